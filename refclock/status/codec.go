@@ -1,0 +1,127 @@
+package status
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+)
+
+// Layout of the file in 64-bit little-endian words; FORMAT.md says the same in
+// bytes and must change with it.
+const (
+	magic   = 0x4b52414d4e4f4f4e // "NOONMARK"
+	version = 1
+	words   = 64
+	// Size is the length of the file in bytes.
+	Size = words * 8
+
+	wMagic = 0
+	wVer   = 1 // version, then words
+	wSeq   = 2 // odd while being written
+	wBoot  = 3 // first 8 bytes of the kernel's boot id
+	wBody  = 4
+)
+
+// body is the part under the sequence lock.
+type body [words - wBody]uint64
+
+const (
+	lenReason   = 64
+	lenPulse    = 48
+	lenReceiver = 48
+	lenClockDev = 32
+)
+
+func dur(v uint64) time.Duration { return time.Duration(int64(v)) }
+
+func (b *body) encode(s *Snapshot) {
+	*b = body{}
+	b[0] = uint64(s.State) | uint64(s.Kind)<<8 | uint64(s.Stratum)<<16 | uint64(uint8(s.LeapSign))<<24 | uint64(binary.BigEndian.Uint32(s.RefID[:]))<<32
+	b[1] = uint64(uint32(s.PHCIndex)) | uint64(s.PID)<<32
+	b[2] = uint64(s.Epoch) | uint64(uint32(s.TAIOffset))<<32
+	b[3] = uint64(s.Mono)
+	b[4] = uint64(s.Clock)
+	b[5] = math.Float64bits(s.RatePPB)
+	b[6] = uint64(s.LineErr)
+	b[7] = uint64(s.Bound)
+	b[8] = math.Float64bits(s.BoundRate)
+	b[9] = uint64(s.Limit)
+	b[10] = uint64(s.LeapAt)
+	b[11] = uint64(s.RefTime)
+	b[12] = uint64(s.RootDelay)
+	b[13] = math.Float64bits(s.OffsetNS)
+	b[14] = math.Float64bits(s.FreqPPB)
+	b[15] = math.Float64bits(s.NoiseNS)
+	b[16] = s.Updates
+	b[17] = uint64(s.PulseMono)
+	b[18] = s.Pulses
+	b[19] = s.BadPulses
+	b[20] = s.Missed
+	b[21] = uint64(s.MsgMono)
+	b[22] = s.Msgs
+	b[23] = s.BadMsgs
+	putText(b[24:32], s.Reason)
+	putText(b[32:38], s.Pulse)
+	putText(b[38:44], s.Receiver)
+	putText(b[44:48], s.ClockDev)
+}
+
+func (b *body) decode(s *Snapshot, text bool) {
+	s.State = State(b[0])
+	s.Kind = ClockKind(b[0] >> 8)
+	s.Stratum = uint8(b[0] >> 16)
+	s.LeapSign = int8(b[0] >> 24)
+	binary.BigEndian.PutUint32(s.RefID[:], uint32(b[0]>>32))
+	s.PHCIndex = int32(b[1])
+	s.PID = uint32(b[1] >> 32)
+	s.Epoch = uint32(b[2])
+	s.TAIOffset = int32(b[2] >> 32)
+	s.Mono = int64(b[3])
+	s.Clock = tai.Time(b[4])
+	s.RatePPB = math.Float64frombits(b[5])
+	s.LineErr = dur(b[6])
+	s.Bound = dur(b[7])
+	s.BoundRate = math.Float64frombits(b[8])
+	s.Limit = dur(b[9])
+	s.LeapAt = tai.Time(b[10])
+	s.RefTime = tai.Time(b[11])
+	s.RootDelay = dur(b[12])
+	s.OffsetNS = math.Float64frombits(b[13])
+	s.FreqPPB = math.Float64frombits(b[14])
+	s.NoiseNS = math.Float64frombits(b[15])
+	s.Updates = b[16]
+	s.PulseMono = int64(b[17])
+	s.Pulses = b[18]
+	s.BadPulses = b[19]
+	s.Missed = b[20]
+	s.MsgMono = int64(b[21])
+	s.Msgs = b[22]
+	s.BadMsgs = b[23]
+	if text {
+		s.Reason = getText(b[24:32])
+		s.Pulse = getText(b[32:38])
+		s.Receiver = getText(b[38:44])
+		s.ClockDev = getText(b[44:48])
+	}
+}
+
+func putText(w []uint64, s string) {
+	for i := 0; i < len(s) && i < 8*len(w); i++ {
+		w[i/8] |= uint64(s[i]) << (8 * (i % 8))
+	}
+}
+
+func getText(w []uint64) string {
+	var b [lenReason]byte
+	n := 0
+	for ; n < 8*len(w); n++ {
+		c := byte(w[n/8] >> (8 * (n % 8)))
+		if c == 0 {
+			break
+		}
+		b[n] = c
+	}
+	return string(b[:n])
+}

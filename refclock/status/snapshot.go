@@ -1,0 +1,167 @@
+// Package status is the published state of refclockd: one snapshot of fixed
+// layout in a small shared file, written by one process under a sequence lock
+// and read by any number of others without locks. FORMAT.md documents the
+// bytes.
+//
+// The snapshot carries a straight line from CLOCK_MONOTONIC_RAW to the
+// disciplined clock and an error bound that grows with time, so a reader can
+// tell the time and its quality at its own instant, and sees a dead writer as
+// a growing bound.
+package status
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+)
+
+// State is the state of the discipline (ARCHITECTURE.md, States).
+type State uint8
+
+// The states, in the order of their numbers in the file.
+const (
+	Unlocked  State = iota // no usable reference yet
+	Acquiring              // measuring, labelling the second, stepping
+	Locked                 // disciplined by a reference now
+	Holdover               // was locked; runs on what was learned
+	Faulty                 // the clock itself or its evidence contradicts itself
+)
+
+var stateNames = [...]string{"unlocked", "acquiring", "locked", "holdover", "faulty"}
+
+// String returns the state's word in logs, JSON and metrics.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "invalid"
+}
+
+// ClockKind says what kind of clock the line describes.
+type ClockKind uint8
+
+// The kinds, in the order of their numbers in the file.
+const (
+	NoClock     ClockKind = iota // only watching: the line is of no use
+	PHCClock                     // the PTP hardware clock PHCIndex
+	SystemClock                  // CLOCK_REALTIME, as TAI
+	SimClock                     // a simulated oscillator
+)
+
+var kindNames = [...]string{"none", "phc", "system", "sim"}
+
+// String returns the kind's word in configuration, JSON and metrics.
+func (k ClockKind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "invalid"
+}
+
+// Snapshot is one published state. Line and bound hold at Mono; use ClockAt,
+// BoundAt and friends for any other instant.
+type Snapshot struct {
+	State    State
+	Kind     ClockKind
+	Stratum  uint8   // as to be told to clients while the bound is within Limit; 16 = unsynchronised
+	LeapSign int8    // +1: a second will be inserted at LeapAt, -1: deleted, 0: none known
+	RefID    [4]byte // reference identifier (RFC 5905, figure 12), "GPS\0" and so on
+	PHCIndex int32   // n of /dev/ptpN, -1 if the clock is no PHC
+	PID      uint32  // of the writer
+	Epoch    uint32  // counts steps of the clock; stamps from different epochs don't compare
+
+	Mono    int64    // CLOCK_MONOTONIC_RAW (ns) at which this snapshot holds
+	Clock   tai.Time // reading of the disciplined clock at Mono
+	RatePPB float64  // clock seconds per raw second, minus one, in ppb, + = clock faster than CLOCK_MONOTONIC_RAW
+
+	LineErr   time.Duration // how far the line may be from the clock itself at Mono (cross-timestamp width and jitter)
+	Bound     time.Duration // bound of |clock - true time| at Mono
+	BoundRate float64       // growth of the bound, ns per s; valid also when nobody steers any more
+	Limit     time.Duration // beyond this bound clients are told "unsynchronised"
+
+	TAIOffset int32    // TAI - UTC in seconds at Mono
+	LeapAt    tai.Time // instant at which the new TAI - UTC comes into force, 0 if none is known
+	RefTime   tai.Time // when the clock was last measured against its reference, 0 if never
+	RootDelay time.Duration
+
+	OffsetNS  float64 // last accepted measurement: clock - reference, + = clock fast
+	FreqPPB   float64 // frequency correction in force, + = clock made faster
+	NoiseNS   float64 // standard deviation of recent measurements
+	Updates   uint64  // snapshots written since the writer started
+	PulseMono int64   // CLOCK_MONOTONIC_RAW of the last accepted pulse, 0 if none
+	Pulses    uint64  // pulses accepted
+	BadPulses uint64  // pulses refused
+	Missed    uint64  // pulses that did not come while expected
+	MsgMono   int64   // CLOCK_MONOTONIC_RAW of the last valid time message, 0 if none
+	Msgs      uint64  // valid time messages
+	BadMsgs   uint64  // messages refused
+
+	Reason   string // why the state is what it is; at most 64 bytes
+	Pulse    string // the pulse source, as configured; at most 48 bytes
+	Receiver string // the receiver port, as configured; at most 48 bytes
+	ClockDev string // the clock, as configured; at most 32 bytes
+}
+
+// Errors of Load.
+var (
+	ErrNone    = errors.New("no snapshot: refclockd has not published one")
+	ErrFormat  = errors.New("snapshot has another format version")
+	ErrBusy    = errors.New("snapshot is being written without end")
+	ErrOldBoot = errors.New("snapshot is from before the last boot")
+)
+
+// ClockAt returns the disciplined clock's reading at an instant of
+// CLOCK_MONOTONIC_RAW. It does not allocate.
+func (s *Snapshot) ClockAt(mono int64) tai.Time {
+	d := mono - s.Mono
+	return s.Clock + tai.Time(d) + tai.Time(math.Round(float64(d)*s.RatePPB*1e-9))
+}
+
+// BoundAt returns the bound of |clock - true time| at an instant of
+// CLOCK_MONOTONIC_RAW, the line's own error included. Before Mono it does not
+// shrink; it is held at the largest Duration instead of wrapping.
+func (s *Snapshot) BoundAt(mono int64) time.Duration {
+	b := float64(s.Bound) + float64(s.LineErr)
+	if d := mono - s.Mono; d > 0 {
+		b += math.Ceil(float64(d) * s.BoundRate * 1e-9)
+	}
+	if !(b < math.MaxInt64) { // also NaN
+		return math.MaxInt64
+	}
+	return time.Duration(b)
+}
+
+// Usable reports whether clients may be told that the clock is synchronised at
+// an instant of CLOCK_MONOTONIC_RAW: locked or in holdover with the bound
+// within its limit.
+func (s *Snapshot) Usable(mono int64) bool {
+	return (s.State == Locked || s.State == Holdover) && s.Kind != NoClock && s.RefTime != 0 &&
+		s.Stratum > 0 && s.Stratum < 16 && s.BoundAt(mono) <= s.Limit
+}
+
+// OffsetAt returns TAI - UTC in seconds at t, the announced leap second
+// executed.
+func (s *Snapshot) OffsetAt(t tai.Time) int {
+	if s.LeapAt != 0 && s.LeapSign != 0 && t >= s.LeapAt {
+		return int(s.TAIOffset) + int(s.LeapSign)
+	}
+	return int(s.TAIOffset)
+}
+
+// LeapIndicator returns the NTP leap indicator at t (RFC 5905, figure 9): 1
+// before an inserted, 2 before a deleted second within the last day, else 0.
+// It never returns 3: that is for those who are not Usable.
+func (s *Snapshot) LeapIndicator(t tai.Time) uint8 {
+	if s.LeapAt == 0 || t >= s.LeapAt || s.LeapAt-t > 24*3600*tai.Second {
+		return 0
+	}
+	switch s.LeapSign {
+	case 1:
+		return 1
+	case -1:
+		return 2
+	}
+	return 0
+}
