@@ -1,0 +1,54 @@
+// Package export hands the disciplined clock on to other programs on the same
+// machine: chronyd over its SOCK reference clock, ntpd and others over the NTP
+// shared-memory segment, ptp4l over its management socket. It reads the
+// published snapshot and claims nothing beyond it: while the snapshot is not
+// usable, nothing is exported.
+package export
+
+import (
+	"fmt"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// Sample is one comparison of the system clock with the disciplined clock.
+type Sample struct {
+	Real   int64         // CLOCK_REALTIME, ns since the POSIX epoch
+	True   int64         // the disciplined clock at the same instant as UTC, ns since the POSIX epoch
+	Bound  time.Duration // bound of the disciplined clock's error
+	Leap   uint8         // NTP leap indicator, 0 to 2
+	Offset int           // TAI - UTC in seconds
+}
+
+// Take compares the system clock, read as real at the instant mono of
+// CLOCK_MONOTONIC_RAW, with the snapshot's clock. ok is false while the
+// snapshot may not be used.
+func Take(s *status.Snapshot, mono, real int64) (sm Sample, ok bool) {
+	if !s.Usable(mono) {
+		return Sample{}, false
+	}
+	t := s.ClockAt(mono)
+	off := s.OffsetAt(t)
+	sec, nsec := t.Unix(off)
+	return Sample{
+		Real:   real,
+		True:   sec*int64(tai.Second) + nsec,
+		Bound:  s.BoundAt(mono),
+		Leap:   s.LeapIndicator(t),
+		Offset: off,
+	}, true
+}
+
+// Exporter passes samples to one program.
+type Exporter interface {
+	Export(Sample) error
+	Close() error
+	String() string // kind and address, for logs
+}
+
+// wrap names the exporter in an error and says what to look at.
+func wrap(what, addr, hint string, err error) error {
+	return fmt.Errorf("%s %s: %w (%s)", what, addr, err, hint)
+}

@@ -1,0 +1,132 @@
+package export
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+func healthy() status.Snapshot {
+	return status.Snapshot{
+		State: status.Locked, Kind: status.PHCClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'},
+		Mono: 1000, Clock: tai.FromUnix(1795435200, 0, 37), Bound: 900 * time.Nanosecond, BoundRate: 10,
+		Limit: 100 * time.Microsecond, TAIOffset: 37, RefTime: tai.FromUnix(1795435199, 0, 37), NoiseNS: 20,
+	}
+}
+
+func TestTake(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(*status.Snapshot)
+		ok   bool
+	}{
+		{"unlocked", func(s *status.Snapshot) { s.State = status.Unlocked }, false},
+		{"faulty", func(s *status.Snapshot) { s.State = status.Faulty }, false},
+		{"never measured", func(s *status.Snapshot) { s.RefTime = 0 }, false},
+		{"only watching", func(s *status.Snapshot) { s.Kind = status.NoClock }, false},
+		{"bound over the limit", func(s *status.Snapshot) { s.Bound = time.Millisecond }, false},
+		{"NaN growth", func(s *status.Snapshot) { s.BoundRate = math.NaN() }, false},
+		{"writer dead for a day", func(s *status.Snapshot) { s.Mono -= 86400e9 }, false},
+		{"stratum 16", func(s *status.Snapshot) { s.Stratum = 16 }, false},
+		{"locked", func(s *status.Snapshot) {}, true},
+		{"holdover", func(s *status.Snapshot) { s.State = status.Holdover }, true},
+	} {
+		s := healthy()
+		c.edit(&s)
+		sm, ok := Take(&s, 1e9+1000, 1795435201e9+5e6)
+		if ok != c.ok {
+			t.Errorf("%s: ok %v", c.name, ok)
+			continue
+		}
+		if ok && (sm.True != 1795435201e9 || sm.Real-sm.True != 5e6 || sm.Offset != 37 || sm.Bound < 900) {
+			t.Errorf("%s: %+v", c.name, sm)
+		}
+	}
+}
+
+func TestLeapIsCarried(t *testing.T) {
+	s := healthy()
+	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
+	if sm, _ := Take(&s, 1000, 0); sm.Leap != 1 || sm.Offset != 37 {
+		t.Errorf("before: %+v", sm)
+	}
+	if g := GrandmasterOf(&s, 1000); !g.Leap61 || g.Leap59 {
+		t.Errorf("grandmaster before: %+v", g)
+	}
+	s.Limit = time.Second
+	if sm, ok := Take(&s, 1000+3600e9, 0); !ok || sm.Leap != 0 || sm.Offset != 38 {
+		t.Errorf("after: %+v %v", sm, ok)
+	}
+}
+
+func TestGrandmasterOf(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		edit  func(*status.Snapshot)
+		class uint8
+		acc   uint8
+		src   uint8
+		trace bool
+	}{
+		{"never measured", func(s *status.Snapshot) { s.RefTime = 0 }, 248, 0xFE, 0xA0, false},
+		{"acquiring", func(s *status.Snapshot) { s.State = status.Acquiring }, 248, 0x23, 0xA0, false},
+		{"holdover spent", func(s *status.Snapshot) { s.State, s.Bound = status.Holdover, time.Millisecond }, 52, 0x29, 0xA0, false},
+		{"holdover", func(s *status.Snapshot) { s.State = status.Holdover }, 7, 0x23, 0xA0, true},
+		{"locked", func(s *status.Snapshot) {}, 6, 0x23, 0x20, true},
+		{"locked at 20 ns", func(s *status.Snapshot) { s.Bound = 20 }, 6, 0x20, 0x20, true},
+		{"hopeless", func(s *status.Snapshot) { s.Bound = time.Hour; s.State = status.Holdover }, 52, 0x31, 0xA0, false},
+	} {
+		s := healthy()
+		c.edit(&s)
+		g := GrandmasterOf(&s, 1000)
+		if g.Class != c.class || g.Accuracy != c.acc || g.TimeSource != c.src || g.TimeTrace != c.trace || g.UTCOffset != 37 {
+			t.Errorf("%s: %+v", c.name, g)
+		}
+	}
+	if variance(0) != 0xFFFF || variance(math.NaN()) != 0xFFFF || variance(20) >= variance(200) {
+		t.Error("variance is not ordered")
+	}
+}
+
+func TestPrecision(t *testing.T) {
+	for d, want := range map[time.Duration]int32{0: -30, 1: -29, time.Microsecond: -19, time.Second: 0, time.Hour: 0} {
+		if got := precision(Sample{Bound: d}); got != want {
+			t.Errorf("%v: %d, want %d", d, got, want)
+		}
+	}
+}
+
+func TestPTPResponse(t *testing.T) {
+	req := appendSettings(nil, 0, 7, Grandmaster{Class: 6})
+	if len(req) != int(binary.BigEndian.Uint16(req[2:])) {
+		t.Fatalf("length %d, header says %d", len(req), binary.BigEndian.Uint16(req[2:]))
+	}
+	if done, err := checkResponse(req, 7); done || err != nil {
+		t.Error("our own request was taken for the answer")
+	}
+	ans := append([]byte(nil), req...)
+	ans[ptpHeader+12] = actionAnswer
+	if done, _ := checkResponse(ans, 8); done {
+		t.Error("an answer to another request was taken")
+	}
+	if done, err := checkResponse(ans, 7); !done || err != nil {
+		t.Errorf("answer: %v %v", done, err)
+	}
+	e := append(append([]byte(nil), ans[:ptpHeader+mgmtHeader]...), 0, 2, 0, 8, 0, 6, 0xC0, 0x01, 0, 0, 0, 0)
+	if done, err := checkResponse(e, 7); !done || !errors.Is(err, ErrPTP) {
+		t.Errorf("refusal: %v %v", done, err)
+	}
+	for i := range ans {
+		checkResponse(ans[:i], 7)
+	}
+}
+
+func FuzzCheckResponse(f *testing.F) {
+	f.Add(appendSettings(nil, 0, 7, Grandmaster{}), uint16(7))
+	f.Fuzz(func(t *testing.T, b []byte, seq uint16) { checkResponse(b, seq) })
+}

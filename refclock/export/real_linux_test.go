@@ -1,0 +1,169 @@
+package export
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// need skips, naming what is missing.
+func need(t *testing.T, progs ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	for _, p := range progs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
+// start runs a program until the test ends; its output is logged on failure.
+func start(t *testing.T, name string, args ...string) *bytes.Buffer {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, out.String())
+		}
+	})
+	return &out
+}
+
+// until polls f until it says yes; 30 s is the bound of the wait, not a limit.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if f() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 30 s", what)
+}
+
+// ahead is how far the exported clock is in front of the system clock.
+const ahead = 5 * time.Millisecond
+
+func sample() Sample {
+	now := time.Now().UnixNano()
+	return Sample{Real: now, True: now + int64(ahead), Bound: time.Microsecond, Offset: 37}
+}
+
+func TestRealChronySOCK(t *testing.T) {
+	need(t, "chronyd", "chronyc")
+	dir, err := os.MkdirTemp("", "nmsock") // a Unix socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	conf := filepath.Join(dir, "c")
+	os.WriteFile(conf, fmt.Appendf(nil, "refclock SOCK %[1]s/s poll 0 refid NOON\nbindcmdaddress %[1]s/cmd\ncmdport 0\nport 0\npidfile %[1]s/pid\n", dir), 0o600)
+	start(t, "chronyd", "-x", "-d", "-U", "-u", "root", "-f", conf)
+	e := NewSock(filepath.Join(dir, "s"))
+	defer e.Close()
+	line := regexp.MustCompile(`(?m)^#\*\sNOON.*$`)
+	var out []byte
+	until(t, "chronyd selects the SOCK clock", func() bool {
+		if err := e.Export(sample()); err != nil {
+			return false
+		}
+		out, _ = exec.Command("chronyc", "-h", dir+"/cmd", "-n", "sources").CombinedOutput()
+		return line.Match(out)
+	})
+	t.Logf("chronyc -n sources:\n%s", out)
+	out, _ = exec.Command("chronyc", "-h", dir+"/cmd", "-n", "-c", "sources").CombinedOutput()
+	var off float64
+	for _, l := range strings.Split(string(out), "\n") {
+		if f := strings.Split(l, ","); len(f) > 8 && f[2] == "NOON" {
+			fmt.Sscan(f[8], &off) // the last measurement, + = system clock fast
+		}
+	}
+	if off = -off; off < 0.9*ahead.Seconds() || off > 1.1*ahead.Seconds() {
+		t.Errorf("chronyd sees the system clock %g s behind, want %v\n%s", off, ahead, out)
+	}
+}
+
+func TestRealSHM(t *testing.T) {
+	need(t, "ntpshmmon")
+	e, err := NewSHM(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Command("ipcrm", "-M", fmt.Sprintf("%#x", shmKey+5)).Run()
+	defer e.Close()
+	out := start(t, "ntpshmmon", "-n", "3", "-t", "20")
+	row := regexp.MustCompile(`(?m)^sample\s+NTP5\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(-?\d+)`)
+	var m [][]string
+	until(t, "ntpshmmon sees samples", func() bool {
+		if err := e.Export(sample()); err != nil {
+			t.Fatal(err)
+		}
+		m = row.FindAllStringSubmatch(out.String(), -1)
+		return len(m) > 0
+	})
+	t.Log(m[0][0])
+	var clock, real float64 // ntpshmmon's words: Clock is the system's, Real the reference's
+	fmt.Sscan(m[0][2], &clock)
+	fmt.Sscan(m[0][3], &real)
+	if d := real - clock; d < 0.0049 || d > 0.0051 {
+		t.Errorf("ntpshmmon sees real - clock = %g s, want %v: %s", d, ahead, m[0][0])
+	}
+}
+
+func TestRealPTP4L(t *testing.T) {
+	need(t, "ptp4l", "pmc", "ip", "unshare")
+	dir, err := os.MkdirTemp("", "nmptp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	conf := filepath.Join(dir, "c")
+	os.WriteFile(conf, fmt.Appendf(nil, "[global]\nuds_address %[1]s/s\ntime_stamping software\n[nm0]\n", dir), 0o600)
+	// a namespace of its own: Announce messages go nowhere else
+	start(t, "unshare", "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec ptp4l -m -S --free_running=1 -f "+conf)
+	until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
+	s := healthy()
+	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
+	want := GrandmasterOf(&s, s.Mono)
+	p := NewPTP(dir+"/s", dir, 0)
+	if err := p.Set(want); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("pmc", "-u", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
+	t.Logf("pmc:\n%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range map[string]string{
+		"clockClass": "6", "clockAccuracy": "0x23", "offsetScaledLogVariance": fmt.Sprintf("%#04x", want.Variance),
+		"currentUtcOffset": "37", "leap61": "1", "leap59": "0", "currentUtcOffsetValid": "1", "ptpTimescale": "1",
+		"timeTraceable": "1", "frequencyTraceable": "1", "timeSource": "0x20",
+	} {
+		if !regexp.MustCompile(`(?m)^\s*` + k + `\s+` + v + `\s*$`).Match(out) {
+			t.Errorf("pmc does not show %s %s", k, v)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(p.local); err == nil {
+		t.Error("our end of the socket was left behind")
+	}
+}

@@ -1,0 +1,74 @@
+package export
+
+import (
+	"encoding/binary"
+	"math"
+	"net"
+	"strconv"
+)
+
+// sockMagic is SOCK_MAGIC of chrony's refclock_sock.c.
+const sockMagic = 0x534f434b
+
+// Sock feeds chronyd's SOCK reference clock (chrony.conf(5), "refclock SOCK"):
+// one datagram a sample on a Unix socket that chronyd makes when it starts.
+type Sock struct {
+	path string
+	conn *net.UnixConn
+	buf  []byte
+}
+
+// NewSock returns an exporter to the socket at path. The socket need not exist
+// yet; every Export that finds no connection tries again.
+func NewSock(path string) *Sock { return &Sock{path: path} }
+
+func (s *Sock) String() string { return "chrony SOCK " + s.path }
+
+// Export sends one sample. chronyd's sign is "true time minus system time".
+func (s *Sock) Export(sm Sample) error {
+	if s.conn == nil {
+		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.path, Net: "unixgram"})
+		if err != nil {
+			return wrap("chrony SOCK", s.path, `is chronyd running with "refclock SOCK `+s.path+`"?`, err)
+		}
+		s.conn = c
+	}
+	s.buf = appendSock(s.buf[:0], sm)
+	if _, err := s.conn.Write(s.buf); err != nil {
+		s.conn.Close()
+		s.conn = nil // chronyd was restarted: its new socket is another
+		return wrap("chrony SOCK", s.path, "will be tried again", err)
+	}
+	return nil
+}
+
+// Close ends the connection.
+func (s *Sock) Close() error {
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.Close()
+}
+
+// appendSock encodes struct sock_sample of chrony's refclock_sock.c: struct
+// timeval, double offset, int pulse, int leap, int pad, int magic, in the
+// machine's own order and word size.
+func appendSock(b []byte, sm Sample) []byte {
+	b = appendLong(b, sm.Real/1e9)
+	b = appendLong(b, sm.Real%1e9/1e3)
+	// the sample's instant is told in whole microseconds: the offset stays exact
+	// because it belongs to the nanosecond reading, which drifts nothing in 1 us.
+	b = binary.NativeEndian.AppendUint64(b, math.Float64bits(float64(sm.True-sm.Real)*1e-9))
+	b = binary.NativeEndian.AppendUint32(b, 0) // a full time, not a pulse
+	b = binary.NativeEndian.AppendUint32(b, uint32(sm.Leap))
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	return binary.NativeEndian.AppendUint32(b, sockMagic)
+}
+
+// appendLong appends a C long.
+func appendLong(b []byte, v int64) []byte {
+	if strconv.IntSize == 32 {
+		return binary.NativeEndian.AppendUint32(b, uint32(v))
+	}
+	return binary.NativeEndian.AppendUint64(b, uint64(v))
+}
