@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// goals are the ratios to chronyd that the project has set itself: CPU per
+// answer in a flood.
+var goals = map[string]float64{"ntp": 0.90, "15": 0.70, "30": 0.75}
+
+var caseNames = map[string]string{"ntp": "NTP", "15": "NTS, AES-SIV-CMAC-256", "30": "NTS, AES-128-GCM-SIV"}
+
+// table renders the results as Markdown.
+func table(o options, servers []server, results map[string][]load) string {
+	var b strings.Builder
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	fmt.Fprintf(&b, "CPU time per answer, one worker on one CPU, medians of %d rounds of %v windows, %s.\n",
+		o.rounds, o.dur, time.Now().UTC().Format(time.DateOnly))
+	fmt.Fprintf(&b, "Machine: %s, Linux %s, %d CPUs.", cpuModel(), strings.TrimSpace(string(kernel)), runtime.NumCPU())
+	for _, s := range servers {
+		fmt.Fprintf(&b, " %s: %s.", s.name, s.version)
+	}
+	b.WriteString("\n\n| case | server | us per answer, flood | at 10,000/s | peak answers/s | sustained/s | verified | flood ratio to chronyd | 10k ratio | goal |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, c := range strings.Split(o.cases, ",") {
+		for _, s := range servers {
+			rs := results[s.name+"/"+c]
+			if len(rs) == 0 {
+				continue
+			}
+			var fl, low, peak, sus []float64
+			var ver uint64
+			for _, r := range rs {
+				if len(r.Flood) == 0 {
+					continue
+				}
+				fl, low, peak, sus = append(fl, r.Flood...), append(low, r.Low...), append(peak, r.Peak...), append(sus, r.Sustained...)
+				ver += r.Verified
+			}
+			goal := ""
+			if s.name == "ntsserve" {
+				goal = fmt.Sprintf("%.2f", goals[c])
+			}
+			fmt.Fprintf(&b, "| %s | %s | %.2f | %.1f | %.0f | %.0f | %d | %s | %s | %s |\n", caseNames[c], s.name, median(fl), median(low), median(peak), median(sus), ver,
+				ratio(rs, results["chronyd/"+c], func(l load) []float64 { return l.Flood }),
+				ratio(rs, results["chronyd/"+c], func(l load) []float64 { return l.Low }), goal)
+		}
+	}
+	return b.String()
+}
+
+// ratio is the median of the rounds' ratios to chronyd.
+func ratio(a, b []load, f func(load) []float64) string {
+	var v []float64
+	for i := range min(len(a), len(b)) {
+		if x, y := f(a[i]), f(b[i]); len(x) > 0 && len(y) > 0 && y[0] > 0 {
+			v = append(v, x[0]/y[0])
+		}
+	}
+	if len(v) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", median(v))
+}
+
+func cpuModel() string {
+	t, _ := os.ReadFile("/proc/cpuinfo")
+	for _, l := range strings.Split(string(t), "\n") {
+		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == "model name" {
+			return strings.TrimSpace(v)
+		}
+	}
+	return runtime.GOARCH
+}
