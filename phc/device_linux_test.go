@@ -1,0 +1,76 @@
+package phc
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestOpenErrors(t *testing.T) {
+	for _, c := range []struct {
+		name, says string
+		is         error
+	}{
+		{"/dev/ptp-none", "no such file", fs.ErrNotExist},
+		{"ptp65535", "no such file", fs.ErrNotExist},
+		{"/dev/null", "is no PTP clock", unix.ENOTTY},
+		{"nosuchif0", "no network interface", unix.ENODEV},
+		{"a name too long for an interface", "no network interface", unix.ENODEV},
+		{"", "no network interface", unix.ENODEV},
+	} {
+		_, err := Open(c.name)
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("Open(%q): %v; want %v and %q", c.name, err, c.is, c.says)
+		}
+	}
+	if _, err := Open("lo"); !errors.Is(err, ErrNoClock) {
+		t.Errorf("Open(lo): %v; want ErrNoClock", err)
+	}
+}
+
+func TestMonoRaw(t *testing.T) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC_RAW, &ts); err != nil {
+		t.Fatal(err)
+	}
+	a := MonoRaw()
+	if b := MonoRaw(); a < ts.Nano() || b < a || a-ts.Nano() > 10e9 {
+		t.Errorf("clock_gettime %d, then MonoRaw %d and %d", ts.Nano(), a, b)
+	}
+	if n := testing.AllocsPerRun(100, func() { MonoRaw() }); n != 0 {
+		t.Errorf("MonoRaw allocates %v times", n)
+	}
+}
+
+func TestTimexLayout(t *testing.T) {
+	if n := unsafe.Sizeof(timex64{}); n != 208 {
+		t.Errorf("struct __kernel_timex has %d octets, want 208", n)
+	}
+	if n := unsafe.Sizeof(unix.PtpExttsEvent{}); n != extTSSize {
+		t.Errorf("struct ptp_extts_event has %d octets, want %d", n, extTSSize)
+	}
+}
+
+// Reading the system clock needs no privilege; changing it does, and is tried
+// nowhere here.
+func TestSystemClock(t *testing.T) {
+	s, err := OpenSystem(func(int64) int { return 37 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	lo := now(unix.CLOCK_REALTIME)
+	c, err := s.Cross()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Width < 0 || int64(c.Clock)-c.Real != 37e9 || c.Mono > MonoRaw() || abs(c.Real-lo) > 1e9*3600 {
+		t.Errorf("Cross = %+v at %d", c, lo)
+	}
+	if f, err := s.FreqPPB(); err != nil || f > s.MaxFreq() || f < -s.MaxFreq() {
+		t.Errorf("FreqPPB = %v, %v", f, err)
+	}
+}

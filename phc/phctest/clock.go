@@ -1,0 +1,264 @@
+package phctest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+)
+
+// Config describes a simulated clock and the device around it.
+type Config struct {
+	Seed  uint64
+	Noise Noise
+	Osc   *Oscillator // if set, used instead of Seed and Noise
+
+	Truth  tai.Time      // true time at the mono source's reading Mono0
+	Mono0  int64         // ns
+	Start  time.Duration // clock minus truth at Mono0
+	System time.Duration // CLOCK_REALTIME minus true UTC at Mono0
+
+	SystemNoise Noise // CLOCK_REALTIME's own error, rate included
+	TAIOffset   int   // TAI - UTC of CLOCK_REALTIME; 0 means 37
+
+	MaxPPB     float64       // largest correction, default 100000 ppb
+	StepPPB    float64       // smallest step of the correction, 0 = none
+	Resolution time.Duration // of a reading, default 1 ns
+	Width      time.Duration // bracket of a reading, 0 = all clocks at once
+	StepJitter time.Duration // a step lands up to this far off, as read-modify-write drivers do
+}
+
+// ErrGone is what a missing device answers; it wraps phc.ErrGone.
+var ErrGone = fmt.Errorf("simulated clock: %w", phc.ErrGone)
+
+// Clock is a simulated PTP hardware clock. True time is exact:
+// Truth + (mono - Mono0). Its methods may be called from several goroutines.
+type Clock struct {
+	mono func() int64
+	cfg  Config
+
+	mu   sync.Mutex // guards all below
+	osc  *Oscillator
+	sys  *Oscillator
+	rng  *rand.Rand
+	segs []segment
+	gone bool
+	fail error
+	nth  int // how many calls still fail
+}
+
+// segment is a stretch of time with one frequency correction and no step.
+type segment struct {
+	mono  int64
+	phase float64 // correction accumulated so far: ns, without the oscillator's own
+	whole int64   // the same, the part that does not fit a float64's precision
+	ppb   float64
+}
+
+// maxSegments is how many corrections are remembered for readings of the past;
+// at four a second that is a minute.
+const maxSegments = 256
+
+// New returns a clock that runs on the given source of CLOCK_MONOTONIC_RAW.
+func New(mono func() int64, cfg Config) *Clock {
+	if cfg.MaxPPB == 0 {
+		cfg.MaxPPB = 100000
+	}
+	if cfg.Resolution <= 0 {
+		cfg.Resolution = 1
+	}
+	if cfg.TAIOffset == 0 {
+		cfg.TAIOffset = 37
+	}
+	c := &Clock{mono: mono, cfg: cfg, osc: cfg.Osc, rng: rand.New(rand.NewPCG(cfg.Seed, 0x706863))}
+	if c.osc == nil {
+		c.osc = NewOscillator(cfg.Seed, cfg.Noise)
+	}
+	c.sys = NewOscillator(cfg.Seed^0x737973, cfg.SystemNoise)
+	c.segs = []segment{{mono: cfg.Mono0, whole: int64(cfg.Start)}}
+	return c
+}
+
+// True returns the true time at a reading of the mono source.
+func (c *Clock) True(mono int64) tai.Time { return c.cfg.Truth + tai.Time(mono-c.cfg.Mono0) }
+
+// MonoAt returns the mono source's reading at a true time.
+func (c *Clock) MonoAt(t tai.Time) int64 { return c.cfg.Mono0 + int64(t-c.cfg.Truth) }
+
+// Error returns clock minus truth in ns at a reading of the mono source, + =
+// clock fast. A past instant (up to about a minute) is answered as it was then.
+func (c *Clock) Error(mono int64) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, f := c.err(mono)
+	return float64(w) + f
+}
+
+// At returns what the clock shows at a reading of the mono source, in steps of
+// its resolution.
+func (c *Clock) At(mono int64) tai.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at(mono)
+}
+
+func (c *Clock) at(mono int64) tai.Time {
+	w, f := c.err(mono)
+	t := c.True(mono) + tai.Time(w) + tai.Time(math.Round(f))
+	return t - t%tai.Time(c.cfg.Resolution)
+}
+
+func (c *Clock) err(mono int64) (whole int64, ns float64) {
+	i := len(c.segs) - 1
+	for i > 0 && c.segs[i].mono > mono {
+		i--
+	}
+	s := c.segs[i]
+	d := float64(mono-s.mono) * 1e-9
+	return s.whole, s.phase + s.ppb*d + c.osc.Phase(float64(mono-c.cfg.Mono0)*1e-9)
+}
+
+// RealAt returns the simulated CLOCK_REALTIME, ns since the POSIX epoch, at a
+// reading of the mono source.
+func (c *Clock) RealAt(mono int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.realAt(mono)
+}
+
+func (c *Clock) realAt(mono int64) int64 {
+	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
+	return int64(c.True(mono)) - int64(c.cfg.TAIOffset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
+}
+
+// Cross reads the three clocks. The simulated clock is read somewhere in a
+// bracket of Width around the other two.
+func (c *Clock) Cross() (phc.Cross, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.faulty("read"); err != nil {
+		return phc.Cross{}, err
+	}
+	m := c.mono()
+	at := m
+	if w := int64(c.cfg.Width); w > 0 {
+		at += c.rng.Int64N(w+1) - w/2
+	}
+	return phc.Cross{Clock: c.at(at), Real: c.realAt(m), Mono: m, Width: c.cfg.Width}, nil
+}
+
+// Step adds delta to the clock, + = forward.
+func (c *Clock) Step(delta time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.faulty("step"); err != nil {
+		return err
+	}
+	if j := int64(c.cfg.StepJitter); j > 0 {
+		delta += time.Duration(c.rng.Int64N(2*j+1) - j)
+	}
+	s := c.now()
+	s.whole += int64(delta)
+	c.push(s)
+	return nil
+}
+
+// AdjFreq sets the correction, absolute, in ppb, + = faster.
+func (c *Clock) AdjFreq(ppb float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.faulty("adjust"); err != nil {
+		return err
+	}
+	if !(math.Abs(ppb) <= c.cfg.MaxPPB) {
+		return fmt.Errorf("adjust simulated clock: %.3f ppb is beyond its %.0f", ppb, c.cfg.MaxPPB)
+	}
+	if q := c.cfg.StepPPB; q > 0 {
+		ppb = math.Round(ppb/q) * q
+	}
+	s := c.now()
+	s.ppb = ppb
+	c.push(s)
+	return nil
+}
+
+// MaxFreq returns the largest correction in ppb.
+func (c *Clock) MaxFreq() float64 { return c.cfg.MaxPPB }
+
+// FreqPPB returns the correction in force.
+func (c *Clock) FreqPPB() (float64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.faulty("read"); err != nil {
+		return 0, err
+	}
+	return c.segs[len(c.segs)-1].ppb, nil
+}
+
+// Index returns -1: a simulated clock is no /dev/ptpN.
+func (c *Clock) Index() int { return -1 }
+
+// Name returns "sim".
+func (c *Clock) Name() string { return "sim" }
+
+// Close does nothing.
+func (c *Clock) Close() error { return nil }
+
+// SetGone makes every call fail with ErrGone until it is called with false: a
+// device that was unplugged.
+func (c *Clock) SetGone(gone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = gone
+}
+
+// FailNext makes the next n calls fail with err.
+func (c *Clock) FailNext(n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nth, c.fail = n, err
+}
+
+// Disturb steps the clock behind its owner's back, as another program would.
+func (c *Clock) Disturb(delta time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.now()
+	s.whole += int64(delta)
+	c.push(s)
+}
+
+func (c *Clock) faulty(verb string) error {
+	if c.gone {
+		return fmt.Errorf("%s clock: %w", verb, ErrGone)
+	}
+	if c.nth > 0 {
+		c.nth--
+		return fmt.Errorf("%s clock: %w", verb, c.fail)
+	}
+	return nil
+}
+
+// now returns a new segment that starts now and continues the last.
+func (c *Clock) now() segment {
+	s := c.segs[len(c.segs)-1]
+	m := max(c.mono(), s.mono)
+	s.phase += s.ppb * float64(m-s.mono) * 1e-9
+	if math.Abs(s.phase) > 1e6 { // keep the float small: its last bit stays far below 1 ps
+		w := math.Trunc(s.phase)
+		s.whole, s.phase = s.whole+int64(w), s.phase-w
+	}
+	s.mono = m
+	return s
+}
+
+func (c *Clock) push(s segment) {
+	if len(c.segs) == maxSegments {
+		c.segs = append(c.segs[:0], c.segs[maxSegments/4:]...)
+	}
+	c.segs = append(c.segs, s)
+}
