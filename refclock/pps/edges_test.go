@@ -1,0 +1,365 @@
+package pps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+)
+
+const ms = int64(time.Millisecond)
+
+// train makes the stamps of a pulse: for each second the active edge at phase
+// and the inactive one width later; width 0 leaves the latter out.
+func train(from, n int, phase, width int64) (t []int64, active []bool) {
+	for i := from; i < from+n; i++ {
+		t, active = append(t, int64(i)*second+phase), append(active, true)
+		if width > 0 {
+			t, active = append(t, int64(i)*second+phase+width), append(active, false)
+		}
+	}
+	return t, active
+}
+
+// A card that stamps both edges delivers only the wanted one, at any duty.
+func TestBothEdges(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		duty    int64 // ms
+		conf    int64 // configured width, ms
+		fall    bool  // wanted
+		grid    int64 // ms, negative none
+		first   int   // stamps dropped before the train, to begin with either edge
+		certain bool
+		want    string // "active", "inactive" or "nothing"
+	}{
+		{"half duty, no grid", 500, 0, false, -1, 0, false, "nothing"},
+		{"half duty, no grid, width known", 500, 500, false, -1, 1, false, "nothing"},
+		{"half duty, grid far from both", 500, 0, false, 480, 0, false, "nothing"},
+		{"90 % duty, width unknown", 900, 0, false, -1, 0, false, "inactive"}, // the assumption, stated
+		{"90 % duty", 900, 900, false, -1, 0, false, "active"},
+		{"90 % duty, other first", 900, 900, false, -1, 1, false, "active"},
+		{"10 % duty", 100, 0, false, -1, 0, false, "active"},
+		{"10 % duty, other first", 100, 0, false, -1, 1, false, "active"},
+		{"10 % duty, falling wanted", 100, 0, true, -1, 0, false, "inactive"},
+		{"half duty, grid", 500, 0, false, 233, 0, false, "active"},
+		{"half duty, grid, other first", 500, 0, false, 233, 1, false, "active"},
+		{"half duty, grid, falling", 500, 0, true, 733, 1, false, "inactive"},
+		{"49 % duty", 490, 0, false, 233, 0, false, "active"},
+		{"short pulse", 1, 0, false, -1, 1, false, "active"},
+		{"driver vouches and lies", 100, 0, false, -1, 0, true, "active"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := edgeFilter{certain: c.certain, invert: c.fall, width: c.conf * ms}
+			if c.grid >= 0 {
+				f.grid = func() (time.Duration, bool) { return time.Duration(c.grid * ms), true }
+			}
+			at, active := train(1000, 20, 233*ms, c.duty*ms)
+			at, active = at[c.first:], active[c.first:]
+			got := ""
+			n := 0
+			for i := range at {
+				v := f.push(at[i])
+				if !v.ok {
+					continue
+				}
+				if i < 4 && c.certain {
+					continue // believed until the pattern stands
+				}
+				n++
+				k := "inactive"
+				if active[i] {
+					k = "active"
+				}
+				if got != "" && got != k {
+					t.Fatalf("stamp %d: both kinds are delivered", i)
+				}
+				got = k
+				if !v.told {
+					t.Errorf("stamp %d: delivered without being told apart", i)
+				}
+			}
+			if got == "" {
+				got = "nothing"
+			}
+			if got != c.want || got != "nothing" && n < 17 {
+				t.Errorf("%d times %s, want %s", n, got, c.want)
+			}
+		})
+	}
+}
+
+// What happens to a pulse does not carry the wrong edge through.
+func TestEdgeFaults(t *testing.T) {
+	type step struct {
+		at   int64
+		want string // "ok" or a reason
+	}
+	seq := func(steps ...[]step) (all []step) {
+		for _, s := range steps {
+			all = append(all, s...)
+		}
+		return all
+	}
+	run := func(from, n int, phase int64, want ...string) (s []step) {
+		for i := range n {
+			s = append(s, step{int64(from+i)*second + phase, want[min(i, len(want)-1)]})
+		}
+		return s
+	}
+	const learn, ok, wrong, dup = "learning_edge", "ok", "wrong_edge", "duplicate_stamp"
+	pair := func(from, n int, phase, width int64, a, b string) (s []step) {
+		for i := range n {
+			t := int64(from+i)*second + phase
+			s = append(s, step{t, a}, step{t + width, b})
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name    string
+		certain bool
+		steps   []step
+	}{
+		{"replays of a lost carrier", true, seq(run(1, 3, 0, ok),
+			[]step{{3 * second, dup}, {3 * second, dup}, {2 * second, dup}}, run(4, 2, 0, ok))},
+		{"a missing pulse", false, seq(run(1, 4, 0, learn, learn, ok), run(7, 2, 0, ok))},
+		{"one wild pulse, driver vouches", true, seq(run(1, 3, 0, ok), []step{{3*second + 700*ms, ok}}, run(4, 6, 0, ok))},
+		{"one wild pulse", false, seq(run(1, 3, 0, learn, learn, ok), []step{{3*second + 700*ms, wrong}}, run(4, 6, 0, ok))},
+		{"wild pulses at a fixed place", false, seq(run(1, 3, 0, learn, learn, ok), pair(4, 5, 0, 700*ms, ok, wrong))},
+		{"clock stepped forward by a part", false, seq(run(1, 3, 0, learn, learn, ok), run(4, 5, 300*ms, wrong, wrong, ok))},
+		{"clock stepped back by an hour", false, seq(run(5000, 3, 0, learn, learn, ok), run(1400, 5, 10*ms, learn, learn, ok))},
+		{"clock stepped back, driver vouches", true, seq(run(5000, 3, 0, ok), run(1400, 3, 10*ms, ok))},
+		{"50 ppm off for a minute without pulses", false, seq(run(1, 3, 0, learn, learn, ok), run(64, 3, 3*ms, ok))},
+		{"silent for long", false, seq(run(1, 3, 0, learn, learn, ok), run(400, 3, 100*ms, learn, learn, ok))},
+		{"both, then stepped", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 2, 0, 100*ms, ok, wrong),
+			pair(5, 1, 400*ms, 100*ms, learn, learn), pair(6, 1, 400*ms, 100*ms, learn, wrong), pair(7, 2, 400*ms, 100*ms, ok, wrong))},
+		{"both, wanted edge missing", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 2, 0, 100*ms, ok, wrong),
+			run(5, 3, 100*ms, wrong), pair(8, 2, 0, 100*ms, ok, wrong))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := edgeFilter{certain: c.certain}
+			for i, s := range c.steps {
+				v := f.push(s.at)
+				got := ok
+				if !v.ok {
+					got = v.reason.String()
+				}
+				if got != s.want {
+					t.Errorf("stamp %d at %v: %s, want %s", i, time.Duration(s.at), got, s.want)
+				}
+			}
+		})
+	}
+}
+
+// Jitter, a frequency error and missing edges at any duty never let the other
+// edge through.
+func TestBothEdgesNoisy(t *testing.T) {
+	const seed = 11
+	r := rand.New(rand.NewPCG(seed, seed))
+	t.Logf("seed %d", seed)
+	for round := range 200 {
+		width := 1*ms + r.Int64N(480*ms)
+		phase := r.Int64N(second)
+		ppm := r.NormFloat64() * 50
+		at, active := train(10, 200, phase, width)
+		f := edgeFilter{}
+		bad, good := 0, 0
+		for i := range at {
+			if i > 20 && r.IntN(20) == 0 {
+				continue
+			}
+			x := at[i] + int64(float64(at[i])*ppm*1e-6) + int64(r.NormFloat64()*500)
+			if v := f.push(x); v.ok && active[i] {
+				good++
+			} else if v.ok {
+				bad++
+			}
+		}
+		if bad > 0 || good < 150 {
+			t.Errorf("round %d: width %v, %.1f ppm: %d right, %d wrong edges", round, time.Duration(width), ppm, good, bad)
+		}
+	}
+}
+
+func FuzzEdgeFilter(f *testing.F) {
+	f.Add(int64(100*ms), []byte{10, 20, 30, 10, 90, 10, 90})
+	f.Fuzz(func(t *testing.T, start int64, b []byte) {
+		e := edgeFilter{certain: start&1 == 1}
+		x := start
+		for _, d := range b {
+			x += int64(d) * second / 100
+			if v := e.push(x); v.ok && v.reason != 0 {
+				t.Fatal("delivered with a reason")
+			}
+			if v := e.push(x); v.ok || v.reason != Duplicate {
+				t.Fatal("a duplicate is not one")
+			}
+		}
+	})
+}
+
+func TestSequence(t *testing.T) {
+	var s sequence
+	for i, c := range []struct {
+		n      uint32
+		fresh  bool
+		missed uint64
+	}{
+		{7, false, 0}, {7, false, 0}, {8, true, 0}, {8, false, 0}, {11, true, 2}, {1, true, 0}, {2, true, 0},
+	} {
+		if f, m := s.next(c.n); f != c.fresh || m != c.missed {
+			t.Errorf("%d: next(%d) = %v, %d", i, c.n, f, m)
+		}
+	}
+	s = sequence{}
+	s.next(0xffffffff)
+	if f, m := s.next(1); !f || m != 1 {
+		t.Errorf("over the wrap: %v, %d", f, m)
+	}
+}
+
+// card is a clock whose external timestamps the test writes.
+type card struct {
+	grant  phc.ExtTSGrant
+	events [][]phc.ExtTSEvent
+	err    error
+	asked  phc.ExtTS
+	off    bool
+}
+
+func (c *card) String() string { return "card" }
+func (c *card) EnableExtTS(x phc.ExtTS) (phc.ExtTSGrant, error) {
+	c.asked = x
+	return c.grant, nil
+}
+func (c *card) DisableExtTS(int) error { c.off = true; return nil }
+func (c *card) ReadExtTS(ctx context.Context, dst []phc.ExtTSEvent) (int, error) {
+	if len(c.events) == 0 {
+		if c.err != nil {
+			return 0, c.err
+		}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	n := copy(dst, c.events[0])
+	c.events = c.events[1:]
+	return n, nil
+}
+
+func TestExtTS(t *testing.T) {
+	ev := func(sec int64, late int64) phc.ExtTSEvent {
+		return phc.ExtTSEvent{Clock: tai.Time(sec * second), Mono: sec*second + late}
+	}
+	other := ev(2, 0)
+	other.Channel = 1
+	offset := ev(2, 0)
+	offset.Offset = true
+	gone := fmt.Errorf("%w: test", phc.ErrGone)
+	c := &card{
+		grant: phc.ExtTSGrant{Version: 2, Edges: phc.Rising, Certain: true},
+		events: [][]phc.ExtTSEvent{
+			{ev(1, 0), other, offset, ev(2, 300*ms)}, // late ones are kept
+			{ev(2, 400*ms), ev(5, 0)},                // a replay, two missed
+		},
+		err: gone,
+	}
+	s, err := NewExtTS(c, ExtTSOptions{Pin: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.asked != (phc.ExtTS{Pin: 1, Edges: phc.Rising}) {
+		t.Errorf("asked for %+v", c.asked)
+	}
+	for i, want := range []Edge{
+		{Clock, 1 * second, 1 * second, 1, true},
+		{Clock, 2 * second, 2*second + 300*ms, 2, true},
+		{Clock, 5 * second, 5 * second, 3, true},
+	} {
+		if e, err := s.Next(context.Background()); err != nil || e != want {
+			t.Errorf("edge %d: %+v, %v; want %+v", i, e, err, want)
+		}
+	}
+	if _, err := s.Next(context.Background()); !errors.Is(err, ErrGone) || !errors.Is(err, phc.ErrGone) {
+		t.Errorf("a clock that vanished: %v", err)
+	}
+	want := [NumReasons]uint64{Missed: 2, Duplicate: 1, OtherChannel: 1, NotAStamp: 1}
+	for r := range NumReasons {
+		if s.Count(r) != want[r] {
+			t.Errorf("%v: %d, want %d", r, s.Count(r), want[r])
+		}
+	}
+	if s.Close(); !c.off {
+		t.Error("Close leaves the stamps enabled")
+	}
+}
+
+func TestExtTSOptions(t *testing.T) {
+	for _, o := range []ExtTSOptions{{Edge: phc.Both}, {Width: -1}, {Width: time.Second}} {
+		if _, err := NewExtTS(&card{}, o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
+
+// Half duty without a grid is an error that says what to do, and no edge.
+func TestExtTSAmbiguous(t *testing.T) {
+	c := &card{grant: phc.ExtTSGrant{Version: 2, Edges: phc.Both, Certain: true}}
+	at, _ := train(1, 20, 0, 500*ms)
+	for _, x := range at {
+		c.events = append(c.events, []phc.ExtTSEvent{{Clock: tai.Time(x)}})
+	}
+	s, err := NewExtTS(c, ExtTSOptions{Pin: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Next(context.Background()); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "width") {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+func TestExtTSTimeout(t *testing.T) {
+	s, err := NewExtTS(&card{}, ExtTSOptions{Timeout: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(context.Background()); !errors.Is(err, ErrNoPulse) {
+		t.Errorf("no pulse: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestReasonNames(t *testing.T) {
+	seen := map[string]bool{}
+	for r := range NumReasons {
+		if s := r.String(); s == "" || seen[s] || strings.ToLower(s) != s || strings.Contains(s, " ") {
+			t.Errorf("reason %d is called %q", r, s)
+		} else {
+			seen[s] = true
+		}
+	}
+}
+
+func TestOpenKernelErrors(t *testing.T) {
+	if _, err := OpenKernel("/dev/pps-none", KernelOptions{}); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("no device: %v", err)
+	}
+	if _, err := OpenKernel("/dev/null", KernelOptions{}); err == nil || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("/dev/null: %v", err)
+	}
+	var e KernelEdge
+	if e.UnmarshalText([]byte("both")) == nil || e.UnmarshalText([]byte("falling")) != nil || e != Clear {
+		t.Errorf("edge names: %v", e)
+	}
+}
