@@ -1,0 +1,269 @@
+package gnss
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// wire is a u-blox receiver as seen from its serial port.
+type wire struct {
+	baud    int // 0: any rate is understood
+	protver string
+	keys    map[uint32]uint64
+	lacks   func(key uint32) bool
+	lies    uint32 // acknowledged and not set
+	old     map[int][]byte
+	nakOld  int
+	lose    float64 // part of the answers that are lost
+	deafTo  int     // rate that is accepted and does not work
+	dead    bool
+	r       *rand.Rand
+	layers  []byte
+	framer  *framer
+	c       Counters
+	out     []byte
+}
+
+func newWire(baud int, protver string, seed uint64) *wire {
+	w := &wire{baud: baud, protver: protver, keys: make(map[uint32]uint64), old: make(map[int][]byte), r: rand.New(rand.NewPCG(seed, 1))}
+	w.framer = newFramer(&w.c, false)
+	return w
+}
+
+// write takes what the host sends at a rate and returns what it hears.
+func (w *wire) write(b []byte, baud int) []byte {
+	w.out = AppendNMEA(nil, zda) // other traffic goes on
+	if w.dead || w.baud != 0 && baud != 0 && baud != w.baud {
+		return []byte{0x00, 0xFE, 0x80} // framing errors
+	}
+	w.framer.feed(b, 0, func(f frame) { w.frame(payload(f.data)) })
+	if w.r.Float64() < w.lose {
+		return nil
+	}
+	if w.deafTo != 0 && w.baud == w.deafTo {
+		return nil
+	}
+	return w.out
+}
+
+func (w *wire) ack(f payload, ok bool) {
+	id := ackNak
+	if ok {
+		id = ackAck
+	}
+	w.out = AppendUBX(w.out, id, []byte{f[2], f[3]})
+}
+
+func (w *wire) frame(f payload) {
+	id, p := int(f[2])<<8|int(f[3]), f[6:len(f)-2]
+	switch {
+	case id == monVER:
+		v := make([]byte, 40, 100)
+		copy(v, "EXT CORE")
+		if w.protver != "" {
+			x := make([]byte, 30)
+			copy(x, "PROTVER="+w.protver)
+			v = append(v, x...)
+		}
+		w.out = AppendUBX(w.out, monVER, v)
+	case w.protver != "" && w.protver >= "27" && id == cfgVALSET:
+		set, ok := ParseSettings(p)
+		for _, s := range set {
+			ok = ok && (w.lacks == nil || !w.lacks(s.Key))
+		}
+		w.ack(f, ok)
+		if !ok {
+			return
+		}
+		w.layers = append(w.layers, p[1])
+		for _, s := range set {
+			if s.Key == keyBaudUART1 {
+				w.baud = int(s.Value)
+			}
+			if s.Key != w.lies {
+				w.keys[s.Key] = s.Value
+			}
+		}
+	case w.protver >= "27" && id == cfgVALGET:
+		q := []byte{1, 0, 0, 0}
+		for p = p[4:]; len(p) >= 4; p = p[4:] {
+			k := uint32(p.u32(0))
+			s := Setting{k, w.keys[k]}
+			q = le.AppendUint32(q, k)
+			for i := range s.size() {
+				q = append(q, byte(s.Value>>(8*i)))
+			}
+		}
+		w.out = AppendUBX(w.out, cfgVALGET, q)
+		w.ack(f, true)
+	case id>>8 == 6:
+		ok := id != w.nakOld && id != cfgVALSET
+		w.ack(f, ok)
+		if ok {
+			k := id
+			if id == cfgMSG {
+				k = id<<16 | int(p[0])<<8 | int(p[1])
+			}
+			w.old[k] = slices.Clone(p)
+		}
+	}
+}
+
+// run drives a Configurator over the wire in virtual time and returns the
+// time it took in s.
+func run(t *testing.T, c *Configurator, w *wire) float64 {
+	t.Helper()
+	d := NewDecoder(Config{})
+	mono, baud := int64(0), 38400
+	for range 2000 {
+		s, ok := c.Next(mono)
+		if c.Done() {
+			return float64(mono) / 1e9
+		}
+		if !ok {
+			mono = s.Deadline
+			continue
+		}
+		if s.Baud != 0 {
+			baud = s.Baud
+		}
+		mono += 20e6
+		d.Feed(w.write(s.Send, baud), mono, c.Message)
+	}
+	t.Fatal("never done")
+	return 0
+}
+
+var fullSetup = Setup{
+	Pulse:   &Pulse{LengthUS: 100000, CableNS: -50, UserNS: 12},
+	Systems: []System{GPS, Galileo},
+	Fixed:   &Position{Lat: 48.123456789, Lon: -11.987654321, Height: 512.3456, Acc: 0.5},
+}
+
+func TestConfigure(t *testing.T) {
+	const seed = 7
+	rates := []int{9600, 38400, 115200}
+	with := func(f func(*Setup)) Setup { s := fullSetup; f(&s); return s }
+	for _, c := range []struct {
+		name    string
+		setup   Setup
+		bauds   []int
+		wire    func(*wire)
+		protver string
+		err     error
+		refused string // part of each refusal; "" for none
+		check   func(*wire, *Configurator) bool
+	}{
+		{name: "silent at every rate", setup: fullSetup, bauds: rates, protver: "29.25", err: ErrSilent,
+			wire: func(w *wire) { w.dead = true }},
+		{name: "rate not in the list", setup: fullSetup, bauds: []int{9600, 19200}, protver: "29.25", err: ErrSilent},
+		{name: "one key unknown", setup: fullSetup, bauds: rates, protver: "34.10", refused: "key 0x2091017e",
+			wire:  func(w *wire) { w.lacks = func(k uint32) bool { return k == 0x2091017E } },
+			check: func(w *wire, c *Configurator) bool { return w.keys[0x20910007] == 1 }},
+		{name: "no time mode", setup: fullSetup, bauds: rates, protver: "34.10", refused: "key 0x",
+			wire: func(w *wire) { w.lacks = func(k uint32) bool { return k>>16&0xFFF == 0x003 } },
+			check: func(w *wire, c *Configurator) bool {
+				return len(c.Refused()) == 9 && w.keys[keyTPLenLk] == 100000
+			}},
+		{name: "acknowledged and not set", setup: fullSetup, bauds: rates, protver: "29.25", refused: "reads 0",
+			wire: func(w *wire) { w.lies = keyTPGrid }},
+		{name: "old receiver without CFG-TP5", setup: with(func(s *Setup) { s.Systems = nil }), bauds: rates, protver: "18.00", refused: "CFG-TP5",
+			wire: func(w *wire) { w.nakOld = cfgTP5 }},
+		{name: "new rate does not work", setup: with(func(s *Setup) { s.Baud = 460800 }), bauds: rates, protver: "29.25", err: ErrLost, refused: "rate 460800",
+			wire: func(w *wire) { w.deafTo = 460800 }},
+
+		{name: "ninth generation", setup: fullSetup, bauds: rates, protver: "29.25",
+			check: func(w *wire, c *Configurator) bool {
+				return w.keys[keyTModeLat] == 481234567 && w.keys[keyTModeLatHP] == 89 &&
+					int32(w.keys[keyTModeLon]) == -119876543 && int8(w.keys[keyTModeLonHP]) == -21 &&
+					w.keys[keyTModeH] == 51234 && w.keys[keyTModeHHP] == 56 && w.keys[keyTModeAcc] == 5000 &&
+					int16(w.keys[keyTPCable]) == -50 && w.keys[keyTPUser] == 12 && w.keys[keyTPLen] == 0 &&
+					w.keys[signalKeys[GPS]] == 1 && w.keys[signalKeys[GLONASS]] == 0 && w.keys[0x2091017E] == 1 &&
+					w.keys[keyOutNMEA] == 0 && !slices.ContainsFunc(w.layers, func(l byte) bool { return l != byte(LayerRAM) }) &&
+					c.Baud() == 38400
+			}},
+		{name: "flash on request", setup: with(func(s *Setup) { s.Layers = LayerRAM | LayerFlash }), bauds: rates, protver: "29.25",
+			check: func(w *wire, c *Configurator) bool { return w.layers[0] == 5 }},
+		{name: "USB", setup: with(func(s *Setup) { s.USB, s.NMEA = true, true }), protver: "29.25",
+			wire: func(w *wire) { w.baud = 0 },
+			check: func(w *wire, c *Configurator) bool {
+				return w.keys[0x20910009] == 1 && w.keys[0x10780001] == 1 && w.keys[0x209100AE] == 1 && w.keys[0x209100C7] == 0
+			}},
+		{name: "survey-in", setup: Setup{SurveySeconds: 3600, SurveyAcc: 2}, bauds: rates, protver: "27.11",
+			check: func(w *wire, c *Configurator) bool {
+				return w.keys[keyTModeMode] == 1 && w.keys[keySvinDur] == 3600 && w.keys[keySvinAcc] == 20000
+			}},
+		{name: "change of rate", setup: with(func(s *Setup) { s.Baud = 115200 }), bauds: rates, protver: "29.25",
+			check: func(w *wire, c *Configurator) bool { return w.baud == 115200 && c.Baud() == 115200 }},
+		{name: "a third of the answers lost", setup: with(func(s *Setup) { s.Baud = 115200 }), bauds: rates, protver: "29.25",
+			wire: func(w *wire) { w.lose = 0.33 }},
+		{name: "eighth generation", setup: Setup{Pulse: fullSetup.Pulse, Fixed: fullSetup.Fixed, Layers: LayerRAM | LayerBBR}, bauds: rates, protver: "18.00",
+			check: func(w *wire, c *Configurator) bool {
+				tp, tm := w.old[cfgTP5], w.old[cfgTMODE2]
+				return len(tp) == 32 && payload(tp).i16(4) == -50 && payload(tp).u32(20) == 100000 && len(tm) == 28 && tm[0] == 2 &&
+					payload(tm).i32(8) == -119876543 && w.old[cfgMSG<<16|navPVT][2] == 1 && w.old[cfgMSG<<16|0xF003][2] == 0 &&
+					w.old[cfgCFG][12] == 1
+			}},
+		{name: "no protocol version", setup: Setup{SurveySeconds: 60}, bauds: rates,
+			check: func(w *wire, c *Configurator) bool { return w.old[cfgTMODE2][0] == 1 && w.old[cfgCFG] == nil }},
+	} {
+		w := newWire(38400, c.protver, seed)
+		if c.wire != nil {
+			c.wire(w)
+		}
+		conf := NewConfigurator(c.setup, c.bauds)
+		took := run(t, conf, w)
+		if !errors.Is(conf.Err(), c.err) {
+			t.Errorf("%s: %v, want %v", c.name, conf.Err(), c.err)
+		}
+		if c.refused == "" && len(conf.Refused()) > 0 {
+			t.Errorf("%s: refused %q", c.name, conf.Refused())
+		}
+		if c.refused != "" && len(conf.Refused()) == 0 {
+			t.Errorf("%s: nothing was refused", c.name)
+		}
+		for _, r := range conf.Refused() {
+			if !strings.Contains(r, c.refused) {
+				t.Errorf("%s: refused %q", c.name, r)
+			}
+		}
+		if c.check != nil && !c.check(w, conf) {
+			t.Errorf("%s: receiver is left with %#x %x", c.name, w.keys, w.old)
+		}
+		if took > 60 {
+			t.Errorf("%s: took %.1f s", c.name, took)
+		}
+	}
+}
+
+// Whatever is lost, the Configurator ends, and what it calls accepted is set.
+func TestConfigureLossy(t *testing.T) {
+	for seed := range uint64(300) {
+		w := newWire(38400, "29.25", seed)
+		w.lose = 0.5
+		c := NewConfigurator(fullSetup, []int{9600, 38400})
+		run(t, c, w)
+		if c.Err() != nil {
+			if !errors.Is(c.Err(), ErrLost) && !errors.Is(c.Err(), ErrSilent) {
+				t.Errorf("seed %d: %v", seed, c.Err())
+			}
+			continue
+		}
+		for _, s := range c.accepted {
+			if w.keys[s.Key] != s.Value {
+				t.Errorf("seed %d: key %#x is %d, not %d", seed, s.Key, w.keys[s.Key], s.Value)
+			}
+		}
+	}
+}
+
+func TestProtocolVersion(t *testing.T) {
+	for in, want := range map[string]int{"": 0, "FWVER=TIM 2.25": 0, "PROTVER=x": 0, "PROTVER=-1": 0, "PROTVER=29.25": 2925, "PROTVER 14.00": 1400, "PROTVER=18.00": 1800} {
+		if got := protocolVersion(&Message{Modules: []string{"x", in}}); got != want {
+			t.Errorf("%q: %d, want %d", in, got, want)
+		}
+	}
+}

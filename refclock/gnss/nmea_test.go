@@ -1,0 +1,254 @@
+package gnss
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// decodeAll runs lines through a Decoder; a line without a checksum gets one
+// unless it begins with "=".
+func decodeAll(t *testing.T, cfg Config, lines ...string) ([]*Message, Counters) {
+	t.Helper()
+	d := NewDecoder(cfg)
+	var out []*Message
+	for i, l := range lines {
+		b := []byte(strings.TrimPrefix(l, "="))
+		if b[0] == '$' {
+			if l[0] != '=' {
+				b = AppendNMEA(nil, l[1:])
+			} else {
+				b = append(b, '\r', '\n')
+			}
+		}
+		d.Feed(b, int64(i)*1e8, func(m *Message) { out = append(out, m) })
+	}
+	d.Flush(func(m *Message) { out = append(out, m) })
+	return out, d.Counters()
+}
+
+func stamp(m *Message) string {
+	return fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d", m.Year, m.Month, m.Day, m.Hour, m.Minute, m.Second, m.Nanos/1e6)
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want Reason
+	}{
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*00", BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*G5", BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*", BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A", MissingChecksum},
+		{"=$GPRMC,120000.00,A,4807\x80.0,N", BadCharacter},
+		{"=$GPRMC,120000.00,A,4807\x00.0,N", BadCharacter},
+		{"=$GPRMC,1200$GPRMC,12", Truncated},
+		{"$GPTXT," + strings.Repeat("x", 600), TooLong},
+		{"$GPRMC,120000.00,A", TooFewFields},
+		{"$GPRMC", MissingChecksum + numReasons}, // no sentence at all
+		{"$GPTXT", Noise},
+		{"$GPTXT,01", TooFewFields},
+		{"$GPRMC,999999,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,240000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,126000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,120061,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,120060,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,12000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,-20000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,120000.x,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,120000.0000000001,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,000000,,,A", BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,310424,,,A", BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,290223,,,A", BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,1524,,,A", BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,,,,A", NoDate},
+		{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A", BadField},
+		{"$GPRMC,235960,A,4807.0,N,01131.0,E,0,0,300624,,,A", NoLeapSecond},
+		{"$GPRMC,120000,V,4807.0,N,01131.0,E,0,0,010524,,,N", VoidStatus},
+		{"$GPZDA,120000,01,05,24,00,00", BadDate},
+		{"$GPZDA,120000,00,05,2024,00,00", BadDate},
+		{"$GPZDA,120000,01,13,2024,00,00", BadDate},
+		{"$GPZDA,120000,01,05,1970,00,00", BadDate},
+		{"$GPZDA,120000,,,,00,00", NoDate},
+		{"$GPZDA,995959,01,05,2024,00,00", BadTime},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,1,08,1.0,1,M,1,M,,", NoDate},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,Z,08,1.0,1,M,1,M,,", BadField},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,1,-8,1.0,1,M,1,M,,", BadField},
+		{"$GPGLL,4807.0,N,01131.0,E,120000,X", BadField},
+		{"$GPGSV,0,1,00", BadField},
+		{"$GPGSV,3,1,11,abc,1,2,3", BadField},
+		{"$GPXYZ,1", UnknownSentence},
+		{"$PUBX,00,1", UnknownSentence},
+		{"$PUBX,04", NoDate},
+		{"!AIVDM,1,1", Noise},
+		{"$$$$", Noise},
+		{"\x00\x01\x02", Noise},
+	} {
+		msgs, n := decodeAll(t, Config{}, c.in)
+		for _, m := range msgs {
+			if m.Valid || m.Stated {
+				t.Errorf("%q: valid %+v", c.in, m)
+			}
+		}
+		if c.want < numReasons && n.Of(c.want) == 0 {
+			t.Errorf("%q: %v not counted: %v", c.in, c.want, n)
+		}
+	}
+}
+
+// A position out of range does not make the time of the sentence wrong.
+func TestPositionIsNotTime(t *testing.T) {
+	for _, lat := range []string{"9907.0", "NaN", "-Inf", "1e9", "48o7"} {
+		m, n := decodeAll(t, Config{}, "$GPRMC,120000,A,"+lat+",N,01131.0,E,0,0,010524,,,A")
+		if len(m) != 1 || !m[0].Valid || m[0].HasPos || n.Of(BadField) != 1 {
+			t.Errorf("%s: %+v %v", lat, m, n)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	sum := string(AppendNMEA(nil, "GPZDA,120000,01,05,2024,00,0"))
+	lower := "=" + sum[:len(sum)-4] + strings.ToLower(sum[len(sum)-4:len(sum)-2])
+	if lower == "="+sum[:len(sum)-2] {
+		t.Fatal("no letter in the checksum")
+	}
+	fixed := "$GNRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A,V"
+	for _, c := range []struct {
+		name   string
+		in     []string
+		want   string
+		stated bool
+		valid  bool
+	}{
+		{"void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N"}, "2024-05-01T12:00:00.000", false, false},
+		{"dead reckoning", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,E"}, "2024-05-01T12:00:00.000", true, false},
+		{"simulator", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,S"}, "2024-05-01T12:00:00.000", true, false},
+		{"mode says no", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,N"}, "2024-05-01T12:00:00.000", true, false},
+		{"ZDA after a void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N", "$GPZDA,120000,01,05,2024,00,00"}, "2024-05-01T12:00:00.000", true, false},
+		{"date of a void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N", "$GPGGA,120001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
+		{"GGA without fix", []string{fixed, "$GPGGA,120001,,,,,0,00,,,M,,M,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"GGA of unknown quality", []string{fixed, "$GPGGA,120001,4807.0,N,01131.0,E,Q,00,,,M,,M,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"RMC of unknown status", []string{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A"}, "2024-05-01T12:00:00.000", false, false},
+		{"GGA without fix and time, then with", []string{fixed, "$GPGGA,,,,,,0,00,,,M,,M,,", "$GPGGA,120001,,,,,1,05,,,M,,M,,"}, "", false, false},
+		{"GLL void", []string{fixed, "$GPGLL,,,,,120001,V,N"}, "2024-05-01T12:00:01.000", true, false},
+		{"GNS without fix", []string{fixed, "$GNGNS,120001,,,,,NNNN,00,,,,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"PUBX,04 with default leap seconds", []string{"$PUBX,04,073731.00,091202,113851.00,1196,15D,1930035,-2660.664,43"}, "2002-12-09T07:37:31.000", true, false},
+
+		{"RMC", []string{"$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A"}, "2024-05-01T12:00:00.000", true, true},
+		{"RMC of NMEA 2.0", []string{"$GPRMC,093802,A,5213.1439,N,02100.6511,E,000.0,226.0,160305"}, "2005-03-16T09:38:02.000", true, true},
+		{"RMC, unknown navigational status", []string{"$GNRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A,X"}, "2024-05-01T12:00:00.000", true, true},
+		{"RMC without a position", []string{"$GNRMC,120000.00,A,,,,,,,010524,,,A"}, "2024-05-01T12:00:00.000", true, true},
+		{"any talker", []string{"$XQRMC,120000.5,A,4807.0,N,01131.0,E,0,0,010524,,,D"}, "2024-05-01T12:00:00.500", true, true},
+		{"lower case checksum", []string{lower}, "2024-05-01T12:00:00.000", true, true},
+		{"last nanosecond is not the next second's", []string{"$GPZDA,120000.9994,01,05,2024,00,00"}, "2024-05-01T12:00:00.999", true, true},
+		{"nearest millisecond", []string{"$GPZDA,235959.999999999,31,12,2024,00,00"}, "2025-01-01T00:00:00.000", true, true},
+		{"ZDA alone", []string{"$GPZDA,120000.02,01,05,2024,,"}, "2024-05-01T12:00:00.020", true, true},
+		{"ZDA of a local zone", []string{"$GPZDA,120000.00,01,05,2024,-05,30"}, "2024-05-01T12:00:00.000", true, true},
+		{"GGA dated by RMC", []string{fixed, "$GPGGA,120001.2,4807.0,N,01131.0,E,2,08,1,1,M,1,M,,"}, "2024-05-01T12:00:01.200", true, true},
+		{"GLL dated by ZDA", []string{"$GPZDA,120000.00,01,05,2024,00,00", "$GPGLL,4807.0,N,01131.0,E,120000,A,A"}, "2024-05-01T12:00:00.000", true, true},
+		{"GNS", []string{fixed, "$GNGNS,120001,4807.0,N,01131.0,E,NA,08,1,1,1,,"}, "2024-05-01T12:00:01.000", true, true},
+		{"over midnight", []string{"$GPZDA,235959.00,31,12,2024,00,00", "$GPGGA,000000,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2025-01-01T00:00:00.000", true, true},
+		{"back over midnight", []string{"$GPZDA,000000.00,01,03,2024,00,00", "$GPGGA,235959.9,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2024-02-29T23:59:59.900", true, true},
+		{"leap second", []string{"$GPRMC,235960.25,A,4807.0,N,01131.0,E,0,0,311216,,,A"}, "2016-12-31T23:59:60.250", true, true},
+		{"GGA in a leap second", []string{"$GPZDA,235959.00,31,12,2016,00,00", "$GPGGA,235960,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2016-12-31T23:59:60.000", true, true},
+		{"PUBX,04", []string{"$PUBX,04,073731.00,091202,113851.00,1196,13,1930035,-2660.664,43"}, "2002-12-09T07:37:31.000", true, true},
+		{"year 99", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,220899,,,A"}, "1999-08-22T12:00:00.000", true, true},
+		{"year 79", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,220879,,,A"}, "2079-08-22T12:00:00.000", true, true},
+	} {
+		msgs, n := decodeAll(t, Config{}, c.in...)
+		if len(msgs) == 0 {
+			t.Errorf("%s: nothing decoded: %v", c.name, n)
+			continue
+		}
+		m := msgs[len(msgs)-1]
+		got := ""
+		if m.HasDate {
+			got = stamp(m)
+		}
+		if got != c.want || m.Stated != c.stated || m.Valid != c.valid {
+			t.Errorf("%s: %s stated %v valid %v; want %s %v %v", c.name, got, m.Stated, m.Valid, c.want, c.stated, c.valid)
+		}
+	}
+}
+
+func TestRollover(t *testing.T) {
+	floor := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		in    string
+		floor time.Time
+		want  string
+		weeks int
+	}{
+		{"$GPZDA,120000,08,04,2007,00,00", time.Time{}, "2007-04-08T12:00:00.000", 0},
+		{"$GPZDA,120000,08,04,2007,00,00", floor, "2026-11-22T12:00:00.000", 1024},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,080407,,,A", floor, "2026-11-22T12:00:00.000", 1024},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,230887,,,A", floor, "2026-11-22T12:00:00.000", 2048},
+		{"$GPZDA,235959,31,10,2026,00,00", floor, "2046-06-16T23:59:59.000", 1024},
+		{"$GPZDA,000000,01,11,2026,00,00", floor, "2026-11-01T00:00:00.000", 0},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,070236,,,A", floor, "2036-02-07T12:00:00.000", 0},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010185,,,A", floor, "2085-01-01T12:00:00.000", 0},
+	} {
+		m, _ := decodeAll(t, Config{NotBefore: c.floor}, c.in)
+		if len(m) != 1 || stamp(m[0]) != c.want || m[0].Rollover != c.weeks {
+			t.Errorf("%s: %s, %d weeks; want %s, %d", c.in, stamp(m[0]), m[0].Rollover, c.want, c.weeks)
+		}
+	}
+	// A carried date is moved once, not once a message.
+	m, _ := decodeAll(t, Config{NotBefore: floor}, "$GPZDA,235959,07,04,2007,00,00",
+		"$GPGGA,000000,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,", "$GPGGA,000001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,")
+	if got := stamp(m[2]); got != "2026-11-22T00:00:01.000" || m[2].Rollover != 1024 {
+		t.Errorf("carried: %s, %d weeks", got, m[2].Rollover)
+	}
+}
+
+// A date is not carried past a silence in which midnight may have come and
+// gone, and a word on the fix does not outlive its epoch by long.
+func TestStale(t *testing.T) {
+	d := NewDecoder(Config{})
+	var last *Message
+	emit := func(m *Message) { last = m }
+	d.Feed(AppendNMEA(nil, "GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,A"), 0, emit)
+	d.Feed(AppendNMEA(nil, "GPGGA,120000,,,,,0,00,,,M,,M,,"), 0, emit)
+	d.Feed(AppendNMEA(nil, "GPZDA,120004,01,05,2024,,"), 4e9, emit)
+	if last.Valid || last.Fix != FixNone {
+		t.Errorf("ZDA 4 s after the fix was lost: %+v", last)
+	}
+	d.Feed(AppendNMEA(nil, "GPZDA,120006,01,05,2024,,"), 6e9, emit)
+	if !last.Valid || last.Fix != FixUnknown {
+		t.Errorf("ZDA 6 s after the last word on the fix: %+v", last)
+	}
+	d.Feed(AppendNMEA(nil, "GPGGA,130007,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"), 3607e9, emit)
+	if last.HasDate {
+		t.Errorf("date carried over an hour of silence: %+v", last)
+	}
+}
+
+func TestSatellites(t *testing.T) {
+	m, _ := decodeAll(t, Config{},
+		"$GPGSV,3,2,11,14,25,170,00,16,57,,39,18,,040,,19,40,246,47",
+		"$GNGSA,A,3,80,71,73,79,69,,,,,,,,1.83,1.09,1.47,2",
+		"$GPGSA,A,3,27,23,13,07,25,,,,,,,,,,,,,,,,,,,,07.9,06.0,05.2",
+		"$GPGST,223745.00,228650,2.5,2.4,126,3,4,3.1",
+		"$GPTXT,01,01,02,ANTSTATUS=OPEN",
+		"$GPTXT,01,01,01,ANTENNA OK")
+	if len(m) != 6 {
+		t.Fatalf("%d messages", len(m))
+	}
+	if s := m[0].Satellites; len(s) != 4 || s[0] != (Satellite{GPS, 14, 25, 170, 0, false}) ||
+		s[1] != (Satellite{GPS, 16, 57, NoAzimuth, 39, false}) || s[2] != (Satellite{GPS, 18, NoElevation, 40, 0, false}) {
+		t.Errorf("GSV: %+v", s)
+	}
+	if s := m[1].Satellites; len(s) != 5 || s[0].System != GLONASS || !s[0].Used || m[1].HDOP != 1.09 || m[1].Fix != Fix3D {
+		t.Errorf("GSA: %+v", m[1])
+	}
+	if len(m[2].Satellites) != 5 {
+		t.Errorf("GSA with 24 places: %+v", m[2].Satellites)
+	}
+	if m[3].HAcc != 5 || m[3].VAcc != 3.1 {
+		t.Errorf("GST: %+v", m[3])
+	}
+	if !m[4].HasAntenna || m[4].Antenna != AntennaOpen || m[5].Antenna != AntennaOK {
+		t.Errorf("TXT: %+v %+v", m[4], m[5])
+	}
+}

@@ -1,0 +1,269 @@
+package gnss
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Position is where a fixed antenna stands.
+type Position struct {
+	Lat, Lon float64 // degrees, + = north, east (WGS 84)
+	Height   float64 // m above the ellipsoid (not above mean sea level)
+	Acc      float64 // m, how well that is known
+}
+
+// Setup is what a u-blox receiver is asked to do.
+type Setup struct {
+	// Layers is where settings go; 0 means RAM only, so that nothing outlives
+	// the next reset.
+	Layers Layer
+	// USB: the receiver is connected through its own USB port, not UART 1.
+	USB bool
+	// Baud is the rate of UART 1 to change to; 0 leaves it.
+	Baud int
+	// Systems are the satellite systems to use; nil leaves them.
+	Systems []System
+	// Pulse is the time pulse; nil leaves it.
+	Pulse *Pulse
+	// Fixed, or else a survey-in of SurveySeconds or more down to SurveyAcc (m);
+	// neither leaves the receiver navigating.
+	Fixed         *Position
+	SurveySeconds int
+	SurveyAcc     float64
+	// NMEA keeps RMC, ZDA and GGA beside UBX, for other readers of the port.
+	NMEA bool
+}
+
+// Keys of the configuration database (u-blox generation 9 and later).
+const (
+	keyRateMeas   = 0x30210001 // ms
+	keyRateNav    = 0x30210002
+	keyDynModel   = 0x20110021 // 2 = stationary
+	keyBaudUART1  = 0x40520001
+	keyOutUBX     = 0x10740001 // UART 1; USB is 0x00040000 on
+	keyOutNMEA    = 0x10740002
+	usbOutOffset  = 0x00040000
+	keyTPPulseDef = 0x20050023 // 0 = period
+	keyTPLenDef   = 0x20050030 // 1 = length
+	keyTPCable    = 0x30050001 // ns
+	keyTPPeriod   = 0x40050002 // µs
+	keyTPPeriodLk = 0x40050003
+	keyTPLen      = 0x40050004 // µs
+	keyTPLenLk    = 0x40050005
+	keyTPUser     = 0x40050006 // ns
+	keyTPEnable   = 0x10050007
+	keyTPSync     = 0x10050008
+	keyTPUseLk    = 0x10050009
+	keyTPAlign    = 0x1005000A
+	keyTPRising   = 0x1005000B
+	keyTPGrid     = 0x2005000C // 1 = GPS
+	keyTModeMode  = 0x20030001 // 0 off, 1 survey-in, 2 fixed
+	keyTModeType  = 0x20030002 // 1 = latitude, longitude, height
+	keyTModeLat   = 0x40030009 // 1e-7 degrees
+	keyTModeLon   = 0x4003000A
+	keyTModeH     = 0x4003000B // cm
+	keyTModeLatHP = 0x2003000C // 1e-9 degrees
+	keyTModeLonHP = 0x2003000D
+	keyTModeHHP   = 0x2003000E // 0.1 mm
+	keyTModeAcc   = 0x4003000F // 0.1 mm
+	keySvinDur    = 0x40030010 // s
+	keySvinAcc    = 0x40030011 // 0.1 mm
+)
+
+// output is one message on a port: its key for I2C (UART 1 is the next, USB
+// two further), its id for CFG-MSG, and once in how many epochs it is wanted.
+type output struct {
+	key  uint32
+	id   int
+	rate int
+}
+
+// outputs are the messages the daemon reads. The time message comes every
+// second; what changes slowly comes seldom, so that 9600 baud suffices.
+var outputs = [...]output{
+	{0x20910006, navPVT, 1},
+	{0x2091017D, timTP, 1},
+	{0x20910047, navTimeGPS, 1},
+	{0x20910060, navTimeLS, 10},
+	{0x20910065, navClock, 5},
+	{0x20910015, navSAT, 10},
+	{0x20910359, monRF, 5},
+	{0x20910634, secSIG, 5},
+}
+
+// oldOutputs stand in on receivers before generation 9.
+var oldOutputs = [...]output{{0, monHW, 5}, {0, timSVIN, 10}}
+
+// sentences are the NMEA sentences switched off, and those that Setup.NMEA keeps.
+var sentences = [...]struct {
+	key  uint32
+	id   int
+	keep bool
+}{
+	{0x209100BA, 0xF000, true},  // GGA
+	{0x209100C9, 0xF001, false}, // GLL
+	{0x209100BF, 0xF002, false}, // GSA
+	{0x209100C4, 0xF003, false}, // GSV
+	{0x209100AB, 0xF004, true},  // RMC
+	{0x209100B0, 0xF005, false}, // VTG
+	{0x209100D8, 0xF008, true},  // ZDA
+}
+
+var signalKeys = map[System]uint32{
+	GPS: 0x1031001F, SBAS: 0x10310020, Galileo: 0x10310021, BeiDou: 0x10310022, QZSS: 0x10310024, GLONASS: 0x10310025,
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// settings returns the groups of settings for generation 9 and later. A group
+// is accepted or refused as a whole.
+func (s *Setup) settings() [][]Setting {
+	port, usb := uint32(1), uint32(0)
+	if s.USB {
+		port, usb = 3, usbOutOffset
+	}
+	groups := [][]Setting{
+		{{keyRateMeas, 1000}, {keyRateNav, 1}, {keyOutUBX + usb, 1}, {keyOutNMEA + usb, flag(s.NMEA)}},
+	}
+	var out []Setting
+	for _, o := range outputs {
+		out = append(out, Setting{o.key + port, uint64(o.rate)})
+	}
+	if s.NMEA {
+		for _, o := range sentences {
+			out = append(out, Setting{o.key + port, flag(o.keep)})
+		}
+	}
+	groups = append(groups, out)
+	if p := s.Pulse; p != nil {
+		free := uint64(0)
+		if p.WithoutFix {
+			free = uint64(p.LengthUS)
+		}
+		groups = append(groups, []Setting{
+			{keyTPPulseDef, 0}, {keyTPLenDef, 1}, {keyTPCable, uint64(uint16(p.CableNS))},
+			{keyTPPeriod, 1e6}, {keyTPPeriodLk, 1e6}, {keyTPLen, free}, {keyTPLenLk, uint64(p.LengthUS)},
+			{keyTPUser, uint64(uint32(p.UserNS))}, {keyTPEnable, 1}, {keyTPSync, 1}, {keyTPUseLk, 1},
+			{keyTPAlign, 1}, {keyTPRising, 1}, {keyTPGrid, 1},
+		})
+	}
+	if s.Systems != nil {
+		var sig []Setting
+		for sys := GPS; sys <= NavIC; sys++ {
+			if k, ok := signalKeys[sys]; ok {
+				sig = append(sig, Setting{k, flag(has(s.Systems, sys))})
+			}
+		}
+		groups = append(groups, sig)
+	}
+	switch {
+	case s.Fixed != nil:
+		lat, latHP := split(s.Fixed.Lat, 1e7)
+		lon, lonHP := split(s.Fixed.Lon, 1e7)
+		h, hHP := split(s.Fixed.Height, 100)
+		groups = append(groups, []Setting{{keyDynModel, 2}}, []Setting{
+			{keyTModeMode, 2}, {keyTModeType, 1}, {keyTModeLat, lat}, {keyTModeLatHP, latHP}, {keyTModeLon, lon},
+			{keyTModeLonHP, lonHP}, {keyTModeH, h}, {keyTModeHHP, hHP}, {keyTModeAcc, tenthMM(s.Fixed.Acc)},
+		})
+	case s.SurveySeconds > 0:
+		groups = append(groups, []Setting{{keyDynModel, 2}}, []Setting{
+			{keySvinDur, uint64(s.SurveySeconds)}, {keySvinAcc, tenthMM(s.SurveyAcc)}, {keyTModeMode, 1},
+		})
+	}
+	return groups
+}
+
+// legacy returns the frames for receivers before generation 9, each of which
+// is acknowledged by itself.
+func (s *Setup) legacy() []command {
+	var cs []command
+	add := func(what string, id int, frame []byte) { cs = append(cs, command{what: what, id: id, frame: frame}) }
+	rate := binary.LittleEndian.AppendUint16(nil, 1000)
+	add("CFG-RATE", cfgRATE, AppendUBX(nil, cfgRATE, append(rate, 1, 0, 1, 0)))
+	for _, list := range [][]output{outputs[:], oldOutputs[:]} {
+		for _, o := range list {
+			if o.id != monRF && o.id != secSIG {
+				add("CFG-MSG "+ubxDecoders[o.id].name, cfgMSG, AppendMsgRate(nil, o.id, o.rate))
+			}
+		}
+	}
+	for _, o := range sentences {
+		add("CFG-MSG NMEA", cfgMSG, AppendMsgRate(nil, o.id, int(flag(o.keep && s.NMEA))))
+	}
+	if s.Pulse != nil {
+		add("CFG-TP5", cfgTP5, AppendTP5(nil, *s.Pulse))
+	}
+	if s.Fixed != nil || s.SurveySeconds > 0 {
+		add("CFG-TMODE2", cfgTMODE2, s.appendTMode2(nil))
+	}
+	if dev := byte(s.Layers>>1) & 3; dev != 0 {
+		// CFG-CFG: save everything that was set; battery-backed memory 1, flash 2.
+		p := []byte{0, 0, 0, 0, 0x1F, 0x1F, 0, 0, 0, 0, 0, 0, dev}
+		add("CFG-CFG", cfgCFG, AppendUBX(nil, cfgCFG, p))
+	}
+	return cs
+}
+
+// appendTMode2 appends CFG-TMODE2: mode, flags (1 = latitude, longitude,
+// height), three coordinates (1e-7 degrees, cm), accuracy in mm, survey-in
+// duration in s and limit in mm.
+func (s *Setup) appendTMode2(dst []byte) []byte {
+	le := binary.LittleEndian
+	p := make([]byte, 28)
+	if f := s.Fixed; f != nil {
+		p[0] = 2
+		le.PutUint16(p[2:], 1)
+		le.PutUint32(p[4:], uint32(int32(math.Round(f.Lat*1e7))))
+		le.PutUint32(p[8:], uint32(int32(math.Round(f.Lon*1e7))))
+		le.PutUint32(p[12:], uint32(int32(math.Round(f.Height*100))))
+		le.PutUint32(p[16:], uint32(tenthMM(f.Acc)/10))
+	} else {
+		p[0] = 1
+		le.PutUint32(p[20:], uint32(s.SurveySeconds))
+		le.PutUint32(p[24:], uint32(tenthMM(s.SurveyAcc)/10))
+	}
+	return AppendUBX(dst, cfgTMODE2, p)
+}
+
+// split writes v in units of 1/scale with a second value in hundredths of
+// them, both two's complement of the lengths the keys want.
+func split(v, scale float64) (unit, hundredth uint64) {
+	all := int64(math.Round(v * scale * 100))
+	u := all / 100
+	return uint64(uint32(int32(u))), uint64(uint8(int8(all - u*100)))
+}
+
+func tenthMM(m float64) uint64 {
+	return uint64(math.Round(math.Min(math.Max(m, 0), 1e5) * 1e4))
+}
+
+func has(list []System, s System) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// protocolVersion returns the PROTVER of a MON-VER in hundredths, 0 if it has
+// none (before generation 7).
+func protocolVersion(m *Message) int {
+	for _, x := range m.Modules {
+		v, ok := strings.CutPrefix(x, "PROTVER")
+		if !ok {
+			continue
+		}
+		if f, err := strconv.ParseFloat(strings.TrimLeft(v, " ="), 64); err == nil && f > 0 && f < 1000 {
+			return int(math.Round(f * 100))
+		}
+	}
+	return 0
+}
