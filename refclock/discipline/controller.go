@@ -1,0 +1,229 @@
+package discipline
+
+import (
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/discipline/servo"
+	"noonmark/refclock/status"
+)
+
+// ripe is the number of measurements before the noise is known well enough to
+// speak of a lock.
+const ripe = 8
+
+// stepError is by how much a driver may miss a step, ns (read-modify-write, up
+// to 0.2 ms a read on a slow bus, mostly microseconds).
+const stepError = 20e3
+
+// Controller disciplines one clock. Make it with New. Its methods are for one
+// goroutine.
+type Controller struct {
+	cfg  Config
+	bank *servo.Bank
+	pi   *servo.PI // nil unless chosen
+	st   Status
+
+	started   bool
+	startMono int64 // of the first call
+	learned   Learned
+
+	// The clock as last seen, to notice when somebody else steps it.
+	lineOK    bool
+	lineMono  int64
+	lineClock tai.Time
+
+	// What the estimate stands on: the edge of second sec at edgeMono. Before
+	// the second is known, sec is provisional: the grid is right, the count is
+	// not.
+	sec      tai.Time
+	edgeMono int64
+	labelled bool // sec is the true second
+
+	// Corrections: freq is in force since freqMono, oldFreq was before; moved
+	// is by how much they moved the clock from edgeMono to freqMono, total
+	// since the estimate began, both ns.
+	freq, oldFreq float64
+	freqMono      int64
+	moved, total  float64
+	ctrlMono      int64 // when the last was computed
+
+	// Edges.
+	anyPulse  bool
+	lastPulse int64 // mono of the last of any kind
+	lastClock tai.Time
+	missMono  int64 // up to where missed ones were counted
+	acq       tracks
+	rejects   rejectRun
+	verify    int // inside the gate in a row
+
+	// Labels and trust.
+	voter voter
+	held  Reason // why holdover refuses pulses: None, Doubted, NoMessages, VoidMessages, SecondDisputed
+	doubt string // the supervisor's word, empty if there is no doubt
+
+	// A step.
+	stepping bool  // was asked for and is not confirmed
+	askMono  int64 // since when
+	epoch    int64 // mono of the last one
+
+	// The bound, in ns.
+	fore  servo.Foresight
+	floor float64 // it does not fall below until verified
+	extra float64 // refused pulses that agree hint at so much error
+	width float64 // slowly falling maximum of cross-timestamp widths
+	acc   float64 // the receiver's own estimate of its error, smoothed
+}
+
+// New returns a Controller; a zero Config is the default. Unusable values are
+// those that Config.Check refuses; New takes their defaults instead.
+func New(cfg Config) *Controller {
+	if cfg.Check() != nil {
+		cfg = Config{GivenSecond: cfg.GivenSecond}
+	}
+	c := &Controller{cfg: cfg.fill(), bank: servo.NewBank()}
+	if c.cfg.Servo == "pi" {
+		c.pi = servo.NewPI(0, c.cfg.MaxFreqPPB)
+	}
+	c.st.State, c.st.Reason, c.st.Limit = status.Unlocked, Starting, c.cfg.Limit
+	c.voter.max = c.cfg.LatencyMax
+	return c
+}
+
+// Pulse takes one edge. It measures, decides and returns what to do.
+func (c *Controller) Pulse(p Pulse) Action {
+	now := max(p.Now, p.Mono)
+	if !c.lineOK {
+		c.lineMono, c.lineClock, c.lineOK = p.Mono, p.Clock, true
+	}
+	if r := c.admit(p); r != None {
+		return c.refuse(r, now)
+	}
+	c.lastPulse, c.lastClock, c.anyPulse, c.missMono = p.Mono, p.Clock, true, p.Mono
+	c.width = math.Max(float64(p.Width), c.width*0.98)
+	c.checkLabels(now)
+	switch c.st.State {
+	case status.Unlocked, status.Acquiring:
+		if c.st.Reason == Verifying {
+			return c.track(p, now)
+		}
+		return c.acquire(p, now)
+	case status.Faulty:
+		return c.refuse(PulseDoubted, now)
+	}
+	if c.held != None {
+		return c.refuse(PulseDoubted, now)
+	}
+	return c.track(p, now)
+}
+
+// Tick tells the time when nothing else happens; about once a second, more
+// often does no harm. clock is the clock's reading at mono.
+func (c *Controller) Tick(mono int64, clock tai.Time) Action {
+	if !c.started {
+		c.started, c.startMono = true, mono
+	}
+	if c.stepping && mono-c.askMono > 5e9 {
+		c.Stepped(mono, 0) // whoever should have told has not
+	}
+	c.seeClock(mono, clock)
+	c.checkLabels(mono)
+	c.checkPulses(mono)
+	if mono-c.ctrlMono >= 999e6 && c.labelled && !c.stepping {
+		c.control(mono)
+	}
+	c.publish(mono)
+	return Action{FreqPPB: c.freq}
+}
+
+// Stepped tells that the clock was stepped by applied at mono, or that it
+// could not be (zero). Edges from before it are refused from now on.
+func (c *Controller) Stepped(mono int64, applied time.Duration) {
+	c.epoch = mono
+	asked := c.stepping
+	c.stepping = false
+	if applied != 0 {
+		c.st.Steps++
+		if c.lineOK {
+			c.lineClock = c.lineClock.Add(applied)
+		}
+	}
+	if !asked || c.bank.Ready() == 0 {
+		if applied != 0 {
+			c.reacquire(ClockStepped, mono)
+		}
+		return
+	}
+	// What is left over from whole seconds goes to the phase.
+	x := c.phaseAt(mono)
+	whole := tai.Time(math.Round((float64(applied)+x)/1e9)) * tai.Second
+	c.sec += whole
+	c.bank.Shift(float64(tai.Time(applied) - whole))
+	c.fore.Reset()
+	if applied == 0 {
+		c.reacquire(Labelling, mono)
+		return
+	}
+	c.acq.clear()
+	c.verify = 0
+	c.labelled = true
+	c.bank.Loosen(stepError, 0)
+	c.enter(status.Acquiring, Verifying, mono)
+	c.publish(mono)
+}
+
+// Doubt tells that the receiver is not to be trusted: antenna open, spoofing
+// reported, witnesses disagree. It holds until Clear.
+func (c *Controller) Doubt(reason string, mono int64) {
+	if reason == "" {
+		reason = "unspecified"
+	}
+	c.doubt = reason
+	c.hold(Doubted, mono)
+	c.publish(mono)
+}
+
+// Clear takes a doubt back; pulses are verified before they are trusted.
+func (c *Controller) Clear(mono int64) {
+	c.doubt = ""
+	if c.held == Doubted {
+		c.release(mono)
+	}
+	c.publish(mono)
+}
+
+// Reset forgets second and phase, by an operator's order; what was learned of
+// the oscillator stays.
+func (c *Controller) Reset(mono int64) {
+	c.held, c.doubt = None, ""
+	c.reacquire(Starting, mono)
+	c.publish(mono)
+}
+
+// Status returns what is known as of the last call.
+func (c *Controller) Status() Status { return c.st }
+
+// admit refuses edges that cannot be measured with.
+func (c *Controller) admit(p Pulse) Reason {
+	if !c.started {
+		c.started, c.startMono = true, p.Mono
+	}
+	switch {
+	case c.stepping || p.Mono < c.epoch:
+		return PulseStraddles
+	case c.anyPulse && (p.Mono-c.lastPulse < 1e6 || p.Clock == c.lastClock):
+		// A lost carrier replays the last stamp several times a second.
+		return PulseRepeated
+	case p.Width < 0 || p.Width > c.cfg.SlewWithin:
+		return PulseWide
+	}
+	return None
+}
+
+func (c *Controller) refuse(r Reason, now int64) Action {
+	c.st.BadPulses++
+	c.st.Counts[r]++
+	c.publish(now)
+	return Action{FreqPPB: c.freq, Reason: r}
+}

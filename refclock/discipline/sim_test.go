@@ -1,0 +1,224 @@
+package discipline
+
+import (
+	"math"
+	"math/rand/v2"
+	"sort"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// world is a small seeded simulation: an oscillator, a receiver with pulses and
+// messages, and the owner of the clock around a Controller. Truth is counted in
+// ns from epoch; CLOCK_MONOTONIC_RAW runs 30 ppm fast against it.
+type world struct {
+	t     *testing.T
+	c     *Controller
+	r     *rand.Rand
+	now   int64   // truth, ns
+	x     float64 // clock - truth, ns
+	big   tai.Time
+	u     float64 // correction in force, ppb
+	y     float64 // frequency error of the oscillator, ppb
+	stuck bool    // steps fail
+
+	// The build; hooks get the second.
+	wfm, rw float64                     // ppb at 1 s, ppb per sqrt(s)
+	white   float64                     // ns
+	delay   time.Duration               // from the edge to the call
+	width   time.Duration               // of cross timestamps
+	noise   func(k int) float64         // further error of the pulse, ns
+	present func(k int) bool            // does the pulse come
+	extra   func(k int) []time.Duration // further edges in the second
+	labels  func(k int) []labelSpec     // messages in the second
+	drift   func(k int) float64         // change of y in the second, ppb
+	at      map[int]func(w *world)      // what happens at a second
+
+	ev []event
+
+	// What was seen.
+	steps     []int
+	states    []string
+	offset    []float64 // truth at each second
+	bound     []float64
+	st        []status.State
+	uncovered int
+	seen      int
+}
+
+type labelSpec struct {
+	after  time.Duration // the start of second k
+	shift  int           // seconds by which the label is wrong
+	void   bool
+	source string
+	tacc   time.Duration
+	half   bool
+}
+
+const (
+	epochTAI  = tai.Time(1_790_000_000) * tai.Second
+	monoStart = int64(5000e9)
+)
+
+func newWorld(t *testing.T, cfg Config, seed uint64) *world {
+	w := &world{t: t, c: New(cfg), r: rand.New(rand.NewPCG(seed, 7)), wfm: 1, rw: 0.1, white: 20,
+		x: 3_141_592, y: 8000, delay: 20 * time.Millisecond, at: map[int]func(*world){}}
+	w.present = func(int) bool { return true }
+	w.noise = func(int) float64 { return 0 }
+	w.extra = func(int) []time.Duration { return nil }
+	w.drift = func(int) float64 { return 0 }
+	w.labels = func(int) []labelSpec {
+		return []labelSpec{{after: 150e6, source: "RMC"}, {after: 230e6, source: "ZDA"}}
+	}
+	return w
+}
+
+func (w *world) mono(t int64) int64 { return monoStart + t + t*30/1e6 }
+func (w *world) clock(t int64) tai.Time {
+	return epochTAI + w.big + tai.Time(t) + tai.Time(math.Round(w.x))
+}
+
+// to moves truth to t.
+func (w *world) to(t int64) {
+	w.x += (w.y + w.u) * float64(t-w.now) * 1e-9
+	w.now = t
+}
+
+func (w *world) do(a Action) {
+	if math.IsNaN(a.FreqPPB) || math.IsInf(a.FreqPPB, 0) || math.Abs(a.FreqPPB) > w.c.cfg.MaxFreqPPB {
+		w.t.Fatalf("second %d: frequency %v", w.now/1e9, a.FreqPPB)
+	}
+	w.u = a.FreqPPB
+	if a.Step == 0 {
+		return
+	}
+	if s := w.c.st.State; s != status.Acquiring {
+		w.t.Errorf("second %d: step of %v while %v", w.now/1e9, a.Step, s)
+	}
+	if w.stuck {
+		w.c.Stepped(w.mono(w.now), 0)
+	} else {
+		w.steps = append(w.steps, int(w.now/1e9))
+		whole := tai.Time(a.Step).Round()
+		w.big += whole
+		w.x += float64(tai.Time(a.Step) - whole)
+		w.c.Stepped(w.mono(w.now), a.Step)
+	}
+	w.u = w.c.Status().FreqPPB
+}
+
+type event struct {
+	t int64
+	f func()
+}
+
+// run simulates seconds from..to-1.
+func (w *world) run(from, to int) {
+	for k := from; k < to; k++ {
+		base := int64(k) * 1e9
+		pulse := func(at int64) {
+			w.queue(at, func() {
+				clock, mono := w.clock(at), w.mono(at)
+				w.queue(at+int64(w.delay), func() {
+					w.do(w.c.Pulse(Pulse{Clock: clock, Mono: mono, Now: w.mono(w.now), Width: w.width}))
+				})
+			})
+		}
+		if f := w.at[k]; f != nil {
+			w.queue(base+1, func() { f(w) })
+		}
+		if w.present(k) {
+			pulse(base + 2e6 + int64(math.Round(w.white*w.r.NormFloat64()+w.noise(k))))
+		}
+		for _, d := range w.extra(k) {
+			pulse(base + 2e6 + int64(d))
+		}
+		for _, l := range w.labels(k) {
+			at := base + 2e6 + int64(l.after)
+			label := Label{Time: epochTAI + tai.Time(k+l.shift)*tai.Second, Mono: w.mono(at), Valid: !l.void, Source: l.source, TAcc: l.tacc}
+			if l.half {
+				label.Time += tai.Second / 2
+			}
+			w.queue(at, func() { w.c.Label(label) })
+		}
+		for i := range 2 {
+			w.queue(base+300e6+int64(i)*500e6, w.tick)
+		}
+		for {
+			sort.SliceStable(w.ev, func(i, j int) bool { return w.ev[i].t < w.ev[j].t })
+			if len(w.ev) == 0 || w.ev[0].t >= base+1e9 {
+				break
+			}
+			e := w.ev[0]
+			w.ev = w.ev[1:]
+			if e.t > w.now {
+				w.to(e.t)
+			}
+			e.f()
+		}
+		w.y += w.rw*w.r.NormFloat64() + w.drift(k)
+		w.x += w.wfm * w.r.NormFloat64()
+	}
+}
+
+func (w *world) queue(t int64, f func()) { w.ev = append(w.ev, event{t, f}) }
+
+// truthNS is the clock's error against truth; the pulse of second k comes 2 ms
+// into it, in simulated time, so that nothing precedes it.
+func (w *world) truthNS() float64 { return float64(w.big) + w.x + 2e6 }
+
+func (w *world) tick() {
+	w.do(w.c.Tick(w.mono(w.now), w.clock(w.now)))
+	s := w.c.Status()
+	if word := s.State.String() + " " + s.Reason.String(); len(w.states) == 0 || w.states[len(w.states)-1] != word {
+		w.states = append(w.states, word)
+	}
+	for _, v := range [...]float64{s.Bound, s.BoundRate, s.EstNS, s.NoiseNS, s.FreqPPB, s.DriftPPB, s.OffsetNS, s.WalkFM} {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			w.t.Fatalf("second %d: status is not finite: %+v", w.now/1e9, s)
+		}
+	}
+	if s.State != status.Locked && s.State != status.Holdover {
+		return
+	}
+	e := math.Abs(w.truthNS())
+	w.seen++
+	if e > s.Bound {
+		w.uncovered++
+	}
+	w.offset = append(w.offset, e)
+	w.bound = append(w.bound, s.Bound)
+	w.st = append(w.st, s.State)
+}
+
+// since drops what was recorded so far.
+func (w *world) since() { w.offset, w.bound, w.st = nil, nil, nil }
+
+func rms(v []float64) float64 {
+	s := 0.0
+	for _, x := range v {
+		s += x * x
+	}
+	return math.Sqrt(s / float64(len(v)))
+}
+
+func quantile(v []float64, q float64) float64 {
+	s := append([]float64(nil), v...)
+	sort.Float64s(s)
+	return s[int(q*float64(len(s)-1))]
+}
+
+// covered checks the bound; slack is the number of seconds that nobody can know
+// of, the first after a jump.
+func (w *world) covered(slack int) {
+	w.t.Helper()
+	if w.seen == 0 {
+		w.t.Error("never locked")
+	}
+	if float64(w.uncovered-2*slack) > 0.001*float64(w.seen) {
+		w.t.Errorf("true error outside the bound in %d of %d readings", w.uncovered, w.seen)
+	}
+}

@@ -1,0 +1,108 @@
+package discipline
+
+import (
+	"noonmark/refclock/status"
+)
+
+// enter changes state and reason; a reason alone is no transition.
+func (c *Controller) enter(s status.State, r Reason, mono int64) {
+	if s == c.st.State && r == c.st.Reason {
+		return
+	}
+	if s != c.st.State {
+		c.st.Since = mono
+	}
+	if r != c.st.Reason {
+		c.st.Counts[r]++
+	}
+	c.st.State, c.st.Reason = s, r
+	c.st.Detail = ""
+	if r == Doubted {
+		c.st.Detail = c.doubt
+	}
+}
+
+// reacquire gives up phase and second and starts over; the frequency stays.
+func (c *Controller) reacquire(r Reason, mono int64) {
+	if c.bank.Ready() > 30 {
+		c.learned = c.Export()
+	}
+	c.acq.clear()
+	c.voter.restart()
+	c.rejects.clear()
+	c.bank.Reset(-c.freq, c.cfg.MaxErrorPPB)
+	c.fore.Reset()
+	c.labelled, c.stepping = false, false
+	c.verify, c.floor, c.extra = 0, 0, 0
+	c.enter(status.Acquiring, r, mono)
+}
+
+// hold stops trusting pulses for reason r.
+func (c *Controller) hold(r Reason, mono int64) {
+	if c.held != None && c.held != r && r != Doubted {
+		return // the first reason stays until it is gone
+	}
+	c.held = r
+	c.verify = 0
+	switch c.st.State {
+	case status.Locked, status.Holdover:
+		c.enter(status.Holdover, r, mono)
+		c.control(mono)
+	case status.Acquiring:
+		c.reacquire(r, mono)
+		c.enter(status.Unlocked, r, mono)
+	default:
+		if c.st.State != status.Faulty {
+			c.enter(c.st.State, r, mono)
+		}
+	}
+}
+
+// release trusts pulses again, once verified.
+func (c *Controller) release(mono int64) {
+	c.held = None
+	c.verify = 0
+	switch c.st.State {
+	case status.Faulty:
+		c.enter(status.Holdover, Returning, mono)
+	case status.Holdover:
+		c.enter(status.Holdover, Returning, mono)
+	case status.Unlocked:
+		c.enter(status.Unlocked, Starting, mono)
+	}
+}
+
+// checkPulses looks for missing ones.
+func (c *Controller) checkPulses(mono int64) {
+	if !c.anyPulse {
+		if c.st.State == status.Unlocked && c.voter.lastValid != 0 {
+			c.enter(status.Unlocked, NoPulse, mono)
+		}
+		return
+	}
+	gap := mono - max(c.lastPulse, c.epoch)
+	if gap <= int64(c.cfg.MissAfter) {
+		return
+	}
+	for c.missMono+1500e6 <= mono {
+		c.missMono += 1e9
+		c.st.Missed++
+		c.st.Counts[PulseMissed]++
+		if mono-c.missMono > 3600e9 {
+			c.missMono = mono
+		}
+	}
+	switch c.st.State {
+	case status.Locked:
+		c.rejects.clear()
+		c.enter(status.Holdover, MissingPulses, mono)
+	case status.Holdover:
+		if c.st.Reason == Returning {
+			c.enter(status.Holdover, MissingPulses, mono)
+		}
+		c.verify = 0
+	case status.Acquiring:
+		c.reacquire(NoPulse, mono)
+		c.enter(status.Unlocked, NoPulse, mono)
+	}
+}
