@@ -1,0 +1,249 @@
+// Package refclock turns a receiver's messages and pulses into a disciplined
+// clock and says at every moment how good that clock is. The Engine is the one
+// owner of the clock; Port and Pulses bring it what the hardware says.
+package refclock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/status"
+)
+
+// Clock is the clock to be disciplined: *phc.Device, *phc.SystemClock or a
+// simulated one. If it is an io.Closer, the engine closes it.
+type Clock interface {
+	Cross() (phc.Cross, error)
+	Step(delta time.Duration) error // + = forward
+	AdjFreq(ppb float64) error      // absolute, + = faster
+	FreqPPB() (float64, error)
+	MaxFreq() float64 // ppb
+}
+
+// Config describes an Engine. Mono, Open and Publish are required.
+type Config struct {
+	Mono    func() int64           // CLOCK_MONOTONIC_RAW, ns
+	Open    func() (Clock, error)  // called until it succeeds, and again after the clock vanished
+	Publish func(*status.Snapshot) // called by the engine's goroutine, at least four times a second
+	Leaps   func(*tai.Table)       // called when a receiver announced a leap second; may be nil
+
+	Kind       status.ClockKind
+	ClockName  string // as configured, for people
+	Pulse      string
+	Receiver   string
+	RefID      [4]byte
+	Stratum    uint8 // told while locked or in holdover; default 1
+	Discipline discipline.Config
+	Learned    discipline.Learned // of an earlier run, if OK
+	Settings   Settings
+
+	Watch gnss.WatchConfig // what of the receiver's own warnings is minded
+	Doubt string           // a doubt from outside that is there from the start; Engine.Doubt takes it back
+	// NotBefore is a date before which this machine cannot be: messages that
+	// name an earlier one are refused. Zero: none is.
+	NotBefore tai.Time
+	// RefuseRollover: dates that the decoder had to move by 1024 weeks are never
+	// used. Else they are when the system clock or the clock itself agrees.
+	RefuseRollover bool
+
+	// WanderPPB is what CLOCK_MONOTONIC_RAW may wander against the clock while
+	// nobody compares them: it makes the bound grow when the daemon is gone.
+	// Default 5 ppb.
+	WanderPPB float64
+	Log       *slog.Logger // default: discards
+}
+
+// Settings are what can be changed while the engine runs.
+type Settings struct {
+	Table      *tai.Table    // leap seconds; default tai.Builtin
+	Bias       time.Duration // lateness of the pulses: interrupt, receiver
+	Cable      time.Duration // delay of the antenna cable
+	NoSawtooth bool          // announced quantisation errors are not applied
+}
+
+// tick is how often the clock is read and a snapshot published at least.
+const tick = 250 * time.Millisecond
+
+// learnEvery is how often what was learned is copied for those who keep it.
+const learnEvery = time.Second
+
+// Engine owns one clock. Run is for one goroutine; Edge, Message and Tick are
+// what it calls, and are for that goroutine or a simulation's loop. Stats may
+// be called by anybody.
+type Engine struct {
+	cfg Config
+	set Settings
+	log *slog.Logger
+	ctl *discipline.Controller // nil until the first clock was opened
+
+	clock    Clock
+	retryAt  int64
+	backoff  time.Duration
+	badReads int
+	denied   bool
+	line     line
+	real     line
+	stepMono int64 // of the last step, ours or another's
+	realMono int64 // of the last step of CLOCK_REALTIME that was noticed
+	epoch    uint32
+	lastTick int64
+	state    status.State
+	reason   string
+	stated   bool // state and reason were logged
+	settling bool // a step is under way: publish nothing usable
+	saw      sawtooth
+	sawSign  float64
+	steerNS  float64 // integral of the correction, to see the pulses without steering
+	steerAt  int64
+
+	watch   *gnss.Watch
+	outer   string // doubt from outside
+	doubted string // what the discipline was told
+	rolled  bool   // that a rollover is corrected was logged
+
+	msgs, badMsgs uint64
+	msgMono       int64
+	label         Label
+	recv          Receiver
+	learned       discipline.Learned
+	learnedAt     int64
+	counts        [numReasons]atomic.Uint64
+	hush          hush
+	snap          status.Snapshot
+	stats         atomic.Pointer[Stats]
+	settings      chan Settings
+	doubts        chan string
+	ready         chan struct{}
+}
+
+// New returns an engine. Nothing is opened yet.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Mono == nil || cfg.Open == nil || cfg.Publish == nil {
+		return nil, errors.New("engine needs Mono, Open and Publish")
+	}
+	if err := cfg.Discipline.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.Stratum == 0 {
+		cfg.Stratum = 1
+	}
+	if cfg.WanderPPB == 0 {
+		cfg.WanderPPB = 5
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
+	e.apply(cfg.Settings)
+	e.stats.Store(&Stats{})
+	return e, nil
+}
+
+func (e *Engine) apply(s Settings) {
+	if s.Table == nil {
+		s.Table = tai.Builtin()
+	}
+	e.set = s
+}
+
+// Set changes the settings while Run runs. The latest wins.
+func (e *Engine) Set(s Settings) {
+	for {
+		select {
+		case e.settings <- s:
+			return
+		default:
+		}
+		select {
+		case <-e.settings:
+		default:
+		}
+	}
+}
+
+// Doubt tells from outside that the reference is not to be trusted, and why;
+// the empty string clears it. The latest wins.
+func (e *Engine) Doubt(why string) {
+	for {
+		select {
+		case e.doubts <- why:
+			return
+		default:
+		}
+		select {
+		case <-e.doubts:
+		default:
+		}
+	}
+}
+
+// Stats returns the latest state.
+func (e *Engine) Stats() *Stats { return e.stats.Load() }
+
+// Ready is closed when the first snapshot has been published.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// String names the task in logs.
+func (e *Engine) String() string { return "engine" }
+
+// Count counts a Reason on behalf of Port and Pulses.
+func (e *Engine) Count(r Reason) { e.counts[r].Add(1) }
+
+// Run disciplines the clock until ctx ends. The channels may be nil: then
+// nothing comes from there.
+func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gnss.Message) error {
+	defer e.close()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	e.Tick()
+	close(e.ready)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case x := <-edges:
+			e.Edge(x)
+		case m := <-msgs:
+			e.Message(m)
+		case s := <-e.settings:
+			e.apply(s)
+		case why := <-e.doubts:
+			e.outer = why
+			e.judge()
+		case <-t.C:
+			e.Tick()
+		}
+	}
+}
+
+// Tick reads the clock, lets the discipline notice what did not come, and
+// publishes. It opens the clock where there is none.
+func (e *Engine) Tick() {
+	now := e.cfg.Mono()
+	if e.clock == nil && now >= e.retryAt {
+		e.open(now)
+	}
+	e.judge()
+	if e.clock != nil {
+		if _, ok := e.cross(); ok {
+			now = max(now, e.line.mono)
+			e.act(e.ctl.Tick(now, e.line.at(now)))
+			if now-e.learnedAt >= int64(learnEvery) && e.ctl.Status().State == status.Locked {
+				e.learned, e.learnedAt = e.ctl.Export(), now
+			}
+		}
+	}
+	e.publish()
+	e.lastTick = now
+}
+
+var _ fmt.Stringer = (*Engine)(nil)

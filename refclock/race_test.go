@@ -1,0 +1,5 @@
+//go:build race
+
+package refclock_test
+
+const raceEnabled = true

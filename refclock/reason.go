@@ -1,0 +1,95 @@
+package refclock
+
+// Reason names why the engine refused an input, or what befell its clock,
+// before the discipline had a say (discipline.Reason names the rest). Its
+// String is the word in logs and the metric label.
+type Reason uint8
+
+// The reasons.
+const (
+	EdgeNoClock          Reason = iota // an edge came while no clock was open
+	EdgeStraddles                      // an edge from before, or read just after, a step of the clock
+	EdgeStale                          // an edge whose stamp is more than a second old
+	EdgeFuture                         // an edge whose stamp lies ahead of its reading
+	EdgeRealStepped                    // CLOCK_REALTIME was stepped between the edge and its reading
+	EdgeQueueFull                      // edges came faster than they could be handled
+	MessageQueue                       // messages came faster than they could be handled
+	MessageNoDate                      // a time message without a date that can be trusted
+	MessageRollover                    // a date moved by 1024 weeks for which there is no other evidence, or that policy refuses
+	MessageTooEarly                    // a date before the configured not_before
+	MessageNoClock                     // a time message came while no clock was open
+	ClockMissing                       // the clock could not be opened
+	ClockGone                          // the clock vanished or failed while in use
+	ClockRead                          // one reading of the clock failed
+	ClockDenied                        // the clock may be read but not adjusted
+	ClockStep                          // a step of the clock failed
+	ClockContested                     // another program steers the clock, so it is left alone
+	ClockForeign                       // somebody else stepped the clock
+	PortMissing                        // the receiver's port could not be opened
+	PortGone                           // the receiver's port vanished or failed while in use
+	PortSilent                         // the receiver's port is open and nothing comes
+	PortBaud                           // the port was set to another baud rate, in search of the receiver
+	SetupFailed                        // the receiver could not be configured
+	SetupRefused                       // the receiver would not take a part of its configuration
+	PulseMissing                       // the pulse source could not be opened
+	PulseGone                          // the pulse source vanished or failed while in use
+	PulseSilent                        // the pulse source is open and no pulse comes
+	SawtoothRefused                    // the announced sawtooth makes the pulses worse, so it is not applied
+	ReceiverFixLost                    // the receiver had a fix and says that it has none
+	ReceiverAntennaOpen                // the antenna's supply carried current and no longer does
+	ReceiverAntennaShort               // the antenna's supply is shorted
+	ReceiverJammed                     // interference so strong that the fix is not to be trusted
+	ReceiverSpoofed                    // the receiver recognises false signals
+	ReceiverMoved                      // a fixed antenna appears to have moved
+	WitnessAwaited                     // no witness has confirmed the second yet
+	WitnessDisagrees                   // a witness names another time
+	WitnessSilent                      // a witness does not answer
+	ReferenceUnusable                  // the clock to be followed may not be used
+
+	numReasons
+)
+
+// NumReasons is the number of reasons.
+const NumReasons = int(numReasons)
+
+var reasonNames = [numReasons]string{
+	EdgeNoClock: "edge_no_clock", EdgeStraddles: "edge_straddles_step", EdgeStale: "edge_stale", EdgeFuture: "edge_future",
+	EdgeRealStepped: "edge_realtime_stepped", EdgeQueueFull: "edge_queue_full", MessageQueue: "message_queue_full",
+	MessageNoDate: "message_no_date", MessageRollover: "message_rollover", MessageTooEarly: "message_too_early", MessageNoClock: "message_no_clock",
+	ClockMissing: "clock_missing", ClockGone: "clock_gone", ClockRead: "clock_read", ClockDenied: "clock_denied", ClockStep: "clock_step",
+	ClockContested: "clock_contested", ClockForeign: "clock_stepped_by_other", PortMissing: "port_missing", PortGone: "port_gone",
+	PortSilent: "port_silent", PortBaud: "port_baud", SetupFailed: "setup_failed", SetupRefused: "setup_refused",
+	PulseMissing: "pulse_missing", PulseGone: "pulse_gone", PulseSilent: "pulse_silent", SawtoothRefused: "sawtooth_refused",
+	ReceiverFixLost: "fix_lost", ReceiverAntennaOpen: "antenna_open", ReceiverAntennaShort: "antenna_short", ReceiverJammed: "jamming",
+	ReceiverSpoofed: "spoofing", ReceiverMoved: "position_jump", WitnessAwaited: "witness_awaited", WitnessDisagrees: "witness_disagrees",
+	WitnessSilent: "witness_silent", ReferenceUnusable: "reference_unusable",
+}
+
+// String returns the reason's word in logs and metrics.
+func (r Reason) String() string {
+	if r < numReasons {
+		return reasonNames[r]
+	}
+	return "invalid"
+}
+
+// message is what a log line about the reason begins with.
+func (r Reason) message() string {
+	switch {
+	case r <= EdgeQueueFull:
+		return "pulse edge refused"
+	case r <= MessageNoClock:
+		return "message refused"
+	case r == ClockMissing:
+		return "clock cannot be opened"
+	case r <= ClockForeign:
+		return "clock in trouble"
+	case r == SawtoothRefused:
+		return "announced sawtooth applied otherwise than documented"
+	case r >= ReceiverFixLost && r <= ReceiverMoved:
+		return "receiver doubted"
+	case r >= WitnessAwaited:
+		return "reference doubted"
+	}
+	return "input in trouble"
+}

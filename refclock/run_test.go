@@ -1,0 +1,113 @@
+package refclock_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/sim"
+	"noonmark/refclock/status"
+)
+
+// The whole with its goroutines, as the daemon runs it, in virtual time:
+// appliance, port, pulses, engine, snapshot file and a reader of it.
+func TestRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "status")
+	w, err := status.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	rd, err := status.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		mono := func() int64 { return int64(time.Since(start)) + 1e9 }
+		c, ok := sim.Kind("tcxo")
+		if !ok {
+			t.Fatal("no tcxo")
+		}
+		c.Clock.Mono0, c.Clock.Truth = 1e9, tai.FromUnix(1795426200, 0, 37)
+		app, err := sim.New(mono, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs, edges := make(chan *gnss.Message, 16), make(chan pps.Edge, 4)
+		log := slog.New(slog.DiscardHandler)
+		pr, pw := io.Pipe()
+		src := sim.NewSource()
+		port := &refclock.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
+		eng, err := refclock.New(refclock.Config{
+			Mono: mono, Open: func() (refclock.Clock, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		port.Count = eng.Count
+		pulses := &refclock.Pulses{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
+		var wg sync.WaitGroup
+		wg.Go(func() { app.Play(ctx, mono, pw, src); pw.Close() })
+		wg.Go(func() { port.Run(ctx) })
+		wg.Go(func() { pulses.Run(ctx) })
+		wg.Go(func() { eng.Run(ctx, edges, msgs) })
+		<-eng.Ready()
+		published := uint64(0)
+		var s status.Snapshot
+		for i := range 60 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if err := rd.LoadAll(&s); err != nil {
+				t.Fatal(err)
+			}
+			if s.Updates-published < 4 {
+				t.Errorf("second %d: %d snapshots, want 4 or more", i, s.Updates-published)
+			}
+			published = s.Updates
+			m := mono()
+			if e := s.ClockAt(m).Sub(app.Clock.True(m)).Abs(); s.Usable(m) && e > s.BoundAt(m) {
+				t.Errorf("second %d: off by %v, claimed %v", i, e, s.BoundAt(m))
+			}
+			if i == 20 && s.State != status.Locked {
+				t.Errorf("after 20 s %v (%s)", s.State, s.Reason)
+			}
+			switch i {
+			case 30:
+				eng.Doubt("antenna open")
+			case 31:
+				if s.State != status.Holdover || s.Reason != discipline.Doubted.String()+": antenna open" {
+					t.Errorf("doubted: %v (%s)", s.State, s.Reason)
+				}
+				eng.Doubt("")
+			case 40: // settings: a bias that is not there must move the clock by it
+				eng.Set(refclock.Settings{Bias: 60 * time.Nanosecond})
+			}
+		}
+		if s.State != status.Locked {
+			t.Errorf("at the end %v (%s)", s.State, s.Reason)
+		}
+		if e := app.Clock.Error(mono()); e < 60-40 || e > 60+40 {
+			// A pulse taken for 60 ns late that is not: the clock ends up fast.
+			t.Errorf("off by %.0f ns after a wrong bias of 60 ns", e)
+		}
+		cancel()
+		wg.Wait()
+	})
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
+	}
+}

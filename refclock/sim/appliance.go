@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/phctest"
+	"noonmark/phc/tai"
+	"noonmark/refclock/pps"
+)
+
+// Config describes a virtual appliance.
+type Config struct {
+	Clock    phctest.Config // Truth is the start; set it to a full second
+	Pulse    PulseConfig
+	Receiver ReceiverConfig
+	Series   *Series // if set, its oscillator and pulses are used
+}
+
+// Appliance makes the events of a virtual receiver and its pulses in the order
+// of true time. Its Clock is the one to be disciplined and knows the truth.
+// Apart from the Clock it is for one goroutine.
+type Appliance struct {
+	Clock *phctest.Clock
+
+	cfg    Config
+	start  tai.Time
+	pulses pulses
+	recv   *Receiver
+	rng    *rand.Rand
+	sec    int // next second whose events are made
+	queue  []Event
+	seq    uint32
+	es     []edge
+	card   card
+	extts  *pps.ExtTS
+}
+
+// Event is something that reaches the program: bytes, or an edge.
+type Event struct {
+	Mono int64 // when, on the mono source
+	Data []byte
+	edge edge
+}
+
+// IsEdge reports whether the event is an edge; else it is bytes.
+func (e *Event) IsEdge() bool { return e.Data == nil }
+
+// New returns an appliance whose clock runs on the given mono source. Events
+// start at the clock's Mono0.
+func New(mono func() int64, cfg Config) (*Appliance, error) {
+	if cfg.Clock.Truth != cfg.Clock.Truth.Floor() {
+		return nil, fmt.Errorf("simulation must start at a full second, not %d ns after one", cfg.Clock.Truth-cfg.Clock.Truth.Floor())
+	}
+	if cfg.Pulse.Width == 0 {
+		cfg.Pulse.Width = 100 * time.Millisecond
+	}
+	if cfg.Pulse.Delay == 0 {
+		cfg.Pulse.Delay = 50 * time.Microsecond
+	}
+	a := &Appliance{cfg: cfg, start: cfg.Clock.Truth, rng: rand.New(rand.NewPCG(cfg.Pulse.Seed, 0x657667))}
+	a.recv = NewReceiver(cfg.Receiver, a.start)
+	if s := cfg.Series; s != nil {
+		cfg.Clock.Osc = phctest.Series(s.OscPPB)
+		a.pulses = s
+		for _, q := range s.QErrNS {
+			a.recv.cfg.TIMTP = a.recv.cfg.TIMTP || !math.IsNaN(q)
+		}
+	} else {
+		a.pulses = newModel(cfg.Pulse)
+	}
+	a.recv.qerr = func(sec tai.Time) (float64, bool) {
+		p := a.pulses.at(int((sec - a.start) / tai.Second))
+		return p.qerrNS, p.hasQ
+	}
+	a.Clock = phctest.New(mono, cfg.Clock)
+	a.card.certain = !cfg.Pulse.AnyEdge
+	var err error
+	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: cfg.Pulse.Width})
+	return a, err
+}
+
+// Next returns the next event. There is always one; silence lasts.
+func (a *Appliance) Next() Event {
+	// A burst may be 2 s late: keep three seconds of events in the queue.
+	for len(a.queue) == 0 || a.Clock.MonoAt(a.start+tai.Time(a.sec-3)*tai.Second) <= a.queue[0].Mono {
+		a.fill()
+	}
+	e := a.queue[0]
+	a.queue = a.queue[1:]
+	return e
+}
+
+// fill makes the events of one more second and sorts them in.
+func (a *Appliance) fill() {
+	a.es = a.edges(a.sec, a.es[:0])
+	for _, e := range a.es {
+		a.insert(Event{Mono: a.Clock.MonoAt(e.read), edge: e})
+	}
+	for _, c := range a.recv.Burst(a.start + tai.Time(a.sec)*tai.Second) {
+		a.insert(Event{Mono: a.Clock.MonoAt(c.At), Data: c.Data})
+	}
+	a.sec++
+	if len(a.queue) == 0 { // a silent second: keep the loop in Next moving
+		a.insert(Event{Mono: a.Clock.MonoAt(a.start + tai.Time(a.sec)*tai.Second), Data: []byte{}})
+	}
+}
+
+func (a *Appliance) insert(e Event) {
+	i := len(a.queue)
+	for i > 0 && a.queue[i-1].Mono > e.Mono {
+		i--
+	}
+	a.queue = append(a.queue, Event{})
+	copy(a.queue[i+1:], a.queue[i:])
+	a.queue[i] = e
+}
+
+// Deliver returns the edges that the program reads when an event of IsEdge
+// happens: stamped by CLOCK_REALTIME for a kernel pulse; else by the clock, and
+// passed through the filter that a card's external timestamps need (pps.ExtTS),
+// which may hold one back. now is the reading of the mono source.
+func (a *Appliance) Deliver(e Event, now int64) []pps.Edge {
+	m := a.Clock.MonoAt(e.edge.at)
+	if a.cfg.Pulse.System {
+		a.seq++
+		return []pps.Edge{{Scale: pps.System, Stamp: a.Clock.RealAt(m), Mono: now, Seq: a.seq, Rising: e.edge.rising}}
+	}
+	a.card.ev, a.card.full = phc.ExtTSEvent{Clock: a.Clock.At(m), Mono: now}, true
+	var out []pps.Edge
+	for {
+		x, err := a.extts.Next(context.Background())
+		if err != nil {
+			return out
+		}
+		out = append(out, x)
+	}
+}
+
+// card is a simulated time-stamping card: it stamps every edge, and says for
+// certain which ones or, as i225 and i226, does not.
+type card struct {
+	ev      phc.ExtTSEvent
+	full    bool
+	certain bool
+}
+
+var errEmpty = errors.New("no more events")
+
+func (c *card) EnableExtTS(x phc.ExtTS) (phc.ExtTSGrant, error) {
+	return phc.ExtTSGrant{Version: 2, Edges: x.Edges, Certain: c.certain}, nil
+}
+
+func (c *card) DisableExtTS(int) error { return nil }
+
+func (c *card) String() string { return "simulated card" }
+
+func (c *card) ReadExtTS(_ context.Context, dst []phc.ExtTSEvent) (int, error) {
+	if !c.full {
+		return 0, errEmpty
+	}
+	c.full = false
+	dst[0] = c.ev
+	return 1, nil
+}
+
+// Play runs the appliance in real time: it writes the receiver's bytes to w
+// and hands each edge to its Source, until ctx ends. mono must be the source
+// given to New. Bytes that nobody takes are lost, as on a wire.
+func (a *Appliance) Play(ctx context.Context, mono func() int64, w io.Writer, src *Source) error {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		e := a.Next()
+		for {
+			d := time.Duration(e.Mono - mono())
+			if d <= 0 {
+				break
+			}
+			t.Reset(d)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-t.C:
+			}
+		}
+		if !e.IsEdge() {
+			if len(e.Data) > 0 {
+				w.Write(e.Data)
+			}
+			continue
+		}
+		for _, x := range a.Deliver(e, mono()) {
+			select {
+			case src.c <- x:
+			default: // nobody reads: the kernel would overwrite it, too
+			}
+		}
+	}
+}
+
+// Source is the virtual pulse as the program takes it.
+type Source struct {
+	c chan pps.Edge
+}
+
+// NewSource returns a pulse source for Play.
+func NewSource() *Source { return &Source{make(chan pps.Edge, 4)} }
+
+// Next waits for an edge.
+func (s *Source) Next(ctx context.Context) (pps.Edge, error) {
+	select {
+	case <-ctx.Done():
+		return pps.Edge{}, ctx.Err()
+	case e := <-s.c:
+		return e, nil
+	}
+}
+
+// Close does nothing: the appliance plays on, whether anybody listens or not.
+func (s *Source) Close() error { return nil }
+
+// String returns "sim".
+func (s *Source) String() string { return "sim" }

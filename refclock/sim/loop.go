@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/status"
+)
+
+// Loop is an engine on a virtual appliance in virtual time: the daemon's own
+// code, without its goroutines. It is for one goroutine.
+type Loop struct {
+	App    *Appliance
+	Engine *refclock.Engine
+	Snap   status.Snapshot // latest published
+
+	// Before is called, if set, before anything happens at a new instant: then
+	// Snap is as old as a reader ever sees it.
+	Before func(mono int64)
+
+	now     int64
+	dec     *gnss.Decoder
+	event   Event
+	tickAt  int64
+	actions []Action
+}
+
+// Action is something that is done to the appliance, since the start.
+type Action struct {
+	At time.Duration
+	Do func(*Loop)
+}
+
+// tick is how often the engine is called when nothing happens, as Run does.
+const tick = int64(250 * time.Millisecond)
+
+// NewLoop returns a loop of an appliance and an engine. Of the engine's
+// configuration Mono, Open and Publish are filled in.
+func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) {
+	l := &Loop{now: cfg.Clock.Mono0, tickAt: cfg.Clock.Mono0, actions: actions}
+	var err error
+	if l.App, err = New(l.Mono, cfg); err != nil {
+		return nil, err
+	}
+	eng.Mono = l.Mono
+	eng.Open = func() (refclock.Clock, error) {
+		if _, err := l.App.Clock.Cross(); err != nil {
+			return nil, err
+		}
+		return l.App.Clock, nil
+	}
+	eng.Publish = func(s *status.Snapshot) { l.Snap = *s }
+	eng.Leaps = func(t *tai.Table) { l.dec.SetLeaps(t) }
+	if eng.Kind == status.NoClock {
+		eng.Kind = status.SimClock
+	}
+	if l.Engine, err = refclock.New(eng); err != nil {
+		return nil, err
+	}
+	table := eng.Settings.Table
+	if table == nil {
+		table = tai.Builtin()
+	}
+	l.dec = gnss.NewDecoder(gnss.Config{Leaps: table, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
+	l.event = l.App.Next()
+	return l, nil
+}
+
+// Mono is the virtual CLOCK_MONOTONIC_RAW.
+func (l *Loop) Mono() int64 { return l.now }
+
+// Since returns the virtual time since the start.
+func (l *Loop) Since() time.Duration { return time.Duration(l.now - l.App.cfg.Clock.Mono0) }
+
+// Run lets virtual time pass until the given time since the start.
+func (l *Loop) Run(until time.Duration) {
+	end := l.App.cfg.Clock.Mono0 + int64(until)
+	for {
+		t := min(l.tickAt, l.event.Mono)
+		if len(l.actions) > 0 {
+			t = min(t, l.App.cfg.Clock.Mono0+int64(l.actions[0].At))
+		}
+		if t > end {
+			l.to(end)
+			return
+		}
+		l.to(t)
+		switch {
+		case len(l.actions) > 0 && t == l.App.cfg.Clock.Mono0+int64(l.actions[0].At):
+			l.actions[0].Do(l)
+			l.actions = l.actions[1:]
+		case t == l.event.Mono:
+			if l.event.IsEdge() {
+				for _, x := range l.App.Deliver(l.event, t) {
+					l.Engine.Edge(x)
+				}
+			} else {
+				l.dec.Feed(l.event.Data, t, l.Engine.Message)
+			}
+			l.event = l.App.Next()
+		default:
+			l.Engine.Tick()
+			l.tickAt += tick
+		}
+	}
+}
+
+func (l *Loop) to(mono int64) {
+	if l.Before != nil && mono > l.now {
+		l.now = mono
+		l.Before(mono)
+	}
+	l.now = mono
+}
+
+// Row is one second of a run.
+type Row struct {
+	T          float64 // s since the start
+	TrueNS     float64 // clock minus truth, + = fast, before the correction at T
+	MeasuredNS float64 // as the discipline accepted it, NaN if it did not
+	FreqPPB    float64
+	State      status.State
+	Usable     bool          // clients are told so
+	Bound      time.Duration // of ServedNS, the largest Duration when nothing is claimed
+	ClockBound time.Duration // of TrueNS: the same without the error of reading the clock
+	ServedNS   float64       // what a reader of the snapshot is off by
+}
+
+// Rows runs the loop and calls emit for every full second.
+func (l *Loop) Rows(d time.Duration, emit func(Row)) {
+	for k := 1; ; k++ {
+		at := time.Duration(k) * time.Second
+		if at > d {
+			return
+		}
+		l.Run(at - 1) // what happens at the second itself comes after the row
+		l.to(l.App.cfg.Clock.Mono0 + int64(at))
+		s := &l.Snap
+		r := Row{T: at.Seconds(), TrueNS: l.App.Clock.Error(l.now), MeasuredNS: math.NaN(), FreqPPB: s.FreqPPB, State: s.State, Usable: s.Usable(l.now), Bound: s.BoundAt(l.now)}
+		c := *s
+		c.LineErr = 0
+		r.ClockBound = c.BoundAt(l.now)
+		r.ServedNS = float64(s.ClockAt(l.now).Sub(l.App.Clock.True(l.now)))
+		was := l.Engine.Stats().Status.PulseMono
+		l.Run(at + 500*time.Millisecond)
+		if st := &l.Engine.Stats().Status; st.PulseMono != was {
+			r.MeasuredNS = st.OffsetNS
+		}
+		emit(r)
+	}
+}
+
+// Feed gives the program bytes as if the receiver had sent them now.
+func (l *Loop) Feed(b []byte) { l.dec.Feed(b, l.now, l.Engine.Message) }
+
+// Decoder returns the receiver's decoder, for its counters.
+func (l *Loop) Decoder() *gnss.Decoder { return l.dec }
+
+// Status returns the discipline's state.
+func (l *Loop) Status() *discipline.Status { return &l.Engine.Stats().Status }
