@@ -1,0 +1,238 @@
+package nts
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"noonmark/server/nts/aead"
+)
+
+// cookieAEAD seals cookies. Its key is expanded once a period, so that AES-SIV
+// needs no key schedule per cookie where AES-GCM-SIV needs one for every nonce.
+const cookieAEAD = aead.AESSIVCMAC256
+
+// Defaults and limits of RingConfig.
+const (
+	DefaultRotate = 24 * time.Hour
+	DefaultKeep   = 8 // a cookie lives 7 to 8 periods: at least a week
+	minRotate     = time.Minute
+	maxKeep       = 64
+	maxRoots      = 16
+	secretLen     = 32
+)
+
+// RingConfig says how cookie keys change. Servers that share a root secret must
+// have the same Rotate.
+type RingConfig struct {
+	Rotate time.Duration // length of a period, whole seconds; 0 = DefaultRotate
+	Keep   int           // periods whose cookies are accepted, the current one included; 0 = DefaultKeep
+}
+
+func (c RingConfig) withDefaults() (RingConfig, error) {
+	if c.Rotate == 0 {
+		c.Rotate = DefaultRotate
+	}
+	if c.Keep == 0 {
+		c.Keep = DefaultKeep
+	}
+	switch {
+	case c.Rotate < minRotate || c.Rotate%time.Second != 0:
+		return c, fmt.Errorf("key rotation of %v: want whole seconds and at least %v", c.Rotate, minRotate)
+	case c.Keep < 1 || c.Keep > maxKeep:
+		return c, fmt.Errorf("keep %d periods of keys: want 1 to %d", c.Keep, maxKeep)
+	}
+	return c, nil
+}
+
+// root is one secret from which a key for every period follows. It seals
+// cookies from the instant since on until a later root takes over.
+type root struct {
+	secret [secretLen]byte
+	since  int64 // POSIX seconds
+}
+
+// Ring holds the keys that seal cookies. A key is a function of a root secret
+// and the number of the period since the POSIX epoch, so that servers with the
+// same key file have the same keys at the same time without talking to each
+// other, nothing is written at a rotation, and a clock that was wrong for a
+// while has destroyed nothing.
+//
+// Whoever reads a root secret can open the cookies of all its periods; NewRoot
+// ends that for the future, and for the past once the old root is dropped from
+// the file (see NewRoot).
+//
+// Load may be called from any goroutine and takes no lock. The other methods
+// may be called from any goroutine too.
+type Ring struct {
+	cfg  RingConfig
+	path string // empty: in memory only
+	keys atomic.Pointer[Keys]
+
+	mu    sync.Mutex // guards what follows and all changes of keys
+	roots []root     // ascending since, never empty
+}
+
+// Keys is an immutable set of expanded cookie keys. Its methods allocate
+// nothing and may be called from several goroutines, each with a Scratch of its
+// own.
+type Keys struct {
+	period  int64
+	newest  int64   // since of the root that seals
+	entries []entry // the sealing key first
+}
+
+type entry struct {
+	id  uint32 // 24 bits
+	key aead.Key
+
+	period int64
+	since  int64 // of its root
+}
+
+// NewRing makes a ring with a fresh root secret that lives in memory only.
+func NewRing(cfg RingConfig, now time.Time) (*Ring, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{cfg: cfg, roots: []root{newRoot(now)}}
+	r.publish(now)
+	return r, nil
+}
+
+func newRoot(now time.Time) root {
+	n := root{since: now.Unix()}
+	rand.Read(n.secret[:])
+	return n
+}
+
+// Load returns the keys in force. They stay usable for as long as the caller
+// keeps them, so load them once per batch of packets.
+func (r *Ring) Load() *Keys { return r.keys.Load() }
+
+// Rotate brings the keys to the period of now and reports whether anything
+// changed. It is cheap when nothing did; call it about once a minute, and
+// before the first packet. Going back in time is as good as going forward.
+func (r *Ring) Rotate(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.keys.Load()
+	if k.period == r.period(now) && k.newest == r.roots[r.sealing(now)].since {
+		return false
+	}
+	r.publish(now)
+	return true
+}
+
+// NextRotation returns when the period of now ends.
+func (r *Ring) NextRotation(now time.Time) time.Time {
+	return time.Unix((r.period(now)+1)*int64(r.cfg.Rotate/time.Second), 0).UTC()
+}
+
+func (r *Ring) period(now time.Time) int64 {
+	return floorDiv(now.Unix(), int64(r.cfg.Rotate/time.Second))
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// sealing returns the index of the root that seals at now: the latest that has
+// begun, and the first one when none has (a clock that is not set yet).
+func (r *Ring) sealing(now time.Time) int {
+	i := len(r.roots) - 1
+	for i > 0 && r.roots[i].since > now.Unix() {
+		i--
+	}
+	return i
+}
+
+// publish makes the keys for now. The caller holds mu or is the constructor.
+func (r *Ring) publish(now time.Time) {
+	p, s := r.period(now), r.sealing(now)
+	k := &Keys{period: p, newest: r.roots[s].since}
+	k.add(r.roots[s], p, r.cfg.Rotate)
+	for i, rt := range r.roots {
+		// Periods in which this root sealed, as far as they are still accepted.
+		// The next period is accepted already: another server's clock may be a
+		// little ahead of ours.
+		lo, hi := p-int64(r.cfg.Keep)+1, p+1
+		if i > 0 {
+			lo = max(lo, floorDiv(rt.since, int64(r.cfg.Rotate/time.Second)))
+		}
+		if i+1 < len(r.roots) {
+			hi = min(hi, floorDiv(r.roots[i+1].since, int64(r.cfg.Rotate/time.Second))+1)
+		}
+		for q := hi; q >= lo; q-- {
+			if i != s || q != p {
+				k.add(rt, q, r.cfg.Rotate)
+			}
+		}
+	}
+	r.keys.Store(k)
+}
+
+// add derives the key of one period: HKDF-SHA256 with the length and number of
+// the period in its info, giving the AEAD's key and the key's identifier.
+func (k *Keys) add(rt root, period int64, rotate time.Duration) {
+	info := binary.BigEndian.AppendUint64([]byte("noonmark cookie key 1"), uint64(rotate/time.Second))
+	info = binary.BigEndian.AppendUint64(info, uint64(period))
+	n := cookieAEAD.KeyLen()
+	okm, err := hkdf.Key(sha256.New, rt.secret[:], nil, string(info), n+cookieKeyID)
+	if err != nil {
+		panic(err) // only for lengths HKDF cannot give
+	}
+	e := entry{id: binary.BigEndian.Uint32(okm[n-1:]) & 0xffffff, period: period, since: rt.since}
+	if err := e.key.Init(cookieAEAD, okm[:n]); err != nil {
+		panic(err) // only for lengths the AEAD does not take
+	}
+	k.entries = append(k.entries, e)
+}
+
+// KeyInfo describes one cookie key without its secret.
+type KeyInfo struct {
+	ID      string    // the identifier in its cookies, in hexadecimal
+	Begins  time.Time // its period
+	Ends    time.Time
+	Root    time.Time // when its root secret took over
+	Sealing bool      // new cookies are sealed with it
+}
+
+// List returns the keys whose cookies are accepted, the sealing one first.
+func (r *Ring) List() []KeyInfo {
+	k := r.Load()
+	sec := int64(r.cfg.Rotate / time.Second)
+	l := make([]KeyInfo, len(k.entries))
+	for i, e := range k.entries {
+		l[i] = KeyInfo{
+			ID:      fmt.Sprintf("%06x", e.id),
+			Begins:  time.Unix(e.period*sec, 0).UTC(),
+			Ends:    time.Unix((e.period+1)*sec, 0).UTC(),
+			Root:    time.Unix(e.since, 0).UTC(),
+			Sealing: i == 0,
+		}
+	}
+	return l
+}
+
+// String hides the secrets.
+func (r *Ring) String() string { return fmt.Sprintf("key ring of %d keys", len(r.Load().entries)) }
+
+// Format hides the secrets from every fmt verb.
+func (r *Ring) Format(f fmt.State, _ rune) { fmt.Fprint(f, r.String()) }
+
+// String hides the secrets.
+func (k *Keys) String() string { return fmt.Sprintf("%d cookie keys", len(k.entries)) }
+
+// Format hides the secrets from every fmt verb.
+func (k *Keys) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.String()) }

@@ -1,0 +1,439 @@
+package nts
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"noonmark/server/nts/aead"
+)
+
+func seal(t testing.TB, r *Ring) []byte {
+	t.Helper()
+	var scratch Scratch
+	c, err := r.Load().SealCookie(nil, testSession(aead.AESSIVCMAC256), &scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func opens(r *Ring, cookie []byte) error {
+	var s SessionKeys
+	var scratch Scratch
+	return r.Load().OpenCookie(cookie, &s, &scratch)
+}
+
+func TestRingConfig(t *testing.T) {
+	for _, c := range []struct {
+		cfg RingConfig
+		ok  bool
+	}{
+		{RingConfig{Rotate: time.Second}, false},
+		{RingConfig{Rotate: -time.Hour}, false},
+		{RingConfig{Rotate: time.Hour + time.Millisecond}, false},
+		{RingConfig{Keep: -1}, false},
+		{RingConfig{Keep: 65}, false},
+		{RingConfig{}, true},
+		{RingConfig{Rotate: time.Minute, Keep: 1}, true},
+	} {
+		if _, err := NewRing(c.cfg, t0); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c.cfg, err)
+		}
+	}
+}
+
+// TestCookieLife rotates through the days: a cookie opens for at least a week
+// and not for longer than eight days.
+func TestCookieLife(t *testing.T) {
+	r := testRing(t)
+	cookie := seal(t, r)
+	for h := 0; h <= 24*9; h++ {
+		now := t0.Add(time.Duration(h) * time.Hour)
+		r.Rotate(now)
+		err := opens(r, cookie)
+		switch {
+		case h <= 24*7 && err != nil:
+			t.Fatalf("after %d hours: %v", h, err)
+		case h >= 24*8 && !errors.Is(err, UnknownCookieKey):
+			t.Fatalf("after %d hours: %v", h, err)
+		}
+		if err := opens(r, seal(t, r)); err != nil {
+			t.Fatalf("a fresh cookie after %d hours: %v", h, err)
+		}
+	}
+}
+
+func TestRotate(t *testing.T) {
+	r := testRing(t)
+	next := r.NextRotation(t0)
+	if want := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC); !next.Equal(want) {
+		t.Fatalf("next rotation %v, want %v", next, want)
+	}
+	if r.Rotate(next.Add(-time.Second)) {
+		t.Error("rotated a second early")
+	}
+	k := r.Load()
+	if !r.Rotate(next) || r.Load() == k || r.Rotate(next) {
+		t.Error("did not rotate once, at the period's end")
+	}
+	if l := r.List(); len(l) != DefaultKeep+1 || !l[0].Sealing || l[1].Sealing || !l[0].Begins.Equal(next) {
+		t.Errorf("keys: %+v", l)
+	}
+	// The old snapshot still works for whoever holds it.
+	var s SessionKeys
+	var scratch Scratch
+	if c, err := k.SealCookie(nil, testSession(aead.AESSIVCMAC256), &scratch); err != nil || k.OpenCookie(c, &s, &scratch) != nil {
+		t.Error("an old snapshot died")
+	}
+}
+
+// TestWrongClock: a clock that goes far astray and comes back destroys nothing.
+func TestWrongClock(t *testing.T) {
+	r := testRing(t)
+	cookie := seal(t, r)
+	for _, wrong := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0), time.Unix(-1e9, 0), time.Unix(1<<40, 0)} {
+		if !r.Rotate(wrong) {
+			t.Errorf("no rotation at %v", wrong)
+		}
+		if err := opens(r, seal(t, r)); err != nil {
+			t.Errorf("at %v: %v", wrong, err)
+		}
+		if !r.Rotate(t0) {
+			t.Error("no rotation back")
+		}
+		if err := opens(r, cookie); err != nil {
+			t.Errorf("after %v: %v", wrong, err)
+		}
+	}
+}
+
+func path(t testing.TB) string { return filepath.Join(t.TempDir(), "keys") }
+
+func open(t testing.TB, p string, now time.Time) *Ring {
+	t.Helper()
+	r, err := OpenRing(p, RingConfig{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestServersAgree: whoever has the file has the keys, at any time, also with
+// clocks a little apart.
+func TestServersAgree(t *testing.T) {
+	p := path(t)
+	a := open(t, p, t0)
+	st, err := os.Stat(p)
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v", st.Mode(), err)
+	}
+	b := open(t, p, t0.Add(5*24*time.Hour))
+	if err := opens(b, seal(t, a)); err != nil {
+		t.Errorf("a cookie of five days ago after a restart: %v", err)
+	}
+	edge := a.NextRotation(t0)
+	a.Rotate(edge.Add(-time.Second))
+	b.Rotate(edge.Add(time.Second))
+	if err := opens(a, seal(t, b)); err != nil {
+		t.Errorf("a cookie from a server whose clock is ahead: %v", err)
+	}
+	if err := opens(b, seal(t, a)); err != nil {
+		t.Errorf("a cookie from a server whose clock is behind: %v", err)
+	}
+	other, err := OpenRing(p, RingConfig{Rotate: time.Hour}, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opens(other, seal(t, a)); !errors.Is(err, UnknownCookieKey) {
+		t.Errorf("rings with different periods share keys: %v", err)
+	}
+}
+
+func TestNewRootAndRevoke(t *testing.T) {
+	p := path(t)
+	a, b := open(t, p, t0), open(t, p, t0)
+	old := seal(t, a)
+	day := 24 * time.Hour
+	// Announced for tomorrow: nothing changes today.
+	if err := a.NewRoot(t0.Add(day), t0); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Reload(t0); err != nil {
+		t.Fatal(err)
+	}
+	today := seal(t, a)
+	if !bytes.Equal(today[:3], old[:3]) {
+		t.Error("a root announced for tomorrow seals today")
+	}
+	if a.Rotate(t0.Add(day - 13*time.Hour)) {
+		t.Error("rotated within the period and before the root begins")
+	}
+	now := t0.Add(day)
+	a.Rotate(now)
+	b.Rotate(now)
+	fresh := seal(t, a)
+	for name, c := range map[string][]byte{"old": old, "today's": today, "fresh": fresh} {
+		if err := opens(b, c); err != nil {
+			t.Errorf("%s cookie: %v", name, err)
+		}
+	}
+	// When the old root's cookies are dead, the next change drops it.
+	later := now.Add(20 * day)
+	a.Rotate(later)
+	if err := a.NewRoot(later, later); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.roots) != 2 {
+		t.Errorf("%d roots are kept, want 2", len(a.roots))
+	}
+	c := seal(t, a)
+	if err := a.Revoke(later); err != nil {
+		t.Fatal(err)
+	}
+	if err := opens(a, c); !errors.Is(err, UnknownCookieKey) {
+		t.Errorf("a revoked cookie: %v", err)
+	}
+	if err := b.Reload(later); err != nil {
+		t.Fatal(err)
+	}
+	if err := opens(b, seal(t, a)); err != nil {
+		t.Errorf("after the reload: %v", err)
+	}
+	// Twice in one second: neither is lost.
+	if err := a.NewRoot(later, later); err != nil {
+		t.Fatal(err)
+	}
+	c = seal(t, a)
+	a.Rotate(later.Add(time.Second))
+	if d := seal(t, a); bytes.Equal(c[:3], d[:3]) {
+		t.Error("the second root of a second never seals")
+	}
+	if err := opens(a, c); err != nil {
+		t.Errorf("a cookie of the first root of a second: %v", err)
+	}
+	for range maxRoots {
+		later = later.Add(time.Second)
+		if err := a.NewRoot(later, later); err != nil {
+			if !errors.Is(err, ErrRingFile) || len(a.roots) != maxRoots {
+				t.Errorf("with %d roots: %v", len(a.roots), err)
+			}
+			return
+		}
+	}
+	t.Error("roots without end")
+}
+
+func TestRingFileRefused(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Log("running as root: permissions of the directory are not tested")
+	}
+	h := strings.Repeat("0f", 32)
+	file := func(roots string) string { return `{"format":"noonmark-keys-1","roots":[` + roots + `]}` }
+	one := `{"since":"2026-01-01T00:00:00Z","secret":"` + h + `"}`
+	for _, c := range []struct {
+		name, text string
+		mode       fs.FileMode
+	}{
+		{"readable by the group", file(one), 0o640},
+		{"readable by all", file(one), 0o604},
+		{"empty", "", 0o600},
+		{"no JSON", "\x00\x01" + h, 0o600},
+		{"cut", file(one)[:100], 0o600},
+		{"another format", strings.Replace(file(one), "keys-1", "keys-2", 1), 0o600},
+		{"no format", `{"roots":[` + one + `]}`, 0o600},
+		{"no roots", file(""), 0o600},
+		{"unknown key", `{"format":"noonmark-keys-1","also":1,"roots":[` + one + `]}`, 0o600},
+		{"two objects", file(one) + file(one), 0o600},
+		{"short secret", file(strings.Replace(one, "0f", "", 1)), 0o600},
+		{"long secret", file(strings.Replace(one, "0f", "0f0f", 1)), 0o600},
+		{"no hexadecimal", file(strings.Replace(one, "0f", "zz", 1)), 0o600},
+		{"zero secret", file(strings.ReplaceAll(one, "0f", "00")), 0o600},
+		{"wrong type", file(strings.Replace(one, `"`+h+`"`, "1", 1)), 0o600},
+		{"wrong order", file(one + "," + one), 0o600},
+		{"too many roots", file(strings.Repeat(one+",", 16) + one), 0o600},
+		{"too long", file(one) + strings.Repeat(" ", maxRingFile), 0o600},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := path(t)
+			if err := os.WriteFile(p, []byte(c.text), c.mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(p, c.mode); err != nil {
+				t.Fatal(err)
+			}
+			_, err := OpenRing(p, RingConfig{}, t0)
+			if !errors.Is(err, ErrRingFile) || !strings.Contains(err.Error(), p) {
+				t.Fatalf("error: %v", err)
+			}
+			if strings.Contains(err.Error(), "0f0f") {
+				t.Errorf("the error shows the secret: %v", err)
+			}
+			if b, err := os.ReadFile(p); err != nil || string(b) != c.text {
+				t.Errorf("the file was touched: %q, %v", b, err)
+			}
+		})
+	}
+	if _, err := OpenRing(t.TempDir(), RingConfig{}, t0); !errors.Is(err, ErrRingFile) {
+		t.Errorf("a directory: %v", err)
+	}
+	if _, err := OpenRing(filepath.Join(t.TempDir(), "no", "keys"), RingConfig{}, t0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}
+
+// TestBrokenFileKeepsRing: what runs goes on with what it has.
+func TestBrokenFileKeepsRing(t *testing.T) {
+	p := path(t)
+	r := open(t, p, t0)
+	c := seal(t, r)
+	if err := os.WriteFile(p, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"reload": r.Reload(t0), "new root": r.NewRoot(t0, t0), "revoke": r.Revoke(t0),
+	} {
+		if !errors.Is(err, ErrRingFile) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := opens(r, c); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCreateTogether: of several processes that find no file, one makes it and
+// all use it.
+func TestCreateTogether(t *testing.T) {
+	p := path(t)
+	rings := make([]*Ring, 8)
+	var wg sync.WaitGroup
+	for i := range rings {
+		wg.Go(func() {
+			r, err := OpenRing(p, RingConfig{}, t0)
+			if err != nil {
+				t.Error(err)
+			}
+			rings[i] = r
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	for _, r := range rings {
+		if err := opens(r, seal(t, rings[0])); err != nil {
+			t.Error(err)
+		}
+	}
+	left, err := os.ReadDir(filepath.Dir(p))
+	if err != nil || len(left) != 1 {
+		t.Errorf("files left: %v, %v", left, err)
+	}
+}
+
+// TestKill kills a process that writes the file over and over, at whatever
+// moment: the file is whole each time.
+func TestKill(t *testing.T) {
+	if p := os.Getenv("NOONMARK_TEST_RING"); p != "" {
+		r, err := OpenRing(p, RingConfig{}, t0)
+		for err == nil {
+			fmt.Println("round")
+			err = r.Revoke(t0)
+		}
+		fmt.Println(err)
+		return
+	}
+	p := path(t)
+	seen := make(map[string]bool)
+	for i := range 12 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
+		cmd.Env = append(os.Environ(), "NOONMARK_TEST_RING="+p)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Let it write a few times, more each turn, and stop it in the act.
+		if _, err := io.ReadFull(out, make([]byte, len("round\n")*(i+2))); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait() // killed
+		r, err := OpenRing(p, RingConfig{}, t0)
+		if err != nil {
+			t.Fatalf("after kill %d: %v", i, err)
+		}
+		seen[hex.EncodeToString(r.roots[0].secret[:])] = true
+	}
+	if len(seen) < 2 {
+		t.Error("the process that was killed wrote nothing")
+	}
+}
+
+// TestLeftovers: what a killed process left is removed once it is old.
+func TestLeftovers(t *testing.T) {
+	p := path(t)
+	r := open(t, p, t0)
+	dir := filepath.Dir(p)
+	for name, age := range map[string]time.Duration{".keys.new-old": time.Hour, ".keys.new-young": 0, "other.new-1": time.Hour} {
+		n := filepath.Join(dir, name)
+		if err := os.WriteFile(n, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := st.ModTime().Add(-age)
+		if err := os.Chtimes(n, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Revoke(t0); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range left {
+		left[i] = filepath.Base(left[i])
+	}
+	if got := fmt.Sprint(left); got != "[.keys.new-young keys other.new-1]" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+func FuzzRingFile(f *testing.F) {
+	f.Add([]byte(`{"format":"noonmark-keys-1","roots":[{"since":"2026-01-01T00:00:00Z","secret":"` + strings.Repeat("0f", 32) + `"}]}`))
+	f.Add([]byte(`{"format":"noonmark-keys-1","roots":[{"since":"9999-01-01T00:00:00Z","secret":"` + strings.Repeat("0f", 32) + `"}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		roots, err := parseRoots(b)
+		if err != nil {
+			return
+		}
+		r := &Ring{cfg: RingConfig{DefaultRotate, DefaultKeep}, roots: roots}
+		r.publish(t0)
+		if err := opens(r, seal(t, r)); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(r.Load().entries); n > (DefaultKeep+2)*len(roots)+1 {
+			t.Fatalf("%d keys of %d roots", n, len(roots))
+		}
+	})
+}

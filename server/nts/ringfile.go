@@ -1,0 +1,285 @@
+package nts
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The key file is JSON:
+//
+//	{"format": "noonmark-keys-1", "roots": [{"since": "2026-11-23T00:00:00Z", "secret": "<64 hex digits>"}]}
+//
+// It changes only by rename, so that a reader and a crash see the old file or
+// the new one and nothing between.
+const ringFormat = "noonmark-keys-1"
+
+// maxRingFile bounds what is read of a key file; maxRoots roots take 2 kB.
+const maxRingFile = 64 << 10
+
+// ErrRingFile is wrapped by errors about the contents or the permissions of a
+// key file, as opposed to errors of the file system.
+var ErrRingFile = errors.New("key file is not usable")
+
+type ringFile struct {
+	Format string     `json:"format"`
+	Roots  []rootFile `json:"roots"`
+}
+
+type rootFile struct {
+	Since  time.Time `json:"since"`
+	Secret string    `json:"secret"`
+}
+
+// OpenRing opens the ring kept in the file at path, or makes the file (mode
+// 0600) with a fresh root secret where there is none. A file that anybody but
+// its owner may read or write is refused, and so is a damaged one: it is never
+// overwritten.
+func OpenRing(path string, cfg RingConfig, now time.Time) (*Ring, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{cfg: cfg, path: path}
+	r.roots, err = readRoots(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		fresh := []root{newRoot(now)}
+		err = writeRoots(path, fresh, false)
+		if err == nil || errors.Is(err, fs.ErrExist) { // somebody else made it meanwhile
+			r.roots, err = readRoots(path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open key ring: %w", err)
+	}
+	r.publish(now)
+	return r, nil
+}
+
+// Reload reads the file again, for one that an operator or another program has
+// changed. On an error the ring stays as it was.
+func (r *Ring) Reload(now time.Time) error {
+	if r.path == "" {
+		return nil
+	}
+	roots, err := readRoots(r.path)
+	if err != nil {
+		return fmt.Errorf("reload key ring: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.roots = roots
+	r.publish(now)
+	return nil
+}
+
+// NewRoot makes a fresh root secret that seals cookies from the instant since
+// on; cookies of the roots before stay good for as long as they would have
+// been. Roots whose cookies have all expired are dropped from the file. A since
+// in the future leaves time to carry the file to other servers.
+func (r *Ring) NewRoot(since, now time.Time) error {
+	return r.change(now, func(old []root) ([]root, error) {
+		n := newRoot(since)
+		if k := len(old) - 1; old[k].since >= n.since && old[k].since <= now.Unix() {
+			n.since = old[k].since + 1 // made in the same second
+		}
+		life := time.Duration(r.cfg.Keep+1) * r.cfg.Rotate
+		var roots []root
+		for i, rt := range old {
+			if i+1 < len(old) && old[i+1].since < now.Add(-life).Unix() {
+				continue
+			}
+			if rt.since < n.since { // a root announced for later is superseded
+				roots = append(roots, rt)
+			}
+		}
+		if len(roots) >= maxRoots {
+			return nil, fmt.Errorf("%w: it holds %d roots already", ErrRingFile, len(roots))
+		}
+		return append(roots, n), nil
+	})
+}
+
+// Revoke forgets every root and begins with a fresh one: all cookies in the
+// world die, their holders are answered with an NTS NAK.
+func (r *Ring) Revoke(now time.Time) error {
+	return r.change(now, func([]root) ([]root, error) { return []root{newRoot(now)}, nil })
+}
+
+// change rewrites the file and then the ring. Where the file cannot be written
+// the ring stays as it was.
+func (r *Ring) change(now time.Time, edit func([]root) ([]root, error)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.roots
+	if r.path != "" {
+		var err error
+		if old, err = readRoots(r.path); err != nil {
+			return fmt.Errorf("change key ring: %w", err)
+		}
+	}
+	roots, err := edit(old)
+	if err != nil {
+		return fmt.Errorf("change key ring: %w", err)
+	}
+	if r.path != "" {
+		if err := writeRoots(r.path, roots, true); err != nil {
+			return fmt.Errorf("change key ring: %w", err)
+		}
+	}
+	r.roots = roots
+	r.publish(now)
+	return nil
+}
+
+func readRoots(path string) ([]root, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrRingFile)
+	}
+	if p := st.Mode().Perm(); p&0o077 != 0 {
+		return nil, fmt.Errorf("%s: %w: mode %04o lets others in; run: chmod 600 %[1]s", path, ErrRingFile, p)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxRingFile+1))
+	if err != nil {
+		return nil, err
+	}
+	roots, err := parseRoots(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrRingFile, err)
+	}
+	return roots, nil
+}
+
+// parseRoots never quotes the file in its errors: it holds secrets.
+func parseRoots(b []byte) ([]root, error) {
+	if len(b) > maxRingFile {
+		return nil, fmt.Errorf("longer than %d octets", maxRingFile)
+	}
+	var rf ringFile
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&rf); err != nil {
+		var syn *json.SyntaxError
+		if errors.As(err, &syn) {
+			return nil, fmt.Errorf("no JSON from octet %d on", syn.Offset)
+		}
+		return nil, errors.New("no JSON of the expected shape")
+	}
+	if d.More() {
+		return nil, errors.New("something follows the JSON object")
+	}
+	if rf.Format != ringFormat {
+		return nil, fmt.Errorf("its format is not %q", ringFormat)
+	}
+	if len(rf.Roots) == 0 || len(rf.Roots) > maxRoots {
+		return nil, fmt.Errorf("%d roots, want 1 to %d", len(rf.Roots), maxRoots)
+	}
+	roots := make([]root, len(rf.Roots))
+	for i, x := range rf.Roots {
+		n, err := hex.Decode(roots[i].secret[:], []byte(x.Secret[:min(len(x.Secret), 2*secretLen)]))
+		if err != nil || n != secretLen || len(x.Secret) != 2*secretLen {
+			return nil, fmt.Errorf("the secret of root %d is not %d hexadecimal digits", i+1, 2*secretLen)
+		}
+		if roots[i].secret == [secretLen]byte{} {
+			return nil, fmt.Errorf("the secret of root %d is all zeros", i+1)
+		}
+		roots[i].since = x.Since.Unix()
+		if i > 0 && roots[i].since <= roots[i-1].since {
+			return nil, errors.New("roots are not in the order of their beginnings")
+		}
+	}
+	return roots, nil
+}
+
+// writeRoots makes the file durable before it takes the name: write, fsync,
+// rename, fsync of the directory. With replace false an existing file stays and
+// the error is fs.ErrExist.
+func writeRoots(path string, roots []root, replace bool) error {
+	rf := ringFile{Format: ringFormat}
+	for _, rt := range roots {
+		rf.Roots = append(rf.Roots, rootFile{time.Unix(rt.since, 0).UTC(), hex.EncodeToString(rt.secret[:])})
+	}
+	b, err := json.MarshalIndent(rf, "", "  ")
+	if err != nil {
+		return err
+	}
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+newSuffix+"*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already after a rename
+	removeLeftovers(dir, base, f)
+	_, err = f.Write(append(b, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	if replace {
+		err = os.Rename(f.Name(), path)
+	} else {
+		err = os.Link(f.Name(), path) // unlike rename it takes nobody's place
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+const newSuffix = ".new-"
+
+// removeLeftovers removes new files that a process was killed over: secrets
+// should not lie about. What is younger than a minute may be another process's
+// work. Both times are the file system's.
+func removeLeftovers(dir, base string, mine *os.File) {
+	st, err := mine.Stat()
+	if err != nil {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "."+base+newSuffix) {
+			continue
+		}
+		if i, err := e.Info(); err == nil && st.ModTime().Sub(i.ModTime()) > time.Minute {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,67 @@
+package ntske
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+)
+
+// bucket is a token bucket. A nil bucket is never empty.
+type bucket struct {
+	rate, size float64 // tokens a second; tokens it holds
+	state      bucketState
+}
+
+type bucketState struct {
+	tokens float64
+	last   time.Time // zero: never used, full
+}
+
+func newBucket(rate float64) *bucket {
+	if rate == 0 {
+		return nil
+	}
+	return &bucket{rate: rate, size: max(1, burstSeconds*rate)}
+}
+
+// take takes a token if there is one.
+func (b *bucket) take(now time.Time) bool { return b == nil || b.state.take(b.rate, b.size, now) }
+
+func (s *bucketState) take(rate, size float64, now time.Time) bool {
+	if s.last.IsZero() {
+		s.tokens = size
+	} else if d := now.Sub(s.last); d > 0 {
+		s.tokens = min(size, s.tokens+rate*d.Seconds())
+	}
+	s.last = now
+	if s.tokens < 1 {
+		return false
+	}
+	s.tokens--
+	return true
+}
+
+// bucketTable has a bucket for each prefix in memory that does not grow:
+// prefixes whose keyed hashes meet share one. A nil table is never empty.
+type bucketTable struct {
+	rate, size float64
+	seed       maphash.Seed
+	state      [bucketCount]bucketState
+}
+
+// bucketCount buckets take 128 kB.
+const bucketCount = 4096
+
+func newBucketTable(rate float64) *bucketTable {
+	if rate == 0 {
+		return nil
+	}
+	return &bucketTable{rate: rate, size: max(1, burstSeconds*rate), seed: maphash.MakeSeed()}
+}
+
+func (t *bucketTable) take(p netip.Prefix, now time.Time) bool {
+	if t == nil {
+		return true
+	}
+	return t.state[maphash.Comparable(t.seed, p)%bucketCount].take(t.rate, t.size, now)
+}
