@@ -1,0 +1,143 @@
+package interop
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// taiOffset is what the test's snapshot says; nothing here depends on its truth.
+const taiOffset = 37
+
+// boundRate is the growth of the bound in ns/s, so fast that a test can wait
+// until the limit of 1 ms is reached.
+const boundRate = 2e5
+
+// publish stands in for refclockd: it publishes CLOCK_REALTIME as a locked
+// clock every 250 ms until stop is called. After that the bound grows, as it
+// does when refclockd dies.
+func publish(t *testing.T, path string, edit func(*status.Snapshot)) (stop func()) {
+	t.Helper()
+	w, err := status.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := cross()
+	put := func() {
+		c := cross()
+		s := status.Snapshot{
+			State: status.Locked, Kind: status.SystemClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'}, PHCIndex: -1,
+			Mono: c.Mono, Clock: c.Clock, LineErr: c.Width/2 + 100, Bound: 2 * time.Microsecond, BoundRate: boundRate,
+			Limit: time.Millisecond, TAIOffset: taiOffset, RefTime: c.Clock, Reason: "interop test",
+		}
+		if d := c.Mono - first.Mono; d > 1e9 { // the system clock may be steered: its rate is measured
+			s.RatePPB = (float64(c.Clock-first.Clock)/float64(d) - 1) * 1e9
+		}
+		if edit != nil {
+			edit(&s)
+		}
+		w.Write(&s)
+	}
+	put()
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				put()
+			}
+		}
+	}()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			close(quit)
+			<-done
+			w.Close()
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW, the
+// narrowest of several.
+func cross() phc.Cross {
+	var best phc.Cross
+	for i := range 16 {
+		a := phc.MonoRaw()
+		real := time.Now().UnixNano()
+		b := phc.MonoRaw()
+		if w := time.Duration(b - a); i == 0 || w < best.Width {
+			best = phc.Cross{Clock: tai.FromUnix(0, real, taiOffset), Real: real, Mono: a + (b-a)/2, Width: w}
+		}
+	}
+	return best
+}
+
+// otherPort is where ntsserve answers beside the usual port.
+const otherPort = 1123
+
+// server is a running ntsserve.
+type server struct {
+	*proc
+	pki
+	dir, conf string
+	stopClock func() // end of the snapshots
+}
+
+// serve starts ntsserve on our end and waits until it gives authenticated time.
+func serve(t *testing.T, dir, extra string) *server {
+	t.Helper()
+	s := &server{dir: dir, pki: newPKI(t, dir)}
+	path := filepath.Join(dir, "run", "status")
+	s.stopClock = publish(t, path, nil)
+	s.conf = write(t, dir, "ntsserve.toml", fmt.Sprintf(`
+[source]
+type = "snapshot"
+path = %q
+
+[[endpoint]]
+address = "0.0.0.0:123"
+
+[[endpoint]]
+address = "[%s]:123"
+
+[[endpoint]]
+address = "0.0.0.0:%d"
+
+[ke]
+listen = "[::]:4460"
+certificate = %q
+key = %q
+%s
+
+[keys]
+file = %q
+`, path, ourAddr6, otherPort, s.cert, s.key, extra, s.keys()))
+	s.start(t)
+	return s
+}
+
+// keys is the path of the key ring.
+func (s *server) keys() string { return filepath.Join(s.dir, "keys") }
+
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	s.proc = daemon(t, ours(t, "ntsserve"), "-config", s.conf)
+	until(t, "ntsserve gives authenticated time", s.proc, func() (bool, string) {
+		_, errs, code := tool(t, ours(t, "ntsquery"), "-ca", s.ca, "-timeout", "200ms", ourAddr)
+		return code == 0, errs + s.out.String()
+	})
+}
