@@ -230,7 +230,12 @@ func writeRoots(path string, roots []root, replace bool) error {
 	}
 	defer os.Remove(f.Name()) // gone already after a rename
 	removeLeftovers(dir, base, f)
-	_, err = f.Write(append(b, '\n'))
+	if replace {
+		err = keepOwner(f, path) // root's refclockctl changes what the server's user must read
+	}
+	if err == nil {
+		_, err = f.Write(append(b, '\n'))
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package hwts
+
+const hasStamps = false
+
+func spoil(*Batch, int) {}

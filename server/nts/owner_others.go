@@ -1,0 +1,7 @@
+//go:build !unix
+
+package nts
+
+import "os"
+
+func keepOwner(*os.File, string) error { return nil }

@@ -1,0 +1,345 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+	"noonmark/server/hwts"
+	"noonmark/server/ntp"
+	"noonmark/server/nts"
+	"noonmark/server/nts/aead"
+	"noonmark/server/ntske"
+)
+
+// served is a running server with a snapshot of the test's own.
+type served struct {
+	*Server
+	t    *testing.T
+	snap *status.Writer
+	path string
+	ring *nts.Ring
+}
+
+// tellLocked publishes a locked clock that is ahead of the system's by ahead,
+// and returns its snapshot.
+func (s *served) tellLocked(ahead time.Duration) *status.Snapshot {
+	mono := phc.MonoRaw()
+	at := tai.FromUnix(time.Now().Unix(), int64(time.Now().Nanosecond()), 37).Add(ahead)
+	snap := &status.Snapshot{
+		State: status.Locked, Kind: status.SimClock, PHCIndex: -1, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'},
+		Mono: mono, Clock: at, Bound: 500, BoundRate: 100, Limit: time.Millisecond, TAIOffset: 37, RefTime: at,
+	}
+	s.snap.Write(snap)
+	return snap
+}
+
+func serve(t *testing.T, cfg Config) *served {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	s := &served{t: t, path: filepath.Join(t.TempDir(), "status")}
+	var err error
+	if s.snap, err = status.Create(s.path); err != nil {
+		t.Fatal(err)
+	}
+	if s.ring, err = nts.NewRing(nts.RingConfig{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Snapshot, cfg.Ring = s.path, s.ring
+	if cfg.Endpoints == nil {
+		cfg.Endpoints = []Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 2}}}
+	}
+	if s.Server, err = New(cfg); err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	<-s.Ready()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("server ended with %v", err)
+		}
+		s.snap.Close()
+		for i := 0; runtime.NumGoroutine() > before; i++ { // what has ended may not be gone yet
+			if runtime.Gosched(); i == 1e6 {
+				t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+				break
+			}
+		}
+	})
+	return s
+}
+
+func dial(t *testing.T, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func ask(t *testing.T, c *net.UDPConn, req []byte) []byte {
+	t.Helper()
+	if _, err := c.Write(req); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, MaxPacket)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
+}
+
+// TestServerPlain follows what clients are told while the snapshot appears, is
+// replaced, and goes.
+func TestServerPlain(t *testing.T) {
+	s := serve(t, Config{})
+	c := dial(t, s.Addrs()[0])
+	get := func() (h ntp.Header) {
+		t.Helper()
+		if err := h.Parse(ask(t, c, header(v4client))); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	if h := get(); h.Leap != 3 || h.Stratum != 16 {
+		t.Errorf("nothing published: %+v", h)
+	}
+	snap := s.tellLocked(100 * time.Second)
+	before := snap.ClockAt(phc.MonoRaw())
+	h := get()
+	after := snap.ClockAt(phc.MonoRaw())
+	if h.Leap != 0 || h.Stratum != 1 || string(h.RefID[:]) != "GPS\x00" || h.RefTime != ntp.FromTAI(snap.RefTime, 37) {
+		t.Errorf("locked: %+v", h)
+	}
+	// A kernel stamp is CLOCK_REALTIME, carried to CLOCK_MONOTONIC_RAW by the
+	// batch's readings of both: that much it may be off.
+	slack := 100 * time.Microsecond
+	if r := h.Receive.TAI(before, 37); r < before.Add(-slack) || r > after.Add(slack) {
+		t.Errorf("receive %d is not within %d to %d", r, before, after)
+	}
+	if r := h.Transmit.TAI(before, 37); r < h.Receive.TAI(before, 37) || r > after.Add(slack) {
+		t.Errorf("transmit %d is not within %d to %d", r, before, after)
+	}
+	snap.State = status.Unlocked
+	s.snap.Write(snap)
+	if h := get(); h.Leap != 3 || h.Stratum != 16 || h.RefTime != 0 {
+		t.Errorf("unlocked: %+v", h)
+	}
+}
+
+// certificate makes one for 127.0.0.1.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: true,
+	}
+	der, err := x509.CreateCertificate(crand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+}
+
+// TestServerNTS goes the whole way over real TLS and real sockets, for each
+// AEAD: keys, a request, the cookies of its answer, interleaved mode, a
+// rotation of keys, their loss.
+func TestServerNTS(t *testing.T) {
+	s := serve(t, Config{})
+	s.tellLocked(0)
+	cert, pool := certificate(t)
+	ke, err := ntske.NewServer(ntske.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Ring: s.ring, NTPPort: int(s.Addrs()[0].Port())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- ke.Serve(ctx, ln) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, id := range aeads {
+		sess, err := ntske.Exchange(ctx, ntske.ClientConfig{Host: "127.0.0.1", Port: ln.Addr().(*net.TCPAddr).Port, RootCAs: pool, AEADs: []aead.ID{id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sess.Keys.AEAD != id || sess.Port != int(s.Addrs()[0].Port()) || len(sess.Cookies) == 0 {
+			t.Fatalf("%v: %+v", id, sess)
+		}
+		c := dial(t, s.Addrs()[0])
+		g := &rig{t: t, sess: sess.Keys, uid: bytes.Repeat([]byte{7}, 32)}
+		n := id.KeyLen()
+		if g.key.Init(id, sess.Keys.C2S[:n]) != nil || g.s2c.Init(id, sess.Keys.S2C[:n]) != nil {
+			t.Fatal("keys")
+		}
+		cookies := sess.Cookies
+		exchange := func(origin ntp.Timestamp) (h ntp.Header) {
+			t.Helper()
+			q := ntp.Header{Version: 4, Mode: 3, Origin: origin, Receive: 11, Transmit: 22}
+			b := make([]byte, ntp.HeaderLen)
+			q.Put(b)
+			b = ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, g.uid), ntp.ExtCookie, cookies[0])
+			out := ask(t, c, g.seal(ntp.AppendField(b, ntp.ExtPlaceholder, cookies[0])))
+			cookies = append(cookies[1:], g.openNTS(out)...)
+			if err := h.Parse(out); err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		h := exchange(0)
+		if h.Stratum != 1 || h.Leap != 0 || h.Origin != 22 {
+			t.Errorf("%v: %+v", id, h)
+		}
+		first := exchange(h.Receive)
+		second := exchange(first.Receive)
+		if second.Origin != 11 { // interleaved: the request's receive timestamp
+			t.Errorf("%v: not interleaved: %+v", id, second)
+		}
+		// The kernel's stamp of the earlier answer is later than our estimate of it.
+		if hasStamps && second.Transmit == first.Transmit {
+			t.Errorf("%v: the earlier answer's transmit stamp was not learned", id)
+		}
+		s.ring.Rotate(time.Now().Add(24 * time.Hour))
+		if h := exchange(0); h.Stratum != 1 {
+			t.Errorf("%v: after a rotation: %+v", id, h)
+		}
+		s.ring.Rotate(time.Now())
+		if err := s.ring.Revoke(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		out := ask(t, c, g.requestWith(cookies[0]))
+		if err := h.Parse(out); err != nil || h.Stratum != 0 || string(h.RefID[:]) != "NTSN" {
+			t.Errorf("%v: after a revocation: %+v", id, h)
+		}
+	}
+}
+
+func TestServerAccess(t *testing.T) {
+	deny, err := NewAccess(nil, prefixes("127.0.0.0/8"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, Config{Access: deny, Endpoints: []Endpoint{{Name: "one", Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}}})
+	c := dial(t, s.Addrs()[0])
+	if _, err := c.Write(header(v4client)); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, s.Server, `noonmark_ntp_dropped_total{endpoint="one",reason="denied"} 1`)
+	s.SetAccess(nil)
+	ask(t, c, header(v4client))
+	if _, err := c.Write(make([]byte, MaxPacket+1)); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, s.Server, `noonmark_ntp_responses_total{endpoint="one",reason="ntp"} 1`)
+	counted(t, s.Server, `noonmark_ntp_dropped_total{endpoint="one",reason="too_long"} 1`)
+	counted(t, s.Server, `noonmark_ntp_requests_total{endpoint="one"} 3`)
+}
+
+func TestServerLimit(t *testing.T) {
+	s := serve(t, Config{
+		Limit:     LimitConfig{Rate: 1e-6, Burst: 2, KissRate: 1e-6},
+		Endpoints: []Endpoint{{Name: "one", Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
+	})
+	c := dial(t, s.Addrs()[0])
+	for i, want := range []byte{16, 16, 0} {
+		if got := ask(t, c, header(v4client)); got[1] != want || want == 0 && string(got[12:16]) != "RATE" {
+			t.Errorf("answer %d: %x", i, got)
+		}
+	}
+	for range 5 {
+		if _, err := c.Write(header(v4client)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counted(t, s.Server, `noonmark_ntp_dropped_total{endpoint="one",reason="rate_limited"} 5`)
+}
+
+// counted waits until the metrics have a line.
+func counted(t *testing.T, s *Server, line string) {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(s)
+	var got []string
+	for range 10000 {
+		got = got[:0]
+		fams, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fams {
+			for _, m := range f.Metric {
+				var l []string
+				for _, p := range m.Label {
+					l = append(l, fmt.Sprintf("%s=%q", p.GetName(), p.GetValue()))
+				}
+				got = append(got, fmt.Sprintf("%s{%s} %v", f.GetName(), strings.Join(l, ","), m.GetCounter().GetValue()))
+			}
+		}
+		if slices.Contains(got, line) {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("no %s in\n%s", line, strings.Join(got, "\n"))
+}
+
+func TestServerErrors(t *testing.T) {
+	cfg := func(addr string) Config {
+		return Config{Endpoints: []Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort(addr)}}}}
+	}
+	s, err := New(cfg("127.0.0.1:0"))
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	defer s.Close()
+	if _, err := New(cfg(s.Addrs()[0].String())); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("address in use: %v", err)
+	}
+	if _, err := New(cfg("192.0.2.1:0")); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("address not ours: %v", err)
+	}
+}
