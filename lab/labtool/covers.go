@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"noonmark/refclock/status"
+)
+
+// covers compares what refclockd publishes with the truth: the true error of
+// the clock, and of the line that servers answer from, must lie within the
+// published bound whenever the snapshot may be used. With -want the state must
+// be that one at the end.
+func covers(ctx context.Context, args []string, out io.Writer) error {
+	f := newFlags()
+	path := f.String("status", status.DefaultPath, "snapshot")
+	length := f.Duration("for", time.Minute, "how long")
+	every := f.Duration("every", time.Second, "how often")
+	want := f.String("want", "", "state at the end; unusable for a snapshot past its limit")
+	if f.Parse(args) != nil || f.NArg() > 0 || *every <= 0 {
+		return errUsage
+	}
+	r, err := status.Open(*path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var clock, line, bound stats
+	var s status.Snapshot
+	worst, beyond, last, lastState := 0.0, 0, "", ""
+	tick := time.NewTicker(*every)
+	defer tick.Stop()
+	for range max(1, int(*length / *every)) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		if r.Replaced() { // refclockd was started anew
+			if n, err := status.Open(*path); err == nil {
+				r.Close()
+				r = n
+			}
+		}
+		if err := r.Load(&s); err != nil {
+			return err
+		}
+		t, err := readTruth()
+		if err != nil {
+			return err
+		}
+		lastState = s.State.String()
+		if !s.Usable(t.raw) {
+			lastState = "unusable"
+		} else {
+			b := s.BoundAt(t.raw)
+			c, l := float64(t.phc0-t.tai), float64(int64(s.ClockAt(t.raw))-t.tai)
+			clock.add(c)
+			line.add(l)
+			bound.add(float64(b))
+			e := max(abs(c), abs(l))
+			worst = max(worst, e/float64(b))
+			if e > float64(b) {
+				if beyond++; beyond <= 3 {
+					fmt.Fprintf(out, "%v: clock %.0f ns, line %.0f ns off, bound %v\n", s.State, c, l, b)
+				}
+			}
+		}
+		if lastState != last {
+			fmt.Fprintf(out, "state %s, bound %v, phc0 %d ns off\n", lastState, s.BoundAt(t.raw), t.phc0-t.tai)
+			last = lastState
+		}
+	}
+	if clock.n > 0 {
+		fmt.Fprintf(out, "clock: %s\nline:  %s\nbound: %s\nat worst %.0f %% of the bound\n", clock, line, bound, worst*100)
+	}
+	if beyond > 0 {
+		return fmt.Errorf("the truth is beyond the bound %d times", beyond)
+	}
+	if *want != "" && lastState != *want {
+		return fmt.Errorf("state %s, want %s", lastState, *want)
+	}
+	return nil
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// truths is one instant in all clocks.
+type truths struct{ raw, tai, real, phc0, phc1 int64 }
+
+func readTruth() (t truths, err error) {
+	b, err := os.ReadFile(sysfs + "snapshot")
+	if err == nil {
+		_, err = fmt.Sscanf(strings.TrimSpace(string(b)), "raw=%d true=%d real=%d phc0=%d phc1=%d", &t.raw, &t.tai, &t.real, &t.phc0, &t.phc1)
+	}
+	return t, err
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+)
+
+// What the lab's receiver says is read as the second it means.
+func TestBurst(t *testing.T) {
+	for _, at := range []time.Time{
+		time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2028, 2, 29, 23, 59, 59, 0, time.UTC),
+	} {
+		d := gnss.NewDecoder(gnss.Config{})
+		var got []string
+		d.Feed(said(at.Unix(), math.MaxInt64, 0), 1, func(m *gnss.Message) {
+			if m.HasTimeOfDay {
+				got = append(got, m.Source)
+			}
+			if want := tai.FromUnix(at.Unix(), 0, 37); m.HasDate && (m.Time != want || !m.Valid) {
+				t.Errorf("%s at %v reads as %v, valid %v", m.Source, at, m.Time.UTC(37), m.Valid)
+			}
+		})
+		if s := strings.Join(got, " "); s != "RMC GGA ZDA" {
+			t.Errorf("decoded %q", s)
+		}
+	}
+}
+
+// Around an inserted second the labels go 58, 59, 60, 0, 1.
+func TestLeap(t *testing.T) {
+	const leap = 1814400000 // 2027-07-01
+	for i, want := range []string{"235958", "235959", "235960", "000000", "000001"} {
+		if s := string(said(leap-2+int64(i), leap, 0)); !strings.HasPrefix(s, "$GNRMC,"+want+".00,A") {
+			t.Errorf("second %d: %.20q, want %s", i, s, want)
+		}
+	}
+}
+
+func TestStats(t *testing.T) {
+	var s stats
+	for _, v := range []float64{-3, 4, 0, 1} {
+		s.add(v)
+	}
+	if s.peak != 4 || math.Abs(s.rms()-math.Sqrt(26.0/4)) > 1e-9 || s.String() != "n=4 mean=0.5 rms=2.5 min=-3 max=4 last=1 ns" {
+		t.Error(s)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{nil, {"none"}, {"caps"}, {"step", "ptp0"}, {"truth"}, {"truth", "x", "-every", "0"}, {"cert", "dir"}, {"pps", "a"}, {"covers", "x"}} {
+		var out, errs bytes.Buffer
+		if rc := run(t.Context(), args, &out, &errs); rc != 64 || !strings.Contains(errs.String(), "usage") {
+			t.Errorf("%q: exit %d, %q", args, rc, errs.String())
+		}
+	}
+}
+
+func TestCert(t *testing.T) {
+	dir := t.TempDir()
+	if err := cert(t.Context(), []string{dir, "10.8.0.1", "clock.example"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	for host, ok := range map[string]bool{"10.8.0.2": false, "other.example": false, "10.8.0.1": true, "clock.example": true} {
+		if _, err := c.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); (err == nil) != ok {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}

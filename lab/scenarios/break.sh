@@ -1,0 +1,68 @@
+#!/bin/sh
+# things break: an hour without pulses, foreign steps, kills, no receiver, a lying one
+. /lab/common.sh
+load
+set_ pulse_jitter_ns 50
+set_ ref_ppt -20000000
+set_ phc0_ppt 5000000
+set_ phc0_wander_ppt 100
+receiver
+refclockd_conf kernel >/tmp/break.toml
+refclockd_start break
+lock 60
+sleep ${SETTLE:-300}
+covered 60s locked
+
+say "== another process steps the PHC by 1 s, and by 3 us"
+labtool step /dev/ptp0 1s
+sleep 1
+labtool covers -for 5s || fail "a foreign step is served"
+lock 60; sleep 30
+settled 200 100
+labtool step /dev/ptp0 3us
+sleep 60
+settled 200 100
+
+say "== the system clock is stepped by 0.3 s"
+labtool step system 300ms
+covered 30s locked
+
+say "== no receiver for 60 s, then back"
+kill $receiver
+sleep 60
+state
+receiver
+lock 60
+covered 30s locked
+
+say "== refclockd killed: the bound grows, then the snapshot is of no use"
+kill -9 $refclockd; wait $refclockd 2>/dev/null
+labtool covers -for 60s || fail "bound of a dead daemon"
+refclockd_start break
+lock 60
+sleep 60
+covered 30s locked
+
+say "== an hour without pulses"
+sleep 600
+set_ pulse_on 0
+covered 3600s
+set_ pulse_on 1
+lock 120
+sleep 60
+covered 60s locked
+
+say "== the receiver lies by a second, a week, 1024 weeks"
+for lie in 1s -1s 168h -172032h; do
+  kill $receiver
+  labtool nmea /dev/gps0 -lie $lie & receiver=$!
+  sleep 60
+  say "$lie: $(state)"
+  settled 2000 1000 30s
+done
+kill $receiver
+receiver
+lock 120
+refclockd_stop
+kill $receiver
+ends
