@@ -9,6 +9,7 @@ import (
 
 const (
 	unbounded  = math.MaxInt64 / 2 // ns, where nothing is known
+	jumpMemory = 3600e9            // ns for which the bound covers a jump that may have been the reference's
 	secondLost = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
 )
 
@@ -55,9 +56,13 @@ func (c *Controller) boundIn(mono int64, t float64) float64 {
 	at := float64(mono-c.edgeMono)*1e-9 + t
 	x := c.phaseAt(mono) + (e.Freq+c.freq)*t
 	// Noise learned from few measurements may be far from the truth.
+	jump := 0.0
+	if mono-c.jumpT < jumpMemory {
+		jump = c.jump
+	}
 	k := c.cfg.BoundSigma * (1 + 8/e.N) * c.fore.Factor(at)
 	sys := math.Max(float64(c.cfg.Systematic), c.acc)
-	return sys + c.width/2 + math.Abs(x) + c.extra + k*math.Sqrt(math.Max(e.Var(at), 0))
+	return sys + c.width/2 + math.Abs(x) + math.Max(c.extra, jump) + k*math.Sqrt(math.Max(e.Var(at), 0))
 }
 
 // growth returns a rate, ns/s, such that b + rate*t covers the bound for all t

@@ -25,7 +25,7 @@ type Config struct {
 
 	GateSigma    float64       // gate around the prediction in standard deviations; default 4
 	RejectLimit  int           // refused pulses in a row before holdover; default 15
-	JumpConfirm  int           // agreeing pulses after a jump before acquiring again; default 60
+	JumpConfirm  int           // agreeing pulses after a jump before it is followed (small) or, beyond Limit, acquired anew; default 60
 	DisputeAfter int           // seconds of disputed labels in a row before holdover; default 5
 	FaultyAfter  int           // the same, before faulty; default 60
 	RelabelAfter int           // the same, before the second is learned anew; default 0 = never without Reset

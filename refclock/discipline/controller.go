@@ -29,10 +29,7 @@ type Controller struct {
 	startMono int64 // of the first call
 	learned   Learned
 
-	// The clock as last seen, to notice when somebody else steps it.
-	lineOK    bool
-	lineMono  int64
-	lineClock tai.Time
+	line line
 
 	// What the estimate stands on: the edge of second sec at edgeMono. Before
 	// the second is known, sec is provisional: the grid is right, the count is
@@ -72,6 +69,8 @@ type Controller struct {
 	fore  servo.Foresight
 	floor float64 // it does not fall below until verified
 	extra float64 // refused pulses that agree hint at so much error
+	jump  float64 // by so much the reference, or the clock, moved not long ago
+	jumpT int64   // mono of that
 	width float64 // slowly falling maximum of cross-timestamp widths
 	acc   float64 // the receiver's own estimate of its error, smoothed
 }
@@ -94,8 +93,8 @@ func New(cfg Config) *Controller {
 // Pulse takes one edge. It measures, decides and returns what to do.
 func (c *Controller) Pulse(p Pulse) Action {
 	now := max(p.Now, p.Mono)
-	if !c.lineOK {
-		c.lineMono, c.lineClock, c.lineOK = p.Mono, p.Clock, true
+	if !c.line.ok {
+		c.line.see(p.Mono, p.Clock, c.freq, 0)
 	}
 	if r := c.admit(p); r != None {
 		return c.refuse(r, now)
@@ -145,9 +144,7 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.stepping = false
 	if applied != 0 {
 		c.st.Steps++
-		if c.lineOK {
-			c.lineClock = c.lineClock.Add(applied)
-		}
+		c.line.ok = false
 	}
 	if !asked || c.bank.Ready() == 0 {
 		if applied != 0 {

@@ -143,7 +143,7 @@ func (c *Controller) label(l Label) Reason {
 	if c.cfg.GivenSecond {
 		return None
 	}
-	if !c.lineOK || c.bank.Ready() == 0 || c.stepping || l.Mono < c.epoch {
+	if !c.line.ok || c.bank.Ready() == 0 || c.stepping || l.Mono < c.epoch {
 		return LabelNoPulse
 	}
 	grid := c.clockAt(l.Mono) - tai.Time(c.phaseAt(l.Mono))

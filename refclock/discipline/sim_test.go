@@ -24,6 +24,7 @@ type world struct {
 	u     float64 // correction in force, ppb
 	y     float64 // frequency error of the oscillator, ppb
 	stuck bool    // steps fail
+	lies  bool    // the reference is wrong in the end, so the clock may be
 
 	// The build; hooks get the second.
 	wfm, rw float64                     // ppb at 1 s, ppb per sqrt(s)

@@ -33,7 +33,7 @@ func (c *Controller) reacquire(r Reason, mono int64) {
 	c.bank.Reset(-c.freq, c.cfg.MaxErrorPPB)
 	c.fore.Reset()
 	c.labelled, c.stepping = false, false
-	c.verify, c.floor, c.extra = 0, 0, 0
+	c.verify, c.floor, c.extra, c.jump = 0, 0, 0, 0
 	c.enter(status.Acquiring, r, mono)
 }
 

@@ -81,6 +81,13 @@ func (c *Controller) settle(now int64) {
 	}
 }
 
+// innocent reports whether the clock itself can't have moved by dev ns, because
+// CLOCK_MONOTONIC_RAW would have shown it: then it is the pulses that did.
+func (c *Controller) innocent(dev float64) bool {
+	l := &c.line
+	return l.n >= lineReady && math.Abs(dev) > 2*l.tolerance(1e9, l.freq, 0)
+}
+
 // outlier handles a pulse outside the gate, dev ns from the prediction.
 func (c *Controller) outlier(dev float64, now int64) Action {
 	r := PulseOutlier
@@ -93,7 +100,10 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 	if now-c.ctrlMono >= 990e6 {
 		c.control(now)
 	}
-	c.extra = c.rejects.hint()
+	c.extra = 0
+	if !c.innocent(dev) {
+		c.extra = c.rejects.hint()
+	}
 	switch c.st.State {
 	case status.Acquiring:
 		if c.rejects.n >= 5 {
@@ -104,15 +114,18 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 			c.enter(status.Holdover, PulseJump, now)
 		}
 	case status.Holdover:
+		settled := c.rejects.agreeing >= c.cfg.JumpConfirm
 		switch {
-		case c.rejects.agreeing >= c.cfg.JumpConfirm && math.Abs(dev) <= float64(c.cfg.SlewWithin):
-			// The reference moved for good, and not far: follow it. The
-			// looser estimate lets the next pulse through the gate.
+		case settled && !c.innocent(dev):
+			// Clock or reference moved, nothing tells which, and not far:
+			// follow, and let the bound remember. The looser estimate lets
+			// the next pulse through the gate.
 			c.bank.Loosen(math.Abs(dev), 0)
+			c.jump, c.jumpT = math.Abs(dev), now
 			c.rejects.clear()
 			c.enter(status.Holdover, Returning, now)
-		case c.rejects.agreeing >= c.cfg.JumpConfirm:
-			c.reacquire(PulseJump, now)
+		case settled && c.st.Bound > float64(c.cfg.Limit):
+			c.reacquire(PulseJump, now) // nothing to lose any more
 		case c.rejects.n >= c.cfg.RejectLimit:
 			c.enter(status.Holdover, PulseJump, now)
 		}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"noonmark/refclock/gnss"
+)
+
+func decodeRun(t *testing.T, in string, args ...string) (lines []map[string]any, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = runDecode(args, strings.NewReader(in), &out, &errs)
+	dec := json.NewDecoder(&out)
+	for {
+		m := make(map[string]any)
+		if err := dec.Decode(&m); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, m)
+	}
+	return lines, errs.String(), code
+}
+
+func TestDecodeUsage(t *testing.T) {
+	dir := t.TempDir()
+	locked := filepath.Join(dir, "locked")
+	if err := os.WriteFile(locked, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{nil, 64},
+		{[]string{"a", "b"}, 64},
+		{[]string{"-nonsense", "-"}, 64},
+		{[]string{"-not-before", "2024-13-01", "-"}, 64},
+		{[]string{filepath.Join(dir, "absent")}, 66},
+		{[]string{dir}, 66},
+		{[]string{locked}, 77},
+		{[]string{"-h"}, 0},
+		{[]string{"-"}, 0},
+	} {
+		if c.want == 77 && os.Geteuid() == 0 {
+			t.Log("not tried as root: a file without permission")
+			continue
+		}
+		if _, stderr, code := decodeRun(t, "", c.args...); code != c.want || stderr == "" {
+			t.Errorf("decode %v: exit %d, want %d; %q", c.args, code, c.want, stderr)
+		}
+	}
+}
+
+func TestDecodeOutput(t *testing.T) {
+	in := "# a comment\n" +
+		"$GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V*00\r\n" +
+		string(gnss.AppendNMEA(nil, "GNRMC,115959.00,V,,,,,,,010524,,,N")) +
+		string(gnss.AppendNMEA(nil, "GNGSV,1,1,01,05,10,100,40")) +
+		string(gnss.AppendNMEA(nil, "GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V")) +
+		string(gnss.AppendUBX(nil, 0x0D01, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0xF0, 0xD8, 0xFF, 0xFF, 8, 9, 0, 0}))
+	lines, stderr, code := decodeRun(t, in, "-")
+	if code != 0 || len(lines) != 2 {
+		t.Fatalf("exit %d, %v", code, lines)
+	}
+	if lines[0]["valid"] != false || lines[0]["time"] != "2024-05-01T11:59:59.000Z" {
+		t.Errorf("void: %v", lines[0])
+	}
+	if l := lines[1]; l["valid"] != true || l["disciplines"] != true || l["time"] != "2024-05-01T12:00:00.000Z" || l["source"] != "RMC" || l["lat"] != nil {
+		t.Errorf("RMC: %v", l)
+	}
+	for _, want := range []string{"bad_checksum", "void_status"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%s is not counted: %q", want, stderr)
+		}
+	}
+	lines, _, _ = decodeRun(t, in, "-all", "-")
+	if len(lines) != 4 || lines[3]["sawtooth_ps"] != -10000.0 || lines[3]["pulse_time"] != "2024-04-27T23:59:42.000000000Z" ||
+		lines[2]["lat"] == nil || lines[1]["satellites"] == nil {
+		t.Errorf("-all: %v", lines)
+	}
+	old := string(gnss.AppendNMEA(nil, "GPZDA,120000.00,08,04,2007,00,00"))
+	lines, _, _ = decodeRun(t, old, "-")
+	moved, _, _ := decodeRun(t, old, "-not-before", "2026-11-01", "-")
+	if lines[0]["time"] != "2007-04-08T12:00:00.000Z" || moved[0]["time"] != "2026-11-22T12:00:00.000Z" || moved[0]["rollover_weeks"] != 1024.0 {
+		t.Errorf("%v, moved %v", lines, moved)
+	}
+	leap := string(gnss.AppendNMEA(nil, "GPZDA,235960.00,31,12,2016,00,00"))
+	if lines, _, _ = decodeRun(t, leap, "-"); lines[0]["time"] != "2016-12-31T23:59:60.000Z" {
+		t.Errorf("leap second: %v", lines)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestDecodeOutputLost(t *testing.T) {
+	var errs bytes.Buffer
+	in := strings.NewReader(string(gnss.AppendNMEA(nil, "GPZDA,120000.00,08,04,2007,00,00")))
+	if code := runDecode([]string{"-"}, in, failingWriter{}, &errs); code != 74 {
+		t.Errorf("exit %d, want 74", code)
+	}
+}

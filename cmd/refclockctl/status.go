@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/refclock/status"
+)
+
+// report is what status prints. Its JSON keys are a contract.
+type report struct {
+	State     string   `json:"state"`
+	Reason    string   `json:"reason"`
+	Usable    bool     `json:"synchronised"` // as clients are told now
+	OffsetNS  float64  `json:"offset_ns"`    // clock - reference, + = clock fast
+	BoundNS   *int64   `json:"bound_ns"`     // of |clock - true time| now; null: nothing is claimed
+	BoundRate float64  `json:"bound_rate_ns_per_s"`
+	NoiseNS   float64  `json:"noise_ns"`
+	FreqPPB   float64  `json:"freq_ppb"` // correction in force, + = clock made faster
+	Stratum   int      `json:"stratum"`
+	RefID     string   `json:"refid"`
+	Leap      int      `json:"leap"` // leap indicator of RFC 5905; 3: not synchronised
+	LeapAt    *string  `json:"leap_at"`
+	TAIOffset int32    `json:"tai_offset_s"`
+	Time      *string  `json:"time"`           // by the clock, UTC
+	RefTime   *string  `json:"reference_time"` // UTC
+	Pulse     input    `json:"pulse"`
+	Receiver  input    `json:"receiver"`
+	Clock     clockNow `json:"clock"`
+	Updates   uint64   `json:"updates"`
+	AgeS      float64  `json:"age_s"` // of the snapshot
+	PID       uint32   `json:"pid"`
+}
+
+// input is a source and what became of what it said.
+type input struct {
+	Source   string   `json:"source"`
+	Accepted uint64   `json:"accepted"`
+	Refused  uint64   `json:"refused"`
+	Missed   *uint64  `json:"missed,omitempty"`
+	AgeS     *float64 `json:"age_s"` // of the last accepted one
+}
+
+type clockNow struct {
+	Kind     string  `json:"kind"`
+	Device   string  `json:"device"`
+	PHCIndex int32   `json:"phc_index"` // -1: no PHC
+	Epoch    uint32  `json:"epoch"`     // steps so far
+	RatePPB  float64 `json:"rate_ppb"`  // against CLOCK_MONOTONIC_RAW
+	LineNS   int64   `json:"line_error_ns"`
+}
+
+// newReport describes a snapshot at an instant of CLOCK_MONOTONIC_RAW.
+func newReport(s *status.Snapshot, mono int64) report {
+	now := s.ClockAt(mono)
+	r := report{
+		State: s.State.String(), Reason: s.Reason, Usable: s.Usable(mono), OffsetNS: s.OffsetNS, BoundRate: s.BoundRate,
+		NoiseNS: s.NoiseNS, FreqPPB: s.FreqPPB, Stratum: 16, RefID: strings.TrimRight(string(s.RefID[:]), "\x00"), Leap: 3,
+		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID,
+		Pulse:    input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed},
+		Receiver: input{Source: s.Receiver, Accepted: s.Msgs, Refused: s.BadMsgs},
+		Clock:    clockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
+	}
+	if b := s.BoundAt(mono); b < math.MaxInt64 {
+		n := int64(b)
+		r.BoundNS = &n
+	}
+	if r.Usable {
+		r.Stratum, r.Leap = int(s.Stratum), int(s.LeapIndicator(now))
+	}
+	utc := func(t time.Time) *string {
+		x := t.Format("2006-01-02T15:04:05.000000000Z")
+		return &x
+	}
+	if s.RefTime != 0 {
+		r.RefTime = utc(s.RefTime.UTC(s.OffsetAt(s.RefTime)))
+		r.Time = utc(now.UTC(s.OffsetAt(now)))
+	}
+	if s.LeapAt != 0 {
+		r.LeapAt = utc(s.LeapAt.UTC(int(s.TAIOffset) + int(s.LeapSign)))
+	}
+	age := func(m int64) *float64 {
+		if m == 0 {
+			return nil
+		}
+		x := seconds(mono - m)
+		return &x
+	}
+	r.Pulse.AgeS, r.Receiver.AgeS = age(s.PulseMono), age(s.MsgMono)
+	return r
+}
+
+// seconds are shown in ms.
+func seconds(ns int64) float64 { return math.Round(float64(ns)*1e-6) * 1e-3 }
+
+// text writes the report for people.
+func (r report) text(w io.Writer) {
+	show := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s "+format+"\n", append([]any{name}, args...)...)
+	}
+	show("state", "%s (%s)", r.State, r.Reason)
+	if r.BoundNS != nil {
+		show("offset", "%+.0f ns measured, within %v of true time", r.OffsetNS, time.Duration(*r.BoundNS))
+	} else {
+		show("offset", "%+.0f ns measured, nothing claimed", r.OffsetNS)
+	}
+	show("frequency", "%+.3f ppb correction, noise %.1f ns", r.FreqPPB, r.NoiseNS)
+	show("clients", "stratum %d, refid %s, leap %d", r.Stratum, r.RefID, r.Leap)
+	if r.Time != nil {
+		show("time", "%s, TAI-UTC %d s", *r.Time, r.TAIOffset)
+	}
+	inp := func(name string, i input) {
+		age := "none accepted yet"
+		if i.AgeS != nil {
+			age = fmt.Sprintf("last %.3f s ago", *i.AgeS)
+		}
+		miss := ""
+		if i.Missed != nil {
+			miss = fmt.Sprintf(", %d missed", *i.Missed)
+		}
+		show(name, "%s: %d accepted, %d refused%s, %s", i.Source, i.Accepted, i.Refused, miss, age)
+	}
+	inp("pulse", r.Pulse)
+	inp("receiver", r.Receiver)
+	show("clock", "%s %s, epoch %d, line within %v", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, time.Duration(r.Clock.LineNS))
+	if r.AgeS > 2 {
+		show("age", "%.1f s: refclockd does not publish any more", r.AgeS)
+	}
+}
+
+// runStatus is the status command.
+func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	fl := flag.NewFlagSet("refclockctl status", flag.ContinueOnError)
+	fl.SetOutput(stderr)
+	asJSON := fl.Bool("json", false, "print one JSON object")
+	watch := fl.Bool("watch", false, "print again every second until interrupted")
+	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	if err := fl.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
+		return exitUsage
+	}
+	if fl.NArg() > 0 {
+		fmt.Fprintf(stderr, "refclockctl: status takes no argument %q\n", fl.Arg(0))
+		return exitUsage
+	}
+	stop := make(chan os.Signal, 1)
+	if *watch {
+		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(stop)
+	}
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		err := printStatus(*path, *asJSON, stdout)
+		if err != nil {
+			fmt.Fprintf(stderr, "refclockctl: %v\n", err)
+		}
+		if !*watch {
+			return statusExit(err)
+		}
+		select {
+		case <-stop:
+			return exitOK
+		case <-t.C:
+		}
+	}
+}
+
+func statusExit(err error) int {
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, fs.ErrPermission):
+		return exitNoPerm
+	case errors.Is(err, errOutput):
+		return exitSoftware
+	}
+	return exitUnavailable
+}
+
+var errOutput = errors.New("write output")
+
+func printStatus(path string, asJSON bool, w io.Writer) error {
+	rd, err := status.Open(path)
+	if err != nil {
+		return err
+	}
+	defer rd.Close()
+	var s status.Snapshot
+	if err := rd.LoadAll(&s); err != nil {
+		return err
+	}
+	r := newReport(&s, phc.MonoRaw())
+	if !asJSON {
+		r.text(w)
+		return nil
+	}
+	if err := json.NewEncoder(w).Encode(r); err != nil {
+		return fmt.Errorf("%w: %w", errOutput, err)
+	}
+	return nil
+}

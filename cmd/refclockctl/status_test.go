@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// The keys of design's contract, which people's scripts rely on.
+var statusKeys = []string{"state", "reason", "offset_ns", "bound_ns", "freq_ppb", "stratum", "refid", "leap", "tai_offset_s", "reference_time", "pulse", "receiver"}
+
+func TestStatus(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "status")
+	var out, errs bytes.Buffer
+	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitUnavailable || !strings.Contains(errs.String(), "no snapshot") {
+		t.Errorf("no daemon: exit code %d: %s", code, &errs)
+	}
+	w, err := status.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitUnavailable {
+		t.Errorf("nothing published: exit code %d", code)
+	}
+	mono := phc.MonoRaw()
+	s := status.Snapshot{State: status.Locked, Reason: "disciplined", Kind: status.PHCClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'}, Mono: mono,
+		Clock: tai.FromUnix(1795435200, 0, 37), RefTime: tai.FromUnix(1795435199, 5, 37), TAIOffset: 37, Bound: 100, BoundRate: 2, Limit: 1e5, OffsetNS: -3.5, FreqPPB: 2301.25,
+		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
+	w.Write(&s)
+	out.Reset()
+	if code := run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, &errs)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(out.Bytes(), &m); err != nil || bytes.Count(out.Bytes(), []byte("\n")) != 1 {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	for _, k := range statusKeys {
+		if _, ok := m[k]; !ok {
+			t.Errorf("key %s is missing", k)
+		}
+	}
+	if m["state"] != "locked" || m["stratum"] != 1.0 || m["refid"] != "GPS" || m["leap"] != 0.0 || m["reference_time"] != "2026-11-23T11:59:59.000000005Z" || m["offset_ns"] != -3.5 {
+		t.Errorf("got %s", &out)
+	}
+	out.Reset()
+	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitOK || !strings.Contains(out.String(), "locked (disciplined)") {
+		t.Errorf("exit code %d: %s", code, &out)
+	}
+	if code := run([]string{"status", "extra"}, nil, &out, &errs); code != exitUsage {
+		t.Errorf("extra argument: exit code %d", code)
+	}
+	// When nothing can be claimed, nothing is.
+	s.Bound, s.State, s.RefTime = math.MaxInt64, status.Unlocked, 0
+	r := newReport(&s, mono)
+	if r.BoundNS != nil || r.Stratum != 16 || r.Leap != 3 || r.RefTime != nil || r.Usable {
+		t.Errorf("unlocked: %+v", r)
+	}
+	out.Reset()
+	r.text(&out)
+	if !strings.Contains(out.String(), "nothing claimed") {
+		t.Errorf("unlocked: %s", &out)
+	}
+}
+
+func TestDispatch(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{nil, exitUsage, "usage: refclockctl"},
+		{[]string{"nonesuch"}, exitUsage, `unknown command "nonesuch"`},
+		{[]string{"-h"}, exitOK, "simulate"},
+		{[]string{"status", "-h"}, exitOK, "-json"},
+		{[]string{"simulate"}, exitUsage, "-scenario"},
+		{[]string{"simulate", "-h"}, exitOK, "-series"},
+	} {
+		var out bytes.Buffer
+		if got := run(c.args, strings.NewReader(""), &out, &out); got != c.want || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: exit code %d, want %d: %s", c.args, got, c.want, &out)
+		}
+	}
+}
