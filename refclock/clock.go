@@ -31,7 +31,17 @@ func (e *Engine) open(now int64) {
 	}
 	if err != nil {
 		e.pause(now)
-		e.refuse(ClockMissing, err)
+		if errors.Is(err, errWatching) {
+			return
+		}
+		r := ClockMissing
+		if errors.Is(err, ErrContested) {
+			r = ClockContested
+		}
+		if r == ClockContested || e.ctl == nil { // else it keeps the name of how it went
+			e.away = r
+		}
+		e.refuse(r, err)
 		return
 	}
 	e.clock, e.backoff, e.badReads, e.denied = c, 0, 0, false
@@ -150,7 +160,11 @@ func (e *Engine) lost(err error) bool {
 }
 
 func (e *Engine) lose(err error) {
-	e.refuse(ClockGone, err)
+	e.away = ClockGone
+	if errors.Is(err, ErrContested) {
+		e.away = ClockContested
+	}
+	e.refuse(e.away, err)
 	e.close()
 	e.badReads = 0
 	e.pause(e.cfg.Mono())
@@ -176,4 +190,5 @@ func closeClock(c Clock) {
 	}
 }
 
-func gone(err error) bool { return errors.Is(err, phc.ErrGone) }
+// gone reports whether an error means that the clock is not ours to use now.
+func gone(err error) bool { return errors.Is(err, phc.ErrGone) || errors.Is(err, ErrContested) }

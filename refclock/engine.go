@@ -60,6 +60,8 @@ type Config struct {
 	// Default 5 ppb.
 	WanderPPB float64
 	Log       *slog.Logger // default: discards
+
+	said string // message under which states are logged
 }
 
 // Settings are what can be changed while the engine runs.
@@ -89,6 +91,7 @@ type Engine struct {
 	retryAt  int64
 	backoff  time.Duration
 	badReads int
+	away     Reason // why there is no clock
 	denied   bool
 	line     line
 	real     line
@@ -139,10 +142,13 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.WanderPPB == 0 {
 		cfg.WanderPPB = 5
 	}
+	if cfg.said == "" {
+		cfg.said = "state"
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
+	e := &Engine{cfg: cfg, log: cfg.Log, away: ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
 	e.apply(cfg.Settings)
 	e.stats.Store(&Stats{})
 	return e, nil

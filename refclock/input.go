@@ -56,6 +56,31 @@ func (e *Engine) Edge(x pps.Edge) {
 	e.publish()
 }
 
+// Second takes a full second of another clock in the place of a pulse and its
+// message: it was sec at mono, by a line that is known to within width.
+func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
+	if e.clock == nil {
+		e.refuse(EdgeNoClock, nil)
+		return
+	}
+	x, ok := e.cross()
+	if !ok {
+		return // said where it happened
+	}
+	if e.stepMono != 0 && mono <= e.stepMono {
+		e.refuse(EdgeStraddles, nil)
+		return
+	}
+	now := e.cfg.Mono()
+	e.act(e.ctl.Pulse(discipline.Pulse{Clock: e.line.at(mono), Mono: mono, Now: now, Width: x.Width + width}))
+	if e.clock == nil {
+		return
+	}
+	e.msgs, e.msgMono = e.msgs+1, now
+	e.ctl.Label(discipline.Label{Time: sec, Mono: max(now, mono+1), Valid: true, Source: "phc"})
+	e.publish()
+}
+
 // place finds where on the clock and on raw an edge happened, uncorrected.
 func (e *Engine) place(x pps.Edge) (discipline.Pulse, Reason, bool) {
 	var p discipline.Pulse

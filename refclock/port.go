@@ -27,9 +27,17 @@ type Port struct {
 	// Accept, if set, tells which messages are handed on.
 	Accept func(*gnss.Message) bool
 
+	// Rates are the baud rates at which the receiver may be: more than one are
+	// tried in turn until it is understood. Open opens at the first.
+	Rates []int
+	// Setup, if set, is what a u-blox receiver is configured to each time the
+	// port was opened. It takes a port that can be written to.
+	Setup *gnss.Setup
+
 	table  atomic.Pointer[tai.Table]     // to be taken at the next read
 	seen   atomic.Pointer[gnss.Counters] // after each read
 	opened atomic.Uint64
+	baud   atomic.Int64
 }
 
 // silent is how long a port may say nothing before it is complained about.
@@ -40,6 +48,9 @@ func (p *Port) Counters() *gnss.Counters { return p.seen.Load() }
 
 // Opened returns how often the port was opened.
 func (p *Port) Opened() uint64 { return p.opened.Load() }
+
+// Baud returns the rate that was found or set; 0 if it was not touched.
+func (p *Port) Baud() int { return int(p.baud.Load()) }
 
 // SetLeaps replaces the leap table with which dates are read.
 func (p *Port) SetLeaps(t *tai.Table) { p.table.Store(t) }
@@ -87,9 +98,10 @@ func (p *Port) Run(ctx context.Context) error {
 var errEnd = errors.New("end of input; the device is gone")
 
 // read feeds the decoder until the port fails or ctx ends.
-func (p *Port) read(ctx context.Context, r io.Reader, dec *gnss.Decoder, b *backoff) error {
+func (p *Port) read(ctx context.Context, r io.ReadCloser, dec *gnss.Decoder, b *backoff) error {
 	var buf [1024]byte
 	last, complained := p.Mono(), false
+	tune := p.tune(r)
 	for ctx.Err() == nil {
 		n, err := r.Read(buf[:])
 		now := p.Mono()
@@ -102,7 +114,7 @@ func (p *Port) read(ctx context.Context, r io.Reader, dec *gnss.Decoder, b *back
 			if t := p.table.Swap(nil); t != nil {
 				dec.SetLeaps(t)
 			}
-			dec.Feed(buf[:n], now, p.hand)
+			dec.Feed(buf[:n], now, tune.message)
 			c := dec.Counters()
 			p.seen.Store(&c)
 		}
@@ -115,6 +127,9 @@ func (p *Port) read(ctx context.Context, r io.Reader, dec *gnss.Decoder, b *back
 			complained = true
 			p.Count(PortSilent)
 			p.Log.Warn("receiver says nothing; check its power, the wiring and the baud rate", "port", p.Name, "reason", PortSilent.String(), "for", silent)
+		}
+		if err := tune.next(dec, now); err != nil {
+			return err
 		}
 	}
 	return nil

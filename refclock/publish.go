@@ -59,7 +59,7 @@ func (e *Engine) publish() {
 	s.ClockDev, s.Pulse, s.Receiver = e.cfg.ClockName, e.cfg.Pulse, e.recv.text(e.cfg.Receiver)
 	s.Mono, s.MsgMono, s.Msgs, s.BadMsgs = now, e.msgMono, e.msgs, e.badMsgs
 	s.Stratum, s.Bound, s.BoundRate, s.LineErr = 16, math.MaxInt64, 0, 0
-	s.State, s.Reason = status.Unlocked, ClockMissing.String()
+	s.State, s.Reason = status.Unlocked, e.away.String()
 	var st discipline.Status
 	if e.ctl != nil {
 		st = e.ctl.Status()
@@ -75,7 +75,7 @@ func (e *Engine) publish() {
 	switch {
 	case e.ctl == nil:
 	case e.clock == nil:
-		s.State, s.Reason = status.Unlocked, ClockGone.String()
+		s.State, s.Reason = status.Unlocked, e.away.String()
 	case e.denied:
 		s.State, s.Reason = status.Faulty, ClockDenied.String()
 	case e.settling:
@@ -100,7 +100,7 @@ func (e *Engine) publish() {
 		}
 	}
 	if !e.settling && (s.State != e.state || s.Reason != e.reason || !e.stated) {
-		e.log.Info("state", "state", s.State.String(), "was", e.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
+		e.log.Info(e.cfg.said, "state", s.State.String(), "was", e.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
 		e.state, e.reason, e.stated = s.State, s.Reason, true
 	}
 	e.cfg.Publish(s)

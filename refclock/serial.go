@@ -15,7 +15,8 @@ import (
 const portWait = 500 * time.Millisecond
 
 // OpenSerial opens a receiver's port: 8 data bits, no parity, one stop bit. A
-// pseudo-terminal is one, too. A read returns 0, nil when nothing came for a
+// pseudo-terminal is one, too. It is an io.Writer and has SetBaud(int) error,
+// both for its owner. A read returns 0, nil when nothing came for a
 // while. Its errors say what to do and answer errors.Is with fs.ErrNotExist
 // and fs.ErrPermission.
 func OpenSerial(device string, baud int) (io.ReadCloser, error) {
@@ -26,7 +27,15 @@ func OpenSerial(device string, baud int) (io.ReadCloser, error) {
 	if err := p.SetReadTimeout(portWait); err != nil {
 		return nil, errors.Join(fmt.Errorf("set read timeout of %s: %w", device, err), p.Close())
 	}
-	return p, nil
+	return serialPort{p}, nil
+}
+
+// serialPort is a port whose rate can be changed. It can also be written to.
+type serialPort struct{ serial.Port }
+
+// SetBaud changes the rate; what was on its way is damaged.
+func (p serialPort) SetBaud(baud int) error {
+	return p.SetMode(&serial.Mode{BaudRate: baud, DataBits: 8})
 }
 
 // explain adds what to do, and the sentinel that serial's PortError hides (it

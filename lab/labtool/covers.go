@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -77,6 +78,8 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if clock.n > 0 {
 		fmt.Fprintf(out, "clock: %s\nline:  %s\nbound: %s\nat worst %.0f %% of the bound\n", clock, line, bound, worst*100)
+		figure(out, "largest-bound", bound.highest, "ns", math.Inf(1))
+		figure(out, "bound-used", worst*100, "%", 100)
 	}
 	if beyond > 0 {
 		return fmt.Errorf("the truth is beyond the bound %d times", beyond)

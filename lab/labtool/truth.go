@@ -38,10 +38,21 @@ func truth(ctx context.Context, args []string, out io.Writer) error {
 		s.add(float64(v))
 	}
 	fmt.Fprintf(out, "%s: %s\n", args[0], s)
+	figure(out, "true-error-max", s.peak, "ns", *maxNS)
+	figure(out, "true-error-rms", s.rms(), "ns", *rmsNS)
 	if s.peak > *maxNS || s.rms() > *rmsNS {
 		return fmt.Errorf("%s is beyond the limit: max %.0f ns (limit %.0f), rms %.0f ns (limit %.0f)", args[0], s.peak, *maxNS, s.rms(), *rmsNS)
 	}
 	return nil
+}
+
+// figure writes a line of the report, as figure in common.sh does.
+func figure(out io.Writer, name string, value float64, unit string, limit float64) {
+	if math.IsInf(limit, 0) {
+		fmt.Fprintf(out, "figure %s %.1f %s\n", name, value, unit)
+		return
+	}
+	fmt.Fprintf(out, "figure %s %.1f %s %g\n", name, value, unit, limit)
 }
 
 // stats gathers a series in ns.

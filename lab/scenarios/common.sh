@@ -9,6 +9,10 @@ get() { cat $S/$1; }
 say() { read -r up _ </proc/uptime; echo "[$up] $*"; }
 fail() { say "FAIL $*"; failed=1; }
 
+# figure NAME VALUE UNIT [LIMIT] prints a line of the report (lab/scenario -report);
+# the last "== " line says of what.
+figure() { echo "figure $*"; }
+
 # ends ends a scenario: the module must unload, the kernel must not complain.
 ends() {
   rmmod labclock || fail "labclock is still in use"
@@ -61,7 +65,9 @@ lock() {
     sleep 0.5
   done
   read -r now _ </proc/uptime
-  say "locked after $(echo "$now $asked" | awk '{printf "%.1f", $1-$2}') s, truth $(get ${truth:-phc0_offset_ns}) ns"
+  took=$(echo "$now $asked" | awk '{printf "%.1f", $1-$2}')
+  say "locked after $took s, truth $(get ${truth:-phc0_offset_ns}) ns"
+  figure lock-after $took s $1
 }
 
 # settled MAX RMS [FOR] compares the PHC, or the clock that $truth names, with the
@@ -125,6 +131,7 @@ query() {
   echo "$o $sys $(number /tmp/$name.json delay_ns) $(number /tmp/$name.json root_delay_ns) $(number /tmp/$name.json root_dispersion_ns)" |
     awk -v what="$name" '{ e=$1-$2; if (e<0) e=-e; claim=$3/2+$4/2+$5
       printf "%s: says %.0f ns, truth %.0f ns, %.0f ns between them; claims %.0f ns\n", what, $1, $2, e, claim
+      printf "figure %s-error %.0f ns %.0f\n", what, e, claim < 100000 ? claim : 100000
       exit !(e<100000 && e<=claim) }' || fail "$name: the answer is off"
 }
 

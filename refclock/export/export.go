@@ -52,3 +52,12 @@ type Exporter interface {
 func wrap(what, addr, hint string, err error) error {
 	return fmt.Errorf("%s %s: %w (%s)", what, addr, err, hint)
 }
+
+// precision is log2 of the bound in seconds, rounded up, held to -30..0.
+func precision(sm Sample) int32 {
+	p := int32(-30)
+	for p < 0 && float64(sm.Bound) > float64(int64(1)<<(30+p))*1e9/(1<<30) {
+		p++
+	}
+	return p
+}

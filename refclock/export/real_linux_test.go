@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,11 +28,11 @@ func need(t *testing.T, progs ...string) {
 }
 
 // start runs a program until the test ends; its output is logged on failure.
-func start(t *testing.T, name string, args ...string) *bytes.Buffer {
+func start(t *testing.T, name string, args ...string) *output {
 	t.Helper()
-	var out bytes.Buffer
+	out := new(output)
 	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -43,7 +44,25 @@ func start(t *testing.T, name string, args ...string) *bytes.Buffer {
 			t.Logf("%s:\n%s", name, out.String())
 		}
 	})
-	return &out
+	return out
+}
+
+// output collects what a running program prints.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
 }
 
 // until polls f until it says yes; 30 s is the bound of the wait, not a limit.

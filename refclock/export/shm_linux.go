@@ -107,12 +107,3 @@ func (s *SHM) long(off int, v int64) {
 	}
 	binary.NativeEndian.PutUint64(s.mem[off:], uint64(v))
 }
-
-// precision is log2 of the bound in seconds, rounded up, held to -30..0.
-func precision(sm Sample) int32 {
-	p := int32(-30)
-	for p < 0 && float64(sm.Bound) > float64(int64(1)<<(30+p))*1e9/(1<<30) {
-		p++
-	}
-	return p
-}

@@ -70,6 +70,35 @@ func (p *PTY) Write(b []byte) (int, error) {
 	return p.m.Write(b)
 }
 
+// Read returns what was written to the far end, waiting for it until Close.
+func (p *PTY) Read(b []byte) (int, error) { return p.m.Read(b) }
+
+// rates are the speeds of a terminal (termios(3)) in baud.
+var rates = map[uint32]int{
+	unix.B4800: 4800, unix.B9600: 9600, unix.B19200: 19200, unix.B38400: 38400, unix.B57600: 57600,
+	unix.B115200: 115200, unix.B230400: 230400, unix.B460800: 460800, unix.B921600: 921600,
+}
+
+// Baud returns the rate that the far end is set to, 0 if it is no usual one. A
+// pseudo-terminal has no wire: bytes pass at any rate, and who plays a receiver
+// must damage them where the rates differ.
+func (p *PTY) Baud() int {
+	c, err := p.m.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	baud := 0
+	err = c.Control(func(fd uintptr) {
+		if t, err := unix.IoctlGetTermios(int(fd), unix.TCGETS); err == nil {
+			baud = rates[t.Cflag&unix.CBAUD]
+		}
+	})
+	if err != nil {
+		return 0
+	}
+	return baud
+}
+
 // Close removes the pseudo-terminal; a reader of the far end sees the device
 // vanish.
 func (p *PTY) Close() error {

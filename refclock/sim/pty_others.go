@@ -21,5 +21,11 @@ func (p *PTY) Name() string { return "" }
 // Write fails.
 func (p *PTY) Write(b []byte) (int, error) { return 0, errors.ErrUnsupported }
 
+// Read fails.
+func (p *PTY) Read(b []byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Baud returns 0.
+func (p *PTY) Baud() int { return 0 }
+
 // Close does nothing.
 func (p *PTY) Close() error { return nil }

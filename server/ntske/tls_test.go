@@ -12,8 +12,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -230,15 +228,4 @@ func (a addr) String() string { return string(a) }
 
 func tcp(s string) *net.TCPAddr {
 	return &net.TCPAddr{IP: net.ParseIP(s), Port: 1234}
-}
-
-func writePair(t testing.TB, dir string, cert, key []byte) Pair {
-	t.Helper()
-	p := Pair{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
-	for name, b := range map[string][]byte{p.Cert: cert, p.Key: key} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return p
 }

@@ -1,0 +1,76 @@
+# Noonmark. `make` lists the targets.
+
+GO ?= go
+ARGS ?=
+FUZZTIME ?= 10s
+TESTFLAGS ?=
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Stamp the revision into the programs where git can tell it.
+VCS := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
+MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
+
+export CGO_ENABLED = 0
+
+.PHONY: help demo test build check check-fmt check-vet check-static check-cross race fuzz interop lab-smoke install clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: build ## the whole appliance, virtual, on loopback (ARGS=-once: one reading, then stop)
+	@$(GO) build -buildvcs=false -o bin/demo ./cmd/internal/demo
+	@bin/demo $(ARGS)
+
+test: ## every test that needs neither root nor hardware
+	@$(GO) test $(TESTFLAGS) ./...
+
+build: ## all programs into ./bin
+	@$(GO) build -buildvcs=$(VCS) -trimpath -o bin/ $(MAINS)
+
+check: check-fmt check-vet check-static check-cross ## gofmt, vet, staticcheck, cross builds
+	@echo "check: good"
+check-fmt:
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi
+check-vet:
+	@$(GO) vet ./... ./.ci/testlog
+check-static:
+	@$(GO) run $(STATICCHECK) ./...
+check-cross:
+	@GOOS=linux GOARCH=arm64 $(GO) vet ./...
+	@GOOS=linux GOARCH=arm GOARM=7 $(GO) vet ./...
+	@GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	@GOOS=linux GOARCH=arm64 $(GO) build -buildvcs=false -o bin/linux-arm64/ $(MAINS)
+	@GOOS=linux GOARCH=arm GOARM=7 $(GO) build -buildvcs=false -o bin/linux-armv7/ $(MAINS)
+
+race: ## every test under the race detector (needs a C compiler)
+	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@.ci/fuzz $(FUZZTIME)
+
+interop: ## against Debian's chrony, NTPsec and ntpd-rs, in network namespaces of its own
+	@NOONMARK_PEERS=$${NOONMARK_PEERS-$$(server/interop/peers)} $(GO) test -count=1 -v $(TESTFLAGS) ./server/interop/...
+
+lab-smoke: build ## a real kernel with pulses, a PTP clock and time-stamping cards, in QEMU
+	@lab/smoke
+
+# Where `make install` puts things; DESTDIR for packagers.
+PREFIX ?= /usr/local
+DESTDIR ?=
+unitdir = $(DESTDIR)/etc/systemd/system
+
+install: ## programs, units, udev rules and users; keeps a configuration that is there (needs root)
+	@install -D -t $(DESTDIR)$(PREFIX)/sbin bin/refclockd bin/ntsserve
+	@install -D -t $(DESTDIR)$(PREFIX)/bin bin/refclockctl bin/ntsquery
+	@install -D -m 644 -t $(unitdir) systemd/refclockd.service systemd/ntsserve.service
+	@sed -i 's#/usr/local/#$(PREFIX)/#' $(unitdir)/refclockd.service $(unitdir)/ntsserve.service
+	@install -D -m 644 systemd/noonmark.sysusers $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf
+	@install -D -m 644 -t $(DESTDIR)/etc/udev/rules.d systemd/60-noonmark.rules
+	@install -d $(DESTDIR)/etc/noonmark
+	@for f in refclockd ntsserve; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
+	@[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
+	@[ -n "$(DESTDIR)" ] || ! command -v udevadm >/dev/null || { udevadm control --reload && udevadm trigger --subsystem-match=pps --subsystem-match=ptp; } || true
+	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
+
+clean: ## remove what was built; .cache, which was downloaded, stays
+	@rm -rf bin demo-run

@@ -1,0 +1,160 @@
+// Package config reads the daemons' TOML files strictly. Every complaint has
+// the form
+//
+//	FILE:LINE: KEY: what is wrong; what would be right
+//
+// whether it is the file's syntax, a key nobody knows, a value of the wrong
+// type, or (through File.Errorf) a value that makes no sense to the daemon.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// MaxSize is the largest file that is read, in bytes. A daemon's file has a
+// few kB; the parser recurses on nested arrays, so the cap bounds its stack.
+const MaxSize = 64 << 10
+
+// File is what is remembered of a parsed file: which keys it sets, on which
+// lines. It makes errors about their values.
+type File struct {
+	Path string
+	line map[string]int // dotted key, array tables as "endpoint[1]", to its first line
+}
+
+// Load reads the file at path into dst, a pointer to a struct that already
+// holds the defaults. On error dst must not be used. The error is one *Error,
+// or several joined, and wraps what the system said (fs.ErrNotExist,
+// fs.ErrPermission) where it was the system that refused.
+func Load(path string, dst any) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	return Parse(path, data, dst)
+}
+
+func fileError(path string, err error) error {
+	e := &Error{File: path, Problem: err.Error(), Err: err}
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		e.Problem = "cannot be read: " + pe.Err.Error()
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		e.Remedy = "create it, or name another with -config FILE"
+	case errors.Is(err, os.ErrPermission):
+		e.Remedy = "let this user read it, or run as the user it belongs to"
+	default:
+		e.Remedy = "name a readable TOML file with -config FILE"
+	}
+	return e
+}
+
+// Parse is Load on bytes; name stands for the file in errors. dst is left
+// alone if keys are unknown or values have the wrong type.
+func Parse(name string, data []byte, dst any) (*File, error) {
+	f := &File{Path: name, line: map[string]int{}}
+	if len(data) > MaxSize {
+		return nil, &Error{File: name, Line: 1, Problem: fmt.Sprintf("is larger than %d bytes", MaxSize), Remedy: "a configuration file has a few kB"}
+	}
+	w := walker{file: f, lines: lineStarts(data)}
+	if err := w.walk(data, dst); err != nil {
+		return nil, err
+	}
+	d := toml.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(dst); err != nil {
+		return nil, f.decodeError(err)
+	}
+	return f, nil
+}
+
+// decodeError dresses an error of go-toml: what the walk does not look for,
+// such as a key given twice.
+func (f *File) decodeError(err error) error {
+	var missing *toml.StrictMissingError
+	if errors.As(err, &missing) && len(missing.Errors) > 0 {
+		err = &missing.Errors[0]
+	}
+	var de *toml.DecodeError
+	if !errors.As(err, &de) {
+		return &Error{File: f.Path, Line: 1, Problem: strings.TrimPrefix(err.Error(), "toml: "), Remedy: "see https://toml.io for the format"}
+	}
+	line, _ := de.Position()
+	e := &Error{File: f.Path, Line: line, Key: strings.Join(de.Key(), "."), Problem: strings.TrimPrefix(de.Error(), "toml: ")}
+	e.Remedy = `want [table], key = value or # comment; text is "in quotes"`
+	if strings.Contains(e.Problem, "already") {
+		e.Remedy = "keep one of them"
+	}
+	return e
+}
+
+// Has reports whether the file itself sets the key, as opposed to a default.
+func (f *File) Has(key string) bool { return f.line[key] != 0 }
+
+// Line returns the line of a dotted key such as "receiver.device" or
+// "endpoint[1].address"; of the nearest table around it if the file does not
+// set it; 1 if there is none.
+func (f *File) Line(key string) int {
+	for key != "" {
+		if n := f.line[key]; n != 0 {
+			return n
+		}
+		i := strings.LastIndexAny(key, ".[")
+		if i < 0 {
+			break
+		}
+		key = key[:i]
+	}
+	return 1
+}
+
+// Errorf makes an error about the value of a key. The text says what is wrong
+// and, after a semicolon, what would be right. %w is honoured.
+func (f *File) Errorf(key, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &Error{File: f.Path, Line: f.Line(key), Key: key, Problem: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// OneOf complains if value is none of the words, proposing the nearest.
+func (f *File) OneOf(key, value string, words ...string) error {
+	for _, w := range words {
+		if value == w {
+			return nil
+		}
+	}
+	hint := "want " + orList(words)
+	if n := nearest(value, words); n != "" {
+		hint = fmt.Sprintf("did you mean %q? %s", n, hint)
+	}
+	return f.Errorf(key, "%q is not known; %s", value, hint)
+}
+
+// orList writes words as `"a", "b" or "c"`.
+func orList(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", w)
+	}
+	return b.String()
+}

@@ -1,0 +1,179 @@
+// Package daemon is what the long-running programs share: logging, the life
+// of their tasks from READY=1 to the last signal, reload, the service
+// manager's watchdog, the metrics listener and the exit code.
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"noonmark/cmd/internal/config"
+)
+
+// LogConfig is the [log] table of every daemon.
+type LogConfig struct {
+	Level  string `toml:"level"`  // debug, info (default), warn, error
+	Format string `toml:"format"` // text (default), json
+}
+
+var (
+	levels  = []string{"debug", "info", "warn", "error"}
+	formats = []string{"text", "json"}
+)
+
+// Check complains about the table's values; f is the file they came from.
+func (c LogConfig) Check(f *config.File) error {
+	if c.Level != "" {
+		if err := f.OneOf("log.level", c.Level, levels...); err != nil {
+			return err
+		}
+	}
+	if c.Format != "" {
+		return f.OneOf("log.format", c.Format, formats...)
+	}
+	return nil
+}
+
+// level turns the word into slog's level; an unknown word is info.
+func (c LogConfig) level() slog.Level {
+	var l slog.Level
+	if l.UnmarshalText([]byte(c.Level)) != nil {
+		return slog.LevelInfo
+	}
+	return l
+}
+
+// New returns the daemon's logger on standard error. Under the journal, which
+// stamps every line itself, text lines carry no time of their own.
+func New(name string, cfg LogConfig) *slog.Logger {
+	return NewTo(os.Stderr, name, cfg, os.Getenv("JOURNAL_STREAM") != "")
+}
+
+// NewTo is New on any writer; untimed leaves the time out of text lines.
+func NewTo(w io.Writer, name string, cfg LogConfig, untimed bool) *slog.Logger {
+	lv := new(slog.LevelVar)
+	lv.Set(cfg.level())
+	var h slog.Handler
+	if strings.EqualFold(cfg.Format, "json") {
+		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: lv}).WithAttrs([]slog.Attr{slog.String("daemon", name)})
+	} else {
+		h = slog.NewTextHandler(w, &slog.HandlerOptions{Level: lv, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				if untimed {
+					return slog.Attr{}
+				}
+				a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+			}
+			return a
+		}})
+	}
+	return slog.New(&leveled{h, lv})
+}
+
+// leveled is a handler whose level SetLevel can change.
+type leveled struct {
+	slog.Handler
+	level *slog.LevelVar
+}
+
+func (h *leveled) WithAttrs(a []slog.Attr) slog.Handler {
+	return &leveled{h.Handler.WithAttrs(a), h.level}
+}
+
+func (h *leveled) WithGroup(name string) slog.Handler {
+	return &leveled{h.Handler.WithGroup(name), h.level}
+}
+
+// SetLevel changes the level of a logger made by New, and of all derived from
+// it: what a reload does.
+func SetLevel(l *slog.Logger, cfg LogConfig) error {
+	h, ok := l.Handler().(*leveled)
+	if !ok {
+		return fmt.Errorf("set log level: %T has none that can be set", l.Handler())
+	}
+	h.level.Set(cfg.level())
+	return nil
+}
+
+// maxKeys bounds the memory of a Limited: strangers can't grow it.
+const maxKeys = 64
+
+// Limited logs lines that a stranger can cause: of each kind a burst and then
+// one an interval, which says how many were held back. It is safe for
+// concurrent use; a line held back costs a lock and no allocation but its
+// arguments.
+type Limited struct {
+	log      *slog.Logger
+	interval time.Duration
+	burst    int
+
+	mu   sync.Mutex
+	keys map[string]*bucket // under mu
+}
+
+type bucket struct {
+	start time.Time // of the interval
+	n     int       // lines written in it
+	held  uint64    // lines held back since the last one written
+}
+
+// NewLimited returns a logger that writes at most burst lines of a kind per
+// interval.
+func NewLimited(l *slog.Logger, interval time.Duration, burst int) *Limited {
+	return &Limited{log: l, interval: interval, burst: max(1, burst), keys: map[string]*bucket{}}
+}
+
+// Log writes a line of the kind key, or counts it. key comes from a fixed set,
+// such as a Reason's word: it is never made from what a stranger sent.
+func (l *Limited) Log(level slog.Level, key, msg string, args ...any) {
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	l.mu.Lock()
+	b := l.keys[key]
+	if b == nil {
+		if len(l.keys) >= maxKeys {
+			key = "other"
+			b = l.keys[key]
+		}
+		if b == nil {
+			b = new(bucket)
+			l.keys[key] = b
+		}
+	}
+	now := time.Now()
+	if now.Sub(b.start) >= l.interval {
+		b.start, b.n = now, 0
+	}
+	if b.n >= l.burst {
+		b.held++
+		l.mu.Unlock()
+		return
+	}
+	b.n++
+	held := b.held
+	b.held = 0
+	l.mu.Unlock()
+	if held > 0 {
+		args = append(args[:len(args):len(args)], "held_back", held)
+	}
+	l.log.Log(context.Background(), level, msg, args...)
+}
+
+// Flush says what was held back and not yet said; at shutdown.
+func (l *Limited) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, b := range l.keys {
+		if b.held > 0 {
+			l.log.Info("log lines held back", "kind", key, "held_back", b.held)
+			b.held = 0
+		}
+	}
+}

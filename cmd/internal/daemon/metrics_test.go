@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/cmd/internal/config"
+)
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "noonmark_test_total", Help: "x"})
+	reg.MustRegister(c)
+	c.Add(3)
+	m := NewMetrics(MetricsConfig{Listen: config.AddrPort{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}}, reg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	select {
+	case <-m.Ready():
+	case err := <-done:
+		t.Skip("needs a loopback address to listen on:", err)
+	}
+	get := func(path string) (int, string) {
+		r, err := http.Get("http://" + m.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.StatusCode, string(b)
+	}
+	if code, _ := get("/"); code != http.StatusNotFound {
+		t.Errorf("/ answers %d, want 404", code)
+	}
+	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "noonmark_test_total 3\n") {
+		t.Errorf("/metrics answers %d:\n%s", code, body)
+	}
+	if err := ServeMetrics(ctx, m.Addr().String(), reg); Exit(err) != config.ExitUnavailable {
+		t.Errorf("taken address: %v with exit code %d, want %d", err, Exit(err), config.ExitUnavailable)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("tcp", m.Addr().String()); err == nil {
+		c.Close()
+		t.Error("still listens after the end")
+	}
+}
+
+func TestMetricsOff(t *testing.T) {
+	m := NewMetrics(MetricsConfig{}, prometheus.NewRegistry())
+	if err := m.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-m.Ready()
+	if err := ServeMetrics(t.Context(), "localhost", prometheus.NewRegistry()); err == nil {
+		t.Error("listens on a name")
+	}
+	for addr, want := range map[string]bool{"": false, "127.0.0.1:9123": false, "[::1]:1": false, "0.0.0.0:9123": true, "192.0.2.1:1": true} {
+		var c MetricsConfig
+		if err := c.Listen.UnmarshalText([]byte(addr)); err != nil || c.Exposed() != want {
+			t.Errorf("%q: exposed %v, %v; want %v", addr, c.Exposed(), err, want)
+		}
+	}
+}

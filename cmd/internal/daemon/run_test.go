@@ -1,0 +1,285 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"noonmark/cmd/internal/config"
+)
+
+// fake is a task that does as it is told.
+type fake struct {
+	name  string
+	never bool // never ready
+	run   func(ctx context.Context) error
+}
+
+func (f *fake) Run(ctx context.Context) error { return f.run(ctx) }
+func (f *fake) String() string                { return f.name }
+
+// Ready is ready at once, or makes a channel, in the caller's bubble, that
+// nobody closes.
+func (f *fake) Ready() <-chan struct{} {
+	if f.never {
+		return make(chan struct{})
+	}
+	return nil
+}
+
+func untilDone(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+// rig is a Daemon whose surroundings the test plays.
+type rig struct {
+	Daemon
+	sig    chan os.Signal
+	mu     sync.Mutex
+	states []string // first line of each notification
+	log    bytes.Buffer
+}
+
+func newRig() *rig {
+	r := &rig{sig: make(chan os.Signal)}
+	r.Log = NewTo(&r.log, "test", LogConfig{}, true)
+	r.signals = r.sig
+	r.notify = func(s string) {
+		s, _, _ = strings.Cut(s, "\n")
+		r.mu.Lock()
+		r.states = append(r.states, s)
+		r.mu.Unlock()
+	}
+	return r
+}
+
+func (r *rig) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.states, " ")
+}
+
+func TestRunEnds(t *testing.T) {
+	boom := errors.New("boom")
+	tests := []struct {
+		name  string
+		tasks []Task
+		stop  os.Signal // sent after a second, if not nil
+		want  string    // of the error
+		is    error
+		said  string
+	}{
+		{"a task fails at once", []Task{&fake{"a", false, untilDone}, &fake{"b", true, func(context.Context) error { return boom }}}, nil, "b: boom", boom, "STOPPING=1"},
+		{"a task fails later", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(ctx context.Context) error {
+			time.Sleep(time.Minute)
+			return boom
+		}}}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
+		{"two fail", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return errors.New("late") }}, &fake{"b", false, func(context.Context) error {
+			time.Sleep(time.Second)
+			return boom
+		}}}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
+		{"a task hangs", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(context.Context) error { time.Sleep(time.Hour); return nil }}}, syscall.SIGTERM, "b does not end within 10s", ErrStuck, "READY=1 STOPPING=1"},
+		{"never ready", []Task{&fake{"a", true, untilDone}}, syscall.SIGINT, "", nil, "STOPPING=1"},
+		{"fails while stopping", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return boom }}}, syscall.SIGTERM, "a: boom", boom, "READY=1 STOPPING=1"},
+		{"SIGTERM", []Task{&fake{"a", false, untilDone}, &fake{"b", false, untilDone}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
+		{"SIGINT", []Task{&fake{"a", false, untilDone}}, os.Interrupt, "", nil, "READY=1 STOPPING=1"},
+		{"one finishes, one goes on", []Task{&fake{"a", false, func(context.Context) error { return nil }}, &fake{"b", false, untilDone}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
+		{"all finish", []Task{&fake{"a", false, func(context.Context) error { time.Sleep(time.Second); return nil }}}, nil, "", nil, "READY=1 STOPPING=1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				if tt.stop != nil {
+					go func() { time.Sleep(time.Second); r.sig <- tt.stop }()
+				}
+				err := r.Run(t.Context(), tt.tasks...)
+				if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want || tt.is != nil && !errors.Is(err, tt.is) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				if s := r.said(); s != tt.said {
+					t.Errorf("notified %q, want %q", s, tt.said)
+				}
+				if tt.name == "a task hangs" {
+					time.Sleep(2 * time.Hour) // let it end: the bubble waits for all
+				}
+			})
+		})
+	}
+}
+
+func TestRunContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		r := newRig()
+		if err := r.Run(ctx, &fake{"a", false, untilDone}); err != nil || r.said() != "READY=1 STOPPING=1" {
+			t.Errorf("got %v after %q", err, r.said())
+		}
+	})
+}
+
+func TestReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		var calls int
+		r.Reload = func(ctx context.Context) error {
+			calls++
+			time.Sleep(time.Second)
+			if calls == 1 {
+				return errors.New("f.toml:3: no")
+			}
+			return nil
+		}
+		go func() {
+			synctest.Wait()
+			for range 3 { // the second and third come during the first and make one more
+				r.sig <- syscall.SIGHUP
+			}
+			time.Sleep(time.Minute)
+			r.sig <- syscall.SIGTERM
+		}()
+		if err := r.Run(t.Context(), &fake{"a", false, untilDone}); err != nil {
+			t.Error(err)
+		}
+		if calls != 2 {
+			t.Errorf("%d reloads, want 2", calls)
+		}
+		if want := "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 STOPPING=1"; r.said() != want {
+			t.Errorf("notified %q, want %q", r.said(), want)
+		}
+		if s := r.log.String(); !strings.Contains(s, `msg="reload refused, the old configuration stays in force" error="f.toml:3: no"`) || !strings.Contains(s, "msg=reloaded") {
+			t.Errorf("log:\n%s", s)
+		}
+	})
+}
+
+func TestReloadNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		go func() { r.sig <- syscall.SIGHUP; r.sig <- syscall.SIGTERM }()
+		if err := r.Run(t.Context(), &fake{"a", false, untilDone}); err != nil || !strings.Contains(r.log.String(), "nothing to reload") {
+			t.Errorf("got %v, log:\n%s", err, &r.log)
+		}
+	})
+}
+
+func TestWatchdog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.watchdog = 2 * time.Second
+		start := time.Now()
+		r.Alive = func() error { // dies after 3.5 s
+			if time.Since(start) > 3500*time.Millisecond {
+				return errors.New("engine stuck")
+			}
+			return nil
+		}
+		time.AfterFunc(10500*time.Millisecond, func() { r.sig <- syscall.SIGTERM })
+		if err := r.Run(t.Context(), &fake{"a", false, untilDone}); err != nil {
+			t.Error(err)
+		}
+		if want := "READY=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 STOPPING=1"; r.said() != want {
+			t.Errorf("notified %q, want %q", r.said(), want)
+		}
+		if n := strings.Count(r.log.String(), "engine stuck"); n != 7 {
+			t.Errorf("%d complaints, want 7", n)
+		}
+	})
+}
+
+// The real signals and the real notification socket, once.
+func TestRunForReal(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: sock, Net: "unixgram"})
+	if err != nil {
+		t.Skip("needs unix datagram sockets:", err)
+	}
+	defer c.Close()
+	t.Setenv("NOTIFY_SOCKET", sock)
+	t.Setenv("WATCHDOG_USEC", "")
+	reloads := make(chan struct{}, 1)
+	d := Daemon{Log: slog.New(slog.DiscardHandler), Reload: func(context.Context) error { reloads <- struct{}{}; return nil }}
+	done := make(chan error)
+	go func() { done <- d.Run(context.Background(), &fake{"a", false, untilDone}) }()
+	read := func() string {
+		b := make([]byte, 256)
+		n, err := c.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+	if s := read(); s != "READY=1" {
+		t.Fatalf("notified %q, want READY=1", s)
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if s := read(); !strings.HasPrefix(s, "RELOADING=1\n") {
+		t.Fatalf("notified %q, want RELOADING=1", s)
+	}
+	<-reloads
+	if s := read(); s != "READY=1" {
+		t.Fatalf("notified %q, want READY=1", s)
+	}
+	if err := self.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if s := read(); s != "STOPPING=1" {
+		t.Fatalf("notified %q, want STOPPING=1", s)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExit(t *testing.T) {
+	for err, want := range map[error]int{
+		nil: 0, ErrDone: 0, errors.New("x"): config.ExitSoftware, fs.ErrPermission: config.ExitPermission,
+		fmt.Errorf("b: %w", &config.Error{File: "f", Problem: "p"}): config.ExitConfig,
+	} {
+		if got := Exit(err); got != want {
+			t.Errorf("Exit(%v) = %d, want %d", err, got, want)
+		}
+	}
+}
+
+func TestParseOptions(t *testing.T) {
+	tests := []struct {
+		args []string
+		want Options
+		is   error
+		says string
+	}{
+		{[]string{"-nope"}, Options{}, config.ErrUsage, "flag provided but not defined: -nope"},
+		{[]string{"-config"}, Options{}, config.ErrUsage, "needs an argument"},
+		{[]string{"x.toml"}, Options{}, config.ErrUsage, "name the file with -config FILE"},
+		{[]string{"-h"}, Options{}, ErrDone, "-check"},
+		{[]string{"-version"}, Options{}, ErrDone, "refclockd "},
+		{nil, Options{Config: "/etc/d.toml"}, nil, ""},
+		{[]string{"-check", "-config", "x.toml"}, Options{Config: "x.toml", Check: true}, nil, ""},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		o, err := ParseOptions("refclockd", "/etc/d.toml", tt.args, &out)
+		if !errors.Is(err, tt.is) || err == nil && !reflect.DeepEqual(o, tt.want) || !strings.Contains(out.String(), tt.says) {
+			t.Errorf("%q: got %+v, %v, %q; want %+v, %v, %q", tt.args, o, err, &out, tt.want, tt.is, tt.says)
+		}
+	}
+}

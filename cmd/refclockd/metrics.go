@@ -1,0 +1,146 @@
+package main
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/status"
+)
+
+// counted is a pulse source that counts what it does not deliver.
+type counted interface{ Count(pps.Reason) uint64 }
+
+// collector makes metrics of what the engine and its inputs count. It reads
+// copies and never waits for the engine.
+type collector struct {
+	engine *refclock.Engine
+	port   *refclock.Port   // nil without a receiver
+	pulses *refclock.Pulses // nil without a pulse
+	source func() counted   // the pulse source, nil when closed
+	mono   func() int64
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("noonmark_refclock_"+name, help, labels, nil)
+}
+
+var (
+	mState    = desc("state", "State of the discipline: 1 for the one it is in.", "state")
+	mOffset   = desc("offset_seconds", "Last accepted measurement, clock minus reference; positive: clock fast.")
+	mNoise    = desc("noise_seconds", "Standard deviation of recent measurements.")
+	mFreq     = desc("frequency_correction_ppb", "Frequency correction in force; positive: clock made faster.")
+	mDrift    = desc("oscillator_error_ppb", "Estimated frequency error of the free oscillator; positive: fast.")
+	mBound    = desc("bound_seconds", "Bound of the clock's error now.")
+	mLine     = desc("line_error_seconds", "How far the published line may be from the clock.")
+	mUsable   = desc("synchronised", "1 if clients are told that the clock is synchronised.")
+	mStratum  = desc("stratum", "Stratum told to clients, 16 if not synchronised.")
+	mTAI      = desc("tai_offset_seconds", "TAI minus UTC.")
+	mLeap     = desc("leap_indicator", "Leap indicator told to clients (RFC 5905): 0 none, 1 insert, 2 delete, 3 not synchronised.")
+	mEpoch    = desc("steps_total", "Steps of the clock, our own and others'.")
+	mUpdates  = desc("snapshots_total", "Snapshots published.")
+	mPulses   = desc("pulses_total", "Pulses by what became of them.", "result")
+	mMsgs     = desc("messages_total", "Time messages by what became of them.", "result")
+	mPulseAge = desc("pulse_age_seconds", "Time since the last accepted pulse.")
+	mMsgAge   = desc("message_age_seconds", "Time since the last valid time message.")
+	mSats     = desc("satellites", "Satellites in the receiver's solution.")
+	mLatency  = desc("message_latency_seconds", "From a second to its message, smoothed.")
+	mReason   = desc("events_total", "Refusals and changes by named reason, and the part that named it.", "part", "reason")
+	mOpened   = desc("opened_total", "How often a device was opened.", "device")
+)
+
+// Describe sends nothing: the set of reasons is the code's.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the counters.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, l ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, l...)
+	}
+	count := func(d *prometheus.Desc, v uint64, l ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), l...)
+	}
+	one := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	st := c.engine.Stats()
+	s, d, now := &st.Snapshot, &st.Status, c.mono()
+	for v := status.Unlocked; v <= status.Faulty; v++ {
+		gauge(mState, one(s.State == v), v.String())
+	}
+	usable := s.Usable(now)
+	gauge(mOffset, s.OffsetNS*1e-9)
+	gauge(mNoise, s.NoiseNS*1e-9)
+	gauge(mFreq, s.FreqPPB)
+	gauge(mDrift, d.DriftPPB)
+	if b := s.BoundAt(now); b < math.MaxInt64 {
+		gauge(mBound, b.Seconds())
+	} else {
+		gauge(mBound, math.Inf(1))
+	}
+	gauge(mLine, s.LineErr.Seconds())
+	gauge(mUsable, one(usable))
+	gauge(mStratum, float64(stratumAt(s, now)))
+	gauge(mTAI, float64(s.TAIOffset))
+	gauge(mLeap, float64(leapAt(s, now)))
+	count(mEpoch, uint64(s.Epoch))
+	count(mUpdates, s.Updates)
+	count(mPulses, s.Pulses, "accepted")
+	count(mPulses, s.BadPulses, "refused")
+	count(mPulses, s.Missed, "missed")
+	count(mMsgs, s.Msgs, "valid")
+	count(mMsgs, s.BadMsgs, "refused")
+	if s.PulseMono != 0 {
+		gauge(mPulseAge, float64(now-s.PulseMono)*1e-9)
+	}
+	if s.MsgMono != 0 {
+		gauge(mMsgAge, float64(now-s.MsgMono)*1e-9)
+	}
+	gauge(mSats, float64(st.Receiver.Sats))
+	gauge(mLatency, d.Latency.Seconds())
+	for r, n := range st.Counts {
+		count(mReason, n, "engine", refclock.Reason(r).String())
+	}
+	for r := 1; r < discipline.NumReasons; r++ {
+		count(mReason, d.Counts[r], "discipline", discipline.Reason(r).String())
+	}
+	if c.port != nil {
+		count(mOpened, c.port.Opened(), "receiver")
+		if g := c.port.Counters(); g != nil {
+			for _, r := range gnss.Reasons() {
+				count(mReason, g.Of(r), "receiver", r.String())
+			}
+		}
+	}
+	if c.pulses != nil {
+		count(mOpened, c.pulses.Opened(), "pulse")
+		if src := c.source(); src != nil {
+			for r := pps.Reason(0); r < pps.NumReasons; r++ {
+				count(mReason, src.Count(r), "pulse", r.String())
+			}
+		}
+	}
+}
+
+// stratumAt is what clients are told at an instant.
+func stratumAt(s *status.Snapshot, mono int64) int {
+	if !s.Usable(mono) {
+		return 16
+	}
+	return int(s.Stratum)
+}
+
+// leapAt is the leap indicator clients are told at an instant.
+func leapAt(s *status.Snapshot, mono int64) int {
+	if !s.Usable(mono) {
+		return 3
+	}
+	return int(s.LeapIndicator(s.ClockAt(mono)))
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/cmd/internal/config"
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/status"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "r.toml")
+	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct{ text, want string }{ // want "" = good; else what the complaint holds after FILE:
+		{"runtime_dri = \"/run/x\"\n", "1: runtime_dri"},
+		{"runtime_dir = \"run\"\n", "1: runtime_dir: \"run\" is no absolute path"},
+		{"[receiver]\nbaud = \"fast\"\n", "2: receiver.baud"},
+		{"[receiver]\nbaud = 50\n", "2: receiver.baud: 50 is no baud rate"},
+		{"[receiver]\ndevice = \"\"\n", "2: receiver.device: is empty"},
+		{"[receiver]\nprotocol = \"sirf\"\n", "2: receiver.protocol"},
+		{"[receiver]\nnot_before = \"soon\"\n", "2: receiver.not_before"},
+		{"[pulse]\n\nsource = \"kernal\"\n", "3: pulse.source: \"kernal\" is not known; did you mean \"kernel\"?"},
+		{"[pulse]\nsource = \"sim\"\n", "2: pulse.source"},
+		{"[clock]\nsource = \"sim\"\n", "1: pulse.source"},
+		{"[pulse]\nsource = \"extts\"\n[clock]\nsource = \"system\"\n", "2: pulse.source: \"extts\" needs clock.source"},
+		{"[pulse]\nedge = \"both\"\n", "2: pulse.edge"},
+		{"[pulse]\nbias = 11.7\n", "2: pulse.bias"},
+		{"[pulse]\nbias = \"20ms\"\n", "2: pulse.bias: 20ms is out of range"},
+		{"[pulse]\ncable = \"-1ns\"\n", "2: pulse.cable"},
+		{"[pulse]\nwidth = \"1s\"\n", "2: pulse.width"},
+		{"[pulse]\npin = -2\n", "2: pulse.pin"},
+		{"[pulse]\nchannel = -1\n", "2: pulse.channel"},
+		{"[pulse]\ndevice = \"\"\n", "2: pulse.device"},
+		{"[clock]\ndevice = \"\"\n", "2: clock.device"},
+		{"[clock]\nmax_freq_ppb = -1.0\n", "2: clock.max_freq_ppb"},
+		{"[discipline]\nservo = \"pid\"\n", "2: discipline.servo"},
+		{"[discipline]\nholdover_limit = \"0s\"\n", "2: discipline.holdover_limit"},
+		{"[ntp]\nstratum = 16\n", "2: ntp.stratum"},
+		{"[ntp]\nrefid = \"GALILEO\"\n", "2: ntp.refid"},
+		{"[ntp]\nrefid = \"\"\n", "2: ntp.refid"},
+		{"[sim]\noscillator = \"rubidium\"\n", "2: sim.oscillator"},
+		{"[sim]\nstart = \"today\"\n", "2: sim.start"},
+		{"[log]\nlevel = \"loud\"\n", "2: log.level"},
+		{"[metrics]\nlisten = \"9100\"\n", "2: metrics.listen"},
+		{"", ""},
+		{"[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n[sim]\nstart = \"2036-02-07T06:00:00Z\"\noscillator = \"ocxo\"\n", ""},
+		{"[pulse]\nsource = \"extts\"\nedge = \"falling\"\nwidth = \"100ms\"\nbias = \"-3ns\"\ncable = \"85ns\"\npin = -1\n[clock]\ndevice = \"/dev/ptp0\"\n[discipline]\nservo = \"pi\"\n", ""},
+		{"[pulse]\nsource = \"none\"\n[clock]\nsource = \"none\"\n[leap]\nfile = \"\"\n", ""},
+	} {
+		p := write(t, c.text)
+		_, err := load(p)
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%q: %v", c.text, err)
+			}
+			continue
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), p+":"+c.want) {
+			t.Errorf("%q:\n got %v\nwant %s:%s", c.text, err, p, c.want)
+		}
+		var out bytes.Buffer
+		if code := run([]string{"-check", "-config", p}, &out); code != config.ExitConfig {
+			t.Errorf("%q: exit code %d, want 78", c.text, code)
+		}
+	}
+}
+
+func TestLeapFile(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "leap")
+	if err := os.WriteFile(bad, []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(write(t, "[leap]\nfile = \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), ":2: leap.file") {
+		t.Errorf("damaged: %v", err)
+	}
+	s, err := load(write(t, "[leap]\nfile = \""+bad+".none\"\n"))
+	if err != nil || len(s.warnings) == 0 || s.table.Source != "builtin" {
+		t.Errorf("missing: %v, %q", err, s.warnings)
+	}
+	expired := "#@ 3692217600\n2272060800 10\n" // 2017
+	if err := os.WriteFile(bad, []byte(expired), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := load(write(t, "[leap]\nfile = \""+bad+"\"\n")); err != nil || s.table.Source != "builtin" {
+		t.Errorf("expired: %v; the newer built in must win", err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	good := write(t, "")
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"-nope"}, 64},
+		{[]string{"extra"}, 64},
+		{[]string{"-config", filepath.Join(t.TempDir(), "none")}, 78},
+		{[]string{"-check", "-config", good}, 0},
+		{[]string{"-version"}, 0},
+		{[]string{"-h"}, 0},
+	} {
+		var out bytes.Buffer
+		if got := run(c.args, &out); got != c.want {
+			t.Errorf("%q: exit code %d, want %d: %s", c.args, got, c.want, &out)
+		}
+	}
+}
+
+// The daemon itself, on the virtual appliance, for as long as it takes to
+// publish: nothing but its own directory is touched.
+func TestServe(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a pseudo-terminal: not on", runtime.GOOS)
+	}
+	dir := t.TempDir()
+	p := write(t, "runtime_dir = \""+dir+"\"\nstate_dir = \""+dir+"\"\n[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n[sim]\nstart = \"2026-11-23T12:00:00Z\"\n")
+	s, err := load(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, p, s, slog.New(slog.DiscardHandler)) }()
+	snap := filepath.Join(dir, "status")
+	var got status.Snapshot
+	for got.MsgMono == 0 { // until a message came all the way through the pseudo-terminal
+		if r, err := status.Open(snap); err == nil {
+			if err := r.LoadAll(&got); err != nil && !errors.Is(err, status.ErrNone) {
+				t.Fatal(err)
+			}
+			r.Close()
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("ended: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if got.Kind != status.SimClock || got.ClockDev != "sim" || got.Pulse != "sim" || !strings.HasPrefix(got.Receiver, "/dev/pts/") || string(got.RefID[:3]) != "GPS" {
+		t.Errorf("snapshot %+v", got)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "sim-truth.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tr truth
+	if err := json.Unmarshal(b, &tr); err != nil || tai.Time(tr.TAI0) != tai.FromUnix(1795435200, 0, 37) {
+		t.Errorf("truth %s: %v", b, err)
+	}
+	// A second one must not publish over the first.
+	if err := serve(ctx, p, s, slog.New(slog.DiscardHandler)); config.ExitCode(err) != config.ExitUnavailable {
+		t.Errorf("second daemon: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("end: %v", err)
+	}
+}
+
+// Every metric has a name with the prefix, and every reason is there from the
+// start, at zero.
+func TestMetrics(t *testing.T) {
+	eng, err := refclock.New(refclock.Config{Mono: phc.MonoRaw, Open: func() (refclock.Clock, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng.Tick()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(&collector{engine: eng, mono: phc.MonoRaw})
+	fams, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]float64{}
+	for _, f := range fams {
+		if !strings.HasPrefix(f.GetName(), "noonmark_refclock_") {
+			t.Errorf("metric %s", f.GetName())
+		}
+		for _, m := range f.GetMetric() {
+			v := m.GetGauge().GetValue()
+			if m.GetCounter() != nil {
+				v = m.GetCounter().GetValue()
+				if !strings.HasSuffix(f.GetName(), "_total") {
+					t.Errorf("counter %s", f.GetName())
+				}
+			}
+			for _, l := range m.GetLabel() {
+				seen[f.GetName()+" "+l.GetValue()] = v
+			}
+			if len(m.GetLabel()) == 0 {
+				seen[f.GetName()] = v
+			}
+		}
+	}
+	for name, want := range map[string]float64{
+		"noonmark_refclock_stratum":                             16,
+		"noonmark_refclock_synchronised":                        0,
+		"noonmark_refclock_leap_indicator":                      3,
+		"noonmark_refclock_state unlocked":                      1,
+		"noonmark_refclock_state locked":                        0,
+		"noonmark_refclock_events_total clock_missing":          1,
+		"noonmark_refclock_events_total clock_stepped_by_other": 0,
+		"noonmark_refclock_events_total label_void":             0,
+		"noonmark_refclock_pulses_total accepted":               0,
+	} {
+		if got, ok := seen[name]; !ok || got != want {
+			t.Errorf("%s = %v, %v; want %v", name, got, ok, want)
+		}
+	}
+}
+
+func TestMemory(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	s := &settings{file: defaults()}
+	s.StateDir = filepath.Join(t.TempDir(), "state")
+	s.Clock.Device = "eth0"
+	m := newMemory(s)
+	m.log, m.learned = log, func() discipline.Learned { return discipline.Learned{} }
+	if m.save(); m.load(log).OK {
+		t.Error("nothing was remembered as something")
+	}
+	want := discipline.Learned{OK: true, FreqPPB: -2300, SigmaPPB: 0.5, NoiseNS: 3, WhiteFM: 2, WalkFM: 0.1}
+	m.learned = func() discipline.Learned { return want }
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	m.Run(ctx)
+	got := m.load(log)
+	if got.AgeSecond < 0 || got.AgeSecond > 600 {
+		t.Errorf("age %v s", got.AgeSecond)
+	}
+	got.AgeSecond = 0
+	if got != want {
+		t.Errorf("remembered %+v, want %+v", got, want)
+	}
+	s.Clock.Device = "eth1"
+	if newMemory(s).load(log).OK {
+		t.Error("another clock's memory was taken")
+	}
+	if err := os.WriteFile(m.path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if m.load(log).OK {
+		t.Error("a damaged file was taken")
+	}
+	s.Clock.Source = "sim"
+	if newMemory(s) != nil {
+		t.Error("a simulated clock is remembered")
+	}
+	var none *memory
+	if none.load(log).OK {
+		t.Error("no memory remembers")
+	}
+}

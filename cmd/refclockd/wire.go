@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/cmd/internal/config"
+	"noonmark/cmd/internal/daemon"
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/sim"
+	"noonmark/refclock/status"
+)
+
+// run is the daemon; it returns the exit code.
+func run(args []string, stderr io.Writer) int {
+	opt, err := daemon.ParseOptions("refclockd", defaultConfig, args, stderr)
+	if err != nil {
+		return daemon.Exit(err)
+	}
+	s, err := load(opt.Config)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return daemon.Exit(err)
+	}
+	if opt.Check {
+		for _, w := range s.warnings {
+			fmt.Fprintln(stderr, "warning:", w)
+		}
+		fmt.Fprintf(stderr, "%s: good\n", opt.Config)
+		return config.ExitOK
+	}
+	log := daemon.New("refclockd", s.Log)
+	if err := serve(context.Background(), opt.Config, s, log); err != nil {
+		log.Error("refclockd ends", "error", err)
+		return daemon.Exit(err)
+	}
+	return config.ExitOK
+}
+
+// queues: an engine that lives handles an edge or a message in microseconds;
+// what piles up beyond a second's worth is old.
+const (
+	edgeQueue = 8
+	msgQueue  = 128
+)
+
+// serve wires the parts and runs them until a signal.
+func serve(ctx context.Context, path string, s *settings, log *slog.Logger) error {
+	for _, w := range s.warnings {
+		log.Warn(w)
+	}
+	snap := filepath.Join(s.RuntimeDir, "status")
+	w, err := status.Create(snap)
+	if err != nil {
+		return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+	}
+	defer w.Close()
+
+	edges, msgs := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, msgQueue)
+	var tasks []daemon.Task
+	var app *appliance
+	if s.Clock.Source == "sim" {
+		if app, err = newAppliance(s); err != nil {
+			return err
+		}
+		defer app.close()
+		tasks = append(tasks, app)
+		if s.Sim.ReceiverPTY {
+			s.Receiver.Device = app.pty.Name()
+		}
+	}
+	port := &refclock.Port{
+		Name: s.Receiver.Device, Mono: phc.MonoRaw, Out: msgs, Log: log,
+		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.table},
+		Open:   func() (io.ReadCloser, error) { return refclock.OpenSerial(s.Receiver.Device, s.Receiver.Baud) },
+	}
+	switch s.Receiver.Protocol { // UBX has no talker
+	case "nmea":
+		port.Accept = func(m *gnss.Message) bool { return m.Talker != "" }
+	case "ubx":
+		port.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
+	}
+	memory := newMemory(s)
+	eng, err := refclock.New(refclock.Config{
+		Mono: phc.MonoRaw, Publish: w.Write, Leaps: port.SetLeaps, Log: log,
+		Open: s.openClock(app), Kind: s.kind, ClockName: s.clockName(), Pulse: s.pulseName(), Receiver: s.Receiver.Device,
+		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: memory.load(log),
+	})
+	if err != nil {
+		return err
+	}
+	port.Count = eng.Count
+	tasks = append(tasks, &engineTask{eng, edges, msgs}, port)
+	col := &collector{engine: eng, port: port, mono: phc.MonoRaw}
+	if s.Pulse.Source != "none" {
+		var src atomic.Pointer[counted]
+		p := &refclock.Pulses{Name: s.pulseName(), Out: edges, Log: log, Count: eng.Count, Open: func() (pps.Source, error) {
+			x, err := s.openPulse(app)
+			src.Store(nil)
+			if c, ok := x.(counted); ok && err == nil {
+				src.Store(&c)
+			}
+			return x, err
+		}}
+		tasks = append(tasks, p)
+		col.pulses, col.source = p, func() counted {
+			if c := src.Load(); c != nil {
+				return *c
+			}
+			return nil
+		}
+	}
+	if memory != nil {
+		memory.learned = func() discipline.Learned { return eng.Stats().Learned }
+		memory.log = log
+		tasks = append(tasks, memory)
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(col)
+	tasks = append(tasks, daemon.NewMetrics(s.Metrics, reg))
+
+	d := daemon.Daemon{
+		Log:   log,
+		Alive: func() error { return alive(eng) },
+		Reload: func(context.Context) error {
+			n, err := load(path)
+			if err != nil {
+				return err
+			}
+			for _, w := range n.warnings {
+				log.Warn(w)
+			}
+			if err := daemon.SetLevel(log, n.Log); err != nil {
+				return err
+			}
+			if a, b := n.fixed(), s.fixed(); !reflect.DeepEqual(a, b) {
+				if b.Clock.Source == "sim" {
+					b.Receiver.Device = a.Receiver.Device // the pseudo-terminal's
+				}
+				if !reflect.DeepEqual(a, b) {
+					log.Warn("some changed settings take a restart; reloaded were log.level, leap.file, pulse.bias, pulse.cable, pulse.sawtooth")
+				}
+			}
+			eng.Set(n.live())
+			port.SetLeaps(n.table)
+			return nil
+		},
+	}
+	return d.Run(ctx, tasks...)
+}
+
+// stuck is how old the engine's last snapshot may be before the watchdog is
+// told: it publishes four times a second.
+const stuck = 5 * time.Second
+
+func alive(e *refclock.Engine) error {
+	if age := time.Duration(phc.MonoRaw() - e.Stats().Snapshot.Mono); age > stuck {
+		return fmt.Errorf("engine has published nothing for %v", age.Round(time.Second))
+	}
+	return nil
+}
+
+// engineTask is the engine with its channels.
+type engineTask struct {
+	*refclock.Engine
+	edges <-chan pps.Edge
+	msgs  <-chan *gnss.Message
+}
+
+// Run disciplines until ctx ends.
+func (t *engineTask) Run(ctx context.Context) error { return t.Engine.Run(ctx, t.edges, t.msgs) }
+
+func (s *settings) clockName() string {
+	if s.Clock.Source == "phc" {
+		return s.Clock.Device
+	}
+	return s.Clock.Source
+}
+
+func (s *settings) pulseName() string {
+	switch s.Pulse.Source {
+	case "kernel":
+		return s.Pulse.Device
+	case "extts":
+		return fmt.Sprintf("extts %s channel %d", s.Clock.Device, s.Pulse.Channel)
+	}
+	return s.Pulse.Source
+}
+
+// openClock returns the engine's opener.
+func (s *settings) openClock(app *appliance) func() (refclock.Clock, error) {
+	table := s.table
+	offset := func(real int64) int { return table.OffsetUTC(real / 1e9) }
+	switch s.Clock.Source {
+	case "phc":
+		return func() (refclock.Clock, error) { return opened(phc.Open(s.Clock.Device)) }
+	case "system":
+		return func() (refclock.Clock, error) { return opened(phc.OpenSystem(offset)) }
+	case "sim":
+		return func() (refclock.Clock, error) { return app.Clock, nil }
+	}
+	return func() (refclock.Clock, error) {
+		c, err := phc.OpenSystem(offset)
+		if err != nil {
+			return nil, err
+		}
+		return refclock.NewSoftClock(c.Cross), nil
+	}
+}
+
+// opened keeps a nil pointer out of the interface.
+func opened[T refclock.Clock](c T, err error) (refclock.Clock, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// quiet is how long a pulse source may deliver nothing before it says so.
+const quiet = 10 * time.Second
+
+func (s *settings) openPulse(app *appliance) (pps.Source, error) {
+	switch s.Pulse.Source {
+	case "kernel":
+		return source(pps.OpenKernel(s.Pulse.Device, pps.KernelOptions{Edge: s.kedge, Timeout: quiet}))
+	case "sim":
+		return app.source, nil
+	}
+	d, err := phc.Open(s.Clock.Device)
+	if err != nil {
+		return nil, err
+	}
+	x, err := pps.NewExtTS(d, pps.ExtTSOptions{Channel: s.Pulse.Channel, Pin: s.Pulse.Pin, Edge: s.edge, Width: s.Pulse.Width.Duration, Timeout: quiet})
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &extts{x, d}, nil
+}
+
+func source[T pps.Source](x T, err error) (pps.Source, error) {
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// extts is external timestamps with a descriptor of their own.
+type extts struct {
+	*pps.ExtTS
+	dev *phc.Device
+}
+
+// Close ends the stamping, then closes the device.
+func (x *extts) Close() error { return errors.Join(x.ExtTS.Close(), x.dev.Close()) }
+
+// appliance is the virtual one, in real time.
+type appliance struct {
+	*sim.Appliance
+	source *sim.Source
+	pty    *sim.PTY
+	w      io.Writer
+}
+
+// truth is what sim-truth.json holds: true TAI at an instant of
+// CLOCK_MONOTONIC_RAW, both in ns. They run at the same rate for ever.
+type truth struct {
+	Mono0 int64  `json:"mono0"`
+	TAI0  int64  `json:"tai0"`
+	Seed  uint64 `json:"seed"`
+}
+
+// newAppliance makes the virtual appliance and writes down its truth.
+func newAppliance(s *settings) (*appliance, error) {
+	c := s.appliance()
+	mono, now := phc.MonoRaw(), time.Now()
+	c.Clock.Mono0 = mono - int64(now.Nanosecond()) // when that second began
+	if !s.simStart.IsZero() {
+		now = s.simStart
+	}
+	unix := now.Unix()
+	c.Clock.Truth = tai.FromUnix(unix, 0, s.table.OffsetUTC(unix))
+	c.Clock.TAIOffset = s.table.OffsetUTC(unix)
+	a := &appliance{source: sim.NewSource(), w: io.Discard}
+	var err error
+	if a.Appliance, err = sim.New(phc.MonoRaw, c); err != nil {
+		return nil, err
+	}
+	if s.Sim.ReceiverPTY {
+		if a.pty, err = sim.OpenPTY(); err != nil {
+			return nil, err
+		}
+		a.w = a.pty
+	}
+	b, err := json.Marshal(truth{Mono0: c.Clock.Mono0, TAI0: int64(c.Clock.Truth), Seed: s.Sim.Seed})
+	if err == nil {
+		err = writeFile(filepath.Join(s.RuntimeDir, "sim-truth.json"), append(b, '\n'))
+	}
+	if err != nil {
+		a.close()
+		return nil, fmt.Errorf("write truth: %w", err)
+	}
+	return a, nil
+}
+
+// writeFile replaces a file at once.
+func writeFile(path string, b []byte) error {
+	if err := os.WriteFile(path+".new", b, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func (a *appliance) close() {
+	if a.pty != nil {
+		a.pty.Close()
+	}
+}
+
+// Run plays the appliance.
+func (a *appliance) Run(ctx context.Context) error {
+	return a.Play(ctx, phc.MonoRaw, a.w, a.source)
+}
+
+// Ready says that it plays at once.
+func (a *appliance) Ready() <-chan struct{} { return nil }
+
+// String names the task.
+func (a *appliance) String() string { return "virtual appliance" }

@@ -1,0 +1,152 @@
+package refclock_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/status"
+)
+
+// court is a bench with witnesses.
+type court struct {
+	*bench
+	wit *refclock.Witnesses
+	// The engine's doubts come at its next turn, as its Run would take them.
+	pending []string
+	counts  map[refclock.Reason]int
+}
+
+func (c *court) Stats() *refclock.Stats  { return c.eng.Stats() }
+func (c *court) Doubt(why string)        { c.pending = append(c.pending, why) }
+func (c *court) Count(r refclock.Reason) { c.counts[r]++ }
+func (c *court) said(word string) bool   { return strings.Contains(c.log.String(), word) }
+func (c *court) lastDoubt() (why string) { return c.pending[len(c.pending)-1] }
+func (c *court) utc() int64              { return int64(c.clock.True(c.now)) - 37e9 }
+func (c *court) second(k int, m gnss.Message) {
+	c.say(k, m)
+	c.wit.Tick(context.Background())
+}
+
+// server is a witness that is off by so much.
+func (c *court) server(off *time.Duration, errBound time.Duration) func(context.Context) (refclock.Testimony, error) {
+	return func(context.Context) (refclock.Testimony, error) {
+		if off == nil {
+			return refclock.Testimony{}, errors.New("no route")
+		}
+		return refclock.Testimony{Mono: c.now, UTC: c.utc() + int64(*off), Error: errBound}, nil
+	}
+}
+
+func newCourt(t *testing.T, list func(c *court) []refclock.Witness) *court {
+	t.Helper()
+	c := &court{counts: map[refclock.Reason]int{}}
+	c.bench = doubtBench(t, 0, func(*refclock.Config) {})
+	c.wit = &refclock.Witnesses{Engine: c, Mono: func() int64 { return c.now }, Table: tai.Builtin, Log: slog.New(slog.NewTextHandler(&c.log, nil)), List: list(c)}
+	return c
+}
+
+func TestWitnessesBeforeLock(t *testing.T) {
+	ms, zero, late, hour := 10*time.Millisecond, time.Duration(0), -2*time.Second, time.Hour
+	for _, c := range []struct {
+		name string
+		offs []*time.Duration // of the required; nil = silent
+		err  time.Duration
+		want string // last doubt; "-": none was told
+		skew tai.Time
+	}{
+		{"silent", []*time.Duration{nil}, ms, "witness_awaited", 0},
+		{"an hour off", []*time.Duration{&hour}, ms, "witness_disagrees a", 0},
+		{"two seconds off", []*time.Duration{&late}, ms, "witness_disagrees a", 0},
+		{"receiver a second ahead", []*time.Duration{&zero}, ms, "witness_disagrees a", tai.Second},
+		{"receiver two seconds behind", []*time.Duration{&zero}, ms, "witness_disagrees a", -2 * tai.Second},
+		{"too vague to tell seconds", []*time.Duration{&zero}, time.Second, "witness_awaited", 0},
+		{"one against one", []*time.Duration{&zero, &hour}, ms, "witness_disagrees b", 0},
+		{"two against one", []*time.Duration{&zero, &hour, &ms}, ms, "", 0},
+		{"agrees", []*time.Duration{&zero}, ms, "", 0},
+		{"none required", nil, ms, "-", 0},
+	} {
+		ct := newCourt(t, func(ct *court) (list []refclock.Witness) {
+			for i, off := range c.offs {
+				list = append(list, refclock.Witness{Name: string(rune('a' + i)), Ask: ct.server(off, c.err), MaxOffset: 20 * time.Millisecond, Required: true})
+			}
+			return append(list, refclock.Witness{Name: "x", Ask: ct.server(&hour, c.err), MaxOffset: time.Second}) // only raises an alarm
+		})
+		// The engine hears messages, but no lock is allowed: no pulses here.
+		for k := 1; k < 30; k++ {
+			ct.now = ct.clock.MonoAt(truth0+tai.Time(k)*tai.Second) + 300e6
+			ct.eng.Message(&gnss.Message{Source: "ZDA", Mono: ct.now, Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: truth0 + tai.Time(k)*tai.Second + c.skew})
+			ct.eng.Tick()
+			ct.wit.Tick(t.Context())
+		}
+		got := "-"
+		if len(ct.pending) > 0 {
+			got = ct.lastDoubt()
+		}
+		if got != c.want {
+			t.Errorf("%s: doubt %q, want %q\n%s", c.name, got, c.want, &ct.log)
+		}
+		if c.want != "-" && ct.counts[refclock.WitnessAwaited] != 1 {
+			t.Errorf("%s: counted %v", c.name, ct.counts)
+		}
+		if st := ct.wit.Stats(); c.err < time.Second && (st[len(st)-1].Verdict != refclock.Disagrees || !ct.said("witness=x")) {
+			t.Errorf("%s: no alarm by the one that is not required: %+v", c.name, st)
+		}
+	}
+}
+
+// A witness that turns away after the lock: alarm, and by policy holdover; back
+// when it agrees again.
+func TestWitnessesAfterLock(t *testing.T) {
+	off := time.Duration(0)
+	c := newCourt(t, func(c *court) []refclock.Witness {
+		return []refclock.Witness{{Name: "ntp.example", Ask: c.server(&off, time.Millisecond), MaxOffset: 10 * time.Millisecond, Required: true, Every: 16 * time.Second}}
+	})
+	good := gnss.Message{Source: "ZDA", Valid: true}
+	k := 1
+	for ; k < 60; k++ {
+		c.second(k, good)
+	}
+	if c.last().State != status.Locked {
+		t.Fatalf("%v (%s)", c.last().State, c.last().Reason)
+	}
+	asked := c.wit.Stats()[0].Asked
+	off = 12 * time.Millisecond
+	for ; k < 100; k++ {
+		c.second(k, good)
+	}
+	if got := c.lastDoubt(); got != "witness_disagrees ntp.example" || c.counts[refclock.WitnessDisagrees] < 2 || !c.said("witness disagrees") {
+		t.Errorf("doubt %q, counted %v\n%s", got, c.counts, &c.log)
+	}
+	st := c.wit.Stats()[0]
+	if st.OffsetNS > -11.9e6 || st.OffsetNS < -12.1e6 || st.Asked-asked > 4 {
+		t.Errorf("%+v, asked %d times in 40 s", st, st.Asked-asked)
+	}
+	off = -5 * time.Millisecond
+	for ; k < 140; k++ {
+		c.second(k, good)
+	}
+	if got := c.lastDoubt(); got != "" {
+		t.Errorf("doubt %q after it agrees again", got)
+	}
+}
+
+// With nothing to compare, nobody is asked.
+func TestWitnessesNotAskedInVain(t *testing.T) {
+	c := newCourt(t, func(c *court) []refclock.Witness {
+		return []refclock.Witness{{Name: "a", Ask: c.server(nil, 0), Required: true}}
+	})
+	for range 100 {
+		c.now += 1e9
+		c.wit.Tick(t.Context())
+	}
+	if n := c.wit.Stats()[0].Asked; n != 0 || c.lastDoubt() != "witness_awaited" {
+		t.Errorf("asked %d times, doubt %q", n, c.lastDoubt())
+	}
+}

@@ -1,0 +1,284 @@
+package certs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestACMECheck(t *testing.T) {
+	good := ACME{Directory: "https://ca.test/dir", Names: []string{"a.test"}, AcceptTerms: true, HTTP: ":80", Dir: "d"}
+	for _, c := range []struct {
+		name string
+		edit func(*ACME)
+		want string
+	}{
+		{"plain http", func(a *ACME) { a.Directory = "http://ca.test/dir" }, "is no https URL"},
+		{"no URL", func(a *ACME) { a.Directory = "ca.test" }, "is no https URL"},
+		{"no names", func(a *ACME) { a.Names = nil }, "no names"},
+		{"no name", func(a *ACME) { a.Names = []string{"a.test", "a b"} }, `"a b" is no host name`},
+		{"wildcard", func(a *ACME) { a.Names = []string{"*.a.test"} }, "wildcards need dns-01"},
+		{"terms", func(a *ACME) { a.AcceptTerms = false }, "the terms of service of ca.test are not accepted"},
+		{"no port", func(a *ACME) { a.HTTP = "" }, "nowhere to answer"},
+		{"no directory", func(a *ACME) { a.Dir = "" }, "no directory to keep"},
+		{"mail", func(a *ACME) { a.Email = "Me <me@a.test>" }, "is no mail address"},
+		{"good", func(*ACME) {}, ""},
+		{"default directory", func(a *ACME) { a.Directory, a.Email = "", "me@a.test" }, ""},
+		{"address", func(a *ACME) { a.Names, a.HTTP, a.TLS = []string{"192.0.2.1", "2001:db8::1"}, "", ":443" }, ""},
+	} {
+		a := good
+		c.edit(&a)
+		if err := a.Check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestACMEDirectory(t *testing.T) {
+	dir := t.TempDir()
+	a := ACME{Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(dir, "acme")}
+	if _, err := New(Config{ACME: &a}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{a.Dir, filepath.Join(a.Dir, "acme-v02.api.letsencrypt.org_directory")} {
+		if fi, err := os.Stat(d); err != nil || fi.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", d, fi, err)
+		}
+	}
+	if err := os.Chmod(a.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{ACME: &a}); ReasonOf(err) != StoreFailed {
+		t.Errorf("a directory that all may enter: %v", err)
+	}
+}
+
+// TestRenewalTime: a third of the life before the end, somewhat spread, and at
+// once when a name is missing.
+func TestRenewalTime(t *testing.T) {
+	f := newFixture(t)
+	l, err := f.ca.Issue([]string{"a.test", "192.0.2.1"}, 89*24*time.Hour, nil, f.now) // 90 days with the backdate
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := (&issuer{now: time.Now}).judge([][]byte{l.Cert.Raw}, l.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		names []string
+		roll  time.Duration
+		want  time.Duration // before the end
+	}{
+		{[]string{"a.test", "b.test"}, 0, -1},
+		{[]string{"a.test", "192.0.2.2"}, 0, -1},
+		{[]string{"a.test", "192.0.2.1"}, 0, 30 * 24 * time.Hour},
+		{[]string{"a.test"}, 1 << 15, 30*24*time.Hour - 36*time.Hour},
+		{[]string{"a.test"}, 1<<16 - 1, 27 * 24 * time.Hour},
+	} {
+		at := (&issuer{cfg: ACME{Names: x.names}, roll: x.roll}).dueAt(c)
+		if x.want < 0 {
+			if !at.IsZero() {
+				t.Errorf("%v: due at %v, want now", x.names, at)
+			}
+		} else if d := l.Cert.NotAfter.Sub(at) - x.want; d < -2*time.Minute || d > 2*time.Minute {
+			t.Errorf("%v: due %v before the end, want %v", x.names, l.Cert.NotAfter.Sub(at), x.want)
+		}
+	}
+	if !(&issuer{}).dueAt(nil).IsZero() {
+		t.Error("no certificate is not due")
+	}
+	// What the server must not give.
+	for _, x := range []struct {
+		is   issuer
+		want Reason
+	}{
+		{issuer{now: time.Now, cfg: ACME{Names: []string{"b.test"}}}, BadCertificate},
+		{issuer{now: func() time.Time { return f.now.AddDate(1, 0, 0) }}, Expired},
+	} {
+		if _, err := x.is.judge([][]byte{l.Cert.Raw}, l.key); ReasonOf(err) != x.want {
+			t.Errorf("%v, want %v", err, x.want)
+		}
+	}
+	other, err := f.ca.Issue([]string{"a.test"}, 0, nil, f.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := issuer{now: time.Now}
+	if _, err := is.judge([][]byte{l.Cert.Raw}, other.key); ReasonOf(err) != KeyMismatch {
+		t.Errorf("another's key: %v", err)
+	}
+	if _, err := is.judge(nil, other.key); ReasonOf(err) != BadCertificate {
+		t.Errorf("no chain: %v", err)
+	}
+}
+
+func TestServerName(t *testing.T) {
+	for in, want := range map[string]string{ // RFC 8738 section 6 has both addresses' forms
+		"a.test":      "a.test",
+		"192.0.2.1":   "1.2.0.192.in-addr.arpa",
+		"2001:db8::1": "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+	} {
+		if got := serverName(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// grumpy is an ACME server that refuses new accounts with a problem document.
+func grumpy(t *testing.T, code int, problem string, header http.Header) (dir, ca string, asked *atomic.Int32) {
+	t.Helper()
+	asked = new(atomic.Int32)
+	mux := http.NewServeMux()
+	srv := httptest.NewTLSServer(mux)
+	t.Cleanup(srv.Close)
+	mux.HandleFunc("/dir", func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(map[string]any{"newNonce": srv.URL + "/nonce", "newAccount": srv.URL + "/account", "newOrder": srv.URL + "/order",
+			"meta": map[string]string{"termsOfService": srv.URL + "/terms"}})
+	})
+	mux.HandleFunc("/nonce", func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Replay-Nonce", "bm9uY2U") })
+	mux.HandleFunc("/account", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		for k, v := range header {
+			w.Header()[k] = v
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"type": "urn:ietf:params:acme:error:%s", "detail": "no"}`, problem)
+	})
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, certPEM(srv.Certificate()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return srv.URL + "/dir", ca, asked
+}
+
+// TestACMERefusals: every refusal has its reason and its wait.
+func TestACMERefusals(t *testing.T) {
+	plain := httptest.NewTLSServer(http.NotFoundHandler())
+	defer plain.Close()
+	plainCA := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(plainCA, certPEM(plain.Certificate()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	closed := l.Addr().String()
+	l.Close()
+	limited, limitedCA, asked := grumpy(t, 429, "rateLimited", http.Header{"Retry-After": {"7200"}})
+	terms, termsCA, _ := grumpy(t, 403, "userActionRequired", nil)
+	denied, deniedCA, _ := grumpy(t, 401, "unauthorized", nil)
+	for _, c := range []struct {
+		name, dir, ca string
+		want          Reason
+		wait          time.Duration
+	}{
+		{"nobody there", "https://" + closed + "/dir", "", Unreachable, firstWait},
+		{"not trusted", plain.URL, limitedCA + "none", Unreadable, firstWait},
+		{"no roots in the file", plain.URL, os.DevNull, Unreadable, firstWait},
+		{"no ACME", plain.URL, plainCA, Unreachable, firstWait},
+		{"rate limit", limited, limitedCA, RateLimited, 2 * time.Hour},
+		{"terms", terms, termsCA, TermsRefused, firstWait},
+		{"denied", denied, deniedCA, OrderRefused, firstWait},
+	} {
+		var ev events
+		now := time.Now()
+		s, err := New(Config{Event: ev.add, now: func() time.Time { return now },
+			ACME: &ACME{Directory: c.dir, CAFile: c.ca, Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "acme")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.stepACME(t.Context())
+		w := ev.list
+		if len(w) != 1 || w[0].Kind != OrderFailed || w[0].Reason != c.want || w[0].Next.Sub(now) != c.wait || s.Refusals()[c.want.String()] != 1 {
+			t.Errorf("%s: %v, want %v and a wait of %v", c.name, w, c.want, c.wait)
+		}
+		if _, err := s.Get(&anyClient); !errors.Is(err, ErrNone) {
+			t.Errorf("%s: a certificate from nowhere (%v)", c.name, err)
+		}
+		s.stepACME(t.Context()) // not yet
+		if w := ev.take(); len(w) != 1 {
+			t.Errorf("%s: not waited: %q", c.name, w)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the server that wants to be left alone was asked %d times", n)
+	}
+}
+
+// TestACMEBackOff: waits grow to their end, and end when the operator asks.
+func TestACMEBackOff(t *testing.T) {
+	is := &issuer{now: time.Now}
+	var waits []time.Duration
+	for range 7 {
+		before := time.Now()
+		is.backOff(&Error{Unreachable, "x", errors.New("x")})
+		waits = append(waits, is.next.Sub(before).Round(time.Second))
+	}
+	if want := []time.Duration{2, 6, 18, 54, 162, 360, 360}; !slices.EqualFunc(waits, want, func(a, b time.Duration) bool { return a == b*time.Minute }) {
+		t.Errorf("waits %v, want %v minutes", waits, want)
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s, err := New(Config{ACME: &ACME{Directory: "https://ca.test/dir", CAFile: filepath.Join(dir, "none"), Names: []string{"a.test"}, AcceptTerms: true,
+			HTTP: "127.0.0.1:0", Dir: filepath.Join(dir, "acme")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tries := func() uint64 { synctest.Wait(); return s.Refusals()["unreadable"] }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.Run(ctx)
+		if n := tries(); n != 1 {
+			t.Errorf("%d tries at the start", n)
+		}
+		time.Sleep(time.Minute)
+		if n := tries(); n != 1 {
+			t.Errorf("%d tries after a minute", n)
+		}
+		if err := s.Reload(); err != nil {
+			t.Errorf("reload: %v", err)
+		}
+		time.Sleep(DefaultPoll)
+		if n := tries(); n != 2 {
+			t.Errorf("%d tries after a reload", n)
+		}
+	})
+}
+
+// TestACMEClockSet: a wait that began while the clock was years ahead does not
+// last for years, one of today lasts.
+func TestACMEClockSet(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	s, err := New(Config{now: func() time.Time { return now }, ACME: &ACME{Directory: "https://ca.test/dir", CAFile: filepath.Join(dir, "none"),
+		Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(dir, "acme")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range []struct {
+		next  time.Duration
+		tries uint64
+	}{{maxWait, 0}, {20 * 365 * 24 * time.Hour, 1}, {-time.Second, 2}} {
+		s.acme.next = now.Add(x.next)
+		s.stepACME(t.Context())
+		if n := s.Refusals()["unreadable"]; n != x.tries {
+			t.Errorf("%d: %d tries, want %d", i, n, x.tries)
+		}
+	}
+}

@@ -1,0 +1,655 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fixture is an authority and a directory to put pairs into.
+type fixture struct {
+	t   *testing.T
+	ca  *Authority
+	dir string
+	now time.Time
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	now := time.Now()
+	ca, err := NewAuthority(AuthorityConfig{Name: "test", Life: 100 * ServerLife}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fixture{t, ca, t.TempDir(), now}
+}
+
+// make signs a certificate for names after edit has had its way with it.
+func (f *fixture) make(key crypto.Signer, edit func(*x509.Certificate), names ...string) (cert, keyFile []byte) {
+	f.t.Helper()
+	if key == nil {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		key = k
+	}
+	c := &x509.Certificate{SerialNumber: serial(), NotBefore: f.now.Add(-time.Hour), NotAfter: f.now.Add(90 * 24 * time.Hour)}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			c.IPAddresses = append(c.IPAddresses, ip)
+		} else {
+			c.DNSNames = append(c.DNSNames, n)
+		}
+	}
+	if edit != nil {
+		edit(c)
+	}
+	s, err := sign(c, f.ca.Cert, key.Public(), f.ca.key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	k, err := keyPEM(key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return certPEM(s), k
+}
+
+func (f *fixture) pair(name string) Pair {
+	return Pair{filepath.Join(f.dir, name+".pem"), filepath.Join(f.dir, name+".key")}
+}
+
+// put replaces the files of a pair by rename; nil leaves a file alone.
+func (f *fixture) put(p Pair, cert, key []byte) Pair {
+	f.t.Helper()
+	for _, x := range [...]struct {
+		path string
+		b    []byte
+		mode os.FileMode
+	}{{p.Cert, cert, 0o644}, {p.Key, key, 0o600}} {
+		if x.b == nil {
+			continue
+		}
+		if err := WriteFile(x.path, x.b, x.mode, true); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// leafOf is the first certificate of a PEM file.
+func leafOf(b []byte) []byte {
+	block, _ := pem.Decode(b)
+	return block.Bytes
+}
+
+// got asks the source as a client for name would.
+func got(t *testing.T, s *Source, name string) []byte {
+	t.Helper()
+	h := anyClient
+	h.ServerName = name
+	c, err := s.Get(&h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Certificate[0]
+}
+
+// events collects what a source tells.
+type events struct {
+	mu   sync.Mutex
+	list []Event
+}
+
+func (e *events) add(x Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, x)
+}
+
+// take returns the events since the last call as "kind reason".
+func (e *events) take() (words []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.list {
+		w := x.Kind.String()
+		if x.Kind == Refused || x.Kind == OrderFailed {
+			w += " " + x.Reason.String()
+		}
+		words = append(words, w)
+	}
+	e.list = nil
+	return words
+}
+
+func TestPairs(t *testing.T) {
+	f := newFixture(t)
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := f.make(nil, nil, "a.test")
+	_, other := f.make(nil, nil, "a.test")
+	client, clientKey := f.make(nil, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, "a.test")
+	oldCert, oldKey := f.make(nil, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = f.now.AddDate(-2, 0, 0), f.now.AddDate(-1, 0, 0) }, "a.test")
+	weak, weakKey := f.make(p224, nil, "a.test")
+	edCert, edKey := f.make(ed, nil, "a.test")
+	rsaCert, rsaKey := f.make(rs, nil, "a.test")
+	pkcs1 := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(rs)})
+	ec, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecCert, _ := f.make(ec, nil, "a.test")
+	ecDER, err := x509.MarshalECPrivateKey(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1 := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: ecDER})
+
+	for _, c := range []struct {
+		name      string
+		cert, key []byte
+		want      Reason
+	}{
+		{"empty", []byte{}, key, BadCertificate},
+		{"garbage", []byte("garbage\n"), key, BadCertificate},
+		{"a key for a certificate", key, key, BadCertificate},
+		{"cut off", cert[:len(cert)/2], key, BadCertificate},
+		{"broken X.509", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafOf(cert)[:99]}), key, BadCertificate},
+		{"broken issuer", append(slices.Clone(cert), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})...), key, BadCertificate},
+		{"too long", bytes.Repeat([]byte("\n"), maxFile+1), key, Unreadable},
+		{"no key", cert, []byte{}, BadKey},
+		{"a certificate for a key", cert, cert, BadKey},
+		{"damaged key", cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}), BadKey},
+		{"encrypted key", cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), BadKey},
+		{"old encryption", cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: []byte("x")}), BadKey},
+		{"a curve TLS 1.3 lacks", weak, weakKey, BadKey},
+		{"another's key", cert, other, KeyMismatch},
+		{"another kind of key", cert, rsaKey, KeyMismatch},
+		{"for clients only", client, clientKey, WrongUse},
+
+		{"expired", oldCert, oldKey, Good}, // better than none, and the clock may be wrong
+		{"ECDSA", cert, key, Good},
+		{"SEC 1", ecCert, sec1, Good},
+		{"Ed25519", edCert, edKey, Good},
+		{"RSA", rsaCert, rsaKey, Good},
+		{"PKCS 1", rsaCert, pkcs1, Good},
+		{"with text around", append([]byte("subject=a\n"), cert...), append([]byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"), key...), Good},
+	} {
+		p := f.put(f.pair("t"), c.cert, c.key)
+		s, err := New(Config{Pairs: []Pair{p}})
+		if r := ReasonOf(err); r != c.want || (err == nil) != (c.want == Good) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if err == nil && !bytes.Equal(got(t, s, "a.test"), leafOf(c.cert[bytes.Index(c.cert, []byte("-----")):])) {
+			t.Errorf("%s: another certificate", c.name)
+		}
+		if err != nil && bytes.Contains([]byte(err.Error()), []byte("MI")) {
+			t.Errorf("%s: the error quotes the file: %v", c.name, err)
+		}
+	}
+	both := filepath.Join(f.dir, "both.pem")
+	f.put(Pair{both, both}, append(slices.Clone(key), cert...), nil)
+	if _, err := New(Config{Pairs: []Pair{{both, both}}}); err != nil {
+		t.Errorf("key and certificate in one file: %v", err)
+	}
+	if _, err := New(Config{}); err == nil {
+		t.Error("a source of nothing")
+	}
+	if _, err := New(Config{Pairs: []Pair{{filepath.Join(f.dir, "none"), both}}}); !errors.Is(err, fs.ErrNotExist) || ReasonOf(err) != Unreadable {
+		t.Errorf("missing file: %v", err)
+	}
+	if _, err := New(Config{Pairs: []Pair{{f.dir, both}}}); ReasonOf(err) != Unreadable {
+		t.Errorf("directory: %v", err)
+	}
+	if os.Getuid() != 0 {
+		if err := os.Chmod(both, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(Config{Pairs: []Pair{{both, both}}}); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("forbidden file: %v", err)
+		}
+	}
+}
+
+// conn is a connection to a local address.
+type conn struct {
+	net.Conn
+	local string
+}
+
+func (c conn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.local), Port: 4460} }
+
+func TestGet(t *testing.T) {
+	f := newFixture(t)
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := func(c *x509.Certificate) { c.NotBefore, c.NotAfter = f.now.AddDate(-2, 0, 0), f.now.AddDate(-1, 0, 0) }
+	var pairs []Pair
+	var ders [][]byte
+	for i, x := range []struct {
+		key   crypto.Signer
+		edit  func(*x509.Certificate)
+		names []string
+	}{
+		0: {nil, nil, []string{"a.test", "127.0.0.1"}},
+		1: {nil, past, []string{"b.test", "old.test"}},
+		2: {nil, nil, []string{"b.test", "192.0.2.1", "2001:db8::1"}},
+		3: {nil, nil, []string{"*.wild.test"}},
+		4: {ed, nil, []string{"ed.test"}},
+	} {
+		cert, key := f.make(x.key, x.edit, x.names...)
+		pairs = append(pairs, f.put(f.pair(fmt.Sprint(i)), cert, key))
+		ders = append(ders, leafOf(cert))
+	}
+	s, err := New(Config{Pairs: pairs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, local string
+		want        int
+	}{
+		{"unknown.test", "", 0},
+		{"", "", 0},
+		{"", "192.0.2.9", 0},
+		{"old.test", "", 1}, // nothing else is for it
+		{"b.test", "", 2},   // rather than 1, which has expired
+		{"B.TEST", "", 2},
+		{"b.test", "127.0.0.1", 2},
+		{"x.wild.test", "", 3},
+		{"wild.test", "", 0},
+		{"ed.test", "", 4},
+		{"", "192.0.2.1", 2},
+		{"", "::ffff:192.0.2.1", 2},
+		{"", "2001:db8::1", 2},
+	} {
+		h := anyClient
+		h.ServerName = c.name
+		if c.local != "" {
+			h.Conn = conn{local: c.local}
+		}
+		x, err := s.Get(&h)
+		if err != nil || !bytes.Equal(x.Certificate[0], ders[c.want]) {
+			t.Errorf("%q on %q: not certificate %d (%v)", c.name, c.local, c.want, err)
+		}
+	}
+	h := anyClient
+	h.ServerName, h.SignatureSchemes = "ed.test", []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
+	if x, err := s.Get(&h); err != nil || !bytes.Equal(x.Certificate[0], ders[0]) {
+		t.Errorf("a client without Ed25519 is not given another certificate (%v)", err)
+	}
+	if n := s.NotAfter(); !n.Before(f.now) {
+		t.Errorf("first expiry at %v, want that of the expired one", n)
+	}
+	if st := s.Status(); len(st) != 5 || st[0].Alarm || !st[1].Alarm || !slices.Equal(st[2].Names, []string{"b.test", "192.0.2.1", "2001:db8::1"}) {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// TestWatch follows a pair through good and bad changes, on fake time.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		first, firstKey := f.make(nil, nil, "a.test")
+		p := f.put(f.pair("a"), first, firstKey)
+		other, otherKey := f.make(nil, nil, "b.test")
+		q := f.put(f.pair("b"), other, otherKey)
+		var ev events
+		s, err := New(Config{Pairs: []Pair{p, q}, Event: ev.add})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		}()
+		// step lets the source look n times and compares what it told and serves.
+		step := func(what string, n int, cert []byte, want ...string) {
+			t.Helper()
+			time.Sleep(time.Duration(n) * DefaultPoll)
+			synctest.Wait()
+			if w := ev.take(); !slices.Equal(w, want) {
+				t.Errorf("%s: told %q, want %q", what, w, want)
+			}
+			if !bytes.Equal(got(t, s, "a.test"), leafOf(cert)) {
+				t.Errorf("%s: another certificate is served", what)
+			}
+			if !bytes.Equal(got(t, s, "b.test"), leafOf(other)) {
+				t.Errorf("%s: the other pair has changed", what)
+			}
+		}
+		step("start", 1, first, "loaded", "loaded")
+		step("nothing", 3, first)
+
+		second, secondKey := f.make(nil, nil, "a.test")
+		f.put(p, second, nil)
+		step("half of a pair", 1, first) // the other half may come yet
+		f.put(p, nil, secondKey)
+		step("the other half", 1, second, "loaded")
+
+		f.put(p, first, nil)
+		step("a pair that stays broken, first look", 1, second)
+		step("second look", 1, second, "refused key_mismatch")
+		step("later", 5, second)
+		f.put(p, []byte("garbage"), nil)
+		step("broken otherwise", 3, second, "refused bad_certificate")
+		if err := os.Remove(p.Cert); err != nil {
+			t.Fatal(err)
+		}
+		step("gone", 3, second, "refused unreadable")
+		f.put(p, second, secondKey)
+		step("back", 3, second)
+
+		early, earlyKey := f.make(nil, func(c *x509.Certificate) { c.NotBefore = f.now.AddDate(0, 1, 0) }, "a.test")
+		f.put(p, early, earlyKey)
+		step("not valid yet", 3, second, "refused not_yet_valid")
+		late, lateKey := f.make(nil, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = f.now.AddDate(-2, 0, 0), f.now.AddDate(-1, 0, 0) }, "a.test")
+		f.put(p, late, lateKey)
+		step("expired", 3, second, "refused expired")
+
+		// In place, same size, same inode: the time stamp tells.
+		third, thirdKey := f.make(nil, nil, "a.test")
+		for len(third) != len(second) { // signatures vary in length
+			third, thirdKey = f.make(nil, nil, "a.test")
+		}
+		f.put(p, second, secondKey)
+		step("good again", 1, second)
+		for path, b := range map[string][]byte{p.Cert: third, p.Key: thirdKey} {
+			if err := os.WriteFile(path, b, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(path, f.now, f.now.Add(time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		step("in place", 1, third, "loaded")
+
+		if n := s.Refusals(); n["key_mismatch"] != 1 || n["bad_certificate"] != 1 || n["expired"] != 1 || n["not_yet_valid"] != 1 || n["unreadable"] != 1 {
+			t.Errorf("counts %v", n)
+		}
+	})
+}
+
+// TestReload: asked, the source reads at once, tells at once and says so.
+func TestReload(t *testing.T) {
+	f := newFixture(t)
+	cert, key := f.make(nil, nil, "a.test")
+	p := f.put(f.pair("a"), cert, key)
+	cert2, key2 := f.make(nil, nil, "b.test")
+	q := f.put(f.pair("b"), cert2, key2)
+	var ev events
+	s, err := New(Config{Pairs: []Pair{p, q}, Event: ev.add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev.take()
+	freshP, freshPKey := f.make(nil, nil, "a.test")
+	freshQ, freshQKey := f.make(nil, nil, "b.test")
+	f.put(p, freshP, nil)
+	f.put(q, freshQ, freshQKey)
+	if err := s.Reload(); ReasonOf(err) != KeyMismatch || !strings.Contains(err.Error(), p.Cert) {
+		t.Errorf("a broken pair: %v", err)
+	}
+	if w := ev.take(); !slices.Equal(w, []string{"refused key_mismatch", "loaded"}) {
+		t.Errorf("told %q", w)
+	}
+	if !bytes.Equal(got(t, s, "a.test"), leafOf(cert)) || !bytes.Equal(got(t, s, "b.test"), leafOf(freshQ)) {
+		t.Error("the broken pair has changed, or the good one has not")
+	}
+	f.put(p, nil, freshPKey)
+	if err := s.Reload(); err != nil || !bytes.Equal(got(t, s, "a.test"), leafOf(freshP)) {
+		t.Errorf("a good pair: %v", err)
+	}
+	if err := os.Chmod(p.Key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err = New(Config{Pairs: []Pair{p}, Event: ev.add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ev.take(); !slices.Contains(w, "key_exposed") {
+		t.Errorf("a key that all may read: told %q", w)
+	}
+	_ = s
+}
+
+// TestAlarm lets a certificate grow old.
+func TestAlarm(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		life, expiry time.Duration // since the start of the test, when the alarm comes
+	}{
+		{"90 days", 90 * 24 * time.Hour, 76 * 24 * time.Hour},
+		{"6 days", 6 * 24 * time.Hour, 6*24*time.Hour - 6*24*time.Hour/5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				cert, key := f.make(nil, func(x *x509.Certificate) {
+					x.NotBefore = f.now
+					x.NotAfter = f.now.Add(c.life)
+				}, "a.test")
+				p := f.put(f.pair("a"), cert, key)
+				var ev events
+				s, err := New(Config{Pairs: []Pair{p}, Event: ev.add, Poll: time.Hour})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go s.Run(ctx)
+				count := func(d time.Duration) (n map[string]int) {
+					time.Sleep(d)
+					synctest.Wait()
+					n = map[string]int{}
+					for _, w := range ev.take() {
+						n[w]++
+					}
+					return n
+				}
+				if n := count(c.expiry - 2*time.Hour); n["loaded"] != 1 || len(n) != 1 || s.Status()[0].Alarm {
+					t.Errorf("before: told %v", n)
+				}
+				if n := count(4 * time.Hour); n["expiring"] != 1 || len(n) != 1 || !s.Status()[0].Alarm {
+					t.Errorf("at the threshold: told %v", n)
+				}
+				if n := count(24 * time.Hour); n["expiring"] != 1 {
+					t.Errorf("a day later: told %v", n)
+				}
+				count(c.life - c.expiry - 30*time.Hour)
+				if n := count(6 * time.Hour); n["expired"] != 1 || n["expiring"] > 1 {
+					t.Errorf("at the end: told %v", n)
+				}
+				fresh, freshKey := f.make(nil, func(x *x509.Certificate) { x.NotAfter = time.Now().Add(c.life) }, "a.test")
+				f.put(p, fresh, freshKey)
+				if n := count(2 * time.Hour); n["loaded"] != 1 || len(n) != 1 || s.Status()[0].Alarm {
+					t.Errorf("renewed: told %v", n)
+				}
+			})
+		})
+	}
+}
+
+// TestHandshakes changes the certificate under a running TLS server: no
+// handshake fails, and the new certificate is seen.
+func TestHandshakes(t *testing.T) {
+	f := newFixture(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, keyFile := f.make(key, nil, "a.test", "127.0.0.1")
+	p := f.put(f.pair("a"), cert, keyFile)
+	s, err := New(Config{Pairs: []Pair{p}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: s.Get, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.(*tls.Conn).Handshake()
+			c.Close()
+		}
+	}()
+	roots := x509.NewCertPool()
+	roots.AddCert(f.ca.Cert)
+	seen := map[string]bool{}
+	for i := range 40 {
+		if i%10 == 5 {
+			cert, _ := f.make(key, nil, "a.test", "127.0.0.1")
+			f.put(p, cert, nil)
+			if err := s.Reload(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name := []string{"a.test", "127.0.0.1"}[i%2] // an address is sent as no name
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: roots, ServerName: name})
+		if err != nil {
+			t.Fatalf("handshake %d: %v", i, err)
+		}
+		seen[c.ConnectionState().PeerCertificates[0].SerialNumber.String()] = true
+		c.Close()
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d certificates were seen, want 5", len(seen))
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := WriteFile(path, []byte("1"), 0o600, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("2"), 0o600, false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an existing file: %v", err)
+	}
+	left := filepath.Join(dir, ".f"+newSuffix+"killed")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("3"), 0o644, true); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(path, 1234, 2345); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFile(path, []byte("4"), 0o644, true); err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		if fi, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&buf, "%+v", fi.Sys())
+		}
+		if !strings.Contains(buf.String(), "Uid:1234 Gid:2345") {
+			t.Errorf("the owner is lost: %s", &buf)
+		}
+	}
+	b, err := os.ReadFile(path)
+	entries, rerr := os.ReadDir(dir)
+	if err != nil || rerr != nil || len(entries) != 1 || len(b) != 1 || b[0] < '3' {
+		t.Errorf("%q, %d files (%v, %v)", b, len(entries), err, rerr)
+	}
+	if err := WriteFile(filepath.Join(dir, "none", "f"), nil, 0o600, true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}
+
+// FuzzPair: what is in the files is either a pair that serves or a named refusal.
+func FuzzPair(f *testing.F) {
+	ca, err := NewAuthority(AuthorityConfig{Name: "fuzz"}, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	l, err := ca.Issue([]string{"a.test"}, 0, nil, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := keyPEM(l.key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(certPEM(l.Cert), key)
+	f.Add([]byte{}, []byte("-----BEGIN PRIVATE KEY-----\n\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, cert, key []byte) {
+		chain, leaf, err := parseChain(cert)
+		k, kerr := parseKey(key)
+		if err != nil || kerr != nil {
+			return
+		}
+		c := &tls.Certificate{Certificate: chain, PrivateKey: k, Leaf: leaf}
+		if r, err := fits(c); (r == Good) != (err == nil) {
+			t.Errorf("%v with %v", r, err)
+		}
+		namesOf(leaf)
+	})
+}
+
+func FuzzName(f *testing.F) {
+	for _, s := range []string{"", ".", "a.test", "A.Test.", "*.a", "10.0.0.1", "10.0.0.256", "::1", "fe80::1%e", "xn--bcher-kva.example", "-a", "a..b", strings.Repeat("a", 64)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := cleanName(s)
+		if err != nil {
+			return
+		}
+		if again, err := cleanName(c); err != nil || again != c {
+			t.Errorf("%q becomes %q becomes %q (%v)", s, c, again, err)
+		}
+		if strings.ContainsAny(c, " /\\\x00\n\"'%") {
+			t.Errorf("%q is let through", c)
+		}
+	})
+}

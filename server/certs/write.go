@@ -1,0 +1,101 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const newSuffix = ".new-"
+
+// WriteFile makes a file durable before it takes its name: write, fsync,
+// rename, fsync of the directory. A reader and a crash see the old file, the new
+// one, or none. With replace false an existing file stays, and the error is
+// fs.ErrExist; with replace true the new one keeps its owner and group.
+func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+newSuffix+"*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone already after a rename
+	removeLeftovers(dir, base, f)
+	if was, serr := os.Lstat(path); replace && serr == nil && was.Mode().IsRegular() {
+		err = owner(f, was)
+	}
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if replace {
+		err = os.Rename(f.Name(), path)
+	} else {
+		err = os.Link(f.Name(), path) // unlike rename it takes nobody's place
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// removeLeftovers removes new files that a process was killed over: secrets
+// should not lie about. What is younger than a minute may be another process's
+// work. Both times are the file system's.
+func removeLeftovers(dir, base string, mine *os.File) {
+	st, err := mine.Stat()
+	if err != nil {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "."+base+newSuffix) {
+			continue
+		}
+		if i, err := e.Info(); err == nil && st.ModTime().Sub(i.ModTime()) > time.Minute {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// makeDir makes a directory with mode 0700, or checks that one that is there has
+// none of the forbidden bits.
+func makeDir(dir string, forbidden os.FileMode) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if m := fi.Mode().Perm(); m&forbidden != 0 {
+		return &fs.PathError{Op: "use", Path: dir, Err: fmt.Errorf("mode %04o lets others in; run: chmod 700 %s", m, dir)}
+	}
+	return nil
+}
