@@ -151,6 +151,15 @@ func TestDoubtFromTheStart(t *testing.T) {
 	if s := b.last(); s.State != status.Unlocked || s.Pulses != 0 || !strings.Contains(s.Reason, "witness_awaited") || s.Usable(b.now) {
 		t.Errorf("%v (%s), %d pulses", s.State, s.Reason, s.Pulses)
 	}
+	// One doubt follows another: the latest is named.
+	short := gnss.Message{Source: "MON-RF", HasAntenna: true, Antenna: gnss.AntennaShort}
+	b.now += 1e6
+	short.Mono = b.now
+	b.eng.Message(&short)
+	b.eng.Tick()
+	if s := b.last(); s.Reason != "doubted: antenna_short" {
+		t.Errorf("the reason is still %q", s.Reason)
+	}
 	if l := b.eng.Stats().Label; l.Time != truth0+29*tai.Second {
 		t.Errorf("latest label is of %v", l.Time.Sub(truth0))
 	}

@@ -78,6 +78,7 @@ type FollowerStats struct {
 	OffsetNS   float64 // clock - reference now, + = clock fast
 	Compared   bool    // OffsetNS means something
 	Bound      time.Duration
+	Observed   bool // nothing is steered: the engine's state says nothing
 	Contested  bool
 	ToldKernel uint64 // how often the kernel was told the quality
 }
@@ -119,6 +120,9 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	f.stats.Store(&FollowerStats{})
 	return f, err
 }
+
+// Name returns the clock's name as configured.
+func (f *Follower) Name() string { return f.cfg.Name }
 
 // Stats returns the latest state.
 func (f *Follower) Stats() *FollowerStats { return f.stats.Load() }
@@ -289,7 +293,7 @@ func (f *Follower) observe(s *status.Snapshot, now int64, usable bool) {
 		}
 		f.clock = c
 	}
-	st := &FollowerStats{Bound: math.MaxInt64}
+	st := &FollowerStats{Bound: math.MaxInt64, Observed: true}
 	x, err := f.clock.Cross()
 	switch {
 	case err != nil:

@@ -34,10 +34,9 @@ type machine struct {
 	deny     error
 	rivals   []string
 
-	ref  status.Snapshot
-	fol  *Follower
-	log  bytes.Buffer
-	tick int
+	ref status.Snapshot
+	fol *Follower
+	log bytes.Buffer
 }
 
 const machineTruth = tai.Time(1795426237) * tai.Second // 2026-11-23 09:30:00 UTC

@@ -64,7 +64,10 @@ func (e *Engine) publish() {
 	if e.ctl != nil {
 		st = e.ctl.Status()
 		s.State, s.Reason = st.State, st.Reason.String()
-		if st.Detail != "" {
+		switch {
+		case st.Reason == discipline.Doubted && e.doubted != "":
+			s.Reason += ": " + e.doubted // the latest: one doubt may follow another
+		case st.Detail != "":
 			s.Reason += ": " + st.Detail
 		}
 		s.Limit, s.RefTime = st.Limit, st.RefTime

@@ -54,6 +54,7 @@ func TestRun(t *testing.T) {
 		port := &refclock.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Open: func() (refclock.Clock, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
+			Doubt: refclock.WitnessAwaited.String(),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -81,6 +82,12 @@ func TestRun(t *testing.T) {
 			m := mono()
 			if e := s.ClockAt(m).Sub(app.Clock.True(m)).Abs(); s.Usable(m) && e > s.BoundAt(m) {
 				t.Errorf("second %d: off by %v, claimed %v", i, e, s.BoundAt(m))
+			}
+			if i == 3 {
+				if s.State != status.Unlocked || s.Pulses != 0 {
+					t.Errorf("held back: %v (%s), %d pulses", s.State, s.Reason, s.Pulses)
+				}
+				eng.Doubt("")
 			}
 			if i == 20 && s.State != status.Locked {
 				t.Errorf("after 20 s %v (%s)", s.State, s.Reason)

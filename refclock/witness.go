@@ -83,6 +83,7 @@ type witnessState struct {
 	heard  int64 // mono of the last verdict
 	quick  int   // questions asked at the short interval
 	silent int   // questions without an answer, in a row
+	rough  bool  // the verdict is on the receiver's message: there was no clock yet
 }
 
 const (
@@ -92,9 +93,9 @@ const (
 	// asked a few times in short sequence (RFC 5905, section 13: burst).
 	witnessQuick = 8 * time.Second
 	quickTries   = 8
-	// tellsSeconds is the largest error with which a witness tells one second
-	// from the next, the receiver's latency of up to 1 s taken off.
-	tellsSeconds = 400 * time.Millisecond
+	// vague is the error beyond which a witness cannot tell one second from the
+	// next, with the receiver's latency of up to 1 s between them.
+	vague = 400 * time.Millisecond
 	// freshLabel is how old a message may be to be compared.
 	freshLabel = 3 * time.Second
 	// nearLeap: UTC is ambiguous around a leap second.
@@ -147,7 +148,11 @@ func (w *Witnesses) Tick(ctx context.Context) {
 		}
 	}
 	for i := range w.state {
-		if now := w.Mono(); now >= w.state[i].next && w.comparable(now) {
+		now, s := w.Mono(), &w.state[i]
+		if s.rough && w.Engine.Stats().Snapshot.Usable(now) {
+			s.next = min(s.next, s.heard+int64(witnessQuick)) // now it can be told exactly
+		}
+		if now >= s.next && w.comparable(now) {
 			w.ask(ctx, i)
 		}
 	}
@@ -198,6 +203,7 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 		return
 	}
 	s.silent = 0
+	s.rough = !w.Engine.Stats().Snapshot.Usable(t.Mono)
 	d, ok, err := w.compare(t, c.MaxOffset)
 	if err != nil {
 		return
@@ -234,12 +240,12 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 		return d, d.Abs() <= limit, nil
 	}
 	l := st.Label
-	if gap := t.Mono - l.Mono; l.Time == 0 || gap > int64(freshLabel) || gap < -int64(freshLabel) || t.Error > tellsSeconds {
+	if gap := t.Mono - l.Mono; l.Time == 0 || gap > int64(freshLabel) || gap < -int64(freshLabel) || t.Error > vague {
 		return 0, false, errNothing
 	}
 	at := l.Time + tai.Time(t.Mono-l.Mono)
 	d = time.Duration(posix(at, w.Table().Offset(at)) - t.UTC)
-	limit = min(sum(limit, t.Error), tellsSeconds)
+	limit = min(sum(limit, t.Error), vague)
 	return d, d <= limit && d >= -limit-time.Second, nil
 }
 

@@ -36,7 +36,7 @@ type report struct {
 	Time      *string  `json:"time"`           // by the clock, UTC
 	RefTime   *string  `json:"reference_time"` // UTC
 	Pulse     input    `json:"pulse"`
-	Receiver  input    `json:"receiver"`
+	Receiver  receiver `json:"receiver"`
 	Clock     clockNow `json:"clock"`
 	Updates   uint64   `json:"updates"`
 	AgeS      float64  `json:"age_s"` // of the snapshot
@@ -50,6 +50,38 @@ type input struct {
 	Refused  uint64   `json:"refused"`
 	Missed   *uint64  `json:"missed,omitempty"`
 	AgeS     *float64 `json:"age_s"` // of the last accepted one
+}
+
+// receiver is the source of messages, with what it says of its surroundings;
+// a word is missing while it has said nothing.
+type receiver struct {
+	input
+	Antenna  string `json:"antenna,omitempty"`  // ok, open, short
+	Jamming  string `json:"jamming,omitempty"`  // none, warning, critical
+	Spoofing string `json:"spoofing,omitempty"` // none, warning, critical
+}
+
+// newReceiver takes apart the snapshot's text: the port, then " ant=open" and
+// the like.
+func newReceiver(text string) receiver {
+	var r receiver
+	words := strings.Split(text, " ")
+	for n := len(words) - 1; n > 0; n-- {
+		key, value, ok := strings.Cut(words[n], "=")
+		switch {
+		case ok && key == "ant":
+			r.Antenna = value
+		case ok && key == "jam":
+			r.Jamming = value
+		case ok && key == "spf":
+			r.Spoofing = value
+		default:
+			r.Source = strings.Join(words[:n+1], " ")
+			return r
+		}
+	}
+	r.Source = words[0]
+	return r
 }
 
 type clockNow struct {
@@ -69,9 +101,10 @@ func newReport(s *status.Snapshot, mono int64) report {
 		NoiseNS: s.NoiseNS, FreqPPB: s.FreqPPB, Stratum: 16, RefID: strings.TrimRight(string(s.RefID[:]), "\x00"), Leap: 3,
 		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID,
 		Pulse:    input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed},
-		Receiver: input{Source: s.Receiver, Accepted: s.Msgs, Refused: s.BadMsgs},
+		Receiver: newReceiver(s.Receiver),
 		Clock:    clockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
 	}
+	r.Receiver.Accepted, r.Receiver.Refused = s.Msgs, s.BadMsgs
 	if b := s.BoundAt(mono); b < math.MaxInt64 {
 		n := int64(b)
 		r.BoundNS = &n
@@ -132,7 +165,16 @@ func (r report) text(w io.Writer) {
 		show(name, "%s: %d accepted, %d refused%s, %s", i.Source, i.Accepted, i.Refused, miss, age)
 	}
 	inp("pulse", r.Pulse)
-	inp("receiver", r.Receiver)
+	inp("receiver", r.Receiver.input)
+	var says []string
+	for _, w := range [...]struct{ what, is string }{{"antenna", r.Receiver.Antenna}, {"jamming", r.Receiver.Jamming}, {"spoofing", r.Receiver.Spoofing}} {
+		if w.is != "" {
+			says = append(says, w.what+" "+w.is)
+		}
+	}
+	if says != nil {
+		show("", "%s", strings.Join(says, ", "))
+	}
 	show("clock", "%s %s, epoch %d, line within %v", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, time.Duration(r.Clock.LineNS))
 	if r.AgeS > 2 {
 		show("age", "%.1f s: refclockd does not publish any more", r.AgeS)

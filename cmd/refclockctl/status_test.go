@@ -33,7 +33,7 @@ func TestStatus(t *testing.T) {
 	mono := phc.MonoRaw()
 	s := status.Snapshot{State: status.Locked, Reason: "disciplined", Kind: status.PHCClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'}, Mono: mono,
 		Clock: tai.FromUnix(1795435200, 0, 37), RefTime: tai.FromUnix(1795435199, 5, 37), TAIOffset: 37, Bound: 100, BoundRate: 2, Limit: 1e5, OffsetNS: -3.5, FreqPPB: 2301.25,
-		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
+		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0 ant=open jam=critical", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
 	w.Write(&s)
 	out.Reset()
 	if code := run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs); code != exitOK {
@@ -50,6 +50,12 @@ func TestStatus(t *testing.T) {
 	}
 	if m["state"] != "locked" || m["stratum"] != 1.0 || m["refid"] != "GPS" || m["leap"] != 0.0 || m["reference_time"] != "2026-11-23T11:59:59.000000005Z" || m["offset_ns"] != -3.5 {
 		t.Errorf("got %s", &out)
+	}
+	if r, ok := m["receiver"].(map[string]any); !ok || r["source"] != "/dev/ttyAMA0" || r["antenna"] != "open" || r["jamming"] != "critical" || r["spoofing"] != nil {
+		t.Errorf("receiver %v", m["receiver"])
+	}
+	if r := newReceiver("/dev/my gps x=y"); r.Source != "/dev/my gps x=y" || r.Antenna != "" {
+		t.Errorf("a port with spaces: %+v", r)
 	}
 	out.Reset()
 	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitOK || !strings.Contains(out.String(), "locked (disciplined)") {

@@ -16,6 +16,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
@@ -23,10 +24,6 @@ import (
 
 // defaultConfig is read when -config does not name another file.
 const defaultConfig = "/etc/noonmark/refclockd.toml"
-
-// notBefore is a date before which this program did not exist: what a receiver
-// says of earlier is a week rollover.
-var notBefore = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // file is the configuration file.
 type file struct {
@@ -41,13 +38,31 @@ type file struct {
 	Log        daemon.LogConfig     `toml:"log"`
 	Metrics    daemon.MetricsConfig `toml:"metrics"`
 	Sim        simConfig            `toml:"sim"`
+
+	Export      exportConfig      `toml:"export"`
+	SystemClock systemClockConfig `toml:"system_clock"`
+	PHC         []phcConfig       `toml:"phc"`
+	Witness     []witnessConfig   `toml:"witness"`
 }
 
 type receiverConfig struct {
 	Device    string      `toml:"device"`
-	Baud      int         `toml:"baud"`
+	Baud      any         `toml:"baud"` // a number, or "auto"
 	Protocol  string      `toml:"protocol"`
 	NotBefore config.Date `toml:"not_before"`
+	Rollover  string      `toml:"rollover"`
+
+	Fixed         bool    `toml:"fixed"`
+	PositionLimit float64 `toml:"position_limit"`
+
+	Configure      bool            `toml:"configure"`
+	ConfigureBaud  int             `toml:"configure_baud"`
+	USB            bool            `toml:"usb"`
+	Save           bool            `toml:"save"`
+	Systems        []string        `toml:"systems"`
+	Position       []float64       `toml:"position"`
+	Survey         config.Duration `toml:"survey"`
+	SurveyAccuracy float64         `toml:"survey_accuracy"`
 }
 
 type pulseConfig struct {
@@ -98,13 +113,16 @@ func defaults() file {
 	return file{
 		RuntimeDir: filepath.Dir(status.DefaultPath),
 		StateDir:   "/var/lib/refclock",
-		Receiver:   receiverConfig{Device: "/dev/ttyAMA0", Baud: 9600, Protocol: "auto", NotBefore: config.Date{Time: notBefore}},
-		Pulse:      pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Sawtooth: true},
-		Clock:      clockConfig{Source: "phc", Device: "eth0"},
-		Discipline: disciplineConfig{Servo: "kalman", HoldoverLimit: config.D(100 * time.Microsecond)},
-		Leap:       leapConfig{File: "/usr/share/zoneinfo/leap-seconds.list"},
-		NTP:        ntpConfig{RefID: "GPS", Stratum: 1},
-		Sim:        simConfig{Seed: 1, Oscillator: "tcxo", FreqOffsetPPB: 2300, PulseJitter: config.D(20 * time.Nanosecond), ReceiverPTY: true, Start: "now"},
+		Receiver: receiverConfig{Device: "/dev/ttyAMA0", Baud: int64(9600), Protocol: "auto", NotBefore: config.Date{Time: gnss.BuildDate()},
+			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3},
+		Pulse:       pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Sawtooth: true},
+		Clock:       clockConfig{Source: "phc", Device: "eth0"},
+		Discipline:  disciplineConfig{Servo: "kalman", HoldoverLimit: config.D(100 * time.Microsecond)},
+		Leap:        leapConfig{File: "/usr/share/zoneinfo/leap-seconds.list"},
+		NTP:         ntpConfig{RefID: "GPS", Stratum: 1},
+		Export:      exportConfig{SHMUnit: -1},
+		SystemClock: systemClockConfig{Mode: "off", Step: "acquiring", StepThreshold: config.D(time.Millisecond)},
+		Sim:         simConfig{Seed: 1, Oscillator: "tcxo", FreqOffsetPPB: 2300, PulseJitter: config.D(20 * time.Nanosecond), ReceiverPTY: true, Start: "now"},
 	}
 }
 
@@ -119,6 +137,12 @@ type settings struct {
 	table    *tai.Table
 	warnings []string
 	simStart time.Time // zero: now
+
+	rates     []int // at which the receiver may be
+	watch     gnss.WatchConfig
+	setup     *gnss.Setup // nil: the receiver is left as it is
+	steps     refclock.Steps
+	witnesses []witness
 }
 
 // load reads and checks the configuration file at path. All complaints come
@@ -153,7 +177,7 @@ func (s *settings) check(f *config.File) error {
 	for _, d := range [...]struct{ key, dir string }{{"runtime_dir", s.RuntimeDir}, {"state_dir", s.StateDir}} {
 		need(filepath.IsAbs(d.dir), d.key, "%q is no absolute path; give one that begins with /", d.dir)
 	}
-	need(s.Receiver.Baud >= 300 && s.Receiver.Baud <= 4_000_000, "receiver.baud", "%d is no baud rate of a receiver; want 300 to 4000000 (9600 is common)", s.Receiver.Baud)
+	bad(s.checkReceiver(f))
 	bad(f.OneOf("receiver.protocol", s.Receiver.Protocol, "auto", "nmea", "ubx"))
 	bad(f.OneOf("pulse.source", s.Pulse.Source, "kernel", "extts", "sim", "none"))
 	bad(f.OneOf("clock.source", s.Clock.Source, "phc", "sim", "system", "none"))
@@ -184,7 +208,11 @@ func (s *settings) check(f *config.File) error {
 		t, err := time.Parse(time.RFC3339, s.Sim.Start)
 		need(err == nil && t.Nanosecond() == 0, "sim.start", "%q is no start; want \"now\" or a full second such as \"2026-11-23T12:00:00Z\"", s.Sim.Start)
 		s.simStart = t
+		if s.Clock.Source == "sim" && t.Before(s.Receiver.NotBefore.Time) {
+			s.Receiver.NotBefore.Time = t // a simulation may play in the past
+		}
 	}
+	bad(s.checkOutputs(f))
 	bad(s.Log.Check(f))
 	copy(s.refid[:], s.NTP.RefID)
 	s.kind = map[string]status.ClockKind{"phc": status.PHCClock, "system": status.SystemClock, "sim": status.SimClock}[s.Clock.Source]

@@ -23,6 +23,10 @@ type collector struct {
 	pulses *refclock.Pulses // nil without a pulse
 	source func() counted   // the pulse source, nil when closed
 	mono   func() int64
+
+	exports   []*exportTask
+	followers []*refclock.Follower
+	witnesses *refclock.Witnesses // nil without
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -51,6 +55,17 @@ var (
 	mLatency  = desc("message_latency_seconds", "From a second to its message, smoothed.")
 	mReason   = desc("events_total", "Refusals and changes by named reason, and the part that named it.", "part", "reason")
 	mOpened   = desc("opened_total", "How often a device was opened.", "device")
+
+	mRecvState = desc("receiver_state", "What the receiver says of its surroundings: 1 for the state it is in.", "what", "state")
+	mExports   = desc("exports_total", "Samples and settings handed to other programs, by what became of them.", "target", "result")
+	mFolOffset = desc("follower_offset_seconds", "Following clock minus the disciplined one; positive: fast.", "clock")
+	mFolBound  = desc("follower_bound_seconds", "Bound of the following clock's error.", "clock")
+	mFolState  = desc("follower_state", "State of the following clock: 1 for the one it is in.", "clock", "state")
+	mFolOthers = desc("follower_contested", "1 while another program steers the clock, so that it is left alone.", "clock")
+	mFolEvents = desc("follower_events_total", "Refusals and changes of a following clock by named reason.", "clock", "reason")
+	mWitOffset = desc("witness_offset_seconds", "Clock minus witness; positive: clock fast.", "witness")
+	mWitState  = desc("witness_verdict", "What came of the last question: 1 for the verdict.", "witness", "verdict")
+	mWitAsked  = desc("witness_queries_total", "Questions by what became of them.", "witness", "result")
 )
 
 // Describe sends nothing: the set of reasons is the code's.
@@ -111,6 +126,49 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for r := 1; r < discipline.NumReasons; r++ {
 		count(mReason, d.Counts[r], "discipline", discipline.Reason(r).String())
 	}
+	for _, w := range [...]struct{ what, state string }{{"antenna", st.Receiver.Antenna}, {"jamming", st.Receiver.Jamming}, {"spoofing", st.Receiver.Spoofing}, {"fix", st.Receiver.Fix}} {
+		if w.state != "" {
+			gauge(mRecvState, 1, w.what, w.state)
+		}
+	}
+	for _, x := range c.exports {
+		for r := range numResults {
+			count(mExports, x.count(r), x.name, r.String())
+		}
+	}
+	for _, f := range c.followers {
+		name, fs := f.Name(), f.Stats()
+		if fs.Compared {
+			gauge(mFolOffset, fs.OffsetNS*1e-9, name)
+		}
+		bound := math.Inf(1)
+		if fs.Bound < math.MaxInt64 {
+			bound = fs.Bound.Seconds()
+		}
+		gauge(mFolBound, bound, name)
+		gauge(mFolOthers, one(fs.Contested), name)
+		for v := status.Unlocked; v <= status.Faulty; v++ {
+			if !fs.Observed {
+				gauge(mFolState, one(fs.Snapshot.State == v), name, v.String())
+			}
+		}
+		for r, n := range fs.Counts {
+			if n > 0 || followerReasons[refclock.Reason(r)] {
+				count(mFolEvents, n, name, refclock.Reason(r).String())
+			}
+		}
+	}
+	if c.witnesses != nil {
+		for _, w := range c.witnesses.Stats() {
+			gauge(mWitOffset, w.OffsetNS*1e-9, w.Name)
+			for v := refclock.NoVerdict; v <= refclock.Disagrees; v++ {
+				gauge(mWitState, one(w.Verdict == v), w.Name, v.String())
+			}
+			count(mWitAsked, w.Asked-w.Silent, w.Name, "answered")
+			count(mWitAsked, w.Silent, w.Name, "silent")
+			count(mWitAsked, w.Disagreed, w.Name, "disagreed")
+		}
+	}
 	if c.port != nil {
 		count(mOpened, c.port.Opened(), "receiver")
 		if g := c.port.Counters(); g != nil {
@@ -127,6 +185,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
+}
+
+// followerReasons are those that an alert may wait for: told from the start.
+var followerReasons = map[refclock.Reason]bool{
+	refclock.ClockMissing: true, refclock.ClockGone: true, refclock.ClockDenied: true, refclock.ClockContested: true,
+	refclock.ClockForeign: true, refclock.ClockStep: true, refclock.ReferenceUnusable: true,
 }
 
 // stratumAt is what clients are told at an instant.

@@ -88,7 +88,8 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 	port := &refclock.Port{
 		Name: s.Receiver.Device, Mono: phc.MonoRaw, Out: msgs, Log: log,
 		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.table},
-		Open:   func() (io.ReadCloser, error) { return refclock.OpenSerial(s.Receiver.Device, s.Receiver.Baud) },
+		Open:   func() (io.ReadCloser, error) { return refclock.OpenSerial(s.Receiver.Device, s.rates[0]) },
+		Rates:  s.rates, Setup: s.setup,
 	}
 	switch s.Receiver.Protocol { // UBX has no talker
 	case "nmea":
@@ -101,6 +102,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		Mono: phc.MonoRaw, Publish: w.Write, Leaps: port.SetLeaps, Log: log,
 		Open: s.openClock(app), Kind: s.kind, ClockName: s.clockName(), Pulse: s.pulseName(), Receiver: s.Receiver.Device,
 		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: memory.load(log),
+		Watch: s.watch, NotBefore: s.floor(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: s.heldBack(),
 	})
 	if err != nil {
 		return err
@@ -130,6 +132,9 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		memory.learned = func() discipline.Learned { return eng.Stats().Learned }
 		memory.log = log
 		tasks = append(tasks, memory)
+	}
+	if err := s.connect(eng, col, &tasks, log); err != nil {
+		return err
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(col)
@@ -163,6 +168,41 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		},
 	}
 	return d.Run(ctx, tasks...)
+}
+
+// connect adds the tasks that live on the engine's snapshots.
+func (s *settings) connect(eng *refclock.Engine, col *collector, tasks *[]daemon.Task, log *slog.Logger) error {
+	snapshot := func() *status.Snapshot { return &eng.Stats().Snapshot }
+	sys, err := phc.OpenSystem(func(int64) int { return 0 })
+	if err != nil {
+		if e := s.Export; e.ChronySock != "" || e.SHMUnit >= 0 || e.PTP4L != "" {
+			return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+		}
+	} else {
+		col.exports = newExports(s, snapshot, sys.Cross, log)
+	}
+	for _, t := range col.exports {
+		*tasks = append(*tasks, t)
+	}
+	if col.followers, err = newFollowers(s, snapshot, log); err != nil {
+		return err
+	}
+	for _, f := range col.followers {
+		*tasks = append(*tasks, f)
+	}
+	if col.witnesses, err = newWitnesses(s, eng, log); err != nil {
+		return err
+	}
+	if col.witnesses != nil {
+		*tasks = append(*tasks, col.witnesses)
+	}
+	return nil
+}
+
+// floor is not_before as an instant.
+func (s *settings) floor() tai.Time {
+	unix := s.Receiver.NotBefore.Unix()
+	return tai.FromUnix(unix, 0, s.table.OffsetUTC(unix))
 }
 
 // stuck is how old the engine's last snapshot may be before the watchdog is

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"noonmark/cmd/internal/config"
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/status"
+	"noonmark/server/ntsclient"
+)
+
+// newFollowers makes the followers of a configuration: the system clock and
+// further PHCs.
+func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*refclock.Follower, err error) {
+	table := s.table
+	offset := func(real int64) int { return table.OffsetUTC(real / 1e9) }
+	add := func(c refclock.FollowerConfig) error {
+		c.Mono, c.Reference, c.Log = phc.MonoRaw, reference, log
+		f, err := refclock.NewFollower(c)
+		if err == nil {
+			fs = append(fs, f)
+		}
+		return err
+	}
+	if s.SystemClock.Mode != "off" {
+		c := refclock.FollowerConfig{
+			Name: "system", Kind: status.SystemClock, Observe: s.SystemClock.Mode == "observe", Steps: s.steps,
+			Discipline: discipline.Config{StepOver: s.SystemClock.StepThreshold.Duration},
+			Open:       func() (refclock.Clock, error) { return opened(phc.OpenSystem(offset)) },
+		}
+		if !c.Observe {
+			clock, err := phc.OpenSystem(offset)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+			}
+			c.Guard = refclock.NewGuard(clock, refclock.LinuxKernel{}, phc.MonoRaw, refclock.Rivals)
+		}
+		if err := add(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range s.PHC {
+		if err := add(refclock.FollowerConfig{
+			Name: p.Device, Kind: status.PHCClock, Discipline: discipline.Config{StepOver: p.StepThreshold.Duration},
+			Open: func() (refclock.Clock, error) { return opened(phc.Open(p.Device)) },
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return fs, nil
+}
+
+// newWitnesses makes the witnesses of a configuration; nil if there are none.
+// It alone knows our own client: refclock must not depend on the server.
+func newWitnesses(s *settings, eng refclock.WitnessEngine, log *slog.Logger) (*refclock.Witnesses, error) {
+	if len(s.witnesses) == 0 {
+		return nil, nil
+	}
+	w := &refclock.Witnesses{Engine: eng, Mono: phc.MonoRaw, Table: func() *tai.Table { return s.table }, Log: log}
+	sys, err := phc.OpenSystem(func(int64) int { return 0 })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+	}
+	for _, c := range s.witnesses {
+		cl, err := ntsclient.New(ntsclient.Config{Host: c.host, Port: c.port, Plain: !c.nts, RootCAs: c.roots})
+		if err != nil {
+			return nil, err
+		}
+		w.List = append(w.List, refclock.Witness{
+			Name: c.name, MaxOffset: c.limit, Required: c.required, Every: c.every,
+			Ask: func(ctx context.Context) (refclock.Testimony, error) { return ask(ctx, cl, sys.Cross) },
+		})
+	}
+	return w, nil
+}
+
+// errMoved: the system clock, by which the witness was measured, was stepped
+// meanwhile.
+var errMoved = errors.New("system clock was stepped while the witness was asked")
+
+// ask asks a server and says what its answer means on CLOCK_MONOTONIC_RAW.
+func ask(ctx context.Context, cl *ntsclient.Client, cross func() (phc.Cross, error)) (refclock.Testimony, error) {
+	before, err := cross()
+	if err != nil {
+		return refclock.Testimony{}, err
+	}
+	r, err := cl.Query(ctx)
+	if err != nil {
+		return refclock.Testimony{}, err
+	}
+	x, err := cross()
+	if err != nil {
+		return refclock.Testimony{}, err
+	}
+	// A slew of 500 ppm over a query of a few seconds stays well below this.
+	if moved := time.Duration((x.Real - before.Real) - (x.Mono - before.Mono)); moved.Abs() > 10*time.Millisecond {
+		return refclock.Testimony{}, errMoved
+	}
+	return refclock.Testimony{Mono: x.Mono, UTC: x.Real - int64(r.Offset), Error: r.RootDistance()}, nil
+}
