@@ -148,6 +148,9 @@ func (c *Clock) Cross() (phc.Cross, error) {
 	if w := int64(c.cfg.Width); w > 0 {
 		at += c.rng.Int64N(w+1) - w/2
 	}
+	// A reading that is taken after a step shows it: in virtual time the
+	// bracket would reach back to before it.
+	at = max(at, c.segs[len(c.segs)-1].mono)
 	return phc.Cross{Clock: c.at(at), Real: c.realAt(m), Mono: m, Width: c.cfg.Width}, nil
 }
 

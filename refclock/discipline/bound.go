@@ -10,6 +10,7 @@ import (
 const (
 	unbounded  = math.MaxInt64 / 2 // ns, where nothing is known
 	jumpMemory = 3600e9            // ns for which the bound covers a jump that may have been the reference's
+	farSigma   = 4.2               // standard deviations of a prediction over half a minute and more
 	secondLost = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
 )
 
@@ -36,6 +37,7 @@ func (c *Controller) publish(mono int64) {
 	// It holds until the next edge is due: right after an edge the estimate is
 	// at its best, but a reader comes at any time, and what a receiver wanders
 	// is seen by no estimate.
+	s.Floor = c.width / 2
 	left := 1 - float64(mono-c.edgeMono)*1e-9
 	b0 := math.Max(c.boundIn(mono, 0), c.boundIn(mono, math.Max(left, 0)))
 	b := math.Max(b0, c.floor)
@@ -60,9 +62,18 @@ func (c *Controller) boundIn(mono int64, t float64) float64 {
 	if mono-c.jumpT < jumpMemory {
 		jump = c.jump
 	}
-	k := c.cfg.BoundSigma * (1 + 8/e.N) * c.fore.Factor(at)
+	k := c.sigmas(at+c.blind) * (1 + 8/e.N) * c.fore.Factor(at+c.blind)
 	sys := math.Max(float64(c.cfg.Systematic), c.acc)
-	return sys + c.width/2 + math.Abs(x) + math.Max(c.extra, jump) + k*math.Sqrt(math.Max(e.Var(at), 0))
+	return sys + c.width/2 + math.Max(math.Abs(x), math.Abs(x+c.other.at(at))) + math.Max(math.Max(c.extra, c.drift), jump) + k*math.Sqrt(math.Max(e.Var(at), 0))
+}
+
+// sigmas is the bound's width for a prediction over t seconds, in standard
+// deviations. What a receiver wanders unseen weighs most right after a pulse;
+// over longer times the oscillator does, whose noise is learned.
+func (c *Controller) sigmas(t float64) float64 {
+	near, far := c.cfg.BoundSigma, math.Min(c.cfg.BoundSigma, farSigma)
+	k := math.Max(0, math.Min(1, math.Log2(math.Max(t, 1))/5)) // from 1 s to 32 s
+	return near + (far-near)*k
 }
 
 // growth returns a rate, ns/s, such that b + rate*t covers the bound for all t
@@ -71,21 +82,28 @@ func (c *Controller) boundIn(mono int64, t float64) float64 {
 // t^1.5, so the rate is that of the steepest chord up to where Limit is
 // reached; from there on the line stays above Limit.
 func (c *Controller) growth(mono int64, b float64) float64 {
-	limit := float64(c.cfg.Limit)
+	limit := c.st.Floor + float64(c.cfg.Limit)
 	rate := 0.0
-	for t, prev := 1.0, 0.0; t < 1e7; t *= 1.25 {
+	for t, prev := 0.25, 0.0; t < 1e7; t *= 1.25 {
 		v := c.boundIn(mono, t)
-		// The bound rises monotonically, so the end of an interval over its
-		// beginning covers all that lies between.
-		if at := math.Max(prev, 0.5); v > b {
-			rate = math.Max(rate, (v-b)/at)
-		}
-		if v > limit {
+		if v > limit && prev > 0 {
+			// Where it crosses the limit.
+			lo, hi := prev, t
+			for range 5 {
+				if m := (lo + hi) / 2; c.boundIn(mono, m) > limit {
+					hi = m
+				} else {
+					lo = m
+				}
+			}
+			rate = math.Max(rate, (limit-b)/lo)
 			break
 		}
+		rate = math.Max(rate, (v-b)/t)
 		prev = t
 	}
-	return rate
+	// The chord changes little between two looks.
+	return 1.02 * rate
 }
 
 // tacc takes the receiver's own estimate of its error.

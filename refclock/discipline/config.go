@@ -26,10 +26,11 @@ type Config struct {
 	GateSigma    float64       // gate around the prediction in standard deviations; default 4
 	RejectLimit  int           // refused pulses in a row before holdover; default 15
 	JumpConfirm  int           // agreeing pulses after a jump before it is followed (small) or, beyond Limit, acquired anew; default 60
+	Suspect      time.Duration // pulses so long before a doubt are forgotten again: receivers notice a lost antenna that late; default 30 s, negative = none are
 	DisputeAfter int           // seconds of disputed labels in a row before holdover; default 5
 	FaultyAfter  int           // the same, before faulty; default 60
 	RelabelAfter int           // the same, before the second is learned anew; default 0 = never without Reset
-	Limit        time.Duration // holdover limit: beyond this bound clients are told "unsynchronised"; default 100 µs
+	Limit        time.Duration // holdover limit: when the bound exceeds Status.Floor by it clients are told "unsynchronised"; default 100 µs
 	ClockWithin  time.Duration // the clock is right to so much at the start, because somebody stands for it; 0 = unknown
 	Systematic   time.Duration // what no measurement shows: bias of receiver, antenna, cable; default 8 ns
 	BoundSigma   float64       // bound in standard deviations of the estimate; default 6
@@ -76,6 +77,7 @@ func (c Config) fill() Config {
 	count(&c.JumpConfirm, 60)
 	count(&c.DisputeAfter, 5)
 	count(&c.FaultyAfter, 60)
+	dur(&c.Suspect, 30*time.Second)
 	dur(&c.Limit, 100*time.Microsecond)
 	dur(&c.Systematic, 8*time.Nanosecond)
 	num(&c.BoundSigma, 6)

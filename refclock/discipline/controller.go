@@ -65,9 +65,15 @@ type Controller struct {
 	askMono  int64 // since when
 	epoch    int64 // mono of the last one
 
+	// What suspect pulses can be undone with.
+	hist  history
+	blind float64 // s by which the estimate is older than edgeMono
+	other rival   // what forgotten pulses said
+
 	// The bound, in ns.
 	fore  servo.Foresight
 	floor float64 // it does not fall below until verified
+	drift float64 // by so much the pulses have left what was foretold
 	extra float64 // refused pulses that agree hint at so much error
 	jump  float64 // by so much the reference, or the clock, moved not long ago
 	jumpT int64   // mono of that
@@ -158,6 +164,7 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.sec += whole
 	c.bank.Shift(float64(tai.Time(applied) - whole))
 	c.fore.Reset()
+	c.hist.reset()
 	if applied == 0 {
 		c.reacquire(Labelling, mono)
 		return
@@ -186,6 +193,32 @@ func (c *Controller) Clear(mono int64) {
 	c.doubt = ""
 	if c.held == Doubted {
 		c.release(mono)
+	}
+	c.publish(mono)
+}
+
+// Shift tells that the corrections of pulses were changed by an operator:
+// readings of Pulse.Clock, and so offsets, are ns larger from now on, + = the
+// clock is found to be fast by more. That is no jump of the pulses; the clock
+// is slewed to where they are right, and until then the bound says so. The
+// first pulse after it must carry the new correction.
+func (c *Controller) Shift(ns float64, mono int64) {
+	if math.IsNaN(ns) || math.Abs(ns) >= 0.5e9 || ns == 0 {
+		return
+	}
+	d := tai.Time(math.Round(ns))
+	c.acq.shift(d)
+	c.lastClock += d
+	if c.bank.Ready() > 0 {
+		// The oscillator has not moved, and what was foretold of it holds.
+		c.bank.Shift(ns)
+		c.total += ns
+		c.rejects.clear()
+		c.extra = 0
+		if c.labelled && math.Abs(c.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
+			c.reacquire(OffsetTooLarge, mono)
+		}
+		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects
 	}
 	c.publish(mono)
 }

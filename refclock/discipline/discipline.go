@@ -62,7 +62,8 @@ type Status struct {
 	FreqPPB   float64  // correction in force
 	DriftPPB  float64  // estimated frequency error of the free oscillator, + = fast
 	Bound     float64  // ns: |clock - true time| at Mono stays within
-	BoundRate float64  // ns/s: growth of the bound, valid also if nobody steers any more, until Limit
+	Floor     float64  // ns: part of Bound that reading the clock costs and no reference would take away; Limit counts from it
+	BoundRate float64  // ns/s: growth of the bound, valid also if nobody steers any more, until Floor+Limit
 	RefTime   tai.Time // clock reading at the last accepted measurement of a labelled second, 0 if never
 	PulseMono int64    // CLOCK_MONOTONIC_RAW of the last accepted pulse, 0 if none
 	LabelMono int64    // CLOCK_MONOTONIC_RAW of the last valid label, 0 if none
@@ -74,6 +75,7 @@ type Status struct {
 	Labelled  uint64 // valid labels
 	BadLabels uint64 // refused labels
 	Steps     uint64 // steps made
+	Rollbacks uint64 // times when suspect pulses were forgotten
 
 	Counts Counts // by Reason: refusals and transitions
 }

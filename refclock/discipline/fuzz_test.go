@@ -89,6 +89,8 @@ func FuzzController(f *testing.F) {
 				check(c.Tick(mono, clock))
 			case 11:
 				c.Import(c.Export())
+				c.Shift(float64(v), mono)
+				check(c.Tick(mono, clock))
 			case 12: // extremes
 				check(c.Pulse(Pulse{Clock: tai.Time(math.MaxInt64 - int64(uint32(v))), Mono: mono + 5e8}))
 			case 13:

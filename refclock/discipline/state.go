@@ -1,6 +1,8 @@
 package discipline
 
 import (
+	"math"
+
 	"noonmark/refclock/status"
 )
 
@@ -32,8 +34,9 @@ func (c *Controller) reacquire(r Reason, mono int64) {
 	c.rejects.clear()
 	c.bank.Reset(-c.freq, c.cfg.MaxErrorPPB)
 	c.fore.Reset()
+	c.hist.reset()
 	c.labelled, c.stepping = false, false
-	c.verify, c.floor, c.extra, c.jump = 0, 0, 0, 0
+	c.verify, c.floor, c.extra, c.jump, c.drift, c.blind, c.other = 0, 0, 0, 0, 0, 0, rival{}
 	c.enter(status.Acquiring, r, mono)
 }
 
@@ -46,8 +49,11 @@ func (c *Controller) hold(r Reason, mono int64) {
 	c.verify = 0
 	switch c.st.State {
 	case status.Locked, status.Holdover:
+		if c.st.State == status.Locked || c.st.Reason == Returning {
+			c.distrust(r)
+		}
 		c.enter(status.Holdover, r, mono)
-		c.control(mono)
+		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects: nobody takes an Action here
 	case status.Acquiring:
 		c.reacquire(r, mono)
 		c.enter(status.Unlocked, r, mono)
@@ -55,6 +61,19 @@ func (c *Controller) hold(r Reason, mono int64) {
 		if c.st.State != status.Faulty {
 			c.enter(c.st.State, r, mono)
 		}
+	}
+}
+
+// distrust forgets the last pulses if r means that they may have lied. A
+// receiver that is merely silent has not said so: then it is as if the pulses
+// had stopped.
+func (c *Controller) distrust(r Reason) {
+	if r == NoMessages {
+		c.suspend()
+		return
+	}
+	if p := c.before(); p != nil {
+		c.rollback(p)
 	}
 }
 
@@ -95,7 +114,9 @@ func (c *Controller) checkPulses(mono int64) {
 	switch c.st.State {
 	case status.Locked:
 		c.rejects.clear()
+		c.suspend()
 		c.enter(status.Holdover, MissingPulses, mono)
+		c.ctrlMono = math.MinInt64 / 2
 	case status.Holdover:
 		if c.st.Reason == Returning {
 			c.enter(status.Holdover, MissingPulses, mono)

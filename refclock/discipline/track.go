@@ -22,7 +22,14 @@ func (c *Controller) track(p Pulse, now int64) Action {
 	e := c.bank.Estimate()
 	dt := float64(sec-c.sec) / 1e9
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
-	if math.Abs(c.bank.Sigmas(z-pred, dt)) > c.cfg.GateSigma {
+	switch {
+	case math.Abs(c.bank.Sigmas(z-pred, dt)) <= c.cfg.GateSigma:
+		c.advance(sec, edge)
+	case c.other.ok && math.Abs(c.bank.Sigmas(z-pred-c.other.at(dt), dt)) <= c.cfg.GateSigma:
+		// The second opinion was right.
+		c.advance(sec, edge)
+		c.bank.Loosen(math.Abs(z-pred), math.Abs(c.other.freq))
+	default:
 		c.rejects.add(dt, z-pred, math.Sqrt(e.R))
 		y, ok := c.rejects.ramp(c.cfg.MaxErrorPPB)
 		if !ok {
@@ -32,12 +39,12 @@ func (c *Controller) track(p Pulse, now int64) Action {
 		// oscillator changed its frequency. Let the filters follow.
 		c.advance(sec, edge)
 		c.bank.Loosen(math.Abs(z-pred), math.Abs(y))
-	} else {
-		c.advance(sec, edge)
 	}
 	c.rejects.clear()
-	c.extra = 0
+	c.extra, c.blind, c.other = 0, 0, rival{}
 	c.bank.Update(z)
+	c.watchDrift()
+	c.remember()
 	c.fore.See(float64(sec/tai.Second), c.bank.Estimate(), c.total)
 	c.st.OffsetNS = z
 	c.st.Pulses++
@@ -124,7 +131,7 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 			c.jump, c.jumpT = math.Abs(dev), now
 			c.rejects.clear()
 			c.enter(status.Holdover, Returning, now)
-		case settled && c.st.Bound > float64(c.cfg.Limit):
+		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
 			c.reacquire(PulseJump, now) // nothing to lose any more
 		case c.rejects.n >= c.cfg.RejectLimit:
 			c.enter(status.Holdover, PulseJump, now)

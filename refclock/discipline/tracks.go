@@ -40,6 +40,15 @@ func (r *track) push(p Pulse) {
 	r.n++
 }
 
+// shift moves all edges by a change of their correction.
+func (t *tracks) shift(d tai.Time) {
+	for i := range t.row {
+		for j := range t.row[i].n {
+			t.row[i].clock[j] += d
+		}
+	}
+}
+
 // add sorts an edge in. It returns its row if that is the one to measure with;
 // otherwise the reason why not, which is None for the first of a row.
 func (t *tracks) add(p Pulse, cfg Config) (*track, Reason) {

@@ -1,6 +1,7 @@
 package pps
 
 import (
+	"sync/atomic"
 	"time"
 
 	"noonmark/phc"
@@ -27,6 +28,10 @@ const (
 	// lostEdges is how many unwanted edges in a row, without a wanted one,
 	// make the filter think again.
 	lostEdges = 30
+	// oddLimit is how many points stray stamps may make among the edges of a
+	// pulse that is known (two for one that fits neither, one back for one that
+	// does) before the filter thinks again.
+	oddLimit = 4
 	// replays is how many stamps are remembered to know a replayed one.
 	replays = 8
 )
@@ -64,9 +69,12 @@ type edgeFilter struct {
 
 	state filterState
 	phase int64 // newest stamp of the wanted edge, when not learning
+	seen  int64 // when phase was read, when single
 	other int64 // newest stamp of the unwanted edge, when both
 	lost  int   // unwanted edges since the last wanted one
+	odd   int   // points of strays, when both
 	last  int64 // newest stamp that was no duplicate
+	heard int64 // CLOCK_MONOTONIC_RAW when it was read
 	hist  [4]int64
 	n     int // stamps in hist, oldest first
 }
@@ -79,8 +87,8 @@ const (
 	both
 )
 
-// push judges one stamp.
-func (f *edgeFilter) push(t int64) verdict {
+// push judges one stamp that was read at mono.
+func (f *edgeFilter) push(t, mono int64) verdict {
 	for i := range min(f.nrec, replays) {
 		if f.recent[i] == t {
 			return verdict{reason: Duplicate}
@@ -90,15 +98,20 @@ func (f *edgeFilter) push(t int64) verdict {
 	if f.nrec++; f.nrec == 2*replays {
 		f.nrec = replays
 	}
-	gap := t - f.last
-	f.last = t
-	if f.state != learning && (gap < 0 || gap > staleGap) {
-		f.relearn() // stepped back, or silent for long
+	gap, silent := t-f.last, mono-f.heard
+	f.last, f.heard = t, mono
+	if f.state != learning && (silent < 0 || silent > staleGap) {
+		f.relearn()
 	}
+	// Where the clock went by another time than passed, it was stepped. By
+	// whole seconds, the grid stays; nobody having told of it, that is seen from
+	// the stamp. With both edges it is not: they could be mistaken for each
+	// other.
+	stepped := abs(gap-silent) > second/2
 	switch f.state {
 	case single:
-		if abs(off(t-f.phase)) <= tolerance(t-f.phase) {
-			f.phase, f.n = t, 0
+		if abs(off(t-f.phase)) <= tolerance(mono-f.seen) {
+			f.phase, f.seen, f.n = t, mono, 0
 			return verdict{ok: true, told: true}
 		}
 		// Wild, or of the other kind, or the clock was stepped: three in a
@@ -109,17 +122,25 @@ func (f *edgeFilter) push(t int64) verdict {
 		}
 		return v
 	case both:
+		if stepped {
+			f.relearn()
+			break
+		}
 		tol := min(tolerance(gap)+min(mod(f.other-f.phase), mod(f.phase-f.other))/8, second/16)
 		dw, do := abs(off(t-f.phase)), abs(off(t-f.other))
 		switch {
 		case dw <= tol && dw < do:
-			f.phase, f.lost = t, 0
+			f.phase, f.lost, f.odd = t, 0, max(0, f.odd-1)
 			return verdict{ok: true, told: true}
 		case do <= tol:
-			f.other = t
+			f.other, f.odd = t, max(0, f.odd-1)
 			if f.lost++; f.lost > lostEdges {
 				f.relearn()
 			}
+			return verdict{reason: WrongEdge}
+		}
+		// A stray, unless they keep coming.
+		if f.odd += 2; f.odd <= oddLimit {
 			return verdict{reason: WrongEdge}
 		}
 		f.relearn()
@@ -127,7 +148,17 @@ func (f *edgeFilter) push(t int64) verdict {
 	return f.learn(t)
 }
 
-func (f *edgeFilter) relearn() { f.state, f.n, f.lost = learning, 0, 0 }
+// stepped moves all that is known of the clock by a step of it.
+func (f *edgeFilter) stepped(d int64) {
+	f.phase += d
+	f.other += d
+	f.last += d
+	for i := range f.hist[:f.n] {
+		f.hist[i] += d
+	}
+}
+
+func (f *edgeFilter) relearn() { f.state, f.n, f.lost, f.odd = learning, 0, 0, 0 }
 
 // learn looks for a pattern in the newest stamps.
 func (f *edgeFilter) learn(t int64) verdict {
@@ -143,7 +174,7 @@ func (f *edgeFilter) learn(t int64) verdict {
 		return f.choose(h[1], h[2], h[3])
 	}
 	if k := len(h); k >= learnEdges && whole(h[k-learnEdges:]) {
-		f.state, f.phase, f.n = single, t, 0
+		f.state, f.phase, f.seen, f.n = single, t, f.heard, 0
 		return verdict{ok: true, told: f.certain}
 	}
 	if f.certain {
@@ -190,7 +221,7 @@ func (f *edgeFilter) choose(a, b, c int64) verdict {
 
 // settle ends learning: c, the newest stamp, is of the wanted kind, or b is.
 func (f *edgeFilter) settle(wantC bool, b, c int64) verdict {
-	f.state, f.n, f.lost = both, 0, 0
+	f.state, f.n, f.lost, f.odd = both, 0, 0, 0
 	if wantC {
 		f.phase, f.other = c, b
 		return verdict{ok: true, told: true}
@@ -207,6 +238,7 @@ type extTS struct {
 	channel int
 	seq     uint32
 	last    int64 // Mono of the last edge delivered
+	step    atomic.Int64
 }
 
 // push judges one event; ok when it is an edge to deliver.
@@ -219,7 +251,10 @@ func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 		x.add(NotAStamp, 1)
 		return Edge{}, false
 	}
-	v := x.filter.push(int64(ev.Clock))
+	if d := x.step.Swap(0); d != 0 {
+		x.filter.stepped(d)
+	}
+	v := x.filter.push(int64(ev.Clock), ev.Mono)
 	if !v.ok {
 		x.add(v.reason, 1)
 		return Edge{}, false

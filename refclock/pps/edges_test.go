@@ -66,7 +66,7 @@ func TestBothEdges(t *testing.T) {
 			got := ""
 			n := 0
 			for i := range at {
-				v := f.push(at[i])
+				v := f.push(at[i], at[i])
 				if !v.ok {
 					continue
 				}
@@ -99,8 +99,10 @@ func TestBothEdges(t *testing.T) {
 // What happens to a pulse does not carry the wrong edge through.
 func TestEdgeFaults(t *testing.T) {
 	type step struct {
-		at   int64
-		want string // "ok" or a reason
+		at    int64
+		want  string // "ok" or a reason
+		ahead int64  // by so much the clock was stepped since the first
+		tell  bool   // and it is told now
 	}
 	seq := func(steps ...[]step) (all []step) {
 		for _, s := range steps {
@@ -110,7 +112,7 @@ func TestEdgeFaults(t *testing.T) {
 	}
 	run := func(from, n int, phase int64, want ...string) (s []step) {
 		for i := range n {
-			s = append(s, step{int64(from+i)*second + phase, want[min(i, len(want)-1)]})
+			s = append(s, step{at: int64(from+i)*second + phase, want: want[min(i, len(want)-1)]})
 		}
 		return s
 	}
@@ -118,35 +120,59 @@ func TestEdgeFaults(t *testing.T) {
 	pair := func(from, n int, phase, width int64, a, b string) (s []step) {
 		for i := range n {
 			t := int64(from+i)*second + phase
-			s = append(s, step{t, a}, step{t + width, b})
+			s = append(s, step{at: t, want: a}, step{at: t + width, want: b})
 		}
 		return s
 	}
+	// stepped is a row of stamps after a step of the clock, which may be told.
+	stepped := func(d int64, tell bool, in []step) []step {
+		for i := range in {
+			in[i].at += d
+			in[i].ahead = d
+		}
+		in[0].tell = tell
+		return in
+	}
+	const day = 86400 * second
 	for _, c := range []struct {
 		name    string
 		certain bool
 		steps   []step
 	}{
+		{"stepped by part of a second, told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day+321*ms, true, run(4, 3, 0, ok)))},
+		{"stepped back by part of a second, told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-77*ms, true, run(4, 3, 0, ok)))},
+		{"stepped by years, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 3, 1*ms, ok)))},
+		{"stepped back by years, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-31*365*day, false, run(4, 3, -1*ms, ok)))},
+		{"stepped by years and a part, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 5, 3*ms, wrong, wrong, ok)))},
+		{"both, stepped, told", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
+			stepped(5*day+100*ms, true, pair(4, 3, 0, 100*ms, ok, wrong)))},
+		{"both, stepped by years, not told", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
+			stepped(11*365*day, false, seq(pair(4, 1, 0, 100*ms, learn, learn), pair(5, 1, 0, 100*ms, learn, wrong), pair(6, 2, 0, 100*ms, ok, wrong))))},
+		{"both, a stray edge", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
+			[]step{{at: 3*second + 700*ms, want: wrong}}, pair(4, 3, 0, 100*ms, ok, wrong))},
 		{"replays of a lost carrier", true, seq(run(1, 3, 0, ok),
-			[]step{{3 * second, dup}, {3 * second, dup}, {2 * second, dup}}, run(4, 2, 0, ok))},
+			[]step{{at: 3 * second, want: dup}, {at: 3 * second, want: dup}, {at: 2 * second, want: dup}}, run(4, 2, 0, ok))},
 		{"a missing pulse", false, seq(run(1, 4, 0, learn, learn, ok), run(7, 2, 0, ok))},
-		{"one wild pulse, driver vouches", true, seq(run(1, 3, 0, ok), []step{{3*second + 700*ms, ok}}, run(4, 6, 0, ok))},
-		{"one wild pulse", false, seq(run(1, 3, 0, learn, learn, ok), []step{{3*second + 700*ms, wrong}}, run(4, 6, 0, ok))},
+		{"one wild pulse, driver vouches", true, seq(run(1, 3, 0, ok), []step{{at: 3*second + 700*ms, want: ok}}, run(4, 6, 0, ok))},
+		{"one wild pulse", false, seq(run(1, 3, 0, learn, learn, ok), []step{{at: 3*second + 700*ms, want: wrong}}, run(4, 6, 0, ok))},
 		{"wild pulses at a fixed place", false, seq(run(1, 3, 0, learn, learn, ok), pair(4, 5, 0, 700*ms, ok, wrong))},
 		{"clock stepped forward by a part", false, seq(run(1, 3, 0, learn, learn, ok), run(4, 5, 300*ms, wrong, wrong, ok))},
-		{"clock stepped back by an hour", false, seq(run(5000, 3, 0, learn, learn, ok), run(1400, 5, 10*ms, learn, learn, ok))},
+		{"clock stepped back by an hour", false, seq(run(5000, 3, 0, learn, learn, ok), stepped(-3603*second, false, run(5003, 5, 10*ms, wrong, wrong, ok)))},
 		{"clock stepped back, driver vouches", true, seq(run(5000, 3, 0, ok), run(1400, 3, 10*ms, ok))},
 		{"50 ppm off for a minute without pulses", false, seq(run(1, 3, 0, learn, learn, ok), run(64, 3, 3*ms, ok))},
 		{"silent for long", false, seq(run(1, 3, 0, learn, learn, ok), run(400, 3, 100*ms, learn, learn, ok))},
 		{"both, then stepped", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 2, 0, 100*ms, ok, wrong),
-			pair(5, 1, 400*ms, 100*ms, learn, learn), pair(6, 1, 400*ms, 100*ms, learn, wrong), pair(7, 2, 400*ms, 100*ms, ok, wrong))},
+			pair(5, 1, 400*ms, 100*ms, wrong, wrong), pair(6, 1, 400*ms, 100*ms, learn, learn), pair(7, 1, 400*ms, 100*ms, learn, wrong), pair(8, 2, 400*ms, 100*ms, ok, wrong))},
 		{"both, wanted edge missing", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 2, 0, 100*ms, ok, wrong),
 			run(5, 3, 100*ms, wrong), pair(8, 2, 0, 100*ms, ok, wrong))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := edgeFilter{certain: c.certain}
 			for i, s := range c.steps {
-				v := f.push(s.at)
+				if s.tell {
+					f.stepped(s.ahead)
+				}
+				v := f.push(s.at, s.at-s.ahead)
 				got := ok
 				if !v.ok {
 					got = v.reason.String()
@@ -177,7 +203,7 @@ func TestBothEdgesNoisy(t *testing.T) {
 				continue
 			}
 			x := at[i] + int64(float64(at[i])*ppm*1e-6) + int64(r.NormFloat64()*500)
-			if v := f.push(x); v.ok && active[i] {
+			if v := f.push(x, at[i]); v.ok && active[i] {
 				good++
 			} else if v.ok {
 				bad++
@@ -196,10 +222,10 @@ func FuzzEdgeFilter(f *testing.F) {
 		x := start
 		for _, d := range b {
 			x += int64(d) * second / 100
-			if v := e.push(x); v.ok && v.reason != 0 {
+			if v := e.push(x, x); v.ok && v.reason != 0 {
 				t.Fatal("delivered with a reason")
 			}
-			if v := e.push(x); v.ok || v.reason != Duplicate {
+			if v := e.push(x, x); v.ok || v.reason != Duplicate {
 				t.Fatal("a duplicate is not one")
 			}
 		}
@@ -301,6 +327,34 @@ func TestExtTS(t *testing.T) {
 	}
 }
 
+// A step that is told loses no pulse, by whatever the clock was stepped.
+func TestExtTSStepped(t *testing.T) {
+	const d = 1234*second + 567*ms
+	c := &card{grant: phc.ExtTSGrant{Version: 1, Edges: phc.Both}}
+	for i := int64(1); i <= 6; i++ {
+		ev := phc.ExtTSEvent{Clock: tai.Time(i * second), Mono: i * second}
+		if i > 4 {
+			ev.Clock += tai.Time(d)
+		}
+		c.events = append(c.events, []phc.ExtTSEvent{ev})
+	}
+	s, err := NewExtTS(c, ExtTSOptions{Pin: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := int64(3); want <= 6; want++ {
+		if want == 5 {
+			s.Stepped(time.Duration(d))
+		}
+		if e, err := s.Next(context.Background()); err != nil || e.Mono != want*second || !e.Rising && want > 3 {
+			t.Fatalf("edge %+v, %v; want that of %d s", e, err, want)
+		}
+	}
+	if n := s.Count(LearningEdge); n != 2 {
+		t.Errorf("%d stamps spent on learning, want the first 2", n)
+	}
+}
+
 func TestExtTSOptions(t *testing.T) {
 	for _, o := range []ExtTSOptions{{Edge: phc.Both}, {Width: -1}, {Width: time.Second}} {
 		if _, err := NewExtTS(&card{}, o); err == nil {
@@ -314,7 +368,7 @@ func TestExtTSAmbiguous(t *testing.T) {
 	c := &card{grant: phc.ExtTSGrant{Version: 2, Edges: phc.Both, Certain: true}}
 	at, _ := train(1, 20, 0, 500*ms)
 	for _, x := range at {
-		c.events = append(c.events, []phc.ExtTSEvent{{Clock: tai.Time(x)}})
+		c.events = append(c.events, []phc.ExtTSEvent{{Clock: tai.Time(x), Mono: x}})
 	}
 	s, err := NewExtTS(c, ExtTSOptions{Pin: -1})
 	if err != nil {

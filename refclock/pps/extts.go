@@ -80,6 +80,12 @@ func (s *ExtTS) String() string {
 // Close disables the channel's external timestamps.
 func (s *ExtTS) Close() error { return s.clock.DisableExtTS(s.opt.Channel) }
 
+// Stepped tells that the clock was stepped by delta (+ = forward): the pulses
+// are expected where they then fall, and none is lost to finding them again. It
+// may be called while Next waits. Stamps from before the step that come after
+// it are held back as wrong edges. Steps by whole seconds need not be told.
+func (s *ExtTS) Stepped(delta time.Duration) { s.step.Add(int64(delta)) }
+
 // ambiguousLimit is how many ambiguous stamps make an error: 2 s.
 const ambiguousLimit = 4
 

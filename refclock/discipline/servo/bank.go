@@ -167,6 +167,17 @@ func (b *Bank) Noise() Noise {
 	return Noise{MeasNS: math.Sqrt(b.e.R), WhiteFM: math.Sqrt(b.e.Q1), WalkFM: math.Sqrt(b.e.Q2)}
 }
 
+// Save keeps all that the bank knows in dst, for Restore. It reuses dst's
+// memory.
+func (b *Bank) Save(dst *Bank) {
+	m := append(dst.m[:0], b.m...)
+	*dst = *b
+	dst.m = m
+}
+
+// Restore takes back what Save kept in src, which stays as it is.
+func (b *Bank) Restore(src *Bank) { src.Save(b) }
+
 // Advance carries the estimate dt seconds on, during which corrections moved
 // the clock by moved ns.
 func (b *Bank) Advance(dt, moved float64) {

@@ -5,8 +5,10 @@ import "math"
 // Foresight measures how well the estimate foretells the phase over longer
 // times: now and then it notes the prediction, as if a holdover began, and
 // compares it with the estimate when the time has passed. Whatever the model
-// does not know (flicker, temperature, ageing) shows there. It holds the mean
-// squared error against the model's own variance, at times of four-fold steps.
+// does not know (flicker, temperature, ageing) shows there, and so does a model
+// that is too careful: one that takes flicker for a random walk. It holds the
+// mean squared error against the model's own variance, at times of four-fold
+// steps.
 type Foresight struct {
 	s [scales]scale
 }
@@ -15,6 +17,14 @@ const (
 	scales     = 8 // 4, 16, ... 65536 s
 	overlap    = 4 // predictions under way for each
 	foreMemory = 24
+	// tighten is how many independent predictions the word of model and shorter
+	// times counts for where it is the more careful; overlapping ones are not
+	// independent, each counts for independent.
+	tighten     = 3
+	independent = 0.35
+	// unseen is by how much the factor goes back to the model's word with each
+	// longer time.
+	unseen = 1.5
 )
 
 type scale struct {
@@ -76,7 +86,9 @@ func (f *Foresight) See(t float64, e Estimate, moved float64) {
 func span(i int) float64 { return math.Pow(4, float64(i+1)) }
 
 // Factor returns by how much the standard deviation of a prediction over t
-// seconds is to be multiplied to match what was seen; at least 1.
+// seconds is to be multiplied to match what was seen. It rises after a few
+// predictions, falls below 1 only with much evidence at that time, and from
+// there goes back to 1 with times of which nothing was seen.
 func (f *Foresight) Factor(t float64) float64 {
 	if t <= 1 {
 		return 1
@@ -84,12 +96,7 @@ func (f *Foresight) Factor(t float64) float64 {
 	at := math.Log(t)/math.Log(4) - 1 // in scales
 	lo, last := 1.0, 1.0
 	for i := range f.s {
-		s := &f.s[i]
-		v := last
-		if s.n >= 2 {
-			// Two predictions that came true as the model has it are counted in.
-			v = math.Sqrt(math.Max(1, (2+s.sum*s.n)/(2+s.n)))
-		}
+		v := f.s[i].factor(last)
 		if at <= float64(i) {
 			k := at - float64(i-1)
 			return lo + (v-lo)*math.Max(0, math.Min(1, k))
@@ -97,4 +104,22 @@ func (f *Foresight) Factor(t float64) float64 {
 		lo, last = v, v
 	}
 	return last
+}
+
+// factor is the factor of one scale; last is that of the one before.
+func (s *scale) factor(last float64) float64 {
+	prior := last
+	if last < 1 {
+		prior = math.Min(1, last*unseen)
+	}
+	switch {
+	case s.n < 2:
+		return prior
+	case s.sum >= 1:
+		// Two predictions that came true as the model has it are counted in.
+		return math.Sqrt((2 + s.sum*s.n) / (2 + s.n))
+	}
+	prior = math.Min(1, prior)
+	n := s.n * independent
+	return math.Sqrt((tighten*prior*prior + s.sum*n) / (tighten + n))
 }

@@ -180,6 +180,62 @@ func TestForesight(t *testing.T) {
 	}
 }
 
+// TestForesightTightens: a model that is too careful by some factor is told so
+// by the predictions that came true, but not where there were none, and one
+// that is right stays about as it is.
+func TestForesightTightens(t *testing.T) {
+	for _, c := range []struct {
+		claim    float64 // the model's standard deviation over the true one
+		at       float64 // s
+		min, max float64
+	}{
+		{3, 2, 0.5, 1},
+		{3, 256, 0.28, 0.75},
+		{3, 1024, 0.28, 0.75},
+		{3, 65536, 0.8, 1},
+		{1, 256, 0.7, 1.5},
+		{0.3, 256, 1.8, 5},
+	} {
+		for seed := uint64(1); seed <= 2; seed++ {
+			r := rand.New(rand.NewPCG(seed, 3))
+			var f Foresight
+			x := 0.0
+			for k := range 7200 {
+				f.See(float64(k), Estimate{Phase: x, Q1: c.claim * c.claim}, 0)
+				x += r.NormFloat64()
+			}
+			if got := f.Factor(c.at); got < c.min || got > c.max {
+				t.Errorf("seed %d: claimed %g times the truth, factor over %g s is %.2f, want %.2f to %.2f", seed, c.claim, c.at, got, c.min, c.max)
+			}
+		}
+	}
+}
+
+// TestBankRestore: what was saved comes back whole, and is not touched by what
+// happens in between.
+func TestBankRestore(t *testing.T) {
+	p := newPlant(1, Noise{MeasNS: 20, WhiteFM: 1, WalkFM: 0.1})
+	for range 300 {
+		p.second()
+	}
+	var s Bank
+	p.b.Save(&s)
+	want := p.b.Estimate()
+	for range 2 {
+		for range 50 {
+			p.second()
+		}
+		p.b.Update(1e6)
+		p.b.Restore(&s)
+		if got := p.b.Estimate(); got != want || p.b.Ready() != s.Ready() {
+			t.Errorf("restored %+v, saved %+v", got, want)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { p.b.Save(&s); p.b.Restore(&s) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestPI(t *testing.T) {
 	p := NewPI(-100, 500e3)
 	x, y := 20e3, 7000.0
