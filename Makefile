@@ -12,7 +12,7 @@ MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo test build check check-fmt check-vet check-static check-cross race fuzz interop lab-smoke install clean
+.PHONY: help demo test build check check-fmt check-vet check-static check-cross race fuzz interop lab lab-long lab-smoke bench bench-gc bench-ke install clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -53,6 +53,21 @@ interop: ## against Debian's chrony, NTPsec and ntpd-rs, in network namespaces o
 
 lab-smoke: build ## a real kernel with pulses, a PTP clock and time-stamping cards, in QEMU
 	@lab/smoke
+
+lab: ## every lab scenario, on a real kernel in QEMU; writes lab/REPORT.md
+	@lab/scenario -report all
+
+lab-long: ## the same with whole hours, and the igb driver
+	@lab/scenario -report long
+
+bench: ## CPU per answer against chronyd (root; ARGS='-rounds 5 -o FILE')
+	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run . $(ARGS)
+
+bench-gc: ## garbage collections and the timestamps
+	@cd server/bench && $(GO) run ./gc $(ARGS)
+
+bench-ke: ## NTS-KE handshakes a second and core, chronyd beside it (root)
+	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./ke $(ARGS)
 
 # Where `make install` puts things; DESTDIR for packagers.
 PREFIX ?= /usr/local

@@ -73,49 +73,115 @@ func ClockPrecision() int8 {
 	return int8(math.Ceil(math.Log2(float64(least) * 1e-9)))
 }
 
-// latency learns how long an answer takes from its transmit timestamp to the
-// wire, from the transmit stamps of a few. Answers are sent several at once, so
-// it depends on how many go together and on the answer's place among them.
+// latency learns how long answers take to the wire, from the transmit stamps of
+// a few: from the reading of the clock that dates all answers sent together to
+// each one's departure. That depends on how many go together, on the answer's
+// place among them, and on their kind, so each combination is learned apart.
+//
+// What is told is the least of the last samples, at least latencyWindow and at
+// most twice as many. A transmit timestamp must not be later than the departure:
+// it would take from the delay that a client measures, and the error would not
+// be in what the client knows to be uncertain. One that is too early is: half of
+// what it is early is the error, and the client's delay, half of which counts as
+// dispersion, is longer by all of it. A least value is known from the first
+// sample on, falls at once, and forgets an idler or quieter past within two
+// windows.
 type latency struct {
-	cell [sendLen][sendLen]struct {
-		ns      int64
-		samples int
-	}
+	floor int64 // ns; what is told before anything is learned
+	cell  [kinds][sendLen][sendLen]leastOf
+}
+
+// Kinds of answers sent together.
+const (
+	secureKind = 1 << iota // at least one to be sealed: that lies between the clock's reading and the wire
+	coldKind               // after a pause: caches and branch predictors are others' by now
+	kinds      = 1 << iota
+)
+
+// coldAfter is the pause in ns that makes a kind cold.
+const coldAfter = int64(100 * time.Microsecond)
+
+// leastOf is the least of a window of samples and the whole window before.
+type leastOf struct {
+	now, before int64 // ns
+	n           uint8 // samples in this window
+	known       bool  // there are samples
+	full        bool  // there is a window before
 }
 
 // sendLen is how many answers are sent by one system call. 16 and 32 were not
 // measurably cheaper (3 % of the CPU per answer is within the noise), and the
-// answers of one call depart the later the more there are: of the sampled
-// answers in an NTS flood 80 % left within 1 us of their timestamp with 8, and
-// 55 % with 32.
+// answers of one call depart the later the more there are.
 const sendLen = 8
 
 // Limits of latency.
 const (
-	latencyStep = 250     // ns a single sample moves it at most
-	latencyMax  = 100_000 // ns; beyond is not latency but load
+	latencyWindow = 32
+	latencyYoung  = 8       // samples that are taken of each combination as they come
+	latencyMax    = 100_000 // ns; beyond is not latency but load
 )
 
-// of returns the latency in ns of the answer at place among count. What is not
-// learned yet is taken for that of an answer sent alone.
-func (l *latency) of(count, place int) int64 {
-	if c := &l.cell[count-1][place]; c.samples > 0 {
-		return c.ns
+// least returns the least of the samples.
+func (c *leastOf) least() int64 {
+	if c.full && (c.n == 0 || c.before < c.now) {
+		return c.before
 	}
-	return l.cell[0][0].ns
+	return c.now
 }
 
-// learn takes a sample: departure minus transmit timestamp, which had of(count,
-// place) in it, in ns.
-func (l *latency) learn(count, place int, residue int64) {
-	c := &l.cell[count-1][place]
-	ns := l.of(count, place)
-	c.samples++
-	step := residue / int64(min(1+c.samples, 8))
-	if c.samples > 8 { // a jam must not move what is known
-		step = min(max(step, -latencyStep), latencyStep)
+// add takes a sample.
+func (c *leastOf) add(ns int64) {
+	if c.n == 0 || ns < c.now {
+		c.now = ns
 	}
-	c.ns = min(max(ns+step, 0), latencyMax)
+	c.known = true
+	if c.n++; c.n == latencyWindow {
+		c.before, c.n, c.full = c.now, 0, true
+	}
+}
+
+// of returns the latency in ns of the answer at place among count. Of a
+// combination that is seldom met nothing is believed that is more than what an
+// answer takes that is sent alone.
+func (l *latency) of(kind, count, place int) int64 {
+	c := &l.cell[kind][count-1][place]
+	if c.full || c.n >= latencyYoung {
+		return c.least()
+	}
+	known, least := c.known, c.least()
+	for k := range l.cell {
+		if alone := &l.cell[k][0][0]; alone.known && (!known || alone.least() < least) {
+			known, least = true, alone.least()
+		}
+	}
+	if !known {
+		return l.floor
+	}
+	return least
+}
+
+// young reports whether there are few samples of a combination.
+func (l *latency) young(kind, count, place int) bool {
+	c := &l.cell[kind][count-1][place]
+	return !c.full && c.n < latencyYoung
+}
+
+// learn takes a sample in ns.
+func (l *latency) learn(kind, count, place int, ns int64) {
+	l.cell[kind][count-1][place].add(min(max(ns, 0), latencyMax))
+}
+
+// overshoot is how far transmit timestamps have lately been later than their
+// departures, in ns: what no client can see in its delay, and has to be told.
+// Every sample lets it forget 1/256, a hundred of which are taken a second under
+// load.
+type overshoot int64
+
+func (o *overshoot) learn(late int64) {
+	*o -= (*o + 255) / 256
+	if l := overshoot(late); l > *o {
+		*o = l
+	}
 }
 
 // softMono carries a stamp of CLOCK_REALTIME to CLOCK_MONOTONIC_RAW, given both

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -40,41 +41,73 @@ func TestHardTime(t *testing.T) {
 	}
 }
 
-// TestLatency lets the estimate settle on a latency with rare delays, and stay
-// within its limits whatever comes.
+// TestLatency wants the estimate at once, never above all but a few of the
+// samples, and without memory of another regime.
 func TestLatency(t *testing.T) {
-	var l latency
-	settle := func(count, place int, wire int64) {
+	l := latency{floor: 1500}
+	if got := l.of(0, sendLen, 3); got != 1500 {
+		t.Errorf("nothing learned: %d ns, want the floor", got)
+	}
+	const seed = 7
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	settle := func(what string, kind, count, place int, wire, spread int64, samples int) {
 		t.Helper()
-		for i := range 2000 {
-			at := wire // ns after the bare timestamp
+		over := 0
+		for i := range samples {
+			at := wire + rnd.Int64N(spread)
 			if i%10 == 9 {
-				at += 1e6
+				at += 1e6 // a jam
 			}
-			l.learn(count, place, at-l.of(count, place))
+			if i > 2*latencyWindow && l.of(kind, count, place) > at {
+				over++
+			}
+			l.learn(kind, count, place, at)
 		}
-		if got := l.of(count, place); got < wire-1000 || got > wire+2500 {
-			t.Errorf("place %d of %d: learned %d ns of %d", place, count, got, wire)
+		if got := l.of(kind, count, place); got < wire || got > wire+spread/4 {
+			t.Errorf("seed %d, %s: told %d ns of %d to %d", seed, what, got, wire, wire+spread)
+		}
+		if over > samples/20 {
+			t.Errorf("seed %d, %s: %d of %d timestamps were later than the departure", seed, what, over, samples)
 		}
 	}
-	settle(1, 0, 8000)
-	if got := l.of(sendLen, 3); got != l.of(1, 0) {
+	l.learn(0, 1, 0, 9000)
+	if got := l.of(0, 1, 0); got != 9000 {
+		t.Errorf("told %d ns after one sample of 9000", got)
+	}
+	settle("alone", 0, 1, 0, 8000, 2000, 2000)
+	if got := l.of(0, sendLen, 3); got != l.of(0, 1, 0) {
 		t.Errorf("what is not known is taken for %d ns", got)
 	}
-	settle(sendLen, 0, 12000)
-	settle(sendLen, sendLen-1, 30000)
-	settle(1, 0, 6000)
-	for range 10000 {
-		l.learn(1, 0, 1e9)
+	settle("first of many", 0, sendLen, 0, 12000, 500, 2000)
+	settle("last of many, sealed", secureKind, sendLen, sendLen-1, 30000, 500, 2000)
+	settle("slower machine", 0, 1, 0, 20000, 2000, 2*latencyWindow)
+	settle("faster machine", 0, 1, 0, 4000, 2000, latencyWindow)
+	for range 2 * latencyWindow {
+		l.learn(0, 1, 0, 1e9)
 	}
-	if l.of(1, 0) != latencyMax {
-		t.Errorf("learned %d ns of a jam", l.of(1, 0))
+	if l.of(0, 1, 0) != latencyMax {
+		t.Errorf("learned %d ns of a jam", l.of(0, 1, 0))
 	}
-	for range 10000 {
-		l.learn(1, 0, -1e9)
+	l.learn(0, 1, 0, -1e9)
+	if l.of(0, 1, 0) != 0 {
+		t.Errorf("learned %d ns", l.of(0, 1, 0))
 	}
-	if l.of(1, 0) != 0 {
-		t.Errorf("learned %d ns", l.of(1, 0))
+}
+
+// TestOvershoot wants the worst of late told at once, and forgotten in time.
+func TestOvershoot(t *testing.T) {
+	var o overshoot
+	for _, late := range []int64{-5000, 300, 2000, -100, 50} {
+		o.learn(late)
+	}
+	if o < 1950 || o > 2000 {
+		t.Errorf("%d ns, want nearly 2000", o)
+	}
+	for range 5000 {
+		o.learn(-1000)
+	}
+	if o != 0 {
+		t.Errorf("%d ns are not forgotten", o)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package server answers NTP and NTS requests from a published snapshot of the
 // clock: Responder.Respond turns one request into at most one answer, workers
-// run it over batches of packets, Access and Limiter say who may ask and how
-// often.
+// run its two halves over batches of packets, Access and Limiter say who may
+// ask and how often.
 package server
 
 import (
@@ -45,29 +45,59 @@ type Stamp struct {
 // Responder answers requests. Its answers follow from the request, its stamp,
 // View, Keys, Sent, Now and the randomness of cookies and nonces alone; it
 // touches no socket and allocates nothing. It belongs to one goroutine.
+//
+// Respond is Prepare, which does everything slow, and Finish, which dates the
+// answer and seals it; a worker prepares several answers before it finishes them
+// and sends them together.
 type Responder struct {
 	View View
 	Keys *nts.Keys // cookie keys; nil: NTS is off
 	Sent *Sent     // nil: basic mode only
-	// Now returns CLOCK_MONOTONIC_RAW (ns) for the transmit timestamp, the time
-	// to the wire included. It is called once per answer, after everything slow
-	// that can be done before.
+	// Now returns CLOCK_MONOTONIC_RAW (ns) for the transmit timestamp of Respond,
+	// the time to the wire included. It is called once per answer.
 	Now func() int64
 
-	// Left is the reading of the served clock that the last answer's own
-	// departure was dated with (also when the answer was interleaved).
-	Left tai.Time
-	// Saved is the key in Sent under which the last answer was remembered, 0 if
-	// it was not: the caller may Correct its transmit timestamp.
-	Saved ntp.Timestamp
-
+	draft   Draft // of Respond
 	sess    nts.SessionKeys
 	c2s     aead.Key
-	s2c     aead.Key
 	scratch nts.Scratch
 	plain   [MaxPacket]byte // what a request's authenticator holds
-	cookies [maxCookies * (fieldHeader + 256)]byte
 }
+
+// Draft is a prepared answer: all of it but its transmit timestamp and what
+// depends on that. It belongs to the Responder that prepared it, and needs the
+// View of that time.
+type Draft struct {
+	// Left is the reading of the served clock that the answer's own departure was
+	// dated with (also when the answer is interleaved). Finish sets it.
+	Left tai.Time
+	// Saved is the key in Sent under which the answer was remembered, 0 if it was
+	// not: the caller may Correct its transmit timestamp.
+	Saved ntp.Timestamp
+
+	n       int      // octets of the answer that are neither header nor authenticator, and the header's; 0 = silence
+	in      tai.Time // the request's arrival
+	head    ntp.Header
+	kiss    string        // the kiss code, or none
+	earlier ntp.Timestamp // an interleaved answer's transmit timestamp, 0 in basic mode
+
+	secure bool // NTS
+	limit  int  // octets the answer may have
+	s2c    aead.Key
+	nonce  [16]byte // as long as any of our nonces
+	inner  int      // octets of cookies
+	room   [maxCookies * (fieldHeader + maxCookieLen)]byte
+}
+
+// maxCookieLen is enough for the longest cookie, that of AEAD 17.
+const maxCookieLen = 256
+
+// Answered reports whether there is anything to finish and send.
+func (d *Draft) Answered() bool { return d.n > 0 }
+
+// Secure reports whether Finish has an authenticator to make, which takes longer
+// than all else it does.
+func (d *Draft) Secure() bool { return d.secure }
 
 // fields is where the extension fields of a request are.
 type fields struct {
@@ -80,50 +110,61 @@ type fields struct {
 // silence, and the reason. dst must be at least as long as req and not overlap
 // it; an answer is never longer than req.
 func (r *Responder) Respond(dst, req []byte, rx Stamp, p Policy) (int, Reason) {
-	r.Saved = 0
+	d := &r.draft
+	why := r.Prepare(d, dst, req, rx, p)
+	if !d.Answered() {
+		return 0, why
+	}
+	return r.Finish(d, dst, r.Now()), why
+}
+
+// Prepare begins the answer to req in dst and d; d tells whether there is one.
+// dst is as Respond wants it, and Finish gets the same.
+func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reason {
+	d.n, d.Saved, d.kiss, d.secure = 0, 0, "", false
 	var q ntp.Header
 	if q.Parse(req) != nil {
-		return 0, TooShort
+		return TooShort
 	}
 	if len(req) > MaxPacket {
-		return 0, TooLong
+		return TooLong
 	}
 	if why := checkMode(&q); why != NTP {
-		return 0, why
+		return why
 	}
 	if len(req) == ntp.HeaderLen {
 		if p&NoPlain != 0 {
-			return 0, PlainOff
+			return PlainOff
 		}
-		return r.answer(dst, &q, rx, p, NTP)
+		return r.answer(d, &q, rx, p, NTP)
 	}
 	if q.Version < 4 { // no extension fields: only a MAC could follow
 		if n := len(req) - ntp.HeaderLen; n == 12 || ntp.IsMAC(req, ntp.HeaderLen) {
-			return 0, LegacyMAC
+			return LegacyMAC
 		}
-		return 0, BadField
+		return BadField
 	}
 	var f fields
 	isNTS, why := f.scan(req)
 	switch {
 	case why != NTP:
-		return 0, why
+		return why
 	case !isNTS && p&NoPlain != 0:
-		return 0, PlainOff
+		return PlainOff
 	case !isNTS:
-		n, why := r.answer(dst, &q, rx, p, NTP)
 		// The unique identifier may be used without NTS (RFC 8915, section 5.3).
+		why := r.answer(d, &q, rx, p, NTP)
 		if len(f.uid.Body) >= minUniqueID {
-			n += copy(dst[n:], req[f.uid.Start:f.uid.End])
+			d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
 		}
-		return n, why
+		return why
 	case r.Keys == nil || p&NoNTS != 0:
-		return 0, NTSOff
+		return NTSOff
 	}
 	if why := f.check(); why != NTP {
-		return 0, why
+		return why
 	}
-	return r.secure(dst, req, &q, &f, rx, p)
+	return r.secure(d, dst, req, &q, &f, rx, p)
 }
 
 // checkMode accepts client requests of NTPv4 and NTPv3 with NTP.
@@ -210,87 +251,79 @@ func (f *fields) check() Reason {
 	return NTP
 }
 
-// secure answers an NTS request.
-func (r *Responder) secure(dst, req []byte, q *ntp.Header, f *fields, rx Stamp, p Policy) (int, Reason) {
+// secure prepares the answer to an NTS request.
+func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, p Policy) Reason {
 	s := &r.sess
 	if err := r.Keys.OpenCookie(f.cookie.Body, s, &r.scratch); err != nil {
 		if err == nts.UnknownCookieKey {
-			return r.nak(dst, req, q, f, rx, NAKKey)
+			return r.nak(d, dst, req, q, f, rx, NAKKey)
 		}
-		return r.nak(dst, req, q, f, rx, NAKCookie)
+		return r.nak(d, dst, req, q, f, rx, NAKCookie)
 	}
 	n := s.AEAD.KeyLen()
-	if r.c2s.Init(s.AEAD, s.C2S[:n]) != nil || r.s2c.Init(s.AEAD, s.S2C[:n]) != nil {
-		return r.nak(dst, req, q, f, rx, NAKCookie) // a cookie of a version that had another AEAD
+	if r.c2s.Init(s.AEAD, s.C2S[:n]) != nil || d.s2c.Init(s.AEAD, s.S2C[:n]) != nil {
+		return r.nak(d, dst, req, q, f, rx, NAKCookie) // a cookie of a version that had another AEAD
 	}
 	if _, err := nts.OpenRequestAuth(req, f.auth.Start, f.auth.End, &r.c2s, r.plain[:0]); err != nil {
 		switch err {
 		case nts.AuthFailed:
-			return r.nak(dst, req, q, f, rx, NAKAuth)
+			return r.nak(d, dst, req, q, f, rx, NAKAuth)
 		case nts.BadNonce:
-			return 0, BadNonce
+			return BadNonce
 		case nts.ShortPadding:
-			return 0, ShortPadding
+			return ShortPadding
 		}
-		return 0, BadAuthenticator
+		return BadAuthenticator
 	}
 
-	// Everything slow comes before the transmit timestamp: cookies and nonce.
 	one := ntp.FieldLen(nts.CookieLen(s.AEAD))
 	uid := req[f.uid.Start:f.uid.End]
 	room := len(req) - ntp.HeaderLen - len(uid) - nts.AuthLen(s.AEAD, 0)
 	count := min(1+f.placeholders, maxCookies, room/one)
 	if count < 1 || room < one {
-		return 0, NoRoom
+		return NoRoom
 	}
-	inner := r.cookies[:0]
+	inner := d.room[:0]
 	for range count {
 		var err error
 		inner = append(inner, ntp.ExtCookie>>8, ntp.ExtCookie&0xff, byte(one>>8), byte(one))
 		if inner, err = r.Keys.SealCookie(inner, s, &r.scratch); err != nil {
-			return 0, NoCookie
+			return NoCookie
 		}
 	}
-	nonce := r.scratch.Random(s.AEAD.NonceLen())
-	at := ntp.HeaderLen
-	at += copy(dst[at:], uid)
-	_, why := r.answer(dst, q, rx, p, NTS)
-	out := nts.AppendAuth(dst[:at:len(req)], &r.s2c, nonce, inner)
-	return len(out), why
+	d.inner = len(inner)
+	copy(d.nonce[:], r.scratch.Random(s.AEAD.NonceLen()))
+	why := r.answer(d, q, rx, p, NTS)
+	d.n += copy(dst[d.n:], uid)
+	d.secure, d.limit = true, len(req)
+	return why
 }
 
-// nak writes the kiss code NTSN: the unique identifier in the clear and no
+// nak prepares the kiss code NTSN: the unique identifier in the clear and no
 // authenticator (RFC 8915, section 5.7).
-func (r *Responder) nak(dst, req []byte, q *ntp.Header, f *fields, rx Stamp, why Reason) (int, Reason) {
-	h, _ := r.header(q, rx, false)
-	kiss(&h, "NTSN")
-	h.Put(dst)
-	return ntp.HeaderLen + copy(dst[ntp.HeaderLen:], req[f.uid.Start:f.uid.End]), why
+func (r *Responder) nak(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, why Reason) Reason {
+	r.header(d, q, rx, false)
+	d.kiss = "NTSN"
+	d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
+	return why
 }
 
-// answer writes the header of an answer.
-func (r *Responder) answer(dst []byte, q *ntp.Header, rx Stamp, p Policy, why Reason) (int, Reason) {
-	h, interleaved := r.header(q, rx, p&Kiss == 0)
+// answer prepares the header of an answer.
+func (r *Responder) answer(d *Draft, q *ntp.Header, rx Stamp, p Policy, why Reason) Reason {
+	r.header(d, q, rx, p&Kiss == 0)
 	switch {
 	case p&Kiss != 0:
-		kiss(&h, "RATE")
+		d.kiss = "RATE"
 		why = KissRate
-	case interleaved:
+	case d.earlier != 0:
 		why++ // NTP to NTPInterleaved, NTS to NTSInterleaved
 	}
-	h.Put(dst)
-	return ntp.HeaderLen, why
+	return why
 }
 
-// kiss makes a header one of a kiss-o'-death packet (RFC 5905, section 7.4).
-func kiss(h *ntp.Header, code string) {
-	h.Leap, h.Stratum = ntp.LeapUnknown, 0
-	copy(h.RefID[:], code)
-}
-
-// header makes the header of an answer and takes its transmit timestamp. It
+// header prepares the header of an answer but for what its departure decides. It
 // interleaves if it may and can.
-func (r *Responder) header(q *ntp.Header, rx Stamp, may bool) (h ntp.Header, interleaved bool) {
+func (r *Responder) header(d *Draft, q *ntp.Header, rx Stamp, may bool) {
 	v := &r.View
 	in := rx.Hard
 	if in == 0 {
@@ -298,13 +331,13 @@ func (r *Responder) header(q *ntp.Header, rx Stamp, may bool) (h ntp.Header, int
 	}
 	receive := v.wire(in) | markRx
 	origin := q.Transmit
-	var earlier ntp.Timestamp
+	d.earlier = 0
 	// A client that interleaves sends back a receive timestamp of ours, and its
 	// own two timestamps differ (RFC 9769, section 2).
 	save := may && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
 	if save {
-		if earlier, interleaved = r.Sent.Get(q.Origin); interleaved {
-			origin = q.Receive
+		if tx, ok := r.Sent.Get(q.Origin); ok {
+			d.earlier, origin = tx, q.Receive
 		}
 	}
 	// No two timestamps of an answer are equal: receive and transmit differ in
@@ -312,27 +345,49 @@ func (r *Responder) header(q *ntp.Header, rx Stamp, may bool) (h ntp.Header, int
 	for i := 0; receive == origin || save && i < maxSteps && r.taken(receive); i++ {
 		receive += 2
 	}
-
-	now := v.at(r.Now())
-	if now <= in {
-		now = in + 1 // the stamps' noise: an answer leaves after its request came
-	}
-	r.Left = now
-	h = v.header(now)
-	transmit := v.wire(now) &^ markRx
 	if save {
-		r.Sent.Put(receive, transmit)
-		r.Saved = receive
+		// Taken from now on; Finish tells the departure.
+		r.Sent.Put(receive, receive&^markRx)
+		d.Saved = receive
 	}
-	if interleaved {
-		transmit = earlier
+	d.n, d.in = ntp.HeaderLen, in
+	d.head.Version, d.head.Mode, d.head.Poll = q.Version, ntp.ModeServer, q.Poll
+	d.head.Origin, d.head.Receive = origin, receive
+}
+
+// Finish dates a prepared answer with its departure at mono
+// (CLOCK_MONOTONIC_RAW, ns), writes header and authenticator into dst, and
+// returns the answer's length.
+func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
+	v := &r.View
+	now := v.at(mono)
+	if now <= d.in {
+		now = d.in + 1 // the stamps' noise: an answer leaves after its request came
 	}
-	for transmit == origin || transmit == 0 {
+	d.Left = now
+	h := v.header(now)
+	transmit := v.wire(now) &^ markRx
+	if d.Saved != 0 {
+		r.Sent.Correct(d.Saved, transmit)
+	}
+	if d.earlier != 0 {
+		transmit = d.earlier
+	}
+	for transmit == d.head.Origin || transmit == 0 {
 		transmit += 2
 	}
-	h.Version, h.Mode, h.Poll = q.Version, ntp.ModeServer, q.Poll
-	h.Origin, h.Receive, h.Transmit = origin, receive, transmit
-	return h, interleaved
+	h.Version, h.Mode, h.Poll = d.head.Version, d.head.Mode, d.head.Poll
+	h.Origin, h.Receive, h.Transmit = d.head.Origin, d.head.Receive, transmit
+	if d.kiss != "" { // RFC 5905, section 7.4
+		h.Leap, h.Stratum = ntp.LeapUnknown, 0
+		copy(h.RefID[:], d.kiss)
+	}
+	h.Put(dst)
+	if !d.secure {
+		return d.n
+	}
+	nonce := d.nonce[:d.s2c.ID().NonceLen()]
+	return len(nts.AppendAuth(dst[:d.n:d.limit], &d.s2c, nonce, d.room[:d.inner]))
 }
 
 // taken reports whether a receive timestamp is a key in Sent already.

@@ -721,6 +721,47 @@ func TestRespondAllocs(t *testing.T) {
 	}
 }
 
+// TestDrafts prepares several answers before it finishes them, twice as if
+// something had come in between: each must be the answer that Respond gives to
+// its request at that time.
+func TestDrafts(t *testing.T) {
+	g := newRig(t, aead.AESSIVCMAC256)
+	reqs := [][]byte{g.request(0), header(v4client), g.request(2), header(4<<3 | 6), g.requestWith(make([]byte, 52))}
+	var drafts [5]Draft
+	var out [5][MaxPacket]byte
+	var why [5]Reason
+	for i, req := range reqs {
+		why[i] = g.Prepare(&drafts[i], out[i][:], req, Stamp{Mono: rxMono}, 0)
+	}
+	if drafts[3].Answered() || why[3] != ModeControl {
+		t.Errorf("mode 6: %v", why[3])
+	}
+	for _, late := range []int64{0, 5_000_000} {
+		for i, req := range reqs {
+			d := &drafts[i]
+			if !d.Answered() {
+				continue
+			}
+			n := g.Finish(d, out[i][:], g.tx+late)
+			var dst [MaxPacket]byte
+			g.Responder.Now = func() int64 { return g.tx + late }
+			m, same := g.Respond(dst[:], req, Stamp{Mono: rxMono}, 0)
+			if same != why[i] || m != n {
+				t.Errorf("request %d: %v, %d octets; Respond: %v, %d octets", i, why[i], n, same, m)
+			}
+			if n < ntp.HeaderLen || !bytes.Equal(dst[:ntp.HeaderLen], out[i][:ntp.HeaderLen]) {
+				t.Errorf("request %d: another header than Respond's", i)
+			}
+			if d.Left != g.View.at(g.tx+late) {
+				t.Errorf("request %d: left at %v", i, d.Left)
+			}
+			if d.Secure() {
+				g.openNTS(out[i][:n])
+			}
+		}
+	}
+}
+
 // FuzzRespond feeds any octets, with and without the policy bits.
 func FuzzRespond(f *testing.F) {
 	g := newRig(f, aead.AESSIVCMAC256)

@@ -42,6 +42,8 @@ type Server struct {
 	log       *slog.Logger
 	endpoints []*endpoint
 	precision int8
+	floor     int64        // ns an answer takes to the wire at least
+	stampCost [kinds]int64 // ns by which being stamped delays a departure
 	access    atomic.Pointer[Access]
 	synced    atomic.Bool
 	ready     chan struct{}
@@ -65,6 +67,13 @@ func New(cfg Config) (_ *Server, err error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.access.Store(cfg.Access)
+	warm, cold := hwts.SendTime()
+	s.floor = int64(warm.Least)
+	for k := range s.stampCost {
+		if s.stampCost[k] = int64(warm.Stamping); k&coldKind != 0 {
+			s.stampCost[k] = int64(cold.Stamping)
+		}
+	}
 	defer func() {
 		if err != nil {
 			s.Close()

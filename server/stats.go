@@ -20,7 +20,9 @@ type stats struct {
 	unstamp  atomic.Uint64 // requests dated when they were read
 	refused  atomic.Uint64 // answers the system would not send
 	failed   atomic.Uint64 // receive calls that failed
-	delay    histogram     // departure as stamped and transmit timestamp: how far apart
+	redated  atomic.Uint64 // answers sent together that were interrupted between dating and sending
+	early    histogram     // transmit timestamps before their departures: how far
+	late     histogram     // and after them
 	toWire   atomic.Int64  // learned latency to the wire of an answer sent alone, ns
 	_        [64]byte
 }
@@ -37,15 +39,23 @@ const (
 	histUnit = 125 * time.Nanosecond // the last bound is 16 ms
 )
 
-// add counts the size of d, without its sign.
+// add counts d.
 func (h *histogram) add(d time.Duration) {
-	d = max(d, -d)
 	i := 0
 	for b := histUnit; i < histLen-1 && d > b; b *= 2 {
 		i++
 	}
 	bump(&h.n[i], 1)
 	h.sum.Store(h.sum.Load() + int64(d))
+}
+
+// departed counts a transmit timestamp that was late, or with a minus sign early.
+func (s *stats) departed(late time.Duration) {
+	if late > 0 {
+		s.late.add(late)
+	} else {
+		s.early.add(-late)
+	}
 }
 
 // bump adds to a counter that only the caller writes: cheaper than an atomic
@@ -60,8 +70,9 @@ var (
 	descStamps   = prometheus.NewDesc("noonmark_ntp_receive_stamps_total", "Requests by the origin of their receive timestamp.", []string{"endpoint", "stamp"}, nil)
 	descRefused  = prometheus.NewDesc("noonmark_ntp_send_errors_total", "Answers the system would not send.", []string{"endpoint"}, nil)
 	descFailed   = prometheus.NewDesc("noonmark_ntp_receive_errors_total", "Receive calls that failed.", []string{"endpoint"}, nil)
-	descDelay    = prometheus.NewDesc("noonmark_ntp_transmit_error_seconds", "Distance between an answer's departure, as stamped, and its transmit timestamp; sampled.", []string{"endpoint"}, nil)
+	descDelay    = prometheus.NewDesc("noonmark_ntp_transmit_error_seconds", "How much earlier or later than its departure, as stamped, an answer's transmit timestamp was; sampled.", []string{"endpoint", "direction"}, nil)
 	descToWire   = prometheus.NewDesc("noonmark_ntp_transmit_latency_seconds", "Learned latency to the wire of an answer sent alone, largest of the workers.", []string{"endpoint"}, nil)
+	descRedated  = prometheus.NewDesc("noonmark_ntp_redated_total", "Times that answers about to be sent were dated anew because something came in between.", []string{"endpoint"}, nil)
 	descSynced   = prometheus.NewDesc("noonmark_ntp_synchronised", "1 if clients are told that the clock is synchronised.", nil, nil)
 	descWorkers  = prometheus.NewDesc("noonmark_ntp_workers", "Sockets, each with a worker of its own.", []string{"endpoint"}, nil)
 )
@@ -69,7 +80,7 @@ var (
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRequests, descOctets, descAnswers, descDropped, descStamps, descRefused,
-		descFailed, descDelay, descToWire, descSynced, descWorkers} {
+		descFailed, descRedated, descDelay, descToWire, descSynced, descWorkers} {
 		ch <- d
 	}
 }
@@ -106,22 +117,30 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		count(descStamps, sum(func(t *stats) uint64 { return t.unstamp.Load() }), "none")
 		count(descRefused, sum(func(t *stats) uint64 { return t.refused.Load() }))
 		count(descFailed, sum(func(t *stats) uint64 { return t.failed.Load() }))
-		buckets := map[float64]uint64{}
-		var total uint64
-		bound := histUnit
-		for i := range histLen {
-			total += sum(func(t *stats) uint64 { return t.delay.n[i].Load() })
-			if i < histLen-1 {
-				buckets[bound.Seconds()] = total
-				bound *= 2
+		count(descRedated, sum(func(t *stats) uint64 { return t.redated.Load() }))
+		for direction, of := range map[string]func(*stats) *histogram{
+			"early": func(t *stats) *histogram { return &t.early }, "late": func(t *stats) *histogram { return &t.late },
+		} {
+			buckets := map[float64]uint64{}
+			var total uint64
+			bound := histUnit
+			for i := range histLen {
+				total += sum(func(t *stats) uint64 { return of(t).n[i].Load() })
+				if i < histLen-1 {
+					buckets[bound.Seconds()] = total
+					bound *= 2
+				}
 			}
+			var ns int64
+			for _, w := range e.workers {
+				ns += of(w.stats).sum.Load()
+			}
+			ch <- prometheus.MustNewConstHistogram(descDelay, total, float64(ns)*1e-9, buckets, e.name, direction)
 		}
-		var ns, wire int64
+		var wire int64
 		for _, w := range e.workers {
-			ns += w.stats.delay.sum.Load()
 			wire = max(wire, w.stats.toWire.Load())
 		}
-		ch <- prometheus.MustNewConstHistogram(descDelay, total, float64(ns)*1e-9, buckets, e.name)
 		ch <- prometheus.MustNewConstMetric(descToWire, prometheus.GaugeValue, float64(wire)*1e-9, e.name)
 		ch <- prometheus.MustNewConstMetric(descWorkers, prometheus.GaugeValue, float64(len(e.workers)), e.name)
 	}

@@ -23,6 +23,10 @@ var initID = [4]byte{'I', 'N', 'I', 'T'}
 // View is what answers tell of the clock: one snapshot, seen at one instant.
 // Set or SetNone derives it once per batch.
 type View struct {
+	// Slack is added to the root dispersion from the next Set on: what the
+	// server's own timestamps may be off beyond what a client can see.
+	Slack time.Duration
+
 	snap   *status.Snapshot
 	head   ntp.Header // leap, stratum, precision, root delay and dispersion, identifier, reference time
 	synced bool
@@ -45,7 +49,7 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 		Stratum:   s.Stratum,
 		Precision: precision,
 		RootDelay: ntp.ShortFrom(s.RootDelay),
-		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan)), Resolution(precision))),
+		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan)), Resolution(precision)) + v.Slack),
 		RefID:     s.RefID,
 		RefTime:   ntp.FromTAI(s.RefTime, s.OffsetAt(s.RefTime)),
 	}

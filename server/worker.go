@@ -31,13 +31,17 @@ type worker struct {
 	// writing: finding that out takes long.
 	retryAt int64
 
-	clock  *hostClock
-	toWire latency
-	lead   int64 // what the answer at hand is stamped ahead of now, ns
+	clock   *hostClock
+	toWire  latency
+	late    overshoot
+	finish  [kinds][sendLen]leastOf // ns from reading the clock to sending
+	active  int64                   // CLOCK_MONOTONIC_RAW when answers were dated last, ns
+	yielded int64                   // CLOCK_MONOTONIC_RAW of the last yield, ns
+	before  int64                   // active, of the batch before
+	pace    int64                   // ns from one request to the next, smoothed
 
 	// Of the batch at hand.
-	saved  [hwts.BatchLen]ntp.Timestamp // keys in Sent
-	left   [hwts.BatchLen]tai.Time      // transmit timestamps
+	drafts [sendLen]Draft // those sent together
 	count  [numReasons]uint64
 	hard   uint64
 	soft   uint64
@@ -59,18 +63,38 @@ type asked struct {
 	card  bool     // a hardware stamp would be of the served clock
 	hard  bool     // a hardware stamp has come
 	tx    tai.Time // the transmit timestamp
+	lead  int64    // ns that it was ahead of the clock's reading
 	saved ntp.Timestamp
+	kind  uint8
 	count uint8 // sent together
 	place uint8 // among them
 }
 
 const (
+	// yieldEvery keeps the Go runtime's monitor asleep. A goroutine that the
+	// scheduler has not seen for 10 ms loses its processor in the next system
+	// call, even if nobody waits for one, and each such loss makes the monitor
+	// wake every 20 us for a while (retake and sysmon, runtime/proc.go): 5 us of
+	// CPU per answer at 10,000 a second, of which a yield every 8 ms costs 0.1. For
+	// the same reason the goroutine is not locked to its thread, which would make
+	// a yield cost two thread switches; it stays on it anyway while it has a
+	// processor.
+	yieldEvery = int64(8 * time.Millisecond)
+	// At lingerPace ns a request and faster, being woken for each costs more than
+	// answering it. The worker then lets them gather for lingerFor, as a network
+	// card moderates its interrupts. No timestamp knows of it: the time that a
+	// request waits lies between its receive and its transmit timestamp. At 100
+	// ppm, a bad crystal, the client's clock errs by 40 ns in that time.
+	lingerPace  = int64(200 * time.Microsecond)
+	lingerFor   = 400 * time.Microsecond
 	busyPause   = int64(100 * time.Millisecond)
 	askedLen    = 128 // more than two batches
 	askedWait   = int64(time.Second)
 	samplePause = int64(10 * time.Millisecond) // 100 samples a second cost nothing
 	mutePause   = int64(10 * time.Second)      // where stamps don't come
 	muteAfter   = 10
+	maxTries    = 3                      // of dating answers
+	finishSlack = 300                    // ns beyond twice the least that dating and sealing may take
 	maxDelay    = 100 * time.Millisecond // a later departure is no departure of this answer
 )
 
@@ -82,7 +106,8 @@ func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
 	if !s.cfg.BasicOnly {
 		w.resp.Sent = NewSent()
 	}
-	w.resp.Now = func() int64 { return w.clock.mono() + w.lead }
+	w.toWire.floor = s.floor
+	w.pace = lingerPace * 8
 	return w
 }
 
@@ -92,7 +117,6 @@ const maxErrors = 100
 
 // run answers until the socket is stopped.
 func (w *worker) run() error {
-	runtime.LockOSThread() // the thread that blocks in recvmmsg is the one that wakes
 	defer w.closeReader()
 	for errs := 0; ; {
 		n, err := w.conn.Recv(w.batch)
@@ -108,36 +132,90 @@ func (w *worker) run() error {
 		}
 		errs = 0
 		w.serve(n)
+		if w.busy(n) {
+			w.conn.Linger(lingerFor)
+		}
+		if mono := w.clock.mono(); mono-w.yielded > yieldEvery {
+			w.yielded = mono
+			runtime.Gosched()
+		}
 	}
+}
+
+// busy reports, after a batch of n, whether requests come so fast that it saves
+// processor time to let some gather.
+func (w *worker) busy(n int) bool {
+	each := (w.active - w.before) / int64(n) // ns from one to the next
+	w.before = w.active
+	w.pace += (min(each, lingerPace*8) - w.pace) / 8
+	return w.pace < lingerPace && n < hwts.BatchLen
 }
 
 // serve answers one batch.
 func (w *worker) serve(n int) {
-	b := w.batch
 	real, mono := w.look()
 	if w.pending > 0 {
 		w.departures(real, mono)
 	}
 	for from := 0; from < n; from += sendLen {
 		to := min(from+sendLen, n)
-		answers := 0
-		for i := from; i < to; i++ {
-			p := &b.Packets[i]
-			w.lead = w.toWire.of(to-from, i-from)
-			why := w.packet(p, real, mono)
-			w.count[why]++
-			w.saved[i], w.left[i] = w.resp.Saved, w.resp.Left
-			if len(p.Out) > 0 {
-				answers++
-			}
-		}
-		w.sample(from, to, mono)
-		if sent, _ := w.conn.Send(b, from, to); sent < answers {
-			bump(&w.stats.refused, uint64(answers-sent))
-		}
-		w.remember(from, to, mono)
+		w.together(from, to, real, mono)
 	}
 	w.flush(n)
+}
+
+// together answers the packets from to to-1: prepares all, dates all by one
+// reading of the clock, and sends all with one system call. Nothing that takes
+// its time lies between reading and sending but the sealing of what is dated.
+func (w *worker) together(from, to int, real, mono int64) {
+	b := w.batch
+	count, kind := 0, 0
+	for i := from; i < to; i++ {
+		d := &w.drafts[i-from]
+		w.count[w.packet(d, &b.Packets[i], real, mono)]++
+		if d.Answered() {
+			count++
+			if d.Secure() {
+				kind |= secureKind
+			}
+		}
+	}
+	if count == 0 {
+		return
+	}
+	// A collection of garbage or the kernel may take the processor away between
+	// the reading of the clock and the system call. Then all are dated anew.
+	for try := 1; ; try++ {
+		now := w.clock.mono()
+		if try == 1 && now-w.active > coldAfter {
+			kind |= coldKind
+		}
+		w.active = now
+		place := 0
+		for i := from; i < to; i++ {
+			d, p := &w.drafts[i-from], &b.Packets[i]
+			if !d.Answered() {
+				continue
+			}
+			p.Out = p.Out[:w.resp.Finish(d, p.Out[:cap(p.Out)], now+w.toWire.of(kind, count, place))]
+			place++
+		}
+		if try == 1 {
+			w.sample(from, to, kind, count, mono)
+			w.conn.Compose(b, from, to)
+		}
+		spent, least := w.clock.mono()-now, &w.finish[kind][count-1]
+		usual := !least.known || spent <= 2*least.least()+finishSlack
+		least.add(spent)
+		if usual || try == maxTries {
+			break
+		}
+		bump(&w.stats.redated, 1)
+	}
+	if sent, _ := w.conn.Transmit(b); sent < count {
+		bump(&w.stats.refused, uint64(count-sent))
+	}
+	w.remember(from, to, kind, count, mono)
 }
 
 // look loads what others publish: the snapshot, the cookie keys. It returns
@@ -158,6 +236,7 @@ func (w *worker) look() (real, mono int64) {
 			w.seen = false
 		}
 	}
+	w.resp.View.Slack = time.Duration(w.late)
 	if w.seen {
 		w.resp.View.Set(&w.snap, real, mono, w.srv.precision)
 	} else {
@@ -180,8 +259,9 @@ func (w *worker) closeReader() {
 // identifier, cookie of AEAD 30, authenticator.
 const minNTS = ntp.HeaderLen + 36 + 72 + 36
 
-// packet answers one datagram into its Out.
-func (w *worker) packet(p *hwts.Packet, real, mono int64) Reason {
+// packet prepares the answer to one datagram.
+func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
+	d.n = 0
 	w.octets += uint64(len(p.Req))
 	if p.Truncated {
 		return TooLong
@@ -201,11 +281,8 @@ func (w *worker) packet(p *hwts.Packet, real, mono int64) Reason {
 		}
 		policy |= Kiss
 	}
-	n, why := w.resp.Respond(p.Out[:cap(p.Out)], p.Req, w.stamp(p, real, mono), policy)
-	p.Out = p.Out[:n]
-	if w.resp.Saved != 0 {
-		p.Stamp = true
-	}
+	why := w.resp.Prepare(d, p.Out[:cap(p.Out)], p.Req, w.stamp(p, real, mono), policy)
+	p.Stamp = d.Saved != 0
 	return why
 }
 
@@ -226,30 +303,43 @@ func (w *worker) stamp(p *hwts.Packet, real, mono int64) Stamp {
 }
 
 // sample asks for the transmit stamp of one answer of those sent together, if it
-// is time for one.
-func (w *worker) sample(from, to int, mono int64) {
-	if mono < w.sampleAt {
+// is time for one, or little is known of such answers.
+func (w *worker) sample(from, to, kind, count int, mono int64) {
+	w.rotate++
+	want, place := w.rotate%count, 0
+	if mono < w.sampleAt && (w.mute > muteAfter || !w.toWire.young(kind, count, want)) {
 		return
 	}
-	w.rotate++
-	if p := &w.batch.Packets[from+w.rotate%(to-from)]; len(p.Out) > 0 {
-		p.Stamp = true
-		w.sampleAt = mono + samplePause
-		if w.mute++; w.mute > muteAfter {
-			w.sampleAt = mono + mutePause
+	for i := from; i < to; i++ {
+		if !w.drafts[i-from].Answered() {
+			continue
 		}
+		if place == want {
+			w.batch.Packets[i].Stamp = true
+			break
+		}
+		place++
+	}
+	w.sampleAt = mono + samplePause
+	if w.mute++; w.mute > muteAfter {
+		w.sampleAt = mono + mutePause
 	}
 }
 
 // remember notes which answers a transmit stamp is expected of.
-func (w *worker) remember(from, to int, mono int64) {
+func (w *worker) remember(from, to, kind, count int, mono int64) {
+	place := -1
 	for i := from; i < to; i++ {
-		p := &w.batch.Packets[i]
-		if !p.Stamp || len(p.Out) == 0 {
+		d, p := &w.drafts[i-from], &w.batch.Packets[i]
+		if !d.Answered() {
 			continue
 		}
-		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: w.resp.View.Hard(p.PHC),
-			tx: w.left[i], saved: w.saved[i], count: uint8(to - from), place: uint8(i - from)}
+		place++
+		if !p.Stamp {
+			continue
+		}
+		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: w.resp.View.Hard(p.PHC), tx: d.Left, saved: d.Saved,
+			lead: w.toWire.of(kind, count, place), kind: uint8(kind), count: uint8(count), place: uint8(place)}
 		w.pending++
 		w.deadline = mono + askedWait
 	}
@@ -275,9 +365,8 @@ func (w *worker) departures(real, mono int64) {
 			} else {
 				continue
 			}
-			// The stamp is later than the timestamp by what was not learned yet.
-			residue := at.Sub(a.tx)
-			if residue < -maxDelay || residue > maxDelay {
+			late := a.tx.Sub(at)
+			if late < -maxDelay || late > maxDelay {
 				continue
 			}
 			a.hard = a.hard || hard
@@ -285,12 +374,17 @@ func (w *worker) departures(real, mono int64) {
 			if a.saved != 0 {
 				w.resp.Sent.Correct(a.saved, v.wire(at))
 			}
-			if hard || !a.card {
-				w.toWire.learn(int(a.count), int(a.place), int64(residue))
-				w.stats.delay.add(residue)
-				w.stats.toWire.Store(w.toWire.of(1, 0))
+			if a.card && !hard { // the card's own is still to come
+				continue
 			}
+			a.valid = false
 			w.pending = max(0, w.pending-1)
+			// Without the stamp it would have left the sooner.
+			late += time.Duration(w.srv.stampCost[a.kind])
+			w.toWire.learn(int(a.kind), int(a.count), int(a.place), a.lead-int64(late))
+			w.late.learn(int64(late))
+			w.stats.departed(late)
+			w.stats.toWire.Store(w.toWire.of(0, 1, 0))
 		}
 		if n < len(d) {
 			break

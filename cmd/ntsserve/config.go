@@ -14,6 +14,7 @@ import (
 	"noonmark/server/certs"
 	"noonmark/server/hwts"
 	"noonmark/server/nts"
+	"noonmark/server/source"
 )
 
 // defaultConfig is read when -config does not name another file.
@@ -33,8 +34,11 @@ type file struct {
 }
 
 type sourceConfig struct {
-	Type string `toml:"type"`
-	Path string `toml:"path"`
+	Type    string `toml:"type"`
+	Path    string `toml:"path"`
+	Address string `toml:"address"`
+	Stratum int    `toml:"stratum"`
+	RefID   string `toml:"refid"`
 }
 
 type endpointConfig struct {
@@ -44,6 +48,9 @@ type endpointConfig struct {
 	Workers    int             `toml:"workers"`
 	Timestamps string          `toml:"timestamps"`
 	DSCP       int             `toml:"dscp"`
+
+	ReceiveLatency  config.Duration `toml:"receive_latency"`
+	TransmitLatency config.Duration `toml:"transmit_latency"`
 }
 
 type keConfig struct {
@@ -105,12 +112,13 @@ type settings struct {
 	ntpPort   int  // told to NTS clients, 0 = the usual
 	certs     certs.Config
 	ring      nts.RingConfig
+	source    *source.Config // nil: refclockd's snapshot
 	warnings  []string
 }
 
 func defaults() file {
 	return file{
-		Source: sourceConfig{Type: "snapshot", Path: status.DefaultPath},
+		Source: sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: source.DefaultChrony, Stratum: source.DefaultStratum},
 		KE:     keConfig{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
 		ACME:   acmeConfig{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
 		Keys:   keysConfig{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep},
@@ -141,10 +149,7 @@ func (s *settings) check(f *config.File) error {
 			errs = append(errs, err)
 		}
 	}
-	bad(f.OneOf("source.type", s.Source.Type, "snapshot"))
-	if s.Source.Path == "" {
-		bad(f.Errorf("source.path", "is empty; want the file refclockd publishes, usually %q", status.DefaultPath))
-	}
+	s.checkSource(f, bad)
 
 	s.useKE = f.Has("ke.listen") && s.KE.Listen.IsValid() || s.KE.Certificate != "" || s.KE.Key != "" || len(s.Certificate) > 0 || f.Has("acme")
 	s.useNTS = s.useKE || f.Has("keys.file")
@@ -192,6 +197,51 @@ func (s *settings) check(f *config.File) error {
 	return errors.Join(errs...)
 }
 
+// defaultSnapshot is where the snapshot of another source than refclockd is put.
+const defaultSnapshot = "/run/ntsserve/status"
+
+func (s *settings) checkSource(f *config.File, bad func(error)) {
+	c := &s.Source
+	bad(f.OneOf("source.type", c.Type, "snapshot", "chrony", "kernel"))
+	if c.Path == "" {
+		bad(f.Errorf("source.path", "is empty; want the file refclockd publishes, usually %q", status.DefaultPath))
+	}
+	for _, x := range [...]struct{ key, of string }{{"address", "chrony"}, {"stratum", "kernel"}, {"refid", "kernel"}} {
+		if f.Has("source."+x.key) && c.Type != x.of {
+			bad(f.Errorf("source."+x.key, "is of no use here; want type = %q, or leave it out", x.of))
+		}
+	}
+	if c.Type == "snapshot" {
+		return
+	}
+	if !f.Has("source.path") {
+		c.Path = defaultSnapshot
+	}
+	s.source = &source.Config{Path: c.Path, Stratum: uint8(c.Stratum), RefID: source.DefaultRefID}
+	if c.Type == "chrony" {
+		s.source.Chrony = c.Address
+		if err := source.CheckChrony(c.Address); err != nil {
+			bad(f.Errorf("source.address", "%w; want %q, or the path of chronyd's socket", err, source.DefaultChrony))
+		}
+	}
+	if c.Stratum < 1 || c.Stratum > 15 {
+		bad(f.Errorf("source.stratum", "%d is no stratum; want 1 to 15: one more than that of the clock's own reference", c.Stratum))
+	}
+	if c.RefID != "" {
+		if a, err := netip.ParseAddr(c.RefID); err == nil && a.Is4() {
+			s.source.RefID = a.As4()
+		} else if len(c.RefID) <= 4 && c.Stratum == 1 {
+			s.source.RefID = [4]byte{}
+			copy(s.source.RefID[:], c.RefID)
+		} else {
+			bad(f.Errorf("source.refid", "%q is no reference identifier; want the IPv4 address of the clock's reference, or at stratum 1 up to four letters", c.RefID))
+		}
+	}
+}
+
+// maxLatency is more than a card needs from its stamps to the wire.
+const maxLatency = 100 * time.Microsecond
+
 func (s *settings) endpoint(f *config.File, key string, e endpointConfig) (server.Endpoint, error) {
 	var errs []error
 	if !e.Address.IsValid() {
@@ -224,9 +274,20 @@ func (s *settings) endpoint(f *config.File, key string, e endpointConfig) (serve
 	if e.DSCP < 0 || e.DSCP > 63 {
 		errs = append(errs, f.Errorf(key+".dscp", "%d is no code point; want 0 to 63", e.DSCP))
 	}
+	for _, x := range [...]struct {
+		key string
+		v   time.Duration
+	}{{".receive_latency", e.ReceiveLatency.Duration}, {".transmit_latency", e.TransmitLatency.Duration}} {
+		if x.v < 0 || x.v > maxLatency {
+			errs = append(errs, f.Errorf(key+x.key, "%v lies between no card's stamps and its wire; want 0s to %v", x.v, maxLatency))
+		}
+	}
 	return server.Endpoint{
 		Policy: p,
-		Socket: hwts.Config{Addr: e.Address.AddrPort, Interface: e.Interface, Stamps: mode, Sockets: e.Workers, DSCP: uint8(e.DSCP)},
+		Socket: hwts.Config{
+			Addr: e.Address.AddrPort, Interface: e.Interface, Stamps: mode, Sockets: e.Workers, DSCP: uint8(e.DSCP),
+			ReceiveLatency: e.ReceiveLatency.Duration, TransmitLatency: e.TransmitLatency.Duration,
+		},
 	}, errors.Join(errs...)
 }
 

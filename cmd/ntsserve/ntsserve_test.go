@@ -41,13 +41,14 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", "", "t.toml:1: endpoint: there is none; want"},
-		{"source", endpoint + "[source]\ntype = \"chrony\"\n", `t.toml:4: source.type: "chrony" is not known; want "snapshot"`},
+		{"source", endpoint + "[source]\ntype = \"gps\"\n", `t.toml:4: source.type: "gps" is not known; want "snapshot", "chrony" or "kernel"`},
 		{"no path", endpoint + "[source]\npath = \"\"\n", "t.toml:4: source.path: is empty; want"},
 		{"no address", "[[endpoint]]\nnts = \"off\"\n", "t.toml:1: endpoint[0].address: is missing; want an address and a port"},
 		{"nts", endpoint + "nts = \"offf\"\n", `t.toml:3: endpoint[0].nts: "offf" is not known; did you mean "off"?`},
 		{"only without keys", endpoint + "nts = \"only\"\n", "t.toml:3: endpoint[0].nts: there are no cookie keys"},
 		{"timestamps", endpoint + "timestamps = \"hard\"\n", `t.toml:3: endpoint[0].timestamps: "hard" is not known; want "auto", "hardware", "software" or "off"`},
 		{"workers", endpoint + "workers = -1\n", "t.toml:3: endpoint[0].workers: -1 is no number of workers; want 1 to 256"},
+		{"latency", endpoint + "transmit_latency = \"1s\"\n", "t.toml:3: endpoint[0].transmit_latency: 1s lies between no card's stamps and its wire; want 0s to 100µs"},
 		{"dscp", endpoint + "dscp = 64\n", "t.toml:3: endpoint[0].dscp: 64 is no code point; want 0 to 63"},
 		{"twice", "[[endpoint]]\naddress = \"0.0.0.0:123\"\n[[endpoint]]\naddress = \"0.0.0.0:123\"\n", "t.toml:4: endpoint[1].address: endpoint[0] has it already"},
 		{"listen without certificate", endpoint + "[ke]\nlisten = \"0.0.0.0:4460\"\n", "t.toml:3: ke.certificate: is missing; want a PEM file"},

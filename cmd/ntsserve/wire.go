@@ -23,6 +23,7 @@ import (
 	"noonmark/server/certs"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
+	"noonmark/server/source"
 )
 
 // run is the whole program: command line, configuration, service, exit code.
@@ -44,6 +45,9 @@ func run(args []string, stderr io.Writer) int {
 		return config.ExitOK
 	}
 	log := daemon.New("ntsserve", s.Log)
+	if err := keepSecret(); err != nil {
+		log.Warn("keys may get into core dumps", "error", err)
+	}
 	d := &service{path: opt.Config, s: s, log: log}
 	if err := d.serve(context.Background()); err != nil {
 		err = explain(err)
@@ -129,6 +133,15 @@ func (d *service) serve(ctx context.Context) (err error) {
 		d.log.Info("listening", "nts-ke", ln.Addr().String())
 	}
 
+	var src *source.Source
+	if s.source != nil {
+		cfg := *s.source
+		cfg.Log = d.log
+		if src, err = source.New(cfg); err != nil {
+			return err
+		}
+		defer src.Close()
+	}
 	if d.ntp, err = server.New(server.Config{
 		Snapshot: s.Source.Path, Ring: d.ring, Endpoints: s.endpoints, Access: s.access, Limit: s.limit, Log: d.log,
 	}); err != nil {
@@ -139,6 +152,10 @@ func (d *service) serve(ctx context.Context) (err error) {
 	reg.MustRegister(d.ntp, collector{ke, d.certs, d.ring}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tasks := []daemon.Task{d.ntp, daemon.NewMetrics(s.Metrics, reg), daemon.Func("keeper", d.keep)}
+	if src != nil {
+		reg.MustRegister(src)
+		tasks = append(tasks, src)
+	}
 	if ke != nil {
 		tasks = append(tasks, d.certs, daemon.Func("nts-ke", func(ctx context.Context) error { return ke.Serve(ctx, ln) }))
 	}

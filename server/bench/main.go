@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"noonmark/server/bench/stage"
 )
 
 // load is what ntsload prints.
@@ -92,7 +94,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.chronyd == "" {
-		o.chronyd = findChronyd()
+		o.chronyd, _ = stage.Chronyd()
 	}
 	for _, b := range []struct{ in, pkg string }{{top, "./cmd/ntsserve"}, {filepath.Join(top, "server/bench"), "./ntsload"}, {filepath.Join(top, "server/bench"), "./goecho"}} {
 		c := exec.CommandContext(ctx, "go", "build", "-o", o.bin+"/", b.pkg)
@@ -107,7 +109,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("set up network namespaces: %w: %s", err, out)
 	}
 	defer exec.Command("bash", netns, "down").Run()
-	stopSnapshot, err := publish(filepath.Join(dir, "status"))
+	stopSnapshot, err := stage.Publish(filepath.Join(dir, "status"), time.Second)
 	if err != nil {
 		return err
 	}

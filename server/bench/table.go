@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"runtime"
 	"strings"
 	"time"
+
+	"noonmark/server/bench/stage"
 )
 
 // goals are the ratios to chronyd that the project has set itself: CPU per
@@ -17,10 +17,9 @@ var caseNames = map[string]string{"ntp": "NTP", "15": "NTS, AES-SIV-CMAC-256", "
 // table renders the results as Markdown.
 func table(o options, servers []server, results map[string][]load) string {
 	var b strings.Builder
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	fmt.Fprintf(&b, "CPU time per answer, one worker on one CPU, medians of %d rounds of %v windows, %s.\n",
 		o.rounds, o.dur, time.Now().UTC().Format(time.DateOnly))
-	fmt.Fprintf(&b, "Machine: %s, Linux %s, %d CPUs.", cpuModel(), strings.TrimSpace(string(kernel)), runtime.NumCPU())
+	fmt.Fprintf(&b, "Machine: %s.", stage.Machine())
 	for _, s := range servers {
 		fmt.Fprintf(&b, " %s: %s.", s.name, s.version)
 	}
@@ -64,14 +63,4 @@ func ratio(a, b []load, f func(load) []float64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.2f", median(v))
-}
-
-func cpuModel() string {
-	t, _ := os.ReadFile("/proc/cpuinfo")
-	for _, l := range strings.Split(string(t), "\n") {
-		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
-		}
-	}
-	return runtime.GOARCH
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,8 @@ type Conn struct {
 	flags   int        // of SO_TIMESTAMPING, 0 = off
 	txFlags uint32     // of a transmit stamp request, 0 = cannot
 	cards   []Stamping // interfaces with a clock
+	rxLate  int64      // ns from the wire to a hardware receive stamp
+	txEarly int64      // ns from a hardware transmit stamp to the wire
 	next    uint32     // the kernel's next stamp identifier
 	rev     uint32     // distinguishes identifiers from before a resynchronisation
 	err     errSys
@@ -61,6 +64,7 @@ type batchSys struct {
 	localIf  [BatchLen]uint32
 	sent     [BatchLen]int // index in Packets of what tx has
 	in, out  [BatchLen][MaxPacket]byte
+	composed int // how many tx has
 	used     int // headers that the last Recv changed
 }
 
@@ -139,7 +143,7 @@ func listen(cfg Config, addr netip.AddrPort, cards []Stamping, reuse bool) (_ *C
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	c := &Conn{fd: fd, cards: cards}
+	c := &Conn{fd: fd, cards: cards, rxLate: int64(cfg.ReceiveLatency), txEarly: int64(cfg.TransmitLatency)}
 	defer func() {
 		if err != nil {
 			unix.Close(fd)
@@ -309,6 +313,12 @@ func (c *Conn) Recv(b *Batch) (int, error) {
 	return n, nil
 }
 
+// Linger waits, and lets datagrams gather.
+func (c *Conn) Linger(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which does no harm
+}
+
 func (c *Conn) unpack(b *Batch, i int) {
 	s, p := &b.sys, &b.Packets[i]
 	h := &s.rx[i]
@@ -324,6 +334,7 @@ func (c *Conn) unpack(b *Batch, i int) {
 	p.Soft, p.Hard = ctl.soft, ctl.hard
 	s.local[i], s.localIf[i] = ctl.local, ctl.localIf
 	if ctl.hard != 0 {
+		p.Hard -= c.rxLate
 		for k := range c.cards {
 			if uint32(c.cards[k].Index) == ctl.ifindex {
 				p.PHC = c.cards[k].PHC
@@ -349,11 +360,10 @@ func ntohs(p uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// Send sends the answers of the packets from to to-1, each from the address its
-// request was sent to, and returns how many left. The others were refused by
-// the system (no route, full queue, a source port of 0): the error is the
-// first such refusal, and no reason to stop.
-func (c *Conn) Send(b *Batch, from, to int) (sent int, err error) {
+// Compose gets the answers of the packets from to to-1 ready to be sent, each
+// from the address its request was sent to. Their octets may still change, not
+// their lengths.
+func (c *Conn) Compose(b *Batch, from, to int) {
 	s := &b.sys
 	k := 0
 	for i := from; i < to; i++ {
@@ -379,6 +389,15 @@ func (c *Conn) Send(b *Batch, from, to int) (sent int, err error) {
 		s.sent[k] = i
 		k++
 	}
+	s.composed = k
+}
+
+// Transmit sends what was composed, and returns how many answers left. The
+// others were refused by the system (no route, full queue, a source port of 0):
+// the error is the first such refusal, and no reason to stop.
+func (c *Conn) Transmit(b *Batch) (sent int, err error) {
+	s := &b.sys
+	k := s.composed
 	for at := 0; at < k; {
 		r, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&s.tx[at])), uintptr(k-at), unix.MSG_DONTWAIT, 0, 0)
 		if e == unix.EINTR {
@@ -450,6 +469,9 @@ func (c *Conn) Departures(dst []Departure) int {
 			var ctl control
 			parseControl(e.ctl[i][:min(uint64(e.hdr[i].Hdr.Controllen), controlIn)], word, &ctl)
 			if ctl.isID && (ctl.soft != 0 || ctl.hard != 0) {
+				if ctl.hard != 0 {
+					ctl.hard += c.txEarly
+				}
 				dst[n] = Departure{ID: ctl.id&idMask | c.rev<<idBits, Soft: ctl.soft, Hard: ctl.hard}
 				n++
 			}

@@ -18,7 +18,8 @@ type Conn struct {
 }
 
 type batchSys struct {
-	in, out [MaxPacket + 1]byte
+	in, out  [MaxPacket + 1]byte
+	from, to int
 }
 
 // NewBatch returns the memory for one worker.
@@ -63,9 +64,12 @@ func (c *Conn) Recv(b *Batch) (int, error) {
 	return 1, nil
 }
 
-// Send sends the answers of the packets from to to-1 and returns how many left.
-func (c *Conn) Send(b *Batch, from, to int) (sent int, err error) {
-	for i := from; i < to; i++ {
+// Compose gets the answers of the packets from to to-1 ready to be sent.
+func (c *Conn) Compose(b *Batch, from, to int) { b.sys.from, b.sys.to = from, to }
+
+// Transmit sends what was composed, and returns how many answers left.
+func (c *Conn) Transmit(b *Batch) (sent int, err error) {
+	for i := b.sys.from; i < b.sys.to; i++ {
 		p := &b.Packets[i]
 		p.Stamp = false
 		if len(p.Out) == 0 {
@@ -79,6 +83,9 @@ func (c *Conn) Send(b *Batch, from, to int) (sent int, err error) {
 	}
 	return sent, err
 }
+
+// Linger does nothing: a datagram at a time is received here anyway.
+func (c *Conn) Linger(time.Duration) {}
 
 // Departures has no transmit stamps here.
 func (c *Conn) Departures([]Departure) int { return 0 }
@@ -95,3 +102,6 @@ func (c *Conn) Close() error { return c.c.Close() }
 
 // Interfaces tells what the interfaces stamp: nothing that is known here.
 func Interfaces(string) ([]Stamping, error) { return nil, nil }
+
+// SendTime has nothing to tell here: there are no stamps.
+func SendTime() (warm, cold Sending) { return Sending{}, Sending{} }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // MaxPacket is the room for one datagram in octets; longer ones arrive with
@@ -59,6 +60,11 @@ type Config struct {
 	Stamps    Mode
 	DSCP      uint8 // differentiated services code point of what is sent, 0 to 63
 	Sockets   int   // how many share the address; 0 is 1
+
+	// What lies between the wire and the place where the card takes its stamps:
+	// hardware receive stamps are made earlier by the one, transmit stamps later
+	// by the other.
+	ReceiveLatency, TransmitLatency time.Duration
 }
 
 // Stamping is what an interface can do, for the log.
@@ -80,10 +86,10 @@ type Packet struct {
 	Hard      int64          // the card's receive stamp, ns of the clock PHC; 0 = none
 	PHC       int32          // index of the receiving interface's clock, -1 = none
 
-	// Out has room for MaxPacket octets and length 0; Send sends what the
-	// caller makes of its length, and nothing if that stays 0.
+	// Out has room for MaxPacket octets and length 0; Compose and Transmit send
+	// what the caller makes of its length, and nothing if that stays 0.
 	Out []byte
-	// Stamp, set by the caller, asks for a transmit stamp of the answer. Send
+	// Stamp, set by the caller, asks for a transmit stamp of the answer. Transmit
 	// then sets ID, by which a Departure names it.
 	Stamp bool
 	ID    uint32
@@ -97,10 +103,22 @@ type Departure struct {
 }
 
 // Batch is the working memory of one worker: NewBatch makes it, Recv fills it,
-// Send sends its answers.
+// Compose and Transmit send its answers.
 type Batch struct {
 	Packets [BatchLen]Packet
 	sys     batchSys
+}
+
+// Sending is how long things take on this machine: see SendTime.
+type Sending struct {
+	Least    time.Duration // from a reading of the clock to the departure of a datagram
+	Stamping time.Duration // by which a software transmit stamp delays it
+}
+
+// Send is Compose and Transmit.
+func (c *Conn) Send(b *Batch, from, to int) (sent int, err error) {
+	c.Compose(b, from, to)
+	return c.Transmit(b)
 }
 
 // ErrNoHardware is wrapped by the error of Listen if hardware stamps were asked

@@ -160,7 +160,32 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 	return conns[0].Addr(), pkts, deps
 }
 
+// stamping returns once the kernel stamps what it receives, and keeps it at that:
+// it begins some time after the first socket has asked for it
+// (net_enable_timestamp, net/core/dev.c).
+func stamping(t *testing.T) {
+	t.Helper()
+	if !hasStamps {
+		return
+	}
+	at, pkts, _ := listenEcho(t, "127.0.0.1:0", 1)
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for {
+		if _, err := c.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		if p := <-pkts; p.Soft != 0 {
+			return
+		}
+	}
+}
+
 func TestEcho(t *testing.T) {
+	stamping(t)
 	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
 		t.Run(addr, func(t *testing.T) {
 			at, pkts, _ := listenEcho(t, addr, 2)
@@ -368,5 +393,16 @@ func TestSteering(t *testing.T) {
 	for _, c := range conns {
 		<-done
 		c.Close()
+	}
+}
+
+// TestSendTime wants plausible figures of this machine, or none.
+func TestSendTime(t *testing.T) {
+	warm, cold := SendTime()
+	t.Logf("warm %+v, cold %+v", warm, cold)
+	for _, s := range []Sending{warm, cold} {
+		if s.Least < 0 || s.Stamping < 0 || s.Least > time.Second || s.Stamping > time.Second {
+			t.Errorf("%+v", s)
+		}
 	}
 }

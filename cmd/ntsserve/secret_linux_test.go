@@ -1,0 +1,24 @@
+package main
+
+import (
+	"syscall"
+	"testing"
+)
+
+func TestKeepSecret(t *testing.T) {
+	dumpable := func() uintptr {
+		r, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prGetDumpable, 0, 0)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		return r
+	}
+	was := dumpable()
+	defer syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, was, 0)
+	if err := keepSecret(); err != nil {
+		t.Fatal(err)
+	}
+	if now := dumpable(); now != 0 {
+		t.Errorf("dumpable %d, was %d", now, was)
+	}
+}
