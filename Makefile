@@ -33,6 +33,7 @@ check-fmt:
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi
 check-vet:
 	@$(GO) vet ./... ./.ci/testlog
+	@cd server/bench && $(GO) vet ./...
 check-static:
 	@$(GO) run $(STATICCHECK) ./...
 check-cross:

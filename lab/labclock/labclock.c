@@ -123,7 +123,7 @@ static struct {
 	s64 sec_T;		/* the second it belongs to */
 	bool next_fall;
 	s64 err;		/* error of the last pulse */
-	s64 saw_phase;
+	s64 saw_phase, saw;
 	u64 npulse, ndrop;
 	s64 snap_real, snap_raw, ratio_q32;
 	struct rnd_state rnd;
@@ -245,13 +245,15 @@ static void plan_edge(s64 nowT)	/* lock held: choose the next rising edge */
 	div_s64_rem(nowT + 20 * NSEC_PER_MSEC, NSEC_PER_SEC, &rem);
 	lc.sec_T = nowT + 20 * NSEC_PER_MSEC - rem + NSEC_PER_SEC;
 	lc.err = lc.k[K_PULSE_OFFSET] + gauss(lc.k[K_PULSE_JITTER]);
+	lc.saw = 0;
 	if (lc.k[K_PULSE_SAW]) {
 		s32 r;
 
 		lc.saw_phase += div_s64(lc.k[K_PULSE_SAW] * 37, 101);
 		div_s64_rem(lc.saw_phase, (s32)lc.k[K_PULSE_SAW], &r);
 		lc.saw_phase = r;
-		lc.err += r - lc.k[K_PULSE_SAW] / 2;
+		lc.saw = r - lc.k[K_PULSE_SAW] / 2;
+		lc.err += lc.saw;
 	}
 	lc.next_T = lc.sec_T + lc.err;
 	lc.next_fall = false;
@@ -819,6 +821,19 @@ static ssize_t true_ns_store(struct device *d, struct device_attribute *a, const
 }
 static DEVICE_ATTR_RW(true_ns);
 
+static ssize_t saw_show(struct device *d, struct device_attribute *a, char *buf)
+{
+	unsigned long fl;
+	s64 sec, saw;
+
+	spin_lock_irqsave(&lc.lock, fl);
+	sec = lc.sec_T;
+	saw = lc.saw;
+	spin_unlock_irqrestore(&lc.lock, fl);
+	return sysfs_emit(buf, "second=%lld saw_ns=%lld\n", sec, saw);
+}
+static DEVICE_ATTR_RO(saw);
+
 static ssize_t stats_show(struct device *d, struct device_attribute *a, char *buf)
 {
 	int i, n = sysfs_emit(buf, "pulses=%llu dropped=%llu last_err_ns=%lld ref_wander_q48=%lld\n",
@@ -834,7 +849,7 @@ static DEVICE_ATTR_RO(stats);
 
 static struct attribute *attrs[NKNOB + 8] = {
 	&dev_attr_snapshot.attr, &dev_attr_sys_offset_ns.attr, &dev_attr_phc0_offset_ns.attr,
-	&dev_attr_phc1_offset_ns.attr, &dev_attr_true_ns.attr, &dev_attr_stats.attr,
+	&dev_attr_phc1_offset_ns.attr, &dev_attr_true_ns.attr, &dev_attr_stats.attr, &dev_attr_saw.attr,
 };
 static const struct attribute_group group = { .attrs = attrs };
 
@@ -911,7 +926,7 @@ static int __init lc_init(void)
 		k->a.attr.mode = 0644;
 		k->a.show = k_show;
 		k->a.store = k_store;
-		attrs[6 + i] = &k->a.attr;
+		attrs[7 + i] = &k->a.attr;
 	}
 	err = sysfs_create_group(&lc.pdev->dev.kobj, &group);
 	if (err)

@@ -29,16 +29,18 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"caps":   {"CLOCK", "what a PTP clock can do", caps},
-	"cross":  {"CLOCK [N]", "cross timestamps and how wide they are", cross},
-	"adj":    {"CLOCK|system PPB", "set a clock's frequency", adj},
-	"step":   {"CLOCK|system DURATION", "step a clock", step},
-	"pps":    {"DEVICE N [clear]", "pulses of a kernel PPS device", kernelPPS},
-	"extts":  {"CLOCK PIN N [WIDTH]", "pulses as external timestamps, rising edge, channel 0", extTS},
-	"nmea":   {"LINK [-delay D] [-lie D] [-leap POSIX]", "a receiver on a pseudo-terminal that LINK points to", nmea},
-	"truth":  {"FILE [-for D] [-every D] [-max NS] [-rms NS]", "statistics of a true offset; fails beyond the limits", truth},
-	"covers": {"[-status FILE] [-for D] [-every D] [-want STATE]", "refclockd's bound against the truth; fails where it does not hold", covers},
-	"cert":   {"DIR HOST...", "a private CA and a server certificate", cert},
+	"caps":     {"CLOCK", "what a PTP clock can do", caps},
+	"cross":    {"CLOCK [N]", "cross timestamps and how wide they are", cross},
+	"adj":      {"CLOCK|system PPB", "set a clock's frequency", adj},
+	"step":     {"CLOCK|system DURATION", "step a clock", step},
+	"pps":      {"DEVICE N [clear]", "pulses of a kernel PPS device", kernelPPS},
+	"extts":    {"CLOCK PIN N [WIDTH]", "pulses as external timestamps, rising edge, channel 0", extTS},
+	"nmea":     {"LINK [-delay D] [-lie D] [-leap POSIX] [-void] [-timtp SIGN]", "a receiver on a pseudo-terminal that LINK points to", nmea},
+	"truth":    {"FILE [-for D] [-every D] [-max NS] [-rms NS]", "statistics of a true offset; fails beyond the limits", truth},
+	"covers":   {"[-status FILE] [-for D] [-every D] [-want STATE]", "refclockd's bound against the truth; fails where it does not hold", covers},
+	"against":  {"CLOCK [-for D] [-every D] [-max NS] [-rms NS] [-status FILE]", "any PTP clock against the truth; fails beyond the limits", against},
+	"hwtstamp": {"INTERFACE", "which receive filters its driver grants", hwtstamp},
+	"cert":     {"DIR HOST...", "a private CA and a server certificate", cert},
 }
 
 func main() {
@@ -54,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if !ok {
 		fmt.Fprintln(stderr, "usage:")
-		for _, n := range []string{"caps", "cross", "adj", "step", "pps", "extts", "nmea", "truth", "covers", "cert"} {
+		for _, n := range []string{"caps", "cross", "adj", "step", "pps", "extts", "nmea", "truth", "covers", "against", "hwtstamp", "cert"} {
 			fmt.Fprintf(stderr, "  labtool %s %s\n        %s\n", n, commands[n].args, commands[n].help)
 		}
 		return 64

@@ -47,6 +47,34 @@ func TestLeap(t *testing.T) {
 	}
 }
 
+// A receiver without a fix tells the time and vouches for nothing.
+func TestVoided(t *testing.T) {
+	d := gnss.NewDecoder(gnss.Config{})
+	n := 0
+	d.Feed(voided(said(1800000000, math.MaxInt64, 0)), 1, func(m *gnss.Message) {
+		if n++; m.Valid || m.Fix.Good() {
+			t.Errorf("%s is valid, fix %v", m.Source, m.Fix)
+		}
+	})
+	if n != 3 {
+		t.Errorf("%d messages, want 3", n)
+	}
+}
+
+func TestTimTP(t *testing.T) {
+	const sec = 1800000037 // TAI
+	d := gnss.NewDecoder(gnss.Config{})
+	n := 0
+	d.Feed(appendTimTP(nil, sec, -7), 1, func(m *gnss.Message) {
+		if n++; m.Source != "TIM-TP" || !m.HasQErr || m.QErrPS != -7000 || !m.HasPulse || m.PulseTime != tai.Time(sec)*tai.Second {
+			t.Errorf("%+v", m)
+		}
+	})
+	if n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 func TestStats(t *testing.T) {
 	var s stats
 	for _, v := range []float64{-3, 4, 0, 1} {
@@ -57,8 +85,20 @@ func TestStats(t *testing.T) {
 	}
 }
 
+func TestBetween(t *testing.T) {
+	a, b := truths{raw: 1000, tai: 5000}, truths{raw: 3000, tai: 7004}
+	for mono, want := range map[int64]int64{1000: 5000, 2000: 6002, 3000: 7004, 500: 4499} {
+		if got := between(a, b, mono); got != want {
+			t.Errorf("at %d: %d, want %d", mono, got, want)
+		}
+	}
+	if got := between(a, a, 9); got != 5000 {
+		t.Error(got)
+	}
+}
+
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"none"}, {"caps"}, {"step", "ptp0"}, {"truth"}, {"truth", "x", "-every", "0"}, {"cert", "dir"}, {"pps", "a"}, {"covers", "x"}} {
+	for _, args := range [][]string{nil, {"none"}, {"caps"}, {"step", "ptp0"}, {"truth"}, {"truth", "x", "-every", "0"}, {"cert", "dir"}, {"pps", "a"}, {"covers", "x"}, {"against"}, {"against", "ptp0", "-every", "0"}} {
 		var out, errs bytes.Buffer
 		if rc := run(t.Context(), args, &out, &errs); rc != 64 || !strings.Contains(errs.String(), "usage") {
 			t.Errorf("%q: exit %d, %q", args, rc, errs.String())

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/sim"
 )
 
@@ -21,6 +24,8 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 	delay := f.Duration("delay", 150*time.Millisecond, "from the second to its first sentence")
 	lie := f.Duration("lie", 0, "added to the time that the sentences say")
 	leap := f.Int64("leap", math.MaxInt64, "POSIX time before which a leap second is inserted")
+	timtp := f.Int("timtp", 0, "1: UBX-TIM-TP tells the sawtooth error of the next pulse; -1: with the wrong sign")
+	void := f.Bool("void", false, "no fix: everything is marked void")
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 {
 		return errUsage
 	}
@@ -55,10 +60,59 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		if _, err := p.Write(said(sec-off, *leap, *lie)); err != nil {
+		b := said(sec-off, *leap, *lie)
+		if *void {
+			b = voided(b)
+		}
+		if *timtp != 0 {
+			saw, err := nextSaw(ctx, sec)
+			if err != nil {
+				return err
+			}
+			b = appendTimTP(b, sec+1, -saw*int64(*timtp))
+		}
+		if _, err := p.Write(b); err != nil {
 			return err
 		}
 	}
+}
+
+// nextSaw returns the sawtooth error of the pulse after the second sec (TAI), in
+// ns, + = late. It is drawn when the pulse before has ended.
+func nextSaw(ctx context.Context, sec int64) (int64, error) {
+	for {
+		b, err := os.ReadFile(sysfs + "saw")
+		if err != nil {
+			return 0, err
+		}
+		var at, saw int64
+		if _, err := fmt.Sscanf(string(b), "second=%d saw_ns=%d", &at, &saw); err != nil {
+			return 0, err
+		}
+		if at > sec*1e9 {
+			return saw, nil
+		}
+		t := time.NewTimer(5 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return 0, ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// appendTimTP appends UBX-TIM-TP for the pulse at a TAI second; qerr in ns is
+// what is to be added to the pulse's time.
+func appendTimTP(b []byte, sec, qerr int64) []byte {
+	const gps = 315964800 + 19 // 1980-01-06 in TAI seconds
+	const week = 7 * 86400
+	var p [16]byte
+	binary.LittleEndian.PutUint32(p[0:], uint32((sec-gps)%week*1000))
+	binary.LittleEndian.PutUint32(p[8:], uint32(int32(qerr*1000)))
+	binary.LittleEndian.PutUint16(p[12:], uint16((sec-gps)/week))
+	p[14] = 0x02 // GNSS time base, UTC available
+	return gnss.AppendUBX(b, 0x0d01, p[:])
 }
 
 // said is what the receiver says of a second that would be sec without the leap
@@ -82,6 +136,23 @@ func burst(t time.Time, second int) []byte {
 		sentence("GNRMC,"+hms+",A,"+ns+",0.00,,"+t.Format("020106")+",,,A"),
 		sentence("GNGGA,"+hms+","+ns+",1,12,0.60,46.0,M,47.0,M,,"),
 		sentence("GNZDA,"+hms+","+t.Format("02,01,2006")+",00,00"))
+}
+
+// voided marks a burst as that of a receiver without a fix.
+func voided(b []byte) []byte {
+	var out []byte
+	for _, l := range strings.Fields(string(b)) {
+		body, _, _ := strings.Cut(l[1:], "*")
+		f := strings.Split(body, ",")
+		switch f[0] {
+		case "GNRMC":
+			f[2], f[12] = "V", "N"
+		case "GNGGA":
+			f[6], f[7] = "0", "00"
+		}
+		out = append(out, sentence(strings.Join(f, ","))...)
+	}
+	return out
 }
 
 func sentence(body string) string {

@@ -46,7 +46,7 @@ covered 30s locked
 say "== an hour without pulses"
 sleep 600
 set_ pulse_on 0
-covered 3600s
+covered ${HOUR:-3600s}
 set_ pulse_on 1
 lock 120
 sleep 60

@@ -21,8 +21,8 @@ ends() {
   exit $failed
 }
 
-# receiver starts an NMEA receiver on /dev/gps0.
-receiver() { labtool nmea /dev/gps0 -delay ${1:-150ms} & receiver=$!; until [ -e /dev/gps0 ]; do sleep 0.1; done; }
+# receiver [DELAY [OPTION]] starts an NMEA receiver on /dev/gps0.
+receiver() { labtool nmea /dev/gps0 -delay ${1:-150ms} ${2:-} & receiver=$!; until [ -e /dev/gps0 ]; do sleep 0.1; done; }
 
 # refclockd_conf SOURCE [CLOCK] prints a configuration: pulses of SOURCE steer the
 # PHC, or "system". $HOLDOVER is the limit of the bound, 100us.

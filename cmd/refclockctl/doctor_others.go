@@ -1,0 +1,16 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"noonmark/refclock"
+)
+
+func kernelState() (refclock.Timex, error) { return refclock.Timex{}, errors.ErrUnsupported }
+
+func owner(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }
+
+func stampsOf(string) (stamps, error) { return stamps{}, errors.ErrUnsupported }

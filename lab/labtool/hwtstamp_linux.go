@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// hwtstamp asks an interface for each kind of receive filter, with transmit
+// stamps on, prints what the driver made of it, and puts back what was set.
+func hwtstamp(_ context.Context, args []string, out io.Writer) error {
+	if len(args) != 1 {
+		return errUsage
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open socket: %w", err)
+	}
+	defer unix.Close(fd)
+	was, err := unix.IoctlGetHwTstamp(fd, args[0])
+	if err != nil {
+		return fmt.Errorf("read stamping of %s: %w", args[0], err)
+	}
+	defer unix.IoctlSetHwTstamp(fd, args[0], was)
+	for _, f := range [...]struct {
+		name   string
+		filter int32
+	}{
+		{"NONE", unix.HWTSTAMP_FILTER_NONE}, {"NTP_ALL", unix.HWTSTAMP_FILTER_NTP_ALL}, {"ALL", unix.HWTSTAMP_FILTER_ALL},
+		{"PTP_V2_EVENT", unix.HWTSTAMP_FILTER_PTP_V2_EVENT},
+	} {
+		c := unix.HwTstampConfig{Tx_type: unix.HWTSTAMP_TX_ON, Rx_filter: f.filter}
+		if err := unix.IoctlSetHwTstamp(fd, args[0], &c); err != nil {
+			fmt.Fprintf(out, "%s refused: %v\n", f.name, err)
+			continue
+		}
+		fmt.Fprintf(out, "%s granted: filter %d (asked %d), transmit %d\n", f.name, c.Rx_filter, f.filter, c.Tx_type)
+	}
+	return nil
+}

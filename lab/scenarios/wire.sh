@@ -1,0 +1,66 @@
+#!/bin/sh
+# an asymmetric wire: the error it must cause in clients and must not cause here; lost transmit stamps
+. /lab/common.sh
+load
+set_ pulse_jitter_ns 50
+set_ phc0_ppt 5000000
+set_ phc0_wander_ppt 100
+receiver
+refclockd_conf extts >/tmp/wire.toml
+refclockd_start wire
+lock 60
+sleep 60
+namespace
+labtool cert /tmp/pki 10.8.0.1
+server_conf >/tmp/ntsserve.toml
+server_start
+
+# client NAME OPTIONS LOW HIGH runs chronyd behind lab1 with hardware stamps; the
+# mean of the machine's true error must come to lie within these, ns.
+client() {
+  mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
+  cat >/tmp/c.conf <<F
+server 10.8.0.1 iburst minpoll 0 maxpoll 0 $2
+ntstrustedcerts /tmp/pki/ca.pem
+nosystemcert
+hwtimestamp lab1 minpoll 0
+bindcmdaddress /run/c/s
+pidfile /run/c/pid
+cmdport 0
+F
+  say "== $1"
+  labtool step system 20us
+  $N chronyd -U -u root -f /tmp/c.conf -L 0 -d >/tmp/c.log 2>&1 & c=$!
+  sleep 90
+  chronyc -h /run/c/s -n ntpdata | grep -E '^(Peer delay|Interleaved|TX time|RX time|Authenticated)'
+  labtool truth sys_offset_ns -for 30s >/tmp/truth || fail "no truth"
+  mean=$(sed -n 's/.* mean=\([-0-9.]*\) .*/\1/p' /tmp/truth)
+  figure client-error $mean ns $3..$4
+  echo "$mean" | awk -v a=$3 -v b=$4 '{ exit !($1 >= a && $1 <= b) }' || { fail "the client is $mean ns off, want $3 to $4"; tail -5 /tmp/c.log; }
+  kill $c; wait $c
+}
+here() { say "== here: $1"; covered 30s locked; settled 200 100 30s; }
+
+set_ wire01_ns 4000; set_ wire10_ns 4000
+client "4 us either way" "nts xleave" -1500 1500
+set_ wire10_ns 54000
+client "54 us to the server, 4 us back: half of the difference" "nts xleave" 23000 27000
+here "54 us to the server, 4 us back"
+set_ wire10_ns 4000; set_ wire01_ns 54000
+client "4 us to the server, 54 us back" "nts xleave" -27000 -23000
+here "4 us to the server, 54 us back"
+set_ wire01_ns 4000
+
+set_ nic_tx_drop_ppm 500000
+client "half of the transmit stamps lost" "nts xleave" -15000 15000
+set_ nic_tx_drop_ppm 1000000
+client "all transmit stamps lost" "nts xleave" -30000 30000
+here "all transmit stamps lost"
+grep nic0 $S/stats
+set_ nic_tx_drop_ppm 0
+labtool adj system 0
+hardware_stamps
+refclockd_stop
+server_stop
+kill $receiver
+ends
