@@ -144,8 +144,12 @@ func (e *Engine) foreign(x phc.Cross, ns float64) {
 	e.stepMono = e.cfg.Mono()
 	e.epoch++
 	e.saw.gap()
+	e.drift.clear()
 	e.line.reset(x, e.line.cmdPPB, true)
 	e.ctl.Stepped(e.stepMono, time.Duration(ns))
+	if e.cfg.Stepped != nil {
+		e.cfg.Stepped(time.Duration(ns))
+	}
 	e.settling = false
 }
 

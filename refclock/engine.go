@@ -35,6 +35,7 @@ type Config struct {
 	Open    func() (Clock, error)  // called until it succeeds, and again after the clock vanished
 	Publish func(*status.Snapshot) // called by the engine's goroutine, at least four times a second
 	Leaps   func(*tai.Table)       // called when a receiver announced a leap second; may be nil
+	Stepped func(time.Duration)    // called after each step of the clock, ours or another's, + = forward (pps.ExtTS.Stepped); may be nil
 
 	Kind       status.ClockKind
 	ClockName  string // as configured, for people
@@ -45,6 +46,8 @@ type Config struct {
 	Discipline discipline.Config
 	Learned    discipline.Learned // of an earlier run, if OK
 	Settings   Settings
+	Compare    []CompareConfig     // pulses that are only compared
+	Compared   <-chan ComparedEdge // their edges; may be nil
 
 	Watch gnss.WatchConfig // what of the receiver's own warnings is minded
 	Doubt string           // a doubt from outside that is there from the start; Engine.Doubt takes it back
@@ -54,6 +57,11 @@ type Config struct {
 	// RefuseRollover: dates that the decoder had to move by 1024 weeks are never
 	// used. Else they are when the system clock or the clock itself agrees.
 	RefuseRollover bool
+
+	// RealKept tells whether somebody else disciplines CLOCK_REALTIME to better
+	// than 50 ms, so that it may contradict a receiver by whole seconds and a
+	// pulse by its width before the first lock; nil: nobody knows.
+	RealKept func() bool
 
 	// WanderPPB is what CLOCK_MONOTONIC_RAW may wander against the clock while
 	// nobody compares them: it makes the bound grow when the daemon is gone.
@@ -111,7 +119,14 @@ type Engine struct {
 	watch   *gnss.Watch
 	outer   string // doubt from outside
 	doubted string // what the discipline was told
-	rolled  bool   // that a rollover is corrected was logged
+	drift   drift
+	opposed bool // the system clock speaks against the pulse's edge
+	leaps   leapWatch
+	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
+	dateAt  int64        // mono at which the last message was refused for its date
+	dateBad Reason       // and why
+	compare []compared   // pulses that are only compared
+	rolled  bool         // that a rollover is corrected was logged
 
 	msgs, badMsgs uint64
 	msgMono       int64
@@ -149,6 +164,9 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{cfg: cfg, log: cfg.Log, away: ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
+	for _, c := range cfg.Compare {
+		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
+	}
 	e.apply(cfg.Settings)
 	e.stats.Store(&Stats{})
 	return e, nil
@@ -157,6 +175,12 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) apply(s Settings) {
 	if s.Table == nil {
 		s.Table = tai.Builtin()
+	}
+	// Later pulses were taken for earlier by the old corrections.
+	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.ctl != nil {
+		e.ctl.Shift(float64(d), e.cfg.Mono())
+		e.drift.clear()
+		e.log.Info("pulse correction changed", "offsets_move_by", d)
 	}
 	e.set = s
 }
@@ -195,6 +219,12 @@ func (e *Engine) Doubt(why string) {
 // Stats returns the latest state.
 func (e *Engine) Stats() *Stats { return e.stats.Load() }
 
+// Grid tells pps.ExtTS where in the clock's second the pulse is expected: at its
+// beginning, while the clock is known to be right.
+func (e *Engine) Grid() (phase time.Duration, ok bool) {
+	return 0, e.Stats().Snapshot.Usable(e.cfg.Mono())
+}
+
 // Ready is closed when the first snapshot has been published.
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
@@ -202,7 +232,12 @@ func (e *Engine) Ready() <-chan struct{} { return e.ready }
 func (e *Engine) String() string { return "engine" }
 
 // Count counts a Reason on behalf of Port and Pulses.
-func (e *Engine) Count(r Reason) { e.counts[r].Add(1) }
+func (e *Engine) Count(r Reason) {
+	e.counts[r].Add(1)
+	if r == PulseAmbiguous {
+		e.halfAt.Store(e.cfg.Mono())
+	}
+}
 
 // Run disciplines the clock until ctx ends. The channels may be nil: then
 // nothing comes from there.
@@ -218,6 +253,8 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 			return ctx.Err()
 		case x := <-edges:
 			e.Edge(x)
+		case x := <-e.cfg.Compared:
+			e.Compare(x.Index, x.Edge)
 		case m := <-msgs:
 			e.Message(m)
 		case s := <-e.settings:
@@ -238,6 +275,7 @@ func (e *Engine) Tick() {
 	if e.clock == nil && now >= e.retryAt {
 		e.open(now)
 	}
+	e.expiry(now)
 	e.judge()
 	if e.clock != nil {
 		if _, ok := e.cross(); ok {

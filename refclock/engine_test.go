@@ -24,7 +24,8 @@ import (
 // rig is a loop whose log is kept and whose snapshots are judged.
 type rig struct {
 	*sim.Loop
-	log bytes.Buffer
+	log      bytes.Buffer
+	scenario sim.Scenario
 }
 
 func newRig(t *testing.T, name string, edit func(*sim.Scenario)) *rig {
@@ -38,6 +39,7 @@ func newRig(t *testing.T, name string, edit func(*sim.Scenario)) *rig {
 	if edit != nil {
 		edit(&s)
 	}
+	r.scenario = s
 	if r.Loop, err = s.Loop(1); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func newRig(t *testing.T, name string, edit func(*sim.Scenario)) *rig {
 		}
 		if e, b := r.Snap.ClockAt(mono).Sub(r.App.Clock.True(mono)).Abs(), r.Snap.BoundAt(mono); e > b {
 			t.Errorf("at %v: off by %v, claimed %v (%v, %s)", r.Since(), e, b, r.Snap.State, r.Snap.Reason)
-			r.Before = nil
+			r.Before = nil // once is enough
 		}
 	}
 	return r

@@ -38,8 +38,8 @@ func (e *Engine) Edge(x pps.Edge) {
 	}
 	p.Clock = p.Clock.Add(-e.set.Bias - e.set.Cable)
 	q, hasQ := e.saw.take(p.Mono)
+	steer := e.steerNS + e.line.cmdPPB*float64(p.Mono-e.steerAt)*1e-9
 	if hasQ {
-		steer := e.steerNS + e.line.cmdPPB*float64(p.Mono-e.steerAt)*1e-9
 		e.saw.learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
 		if s := e.saw.sign(); s != e.sawSign {
 			e.sawSign = s
@@ -51,9 +51,43 @@ func (e *Engine) Edge(x pps.Edge) {
 	} else {
 		e.saw.gap()
 	}
+	// The system clock runs on raw's own crystal; and stamps by CLOCK_REALTIME move
+	// with whoever slews that.
+	if x.Scale == pps.Clock && (e.cfg.Kind == status.PHCClock || e.cfg.Kind == status.SimClock) {
+		e.drift.pulse(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer)
+		e.judge()
+		if e.clock == nil {
+			return
+		}
+	}
+	e.oppose(p.Mono)
 	p.Now = e.cfg.Mono()
 	e.act(e.ctl.Pulse(p))
 	e.publish()
+}
+
+// edgeOff is how far from the second of a system clock that is kept an edge must
+// be to be taken for the other edge of the pulse. Who keeps it over a network is
+// nearer; pulses are 100 ms wide and more, or so narrow that nobody confuses
+// their edges.
+const edgeOff = 50e6 // ns
+
+// oppose looks, before there is a lock, whether a system clock that others keep
+// has its second somewhere else than the pulse: then it is the wrong edge.
+func (e *Engine) oppose(mono int64) {
+	s := e.ctl.Status().State
+	was := e.opposed
+	e.opposed = (s == status.Unlocked || s == status.Acquiring) && e.real.ok && e.cfg.RealKept != nil && e.cfg.RealKept()
+	if e.opposed {
+		t := e.real.at(mono)
+		e.opposed = max(t-t.Round(), t.Round()-t) > edgeOff
+	}
+	if e.opposed != was {
+		if e.opposed {
+			e.refuse(PulseAmbiguous, nil, "remedy", "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge")
+		}
+		e.judge()
+	}
 }
 
 // Second takes a full second of another clock in the place of a pulse and its
@@ -137,6 +171,7 @@ func (e *Engine) Message(m *gnss.Message) {
 	e.describe(m)
 	e.leap(m)
 	e.watch.Message(m)
+	e.minded(m)
 	e.judge()
 	if !m.HasTimeOfDay || m.HasPulse {
 		return
@@ -154,6 +189,7 @@ func (e *Engine) Message(m *gnss.Message) {
 	}
 	if r, ok := e.dated(m); !ok {
 		e.badMsgs++
+		e.dateAt, e.dateBad = m.Mono, r
 		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.set.Table.Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
 		return
 	}
@@ -218,8 +254,16 @@ func (e *Engine) judge() {
 	}
 	now, why := e.cfg.Mono(), e.outer
 	d := e.watch.Doubt(now)
-	if d != gnss.NoDoubt {
+	e.settledLeap()
+	switch {
+	case d != gnss.NoDoubt:
 		why = d.String()
+	case e.leaps.waits():
+		why = LeapUnconfirmed.String()
+	case e.opposed:
+		why = PulseAmbiguous.String()
+	case e.drift.moved:
+		why = ReferenceDrift.String()
 	}
 	if why == e.doubted {
 		return
@@ -231,6 +275,9 @@ func (e *Engine) judge() {
 	}
 	if r, ok := watchReasons[d]; ok {
 		e.refuse(r, nil)
+	}
+	if why == ReferenceDrift.String() {
+		e.refuse(ReferenceDrift, nil)
 	}
 	e.ctl.Doubt(why, now)
 	e.act(discipline.Action{FreqPPB: e.ctl.Status().FreqPPB})

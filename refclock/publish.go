@@ -48,6 +48,8 @@ type Stats struct {
 	Label    Label              // latest valid one
 	Learned  discipline.Learned // to be kept for the next run; OK is false while there is nothing
 	Counts   [NumReasons]uint64 // by Reason
+	Leap     LeapNews           // what is known of the sources of leap seconds
+	Compared []Compared         // pulses that are only compared
 	Sawtooth float64            // sign with which the announced sawtooth is applied: 1, 0, -1
 }
 
@@ -65,10 +67,12 @@ func (e *Engine) publish() {
 		st = e.ctl.Status()
 		s.State, s.Reason = st.State, st.Reason.String()
 		switch {
-		case st.Reason == discipline.Doubted && e.doubted != "":
-			s.Reason += ": " + e.doubted // the latest: one doubt may follow another
+		case e.doubted != "" && (st.Reason == discipline.Doubted || st.State == status.Unlocked):
+			s.Reason = discipline.Doubted.String() + ": " + e.doubted // the latest: one doubt may follow another
 		case st.Detail != "":
 			s.Reason += ": " + st.Detail
+		default:
+			s.Reason += e.detail(&st, now)
 		}
 		s.Limit, s.RefTime = st.Limit, st.RefTime
 		s.OffsetNS, s.FreqPPB, s.NoiseNS = st.OffsetNS, st.FreqPPB, st.NoiseNS
@@ -88,6 +92,8 @@ func (e *Engine) publish() {
 		l := e.line
 		l.advance(now)
 		s.Clock, s.RatePPB, s.LineErr = l.clock, l.rate(), l.err()
+		// The limit is for what the clock loses, not for what reading it costs.
+		s.Limit += time.Duration(st.Floor) + min(s.LineErr, time.Duration(l.width))
 		s.TAIOffset = int32(e.set.Table.Offset(s.Clock))
 		s.LeapAt, s.LeapSign = 0, 0
 		if n, sign, ok := e.set.Table.Next(s.Clock); ok {
@@ -107,11 +113,25 @@ func (e *Engine) publish() {
 		e.state, e.reason, e.stated = s.State, s.Reason, true
 	}
 	e.cfg.Publish(s)
-	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Sawtooth: e.sawSign, Learned: e.learned}
+	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leaps.news, Compared: e.comparisons()}
 	for i := range t.Counts {
 		t.Counts[i] = e.counts[i].Load()
 	}
 	e.stats.Store(t)
+}
+
+// fresh is how long a cause of silence is named.
+const fresh = 30e9 // ns
+
+// detail says why nothing comes, where that is known: ": " and a Reason's word.
+func (e *Engine) detail(st *discipline.Status, now int64) string {
+	switch {
+	case st.Reason == discipline.NoMessages && e.dateAt != 0 && now-e.dateAt < fresh:
+		return ": " + e.dateBad.String()
+	case (st.Reason == discipline.NoPulse || st.Reason == discipline.MissingPulses) && e.halfAt.Load() != 0 && now-e.halfAt.Load() < fresh:
+		return ": " + PulseAmbiguous.String()
+	}
+	return ""
 }
 
 // badEdges is how many edges were refused before the discipline saw them.

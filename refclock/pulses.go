@@ -16,6 +16,7 @@ type Pulses struct {
 	Open   func() (pps.Source, error)
 	Wait   func(context.Context, int64) // sleeps ns; default time
 	Out    chan<- pps.Edge
+	Hand   func(pps.Edge) bool // instead of Out, if set; false: there was no room
 	Count  func(Reason)
 	Log    *slog.Logger
 	opened atomic.Uint64
@@ -69,7 +70,11 @@ func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, pps.ErrNoPulse), errors.Is(err, pps.ErrAmbiguous):
-			p.Count(PulseSilent)
+			if errors.Is(err, pps.ErrAmbiguous) {
+				p.Count(PulseAmbiguous)
+			} else {
+				p.Count(PulseSilent)
+			}
 			if !quiet {
 				p.Log.Warn("no pulses", "reason", PulseSilent.String(), "error", err)
 			}
@@ -83,11 +88,22 @@ func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff) error {
 		}
 		quiet = false
 		b.reset()
-		select {
-		case p.Out <- x:
-		default:
+		if !p.hand(x) {
 			p.Count(EdgeQueueFull)
 		}
 	}
 	return nil
+}
+
+// hand passes an edge on unless the receiving end is too busy.
+func (p *Pulses) hand(x pps.Edge) bool {
+	if p.Hand != nil {
+		return p.Hand(x)
+	}
+	select {
+	case p.Out <- x:
+		return true
+	default:
+		return false
+	}
 }

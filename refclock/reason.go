@@ -45,6 +45,13 @@ const (
 	WitnessDisagrees                   // a witness names another time
 	WitnessSilent                      // a witness does not answer
 	ReferenceUnusable                  // the clock to be followed may not be used
+	ReferenceDrift                     // the pulses run away from two clocks that agree
+	LeapUnconfirmed                    // a cold receiver may not know the leap seconds yet, and nothing else tells the second
+	LeapDisagrees                      // the receiver announces another number of leap seconds than the table has
+	LeapExpired                        // the table of leap seconds has ended
+	PulseAmbiguous                     // both edges are stamped and nothing tells which is the second's
+	CompareSkipped                     // an edge of a pulse to be compared came when there was nothing to compare with
+	CompareAlarm                       // a compared pulse is farther from the clock than its limit
 
 	numReasons
 )
@@ -62,7 +69,9 @@ var reasonNames = [numReasons]string{
 	PulseMissing: "pulse_missing", PulseGone: "pulse_gone", PulseSilent: "pulse_silent", SawtoothRefused: "sawtooth_refused",
 	ReceiverFixLost: "fix_lost", ReceiverAntennaOpen: "antenna_open", ReceiverAntennaShort: "antenna_short", ReceiverJammed: "jamming",
 	ReceiverSpoofed: "spoofing", ReceiverMoved: "position_jump", WitnessAwaited: "witness_awaited", WitnessDisagrees: "witness_disagrees",
-	WitnessSilent: "witness_silent", ReferenceUnusable: "reference_unusable",
+	WitnessSilent: "witness_silent", ReferenceUnusable: "reference_unusable", ReferenceDrift: "reference_drift",
+	LeapUnconfirmed: "leap_unconfirmed", LeapDisagrees: "leap_disagrees", LeapExpired: "leap_expired", PulseAmbiguous: "ambiguous_edge",
+	CompareSkipped: "compare_skipped", CompareAlarm: "pulse_disagrees",
 }
 
 // String returns the reason's word in logs and metrics.
@@ -88,7 +97,15 @@ func (r Reason) message() string {
 		return "announced sawtooth applied otherwise than documented"
 	case r >= ReceiverFixLost && r <= ReceiverMoved:
 		return "receiver doubted"
-	case r >= WitnessAwaited:
+	case r == LeapDisagrees:
+		return "receiver and leap table disagree"
+	case r == LeapExpired:
+		return "leap table has expired"
+	case r == PulseAmbiguous:
+		return "pulse's edges cannot be told apart"
+	case r == CompareAlarm:
+		return "compared pulse disagrees"
+	case r >= WitnessAwaited && r <= LeapUnconfirmed:
 		return "reference doubted"
 	}
 	return "input in trouble"

@@ -68,6 +68,9 @@ func (e *Engine) step(d time.Duration) {
 	}
 	e.stepped(now)
 	e.ctl.Stepped(now, d)
+	if e.cfg.Stepped != nil {
+		e.cfg.Stepped(d)
+	}
 	e.log.Info("clock stepped", "step", d, "epoch", e.epoch)
 	e.settling = false
 }
@@ -77,6 +80,7 @@ func (e *Engine) stepped(now int64) {
 	e.stepMono = now
 	e.epoch++
 	e.saw.gap()
+	e.drift.clear()
 	if e.cfg.Kind == status.SystemClock {
 		e.real = line{}
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/facebook/time/ntp/protocol"
+
 	"noonmark/server/ntp"
 )
 
@@ -70,3 +72,58 @@ func TestConformanceNonce(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParsers compares our reading of a packet with facebook/time's. Ours is
+// the stricter one: what it takes for fields alone, theirs takes for the same.
+func FuzzParsers(f *testing.F) {
+	g := newRig(f, aeads[0])
+	f.Add(header(v4client))
+	f.Add(g.request(0))
+	f.Add(g.request(3))
+	f.Add(append(header(v4client), make([]byte, 20)...))
+	f.Add(append(g.request(1), make([]byte, 24)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var h ntp.Header
+		ourErr := h.Parse(b)
+		p, theirErr := protocol.BytesToPacket(b)
+		if len(b) < ntp.HeaderLen {
+			if ourErr == nil || theirErr == nil {
+				t.Fatalf("%d octets: %v, %v", len(b), ourErr, theirErr)
+			}
+			return
+		}
+		theirs := ntp.Header{
+			Leap: p.Settings >> 6, Version: p.Settings >> 3 & 7, Mode: p.Settings & 7, Stratum: p.Stratum, Poll: p.Poll, Precision: p.Precision,
+			RootDelay: ntp.Short(p.RootDelay), RootDisp: ntp.Short(p.RootDispersion),
+			RefID:   [4]byte{byte(p.ReferenceID >> 24), byte(p.ReferenceID >> 16), byte(p.ReferenceID >> 8), byte(p.ReferenceID)},
+			RefTime: stamp(p.RefTimeSec, p.RefTimeFrac), Origin: stamp(p.OrigTimeSec, p.OrigTimeFrac),
+			Receive: stamp(p.RxTimeSec, p.RxTimeFrac), Transmit: stamp(p.TxTimeSec, p.TxTimeFrac),
+		}
+		if h != theirs {
+			t.Fatalf("ours %+v, theirs %+v", h, theirs)
+		}
+		var fields []ntp.Field
+		off := ntp.HeaderLen
+		for {
+			f, ok, err := ntp.NextField(b, off)
+			if err != nil || !ok && off < len(b) {
+				return // refused, or a MAC: theirs may think otherwise
+			}
+			if !ok {
+				break
+			}
+			fields = append(fields, f)
+			off = f.End
+		}
+		if theirErr != nil || p.MAC != nil || len(p.ExtensionFields) != len(fields) {
+			t.Fatalf("we see %d fields; they %d, %v", len(fields), len(p.ExtensionFields), theirErr)
+		}
+		for i, f := range fields {
+			if e := p.ExtensionFields[i]; uint16(e.Type) != f.Type || !bytes.Equal(e.Body, f.Body) {
+				t.Fatalf("field %d: %#x, %#x", i, f.Type, e.Type)
+			}
+		}
+	})
+}
+
+func stamp(sec, frac uint32) ntp.Timestamp { return ntp.Timestamp(sec)<<32 | ntp.Timestamp(frac) }

@@ -21,6 +21,7 @@ import (
 	"noonmark/cmd/internal/daemon"
 	"noonmark/server"
 	"noonmark/server/certs"
+	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
 	"noonmark/server/source"
@@ -144,7 +145,9 @@ func (d *service) serve(ctx context.Context) (err error) {
 	}
 	if d.ntp, err = server.New(server.Config{
 		Snapshot: s.Source.Path, Ring: d.ring, Endpoints: s.endpoints, Access: s.access, Limit: s.limit, Log: d.log,
-	}); err != nil {
+	}); errors.Is(err, hwts.ErrNoHardware) {
+		return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+	} else if err != nil {
 		return err
 	}
 	makeRoom(d.ntp.Workers())

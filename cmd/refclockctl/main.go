@@ -16,6 +16,7 @@ const (
 	exitUnavailable = 69
 	exitSoftware    = 70
 	exitNoPerm      = 77
+	exitConfig      = 78
 )
 
 // command is one of the tool's commands; run returns the exit code.
@@ -28,8 +29,10 @@ var commands = [...]command{
 	{"status", "show what refclockd publishes", runStatus},
 	{"decode", "read a raw receiver log and print what it says", runDecode},
 	{"simulate", "run the discipline on a virtual appliance or a recorded series", runSimulate},
+	{"calibrate", "measure how late the kernel's pulse is against a card's timestamps", runCalibrate},
 	{"ca", "make and renew certificates for a private network", runCA},
 	{"keys", "show, rotate or revoke the cookie keys of NTS", runKeys},
+	{"doctor", "say what is wrong with this machine and how to mend it", runDoctor},
 	{"servo", "speak the servo bench's lock-step interface", runServo},
 }
 

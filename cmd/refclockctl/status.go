@@ -10,11 +10,13 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"noonmark/phc"
+	"noonmark/refclock"
 	"noonmark/refclock/status"
 )
 
@@ -41,6 +43,10 @@ type report struct {
 	Updates   uint64   `json:"updates"`
 	AgeS      float64  `json:"age_s"` // of the snapshot
 	PID       uint32   `json:"pid"`
+
+	// From details.json beside the snapshot; empty where that is missing or old.
+	Pulses []refclock.PulseDetail `json:"pulses"` // those that are only compared
+	Leaps  *refclock.LeapDetails  `json:"leap_sources"`
 }
 
 // input is a source and what became of what it said.
@@ -59,6 +65,11 @@ type receiver struct {
 	Antenna  string `json:"antenna,omitempty"`  // ok, open, short
 	Jamming  string `json:"jamming,omitempty"`  // none, warning, critical
 	Spoofing string `json:"spoofing,omitempty"` // none, warning, critical
+
+	LatencyS *float64 `json:"latency_s"` // from a second to its first message, learned; null: not known
+	Fix      string   `json:"fix,omitempty"`
+	Sats     *int     `json:"satellites"`
+	Label    string   `json:"label_source,omitempty"` // the kind of message that named the second last
 }
 
 // newReceiver takes apart the snapshot's text: the port, then " ant=open" and
@@ -101,8 +112,8 @@ func newReport(s *status.Snapshot, mono int64) report {
 		NoiseNS: s.NoiseNS, FreqPPB: s.FreqPPB, Stratum: 16, RefID: strings.TrimRight(string(s.RefID[:]), "\x00"), Leap: 3,
 		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID,
 		Pulse:    input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed},
-		Receiver: newReceiver(s.Receiver),
-		Clock:    clockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
+		Receiver: newReceiver(s.Receiver), Pulses: []refclock.PulseDetail{},
+		Clock: clockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
 	}
 	r.Receiver.Accepted, r.Receiver.Refused = s.Msgs, s.BadMsgs
 	if b := s.BoundAt(mono); b < math.MaxInt64 {
@@ -132,6 +143,26 @@ func newReport(s *status.Snapshot, mono int64) report {
 	}
 	r.Pulse.AgeS, r.Receiver.AgeS = age(s.PulseMono), age(s.MsgMono)
 	return r
+}
+
+// staleDetails is the age from which details are not shown: they are written
+// every second.
+const staleDetails = 10e9 // ns
+
+// addDetails adds what refclockd writes beside the snapshot at path, if it is
+// the same process's and fresh. It is no error that there is none: an older
+// refclockd wrote nothing there.
+func (r *report) addDetails(path string, mono int64) {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), refclock.DetailsName))
+	if err != nil {
+		return
+	}
+	var d refclock.Details
+	if json.Unmarshal(b, &d) != nil || d.PID != int(r.PID) || mono-d.Mono > staleDetails || d.Mono > mono+1e9 {
+		return
+	}
+	r.Pulses, r.Leaps = d.Pulses, &d.Leap
+	r.Receiver.LatencyS, r.Receiver.Fix, r.Receiver.Sats, r.Receiver.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
 }
 
 // seconds are shown in ms.
@@ -172,8 +203,28 @@ func (r report) text(w io.Writer) {
 			says = append(says, w.what+" "+w.is)
 		}
 	}
+	if r.Receiver.LatencyS != nil {
+		says = append(says, fmt.Sprintf("messages %.0f ms after their second", *r.Receiver.LatencyS*1e3))
+	}
+	if r.Receiver.Sats != nil && r.Receiver.Fix != "" {
+		says = append(says, fmt.Sprintf("fix %s, %d satellites", r.Receiver.Fix, *r.Receiver.Sats))
+	}
 	if says != nil {
 		show("", "%s", strings.Join(says, ", "))
+	}
+	for _, p := range r.Pulses {
+		if p.OffsetNS == nil {
+			show("compared", "%s: none compared yet", p.Source)
+			continue
+		}
+		alarm := ""
+		if p.Alarm != "" {
+			alarm = fmt.Sprintf("; ALARM %s: beyond %v", p.Alarm, time.Duration(p.LimitNS))
+		}
+		show("compared", "%s: %+.0f ns, mean %+.0f ns, noise %.0f ns, %d compared%s", p.Source, *p.OffsetNS, p.MeanNS, p.NoiseNS, p.Count, alarm)
+	}
+	if r.Leaps != nil && len(r.Leaps.Warnings) > 0 {
+		show("leap", "%s; table %s ends on %s", strings.Join(r.Leaps.Warnings, ", "), r.Leaps.Table, r.Leaps.Expires)
 	}
 	show("clock", "%s %s, epoch %d, line within %v", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, time.Duration(r.Clock.LineNS))
 	if r.AgeS > 2 {
@@ -245,7 +296,9 @@ func printStatus(path string, asJSON bool, w io.Writer) error {
 	if err := rd.LoadAll(&s); err != nil {
 		return err
 	}
-	r := newReport(&s, phc.MonoRaw())
+	mono := phc.MonoRaw()
+	r := newReport(&s, mono)
+	r.addDetails(path, mono)
 	if !asJSON {
 		r.text(w)
 		return nil

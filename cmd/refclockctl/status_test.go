@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
+	"noonmark/refclock"
 	"noonmark/refclock/status"
 )
 
@@ -53,6 +56,40 @@ func TestStatus(t *testing.T) {
 	}
 	if r, ok := m["receiver"].(map[string]any); !ok || r["source"] != "/dev/ttyAMA0" || r["antenna"] != "open" || r["jamming"] != "critical" || r["spoofing"] != nil {
 		t.Errorf("receiver %v", m["receiver"])
+	}
+	// What is beside the snapshot is shown while it is the same process's and fresh.
+	if p, ok := m["pulses"].([]any); !ok || len(p) != 0 || m["leap_sources"] != nil {
+		t.Errorf("without details: %s", &out)
+	}
+	z, lat := 123.0, 0.15
+	for _, c := range []struct {
+		pid   int
+		mono  int64
+		shown bool
+	}{{os.Getpid() + 1, mono, false}, {os.Getpid(), mono - 11e9, false}, {os.Getpid(), mono, true}} {
+		b, err := json.Marshal(refclock.Details{PID: c.pid, Mono: c.mono, LatencyS: &lat, Leap: refclock.LeapDetails{Warnings: []string{"leap_expired"}},
+			Pulses: []refclock.PulseDetail{{Source: "/dev/pps1", OffsetNS: &z, LimitNS: 100, Count: 9, Alarm: "pulse_disagrees"}}})
+		if err := errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(path), refclock.DetailsName), b, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		var r struct {
+			Pulses   []refclock.PulseDetail `json:"pulses"`
+			Receiver struct {
+				Latency *float64 `json:"latency_s"`
+			} `json:"receiver"`
+		}
+		out.Reset()
+		run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs)
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || (len(r.Pulses) == 1) != c.shown || (r.Receiver.Latency != nil) != c.shown {
+			t.Errorf("details of %d, age %v: %v: %s", c.pid, mono-c.mono, err, &out)
+		}
+	}
+	out.Reset()
+	run([]string{"status", "-snapshot", path}, nil, &out, &errs)
+	for _, w := range []string{"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after", "leap_expired"} {
+		if !strings.Contains(out.String(), w) {
+			t.Errorf("no %q in\n%s", w, &out)
+		}
 	}
 	if r := newReceiver("/dev/my gps x=y"); r.Source != "/dev/my gps x=y" || r.Antenna != "" {
 		t.Errorf("a port with spaces: %+v", r)

@@ -75,6 +75,7 @@ type pulseConfig struct {
 	Bias     config.Duration `toml:"bias"`
 	Cable    config.Duration `toml:"cable"`
 	Sawtooth bool            `toml:"sawtooth"`
+	Compare  []compareConfig `toml:"compare"`
 }
 
 type clockConfig struct {
@@ -212,6 +213,7 @@ func (s *settings) check(f *config.File) error {
 			s.Receiver.NotBefore.Time = t // a simulation may play in the past
 		}
 	}
+	bad(s.checkCompare(f))
 	bad(s.checkOutputs(f))
 	bad(s.Log.Check(f))
 	copy(s.refid[:], s.NTP.RefID)

@@ -53,6 +53,12 @@ var (
 	mMsgAge   = desc("message_age_seconds", "Time since the last valid time message.")
 	mSats     = desc("satellites", "Satellites in the receiver's solution.")
 	mLatency  = desc("message_latency_seconds", "From a second to its message, smoothed.")
+	mCmpOff   = desc("compared_pulse_offset_seconds", "Clock minus a pulse that is only compared; positive: pulse late.", "pulse")
+	mCmpAlarm = desc("compared_pulse_alarm", "1 while a compared pulse is beyond its limit, with the reason.", "pulse", "reason")
+	mCmpN     = desc("compared_pulses_total", "Edges of pulses that are only compared, by what became of them.", "pulse", "result")
+	mLeapWarn = desc("leap_warning", "1 while a warning about leap seconds stands.", "reason")
+	mLeapRecv = desc("receiver_tai_offset_seconds", "TAI minus UTC as the receiver announces it.")
+	mLeapEnd  = desc("leap_table_expires_timestamp_seconds", "When the table of leap seconds ends, POSIX time.")
 	mReason   = desc("events_total", "Refusals and changes by named reason, and the part that named it.", "part", "reason")
 	mOpened   = desc("opened_total", "How often a device was opened.", "device")
 
@@ -120,6 +126,23 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(mSats, float64(st.Receiver.Sats))
 	gauge(mLatency, d.Latency.Seconds())
+	for _, p := range st.Compared {
+		if p.Mono != 0 {
+			gauge(mCmpOff, p.OffsetNS*1e-9, p.Name)
+		}
+		gauge(mCmpAlarm, one(p.Alarm), p.Name, refclock.CompareAlarm.String())
+		count(mCmpN, p.Count, p.Name, "compared")
+		count(mCmpN, p.Skipped, p.Name, "skipped")
+	}
+	gauge(mLeapWarn, one(st.Leap.Differ), refclock.LeapDisagrees.String())
+	gauge(mLeapWarn, one(st.Leap.Expired), refclock.LeapExpired.String())
+	gauge(mLeapWarn, one(st.Leap.Awaited), refclock.LeapUnconfirmed.String())
+	if st.Leap.Receiver != 0 {
+		gauge(mLeapRecv, float64(st.Leap.Receiver))
+	}
+	if !st.Leap.Expires.IsZero() {
+		gauge(mLeapEnd, float64(st.Leap.Expires.Unix()))
+	}
 	for r, n := range st.Counts {
 		count(mReason, n, "engine", refclock.Reason(r).String())
 	}

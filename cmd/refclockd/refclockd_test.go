@@ -55,6 +55,14 @@ func TestConfig(t *testing.T) {
 		{"[pulse]\nchannel = -1\n", "2: pulse.channel"},
 		{"[pulse]\ndevice = \"\"\n", "2: pulse.device"},
 		{"[clock]\ndevice = \"\"\n", "2: clock.device"},
+		{"[[pulse.compare]]\ndevice = \"/dev/pps1\"\n", "1: pulse.compare[0].source: \"\" is not known"},
+		{"[[pulse.compare]]\nsource = \"kernel\"\n", "1: pulse.compare[0].device: is empty"},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps0\"\n", "3: pulse.compare[0].device: \"/dev/pps0\" is the pulse that steers the clock"},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\nlimit = \"-1us\"\n", "4: pulse.compare[0].limit"},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\nlimits = \"1us\"\n", "4: pulse.compare[0].limits"},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\n[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\n", "4: pulse.compare[1].name: \"/dev/pps1\" is there already"},
+		{"[pulse]\nsource = \"extts\"\n[[pulse.compare]]\nsource = \"extts\"\n", "3: pulse.compare[0].channel: 0 is the channel that steers the clock"},
+		{"[clock]\nsource = \"system\"\n[[pulse.compare]]\nsource = \"extts\"\n", "4: pulse.compare[0].source: \"extts\" needs clock.source"},
 		{"[clock]\nmax_freq_ppb = -1.0\n", "2: clock.max_freq_ppb"},
 		{"[discipline]\nservo = \"pid\"\n", "2: discipline.servo"},
 		{"[discipline]\nholdover_limit = \"0s\"\n", "2: discipline.holdover_limit"},
@@ -96,6 +104,7 @@ func TestConfig(t *testing.T) {
 		{"", ""},
 		{"[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n[sim]\nstart = \"2036-02-07T06:00:00Z\"\noscillator = \"ocxo\"\n", ""},
 		{"[pulse]\nsource = \"extts\"\nedge = \"falling\"\nwidth = \"100ms\"\nbias = \"-3ns\"\ncable = \"85ns\"\npin = -1\n[clock]\ndevice = \"/dev/ptp0\"\n[discipline]\nservo = \"pi\"\n", ""},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\nlimit = \"1us\"\nbias = \"11.7us\"\n[[pulse.compare]]\nsource = \"extts\"\nchannel = 1\npin = 1\nwidth = \"100ms\"\n", ""},
 		{"[pulse]\nsource = \"none\"\n[clock]\nsource = \"none\"\n[leap]\nfile = \"\"\n", ""},
 	} {
 		p := write(t, c.text)
@@ -200,6 +209,9 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal(b, &tr); err != nil || tai.Time(tr.TAI0) != tai.FromUnix(1795435200, 0, 37) {
 		t.Errorf("truth %s: %v", b, err)
 	}
+	if b, err := os.ReadFile(filepath.Join(dir, refclock.DetailsName)); err != nil || !json.Valid(b) {
+		t.Errorf("details %q: %v", b, err)
+	}
 	// A second one must not publish over the first.
 	if err := serve(ctx, p, s, slog.New(slog.DiscardHandler)); config.ExitCode(err) != config.ExitUnavailable {
 		t.Errorf("second daemon: %v", err)
@@ -255,6 +267,7 @@ func TestMetrics(t *testing.T) {
 		"noonmark_refclock_events_total clock_stepped_by_other": 0,
 		"noonmark_refclock_events_total label_void":             0,
 		"noonmark_refclock_pulses_total accepted":               0,
+		"noonmark_refclock_leap_warning leap_expired":           0,
 	} {
 		if got, ok := seen[name]; !ok || got != want {
 			t.Errorf("%s = %v, %v; want %v", name, got, ok, want)

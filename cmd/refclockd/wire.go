@@ -98,22 +98,35 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		port.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
 	}
 	memory := newMemory(s)
+	var src atomic.Pointer[counted] // the pulse source, nil while there is none
+	compared := make(chan refclock.ComparedEdge, edgeQueue)
 	eng, err := refclock.New(refclock.Config{
 		Mono: phc.MonoRaw, Publish: w.Write, Leaps: port.SetLeaps, Log: log,
 		Open: s.openClock(app), Kind: s.kind, ClockName: s.clockName(), Pulse: s.pulseName(), Receiver: s.Receiver.Device,
 		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: memory.load(log),
 		Watch: s.watch, NotBefore: s.floor(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: s.heldBack(),
+		Stepped: func(d time.Duration) {
+			if c := src.Load(); c != nil {
+				if x, ok := (*c).(interface{ Stepped(time.Duration) }); ok {
+					x.Stepped(d)
+				}
+			}
+		},
+		RealKept: s.realKept(), Compare: s.compared(), Compared: compared,
 	})
 	if err != nil {
 		return err
 	}
 	port.Count = eng.Count
+	for _, p := range s.comparePulses(compared, eng.Count, log) {
+		tasks = append(tasks, p)
+	}
+	tasks = append(tasks, &details{path: detailsPath(s.RuntimeDir), mono: phc.MonoRaw, engine: eng, log: log})
 	tasks = append(tasks, &engineTask{eng, edges, msgs}, port)
 	col := &collector{engine: eng, port: port, mono: phc.MonoRaw}
 	if s.Pulse.Source != "none" {
-		var src atomic.Pointer[counted]
 		p := &refclock.Pulses{Name: s.pulseName(), Out: edges, Log: log, Count: eng.Count, Open: func() (pps.Source, error) {
-			x, err := s.openPulse(app)
+			x, err := s.openPulse(app, eng.Grid)
 			src.Store(nil)
 			if c, ok := x.(counted); ok && err == nil {
 				src.Store(&c)
@@ -275,22 +288,23 @@ func opened[T refclock.Clock](c T, err error) (refclock.Clock, error) {
 // quiet is how long a pulse source may deliver nothing before it says so.
 const quiet = 10 * time.Second
 
-func (s *settings) openPulse(app *appliance) (pps.Source, error) {
+// realKept asks the kernel whether others keep the system clock; nil where that
+// says nothing, as beside a simulation.
+func (s *settings) realKept() func() bool {
+	if s.Clock.Source != "phc" {
+		return nil
+	}
+	return refclock.RealKept(refclock.LinuxKernel{})
+}
+
+func (s *settings) openPulse(app *appliance, grid func() (time.Duration, bool)) (pps.Source, error) {
 	switch s.Pulse.Source {
 	case "kernel":
 		return source(pps.OpenKernel(s.Pulse.Device, pps.KernelOptions{Edge: s.kedge, Timeout: quiet}))
 	case "sim":
 		return app.source, nil
 	}
-	d, err := phc.Open(s.Clock.Device)
-	if err != nil {
-		return nil, err
-	}
-	x, err := pps.NewExtTS(d, pps.ExtTSOptions{Channel: s.Pulse.Channel, Pin: s.Pulse.Pin, Edge: s.edge, Width: s.Pulse.Width.Duration, Timeout: quiet})
-	if err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return &extts{x, d}, nil
+	return openExtTS(s.Clock.Device, pps.ExtTSOptions{Channel: s.Pulse.Channel, Pin: s.Pulse.Pin, Edge: s.edge, Width: s.Pulse.Width.Duration, Timeout: quiet, Grid: grid})
 }
 
 func source[T pps.Source](x T, err error) (pps.Source, error) {

@@ -39,6 +39,7 @@ type Appliance struct {
 	seq    uint32
 	es     []edge
 	card   card
+	unsure uint64 // edges that could not be told from each other
 	extts  *pps.ExtTS
 }
 
@@ -82,7 +83,11 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 	a.Clock = phctest.New(mono, cfg.Clock)
 	a.card.certain = !cfg.Pulse.AnyEdge
 	var err error
-	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: cfg.Pulse.Width})
+	told := cfg.Pulse.Width
+	if cfg.Pulse.Unknown {
+		told = 0
+	}
+	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: told})
 	return a, err
 }
 
@@ -136,7 +141,11 @@ func (a *Appliance) Deliver(e Event, now int64) []pps.Edge {
 	var out []pps.Edge
 	for {
 		x, err := a.extts.Next(context.Background())
-		if err != nil {
+		switch {
+		case errors.Is(err, pps.ErrAmbiguous):
+			a.unsure++
+			continue
+		case err != nil:
 			return out
 		}
 		out = append(out, x)

@@ -55,6 +55,7 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	}
 	eng.Publish = func(s *status.Snapshot) { l.Snap = *s }
 	eng.Leaps = func(t *tai.Table) { l.dec.SetLeaps(t) }
+	eng.Stepped = l.App.extts.Stepped
 	if eng.Kind == status.NoClock {
 		eng.Kind = status.SimClock
 	}
@@ -95,8 +96,12 @@ func (l *Loop) Run(until time.Duration) {
 			l.actions = l.actions[1:]
 		case t == l.event.Mono:
 			if l.event.IsEdge() {
+				was := l.App.unsure
 				for _, x := range l.App.Deliver(l.event, t) {
 					l.Engine.Edge(x)
+				}
+				if l.App.unsure != was {
+					l.Engine.Count(refclock.PulseAmbiguous)
 				}
 			} else {
 				l.dec.Feed(l.event.Data, t, l.Engine.Message)

@@ -24,6 +24,7 @@ type PulseConfig struct {
 	EMIP         float64       // probability of a false edge somewhere in the second
 	Bias         time.Duration // constant lateness: antenna cable, interrupt
 	Width        time.Duration // of the pulse, default 100 ms
+	Unknown      bool          // the program has not been told Width
 	AnyEdge      bool          // the card does not say which edges it stamps (i225, i226, igb)
 	System       bool          // stamped with CLOCK_REALTIME (kernel PPS) instead of the clock
 	Delay        time.Duration // from an edge to its being read, default 50 us
@@ -109,6 +110,9 @@ func (m *model) draw(k int) pulse {
 	}
 	if f, ok := find(c.Faults, PulseDrift, since); ok {
 		p.errNS += f.Amount * (since - f.At).Seconds()
+	}
+	if f, ok := find(c.Faults, WildPulse, since); ok && m.rng.Float64() < f.Amount {
+		p.errNS += 1e9 * (m.rng.Float64() - 0.5)
 	}
 	return p
 }

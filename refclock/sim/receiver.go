@@ -5,6 +5,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -18,22 +19,30 @@ type FaultKind uint8
 
 // The kinds of fault. Amount means what the comment says.
 const (
-	Silence     FaultKind = iota // no bytes at all
-	Void                         // sentences say "no fix"
-	LateSecond                   // each burst comes one second late
-	SecondOff                    // labels are wrong by Amount seconds
-	WeekOff                      // labels are wrong by Amount weeks (rollover: -1024)
-	Garbage                      // random bytes instead of sentences
-	BadChecksum                  // every checksum is wrong
-	NoPulse                      // no pulses
-	PulseJump                    // pulses displaced by Amount ns, + = late
-	PulseDrift                   // pulses drift by Amount ns per second from the start of the fault
-	BothEdges                    // the falling edge is delivered too
-	ReplayPulse                  // the last edge is delivered again, three times a second
+	Silence         FaultKind = iota // no bytes at all
+	Void                             // sentences say "no fix"
+	LateSecond                       // each burst comes one second late
+	SecondOff                        // labels are wrong by Amount seconds
+	WeekOff                          // labels are wrong by Amount weeks (rollover: -1024)
+	Garbage                          // random bytes instead of sentences
+	BadChecksum                      // every checksum is wrong
+	NoPulse                          // no pulses
+	PulseJump                        // pulses displaced by Amount ns, + = late
+	PulseDrift                       // pulses drift by Amount ns per second from the start of the fault
+	BothEdges                        // the falling edge is delivered too
+	ReplayPulse                      // the last edge is delivered again, three times a second
+	LostMessages                     // sentences are lost with probability Amount
+	DoubledMessages                  // each burst is sent twice
+	PositionJump                     // the position is Amount metres north of where it was
+	Jamming                          // UBX-MON-RF says "critical" (ReceiverConfig.Status)
+	Spoofing                         // UBX-SEC-SIG says "spoofing indicated" (ReceiverConfig.Status)
+	AntennaOpen                      // UBX-MON-RF says "open" (ReceiverConfig.Status)
+	WildPulse                        // pulses come anywhere in the second with probability Amount
 )
 
 var faultNames = [...]string{"silence", "void", "late_second", "second_off", "week_off", "garbage", "bad_checksum",
-	"no_pulse", "pulse_jump", "pulse_drift", "both_edges", "replay_pulse"}
+	"no_pulse", "pulse_jump", "pulse_drift", "both_edges", "replay_pulse", "lost_messages", "doubled_messages", "position_jump",
+	"jamming", "spoofing", "antenna_open", "wild_pulse"}
 
 // String returns the fault's word in scenario files.
 func (k FaultKind) String() string {
@@ -86,6 +95,8 @@ type ReceiverConfig struct {
 	TIMTP    bool          // announce the sawtooth of the next pulse with UBX-TIM-TP
 	Table    *tai.Table    // leap seconds it knows, default tai.Builtin
 	LeapWarn bool          // announce the table's next leap second with UBX-NAV-TIMELS
+	Status   bool          // tell antenna, jamming and spoofing with UBX-MON-RF and UBX-SEC-SIG
+	InView   int           // satellites listed with GSV, between GGA and ZDA: bytes that take their time
 	Faults   []Fault
 }
 
@@ -96,6 +107,7 @@ type Receiver struct {
 	rng   *rand.Rand
 	qerr  func(sec tai.Time) (ns float64, ok bool)
 	buf   []byte
+	free  tai.Time // when the port has sent what it was given
 }
 
 // Chunk is a piece of the stream and the true time at which its first byte
@@ -151,13 +163,29 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 		weeks = int(f.Amount)
 	}
 	_, void := find(fs, Void, since)
-	r.sentences(label, weeks, !void)
+	north := 0.0
+	if f, ok := find(fs, PositionJump, since); ok {
+		north = f.Amount
+	}
+	r.sentences(label, weeks, !void, north)
 	if _, ok := find(fs, BadChecksum, since); ok {
 		for i := range r.buf {
 			if r.buf[i] == '*' {
 				r.buf[i+1] = "0123456789ABCDEF"[(hexval(r.buf[i+1])+1)%16]
 			}
 		}
+	}
+	if f, ok := find(fs, LostMessages, since); ok {
+		r.lose(f.Amount)
+	}
+	if _, ok := find(fs, DoubledMessages, since); ok {
+		r.buf = append(r.buf, r.buf...)
+	}
+	if r.cfg.Status {
+		_, jam := find(fs, Jamming, since)
+		_, spoof := find(fs, Spoofing, since)
+		_, open := find(fs, AntennaOpen, since)
+		r.status(jam, spoof, open)
 	}
 	if r.cfg.TIMTP && r.qerr != nil && !void {
 		if q, ok := r.qerr(sec + tai.Second); ok {
@@ -170,9 +198,20 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 	return r.pace(sec.Add(delay), r.buf)
 }
 
-// sentences appends RMC, GGA and ZDA for a second, whose date is off by weeks:
+// lose takes sentences out of the burst with probability p.
+func (r *Receiver) lose(p float64) {
+	kept := make([]byte, 0, len(r.buf))
+	for line := range bytes.Lines(r.buf) {
+		if r.rng.Float64() >= p {
+			kept = append(kept, line...)
+		}
+	}
+	r.buf = kept
+}
+
+// sentences appends RMC, GGA, GSV and ZDA for a second, whose date is off by weeks:
 // the leap seconds known today are applied to it all the same.
-func (r *Receiver) sentences(label tai.Time, weeks int, fix bool) {
+func (r *Receiver) sentences(label tai.Time, weeks int, fix bool, north float64) {
 	t := label.UTC(r.cfg.Table.Offset(label))
 	ss := t.Second()
 	if l, sign, ok := r.cfg.Table.Next(label); ok && sign == 1 && l.At()-label == tai.Second {
@@ -186,10 +225,39 @@ func (r *Receiver) sentences(label tai.Time, weeks int, fix bool) {
 	if !fix {
 		status, q, sats, mode = "V", 0, 0, "N"
 	}
-	lat, lon := "4723.0012,N", "00832.4412,E"
+	const minute = 1852.0 // m along the meridian
+	lat, lon := fmt.Sprintf("47%07.4f,N", 23.0012+north/minute), "00832.4412,E"
 	r.nmea(fmt.Sprintf("GNRMC,%s,%s,%s,%s,0.004,,%s,,,%s", hms, status, lat, lon, t.Format("020106"), mode))
 	r.nmea(fmt.Sprintf("GNGGA,%s,%s,%s,%d,%02d,0.9,408.1,M,47.3,M,,", hms, lat, lon, q, sats))
+	for i := 0; i < r.cfg.InView; i += 4 {
+		g := fmt.Sprintf("GPGSV,%d,%d,%02d", (r.cfg.InView+3)/4, i/4+1, r.cfg.InView)
+		for k := i; k < min(i+4, r.cfg.InView); k++ {
+			g += fmt.Sprintf(",%02d,%02d,%03d,%02d", k+1, 10+2*k, 11*k%360, 30+k%18)
+		}
+		r.nmea(g)
+	}
 	r.nmea(fmt.Sprintf("GNZDA,%s,%s,00,00", hms, t.Format("02,01,2006")))
+}
+
+// status appends UBX-MON-RF and UBX-SEC-SIG version 2.
+func (r *Receiver) status(jammed, spoofed, open bool) {
+	var rf [28]byte
+	rf[1], rf[5], rf[6], rf[7] = 1, 1, 2, 1 // one block: no jamming, antenna in order and fed
+	if jammed {
+		rf[5], rf[20] = 3, 200
+	}
+	if open {
+		rf[6] = 4
+	}
+	r.ubx(0x0a, 0x38, rf[:])
+	sig := [4]byte{2, 1<<1 | 1 | 8 | 1<<4} // both detectors on, nothing seen
+	if jammed {
+		sig[1] |= 3 << 1
+	}
+	if spoofed {
+		sig[1] = sig[1]&^(7<<4) | 2<<4
+	}
+	r.ubx(0x27, 0x09, sig[:])
 }
 
 // nmea appends one sentence with its checksum (NMEA 0183, 5.3.3.6).
@@ -253,19 +321,27 @@ func (r *Receiver) timeLS(label tai.Time) {
 	r.ubx(0x01, 0x26, p[:])
 }
 
-// pace cuts data into pieces as they leave a UART: 10 bits a byte.
+// portBuffer is how far behind a port may be before the receiver drops what it
+// has no room for: u-blox receivers drop whole messages.
+const portBuffer = 1500 * time.Millisecond
+
+// pace cuts data into pieces as they leave a UART: 10 bits a byte. What the
+// port is still busy with comes first; at too slow a rate messages are lost.
 func (r *Receiver) pace(at tai.Time, data []byte) []Chunk {
 	if r.cfg.Baud <= 0 {
 		return []Chunk{{at, data}}
 	}
 	const piece = 16 // half the FIFO of a 16550, which is when its reader wakes
 	var out []Chunk
-	for len(data) > 0 {
+	given := at
+	at = max(at, r.free)
+	for len(data) > 0 && at.Sub(given) <= portBuffer {
 		n := min(piece, len(data))
 		at += tai.Time(n) * 10 * tai.Second / tai.Time(r.cfg.Baud)
 		out = append(out, Chunk{at, data[:n]})
 		data = data[n:]
 	}
+	r.free = at
 	return out
 }
 

@@ -63,21 +63,21 @@ func TestScenarios(t *testing.T) {
 		end     status.State
 		steps   uint32
 	}{
-		{"antenna-pulled", hour, 30, 3500, 30, 1000, 5000, status.Locked, 1}, // 5 ns/s for 20 s look like the oscillator
-		{"both-edges", hour / 2, 30, 1700, 0, 8, 60, status.Locked, 1},
-		{"cm4-f9t", hour / 2, 30, 1700, 0, 20, 150, status.Locked, 2},
-		{"cold-start", hour / 2, 330, 1400, 0, 8, 60, status.Locked, 1},
-		{"device-vanishing", hour, 30, 3400, 0, 40, 400, status.Locked, 1},
-		{"era", hour / 2, 30, 1700, 0, 8, 60, status.Locked, 1},
-		{"frequency-step", hour, 30, 3400, 3, 40, 1000, status.Locked, 1}, // the first pulse after it is the first to tell
-		{"holdover-24h", 5 * hour, 30, 14400, 0, 40_000, 100_000, status.Holdover, 1},
-		{"i225-m8t", hour / 2, 30, 1700, 0, 12, 80, status.Locked, 1},
-		{"kernel-pps", hour / 2, 30, 1700, 0, 700, 5000, status.Locked, 1},
-		{"leap-second", hour, 30, 3500, 0, 8, 60, status.Locked, 1},
-		{"rollover", hour, 30, 3500, 0, 8, 60, status.Locked, 1},
-		{"spikes", hour / 2, 30, 1700, 0, 8, 80, status.Locked, 1},
-		{"spoof-jump", hour, 30, 2300, 0, 1000, 20_000, status.Locked, 1},
-		{"timehat-f9t", hour / 2, 30, 1700, 0, 8, 60, status.Locked, 1},
+		{"antenna-pulled", hour, 12, 3580, 3, 250, 1000, status.Locked, 1}, // the clean pull: 235 ns at the end of 10 min
+		{"both-edges", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
+		{"cm4-f9t", hour / 2, 20, 1700, 0, 20, 150, status.Locked, 2},
+		{"cold-start", hour / 2, 312, 1400, 0, 8, 60, status.Locked, 1},
+		{"device-vanishing", hour, 12, 3400, 0, 40, 400, status.Locked, 1},
+		{"era", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
+		{"frequency-step", hour, 12, 3400, 2, 40, 1000, status.Locked, 1}, // the first pulse after it is the first to tell
+		{"holdover-24h", 6 * hour, 12, 18000, 0, 4_000, 10_000, status.Holdover, 1},
+		{"i225-m8t", hour / 2, 12, 1700, 0, 12, 80, status.Locked, 1},
+		{"kernel-pps", hour / 2, 15, 1700, 0, 700, 5000, status.Locked, 1},
+		{"leap-second", hour, 12, 3500, 0, 8, 60, status.Locked, 1},
+		{"rollover", hour, 12, 3500, 0, 8, 60, status.Locked, 1},
+		{"spikes", hour / 2, 12, 1700, 0, 8, 80, status.Locked, 1},
+		{"spoof-jump", hour, 12, 2300, 0, 1000, 20_000, status.Locked, 1},
+		{"timehat-f9t", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := Find(c.name)

@@ -1,0 +1,82 @@
+package refclock
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+)
+
+// TestCalibration: simulated pairs of a bias that is known, on a clock that runs
+// otherwise than the system's, with what goes wrong.
+func TestCalibration(t *testing.T) {
+	const us = time.Microsecond
+	for _, c := range []struct {
+		name   string
+		n      int
+		late   func(k int, r *rand.Rand) time.Duration // of the kernel's stamp
+		skip   func(k int) (kernel, card bool)
+		width  time.Duration
+		step   int // CLOCK_REALTIME is stepped by 3 s before this pulse
+		want   time.Duration
+		within time.Duration
+		err    error
+	}{
+		{name: "too few", n: 12, late: func(int, *rand.Rand) time.Duration { return 12 * us }, err: ErrFewPairs},
+		{name: "the card stamps nothing", n: 60, late: func(int, *rand.Rand) time.Duration { return 12 * us }, skip: func(int) (bool, bool) { return false, true }, err: ErrFewPairs},
+		{name: "the other edge", n: 60, late: func(int, *rand.Rand) time.Duration { return 100 * time.Millisecond }, err: ErrUnsure},
+		{name: "anything", n: 60, late: func(_ int, r *rand.Rand) time.Duration { return time.Duration(r.Int64N(int64(90 * us))) }, err: ErrUnsure},
+		{name: "it changes half-way", n: 60, late: func(k int, _ *rand.Rand) time.Duration { return 6*us + time.Duration(k/30)*6*us }, err: ErrUnsure},
+		{name: "a card behind a slow bus", n: 60, late: func(int, *rand.Rand) time.Duration { return 12 * us }, width: 110 * us, err: ErrUnsure},
+		{name: "a Pi 5", n: 120, late: func(_ int, r *rand.Rand) time.Duration {
+			return 11700 + time.Duration(r.NormFloat64()*500) + time.Duration(max(0, r.NormFloat64()-2)*8000)
+		}, width: 600, want: 11700, within: 150},
+		{name: "early stamps", n: 60, late: func(_ int, r *rand.Rand) time.Duration { return -800 + time.Duration(r.NormFloat64()*50) }, want: -800, within: 30},
+		{name: "some missing on either side", n: 90, late: func(_ int, r *rand.Rand) time.Duration { return 5000 + time.Duration(r.NormFloat64()*200) },
+			skip: func(k int) (bool, bool) { return k%3 == 1, k%5 == 2 }, want: 5000, within: 120},
+		{name: "the system clock is stepped", n: 90, late: func(_ int, r *rand.Rand) time.Duration { return 5000 + time.Duration(r.NormFloat64()*200) }, step: 40, want: 5000, within: 120},
+	} {
+		const seed = 7
+		r := rand.New(rand.NewPCG(seed, 1))
+		var cal Calibration
+		clock := func(ns int64) tai.Time { return tai.Time(ns + 37e9 + 12345 + ns/20000) } // 50 ppm fast
+		shift := int64(0)
+		for k := range c.n {
+			if c.step != 0 && k == c.step {
+				shift = 3e9
+			}
+			at := int64(k+1) * 1e9
+			for j := range int64(4) {
+				m := at - 400e6 + j*250e6
+				off := int64(0)
+				if c.width > 0 {
+					off = r.Int64N(int64(c.width)) - int64(c.width)/2
+				}
+				cal.Cross(phc.Cross{Clock: clock(m + off), Real: m + shift, Mono: m, Width: c.width})
+			}
+			noKernel, noCard := false, false
+			if c.skip != nil {
+				noKernel, noCard = c.skip(k)
+			}
+			if !noKernel {
+				cal.Kernel(at + shift + int64(c.late(k, r)))
+			}
+			if !noCard {
+				cal.Card(clock(at))
+			}
+		}
+		b, err := cal.Bias()
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s (seed %d): %v, want %v; %+v", c.name, seed, err, c.err, b)
+		}
+		if c.err != nil {
+			continue
+		}
+		if d := b.Median - c.want; d.Abs() > c.within || b.Low > c.want+c.within/2 || b.High < c.want-c.within/2 || b.Low > b.Median || b.High < b.Median {
+			t.Errorf("%s (seed %d): %+v, want %v", c.name, seed, b, c.want)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package refclock_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/status"
+)
+
+// TestCompare: further pulses are measured against the clock and never steer
+// it, whatever they do.
+func TestCompare(t *testing.T) {
+	b := doubtBench(t, 0, func(c *refclock.Config) {
+		c.Compare = []refclock.CompareConfig{
+			{Name: "/dev/pps1", Bias: 11700, Limit: 2 * time.Microsecond},
+			{Name: "second receiver", Cable: 250, Limit: time.Microsecond},
+			{Name: "unlimited"},
+		}
+	})
+	// late is by how much a pulse is late at second k, ns.
+	run := func(from, to int, late func(k int) int64) {
+		for k := from; k < to; k++ {
+			b.say(k, gnss.Message{Source: "ZDA", Valid: true})
+			m := b.clock.MonoAt(truth0 + tai.Time(k)*tai.Second)
+			b.eng.Compare(0, pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(m + 11700), Mono: b.now})
+			b.eng.Compare(1, pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(m + 250 + late(k))), Mono: b.now})
+			b.eng.Compare(2, pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(m + 100e6)), Mono: b.now})
+			b.eng.Compare(3, pps.Edge{}) // there is none
+			b.eng.Tick()
+		}
+	}
+	run(1, 60, func(int) int64 { return 30 })
+	c := b.eng.Stats().Compared
+	if len(c) != 3 || c[0].Skipped == 0 || c[0].Count < 30 {
+		t.Fatalf("%+v\n%s", c, &b.log)
+	}
+	if math.Abs(c[0].MeanNS) > 40 || math.Abs(c[1].MeanNS-30) > 20 || math.Abs(c[2].OffsetNS-100e6) > 100 || c[0].Alarm || c[1].Alarm || c[2].Alarm || c[1].NoiseNS > 30 {
+		t.Errorf("%+v", c)
+	}
+	off := b.clock.Error(b.now)
+	run(60, 64, func(int) int64 { return 5000 })
+	if c := b.eng.Stats().Compared; !c[1].Alarm || c[0].Alarm || c[2].Alarm || b.eng.Stats().Counts[refclock.CompareAlarm] != 1 {
+		t.Errorf("after three beyond the limit: %+v", c)
+	}
+	if s := b.last(); s.State != status.Locked || math.Abs(b.clock.Error(b.now)-off) > 30 {
+		t.Errorf("a compared pulse moved the clock or its state: %v (%s), %v ns", s.State, s.Reason, b.clock.Error(b.now))
+	}
+	if n := strings.Count(b.log.String(), "compared pulse disagrees"); n != 1 || !strings.Contains(b.log.String(), "reason=pulse_disagrees pulse=\"second receiver\"") {
+		t.Errorf("said %d times:\n%s", n, &b.log)
+	}
+	d := refclock.NewDetails(b.eng.Stats(), 5, b.now)
+	if j, err := json.Marshal(d); err != nil || len(d.Pulses) != 3 || d.Pulses[1].Alarm != "pulse_disagrees" || d.Pulses[1].Source != "second receiver" || d.LatencyS == nil || *d.LatencyS < 0.15 || *d.LatencyS > 0.25 {
+		t.Errorf("%v: %s", err, j)
+	}
+	run(64, 80, func(int) int64 { return 0 })
+	if c := b.eng.Stats().Compared; c[1].Alarm {
+		t.Errorf("within the limit again: %+v", c[1])
+	}
+	// One that is wild for one pulse is no alarm.
+	run(80, 90, func(k int) int64 { return int64(k%3/2) * 9000 })
+	if c := b.eng.Stats().Compared; c[1].Alarm {
+		t.Errorf("single outliers: %+v", c[1])
+	}
+}
+
+// TestLeapNews: a receiver that announces another leap count than the table,
+// and a table that has ended, are warnings with a name, once a day, and no more.
+func TestLeapNews(t *testing.T) {
+	old := tai.Builtin()
+	old.Expires, old.Source = time.Date(2026, 6, 28, 0, 0, 0, 0, time.UTC), "old-list"
+	b := doubtBench(t, 0, func(c *refclock.Config) { c.Settings.Table = old })
+	says := func(from, to, offset int, source string) {
+		for k := from; k < to; k++ {
+			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
+			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, LeapOffset: offset, LeapSource: source})
+			b.eng.Tick()
+		}
+	}
+	says(1, 30, 35, "firmware") // not heard from a satellite: says nothing
+	if n := b.eng.Stats().Leap; n.Differ || n.Receiver != 0 || !n.Expired || n.Table != 37 {
+		t.Errorf("%+v", n)
+	}
+	says(30, 60, 38, "GPS")
+	st := b.eng.Stats()
+	if n := st.Leap; !n.Differ || n.Receiver != 38 || st.Counts[refclock.LeapDisagrees] != 1 || st.Counts[refclock.LeapExpired] != 1 {
+		t.Errorf("%+v, counted %d and %d", n, st.Counts[refclock.LeapDisagrees], st.Counts[refclock.LeapExpired])
+	}
+	if w := refclock.NewDetails(st, 1, b.now).Leap.Warnings; strings.Join(w, " ") != "leap_disagrees leap_expired" {
+		t.Errorf("warnings %q", w)
+	}
+	if s := b.last(); s.State != status.Locked || !s.Usable(b.now) {
+		t.Errorf("%v (%s): an old table is no reason not to serve", s.State, s.Reason)
+	}
+	for _, w := range []string{"receiver and leap table disagree", "receiver_says_s=38 table_says_s=37", "leap table has expired", "expired=2026-06-28"} {
+		if strings.Count(b.log.String(), w) != 1 {
+			t.Errorf("the log does not say once %q:\n%s", w, &b.log)
+		}
+	}
+	says(60, 70, 37, "GPS")
+	if n := b.eng.Stats().Leap; n.Differ {
+		t.Errorf("they agree again: %+v", n)
+	}
+	b.now += 25 * 3600e9 // the daemon was asleep for a day; or a day passed
+	b.say(70+25*3600, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
+	if n := b.eng.Stats().Counts[refclock.LeapExpired]; n != 2 {
+		t.Errorf("expiry was said %d times after a day", n)
+	}
+}
+
+// TestCorrectionChanged: an operator's new bias moves the clock and is no jump
+// of the pulses.
+func TestCorrectionChanged(t *testing.T) {
+	r := newRig(t, "timehat-f9t", nil)
+	r.Run(5 * time.Minute)
+	r.Before = nil // by the truth of this simulation the new bias is wrong
+	r.Engine.Apply(refclock.Settings{Bias: 3 * time.Microsecond})
+	for k := range 60 {
+		r.Run(5*time.Minute + time.Duration(k)*time.Second)
+		if r.Snap.State != status.Locked {
+			t.Fatalf("%v (%s) after %d s", r.Snap.State, r.Snap.Reason, k)
+		}
+	}
+	// A late pulse is made earlier, so that the clock is found slow and hurries.
+	if e := r.App.Clock.Error(r.Mono()); math.Abs(e-3000) > 60 || r.Snap.Epoch != 1 {
+		t.Errorf("off by %.0f ns after a bias of 3000 ns, epoch %d", e, r.Snap.Epoch)
+	}
+}
+
+// unsure is a source whose edges cannot be told apart, then one edge, then the
+// end of the test.
+type unsure struct {
+	n   int
+	end func()
+}
+
+func (u *unsure) Next(ctx context.Context) (pps.Edge, error) {
+	switch u.n++; {
+	case u.n < 4:
+		return pps.Edge{}, fmt.Errorf("card: %w", pps.ErrAmbiguous)
+	case u.n == 4:
+		return pps.Edge{}, fmt.Errorf("card: %w", pps.ErrNoPulse)
+	case u.n < 7:
+		return pps.Edge{Seq: uint32(u.n)}, nil
+	}
+	u.end()
+	return pps.Edge{}, ctx.Err()
+}
+
+func (u *unsure) Close() error   { return nil }
+func (u *unsure) String() string { return "unsure" }
+
+// TestPulsesNamed: what a source says is counted under its own name, and an
+// edge for which there is no room is counted too.
+func TestPulsesNamed(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	got := map[refclock.Reason]int{}
+	taken := 0
+	p := refclock.Pulses{
+		Name: "unsure", Log: slog.New(slog.DiscardHandler), Count: func(r refclock.Reason) { got[r]++ },
+		Open: func() (pps.Source, error) { return &unsure{end: cancel}, nil },
+		Hand: func(pps.Edge) bool { taken++; return taken == 1 },
+	}
+	if err := p.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if taken != 2 || got[refclock.PulseAmbiguous] != 3 || got[refclock.PulseSilent] != 1 || got[refclock.EdgeQueueFull] != 1 || len(got) != 3 {
+		t.Errorf("%d taken, counted %v", taken, got)
+	}
+}

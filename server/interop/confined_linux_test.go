@@ -1,0 +1,181 @@
+package interop
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// allowed expands the filter of system calls of a unit and its drop-ins by what
+// systemd says is in the sets.
+func allowed(t *testing.T, files ...string) map[string]bool {
+	t.Helper()
+	var text []byte
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join("../../systemd", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, b...)
+	}
+	var expand func(name string) []string
+	expand = func(name string) (all []string) {
+		if !strings.HasPrefix(name, "@") {
+			return []string{name}
+		}
+		out, errs, code := tool(t, "systemd-analyze", "syscall-filter", "--no-pager", name)
+		if code != 0 {
+			t.Fatalf("systemd-analyze syscall-filter %s: %s", name, errs)
+		}
+		for line := range strings.Lines(out) {
+			if w := strings.TrimSpace(line); w != "" && w != name && !strings.HasPrefix(w, "#") {
+				all = append(all, expand(w)...)
+			}
+		}
+		return all
+	}
+	set := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(string(text), -1) {
+		for w := range strings.FieldsSeq(m[2]) {
+			for _, c := range expand(w) {
+				if m[1] == "~" {
+					delete(set, c)
+				} else {
+					set[c] = true
+				}
+			}
+		}
+	}
+	return set
+}
+
+// TestSyscalls: what ntsserve calls, from its start to its end, under load,
+// reloaded and with another source, is what the unit's filter lets through.
+func TestSyscalls(t *testing.T) {
+	dir := setup(t)
+	for _, prog := range []string{"strace", "systemd-analyze"} {
+		if _, err := exec.LookPath(prog); err != nil {
+			t.Skipf("%s is missing: apt-get install strace systemd", prog)
+		}
+	}
+	k := newPKI(t, dir)
+	snapshot := filepath.Join(dir, "run", "status")
+	publish(t, snapshot, nil)
+	usual, more := allowed(t, "ntsserve.service"), allowed(t, "ntsserve.service", "ntsserve-kernel-source.conf")
+	if usual["adjtimex"] || usual["ptrace"] || usual["mount"] || usual["clock_settime"] || more["clock_settime"] {
+		t.Error("the filter is none")
+	}
+	for name, source := range map[string]string{
+		"snapshot": fmt.Sprintf("path = %q", snapshot),
+		"chrony":   fmt.Sprintf("type = \"chrony\"\npath = %q", filepath.Join(dir, "own", "status")),
+		"kernel":   fmt.Sprintf("type = \"kernel\"\npath = %q", filepath.Join(dir, "own", "kernel")),
+	} {
+		may := usual
+		if name == "kernel" {
+			may = more
+		}
+		conf := write(t, dir, name+".toml", fmt.Sprintf(`
+[source]
+%s
+[[endpoint]]
+address = "0.0.0.0:123"
+[ke]
+listen = "[::]:4460"
+certificate = %q
+key = %q
+[keys]
+file = %q
+[metrics]
+listen = "127.0.0.1:9124"
+`, source, k.cert, k.key, filepath.Join(dir, name+".keys")))
+		trace := filepath.Join(dir, name+".strace")
+		p := daemon(t, "strace", "-f", "-qq", "-e", "signal=none", "-o", trace, ours(t, "ntsserve"), "-config", conf)
+		ask := func() (bool, string) {
+			// Without chronyd the answer is authenticated, and says that the clock is not.
+			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "500ms", ourAddr)
+			return strings.Contains(out, `"authenticated":true`), out + errs + p.out.String()
+		}
+		until(t, "ntsserve gives authenticated answers", p, ask)
+		pid, err := child(p.cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		syscall.Kill(pid, syscall.SIGHUP)
+		until(t, "ntsserve has reloaded", p, func() (bool, string) {
+			return strings.Contains(p.out.String(), "reload"), p.out.String()
+		})
+		tool(t, "curl", "-s", "http://127.0.0.1:9124/metrics")
+		ask()
+		syscall.Kill(pid, syscall.SIGTERM)
+		<-p.done
+		b, err := os.ReadFile(trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)^[0-9]+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(string(b), -1) {
+			used[m[1]] = true
+		}
+		names := slices.Sorted(maps.Keys(used))
+		t.Logf("source %s, %d system calls: %s", name, len(names), strings.Join(names, " "))
+		if len(names) < 20 || !used["sendmmsg"] || used["adjtimex"] != (name == "kernel") {
+			t.Errorf("source %s: that is not all", name)
+		}
+		for _, c := range names {
+			if !may[c] {
+				t.Errorf("source %s: %s is not in the unit's SystemCallFilter", name, c)
+			}
+		}
+	}
+}
+
+// child returns the first child of a process.
+func child(pid int) (int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	var c int
+	_, err = fmt.Sscan(string(b), &c)
+	return c, err
+}
+
+// TestNoCore: a crash leaves no memory behind, whatever the limits are.
+func TestNoCore(t *testing.T) {
+	dir := setup(t)
+	crash := func(args ...string) bool {
+		c := exec.Command("sh", append([]string{"-c", `cd "$0" && ulimit -c unlimited && exec "$@"`, dir}, args...)...)
+		c.Env = append(os.Environ(), "GOTRACEBACK=crash")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if len(args) > 2 { // ntsserve: until it is there
+			p := &proc{name: "ntsserve", cmd: c, done: make(chan struct{})}
+			until(t, "ntsserve answers", p, func() (bool, string) {
+				out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "200ms", ourAddr)
+				return strings.Contains(out, `"leap":3`), out + errs
+			})
+		}
+		c.Process.Signal(syscall.SIGABRT)
+		c.Wait()
+		ws, _ := c.ProcessState.Sys().(syscall.WaitStatus)
+		if !ws.Signaled() {
+			t.Fatalf("%v did not die of a signal: %v", args, c.ProcessState)
+		}
+		return ws.CoreDump()
+	}
+	if !crash("sleep", "60") {
+		t.Skip("this machine makes no core dumps of anything")
+	}
+	conf := write(t, dir, "t.toml", "[source]\npath = \"/nonexistent\"\n[[endpoint]]\naddress = \"0.0.0.0:123\"\n")
+	if crash(ours(t, "ntsserve"), "-config", conf) {
+		t.Error("ntsserve left a core dump")
+	}
+}

@@ -1,0 +1,355 @@
+package interop
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"noonmark/server/ntp"
+	"noonmark/server/nts"
+	"noonmark/server/nts/aead"
+	"noonmark/server/ntsclient"
+	"noonmark/server/ntske"
+)
+
+// soakTime is how long the mixed load lasts; NOONMARK_SOAK has another.
+const soakTime = 20 * time.Second
+
+// usage is what a process has taken of the machine.
+type usage struct {
+	rss int // kB
+	fds int
+}
+
+func (p *proc) usage(t *testing.T) (u usage) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	b, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+			u.rss, _ = strconv.Atoi(f[1])
+		}
+	}
+	fds, err := os.ReadDir(dir + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.fds = len(fds)
+	return u
+}
+
+// attacker sends to one endpoint whatever strangers may.
+type attacker struct {
+	good []byte // a request that was good once
+	to   *net.UDPAddr
+	sent atomic.Uint64
+}
+
+// mangle makes a variation of the good request.
+func (a *attacker) mangle(rnd *rand.Rand) []byte {
+	b := append([]byte(nil), a.good...)
+	switch rnd.IntN(6) {
+	case 0: // as it is: replayed
+	case 1:
+		for range 1 + rnd.IntN(8) {
+			b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
+		}
+	case 2:
+		b = b[:rnd.IntN(len(b)+1)]
+	case 3:
+		b = append(b, make([]byte, rnd.IntN(1000))...)
+	case 4: // noise behind a header
+		for i := ntp.HeaderLen; i < len(b); i++ {
+			b[i] = byte(rnd.Uint32())
+		}
+	case 5: // a field's length
+		binary.BigEndian.PutUint16(b[ntp.HeaderLen+2:], uint16(rnd.Uint32()))
+	}
+	return b
+}
+
+// pace runs f at about 2000 a second until ctx ends.
+func (a *attacker) pace(ctx context.Context, f func()) {
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			for range 20 {
+				f()
+				a.sent.Add(1)
+			}
+		}
+	}
+}
+
+func (a *attacker) mangled(ctx context.Context, rnd *rand.Rand) {
+	c, err := net.DialUDP("udp4", nil, a.to)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	a.pace(ctx, func() { c.Write(a.mangle(rnd)) })
+}
+
+// spoofed sends from addresses that nobody has, whole and in fragments of which
+// some are never completed.
+func (a *attacker) spoofed(ctx context.Context, rnd *rand.Rand, fd int) {
+	var to syscall.SockaddrInet4
+	copy(to.Addr[:], a.to.IP.To4())
+	id := uint16(0)
+	ip := func(src [4]byte, offset int, more bool, payload []byte) {
+		b := make([]byte, 20, 20+len(payload))
+		b[0], b[8], b[9] = 0x45, 64, syscall.IPPROTO_UDP
+		binary.BigEndian.PutUint16(b[4:], id)
+		frag := uint16(offset / 8)
+		if more {
+			frag |= 0x2000
+		}
+		binary.BigEndian.PutUint16(b[6:], frag)
+		copy(b[12:], src[:])
+		copy(b[16:], to.Addr[:])
+		syscall.Sendto(fd, append(b, payload...), 0, &to) // length and checksum are the kernel's
+	}
+	a.pace(ctx, func() {
+		id++
+		src := [4]byte{10, 91, 0, byte(100 + rnd.IntN(100))}
+		if rnd.IntN(2) == 0 {
+			src = [4]byte{203, 0, 113, byte(rnd.Uint32())}
+		}
+		body := a.mangle(rnd)
+		udp := make([]byte, 8, 8+len(body))
+		binary.BigEndian.PutUint16(udp, uint16(1024+rnd.IntN(60000)))
+		binary.BigEndian.PutUint16(udp[2:], uint16(a.to.Port))
+		binary.BigEndian.PutUint16(udp[4:], uint16(8+len(body)))
+		udp = append(udp, body...) // no checksum: 0
+		if rnd.IntN(4) > 0 || len(udp) < 24 {
+			ip(src, 0, false, udp)
+			return
+		}
+		cut := len(udp) / 2 &^ 7
+		ip(src, 0, true, udp[:cut])
+		if rnd.IntN(2) == 0 {
+			ip(src, cut, false, udp[cut:])
+		}
+	})
+}
+
+// stalled holds connections to NTS-KE that say nothing, or the beginning of
+// something.
+func stalled(ctx context.Context, seed uint64, from string) {
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Second}
+	for ctx.Err() == nil {
+		c, err := d.DialContext(ctx, "tcp", ourAddr+":4460")
+		if err != nil {
+			return // the end, or no more descriptors
+		}
+		if rnd.IntN(2) == 0 {
+			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+rnd.IntN(5)]) // a ClientHello, almost
+		}
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.Read(make([]byte, 1)) // until the server has had enough
+		c.Close()
+	}
+}
+
+// TestSoak: valid clients are answered while others replay, mangle, spoof,
+// fragment and stall, and the server takes no more memory or descriptors for it.
+func TestSoak(t *testing.T) {
+	dir := setup(t)
+	length := soakTime
+	if v := os.Getenv("NOONMARK_SOAK"); v != "" {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			t.Fatalf("NOONMARK_SOAK: %v", err)
+		}
+		length = d
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	// Answers to addresses of our own network that nobody has wait in the kernel
+	// for their resolution, at the expense of the sockets' send buffers. The
+	// setting is part of the installation (systemd/90-noonmark.conf).
+	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/ours/unres_qlen_bytes", []byte("2048"), 0); err != nil {
+		t.Logf("queue of unresolved neighbours not shortened: %v", err)
+	}
+	s := serve(t, dir, "timeout = \"1s\"\nmax_per_address = 32")
+	idle := s.usage(t)
+
+	// A request that is good; it will be replayed.
+	sess, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), AEADs: []aead.ID{aead.AESSIVCMAC256}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key aead.Key
+	if err := key.Init(sess.Keys.AEAD, sess.Keys.C2S[:sess.Keys.AEAD.KeyLen()]); err != nil {
+		t.Fatal(err)
+	}
+	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: 12345}
+	good := make([]byte, ntp.HeaderLen)
+	h.Put(good)
+	good = ntp.AppendField(ntp.AppendField(good, ntp.ExtUniqueID, make([]byte, 32)), ntp.ExtCookie, sess.Cookies[0])
+	a := &attacker{good: nts.AppendAuth(good, &key, make([]byte, 16), nil), to: &net.UDPAddr{IP: net.ParseIP(ourAddr), Port: 123}}
+
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range uint64(2) {
+		wg.Go(func() { a.mangled(ctx, rand.New(rand.NewPCG(seed, i))) })
+	}
+	if fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW, syscall.IPPROTO_RAW); err != nil {
+		t.Logf("no spoofed sources and fragments: %v", err)
+	} else {
+		defer syscall.Close(fd)
+		wg.Go(func() { a.spoofed(ctx, rand.New(rand.NewPCG(seed, 2)), fd) })
+	}
+	for i := range 3 * 32 {
+		wg.Go(func() { stalled(ctx, seed+uint64(i), ourAddrs[1+i%3]) })
+	}
+
+	var asked, answered, run, worst int
+	valid := func(c *ntsclient.Client) {
+		asked++
+		qctx, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer done()
+		if _, err := c.Query(qctx); err == nil {
+			answered, run = answered+1, 0
+			return
+		}
+		run++
+		worst = max(worst, run)
+	}
+	var warm usage
+	var c *ntsclient.Client
+	exchanges := 0
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); ctx.Err() == nil; {
+		select {
+		case <-tick.C:
+		case <-s.done:
+			t.Fatalf("ntsserve has ended:\n%s", s.out.String())
+		}
+		if c == nil || asked%40 == 0 { // a newcomer: keys under load
+			if c != nil {
+				c.Close()
+			}
+			if c, err = ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Second}); err != nil {
+				t.Fatal(err)
+			}
+			exchanges++
+		}
+		valid(c)
+		if warm.rss == 0 && time.Since(begin) > length/3 {
+			warm = s.usage(t)
+		}
+	}
+	c.Close()
+	end := s.usage(t)
+	cancel()
+	wg.Wait()
+	t.Logf("%d hostile datagrams; %d of %d valid requests of %d clients answered, at most %d in a row not; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
+		a.sent.Load(), answered, asked, exchanges, worst, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	if asked < 20 || answered < asked*95/100 || worst > 5 {
+		t.Errorf("%d of %d valid requests answered, %d in a row not", answered, asked, worst)
+	}
+	if end.rss > warm.rss+warm.rss/4+8192 {
+		t.Errorf("memory grew from %d to %d kB", warm.rss, end.rss)
+	}
+	until(t, "descriptors are given back", s.proc, func() (bool, string) {
+		u := s.usage(t)
+		return u.fds <= idle.fds+2, fmt.Sprintf("%d, idle %d", u.fds, idle.fds)
+	})
+	// It ends in order, with all that behind it.
+	s.stop()
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestKillDaemon: SIGKILL at any moment, from the first instruction on, loses
+// no cookie key, damages no file and does not keep the next from starting.
+func TestKillDaemon(t *testing.T) {
+	dir := setup(t)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	s := serve(t, dir, "")
+	c, err := ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Query(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kill := func() {
+		s.cmd.Process.Kill()
+		<-s.done
+	}
+	kill()
+	ring, err := os.ReadFile(s.keys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := ours(t, "ntsserve")
+	for i := range 25 {
+		fresh := i%3 == 2 // now and then without keys: they are being made when it dies
+		if fresh {
+			if err := os.Remove(s.keys()); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		s.proc = daemon(t, ours, "-config", s.conf)
+		wait := time.Duration(rnd.Int64N(int64(60 * time.Millisecond)))
+		select {
+		case <-s.done:
+			t.Fatalf("round %d: ntsserve does not start:\n%s", i, s.out.String())
+		case <-time.After(wait):
+		}
+		if rnd.IntN(2) == 0 {
+			s.cmd.Process.Signal(syscall.SIGHUP) // a reload under way
+		}
+		kill()
+		got, err := os.ReadFile(s.keys())
+		switch {
+		case !fresh && (err != nil || string(got) != string(ring)):
+			t.Fatalf("round %d, killed after %v: the key file has changed: %v", i, wait, err)
+		case fresh && err == nil:
+			if fi, err := os.Stat(s.keys()); err != nil || fi.Mode().Perm() != 0o600 || len(got) == 0 {
+				t.Fatalf("round %d, killed after %v: key file of %d octets, %v, %v", i, wait, len(got), fi.Mode(), err)
+			}
+		}
+		if fresh {
+			if err := os.WriteFile(s.keys(), ring, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.start(t)
+	if _, err := c.Query(t.Context()); err != nil {
+		t.Errorf("a cookie from before: %v", err)
+	}
+	left, err := filepath.Glob(s.keys() + "*")
+	if err != nil || len(left) > 2 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

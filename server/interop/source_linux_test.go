@@ -1,0 +1,149 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/refclock/status"
+)
+
+// inner starts a second ntsserve on the peer's end, whose source is the system
+// clock there.
+func inner(t *testing.T, dir, source string) *proc {
+	t.Helper()
+	return daemon(t, enter(ours(t, "ntsserve"), "-config", write(t, dir, "inner.toml", fmt.Sprintf(`
+[source]
+path = %q
+%s
+
+[[endpoint]]
+address = "0.0.0.0:%d"
+`, filepath.Join(dir, "inner", "status"), source, otherPort)))...)
+}
+
+func (p *proc) ask(t *testing.T) (a answer, all string, code int) {
+	t.Helper()
+	out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "500ms", fmt.Sprintf("%s:%d", peerAddr, otherPort))
+	json.Unmarshal([]byte(out), &a) // empty without an answer
+	return a, out + errs + p.out.String(), code
+}
+
+// TestSourceChrony: chronyd has its time from us, and a second ntsserve has
+// chronyd's, at chronyd's stratum and with its reference. Over UDP, as every
+// chronyd answers, and over its socket.
+func TestSourceChrony(t *testing.T) { each(t, "chronyd", getChrony, testSourceChrony) }
+
+func testSourceChrony(t *testing.T, chronyd string) {
+	t.Run("udp", func(t *testing.T) { testSourceVia(t, chronyd, false) })
+	t.Run("socket", func(t *testing.T) { testSourceVia(t, chronyd, true) })
+}
+
+func testSourceVia(t *testing.T, chronyd string, unix bool) {
+	dir := setup(t)
+	serve(t, dir, "")
+	run := dir + "/chrony"
+	if err := os.Mkdir(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	address, conf := "127.0.0.1:323", "bindcmdaddress 127.0.0.1\n"
+	if unix {
+		address, conf = run+"/sock", "cmdport 0\nbindcmdaddress "+run+"/sock\n"
+	}
+	in := inner(t, dir, fmt.Sprintf("type = \"chrony\"\naddress = %q", address))
+
+	// Nobody there.
+	until(t, "clients are told that there is no chronyd", in, func() (bool, string) {
+		a, all, code := in.ask(t)
+		return code == 69 && a.Leap == 3 && a.Stratum == 16, all
+	})
+	// A chronyd without time.
+	sleeper := daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "none.conf", "port 0\npidfile "+run+"/pid0\n"+conf))...)
+	until(t, "chronyd says that it is not synchronised", in, func() (bool, string) {
+		a, all, code := in.ask(t)
+		return code == 69 && a.Leap == 3 && a.Stratum == 16 && strings.Contains(all, "not_synchronised"), all
+	})
+	sleeper.stop()
+	// One that has it from us.
+	p := daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "some.conf",
+		fmt.Sprintf("port 0\npidfile %s/pid\n%sserver %s iburst minpoll 0 maxpoll 0\n", run, conf, addrPlain)))...)
+	// At first chronyd says that its skew is not known (1e6 ppm), and the bound
+	// grows by a second a second; so it does not take one good answer.
+	var last answer
+	settled := 0
+	until(t, "the second ntsserve is at chronyd's stratum", in, func() (bool, string) {
+		a, all, code := in.ask(t)
+		last = a
+		if settled++; code != 0 || a.Leap != 0 || a.Stratum != 2 || a.RootDispNS > 20e6 {
+			settled = 0
+		}
+		return settled >= 15, all
+	})
+	if last.RefID != addrPlain || last.RootDelayNS <= 0 || last.RootDispNS <= 0 || last.RootDispNS > 1e9 {
+		t.Errorf("%+v", last)
+	}
+	sameClock(t, last)
+	// It dies: the clock is still as good as it was, and getting worse.
+	p.stop()
+	os.Remove(run + "/sock")
+	until(t, "the second ntsserve has lost chronyd", in, func() (bool, string) {
+		return strings.Contains(in.out.String(), "state=holdover reason=no_answer"), in.out.String()
+	})
+	a, all, code := in.ask(t)
+	if code != 0 || a.Stratum != 2 || a.Leap != 0 {
+		t.Errorf("exit %d: %s", code, all)
+	}
+	sameClock(t, a)
+}
+
+// TestSourceKernel: whatever the kernel of this machine says of its clock, that
+// is what clients are told.
+func TestSourceKernel(t *testing.T) {
+	dir := setup(t)
+	in := inner(t, dir, "type = \"kernel\"\nstratum = 4\nrefid = \"192.0.2.4\"")
+	until(t, "ntsserve answers", in, func() (bool, string) {
+		a, all, code := in.ask(t)
+		switch {
+		case strings.Contains(all, "clock source\" source=kernel state=locked"):
+			return code == 0 && a.Stratum == 4 && a.RefID == "192.0.2.4" && a.Leap != 3, all
+		case strings.Contains(all, "not_synchronised"):
+			return code == 69 && a.Stratum == 16 && a.Leap == 3, all
+		}
+		return false, all
+	})
+}
+
+// TestSourceCorrection: chronyd must not set the clock here, so that all it
+// would correct stays a correction. The second ntsserve serves chronyd's time,
+// not that of the system clock, which is 40 ms away.
+func TestSourceCorrection(t *testing.T) {
+	each(t, "chronyd", getChrony, testSourceCorrection)
+}
+
+func testSourceCorrection(t *testing.T, chronyd string) {
+	const shift = 40 * time.Millisecond
+	dir := setup(t)
+	s := serve(t, dir, "")
+	s.stopClock()
+	publish(t, filepath.Join(dir, "run", "status"), func(s *status.Snapshot) { s.Clock, s.RefTime = s.Clock.Add(shift), s.RefTime.Add(shift) })
+	in := inner(t, dir, "type = \"chrony\"")
+	daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "some.conf", fmt.Sprintf(
+		"port 0\npidfile %s/pid\nbindcmdaddress 127.0.0.1\nserver %s iburst minpoll 0 maxpoll 0\n", dir, addrPlain)))...)
+	first := query(t, 0, "-plain", ourAddr)
+	if first.OffsetNS == nil || time.Duration(*first.OffsetNS).Abs() < shift-time.Millisecond {
+		t.Fatalf("the first server is not %v away: %+v", shift, first)
+	}
+	settled := 0
+	until(t, "the second ntsserve is as far away as the first", in, func() (bool, string) {
+		a, all, code := in.ask(t)
+		settled++
+		if code != 0 || a.OffsetNS == nil || a.RootDispNS > 20e6 || time.Duration(*a.OffsetNS-*first.OffsetNS).Abs() > time.Millisecond {
+			settled = 0
+		}
+		return settled >= 5, all
+	})
+}

@@ -1,0 +1,147 @@
+package source
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/facebook/time/ntp/chrony"
+)
+
+// patience is how long chronyd may take to answer.
+const patience = 500 * time.Millisecond
+
+// maxClockError is chrony's allowance for a frequency that wanders, ns/s
+// (chrony.conf, maxclockerror: 1 ppm).
+const maxClockError = 1e3
+
+// chronyd asks a chronyd on this machine for its tracking report, over UDP,
+// which answers that to everybody on the machine, or over its socket.
+type chronyd struct{ addr string }
+
+// CheckChrony says what is wrong with an address of chronyd.
+func CheckChrony(addr string) error {
+	_, err := newChrony(addr)
+	return err
+}
+
+func newChrony(addr string) (*chronyd, error) {
+	if strings.HasPrefix(addr, "/") {
+		return &chronyd{addr}, nil
+	}
+	a, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("chronyd's address: %w", err)
+	}
+	if !a.IP.IsLoopback() {
+		return nil, fmt.Errorf("chronyd's address %s is not on this machine; its clock is not ours", addr)
+	}
+	return &chronyd{addr}, nil
+}
+
+func (c *chronyd) String() string       { return "chronyd" }
+func (c *chronyd) every() time.Duration { return time.Second }
+
+// probe asks once, from a socket of its own: an answer that comes too late
+// cannot be taken for that to the next question.
+func (c *chronyd) probe(ctx context.Context, now int64) (quality, error) {
+	conn, done, err := c.dial(ctx)
+	if err != nil {
+		return quality{}, &Error{NoAnswer, err}
+	}
+	defer done()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return quality{}, &Error{NoAnswer, err}
+	}
+	cl := &chrony.Client{Connection: conn}
+	r, err := cl.Communicate(chrony.NewTrackingPacket())
+	if err != nil {
+		var ne net.Error
+		switch {
+		case errors.As(err, &ne):
+			return quality{}, &Error{NoAnswer, err}
+		case strings.HasPrefix(err.Error(), "got status"): // the package has no other sign of it
+			return quality{}, &Error{Refused, err}
+		}
+		return quality{}, &Error{BadAnswer, err}
+	}
+	t, ok := r.(*chrony.ReplyTracking)
+	if !ok || t.Sequence != cl.Sequence {
+		return quality{}, &Error{BadAnswer, errors.New("it is not that to the question")}
+	}
+	return judgeTracking(&t.Tracking, now)
+}
+
+// dial connects. A Unix datagram socket needs a name of its own for the answer.
+func (c *chronyd) dial(ctx context.Context) (net.Conn, func(), error) {
+	if !strings.HasPrefix(c.addr, "/") {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", c.addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		return conn, func() { conn.Close() }, nil
+	}
+	// As chronyc does: beside chronyd's, where it can write, with the process's id.
+	own := filepath.Join(filepath.Dir(c.addr), fmt.Sprintf("ntsserve.%d.sock", os.Getpid()))
+	os.Remove(own) // of a process before us with the same number
+	conn, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: c.addr, Net: "unixgram"})
+	if err != nil {
+		os.Remove(own)
+		return nil, nil, err
+	}
+	done := func() { conn.Close(); os.Remove(own) }
+	if err := os.Chmod(own, 0o666); err != nil { // chronyd has another user
+		done()
+		return nil, nil, err
+	}
+	return conn, done, nil
+}
+
+// judgeTracking makes a quality of a tracking report. chronyd's own clock is
+// CLOCK_REALTIME with what it has still to correct, as it serves it itself; so
+// are stratum and identifier.
+func judgeTracking(t *chrony.Tracking, now int64) (quality, error) {
+	if t.LeapStatus >= 3 || t.Stratum == 0 || t.Stratum >= 16 {
+		return quality{}, &Error{Reason: NotSynced}
+	}
+	for _, x := range [...]float64{t.RootDelay, t.RootDispersion, t.SkewPPM, math.Abs(t.CurrentCorrection), math.Abs(t.ResidFreqPPM)} {
+		if !(x >= 0 && x < 1e7) { // also NaN; a skew of 1e6 ppm is chronyd's "not known yet"
+			return quality{}, &Error{BadAnswer, errors.New("a number is out of range")}
+		}
+	}
+	q := quality{
+		stratum:    uint8(t.Stratum),
+		refTime:    t.RefTime.UnixNano(),
+		rootDelay:  seconds(t.RootDelay),
+		dispersion: seconds(t.RootDispersion),
+		rate:       (t.SkewPPM+math.Abs(t.ResidFreqPPM))*1e3 + maxClockError,
+		correction: time.Duration(math.Round(t.CurrentCorrection * 1e9)),
+	}
+	// The coefficient of chrony's floating point numbers has 25 bits.
+	q.dispersion += time.Duration(math.Ceil(math.Abs(t.CurrentCorrection)*1e9/(1<<24))) + time.Nanosecond
+	if q.refTime <= 0 || t.RefTime.Year() > 2261 {
+		q.refTime = now
+	}
+	binary.BigEndian.PutUint32(q.refID[:], t.RefID)
+	switch t.LeapStatus {
+	case 1:
+		q.leapSign = 1
+	case 2:
+		q.leapSign = -1
+	}
+	if q.leapSign != 0 { // chronyd takes leap seconds for the ends of months
+		u := time.Unix(0, now).UTC()
+		q.leapAt = time.Date(u.Year(), u.Month()+1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	}
+	return q, nil
+}
+
+// seconds rounds up to the nanosecond.
+func seconds(s float64) time.Duration { return time.Duration(math.Ceil(s * 1e9)) }

@@ -1,0 +1,67 @@
+package source
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestKernel(t *testing.T) {
+	now := time.Date(2026, 12, 31, 13, 0, 0, 0, time.UTC).UnixNano()
+	k := &kernel{cfg: Config{Stratum: 7, RefID: DefaultRefID}}
+	for _, c := range []struct {
+		name  string
+		state int
+		tx    syscall.Timex
+		err   error
+		want  Reason
+		leap  int8
+	}{
+		{"not allowed", -1, syscall.Timex{}, syscall.EPERM, Unavailable, 0},
+		{"error state", timeError, syscall.Timex{}, nil, NotSynced, 0},
+		{"unsynchronised", 0, syscall.Timex{Status: staUnsync}, nil, NotSynced, 0},
+		{"error at its limit", 0, syscall.Timex{Maxerror: 16_000_000}, nil, NotSynced, 0},
+		{"good", 0, syscall.Timex{Maxerror: 2500, Tai: 37}, nil, Good, 0},
+		{"insert", timeIns, syscall.Timex{Maxerror: 3000, Tai: 37}, nil, Good, 1},
+		{"delete", timeDel, syscall.Timex{Maxerror: 3500}, nil, Good, -1},
+	} {
+		k.adjtimex = func(tx *syscall.Timex) (int, error) { *tx = c.tx; return c.state, c.err }
+		q, err := k.probe(t.Context(), now)
+		var e *Error
+		if got := errors.As(err, &e); got != (c.want != Good) || got && e.Reason != c.want {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			continue
+		}
+		if c.want != Good {
+			continue
+		}
+		if q.dispersion != time.Duration(c.tx.Maxerror)*time.Microsecond || q.stratum != 7 || q.refID != DefaultRefID || q.tai != int(c.tx.Tai) || q.leapSign != c.leap || q.refTime != now {
+			t.Errorf("%s: %+v", c.name, q)
+		}
+		if c.leap != 0 && q.leapAt != time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).Unix() {
+			t.Errorf("%s: leap at %v", c.name, time.Unix(q.leapAt, 0).UTC())
+		}
+	}
+	// The error grows until the kernel is told again: that is the reference time.
+	k.adjtimex = func(tx *syscall.Timex) (int, error) { *tx = syscall.Timex{Maxerror: 1000}; return 0, nil }
+	if q, err := k.probe(t.Context(), now+5e9); err != nil || q.refTime != now+5e9 {
+		t.Errorf("told again: %+v, %v", q, err)
+	}
+}
+
+// The real kernel answers everybody.
+func TestKernelReal(t *testing.T) {
+	p, err := newKernel(Config{Stratum: DefaultStratum, RefID: DefaultRefID})
+	if err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			t.Skipf("adjtimex is not allowed here: %v", err)
+		}
+		t.Fatal(err)
+	}
+	var e *Error
+	if q, err := p.probe(t.Context(), time.Now().UnixNano()); err == nil && (q.dispersion < 0 || q.stratum != DefaultStratum) || err != nil && (!errors.As(err, &e) || e.Reason != NotSynced) {
+		t.Errorf("%+v, %v", q, err)
+	}
+}

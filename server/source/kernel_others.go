@@ -1,0 +1,12 @@
+//go:build !linux
+
+package source
+
+import (
+	"errors"
+	"fmt"
+)
+
+func newKernel(Config) (prober, error) {
+	return nil, fmt.Errorf("read the kernel's word on the system clock: %w", errors.ErrUnsupported)
+}

@@ -1,0 +1,220 @@
+package source
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// world is a system clock that a test steers: virtual time.
+type world struct {
+	mono int64   // ns
+	real float64 // ns since start
+	rate float64 // ppb, of the system clock against the raw one
+}
+
+const start = int64(1_790_000_000e9) // 2026-09-21, 37 s
+
+func (w *world) pass(d time.Duration) {
+	w.mono += int64(d)
+	w.real += float64(d) * (1 + w.rate*1e-9)
+}
+
+func (w *world) cross() phc.Cross {
+	return phc.Cross{Real: start + int64(w.real), Mono: w.mono, Width: 100}
+}
+
+func good() quality {
+	return quality{stratum: 2, refID: [4]byte{192, 0, 2, 1}, refTime: start, rootDelay: 20 * time.Millisecond, dispersion: 3 * time.Millisecond, rate: 5e3}
+}
+
+func newLine() *line { return &line{table: tai.Builtin(), device: "test"} }
+
+func TestLineUnusable(t *testing.T) {
+	w := &world{mono: 5e9}
+	for _, c := range []struct {
+		name  string
+		err   error
+		known bool // there was a good reading before
+		want  status.State
+	}{
+		{"never an answer", &Error{Reason: NoAnswer}, false, status.Unlocked},
+		{"not synchronised at first", &Error{Reason: NotSynced}, false, status.Unlocked},
+		{"not synchronised any more", &Error{Reason: NotSynced}, true, status.Unlocked},
+		{"no answer any more", &Error{Reason: NoAnswer}, true, status.Holdover},
+		{"nonsense", &Error{Reason: BadAnswer}, true, status.Holdover},
+		{"another error", errors.New("x"), true, status.Holdover},
+	} {
+		l := newLine()
+		if c.known {
+			l.next(good(), nil, w.cross(), 0)
+			w.pass(time.Second)
+		}
+		s := l.next(quality{}, c.err, w.cross(), 0)
+		if s.State != c.want || s.Usable(w.mono) != (c.want == status.Holdover) {
+			t.Errorf("%s: %v, usable %v", c.name, s.State, s.Usable(w.mono))
+		}
+	}
+	l := newLine()
+	wide := w.cross()
+	wide.Width = maxWidth + 1
+	if s := l.next(good(), nil, wide, 0); s.State != status.Unlocked {
+		t.Errorf("a clock that cannot be read: %v", s.State)
+	}
+}
+
+// What is published is the clock, its rate and its error, and the error grows
+// as an unattended clock's when nobody answers any more.
+func TestLineFollows(t *testing.T) {
+	w := &world{mono: 77e9, rate: 23_000}
+	l := newLine()
+	var s status.Snapshot
+	for range 40 {
+		s = l.next(good(), nil, w.cross(), 0)
+		if off := s.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)); off != 0 {
+			t.Fatalf("clock is %v off", off)
+		}
+		before := s
+		w.pass(time.Second)
+		truth := tai.FromUnix(0, start+int64(w.real), 37)
+		if off := before.ClockAt(w.mono).Sub(truth); off.Abs() > before.BoundAt(w.mono)-before.Bound {
+			t.Fatalf("a second later %v off, more than the %v that the bound grew", off, before.BoundAt(w.mono)-before.Bound)
+		}
+	}
+	if math.Abs(s.RatePPB-w.rate) > 1 || s.BoundRate > 5e3+2 || s.Bound != 13*time.Millisecond || s.Stratum != 2 || s.RootDelay != 20*time.Millisecond ||
+		s.TAIOffset != 37 || s.Kind != status.SystemClock || s.RefTime != tai.FromUnix(0, start, 37) || s.LeapIndicator(s.Clock) != 0 || s.PHCIndex != -1 {
+		t.Errorf("%+v", s)
+	}
+	for range 100 {
+		s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0)
+		w.pass(time.Second)
+	}
+	if grown := s.BoundAt(w.mono) - 13*time.Millisecond; grown < 1480*time.Microsecond || grown > 1600*time.Microsecond {
+		t.Errorf("in 100 s of silence the bound grew by %v", grown)
+	}
+	w.pass(24 * time.Hour)
+	if s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0); s.Usable(w.mono) {
+		t.Errorf("after a day of silence still usable, bound %v", s.BoundAt(w.mono))
+	}
+}
+
+// chronyd's clock is the system's with the correction that is still under way.
+func TestLineCorrection(t *testing.T) {
+	w := &world{mono: 1e9}
+	l := newLine()
+	q := good()
+	q.correction = -4 * time.Millisecond // the system clock is 4 ms fast
+	s := l.next(q, nil, w.cross(), 10*time.Millisecond)
+	if got, want := s.Clock, tai.FromUnix(0, start, 37).Add(-4*time.Millisecond); got != want {
+		t.Errorf("clock %d, want %d", got, want)
+	}
+	// While it was asked for, chronyd may have slewed away a tenth of 10 ms.
+	if s.LineErr < time.Millisecond || s.LineErr > time.Millisecond+2*time.Microsecond {
+		t.Errorf("line error %v", s.LineErr)
+	}
+}
+
+func TestLineStep(t *testing.T) {
+	for _, slewing := range []bool{false, true} {
+		w := &world{mono: 1e9, rate: 100}
+		l := newLine()
+		q := good()
+		q.slewing = slewing
+		for range 5 {
+			l.next(q, nil, w.cross(), 0)
+			w.pass(time.Second)
+		}
+		rate := l.snap.RatePPB
+		w.real += 3e9
+		s := l.next(q, nil, w.cross(), 0)
+		if s.Epoch != 1 || s.Clock != tai.FromUnix(0, start+int64(w.real), 37) || s.RatePPB != rate {
+			t.Errorf("slewing %v: epoch %d, rate %v, was %v", slewing, s.Epoch, s.RatePPB, rate)
+		}
+	}
+}
+
+// A kernel that begins to slew at 500 ppm (ntpd) is followed, and while it is
+// not yet, the line's error says so.
+func TestLineSlew(t *testing.T) {
+	w := &world{mono: 1e9}
+	l := newLine()
+	q := good()
+	q.slewing = true
+	step := func() (miss time.Duration, s status.Snapshot) {
+		before := l.snap
+		w.pass(250 * time.Millisecond)
+		miss = before.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)).Abs()
+		return miss, l.next(q, nil, w.cross(), 0)
+	}
+	for range 20 {
+		step()
+	}
+	w.rate = 500e3
+	miss, s := step()
+	if miss < 100*time.Microsecond || s.LineErr < miss || math.Abs(s.RatePPB-500e3) > 1e3 {
+		t.Errorf("miss %v, line error %v, rate %v", miss, s.LineErr, s.RatePPB)
+	}
+	if miss, s = step(); miss > time.Microsecond {
+		t.Errorf("at the second reading %v, rate %v", miss, s.RatePPB)
+	}
+}
+
+// Over a leap second the line goes straight on in TAI, whatever the labels of
+// the system clock, and clients get each label once.
+func TestLineLeap(t *testing.T) {
+	for _, kernelTAI := range []int{0, 37} {
+		at := time.Date(2026, 12, 31, 24, 0, 0, 0, time.UTC).Unix()
+		w := &world{mono: 9e9, real: float64(at*1e9-start) - 20e9}
+		l := newLine()
+		q := good()
+		q.tai = kernelTAI
+		q.leapSign, q.leapAt = 1, at
+		first := l.next(q, nil, w.cross(), 0)
+		if first.LeapAt != tai.FromUnix(at, 0, 38) || first.LeapIndicator(first.Clock) != 1 {
+			t.Fatalf("announced for %v: %+v", at, first)
+		}
+		repeated := false
+		for i := range 40 {
+			w.pass(time.Second)
+			if left := float64(at*1e9-start) - w.real; left <= 0 && !repeated { // the kernel inserts: the last second again
+				w.real -= 1e9
+				repeated = true
+				if q.tai != 0 {
+					q.tai++
+				}
+			}
+			if i > 22 {
+				q.leapSign, q.leapAt = 0, 0
+			}
+			s := l.next(q, nil, w.cross(), 0)
+			if got, want := s.ClockAt(w.mono).Sub(first.Clock), time.Duration(i+1)*time.Second; (got - want).Abs() > time.Microsecond {
+				t.Fatalf("kernel's offset %d, after %v: %v of TAI", kernelTAI, want, got)
+			}
+			if t1 := s.ClockAt(w.mono); t1 > tai.FromUnix(at, 0, 38) && s.OffsetAt(t1) != 38 {
+				t.Fatalf("kernel's offset %d, after %d s: TAI-UTC %d", kernelTAI, i, s.OffsetAt(t1))
+			}
+		}
+		if l.snap.Epoch != 0 || l.snap.TAIOffset != 38 || !repeated {
+			t.Errorf("kernel's offset %d: epoch %d, TAI-UTC %d", kernelTAI, l.snap.Epoch, l.snap.TAIOffset)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	seen := map[string]bool{}
+	for r := range numReasons {
+		if s := r.String(); s == "" || s == "unknown" || seen[s] {
+			t.Errorf("reason %d is %q", r, s)
+		} else {
+			seen[s] = true
+		}
+	}
+	if Reason(200).String() != "unknown" {
+		t.Error("no such reason")
+	}
+}
