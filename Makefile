@@ -82,6 +82,7 @@ install: ## programs, units, udev rules and users; keeps a configuration that is
 	@sed -i 's#/usr/local/#$(PREFIX)/#' $(unitdir)/refclockd.service $(unitdir)/ntsserve.service
 	@install -D -m 644 systemd/noonmark.sysusers $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf
 	@install -D -m 644 -t $(DESTDIR)/etc/udev/rules.d systemd/60-noonmark.rules
+	@install -D -m 644 systemd/90-noonmark.conf $(DESTDIR)/usr/share/noonmark/90-noonmark.conf
 	@install -d $(DESTDIR)/etc/noonmark
 	@for f in refclockd ntsserve; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
 	@[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers

@@ -337,3 +337,55 @@ type deadSource struct{}
 func (deadSource) Next(context.Context) (pps.Edge, error) { return pps.Edge{}, pps.ErrGone }
 func (deadSource) Close() error                           { return nil }
 func (deadSource) String() string                         { return "dead" }
+
+// A source that says nothing is opened anew, ever more rarely, and pulses from
+// a later opening are taken: the pin was in other hands meanwhile.
+func TestSilentSourceIsOpenedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var c tally
+		var log syncBuffer
+		out := make(chan pps.Edge, 1)
+		opened := 0
+		p := &refclock.Pulses{Name: "pps", Count: c.count, Out: out, Log: slog.New(slog.NewTextHandler(&log, nil)), Open: func() (pps.Source, error) {
+			opened++
+			return &silentSource{speaks: opened == 4}, nil
+		}}
+		var wg sync.WaitGroup
+		wg.Go(func() { p.Run(ctx) })
+		start := time.Now()
+		if x := <-out; x.Seq != 7 {
+			t.Errorf("edge %+v", x)
+		}
+		// 10 + 20 + 40 waits of 3 s before the fourth opening
+		if took := time.Since(start); opened != 4 || took != 210*time.Second {
+			t.Errorf("opened %d times in %v", opened, took)
+		}
+		cancel()
+		wg.Wait()
+		if n := c.of(refclock.PulseSilent); n != 70 || c.of(refclock.PulseGone) != 0 {
+			t.Errorf("counted %v", c.n)
+		}
+		if n := strings.Count(log.String(), "\n"); n > 3 {
+			t.Errorf("%d lines:\n%s", n, log.String())
+		}
+	})
+}
+
+// silentSource waits in vain, or gives one edge and then nothing.
+type silentSource struct{ speaks bool }
+
+func (s *silentSource) Next(ctx context.Context) (pps.Edge, error) {
+	if s.speaks {
+		s.speaks = false
+		return pps.Edge{Seq: 7}, nil
+	}
+	select {
+	case <-ctx.Done():
+		return pps.Edge{}, ctx.Err()
+	case <-time.After(3 * time.Second):
+		return pps.Edge{}, pps.ErrNoPulse
+	}
+}
+func (*silentSource) Close() error   { return nil }
+func (*silentSource) String() string { return "silent" }

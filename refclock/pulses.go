@@ -38,6 +38,7 @@ func (p *Pulses) Run(ctx context.Context) error {
 		p.Wait = sleep
 	}
 	var b backoff
+	q := quiet{limit: silentLimit}
 	for ctx.Err() == nil {
 		src, err := p.Open()
 		if err != nil {
@@ -46,14 +47,19 @@ func (p *Pulses) Run(ctx context.Context) error {
 			p.Wait(ctx, b.next())
 			continue
 		}
-		p.Log.Info("pulse source opened", "pulse", src.String())
+		if !q.is {
+			p.Log.Info("pulse source opened", "pulse", src.String())
+		}
 		p.opened.Add(1)
-		err = p.read(ctx, src, &b)
+		err = p.read(ctx, src, &b, &q)
 		if cerr := src.Close(); err == nil {
 			err = cerr
 		}
 		if ctx.Err() != nil {
 			break
+		}
+		if errors.Is(err, errSilent) {
+			continue
 		}
 		p.Count(PulseGone)
 		b.complain(p.Log, "pulse source lost", PulseGone, err)
@@ -62,31 +68,54 @@ func (p *Pulses) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff) error {
-	quiet := false
+// errSilent ends the reading of a source that has been silent for long.
+var errSilent = errors.New("silent for long")
+
+// silentLimit is how many waits in vain it takes at first until the source is
+// opened anew, each time twice as many: another program may have taken the
+// card's pin, and a kernel that gave it away tells nobody when it is free again.
+const (
+	silentLimit    = 10
+	silentLimitMax = 160
+)
+
+// quiet is the silence of a source, also over its opening anew.
+type quiet struct {
+	is    bool // it was said that there are no pulses
+	waits int  // in vain since it was opened
+	limit int
+}
+
+func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff, q *quiet) error {
+	q.waits = 0
 	for ctx.Err() == nil {
 		x, err := src.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, pps.ErrNoPulse) && q.waits+1 >= q.limit:
+			p.Count(PulseSilent)
+			q.limit = min(2*q.limit, silentLimitMax)
+			return errSilent
 		case errors.Is(err, pps.ErrNoPulse), errors.Is(err, pps.ErrAmbiguous):
 			if errors.Is(err, pps.ErrAmbiguous) {
 				p.Count(PulseAmbiguous)
 			} else {
 				p.Count(PulseSilent)
+				q.waits++
 			}
-			if !quiet {
+			if !q.is {
 				p.Log.Warn("no pulses", "reason", PulseSilent.String(), "error", err)
 			}
-			quiet = true
+			q.is = true
 			continue
 		case err != nil:
 			return err
 		}
-		if quiet {
+		if q.is {
 			p.Log.Info("pulses are back", "pulse", p.Name)
 		}
-		quiet = false
+		*q = quiet{limit: silentLimit}
 		b.reset()
 		if !p.hand(x) {
 			p.Count(EdgeQueueFull)

@@ -463,8 +463,8 @@ func TestSnapshotStates(t *testing.T) {
 	}
 }
 
-// TestDispersion wants the root dispersion never below the bound at any
-// instant at which the view may be used.
+// TestDispersion wants the root distance, half the root delay and the root
+// dispersion, never below the bound at any instant at which the view may be used.
 func TestDispersion(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	for range 2000 {
@@ -472,10 +472,11 @@ func TestDispersion(t *testing.T) {
 		s.Bound = time.Duration(g.rnd.Int64N(1e6))
 		s.BoundRate = g.rnd.Float64() * 1e5
 		s.Limit = time.Second
+		s.RootDelay = time.Duration(g.rnd.Int64N(2 * int64(s.Bound+1)))
 		g.View.Set(s, 0, rxMono, int8(-30+g.rnd.IntN(20)))
 		out, _ := g.respond(header(v4client), 0)
 		var h ntp.Header
-		if h.Parse(out) != nil || h.RootDisp.Duration() < s.BoundAt(rxMono+int64(viewSpan)) || h.RootDisp.Duration() < Resolution(h.Precision) ||
+		if h.Parse(out) != nil || h.RootDelay.Duration()/2+h.RootDisp.Duration() < s.BoundAt(rxMono+int64(viewSpan)) || h.RootDisp.Duration() < Resolution(h.Precision) ||
 			h.RootDelay.Duration() < s.RootDelay {
 			t.Fatalf("bound %v: %+v", s.BoundAt(rxMono), h)
 		}

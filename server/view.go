@@ -37,7 +37,8 @@ type View struct {
 // (CLOCK_MONOTONIC_RAW, ns) and up to viewSpan later. s must not change until
 // the next Set. precision is that of reading the clock (log2 seconds). real
 // (CLOCK_REALTIME at mono, ns) is used only where the snapshot has no time:
-// then clients are told so.
+// then clients are told so. The bound covers half the root delay, which clients
+// add themselves (RFC 5905, section 11.2: root distance).
 func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 	if s.State != status.Locked && s.State != status.Holdover || s.Kind == status.NoClock {
 		v.SetNone(real, mono, precision)
@@ -49,7 +50,7 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 		Stratum:   s.Stratum,
 		Precision: precision,
 		RootDelay: ntp.ShortFrom(s.RootDelay),
-		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan)), Resolution(precision)) + v.Slack),
+		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan))-s.RootDelay/2, Resolution(precision)) + v.Slack),
 		RefID:     s.RefID,
 		RefTime:   ntp.FromTAI(s.RefTime, s.OffsetAt(s.RefTime)),
 	}
