@@ -189,7 +189,7 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 			return errors.Join(first, fmt.Errorf("%s %w within %v", names(tasks, ended), ErrStuck, grace))
 		}
 	}
-	if done != nil && ctx.Err() == nil {
+	if done != nil { // the last task ended before its end was noticed
 		notify(daemon.SdNotifyStopping)
 	}
 	return first
