@@ -790,7 +790,7 @@ func FuzzSealed(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, between, inside, behind []byte, which uint8) {
 		if len(between)+len(inside)+len(behind) > 1000 {
-			t.Skip()
+			return // longer than any packet
 		}
 		g := rigs[int(which)%len(rigs)]
 		g.t = t

@@ -77,7 +77,7 @@ type Snapshot struct {
 	RatePPB float64  // clock seconds per raw second, minus one, in ppb, + = clock faster than CLOCK_MONOTONIC_RAW
 
 	LineErr   time.Duration // how far the line may be from the clock itself at Mono (cross-timestamp width and jitter)
-	Bound     time.Duration // bound of |clock - true time| at Mono
+	Bound     time.Duration // bound of |clock - true time| at Mono, half of RootDelay included
 	BoundRate float64       // growth of the bound, ns per s; valid also when nobody steers any more
 	Limit     time.Duration // beyond this bound clients are told "unsynchronised"
 

@@ -80,11 +80,11 @@ func FuzzTimestamp(f *testing.F) {
 	f.Add(int64(0), int64(-1), 10)
 	f.Fuzz(func(t *testing.T, at, away int64, off int) {
 		if off < -1000 || off > 1000 || at > math.MaxInt64-1e13 || at < math.MinInt64+1e13 {
-			t.Skip()
+			return // no instant that the type can hold
 		}
 		away %= 1 << 31 * 1e9
 		if p := tai.Time(at).Add(time.Duration(away)); p > math.MaxInt64-1e13 || p < math.MinInt64+1e13 {
-			t.Skip()
+			return // no instant that the type can hold
 		}
 		roundTrip(t, tai.Time(at), time.Duration(away), off)
 	})
