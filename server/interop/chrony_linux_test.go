@@ -77,13 +77,26 @@ server %s nts iburst minpoll 0 maxpoll 0
 		}
 		return good == 6 && selected, raw("-N", "sources") + raw("-N", "authdata")
 	})
+	// A request under way has spent a cookie, which its answer brings back: the
+	// count is looked at until it is whole. Without fresh cookies it only falls.
+	var auth [][]string
+	until(t, "chronyd has eight cookies of each source", p, func() (bool, string) {
+		whole := 0
+		auth = ask("-N", "authdata")
+		for _, r := range auth {
+			if len(r) > 8 && r[1] == "NTS" && r[8] == "8" {
+				whole++
+			}
+		}
+		return whole == 3, raw("-N", "authdata")
+	})
 	t.Logf("chronyc -N authdata\n%s", raw("-N", "authdata"))
 	t.Logf("chronyc -N sources\n%s", raw("-N", "sources"))
 	t.Logf("chronyc tracking\n%s", raw("tracking"))
 
 	// Name, mode, key id, type, key length, last, attempts, NAK, cookies, cookie length.
 	nts := 0
-	for _, r := range ask("-N", "authdata") {
+	for _, r := range auth {
 		if len(r) < 9 {
 			t.Fatalf("authdata: %v", r)
 		}
