@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
-	"time"
 )
 
 func prefixes(s ...string) (p []netip.Prefix) {
@@ -94,76 +93,5 @@ func TestAccessLikeScan(t *testing.T) {
 				t.Fatalf("%v: %s gives %d, want %d", lists, ip, got, want)
 			}
 		}
-	}
-}
-
-func TestLimiter(t *testing.T) {
-	if NewLimiter(LimitConfig{}) != nil {
-		t.Error("a limiter without a rate")
-	}
-	const second = int64(time.Second)
-	l := NewLimiter(LimitConfig{Rate: 2, Burst: 4, Prefix4: 24, KissRate: 1})
-	a, same, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("192.0.3.1")
-	count := func(ip netip.Addr, nts bool, n int, mono int64) (ok int) {
-		for range n {
-			if l.Allow(ip, nts, mono) {
-				ok++
-			}
-		}
-		return ok
-	}
-	now := 5 * second
-	for _, c := range []struct {
-		name string
-		ip   netip.Addr
-		nts  bool
-		at   int64
-		n    int
-		want int
-	}{
-		{"burst", a, false, 0, 10, 4},
-		{"same prefix", same, false, 0, 5, 0},
-		{"other prefix", other, false, 0, 5, 4},
-		{"NTS is counted apart", a, true, 0, 5, 4},
-		{"half a second later", a, false, second / 2, 5, 1},
-		{"a minute later", a, false, 60 * second, 10, 4},
-		{"back in time", a, false, 59 * second, 1, 0},
-	} {
-		if got := count(c.ip, c.nts, c.n, now+c.at); got != c.want {
-			t.Errorf("%s: %d allowed, want %d", c.name, got, c.want)
-		}
-	}
-	if !l.Kiss(now) || l.Kiss(now) || l.Kiss(now+second/2) || !l.Kiss(now+second) {
-		t.Error("kisses are not one a second")
-	}
-	if NewLimiter(LimitConfig{Rate: 1}).Kiss(now) {
-		t.Error("a kiss without a rate")
-	}
-	six := NewLimiter(LimitConfig{Rate: 1, Burst: 1})
-	if !six.Allow(netip.MustParseAddr("2001:db8:0:0::1"), false, now) || six.Allow(netip.MustParseAddr("2001:db8:0:ff::9"), false, now) ||
-		!six.Allow(netip.MustParseAddr("2001:db8:0:100::1"), false, now) {
-		t.Error("IPv6 is not limited by /56")
-	}
-}
-
-// TestLimiterUnderFlood wants a prefix that owes to stay limited while strangers
-// fill the table, which must not grow.
-func TestLimiterUnderFlood(t *testing.T) {
-	l := NewLimiter(LimitConfig{Rate: 1, Burst: 8, TableBits: 8})
-	a := netip.MustParseAddr("192.0.2.1")
-	now := int64(1e12)
-	for l.Allow(a, false, now) {
-	}
-	for i := range 100000 {
-		l.Allow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), false, now)
-		if i%1000 == 0 && l.Allow(a, false, now) {
-			t.Fatalf("after %d strangers the limit is forgotten", i)
-		}
-	}
-	if len(l.sets) != 64 {
-		t.Errorf("%d sets", len(l.sets))
-	}
-	if n := testing.AllocsPerRun(100, func() { l.Allow(a, true, now) }); n > 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

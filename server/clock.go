@@ -17,6 +17,7 @@ type hostClock struct {
 	pair  time.Duration // elapsed time of the pairing
 	raw   int64         // CLOCK_MONOTONIC_RAW then
 	width time.Duration // bracket of the pairing
+	_     [64]byte      // no cache line is another worker's too
 }
 
 // pairSpan is how long a pairing is used. The two monotonic clocks drift apart
@@ -117,7 +118,6 @@ const sendLen = 8
 // Limits of latency.
 const (
 	latencyWindow = 32
-	latencyYoung  = 8       // samples that are taken of each combination as they come
 	latencyMax    = 100_000 // ns; beyond is not latency but load
 )
 
@@ -145,7 +145,7 @@ func (c *leastOf) add(ns int64) {
 // answer takes that is sent alone.
 func (l *latency) of(kind, count, place int) int64 {
 	c := &l.cell[kind][count-1][place]
-	if c.full || c.n >= latencyYoung {
+	if c.full {
 		return c.least()
 	}
 	known, least := c.known, c.least()
@@ -160,11 +160,9 @@ func (l *latency) of(kind, count, place int) int64 {
 	return least
 }
 
-// young reports whether there are few samples of a combination.
-func (l *latency) young(kind, count, place int) bool {
-	c := &l.cell[kind][count-1][place]
-	return !c.full && c.n < latencyYoung
-}
+// young reports whether there are few samples of a combination: they are taken as
+// they come. The least of a handful is more than that of many.
+func (l *latency) young(kind, count, place int) bool { return !l.cell[kind][count-1][place].full }
 
 // learn takes a sample in ns.
 func (l *latency) learn(kind, count, place int, ns int64) {

@@ -78,6 +78,18 @@ func TestLatency(t *testing.T) {
 	if got := l.of(0, sendLen, 3); got != l.of(0, 1, 0) {
 		t.Errorf("what is not known is taken for %d ns", got)
 	}
+	for i := range latencyWindow { // the least of a handful is not believed
+		if got := l.of(0, 5, 3); got > l.of(0, 1, 0) {
+			t.Fatalf("told %d ns after %d samples of 30000", got, i)
+		}
+		if !l.young(0, 5, 3) {
+			t.Fatalf("%d samples are enough", i)
+		}
+		l.learn(0, 5, 3, 30000)
+	}
+	if got := l.of(0, 5, 3); got != 30000 || l.young(0, 5, 3) {
+		t.Errorf("told %d ns after %d samples of 30000", got, latencyWindow)
+	}
 	settle("first of many", 0, sendLen, 0, 12000, 500, 2000)
 	settle("last of many, sealed", secureKind, sendLen, sendLen-1, 30000, 500, 2000)
 	settle("slower machine", 0, 1, 0, 20000, 2000, 2*latencyWindow)

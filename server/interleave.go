@@ -16,7 +16,7 @@ type Sent struct {
 	e []sent
 }
 
-type sent struct{ rx, tx ntp.Timestamp }
+type sent struct{ rx, tx ntp.Timestamp } // tx == 0: told already
 
 // sentBits is the binary logarithm of the number of entries: 4096 entries of
 // 16 octets serve as many interleaving clients per worker.
@@ -34,7 +34,19 @@ func (s *Sent) slot(rx ntp.Timestamp) *sent {
 // Get returns the transmit timestamp kept under rx.
 func (s *Sent) Get(rx ntp.Timestamp) (tx ntp.Timestamp, ok bool) {
 	e := s.slot(rx)
-	return e.tx, e.rx == rx && rx != 0
+	return e.tx, e.rx == rx && e.tx != 0
+}
+
+// Has reports whether rx is a key, also one whose transmit timestamp was told.
+func (s *Sent) Has(rx ntp.Timestamp) bool { return s.slot(rx).rx == rx }
+
+// Take is Get for the last time: a receive timestamp leads to one interleaved
+// answer and no other (RFC 9769, section 2).
+func (s *Sent) Take(rx ntp.Timestamp) (tx ntp.Timestamp, ok bool) {
+	if tx, ok = s.Get(rx); ok {
+		s.slot(rx).tx = 0
+	}
+	return tx, ok
 }
 
 // Put keeps tx under rx.
@@ -43,7 +55,7 @@ func (s *Sent) Put(rx, tx ntp.Timestamp) { *s.slot(rx) = sent{rx, tx} }
 // Correct replaces the transmit timestamp under rx by a better one, if it is
 // still kept.
 func (s *Sent) Correct(rx, tx ntp.Timestamp) {
-	if e := s.slot(rx); e.rx == rx {
+	if e := s.slot(rx); e.rx == rx && e.tx != 0 {
 		e.tx = tx &^ markRx
 	}
 }

@@ -5,6 +5,8 @@
 package server
 
 import (
+	"net/netip"
+
 	"noonmark/phc/tai"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
@@ -43,7 +45,7 @@ type Stamp struct {
 }
 
 // Responder answers requests. Its answers follow from the request, its stamp,
-// View, Keys, Sent, Now and the randomness of cookies and nonces alone; it
+// View, Keys, Sent, Limit, Now and the randomness of cookies and nonces alone; it
 // touches no socket and allocates nothing. It belongs to one goroutine.
 //
 // Respond is Prepare, which does everything slow, and Finish, which dates the
@@ -53,6 +55,11 @@ type Responder struct {
 	View View
 	Keys *nts.Keys // cookie keys; nil: NTS is off
 	Sent *Sent     // nil: basic mode only
+	// Limit is asked about each request that would be answered, with From and Mono;
+	// nil: no limit.
+	Limit *Limiter
+	From  netip.AddrPort // who sent the request at hand
+	Mono  int64          // CLOCK_MONOTONIC_RAW of its batch, ns
 	// Now returns CLOCK_MONOTONIC_RAW (ns) for the transmit timestamp of Respond,
 	// the time to the wire included. It is called once per answer.
 	Now func() int64
@@ -136,7 +143,7 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reaso
 		if p&NoPlain != 0 {
 			return PlainOff
 		}
-		return r.answer(d, &q, rx, p, NTP)
+		return r.unvouched(d, &q, rx, p)
 	}
 	if q.Version < 4 { // no extension fields: only a MAC could follow
 		if n := len(req) - ntp.HeaderLen; n == 12 || ntp.IsMAC(req, ntp.HeaderLen) {
@@ -152,9 +159,14 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reaso
 	case !isNTS && p&NoPlain != 0:
 		return PlainOff
 	case !isNTS:
-		// The unique identifier may be used without NTS (RFC 8915, section 5.3).
-		why := r.answer(d, &q, rx, p, NTP)
-		if len(f.uid.Body) >= minUniqueID {
+		// The unique identifier may be used without NTS; an answer without the
+		// client's, or to one that is too short, would break the rules (RFC 8915,
+		// section 5.3).
+		if f.uid.End != 0 && len(f.uid.Body) < minUniqueID {
+			return ShortUniqueID
+		}
+		why := r.unvouched(d, &q, rx, p)
+		if d.Answered() {
 			d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
 		}
 		return why
@@ -251,6 +263,38 @@ func (f *fields) check() Reason {
 	return NTP
 }
 
+// scanInner reads what a request's authenticator encrypts: placeholders may be
+// there (RFC 8915, section 5.7), other fields are ignored.
+func (f *fields) scanInner(plain []byte) Reason {
+	for off := 0; ; {
+		x, ok, err := ntp.NextInner(plain, off)
+		if err != nil {
+			return BadField
+		}
+		if !ok {
+			return NTP
+		}
+		if x.Type == ntp.ExtPlaceholder {
+			if len(x.Body) != len(f.cookie.Body) {
+				return PlaceholderLength
+			}
+			f.placeholders++
+		}
+		off = x.End
+	}
+}
+
+// unvouched prepares the answer to a plain request.
+func (r *Responder) unvouched(d *Draft, q *ntp.Header, rx Stamp, p Policy) Reason {
+	if !r.Limit.plain(r.From.Addr(), r.Mono) {
+		if !r.Limit.kissPlain(r.From, r.Mono) {
+			return RateLimited
+		}
+		p |= Kiss
+	}
+	return r.answer(d, q, rx, p, NTP)
+}
+
 // secure prepares the answer to an NTS request.
 func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, p Policy) Reason {
 	s := &r.sess
@@ -264,7 +308,8 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 	if r.c2s.Init(s.AEAD, s.C2S[:n]) != nil || d.s2c.Init(s.AEAD, s.S2C[:n]) != nil {
 		return r.nak(d, dst, req, q, f, rx, NAKCookie) // a cookie of a version that had another AEAD
 	}
-	if _, err := nts.OpenRequestAuth(req, f.auth.Start, f.auth.End, &r.c2s, r.plain[:0]); err != nil {
+	plain, err := nts.OpenRequestAuth(req, f.auth.Start, f.auth.End, &r.c2s, r.plain[:0])
+	if err != nil {
 		switch err {
 		case nts.AuthFailed:
 			return r.nak(d, dst, req, q, f, rx, NAKAuth)
@@ -274,6 +319,17 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 			return ShortPadding
 		}
 		return BadAuthenticator
+	}
+	if len(plain) > 0 {
+		if why := f.scanInner(plain); why != NTP {
+			return why
+		}
+	}
+	if !r.Limit.session(s, r.Mono) {
+		if !r.Limit.kissNow(r.Mono) {
+			return RateLimited
+		}
+		p |= Kiss
 	}
 
 	one := ntp.FieldLen(nts.CookieLen(s.AEAD))
@@ -302,6 +358,9 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 // nak prepares the kiss code NTSN: the unique identifier in the clear and no
 // authenticator (RFC 8915, section 5.7).
 func (r *Responder) nak(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, why Reason) Reason {
+	if !r.Limit.failed(r.From.Addr(), r.Mono) {
+		return RateLimited
+	}
 	r.header(d, q, rx, false)
 	d.kiss = "NTSN"
 	d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
@@ -336,13 +395,13 @@ func (r *Responder) header(d *Draft, q *ntp.Header, rx Stamp, may bool) {
 	// own two timestamps differ (RFC 9769, section 2).
 	save := may && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
 	if save {
-		if tx, ok := r.Sent.Get(q.Origin); ok {
+		if tx, ok := r.Sent.Take(q.Origin); ok {
 			d.earlier, origin = tx, q.Receive
 		}
 	}
 	// No two timestamps of an answer are equal: receive and transmit differ in
 	// the mark, and the client's is stepped around.
-	for i := 0; receive == origin || save && i < maxSteps && r.taken(receive); i++ {
+	for i := 0; receive == origin || save && i < maxSteps && r.Sent.Has(receive); i++ {
 		receive += 2
 	}
 	if save {
@@ -388,10 +447,4 @@ func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 	}
 	nonce := d.nonce[:d.s2c.ID().NonceLen()]
 	return len(nts.AppendAuth(dst[:d.n:d.limit], &d.s2c, nonce, d.room[:d.inner]))
-}
-
-// taken reports whether a receive timestamp is a key in Sent already.
-func (r *Responder) taken(rx ntp.Timestamp) bool {
-	_, ok := r.Sent.Get(rx)
-	return ok
 }

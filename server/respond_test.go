@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -101,8 +102,11 @@ func (g *rig) request(placeholders int) []byte {
 	return g.seal(b)
 }
 
-func (g *rig) seal(b []byte) []byte {
-	return nts.AppendAuth(b, &g.key, g.scr.Random(g.sess.AEAD.NonceLen()), nil)
+func (g *rig) seal(b []byte) []byte { return g.sealWith(b, nil) }
+
+// sealWith seals with encrypted fields inside.
+func (g *rig) sealWith(b, inside []byte) []byte {
+	return nts.AppendAuth(bytes.Clone(b), &g.key, g.scr.Random(g.sess.AEAD.NonceLen()), inside)
 }
 
 func (g *rig) respond(req []byte, p Policy) ([]byte, Reason) {
@@ -169,6 +173,7 @@ func TestSilence(t *testing.T) {
 		{"plain where only NTS is served", base, NoPlain, PlainOff},
 		{"plain with fields where only NTS is served", cat(base, uid), NoPlain, PlainOff},
 		{"version 3 where only NTS is served", header(v3client), NoPlain, PlainOff},
+		{"short unique identifier without NTS", cat(base, f(nil, ntp.ExtUniqueID, g.uid[:28])), 0, ShortUniqueID},
 		{"NTS where it is off", g.request(0), NoNTS, NTSOff},
 		{"two unique identifiers", g.seal(cat(base, uid, uid, f(nil, ntp.ExtCookie, cookie))), 0, DuplicateField},
 		{"two cookies", g.seal(cat(good, f(nil, ntp.ExtCookie, cookie))), 0, DuplicateField},
@@ -182,6 +187,8 @@ func TestSilence(t *testing.T) {
 		{"shorter placeholder", g.seal(cat(good, f(nil, ntp.ExtPlaceholder, make([]byte, len(cookie)-4)))), 0, PlaceholderLength},
 		{"placeholders that differ", g.seal(cat(good, f(nil, ntp.ExtPlaceholder, make([]byte, len(cookie))), f(nil, ntp.ExtPlaceholder, make([]byte, 28)))), 0, PlaceholderLength},
 		{"placeholder before a longer cookie", g.seal(cat(base, uid, f(nil, ntp.ExtPlaceholder, make([]byte, 24)), f(nil, ntp.ExtCookie, cookie))), 0, PlaceholderLength},
+		{"encrypted octets that are no field", g.sealWith(good, []byte{1, 2, 3}), 0, BadField},
+		{"encrypted placeholder that is longer", g.sealWith(good, f(nil, ntp.ExtPlaceholder, make([]byte, len(cookie)+4))), 0, PlaceholderLength},
 		{"nonce longer than the field", f(bytes.Clone(good), ntp.ExtAuthenticator, authBody(100, 16, 32)), 0, BadAuthenticator},
 		{"ciphertext longer than the field", f(bytes.Clone(good), ntp.ExtAuthenticator, authBody(16, 100, 32)), 0, BadAuthenticator},
 		{"ciphertext shorter than a tag", f(bytes.Clone(good), ntp.ExtAuthenticator, authBody(16, 15, 32)), 0, BadAuthenticator},
@@ -235,7 +242,6 @@ func TestPlain(t *testing.T) {
 	}{
 		{"unknown field", ntp.AppendField(nil, 0x2005, make([]byte, 24)), nil},
 		{"unique identifier", uid, uid},
-		{"short unique identifier", ntp.AppendField(nil, ntp.ExtUniqueID, g.uid[:24]), nil},
 		{"unknown field, unique identifier", append(ntp.AppendField(nil, 0x2005, nil), uid...), uid},
 	} {
 		out, why := g.respond(append(header(v4client), c.tail...), 0)
@@ -319,6 +325,23 @@ func TestNTS(t *testing.T) {
 		b = ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie())
 		if out, why := g.respond(g.seal(b), 0); why != NTS || len(g.openNTS(out)) != 1 {
 			t.Errorf("%v: unknown field: %v", id, why)
+		}
+		// Placeholders may be encrypted, also some of them; other fields inside are
+		// ignored.
+		cookie := g.cookie()
+		place := ntp.AppendField(nil, ntp.ExtPlaceholder, make([]byte, len(cookie)))
+		open := ntp.AppendField(ntp.AppendField(header(v4client), ntp.ExtUniqueID, g.uid), ntp.ExtCookie, cookie)
+		for _, c := range []struct {
+			outside, inside []byte
+			want            int
+		}{
+			{nil, place, 2}, {place, bytes.Repeat(place, 2), 4}, {nil, bytes.Repeat(place, 7), 8},
+			{nil, []byte{0x20, 5, 0, 4}, 1}, {nil, append([]byte{0x20, 5, 0, 8, 1, 2, 3, 4}, place...), 2},
+		} {
+			out, why := g.respond(g.sealWith(append(bytes.Clone(open), c.outside...), c.inside), 0)
+			if why != NTS || len(g.openNTS(out)) != c.want {
+				t.Errorf("%v: %d octets outside and %d inside: %v, %d cookies, want %d", id, len(c.outside), len(c.inside), why, len(g.openNTS(out)), c.want)
+			}
 		}
 		// An authenticated kiss.
 		out, why := g.respond(g.request(0), Kiss)
@@ -495,7 +518,7 @@ func TestLeapSecond(t *testing.T) {
 			d    time.Duration // arrival relative to the leap
 			leap uint8         // of an inserted second
 		}{
-			{-25 * time.Hour, 0}, {-24 * time.Hour, 1}, {-time.Second - 1, 1}, {-time.Second, 1},
+			{-25 * time.Hour, 0}, {-86402 * time.Second, 0}, {-86398 * time.Second, 1}, {-time.Second - 1, 1}, {-time.Second, 1},
 			{-20 * time.Microsecond, 1}, {-time.Microsecond, 0}, {0, 0}, {time.Hour, 0},
 		} {
 			rx := at.Add(c.d)
@@ -656,7 +679,7 @@ func TestInterleaved(t *testing.T) {
 		ask(d.Receive^0x10, 800, 900, basic) // not ours
 		ask(d.Receive, 800, 800, basic)      // two equal timestamps: no client of RFC 9769
 		ask(d.Transmit, 800, 900, basic)     // a basic client
-		ask(b.Receive, 800, 900, inter)      // an answer may be asked for again
+		ask(b.Receive, 800, 900, basic)      // an answer is told of once
 		if e := ask(d.Receive, 1000, 1100, inter); e.Receive == d.Receive || e.Receive == c.Receive {
 			t.Error("two answers under one receive timestamp")
 		}
@@ -803,7 +826,13 @@ func FuzzSealed(f *testing.F) {
 			if n := len(g.openNTS(out)); n < 1 || n > maxCookies {
 				t.Errorf("%d cookies", n)
 			}
-		case len(between) == 0:
+		case len(between) > 0:
+		case why == BadField || why == PlaceholderLength:
+			f := fields{cookie: ntp.Field{Body: make([]byte, nts.CookieLen(g.sess.AEAD))}}
+			if f.scanInner(inside) != why {
+				t.Errorf("%v of %x", why, inside)
+			}
+		default:
 			t.Errorf("a good request gives %v", why)
 		}
 	})
@@ -824,4 +853,14 @@ func BenchmarkRespond(b *testing.B) {
 		g := newRig(b, id)
 		run(id.String(), g, g.request(0))
 	}
+	// With limits, and what a request costs that does not authenticate.
+	g := newRig(b, aead.AESSIVCMAC256)
+	g.Limit = NewLimiter(LimitConfig{Rate: 1e9, Burst: 1e6})
+	g.From = netip.MustParseAddrPort("192.0.2.1:40000")
+	run("limited/plain", g, header(v4client))
+	run("limited/"+g.sess.AEAD.String(), g, g.request(0))
+	g.Limit = NewLimiter(LimitConfig{Rate: 1e-6, Burst: 1})
+	bad := g.request(0)
+	bad[len(bad)-1] ^= 1
+	run("limited/failed", g, bad)
 }

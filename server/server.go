@@ -19,9 +19,10 @@ import (
 
 // Endpoint is one address to answer on.
 type Endpoint struct {
-	Name   string // in metrics and logs; empty: its address
+	Name   string // in metrics and logs; empty: its address, with "%" and its interface if it has one
 	Socket hwts.Config
 	Policy Policy // NoPlain, NoNTS or neither
+	Smear  bool   // leap seconds are smeared (View.Smear)
 }
 
 // Config is what a Server needs.
@@ -31,8 +32,11 @@ type Config struct {
 	Endpoints []Endpoint
 	Access    *Access // nil: everybody
 	Limit     LimitConfig
-	BasicOnly bool         // no interleaved mode
-	Log       *slog.Logger // nil: silent
+	BasicOnly bool // no interleaved mode
+	// Priority of the workers' threads. High without the permission makes the
+	// other threads of the process recede instead.
+	Priority hwts.Priority
+	Log      *slog.Logger // nil: silent
 }
 
 // Server answers on all endpoints. It is a task: New opens the sockets, Run
@@ -91,10 +95,14 @@ func New(cfg Config) (_ *Server, err error) {
 		}
 		e := &endpoint{name: ep.Name, addr: conns[0].Addr()}
 		if e.name == "" {
-			e.name = e.addr.String()
+			if e.name = e.addr.String(); sc.Interface != "" { // other interfaces may have the same
+				e.name += "%" + sc.Interface
+			}
 		}
 		for _, c := range conns {
-			e.workers = append(e.workers, newWorker(s, c, ep.Policy))
+			w := newWorker(s, c, ep.Policy)
+			w.resp.View.Smear = ep.Smear
+			e.workers = append(e.workers, w)
 		}
 		s.endpoints = append(s.endpoints, e)
 		if names[e.name] {
@@ -102,14 +110,14 @@ func New(cfg Config) (_ *Server, err error) {
 		}
 		names[e.name] = true
 		for _, card := range conns[0].Cards() {
+			attrs := []any{"endpoint", e.name, "interface", card.Interface, "phc", card.PHC, "receive", card.Receive, "transmit", card.Transmit}
 			if card.Receive {
-				s.log.Info("hardware timestamps", "endpoint", e.name, "interface", card.Interface, "phc", card.PHC, "transmit", card.Transmit)
+				s.log.Info("hardware timestamps", attrs...)
 			} else {
-				s.log.Warn("no hardware timestamps though the interface has a clock", "endpoint", e.name, "interface", card.Interface,
-					"phc", card.PHC, "error", card.Err)
+				s.log.Warn("no hardware receive timestamps though the interface has a clock", append(attrs, "error", card.Err)...)
 			}
 		}
-		s.log.Info("listening", "endpoint", e.name, "address", e.addr.String(), "sockets", len(conns))
+		s.log.Info("listening", "endpoint", e.name, "address", e.addr.String(), "sockets", len(conns), "smear", ep.Smear)
 	}
 	return s, nil
 }
@@ -130,6 +138,10 @@ func (s *Server) Workers() (n int) {
 	}
 	return n
 }
+
+// SetRing gives the server its cookie keys, for a program that can read them only
+// after it has given up the rights that New needs. It comes before Run.
+func (s *Server) SetRing(r *nts.Ring) { s.cfg.Ring = r }
 
 // SetAccess replaces the access lists; nil allows everybody.
 func (s *Server) SetAccess(a *Access) { s.access.Store(a) }
@@ -157,15 +169,17 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	s.remap() // before the first packet
+	threads := make(chan thread, s.Workers())
 	for _, e := range s.endpoints {
 		for _, w := range e.workers {
 			wg.Go(func() {
-				if err := w.run(); err != nil {
+				if err := w.run(func(id int, err error) { threads <- thread{id, err} }); err != nil {
 					cancel(fmt.Errorf("endpoint %s: %w", e.name, err))
 				}
 			})
 		}
 	}
+	s.prefer(threads)
 	wg.Go(func() { s.watch(ctx) })
 	close(s.ready)
 	<-ctx.Done()
@@ -187,6 +201,34 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// thread is one that a worker runs on.
+type thread struct {
+	id  int
+	err error // why it is not preferred
+}
+
+// prefer waits until all workers have their threads, and has the others of the
+// process recede if those could not be raised.
+func (s *Server) prefer(threads <-chan thread) {
+	var ids []int
+	var refused error
+	for range s.Workers() {
+		t := <-threads
+		if ids = append(ids, t.id); refused == nil {
+			refused = t.err
+		}
+	}
+	switch {
+	case s.cfg.Priority == hwts.Normal:
+	case refused == nil:
+		s.log.Info("workers are preferred to other threads", "priority", s.cfg.Priority.String())
+	default:
+		err := hwts.Recede(ids)
+		s.log.Warn("the threads that answer could not be preferred: the other threads of this process recede instead", "priority", s.cfg.Priority.String(),
+			"want", "CAP_SYS_NICE, or LimitNICE= or LimitRTPRIO= of the unit", "error", errors.Join(refused, err))
+	}
 }
 
 // watchEvery is how often the snapshot's file is looked at: a refclockd that

@@ -285,17 +285,25 @@ func TestServerLimit(t *testing.T) {
 		Endpoints: []Endpoint{{Name: "one", Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
 	})
 	c := dial(t, s.Addrs()[0])
-	for i, want := range []byte{16, 16, 0} {
-		if got := ask(t, c, header(v4client)); got[1] != want || want == 0 && string(got[12:16]) != "RATE" {
+	silent := func(n int) {
+		for range n {
+			if _, err := c.Write(header(v4client)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 2 {
+		if got := ask(t, c, header(v4client)); got[1] != 16 {
 			t.Errorf("answer %d: %x", i, got)
 		}
 	}
-	for range 5 {
-		if _, err := c.Write(header(v4client)); err != nil {
-			t.Fatal(err)
-		}
+	silent(2) // a port that was refused a burst is told once
+	if got := ask(t, c, header(v4client)); got[1] != 0 || string(got[12:16]) != "RATE" {
+		t.Errorf("over the limit: %x", got)
 	}
-	counted(t, s.Server, `noonmark_ntp_dropped_total{endpoint="one",reason="rate_limited"} 5`)
+	silent(5)
+	counted(t, s.Server, `noonmark_ntp_dropped_total{endpoint="one",reason="rate_limited"} 7`)
+	counted(t, s.Server, `noonmark_ntp_responses_total{endpoint="one",reason="kiss_rate"} 1`)
 }
 
 // counted waits until the metrics have a line.

@@ -26,10 +26,14 @@ type View struct {
 	// Slack is added to the root dispersion from the next Set on: what the
 	// server's own timestamps may be off beyond what a client can see.
 	Slack time.Duration
+	// Smear: leap seconds are spread over the day around them instead of being
+	// announced and executed (see smear). From the next Set on.
+	Smear bool
 
 	snap   *status.Snapshot
 	head   ntp.Header // leap, stratum, precision, root delay and dispersion, identifier, reference time
 	synced bool
+	smear  smear
 	none   status.Snapshot // the system's clock, where there is no other
 }
 
@@ -46,13 +50,17 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 	}
 	v.snap = s
 	v.synced = s.Usable(mono)
+	v.smear = smear{}
+	if v.Smear {
+		v.smear = smearOf(s, s.ClockAt(mono))
+	}
 	v.head = ntp.Header{
 		Stratum:   s.Stratum,
 		Precision: precision,
 		RootDelay: ntp.ShortFrom(s.RootDelay),
 		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan))-s.RootDelay/2, Resolution(precision)) + v.Slack),
 		RefID:     s.RefID,
-		RefTime:   ntp.FromTAI(s.RefTime, s.OffsetAt(s.RefTime)),
+		RefTime:   v.wire(s.RefTime),
 	}
 	if v.head.RefTime == 0 { // the first instant of an era; old clients take 0 for "never"
 		v.head.RefTime = 1
@@ -71,7 +79,7 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 func (v *View) SetNone(real, mono int64, precision int8) {
 	// With TAI - UTC = 0 the line gives UTC labels without knowing the offset.
 	v.none = status.Snapshot{Mono: mono, Clock: tai.Time(real)}
-	v.snap, v.synced = &v.none, false
+	v.snap, v.synced, v.smear = &v.none, false, smear{}
 	v.head = ntp.Header{Leap: ntp.LeapUnknown, Stratum: 16, Precision: precision, RootDisp: math.MaxUint32, RefID: initID}
 }
 
@@ -81,8 +89,12 @@ func (v *View) Synced() bool { return v.synced }
 // header returns the fields that every answer at t shares.
 func (v *View) header(t tai.Time) ntp.Header {
 	h := v.head
-	if v.synced {
+	switch {
+	case !v.synced:
+	case !v.Smear:
 		h.Leap = v.snap.LeapIndicator(t)
+	case v.smear.covers(t):
+		h.RefID = v.smear.refID(t)
 	}
 	return h
 }
@@ -90,8 +102,16 @@ func (v *View) header(t tai.Time) ntp.Header {
 // at returns the clock's reading at an instant of CLOCK_MONOTONIC_RAW.
 func (v *View) at(mono int64) tai.Time { return v.snap.ClockAt(mono) }
 
-// wire returns the timestamp that tells clients of t, a leap second executed.
-func (v *View) wire(t tai.Time) ntp.Timestamp { return ntp.FromTAI(t, v.snap.OffsetAt(t)) }
+// wire returns the timestamp that tells clients of t, a leap second executed or
+// smeared. Executed means: an inserted second has the labels of the first second
+// of the next day, which come twice, as POSIX counts; a deleted one's labels
+// never come. The leap indicator stays until the leap second is over.
+func (v *View) wire(t tai.Time) ntp.Timestamp {
+	if v.Smear && v.smear.covers(t) {
+		return v.smear.wire(t)
+	}
+	return ntp.FromTAI(t, v.snap.OffsetAt(t))
+}
 
 // Hard reports whether stamps of the PTP hardware clock with this index are
 // readings of the very clock that is served.

@@ -20,7 +20,6 @@ type worker struct {
 	policy Policy
 	batch  *hwts.Batch
 	resp   Responder
-	limit  *Limiter
 	stats  *stats
 
 	reader *status.Reader
@@ -36,7 +35,7 @@ type worker struct {
 	late    overshoot
 	finish  [kinds][sendLen]leastOf // ns from reading the clock to sending
 	active  int64                   // CLOCK_MONOTONIC_RAW when answers were dated last, ns
-	yielded int64                   // CLOCK_MONOTONIC_RAW of the last yield, ns
+	yieldAt int64                   // CLOCK_MONOTONIC_RAW of the next yield, ns
 	before  int64                   // active, of the batch before
 	pace    int64                   // ns from one request to the next, smoothed
 
@@ -55,6 +54,8 @@ type worker struct {
 	sampleAt int64 // when the next answer is stamped to learn the latency
 	mute     int   // samples in a row that gave no stamp
 	rotate   int   // which packet is the sample
+
+	_ [64]byte // no cache line is another's too
 }
 
 type asked struct {
@@ -75,11 +76,13 @@ const (
 	// scheduler has not seen for 10 ms loses its processor in the next system
 	// call, even if nobody waits for one, and each such loss makes the monitor
 	// wake every 20 us for a while (retake and sysmon, runtime/proc.go): 5 us of
-	// CPU per answer at 10,000 a second, of which a yield every 8 ms costs 0.1. For
-	// the same reason the goroutine is not locked to its thread, which would make
-	// a yield cost two thread switches; it stays on it anyway while it has a
-	// processor.
+	// CPU per answer at 10,000 a second, of which a yield every 8 ms costs 0.1.
 	yieldEvery = int64(8 * time.Millisecond)
+	// The processor comes back by way of another thread, which nobody prefers: on
+	// a machine that has too much to do that took up to 0.1 s. Where a yield takes
+	// longer than yieldSlow, the next is not tried before yieldPause.
+	yieldSlow  = int64(500 * time.Microsecond)
+	yieldPause = int64(10 * time.Second)
 	// At lingerPace ns a request and faster, being woken for each costs more than
 	// answering it. The worker then lets them gather for lingerFor, as a network
 	// card moderates its interrupts. No timestamp knows of it: the time that a
@@ -93,16 +96,17 @@ const (
 	samplePause = int64(10 * time.Millisecond) // 100 samples a second cost nothing
 	mutePause   = int64(10 * time.Second)      // where stamps don't come
 	muteAfter   = 10
-	maxTries    = 3                      // of dating answers
-	finishSlack = 300                    // ns beyond twice the least that dating and sealing may take
-	maxDelay    = 100 * time.Millisecond // a later departure is no departure of this answer
+	maxTries    = 3           // of dating answers
+	finishSlack = 300         // ns beyond twice the least that dating and sealing may take
+	maxDelay    = time.Second // a later departure is no departure of this answer
 )
 
 func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
 	w := &worker{
 		srv: s, conn: c, policy: policy, batch: hwts.NewBatch(), stats: new(stats),
-		limit: NewLimiter(s.cfg.Limit), clock: newHostClock(),
+		clock: newHostClock(),
 	}
+	w.resp.Limit = NewLimiter(s.cfg.Limit)
 	if !s.cfg.BasicOnly {
 		w.resp.Sent = NewSent()
 	}
@@ -115,11 +119,14 @@ func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
 // gives up: a broken socket must not become a busy loop.
 const maxErrors = 100
 
-// run answers until the socket is stopped.
-func (w *worker) run() error {
+// run answers until the socket is stopped. raised is told the thread that it
+// does so on, once, and why the thread is not preferred if it should be.
+func (w *worker) run(raised func(thread int, err error)) error {
 	defer w.closeReader()
+	runtime.LockOSThread() // and never unlocked: the thread ends with the worker
+	raised(hwts.Raise(w.srv.cfg.Priority))
 	for errs := 0; ; {
-		n, err := w.conn.Recv(w.batch)
+		err := w.step()
 		if errors.Is(err, hwts.ErrClosed) {
 			return nil
 		}
@@ -131,15 +138,33 @@ func (w *worker) run() error {
 			continue
 		}
 		errs = 0
-		w.serve(n)
-		if w.busy(n) {
-			w.conn.Linger(lingerFor)
-		}
-		if mono := w.clock.mono(); mono-w.yielded > yieldEvery {
-			w.yielded = mono
-			runtime.Gosched()
-		}
 	}
+}
+
+// step waits for requests and answers one batch of them.
+func (w *worker) step() error {
+	n, err := w.conn.Recv(w.batch)
+	if err != nil {
+		return err
+	}
+	w.serve(n)
+	if w.busy(n) {
+		w.conn.Linger(lingerFor)
+	}
+	if mono := w.clock.mono(); mono > w.yieldAt {
+		runtime.Gosched()
+		w.yieldAt = mono + nextYield(w.clock.mono()-mono)
+	}
+	return nil
+}
+
+// nextYield is how long to wait with the next yield after one that took so long,
+// in ns.
+func nextYield(took int64) int64 {
+	if took > yieldSlow {
+		return yieldPause
+	}
+	return yieldEvery
 }
 
 // busy reports, after a batch of n, whether requests come so fast that it saves
@@ -236,6 +261,7 @@ func (w *worker) look() (real, mono int64) {
 			w.seen = false
 		}
 	}
+	w.resp.Mono = mono
 	w.resp.View.Slack = time.Duration(w.late)
 	if w.seen {
 		w.resp.View.Set(&w.snap, real, mono, w.srv.precision)
@@ -255,10 +281,6 @@ func (w *worker) closeReader() {
 	}
 }
 
-// minNTS is the length in octets of the shortest NTS request: header, unique
-// identifier, cookie of AEAD 30, authenticator.
-const minNTS = ntp.HeaderLen + 36 + 72 + 36
-
 // packet prepares the answer to one datagram.
 func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
 	d.n = 0
@@ -275,12 +297,7 @@ func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
 			policy |= NoPlain
 		}
 	}
-	if w.limit != nil && !w.limit.Allow(p.Src.Addr(), len(p.Req) >= minNTS, mono) {
-		if !w.limit.Kiss(mono) {
-			return RateLimited
-		}
-		policy |= Kiss
-	}
+	w.resp.From = p.Src
 	why := w.resp.Prepare(d, p.Out[:cap(p.Out)], p.Req, w.stamp(p, real, mono), policy)
 	p.Stamp = d.Saved != 0
 	return why
@@ -338,7 +355,7 @@ func (w *worker) remember(from, to, kind, count int, mono int64) {
 		if !p.Stamp {
 			continue
 		}
-		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: w.resp.View.Hard(p.PHC), tx: d.Left, saved: d.Saved,
+		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: p.Transmits && w.resp.View.Hard(p.PHC), tx: d.Left, saved: d.Saved,
 			lead: w.toWire.of(kind, count, place), kind: uint8(kind), count: uint8(count), place: uint8(place)}
 		w.pending++
 		w.deadline = mono + askedWait

@@ -14,6 +14,7 @@ import (
 	"noonmark/server/certs"
 	"noonmark/server/hwts"
 	"noonmark/server/nts"
+	"noonmark/server/ntske"
 	"noonmark/server/source"
 )
 
@@ -22,6 +23,8 @@ const defaultConfig = "/etc/noonmark/ntsserve.toml"
 
 // file is the configuration file.
 type file struct {
+	User        string               `toml:"user"`
+	Priority    string               `toml:"priority"`
 	Source      sourceConfig         `toml:"source"`
 	Endpoint    []endpointConfig     `toml:"endpoint"`
 	KE          keConfig             `toml:"ke"`
@@ -48,6 +51,7 @@ type endpointConfig struct {
 	Workers    int             `toml:"workers"`
 	Timestamps string          `toml:"timestamps"`
 	DSCP       int             `toml:"dscp"`
+	Smear      bool            `toml:"smear"`
 
 	ReceiveLatency  config.Duration `toml:"receive_latency"`
 	TransmitLatency config.Duration `toml:"transmit_latency"`
@@ -107,6 +111,8 @@ type settings struct {
 	endpoints []server.Endpoint
 	access    *server.Access
 	limit     server.LimitConfig
+	priority  hwts.Priority
+	user      *identity // to become, nil: as started
 	useKE     bool
 	useNTS    bool // cookies are opened here, wherever NTS-KE is
 	ntpPort   int  // told to NTS clients, 0 = the usual
@@ -118,11 +124,12 @@ type settings struct {
 
 func defaults() file {
 	return file{
-		Source: sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: source.DefaultChrony, Stratum: source.DefaultStratum},
-		KE:     keConfig{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
-		ACME:   acmeConfig{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
-		Keys:   keysConfig{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep},
-		Access: accessConfig{Burst: 16, Prefix4: 32, Prefix6: 56, KissRate: 4},
+		Priority: hwts.High.String(),
+		Source:   sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: source.DefaultChrony, Stratum: source.DefaultStratum},
+		KE:       keConfig{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
+		ACME:     acmeConfig{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
+		Keys:     keysConfig{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep},
+		Access:   accessConfig{Burst: 16, Prefix4: 32, Prefix6: 56, KissRate: 4},
 	}
 }
 
@@ -150,6 +157,16 @@ func (s *settings) check(f *config.File) error {
 		}
 	}
 	s.checkSource(f, bad)
+	var err error
+	if s.priority, err = hwts.ParsePriority(s.Priority); err != nil {
+		bad(f.OneOf("priority", s.Priority, "normal", "high", "realtime"))
+	}
+
+	if s.User != "" {
+		if s.user, err = findUser(s.User); err != nil {
+			bad(f.Errorf("user", "%w; want one that exists, as ntsserve (systemd/noonmark.sysusers makes it), or leave it out", err))
+		}
+	}
 
 	s.useKE = f.Has("ke.listen") && s.KE.Listen.IsValid() || s.KE.Certificate != "" || s.KE.Key != "" || len(s.Certificate) > 0 || f.Has("acme")
 	s.useNTS = s.useKE || f.Has("keys.file")
@@ -282,8 +299,11 @@ func (s *settings) endpoint(f *config.File, key string, e endpointConfig) (serve
 			errs = append(errs, f.Errorf(key+x.key, "%v lies between no card's stamps and its wire; want 0s to %v", x.v, maxLatency))
 		}
 	}
+	if e.Smear && s.Source.Type != "snapshot" {
+		errs = append(errs, f.Errorf(key+".smear", "a clock of source.type = %q executes its leap seconds itself, and nobody tells when the last one was; want type = \"snapshot\", or no smearing", s.Source.Type))
+	}
 	return server.Endpoint{
-		Policy: p,
+		Policy: p, Smear: e.Smear,
 		Socket: hwts.Config{
 			Addr: e.Address.AddrPort, Interface: e.Interface, Stamps: mode, Sockets: e.Workers, DSCP: uint8(e.DSCP),
 			ReceiveLatency: e.ReceiveLatency.Duration, TransmitLatency: e.TransmitLatency.Duration,
@@ -297,6 +317,9 @@ func (s *settings) checkKE(f *config.File, bad func(error)) {
 		k.Listen.AddrPort = defaultKE
 	}
 	s.checkCertificates(f, bad)
+	if k.Server != "" && !ntske.ValidServer(k.Server) {
+		bad(f.Errorf("ke.server", "%q is no NTP server; want an address without zone, or a full domain name", k.Server))
+	}
 	if k.Port < 0 || k.Port > 65535 {
 		bad(f.Errorf("ke.port", "%d is no port; want 1 to 65535, or 0 for that of the first endpoint with NTS", k.Port))
 	}
@@ -402,5 +425,5 @@ func (s *settings) checkAccess(f *config.File, bad func(error)) {
 
 // frozen is what a reload cannot change.
 func (s *settings) frozen() string {
-	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v", s.Source, s.Endpoint, s.KE, s.Certificate, s.ACME, s.Keys, s.limit) + fmt.Sprint(s.Metrics, s.Log.Format)
+	return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %+v %+v", s.User, s.Priority, s.Source, s.Endpoint, s.KE, s.Certificate, s.ACME, s.Keys, s.limit) + fmt.Sprint(s.Metrics, s.Log.Format)
 }

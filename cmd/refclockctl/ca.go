@@ -191,7 +191,7 @@ func (c *caCommand) issue() error {
 	cert, key := filepath.Join(rec.Out, certs.ServerCert), filepath.Join(rec.Out, certs.ServerKey)
 	fmt.Fprintf(c.out, "%s: for %s until %s\n", cert, strings.Join(rec.Names, ", "), day(rec.NotAfter))
 	fmt.Fprintf(c.out, "%s: its key\n\n# ntsserve.toml; the key must belong to the user that ntsserve runs as: chown ntsserve %s\n[ke]\ncertificate = %q\nkey = %q\n", key, key, cert, key)
-	c.snippets(rec.Names[0])
+	c.snippets(rec.Names)
 	return nil
 }
 
@@ -334,37 +334,47 @@ func (c *caCommand) show() error {
 		if len(recs) == 0 {
 			return fmt.Errorf("%s: nothing was issued yet, so there is no server to name; use ca issue", c.dir)
 		}
-		c.snippets(recs[len(recs)-1].Names[0])
+		c.snippets(recs[len(recs)-1].Names)
 	}
 	return nil
 }
 
 // clientFiles has for each client the file its lines belong to, where ca.pem
-// should go, and the lines, in which HOST, PEER (HOST, or an IPv6 address with the
-// brackets and port that ntpd-rs wants) and CA are replaced.
-var clientFiles = [...]struct{ name, file, ca, lines string }{
+// should go, and the lines, in which HOST and CA are replaced.
+var clientFiles = [...]struct {
+	name, file, ca, lines string
+	// only4: ntpd-rs 1.4 and NTPsec 1.2 take an IPv6 address in place of a name,
+	// and then cannot look it up to ask it for keys.
+	only4 bool
+}{
 	{"chrony", "/etc/chrony/conf.d/noonmark.conf", "/etc/chrony/noonmark-ca.pem",
-		"ntstrustedcerts 1 CA\nserver HOST nts certset 1 iburst\n"},
+		"ntstrustedcerts 1 CA\nserver HOST nts certset 1 iburst\n", false},
 	{"ntpd-rs", "/etc/ntpd-rs/ntp.toml", "/etc/ntpd-rs/noonmark-ca.pem",
-		"[[source]]\nmode = \"nts\"\naddress = \"PEER\"\ncertificate-authority = \"CA\"\n"},
+		"[[source]]\nmode = \"nts\"\naddress = \"HOST\"\ncertificate-authority = \"CA\"\n", true},
 	{"NTPsec", "/etc/ntpsec/ntp.conf", "/etc/ntpsec/noonmark-ca.pem",
-		"server HOST nts ca CA iburst\n"},
+		"server HOST nts ca CA iburst\n", true},
 }
 
 // snippet is what a client needs to trust the authority for one server and no
 // other.
 func snippet(lines, host, ca string) string {
-	peer := host
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-		peer = netip.AddrPortFrom(a, 4460).String()
-	}
-	return strings.NewReplacer("HOST", host, "PEER", peer, "CA", ca).Replace(lines)
+	return strings.NewReplacer("HOST", host, "CA", ca).Replace(lines)
 }
 
-// snippets prints what every client needs.
-func (c *caCommand) snippets(host string) {
-	host = strings.Replace(host, "*", "time", 1)
+// snippets prints what every client needs to find the server by one of the names
+// of its certificate.
+func (c *caCommand) snippets(names []string) {
 	for _, x := range clientFiles {
+		host := ""
+		for _, n := range names {
+			if a, err := netip.ParseAddr(n); host == "" && !(x.only4 && err == nil && a.Is6()) {
+				host = strings.Replace(n, "*", "time", 1)
+			}
+		}
+		if host == "" {
+			fmt.Fprintf(c.out, "\n# %s: it cannot ask an IPv6 address for keys; issue the certificate for a name (-host)\n", x.name)
+			continue
+		}
 		fmt.Fprintf(c.out, "\n# %s: copy %s to %s, then in %s\n%s", x.name, filepath.Join(c.dir, certs.AuthorityCert), x.ca, x.file, snippet(x.lines, host, x.ca))
 	}
 }

@@ -82,15 +82,8 @@ func runKeys(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	case "rotate":
-		since := now.Add(*in)
-		for _, k := range ring.List() {
-			// Secrets begin at whole seconds, and one takes the place of another
-			// that began at its own.
-			if t := k.Root; !t.After(now) && t.Unix() >= since.Unix() {
-				since = t.Add(time.Second)
-			}
-		}
-		if err := ring.NewRoot(since, now); err != nil {
+		since, err := ring.NewRoot(now.Add(*in), now)
+		if err != nil {
 			return fail(err)
 		}
 		fmt.Fprintf(stdout, "a new secret seals from %s on; cookies that are out stay good\n", minute(since))

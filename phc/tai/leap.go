@@ -64,8 +64,8 @@ func ParseLeapSeconds(r io.Reader, source string) (*Table, error) {
 			io.WriteString(sum, f[1])
 		case strings.HasPrefix(line, "#@") && len(f) > 1:
 			v, err := strconv.ParseInt(f[1], 10, 64)
-			if err != nil {
-				return nil, bad(n, "expiry is no number")
+			if err != nil || v < 0 || v+ntpEpoch > maxUnix {
+				return nil, bad(n, "expiry is no sensible number")
 			}
 			io.WriteString(sum, f[1])
 			t.Expires = time.Unix(v+ntpEpoch, 0).UTC()
@@ -80,10 +80,13 @@ func ParseLeapSeconds(r io.Reader, source string) (*Table, error) {
 			}
 			at, err1 := strconv.ParseInt(f[0], 10, 64)
 			off, err2 := strconv.Atoi(f[1])
-			if err1 != nil || err2 != nil || off < -1000 || off > 1000 {
+			if err1 != nil || err2 != nil || off < -1000 || off > 1000 || at < 0 || at+ntpEpoch > maxUnix {
 				return nil, bad(n, "time or offset is no sensible number")
 			}
 			l := Leap{UTC: at + ntpEpoch, Offset: off}
+			if !monthEnd(l.UTC) {
+				return nil, bad(n, "an entry must begin with a month")
+			}
 			if k := len(t.Leaps); k > 0 {
 				if p := t.Leaps[k-1]; l.UTC <= p.UTC || l.Offset-p.Offset > 1 || p.Offset-l.Offset > 1 || l.Offset == p.Offset {
 					return nil, bad(n, "entries must ascend and change by one second")
@@ -195,4 +198,14 @@ func (tb *Table) Next(t Time) (l Leap, sign int, ok bool) {
 		return Leap{}, 0, false
 	}
 	return tb.Leaps[i], tb.Leaps[i].Offset - tb.Leaps[i-1].Offset, true
+}
+
+// Past returns the last leap that came into force at or before t, and its
+// sign. The table's first entry is where UTC begins and no leap.
+func (tb *Table) Past(t Time) (l Leap, sign int, ok bool) {
+	i := sort.Search(len(tb.Leaps), func(i int) bool { return tb.Leaps[i].At() > t })
+	if i < 2 {
+		return Leap{}, 0, false
+	}
+	return tb.Leaps[i-1], tb.Leaps[i-1].Offset - tb.Leaps[i-2].Offset, true
 }

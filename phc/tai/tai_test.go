@@ -85,7 +85,8 @@ func TestSaturation(t *testing.T) {
 }
 
 func TestParseLeapSeconds(t *testing.T) {
-	for _, c := range []string{"", "#@ x\n1 2\n", "5\n", "2 10\n1 11\n", "1 10\n2 12\n", "1 10\n2 10\n", "1 9999\n",
+	const y72, y99 = "2272060800 10\n", "9223372036854775807 11\n"
+	for _, c := range []string{"", y99, y72 + y99, y72 + "2287785601 11\n", "-2272060800 10\n", "#@ 9223372036854775807\n" + y72, "#@ -1\n" + y72, "#@ x\n1 2\n", "5\n", "2 10\n1 11\n", "1 10\n2 12\n", "1 10\n2 10\n", "1 9999\n",
 		"2272060800 10\n#h 1 2 3 4 5\n"} {
 		if _, err := ParseLeapSeconds(strings.NewReader(c), "x"); !errors.Is(err, ErrLeapFile) {
 			t.Errorf("%q: %v", c, err)
@@ -128,9 +129,16 @@ func FuzzParseLeapSeconds(f *testing.F) {
 	f.Add("#@ 3960057600\n2272060800 10\n2287785600 11\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		tb, err := ParseLeapSeconds(strings.NewReader(s), "fuzz")
-		if err == nil {
-			tb.Offset(0)
-			tb.Next(0)
+		if err != nil {
+			return
 		}
+		for i, l := range tb.Leaps[1:] {
+			if p := tb.Leaps[i]; l.At() <= p.At() || tb.Offset(l.At()) != l.Offset || tb.Offset(l.At()-1) != p.Offset {
+				t.Fatalf("%v after %v", l, p)
+			}
+		}
+		tb.Expired(0)
+		tb.Next(0)
+		tb.Past(0)
 	})
 }

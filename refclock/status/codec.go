@@ -66,6 +66,9 @@ func (b *body) encode(s *Snapshot) {
 	putText(b[32:38], s.Pulse)
 	putText(b[38:44], s.Receiver)
 	putText(b[44:48], s.ClockDev)
+	b[48] = uint64(s.LeapPast)
+	b[49] = uint64(uint8(s.PastSign))
+	b[50] = uint64(s.Slept)
 }
 
 func (b *body) decode(s *Snapshot, text bool) {
@@ -99,6 +102,9 @@ func (b *body) decode(s *Snapshot, text bool) {
 	s.MsgMono = int64(b[21])
 	s.Msgs = b[22]
 	s.BadMsgs = b[23]
+	s.LeapPast = tai.Time(b[48])
+	s.PastSign = int8(b[49])
+	s.Slept = dur(b[50])
 	if text {
 		s.Reason = getText(b[24:32])
 		s.Pulse = getText(b[32:38])

@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"time"
+
+	"noonmark/phc"
 )
 
 // DefaultPath is where refclockd publishes and everybody else looks.
@@ -73,6 +76,10 @@ type Reader struct {
 	m    mapping
 	b    body
 	boot uint64
+
+	slept    func() time.Duration
+	asleep   time.Duration // the last it told
+	asleepAt time.Time
 }
 
 // Open maps the snapshot at path for reading. If nothing has been published
@@ -82,7 +89,21 @@ func Open(path string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot %s: %w (%w)", path, ErrNone, err)
 	}
-	return &Reader{path: path, c: m.cells(), m: m, boot: bootID()}, nil
+	return &Reader{path: path, c: m.cells(), m: m, boot: bootID(), slept: phc.Slept}, nil
+}
+
+// sleptEvery is how often it is asked whether the machine slept: two calls of
+// the system, each dearer than the rest of Load. CLOCK_MONOTONIC, by which it is
+// counted, stands still in a sleep, so this is how long one can go unnoticed
+// after it: less than any card takes to wake up.
+const sleptEvery = time.Millisecond
+
+// sleptNow returns how long the machine has slept.
+func (r *Reader) sleptNow() time.Duration {
+	if now := time.Now(); r.asleepAt.IsZero() || now.Sub(r.asleepAt) >= sleptEvery {
+		r.asleep, r.asleepAt = r.slept(), now
+	}
+	return r.asleep
 }
 
 // Close unmaps the snapshot.
@@ -123,6 +144,9 @@ func (r *Reader) load(s *Snapshot, text bool) error {
 		}
 		if r.c[wSeq].Load() == seq {
 			r.b.decode(s, text)
+			if s.Slept != 0 && s.Outslept(r.sleptNow()) {
+				return ErrSlept
+			}
 			return nil
 		}
 	}

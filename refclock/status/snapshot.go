@@ -72,9 +72,10 @@ type Snapshot struct {
 	PID      uint32  // of the writer
 	Epoch    uint32  // counts steps of the clock; stamps from different epochs don't compare
 
-	Mono    int64    // CLOCK_MONOTONIC_RAW (ns) at which this snapshot holds
-	Clock   tai.Time // reading of the disciplined clock at Mono
-	RatePPB float64  // clock seconds per raw second, minus one, in ppb, + = clock faster than CLOCK_MONOTONIC_RAW
+	Mono    int64         // CLOCK_MONOTONIC_RAW (ns) at which this snapshot holds
+	Slept   time.Duration // how long this machine had slept: CLOCK_BOOTTIME - CLOCK_MONOTONIC, at least 1 ns; 0 if not told
+	Clock   tai.Time      // reading of the disciplined clock at Mono
+	RatePPB float64       // clock seconds per raw second, minus one, in ppb, + = clock faster than CLOCK_MONOTONIC_RAW
 
 	LineErr   time.Duration // how far the line may be from the clock itself at Mono (cross-timestamp width and jitter)
 	Bound     time.Duration // bound of |clock - true time| at Mono, half of RootDelay included
@@ -83,6 +84,8 @@ type Snapshot struct {
 
 	TAIOffset int32    // TAI - UTC in seconds at Mono
 	LeapAt    tai.Time // instant at which the new TAI - UTC comes into force, 0 if none is known
+	LeapPast  tai.Time // instant at which TAIOffset came into force, 0 if the writer does not tell
+	PastSign  int8     // by how much TAI - UTC changed then, s: +1 a second was inserted, -1 deleted
 	RefTime   tai.Time // when the clock was last measured against its reference, 0 if never
 	RootDelay time.Duration
 
@@ -110,7 +113,19 @@ var (
 	ErrFormat  = errors.New("snapshot has another format version")
 	ErrBusy    = errors.New("snapshot is being written without end")
 	ErrOldBoot = errors.New("snapshot is from before the last boot")
+	ErrSlept   = errors.New("snapshot is from before the machine slept")
 )
+
+// SleptLeast is the least difference of CLOCK_BOOTTIME - CLOCK_MONOTONIC that is
+// taken for a sleep of the machine: the two are read one after the other.
+const SleptLeast = 5 * time.Millisecond
+
+// Outslept reports whether the machine slept since the snapshot was made, given
+// what it has slept in all. CLOCK_MONOTONIC_RAW stood still meanwhile, so the
+// line says nothing any more.
+func (s *Snapshot) Outslept(slept time.Duration) bool {
+	return s.Slept != 0 && slept-s.Slept >= SleptLeast
+}
 
 // ClockAt returns the disciplined clock's reading at an instant of
 // CLOCK_MONOTONIC_RAW. It does not allocate.
@@ -141,20 +156,31 @@ func (s *Snapshot) Usable(mono int64) bool {
 		s.Stratum > 0 && s.Stratum < 16 && s.BoundAt(mono) <= s.Limit
 }
 
-// OffsetAt returns TAI - UTC in seconds at t, the announced leap second
-// executed.
+// OffsetAt returns TAI - UTC in seconds at t: an announced leap second is
+// executed, and one just past is not yet for what happened before it.
 func (s *Snapshot) OffsetAt(t tai.Time) int {
-	if s.LeapAt != 0 && s.LeapSign != 0 && t >= s.LeapAt {
+	switch {
+	case s.LeapAt != 0 && s.LeapSign != 0 && t >= s.LeapAt:
 		return int(s.TAIOffset) + int(s.LeapSign)
+	case t < s.LeapPast:
+		return int(s.TAIOffset) - int(s.PastSign)
 	}
 	return int(s.TAIOffset)
 }
 
+// NearLeap reports whether t is within d of a leap second, ahead or past: then
+// a label of UTC may mean two instants.
+func (s *Snapshot) NearLeap(t tai.Time, d time.Duration) bool {
+	return s.LeapAt != 0 && t.Sub(s.LeapAt).Abs() < d || s.LeapPast != 0 && t.Sub(s.LeapPast).Abs() < d
+}
+
 // LeapIndicator returns the NTP leap indicator at t (RFC 5905, figure 9): 1
-// before an inserted, 2 before a deleted second within the last day, else 0.
-// It never returns 3: that is for those who are not Usable.
+// before an inserted, 2 before a deleted second, on the UTC day that ends with
+// it and on no other: a client executes it at the end of the day on which it
+// was told. That day has 86401 or 86399 seconds. It never returns 3: that is
+// for those who are not Usable.
 func (s *Snapshot) LeapIndicator(t tai.Time) uint8 {
-	if s.LeapAt == 0 || t >= s.LeapAt || s.LeapAt-t > 24*3600*tai.Second {
+	if s.LeapAt == 0 || t >= s.LeapAt || s.LeapAt-t > (86400+tai.Time(s.LeapSign))*tai.Second {
 		return 0
 	}
 	switch s.LeapSign {

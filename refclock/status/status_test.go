@@ -21,7 +21,7 @@ func full() Snapshot {
 		State: Holdover, Kind: PHCClock, Stratum: 1, LeapSign: -1, RefID: [4]byte{'G', 'P', 'S'}, PHCIndex: -1, Epoch: 7,
 		Mono: 1e15, Clock: 18e17, RatePPB: -2300.25, LineErr: 11, Bound: 250, BoundRate: 3.5, Limit: 100_000,
 		TAIOffset: 37, LeapAt: 19e17, RefTime: 18e17 - 5, RootDelay: 3, OffsetNS: -4.5, FreqPPB: 2301, NoiseNS: 2.25,
-		PulseMono: 1e15 - 7, Pulses: 1, BadPulses: 2, Missed: 3, MsgMono: 1e15 - 9, Msgs: 4, BadMsgs: 5,
+		LeapPast: 17e17, PastSign: 1, Slept: 1 << 60, PulseMono: 1e15 - 7, Pulses: 1, BadPulses: 2, Missed: 3, MsgMono: 1e15 - 9, Msgs: 4, BadMsgs: 5,
 		Reason: "missing_pulses", Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0",
 	}
 }
@@ -138,7 +138,10 @@ func TestFormat(t *testing.T) {
 		{"pulse", string(b[288:298]), "/dev/pps0\x00"},
 		{"receiver", string(b[336:349]), "/dev/ttyAMA0\x00"},
 		{"clock device", string(b[384:389]), "eth0\x00"},
-		{"rest", strings.Trim(string(b[416:]), "\x00"), ""},
+		{"leap past", u(416), uint64(17e17)},
+		{"sign of the leap past", int8(b[424]), int8(1)},
+		{"slept", u(432), uint64(1 << 60)},
+		{"rest", strings.Trim(string(b[425:432])+string(b[440:]), "\x00"), ""},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
@@ -273,7 +276,9 @@ func TestNoTearing(t *testing.T) {
 }
 
 func TestReadings(t *testing.T) {
-	s := full()
+	s, ins, old := full(), full(), full()
+	ins.LeapSign = 1
+	old.LeapPast, old.PastSign = 0, 0
 	for _, c := range []struct {
 		what string
 		got  any
@@ -286,11 +291,22 @@ func TestReadings(t *testing.T) {
 		{"bound before", s.BoundAt(1e15 - 10e9), time.Duration(261)},
 		{"usable", s.Usable(1e15), true},
 		{"usable when long dead", s.Usable(1e15 + 40_000e9), false},
-		{"leap far away", s.LeapIndicator(19e17 - 86401e9), uint8(0)},
-		{"leap near", s.LeapIndicator(19e17 - 86400e9), uint8(2)},
-		{"leap over", s.LeapIndicator(19e17), uint8(0)},
+		{"deletion, the day before", s.LeapIndicator(19e17 - 86399e9 - 1), uint8(0)},
+		{"deletion, its day", s.LeapIndicator(19e17 - 86399e9), uint8(2)},
+		{"deletion, last instant", s.LeapIndicator(19e17 - 1), uint8(2)},
+		{"deletion over", s.LeapIndicator(19e17), uint8(0)},
+		{"insertion, the day before", ins.LeapIndicator(19e17 - 86401e9 - 1), uint8(0)},
+		{"insertion, its day", ins.LeapIndicator(19e17 - 86401e9), uint8(1)},
+		{"second 60", ins.LeapIndicator(19e17 - 1), uint8(1)},
+		{"insertion over", ins.LeapIndicator(19e17), uint8(0)},
 		{"offset before", s.OffsetAt(19e17 - 1), 37},
 		{"offset after", s.OffsetAt(19e17), 36},
+		{"offset inserted", ins.OffsetAt(19e17), 38},
+		{"offset before the leap past", s.OffsetAt(17e17 - 1), 36},
+		{"offset since the leap past", s.OffsetAt(17e17), 37},
+		{"offset when no past is told", old.OffsetAt(17e17 - 1), 37},
+		{"near a leap", s.NearLeap(19e17-1, time.Second) && s.NearLeap(17e17+1, time.Second), true},
+		{"far from leaps", s.NearLeap(18e17, time.Second) || (&Snapshot{}).NearLeap(1, time.Second), false},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
@@ -355,4 +371,47 @@ func FuzzDecode(f *testing.F) {
 			t.Error("encode and decode differ")
 		}
 	})
+}
+
+// A snapshot from before the machine slept is of no use: CLOCK_MONOTONIC_RAW
+// stood still meanwhile. A writer that tells nothing is believed.
+func TestReaderSlept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "status")
+	w, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var now time.Duration
+	r.slept = func() time.Duration { return now }
+	for _, c := range []struct {
+		told, now time.Duration
+		want      error
+	}{
+		{1, SleptLeast + 1, ErrSlept},
+		{1, time.Hour, ErrSlept},
+		{time.Hour, 2 * time.Hour, ErrSlept},
+		{0, time.Hour, nil},
+		{1, 0, nil},
+		{1, SleptLeast, nil},
+		{time.Hour, time.Hour + 100, nil},
+		{time.Hour, time.Hour - 100, nil},
+	} {
+		s := full()
+		s.Slept = c.told
+		w.Write(&s)
+		now, r.asleepAt = c.now, time.Time{}
+		if err := r.Load(&s); !errors.Is(err, c.want) || err != nil && c.want == nil {
+			t.Errorf("told %v, now %v: %v, want %v", c.told, c.now, err, c.want)
+		}
+	}
+	s := full()
+	if n := testing.AllocsPerRun(100, func() { r.asleepAt = time.Time{}; r.Load(&s) }); n != 0 {
+		t.Errorf("Load allocates %v times", n)
+	}
 }

@@ -19,6 +19,8 @@ type server struct {
 	env     []string
 	wait    time.Duration // until it surely listens
 	only    string        // the one case it can serve, or all
+
+	realtime bool // it is made a real-time process where it cannot make itself one
 }
 
 // contestants writes certificate and configurations and returns the servers.
@@ -28,7 +30,12 @@ func contestants(o options, dir string) ([]server, error) {
 		return nil, err
 	}
 	ours := filepath.Join(dir, "ntsserve.toml")
-	conf := fmt.Sprintf(`[source]
+	priority, order := "high", []string{}
+	if o.realtime {
+		priority, order = "realtime", []string{"-P", "1"}
+	}
+	conf := fmt.Sprintf(`priority = %q
+[source]
 type = "snapshot"
 path = %q
 [[endpoint]]
@@ -40,13 +47,13 @@ certificate = %q
 key = %q
 [keys]
 file = %q
-`, filepath.Join(dir, "status"), cert, key, filepath.Join(dir, "keys"))
+`, priority, filepath.Join(dir, "status"), cert, key, filepath.Join(dir, "keys"))
 	if err := os.WriteFile(ours, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
 	s := []server{{name: "ntsserve", version: "this tree, " + runtime.Version(), args: []string{o.bin + "/ntsserve", "-config", ours}, wait: time.Second}}
 	if o.echo {
-		s = append(s, server{name: "go-echo", version: "recvmmsg, batch 64", args: []string{o.bin + "/goecho", "-b", "64", "mmsg"}, wait: 500 * time.Millisecond, only: "ntp"})
+		s = append(s, server{name: "go-echo", version: "recvmmsg, batch 64", args: []string{o.bin + "/goecho", "-b", "64", "mmsg"}, wait: 500 * time.Millisecond, only: "ntp", realtime: true})
 	}
 	if o.chronyd == "" {
 		fmt.Fprintln(os.Stderr, "bench: no chronyd found (server/interop/peers fetches one; set NOONMARK_PEERS to what it prints): ratios are left out")
@@ -67,5 +74,5 @@ pidfile %s/chronyd.pid
 		return nil, err
 	}
 	// -x: the host's clock is nobody's business here; -n: no daemon
-	return append(s, server{name: "chronyd", version: stage.Version(o.chronyd), args: []string{o.chronyd, "-x", "-n", "-U", "-u", "root", "-f", chrony}, wait: 1500 * time.Millisecond}), nil
+	return append(s, server{name: "chronyd", version: stage.Version(o.chronyd), args: append([]string{o.chronyd, "-x", "-n", "-U", "-u", "root", "-f", chrony}, order...), wait: 1500 * time.Millisecond}), nil
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
+
+	"noonmark/server/durable"
 )
 
 // ACME says how certificates are ordered from an ACME server (RFC 8555). One
@@ -253,22 +255,26 @@ func (is *issuer) order(ctx context.Context, tell func(Event)) (*tls.Certificate
 	if err != nil {
 		return fail(reasonOfACME(err), fmt.Errorf("fetch certificate: %w", err))
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fail(BadKey, err)
-	}
-	file := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	for _, der := range chain {
-		file = append(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	}
 	c, err := is.judge(chain, key)
 	if err != nil {
 		return nil, err
 	}
-	if err := WriteFile(is.certPath(), file, 0o600, true); err != nil {
+	if err := is.keep(chain, key); err != nil {
 		return fail(StoreFailed, err)
 	}
 	return c, nil
+}
+
+// keep puts a certificate and its key on disk, both or none.
+func (is *issuer) keep(chain [][]byte, key crypto.Signer) error {
+	file, err := keyPEM(key)
+	if err != nil {
+		return err
+	}
+	for _, der := range chain {
+		file = append(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return durable.WriteFile(is.certPath(), file, 0o600, true)
 }
 
 // judge checks that the server gave what was ordered.
@@ -339,11 +345,11 @@ func (is *issuer) accountKey() (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	b, err = keyPEM(key)
 	if err != nil {
 		return nil, err
 	}
-	return key, WriteFile(is.accountPath(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600, false)
+	return key, durable.WriteFile(is.accountPath(), b, 0o600, false)
 }
 
 // register makes sure that the server knows the account.

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"noonmark/server/durable"
 )
 
 // Files of an authority and of what it issues, within their directories.
@@ -244,9 +246,23 @@ func (l *Leaf) Save(dir string) error {
 	return nil
 }
 
-// OpenLeaf reads what Save or Renew has written.
+// OpenLeaf reads what Save or Renew has written. Where a Renew with a new key
+// was cut off between its two files there is only the certificate, and it should
+// be renewed at once.
 func OpenLeaf(dir string) (*Leaf, error) {
-	c, _, err := Pair{filepath.Join(dir, ServerCert), filepath.Join(dir, ServerKey)}.load()
+	cert := filepath.Join(dir, ServerCert)
+	c, _, err := Pair{cert, filepath.Join(dir, ServerKey)}.load()
+	if ReasonOf(err) == KeyMismatch {
+		b, _, err := readPEM(cert)
+		if err != nil {
+			return nil, &Error{Unreadable, cert, err}
+		}
+		_, leaf, err := parseChain(b)
+		if err != nil {
+			return nil, &Error{BadCertificate, cert, err}
+		}
+		return &Leaf{Cert: leaf}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -256,13 +272,17 @@ func OpenLeaf(dir string) (*Leaf, error) {
 // RenewAt returns when a certificate should be renewed: with a third of its
 // life left.
 func (l *Leaf) RenewAt() time.Time {
+	if l.key == nil {
+		return l.Cert.NotBefore
+	}
 	return l.Cert.NotAfter.Add(-l.Cert.NotAfter.Sub(l.Cert.NotBefore) / renewFraction)
 }
 
 // Renew replaces the certificate in dir by one for the same names that lives for
 // life (0 = ServerLife). The key stays, unless newKey asks for a fresh one: then
 // two files change, the key first, and a server that reads between the two keeps
-// what it has until it has seen both.
+// what it has until it has seen both. A Renew that was cut off in between is
+// completed by the next one.
 func (a *Authority) Renew(dir string, life time.Duration, newKey bool, now time.Time) (*Leaf, error) {
 	old, err := OpenLeaf(dir)
 	if err != nil {
@@ -272,7 +292,7 @@ func (a *Authority) Renew(dir string, life time.Duration, newKey bool, now time.
 		return nil, fmt.Errorf("renew certificate of %s: another authority has issued it: %w", dir, err)
 	}
 	key := old.key
-	if newKey {
+	if newKey = newKey || key == nil; newKey {
 		key = nil
 	}
 	l, err := a.Issue(namesOf(old.Cert), life, key, now)
@@ -282,13 +302,13 @@ func (a *Authority) Renew(dir string, life time.Duration, newKey bool, now time.
 	if newKey {
 		b, err := keyPEM(l.key)
 		if err == nil {
-			err = WriteFile(filepath.Join(dir, ServerKey), b, 0o600, true)
+			err = durable.WriteFile(filepath.Join(dir, ServerKey), b, 0o600, true)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("renew certificate: %w", err)
 		}
 	}
-	if err := WriteFile(filepath.Join(dir, ServerCert), certPEM(l.Cert), 0o644, true); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, ServerCert), certPEM(l.Cert), 0o644, true); err != nil {
 		return nil, fmt.Errorf("renew certificate: %w", err)
 	}
 	return l, nil
@@ -305,10 +325,10 @@ func savePair(dir, cert, key string, c *x509.Certificate, k crypto.Signer) error
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(filepath.Join(dir, key), b, 0o600, false); err != nil {
+	if err := durable.WriteFile(filepath.Join(dir, key), b, 0o600, false); err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(dir, cert), certPEM(c), 0o644, false)
+	return durable.WriteFile(filepath.Join(dir, cert), certPEM(c), 0o644, false)
 }
 
 func certPEM(c *x509.Certificate) []byte {

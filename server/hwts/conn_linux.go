@@ -1,7 +1,6 @@
 package hwts
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -171,7 +170,7 @@ func listen(cfg Config, addr netip.AddrPort, cards []Stamping, reuse bool) (_ *C
 		set(unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER")
 		set(unix.IPPROTO_IP, unix.IP_TOS, int(cfg.DSCP)<<2, "IP_TOS")
 	}
-	hard := slices.ContainsFunc(cards, func(s Stamping) bool { return s.Receive })
+	hard := slices.ContainsFunc(cards, func(s Stamping) bool { return s.Receive || s.Transmit })
 	if addr.Addr().IsUnspecified() || hard {
 		if family == unix.AF_INET6 {
 			set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO")
@@ -325,7 +324,7 @@ func (c *Conn) unpack(b *Batch, i int) {
 	p.Req = s.in[i][:min(int(h.Len), MaxPacket)]
 	p.Truncated = h.Hdr.Flags&unix.MSG_TRUNC != 0
 	p.Out, p.Stamp, p.ID = s.out[i][:0], false, 0
-	p.Soft, p.Hard, p.PHC = 0, 0, -1
+	p.Soft, p.Hard, p.PHC, p.Transmits = 0, 0, -1, false
 	p.Src = source(&s.name[i], h.Hdr.Namelen)
 	var ctl control
 	if h.Hdr.Controllen > 0 {
@@ -335,10 +334,10 @@ func (c *Conn) unpack(b *Batch, i int) {
 	s.local[i], s.localIf[i] = ctl.local, ctl.localIf
 	if ctl.hard != 0 {
 		p.Hard -= c.rxLate
-		for k := range c.cards {
-			if uint32(c.cards[k].Index) == ctl.ifindex {
-				p.PHC = c.cards[k].PHC
-			}
+	}
+	for k := range c.cards {
+		if uint32(c.cards[k].Index) == ctl.ifindex {
+			p.PHC, p.Transmits = c.cards[k].PHC, c.cards[k].Transmit
 		}
 	}
 }
@@ -468,11 +467,8 @@ func (c *Conn) Departures(dst []Departure) int {
 		for i := range int(r) {
 			var ctl control
 			parseControl(e.ctl[i][:min(uint64(e.hdr[i].Hdr.Controllen), controlIn)], word, &ctl)
-			if ctl.isID && (ctl.soft != 0 || ctl.hard != 0) {
-				if ctl.hard != 0 {
-					ctl.hard += c.txEarly
-				}
-				dst[n] = Departure{ID: ctl.id&idMask | c.rev<<idBits, Soft: ctl.soft, Hard: ctl.hard}
+			if d, ok := c.departure(&ctl); ok {
+				dst[n] = d
 				n++
 			}
 		}
@@ -481,6 +477,15 @@ func (c *Conn) Departures(dst []Departure) int {
 		}
 	}
 	return n
+}
+
+// departure makes one of what the error queue told.
+func (c *Conn) departure(ctl *control) (Departure, bool) {
+	d := Departure{ID: ctl.id&idMask | c.rev<<idBits, Soft: ctl.soft, Hard: ctl.hard}
+	if d.Hard != 0 {
+		d.Hard += c.txEarly
+	}
+	return d, ctl.isID && (d.Soft != 0 || d.Hard != 0)
 }
 
 // Stop ends Recv, now and for ever. The caller waits for the worker and then
@@ -498,94 +503,4 @@ func (c *Conn) Close() error {
 		return os.NewSyscallError("close", err)
 	}
 	return nil
-}
-
-// setupCards finds the interfaces that concern cfg and makes them stamp.
-func setupCards(cfg Config) ([]Stamping, error) {
-	if cfg.Stamps == Off || cfg.Stamps == Software {
-		return nil, nil
-	}
-	all, err := Interfaces(cfg.Interface)
-	if err != nil {
-		return nil, err
-	}
-	why := ErrNoHardware
-	for _, s := range all {
-		if s.Receive {
-			return all, nil
-		}
-		if s.Err != nil {
-			why = fmt.Errorf("%w (%s: %w)", ErrNoHardware, s.Interface, s.Err)
-		}
-	}
-	if cfg.Stamps == Hardware {
-		return nil, why
-	}
-	return all, nil
-}
-
-// Interfaces tells what the interfaces with a PTP hardware clock stamp, all of
-// them or the one named, after telling each to stamp all it can. A process that
-// may not tell them takes what is set.
-func Interfaces(name string) ([]Stamping, error) {
-	list, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	defer unix.Close(fd)
-	var out []Stamping
-	found := name == ""
-	for _, ifi := range list {
-		if name != "" && ifi.Name != name {
-			continue
-		}
-		found = true
-		info, err := unix.IoctlGetEthtoolTsInfo(fd, ifi.Name)
-		if err != nil || info.Phc_index < 0 {
-			continue
-		}
-		s := Stamping{Interface: ifi.Name, Index: ifi.Index, PHC: info.Phc_index}
-		s.setup(fd, info)
-		out = append(out, s)
-	}
-	if !found {
-		return nil, fmt.Errorf("interface %s: %w", name, unix.ENODEV)
-	}
-	return out, nil
-}
-
-// setup asks the driver for stamps on all received UDP datagrams.
-func (s *Stamping) setup(fd int, info *unix.EthtoolTsInfo) {
-	want := unix.HwTstampConfig{Tx_type: unix.HWTSTAMP_TX_OFF, Rx_filter: -1}
-	for _, f := range [...]int32{unix.HWTSTAMP_FILTER_NTP_ALL, unix.HWTSTAMP_FILTER_ALL} {
-		if info.Rx_filters&(1<<uint(f)) != 0 {
-			want.Rx_filter = f
-			break
-		}
-	}
-	if info.Tx_types&(1<<unix.HWTSTAMP_TX_ON) != 0 {
-		want.Tx_type = unix.HWTSTAMP_TX_ON
-	}
-	if want.Rx_filter < 0 {
-		s.Err = errors.New("driver stamps PTP packets only")
-		return
-	}
-	got := want
-	if s.Err = unix.IoctlSetHwTstamp(fd, s.Interface, &got); s.Err != nil {
-		s.Err = os.NewSyscallError("ioctl SIOCSHWTSTAMP", s.Err)
-		cur, err := unix.IoctlGetHwTstamp(fd, s.Interface)
-		if err != nil {
-			return
-		}
-		got = *cur
-	}
-	s.Receive = got.Rx_filter == unix.HWTSTAMP_FILTER_NTP_ALL || got.Rx_filter == unix.HWTSTAMP_FILTER_ALL
-	s.Transmit = got.Tx_type == unix.HWTSTAMP_TX_ON
-	if s.Receive {
-		s.Err = nil
-	}
 }

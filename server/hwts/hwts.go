@@ -84,7 +84,8 @@ type Packet struct {
 	Truncated bool           // it was longer than Req
 	Soft      int64          // the kernel's receive stamp, CLOCK_REALTIME ns; 0 = none
 	Hard      int64          // the card's receive stamp, ns of the clock PHC; 0 = none
-	PHC       int32          // index of the receiving interface's clock, -1 = none
+	PHC       int32          // index of the receiving interface's clock, -1 = none or not told
+	Transmits bool           // that interface stamps what is sent, by its clock PHC
 
 	// Out has room for MaxPacket octets and length 0; Compose and Transmit send
 	// what the caller makes of its length, and nothing if that stays 0.

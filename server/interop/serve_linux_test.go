@@ -2,7 +2,12 @@ package interop
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,9 +103,18 @@ type server struct {
 }
 
 // serve starts ntsserve on our end and waits until it gives authenticated time.
+// extra are further lines of [ke].
 func serve(t *testing.T, dir, extra string) *server {
 	t.Helper()
-	s := &server{dir: dir, pki: newPKI(t, dir)}
+	s := prepare(t, dir, newPKI(t, dir), extra)
+	s.start(t)
+	return s
+}
+
+// prepare is serve up to the start.
+func prepare(t *testing.T, dir string, k pki, extra string) *server {
+	t.Helper()
+	s := &server{dir: dir, pki: k}
 	path := filepath.Join(dir, "run", "status")
 	s.stopClock = publish(t, path, nil)
 	s.conf = write(t, dir, "ntsserve.toml", fmt.Sprintf(`
@@ -126,8 +140,42 @@ key = %q
 [keys]
 file = %q
 `, path, ourAddr6, otherPort, s.cert, s.key, extra, s.keys()))
-	s.start(t)
 	return s
+}
+
+// measured gives a server that is not started yet metrics.
+func (s *server) measured(t *testing.T) {
+	t.Helper()
+	b, err := os.ReadFile(s.conf)
+	if err == nil {
+		err = os.WriteFile(s.conf, append(b, "[metrics]\nlisten = \"127.0.0.1:9124\"\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// metric returns one of a measured server's numbers by name and labels, -1 while
+// there is none.
+func metric(t *testing.T, name string) float64 {
+	t.Helper()
+	r, err := http.Get("http://127.0.0.1:9124/metrics")
+	if err != nil {
+		return -1
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64); err == nil {
+				return v
+			}
+		}
+	}
+	return -1
 }
 
 // keys is the path of the key ring.

@@ -191,6 +191,9 @@ func TestSoak(t *testing.T) {
 	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/ours/unres_qlen_bytes", []byte("2048"), 0); err != nil {
 		t.Logf("queue of unresolved neighbours not shortened: %v", err)
 	}
+	// What lives is to be seen, not the garbage of key exchanges, of which the
+	// program lets some tens of megabytes gather.
+	t.Setenv("GOGC", "50")
 	s := serve(t, dir, "timeout = \"1s\"\nmax_per_address = 32")
 	idle := s.usage(t)
 
@@ -225,12 +228,22 @@ func TestSoak(t *testing.T) {
 		wg.Go(func() { stalled(ctx, seed+uint64(i), ourAddrs[1+i%3]) })
 	}
 
-	var asked, answered, run, worst int
-	valid := func(c *ntsclient.Client) {
-		asked++
+	var asked, answered, run, worst, exchanges, late int
+	var c *ntsclient.Client
+	valid := func() {
 		qctx, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer done()
-		if _, err := c.Query(qctx); err == nil {
+		_, err := c.Query(qctx)
+		if errors.Is(err, ntsclient.ErrKeyExchange) {
+			// A second was not enough, on a machine that does everything at once. It
+			// would back off; another comes.
+			late++
+			c.Close()
+			c = nil
+			return
+		}
+		asked++
+		if err == nil {
 			answered, run = answered+1, 0
 			return
 		}
@@ -238,8 +251,6 @@ func TestSoak(t *testing.T) {
 		worst = max(worst, run)
 	}
 	var warm usage
-	var c *ntsclient.Client
-	exchanges := 0
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); ctx.Err() == nil; {
@@ -257,19 +268,21 @@ func TestSoak(t *testing.T) {
 			}
 			exchanges++
 		}
-		valid(c)
+		valid()
 		if warm.rss == 0 && time.Since(begin) > length/3 {
 			warm = s.usage(t)
 		}
 	}
-	c.Close()
+	if c != nil {
+		c.Close()
+	}
 	end := s.usage(t)
 	cancel()
 	wg.Wait()
-	t.Logf("%d hostile datagrams; %d of %d valid requests of %d clients answered, at most %d in a row not; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
-		a.sent.Load(), answered, asked, exchanges, worst, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
-	if asked < 20 || answered < asked*95/100 || worst > 5 {
-		t.Errorf("%d of %d valid requests answered, %d in a row not", answered, asked, worst)
+	t.Logf("%d hostile datagrams; %d of %d valid requests of %d clients answered, at most %d in a row not, %d key exchanges too late; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
+		a.sent.Load(), answered, asked, exchanges, worst, late, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	if asked < 20 || answered < asked*95/100 || worst > 5 || late > exchanges/5 {
+		t.Errorf("%d of %d valid requests answered, %d in a row not; %d of %d key exchanges too late", answered, asked, worst, late, exchanges)
 	}
 	if end.rss > warm.rss+warm.rss/4+8192 {
 		t.Errorf("memory grew from %d to %d kB", warm.rss, end.rss)

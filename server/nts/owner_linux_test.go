@@ -22,7 +22,7 @@ func TestOwnerStays(t *testing.T) {
 	if err := os.Chown(path, 1234, 2345); err != nil {
 		t.Fatal(err)
 	}
-	for name, change := range map[string]func() error{"new root": func() error { return r.NewRoot(now, now) }, "revoke": func() error { return r.Revoke(now) }} {
+	for name, change := range map[string]func() error{"new root": func() error { _, err := r.NewRoot(now, now); return err }, "revoke": func() error { return r.Revoke(now) }} {
 		if err := change(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -1,12 +1,13 @@
 package nts
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,7 +168,7 @@ func TestNewRootAndRevoke(t *testing.T) {
 	old := seal(t, a)
 	day := 24 * time.Hour
 	// Announced for tomorrow: nothing changes today.
-	if err := a.NewRoot(t0.Add(day), t0); err != nil {
+	if _, err := a.NewRoot(t0.Add(day), t0); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Reload(t0); err != nil {
@@ -192,7 +193,7 @@ func TestNewRootAndRevoke(t *testing.T) {
 	// When the old root's cookies are dead, the next change drops it.
 	later := now.Add(20 * day)
 	a.Rotate(later)
-	if err := a.NewRoot(later, later); err != nil {
+	if _, err := a.NewRoot(later, later); err != nil {
 		t.Fatal(err)
 	}
 	if len(a.roots) != 2 {
@@ -211,21 +212,42 @@ func TestNewRootAndRevoke(t *testing.T) {
 	if err := opens(b, seal(t, a)); err != nil {
 		t.Errorf("after the reload: %v", err)
 	}
-	// Twice in one second: neither is lost.
-	if err := a.NewRoot(later, later); err != nil {
-		t.Fatal(err)
+	if _, err := a.NewRoot(later, t0.Add(-time.Hour)); err == nil {
+		t.Error("a clock from before the first root replaces it")
 	}
+	// Again and again in one second: what has sealed is not lost, and what has
+	// not is superseded, as roots announced for later are.
 	c = seal(t, a)
-	a.Rotate(later.Add(time.Second))
-	if d := seal(t, a); bytes.Equal(c[:3], d[:3]) {
-		t.Error("the second root of a second never seals")
+	for i := range 3 {
+		begins, err := a.NewRoot(later, later)
+		if err != nil || !begins.Equal(later.Add(time.Second)) {
+			t.Fatalf("root %d: begins at %v, %v", i, begins, err)
+		}
+		if err := opens(a, c); err != nil {
+			t.Fatalf("a cookie of before root %d: %v", i, err)
+		}
 	}
-	if err := opens(a, c); err != nil {
-		t.Errorf("a cookie of the first root of a second: %v", err)
+	if begins, err := a.NewRoot(later.Add(day), later); err != nil || !begins.Equal(later.Add(day)) || len(a.roots) != 3 {
+		t.Fatalf("announced for %v, %v, %d roots", begins, err, len(a.roots))
+	}
+	later = later.Add(time.Second)
+	if begins, err := a.NewRoot(later, later); err != nil || !begins.Equal(later.Add(time.Second)) || len(a.roots) != 3 {
+		t.Fatalf("begins at %v, %v, %d roots", begins, err, len(a.roots))
+	}
+	d := seal(t, a)
+	a.Rotate(later.Add(time.Second))
+	e := seal(t, a)
+	if bytes.Equal(c[:3], d[:3]) || bytes.Equal(d[:3], e[:3]) {
+		t.Error("a new root does not seal when it begins")
+	}
+	for i, k := range [][]byte{c, d, e} {
+		if err := opens(a, k); err != nil {
+			t.Errorf("cookie %d: %v", i, err)
+		}
 	}
 	for range maxRoots {
 		later = later.Add(time.Second)
-		if err := a.NewRoot(later, later); err != nil {
+		if _, err := a.NewRoot(later, later); err != nil {
 			if !errors.Is(err, ErrRingFile) || len(a.roots) != maxRoots {
 				t.Errorf("with %d roots: %v", len(a.roots), err)
 			}
@@ -301,8 +323,9 @@ func TestBrokenFileKeepsRing(t *testing.T) {
 	if err := os.WriteFile(p, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	_, newRoot := r.NewRoot(t0, t0)
 	for name, err := range map[string]error{
-		"reload": r.Reload(t0), "new root": r.NewRoot(t0, t0), "revoke": r.Revoke(t0),
+		"reload": r.Reload(t0), "new root": newRoot, "revoke": r.Revoke(t0),
 	} {
 		if !errors.Is(err, ErrRingFile) {
 			t.Errorf("%s: %v", name, err)
@@ -344,17 +367,26 @@ func TestCreateTogether(t *testing.T) {
 }
 
 // TestKill kills a process that writes the file over and over, at whatever
-// moment: the file is whole each time.
+// moment: the file is whole each time, and a root that was said to be there is.
 func TestKill(t *testing.T) {
 	if p := os.Getenv("NOONMARK_TEST_RING"); p != "" {
 		r, err := OpenRing(p, RingConfig{}, t0)
-		for err == nil {
-			fmt.Println("round")
-			err = r.Revoke(t0)
+		for i := 1; err == nil; i++ {
+			last := r.roots[len(r.roots)-1]
+			fmt.Printf("%x\n", last.secret[:])
+			now := time.Unix(last.since, 0).Add(20 * 24 * time.Hour) // older ones have expired
+			if i%4 == 0 {
+				err = r.Revoke(now)
+			} else {
+				_, err = r.NewRoot(now, now)
+			}
 		}
-		fmt.Println(err)
+		fmt.Println("error:", err)
 		return
 	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	p := path(t)
 	seen := make(map[string]bool)
 	for i := range 12 {
@@ -369,22 +401,35 @@ func TestKill(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		// Let it write a few times, more each turn, and stop it in the act.
-		if _, err := io.ReadFull(out, make([]byte, len("round\n")*(i+2))); err != nil {
-			t.Fatal(err)
+		// Let it write a few times, and stop it in the act.
+		lines := bufio.NewScanner(out)
+		last := ""
+		for n := 1 + rnd.IntN(16); n > 0 && lines.Scan(); n-- {
+			last = lines.Text()
 		}
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
+		}
+		for lines.Scan() {
+			last = lines.Text()
 		}
 		cmd.Wait() // killed
 		r, err := OpenRing(p, RingConfig{}, t0)
 		if err != nil {
 			t.Fatalf("after kill %d: %v", i, err)
 		}
-		seen[hex.EncodeToString(r.roots[0].secret[:])] = true
+		said, revoked := false, len(r.roots) == 1
+		for _, rt := range r.roots {
+			secret := hex.EncodeToString(rt.secret[:])
+			seen[secret] = true
+			said = said || secret == last
+		}
+		if !said && !revoked {
+			t.Fatalf("after kill %d: the root it had made is not among %d", i, len(r.roots))
+		}
 	}
-	if len(seen) < 2 {
-		t.Error("the process that was killed wrote nothing")
+	if len(seen) < 6 {
+		t.Errorf("the processes that were killed wrote %d roots", len(seen))
 	}
 }
 

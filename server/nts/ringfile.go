@@ -9,9 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
+
+	"noonmark/server/durable"
 )
 
 // The key file is JSON:
@@ -84,12 +84,21 @@ func (r *Ring) Reload(now time.Time) error {
 // NewRoot makes a fresh root secret that seals cookies from the instant since
 // on; cookies of the roots before stay good for as long as they would have
 // been. Roots whose cookies have all expired are dropped from the file. A since
-// in the future leaves time to carry the file to other servers.
-func (r *Ring) NewRoot(since, now time.Time) error {
-	return r.change(now, func(old []root) ([]root, error) {
-		n := newRoot(since)
-		if k := len(old) - 1; old[k].since >= n.since && old[k].since <= now.Unix() {
-			n.since = old[k].since + 1 // made in the same second
+// in the future leaves time to carry the file to other servers; roots that were
+// announced for later than that are superseded. Secrets begin at whole seconds:
+// it returns when this one does, a second after the last root that has begun if
+// need be.
+func (r *Ring) NewRoot(since, now time.Time) (begins time.Time, err error) {
+	n := newRoot(since)
+	err = r.change(now, func(old []root) ([]root, error) {
+		if now.Unix() < old[0].since {
+			return nil, fmt.Errorf("the clock reads %s, but the first secret began at %s: set the clock first",
+				now.UTC().Format(time.RFC3339), time.Unix(old[0].since, 0).UTC().Format(time.RFC3339))
+		}
+		for _, rt := range old {
+			if rt.since <= now.Unix() { // it may have sealed
+				n.since = max(n.since, rt.since+1)
+			}
 		}
 		life := time.Duration(r.cfg.Keep+1) * r.cfg.Rotate
 		var roots []root
@@ -97,7 +106,7 @@ func (r *Ring) NewRoot(since, now time.Time) error {
 			if i+1 < len(old) && old[i+1].since < now.Add(-life).Unix() {
 				continue
 			}
-			if rt.since < n.since { // a root announced for later is superseded
+			if rt.since < n.since {
 				roots = append(roots, rt)
 			}
 		}
@@ -106,6 +115,7 @@ func (r *Ring) NewRoot(since, now time.Time) error {
 		}
 		return append(roots, n), nil
 	})
+	return time.Unix(n.since, 0).UTC(), err
 }
 
 // Revoke forgets every root and begins with a fresh one: all cookies in the
@@ -208,9 +218,8 @@ func parseRoots(b []byte) ([]root, error) {
 	return roots, nil
 }
 
-// writeRoots makes the file durable before it takes the name: write, fsync,
-// rename, fsync of the directory. With replace false an existing file stays and
-// the error is fs.ErrExist.
+// writeRoots writes the file as durable.WriteFile does: with replace false an
+// existing file stays and the error is fs.ErrExist.
 func writeRoots(path string, roots []root, replace bool) error {
 	rf := ringFile{Format: ringFormat}
 	for _, rt := range roots {
@@ -220,71 +229,5 @@ func writeRoots(path string, roots []root, replace bool) error {
 	if err != nil {
 		return err
 	}
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	f, err := os.CreateTemp(dir, "."+base+newSuffix+"*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already after a rename
-	removeLeftovers(dir, base, f)
-	if replace {
-		err = keepOwner(f, path) // root's refclockctl changes what the server's user must read
-	}
-	if err == nil {
-		_, err = f.Write(append(b, '\n'))
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	if replace {
-		err = os.Rename(f.Name(), path)
-	} else {
-		err = os.Link(f.Name(), path) // unlike rename it takes nobody's place
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-const newSuffix = ".new-"
-
-// removeLeftovers removes new files that a process was killed over: secrets
-// should not lie about. What is younger than a minute may be another process's
-// work. Both times are the file system's.
-func removeLeftovers(dir, base string, mine *os.File) {
-	st, err := mine.Stat()
-	if err != nil {
-		return
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "."+base+newSuffix) {
-			continue
-		}
-		if i, err := e.Info(); err == nil && st.ModTime().Sub(i.ModTime()) > time.Minute {
-			os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durable.WriteFile(path, append(b, '\n'), 0o600, replace)
 }

@@ -29,10 +29,11 @@ const (
 
 	// After a key exchange that did not succeed, and after a kiss code RATE: the
 	// first wait, its growth, and where it ends (RFC 8915, section 4.2 has these
-	// numbers, and five days; RFC 5905, section 7.4 asks for a longer interval).
-	firstWait  = 10 * time.Second
-	waitGrowth = 1.5
-	maxWait    = 24 * time.Hour
+	// numbers for key exchanges; RFC 5905, section 7.4 asks for a longer interval).
+	firstWait   = 10 * time.Second
+	waitGrowth  = 1.5
+	maxKEWait   = 5 * 24 * time.Hour
+	maxRateWait = 24 * time.Hour
 
 	// After so many requests without an answer the server's name is looked up
 	// anew. With NTS a jar is empty by then, which leads to a new key exchange.
@@ -89,13 +90,13 @@ type backoff struct {
 	next time.Time
 }
 
-func (b *backoff) extend(now time.Time, least time.Duration) {
+func (b *backoff) extend(now time.Time, least, most time.Duration) {
 	if b.wait == 0 {
 		b.wait = firstWait
 	} else {
 		b.wait = time.Duration(float64(b.wait) * waitGrowth)
 	}
-	b.wait = min(max(b.wait, least), maxWait)
+	b.wait = min(max(b.wait, least), most)
 	b.next = now.Add(b.wait)
 }
 
@@ -196,7 +197,7 @@ func (c *Client) ready(ctx context.Context, now time.Time) error {
 func (c *Client) exchangeKeys(ctx context.Context) error {
 	ke, s, err := c.newSession(ctx)
 	if err == nil || ctx.Err() == nil {
-		c.keRetry.extend(c.cfg.Now(), 0) // until an answer proves that the keys are good for something
+		c.keRetry.extend(c.cfg.Now(), 0, maxKEWait) // until an answer proves that the keys are good for something
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrKeyExchange, err)
@@ -315,6 +316,11 @@ func (c *Client) exchange(ctx context.Context) (Reading, error) {
 				c.renew = !c.session.switchKeys()
 				return Reading{}, ErrNAK
 			}
+			if q.kiss != nil && obeyed(q.kiss.RefID) {
+				// It has the identifier of this request, so that who sent it reads the
+				// path, and could as well suppress answers (RFC 8915, section 5.7).
+				return c.kissed(&answer{h: *q.kiss}, c.cfg.Now())
+			}
 			return Reading{}, &ignored
 		default: // connection refused and the like
 			c.drop()
@@ -396,12 +402,21 @@ func (r *Reading) check(h *ntp.Header) error {
 
 // kissed obeys a kiss code (RFC 5905, section 7.4).
 func (c *Client) kissed(a *answer, now time.Time) (Reading, error) {
-	e := &KissError{Code: printable(a.h.RefID), Authenticated: c.session != nil}
+	e := &KissError{Code: printable(a.h.RefID), Authenticated: a.vouched}
 	switch e.Code {
 	case "DENY", "RSTR":
 		c.denied = e
 	case "RATE":
-		c.ask.extend(now, time.Duration(1)<<min(max(a.h.Poll, 0), 17)*time.Second)
+		c.ask.extend(now, time.Duration(1)<<min(max(a.h.Poll, 0), 17)*time.Second, maxRateWait)
 	}
 	return Reading{}, e
+}
+
+// obeyed reports whether a kiss code asks for anything.
+func obeyed(code [4]byte) bool {
+	switch string(code[:]) {
+	case "DENY", "RSTR", "RATE":
+		return true
+	}
+	return false
 }

@@ -46,8 +46,9 @@ func TestRefused(t *testing.T) {
 		{"identifier stripped", 15, func(_, ans []byte) [][]byte { return [][]byte{append(ans[:48:48], ans[84:]...)} }, NoUniqueID},
 		{"cut", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:len(ans)-4]} }, BadField},
 		{"field length 0", 15, func(_, ans []byte) [][]byte { ans[50], ans[51] = 0, 0; return [][]byte{ans} }, BadField},
-		{"RATE nobody vouches for", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "RATE")} }, UnauthenticatedKiss},
-		{"DENY nobody vouches for", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "DENY")} }, UnauthenticatedKiss},
+		{"RATE nobody vouches for, of another request", 15, func(_, ans []byte) [][]byte { ans[uidAt] ^= 1; return [][]byte{kiss(ans[:84], "RATE")} }, WrongUniqueID},
+		{"DENY without identifier", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:48], "DENY")} }, NoUniqueID},
+		{"a code without meaning", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "XYZZ")} }, UnauthenticatedKiss},
 		{"NAK without identifier", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:48], "NTSN")} }, NoUniqueID},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -243,7 +244,7 @@ func TestKeyExchangeBackoff(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait := firstWait
-	for range 20 {
+	for range 30 {
 		if _, err := cl.Query(ctx); !errors.Is(err, ErrHoldOff) {
 			t.Fatal(err)
 		}
@@ -255,15 +256,15 @@ func TestKeyExchangeBackoff(t *testing.T) {
 		if _, err := cl.Query(ctx); !errors.Is(err, ErrKeyExchange) {
 			t.Fatalf("after %v: %v", wait, err)
 		}
-		wait = min(time.Duration(float64(wait)*waitGrowth), maxWait)
+		wait = min(time.Duration(float64(wait)*waitGrowth), maxKEWait)
 	}
-	if f.exchanges != 21 {
+	if f.exchanges != 31 || wait != 5*24*time.Hour {
 		t.Errorf("%d exchanges", f.exchanges)
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
 	f.failKE = context.Canceled
-	f.now = f.now.Add(maxWait)
+	f.now = f.now.Add(maxKEWait)
 	before := cl.keRetry
 	if _, err := cl.Query(cancelled); !errors.Is(err, context.Canceled) || cl.keRetry != before {
 		t.Errorf("a cancelled exchange counts as one that did not succeed: %v", err)
@@ -310,7 +311,7 @@ func TestBadKeys(t *testing.T) {
 			t.Errorf("%s: %d key exchanges in an hour", name, f.exchanges)
 		}
 		f.mangle = nil
-		f.now = f.now.Add(maxWait)
+		f.now = f.now.Add(maxKEWait)
 		if _, err := cl.Query(ctx); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -358,7 +359,7 @@ func TestKiss(t *testing.T) {
 			f := send("RATE", poll)
 			cl := f.client(Config{})
 			cl.Query(ctx)
-			if w := cl.ask.wait; w < firstWait || w > maxWait {
+			if w := cl.ask.wait; w < firstWait || w > maxRateWait {
 				t.Errorf("poll %d: wait %v", poll, w)
 			}
 		}
@@ -366,6 +367,36 @@ func TestKiss(t *testing.T) {
 		f = send("IN\n\x00", 0)
 		if _, err := f.client(Config{}).Query(ctx); !errors.As(err, &k) || k.Code != "IN?" {
 			t.Errorf("unprintable code: %v", err)
+		}
+	}
+}
+
+// TestUnauthenticatedKiss: a server may send kiss codes without an authenticator.
+// With the identifier of the request they are obeyed where no valid answer comes
+// (RFC 8915, section 5.7), and forgotten where one does.
+func TestUnauthenticatedKiss(t *testing.T) {
+	for _, code := range []string{"DENY", "RSTR", "RATE"} {
+		f := newFake(t, aead.AESSIVCMAC256)
+		only := func(_, ans []byte) [][]byte { return [][]byte{kiss(bytes.Clone(ans[:84]), code)} }
+		f.mangle = func(req, ans []byte) [][]byte { return append(only(req, ans), ans) }
+		cl := f.client(Config{})
+		for range 3 {
+			if _, err := cl.Query(ctx); err != nil {
+				t.Fatalf("%s before the answer: %v", code, err)
+			}
+		}
+		f.mangle = only
+		begin := f.now
+		var k *KissError
+		if _, err := cl.Query(ctx); !errors.As(err, &k) || k.Code != code || k.Authenticated || errors.Is(err, ErrDenied) != (code != "RATE") {
+			t.Fatalf("%s alone: %v", code, err)
+		}
+		if waited := f.now.Sub(begin); waited < DefaultTimeout {
+			t.Errorf("%s: obeyed after %v, before a valid answer could have come", code, waited)
+		}
+		f.mangle = nil
+		if _, err := cl.Query(ctx); errors.Is(err, ErrDenied) != (code != "RATE") || errors.Is(err, ErrHoldOff) != (code == "RATE") {
+			t.Errorf("asked again after %s: %v", code, err)
 		}
 	}
 }

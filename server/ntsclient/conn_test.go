@@ -108,3 +108,25 @@ func TestSocketErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestPorts: each client asks from a port of its own that the system chose (RFC
+// 9109).
+func TestPorts(t *testing.T) {
+	addr := loopback(t, serve)
+	seen := map[int]bool{}
+	for range 8 {
+		cl, err := New(Config{Host: "127.0.0.1", Port: int(addr.Port()), Plain: true, Timeout: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if _, err := cl.Query(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		port := cl.conn.(interface{ LocalAddr() net.Addr }).LocalAddr().(*net.UDPAddr).Port
+		if port < 1024 || seen[port] {
+			t.Errorf("asked from port %d; before from %v", port, seen)
+		}
+		seen[port] = true
+	}
+}

@@ -53,9 +53,9 @@ func (r *Reading) ReferenceTime() time.Time {
 // RefIDText returns the reference identifier as people read it: up to four
 // characters at stratum 0 and 1 and where the server has no reference (16), else
 // the dotted quad that is an IPv4 address or the hash of another (RFC 5905,
-// section 7.3).
+// section 7.3). A server that smears a leap second has 254.x.y.z at any stratum.
 func (r *Reading) RefIDText() string {
-	if r.Stratum <= 1 || r.Stratum > 15 {
+	if (r.Stratum <= 1 || r.Stratum > 15) && r.RefID[0] != 254 {
 		return printable(r.RefID)
 	}
 	return netip.AddrFrom4(r.RefID).String()

@@ -22,6 +22,7 @@ type request struct {
 	transmit ntp.Timestamp // a nonce: what the local clock reads is nobody's business
 	uid      [uidLen]byte  // with NTS
 	nak      bool          // a NAK for this request has come
+	kiss     *ntp.Header   // an unauthenticated kiss code for it, to be obeyed if no valid answer comes
 }
 
 // session is what a key exchange gave, ready for use.
@@ -81,12 +82,13 @@ type answer struct {
 	h           ntp.Header
 	interleaved bool // the answer is to the request's receive nonce: h.Transmit belongs to the exchange before
 	kiss        bool // stratum 0: h.RefID is a kiss code
+	vouched     bool // authenticated
 	cookies     int  // fresh ones put into the jar
 }
 
 // judge decides whether pkt is the answer to q: RFC 5905, section 8 and, with
 // s, RFC 8915, section 5.7. Only an Accepted packet changes the session; only a
-// NAK changes q.
+// NAK or another kiss code changes q.
 func (q *request) judge(pkt []byte, s *session, a *answer) Reason {
 	*a = answer{}
 	if a.h.Parse(pkt) != nil {
@@ -114,8 +116,12 @@ func (q *request) judge(pkt []byte, s *session, a *answer) Reason {
 	}
 	auth, r := q.findAuth(pkt, a)
 	if r != Accepted {
-		if r == NAK {
+		switch r {
+		case NAK:
 			q.nak = true
+		case UnauthenticatedKiss:
+			h := a.h
+			q.kiss = &h
 		}
 		return r
 	}
@@ -127,6 +133,7 @@ func (q *request) judge(pkt []byte, s *session, a *answer) Reason {
 		return r
 	}
 	s.alt = nil // these keys are the right ones
+	a.vouched = true
 	return Accepted
 }
 

@@ -34,7 +34,7 @@ type ClientConfig struct {
 type Session struct {
 	Keys    nts.SessionKeys
 	Cookies [][]byte
-	Server  string // host or address of the NTP server: negotiated, else the address that gave the keys
+	Server  string // the NTP server: the address or full name (with its last dot) negotiated, else the address that gave the keys
 	Port    int    // its UDP port: negotiated, else 123
 
 	// AltKeys are for AES-128-GCM-SIV from a server that did not say how it
@@ -204,10 +204,10 @@ func parseResponse(recs []Record, offered []aead.ID) (s *Session, compliant bool
 				s.Cookies = append(s.Cookies, r.Body)
 			}
 		case RecordServer:
-			if !validServerName(r.Body) {
+			if !ValidServer(string(r.Body)) {
 				return bad("a server name that is none")
 			}
-			s.Server = string(r.Body)
+			s.Server = fqdn(string(r.Body))
 		case RecordPort:
 			if len(r.Body) != 2 || binary.BigEndian.Uint16(r.Body) == 0 {
 				return bad("a port that is none")

@@ -1,6 +1,7 @@
 package ntske
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"noonmark/server/nts"
+	"noonmark/server/nts/aead"
 )
 
 // TestConformanceResponse looks at a response octet by octet: which records,
@@ -19,7 +21,7 @@ func TestConformanceResponse(t *testing.T) {
 		{false, 0x4000, []byte{1, 2, 3}}, // nobody knows it, and it is not critical
 		{true, RecordAEAD, []byte{0, 15, 0, 30}},
 		{true, RecordNextProtocol, []byte{0, 1, 0, 0}},
-		{false, RecordServer, []byte("another.test")},
+		{false, RecordServer, []byte("another.test")}, // it may wish, and gets ours
 		{false, RecordPort, []byte{0, 7}},
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -65,6 +67,107 @@ func TestConformanceResponse(t *testing.T) {
 			for typ, want := range map[uint16]int{RecordNextProtocol: 1, RecordAEAD: 1, RecordServer: 1, RecordPort: 1, RecordCookie: 8} {
 				if n[typ] != want {
 					t.Errorf("%d records of type %d, want %d", n[typ], typ, want)
+				}
+			}
+		})
+	})
+}
+
+// TestConformanceWish: a client that names this very host as its NTP server has
+// its record back (RFC 8915, section 4.1.7); others get none.
+func TestConformanceWish(t *testing.T) {
+	s := newServer(t, newAuthority(t), nil)
+	export := func(string, []byte, int) ([]byte, error) { return make([]byte, 32), nil }
+	here := []string{"time.test", "192.0.2.7", ""}
+	for wish, want := range map[string]string{
+		"": "", "other.test": "", "192.0.2.8": "", "2001:db8::7": "",
+		"time.test": "time.test", "Time.Test.": "Time.Test.", "192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7",
+	} {
+		req := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}}
+		if wish != "" {
+			req = append(req, Record{false, RecordServer, []byte(wish)})
+		}
+		b, r, err := s.answer(req, Served, export, here)
+		if r != Served || err != nil {
+			t.Fatalf("%q: %v, %v", wish, r, err)
+		}
+		recs, err := ReadMessage(bytes.NewReader(b), maxResponse)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, rec := range recs {
+			if rec.Type == RecordServer {
+				got += string(rec.Body)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: the answer names %q, want %q", wish, got, want)
+		}
+	}
+}
+
+// TestConformanceLengths: a server takes requests of 1024 octets, a client takes
+// answers of 65536 (RFC 8915, section 4).
+func TestConformanceLengths(t *testing.T) {
+	a := newAuthority(t)
+	pad := func(n int) Record { return Record{Type: 0x4000, Body: make([]byte, n)} }
+	np, ae := Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}}
+	req := appendMessage(nil, np, ae, pad(1024-len(appendMessage(nil, np, ae, pad(0)))))
+	if len(req) != 1024 {
+		t.Fatal(len(req))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, a, nil)
+		serve(t, s, func(l *pipes) {
+			if recs, _, err := ask(t, l, a.clientTLS(), req); err != nil || len(recs) < 10 {
+				t.Errorf("a request of 1024 octets: %v, %v", recs, err)
+			}
+		})
+	})
+	cookie := Record{Type: RecordCookie, Body: make([]byte, 100)}
+	answer := appendMessage(nil, np, ae, cookie, pad(65536-len(appendMessage(nil, np, ae, cookie, pad(0)))))
+	recs, err := ReadMessage(bytes.NewReader(answer), maxResponse)
+	if err != nil {
+		t.Fatalf("an answer of %d octets: %v", len(answer), err)
+	}
+	if _, _, err := parseResponse(recs, []aead.ID{15}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConformanceName: a server's name is a full one (RFC 8915, section 4.1.7);
+// addresses stay as they are.
+func TestConformanceName(t *testing.T) {
+	for in, want := range map[string]string{"": "bad", ".": "bad", "a b": "bad", "fe80::1%lo": "bad", "1.2.3": "bad", "-a": "bad", "a-.b": "bad", "ntp.test": "ntp.test.",
+		"ntp.test.": "ntp.test.", "xn--bcher-kva.example": "xn--bcher-kva.example.", "192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1"} {
+		got := "bad"
+		recs := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}, {false, RecordCookie, make([]byte, 100)}, {true, RecordServer, []byte(in)}}
+		if s, _, err := parseResponse(recs, []aead.ID{15}); err == nil {
+			got = s.Server
+		}
+		if got != want {
+			t.Errorf("%q is taken as %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestConformanceTLS: no session is resumed and no data comes early, whatever the
+// client would like (RFC 8915, section 3, through BCP 195).
+func TestConformanceTLS(t *testing.T) {
+	a := newAuthority(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, a, nil)
+		serve(t, s, func(l *pipes) {
+			cfg := a.clientTLS()
+			cfg.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+			for i := range 3 {
+				recs, tc, err := ask(t, l, cfg, appendRequest(nil, []aead.ID{15}))
+				if err != nil || len(recs) < 10 {
+					t.Fatalf("%v, %v", recs, err)
+				}
+				if st := tc.ConnectionState(); st.DidResume || st.Version != tls.VersionTLS13 || st.NegotiatedProtocol != ALPN {
+					t.Errorf("connection %d: resumed %v, version %x, protocol %q", i, st.DidResume, st.Version, st.NegotiatedProtocol)
 				}
 			}
 		})

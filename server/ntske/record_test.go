@@ -87,6 +87,10 @@ func TestParseRequest(t *testing.T) {
 		{"cookie", []Record{np, ae, rec(false, RecordCookie, 0, 0, 0, 0)}, BadRequest},
 		{"empty server", []Record{np, ae, rec(false, RecordServer)}, BadRequest},
 		{"server with a space", []Record{np, ae, rec(false, RecordServer, 'a', ' ', 'b')}, BadRequest},
+		{"server that is an address of another machine's interface", []Record{np, ae, rec(false, RecordServer, []byte("fe80::1%eth0")...)}, BadRequest},
+		{"server that is nearly an address", []Record{np, ae, rec(false, RecordServer, []byte("10.0.0.256")...)}, BadRequest},
+		{"server in another script", []Record{np, ae, rec(false, RecordServer, []byte("b\xc3\xbccher.example")...)}, BadRequest},
+		{"server with an empty label", []Record{np, ae, rec(false, RecordServer, []byte("a..b")...)}, BadRequest},
 		{"endless server", []Record{np, ae, rec(false, RecordServer, bytes.Repeat([]byte{'a'}, 256)...)}, BadRequest},
 		{"short port", []Record{np, ae, rec(false, RecordPort, 1)}, BadRequest},
 		{"record 1024 with a body", []Record{np, ae, rec(false, RecordCompliantGCMSIV, 1)}, BadRequest},
@@ -238,7 +242,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		answer, r, err := s.answer(recs, Served, export)
+		answer, r, err := s.answer(recs, Served, export, []string{"time.test"})
 		if err != nil {
 			t.Fatal(err)
 		}

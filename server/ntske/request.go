@@ -8,7 +8,8 @@ import (
 type request struct {
 	protocols []uint16
 	aeads     []uint16
-	compliant bool // RecordCompliantGCMSIV was there
+	compliant bool   // RecordCompliantGCMSIV was there
+	server    string // the NTP server it wishes for, or none
 }
 
 // parseRequest checks a request's records (RFC 8915 sections 4 and 4.1). The
@@ -34,7 +35,8 @@ func parseRequest(recs []Record) (request, Reason) {
 		case RecordError, RecordWarning, RecordCookie: // only servers send these
 			ok = false
 		case RecordServer: // a wish, which we need not grant (section 4.1.7)
-			ok = validServerName(r.Body)
+			q.server = string(r.Body)
+			ok = ValidServer(q.server)
 		case RecordPort: // likewise (section 4.1.8)
 			ok = len(r.Body) == 2
 		case RecordCompliantGCMSIV:
@@ -58,17 +60,6 @@ func parseRequest(recs []Record) (request, Reason) {
 		}
 	}
 	return q, Served
-}
-
-// validServerName reports whether b can be an address or a name: printable
-// ASCII without spaces, as long as the DNS allows.
-func validServerName(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return len(b) > 0 && len(b) <= 255
 }
 
 // choose picks the protocol and the AEAD. By default the client's order counts,

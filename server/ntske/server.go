@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +77,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if cfg.TLS == nil || len(cfg.TLS.Certificates) == 0 && cfg.TLS.GetCertificate == nil && cfg.TLS.GetConfigForClient == nil {
 		return nil, errors.New("nts-ke server: no certificate")
 	}
-	if cfg.NTPServer != "" && !validServerName([]byte(cfg.NTPServer)) {
+	if cfg.NTPServer != "" && !ValidServer(cfg.NTPServer) {
 		return nil, fmt.Errorf("nts-ke server: %q is no address or host name", cfg.NTPServer)
 	}
 	if cfg.NTPPort < 0 || cfg.NTPPort > 0xffff {
@@ -255,9 +256,16 @@ func (s *Server) exchange(c net.Conn) (Reason, error) {
 	case errors.Is(err, ErrEnd):
 		r = BadRequest
 	default:
+		// A request that is not complete, or not in time, is a bad one (RFC 8915,
+		// section 4.1.3). Whoever still listens is told, and not waited for.
+		if c.SetWriteDeadline(time.Now().Add(min(linger, s.cfg.Timeout))) == nil {
+			if _, werr := t.Write(refusal(BadRequest)); werr == nil {
+				t.CloseWrite()
+			}
+		}
 		return lost(err, ConnectionLost), err
 	}
-	answer, r, err := s.answer(recs, r, state.ExportKeyingMaterial)
+	answer, r, err := s.answer(recs, r, state.ExportKeyingMaterial, here(c, state.ServerName))
 	if _, werr := t.Write(answer); werr != nil {
 		return lost(werr, ConnectionLost), werr
 	}
@@ -265,6 +273,16 @@ func (s *Server) exchange(c net.Conn) (Reason, error) {
 		io.Copy(io.Discard, io.LimitReader(c, maxRequest))
 	}
 	return r, err
+}
+
+// here is what the client can call this host: the address it has connected to,
+// and the name by which it found it.
+func here(c net.Conn, name string) []string {
+	names := []string{name}
+	if host, _, err := net.SplitHostPort(c.LocalAddr().String()); err == nil {
+		names = append(names, host)
+	}
+	return names
 }
 
 // lost tells a deadline that passed from other ends of a connection.
@@ -275,8 +293,9 @@ func lost(err error, otherwise Reason) Reason {
 	return otherwise
 }
 
-// answer makes the message for a request whose reading ended with r.
-func (s *Server) answer(recs []Record, r Reason, export exporter) ([]byte, Reason, error) {
+// answer makes the message for a request whose reading ended with r. here has
+// the names that the client can know this host by.
+func (s *Server) answer(recs []Record, r Reason, export exporter, here []string) ([]byte, Reason, error) {
 	var q request
 	var id aead.ID
 	if r == Served {
@@ -289,7 +308,11 @@ func (s *Server) answer(recs []Record, r Reason, export exporter) ([]byte, Reaso
 	if r == Served {
 		var cookies []Record
 		if cookies, err = s.cookies(id, q.compliant, export); err == nil {
-			return s.success(id, q.compliant, cookies), Served, nil
+			server := s.cfg.NTPServer
+			if server == "" && q.server != "" && slices.ContainsFunc(here, func(h string) bool { return sameHost(h, q.server) }) {
+				server = q.server // its wish, which happens to be ours (section 4.1.7)
+			}
+			return s.success(id, q.compliant, server, cookies), Served, nil
 		}
 		r = InternalError
 	}
@@ -316,7 +339,7 @@ func (s *Server) cookies(id aead.ID, compliant bool, export exporter) ([]Record,
 // success has Next Protocol, AEAD, chrony's record where the client sent it and
 // it matters, server and port where they differ from what a client assumes, and
 // cookies.
-func (s *Server) success(id aead.ID, compliant bool, cookies []Record) []byte {
+func (s *Server) success(id aead.ID, compliant bool, server string, cookies []Record) []byte {
 	recs := []Record{
 		{Critical: true, Type: RecordNextProtocol, Body: put16(protocolNTPv4)},
 		{Critical: true, Type: RecordAEAD, Body: put16(uint16(id))},
@@ -326,8 +349,8 @@ func (s *Server) success(id aead.ID, compliant bool, cookies []Record) []byte {
 	}
 	// Critical: a client that does not understand these would ask the wrong
 	// server.
-	if s.cfg.NTPServer != "" {
-		recs = append(recs, Record{Critical: true, Type: RecordServer, Body: []byte(s.cfg.NTPServer)})
+	if server != "" {
+		recs = append(recs, Record{Critical: true, Type: RecordServer, Body: []byte(server)})
 	}
 	if s.cfg.NTPPort != 0 && s.cfg.NTPPort != ntpPort {
 		recs = append(recs, Record{Critical: true, Type: RecordPort, Body: put16(uint16(s.cfg.NTPPort))})

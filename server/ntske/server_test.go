@@ -103,7 +103,7 @@ func TestExchange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got.Server != "ntp.test" || got.Port != 4123 || got.Keys.AEAD != id || got.AltKeys != nil || len(got.Cookies) != 8 {
+				if got.Server != "ntp.test." || got.Port != 4123 || got.Keys.AEAD != id || got.AltKeys != nil || len(got.Cookies) != 8 {
 					t.Errorf("%+v", got)
 				}
 				checkCookies(t, s, got)
@@ -265,7 +265,7 @@ func TestInternalError(t *testing.T) {
 	s := newServer(t, newAuthority(t), nil)
 	recs := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}}
 	boom := errors.New("boom")
-	answer, r, err := s.answer(recs, Served, func(string, []byte, int) ([]byte, error) { return nil, boom })
+	answer, r, err := s.answer(recs, Served, func(string, []byte, int) ([]byte, error) { return nil, boom }, nil)
 	want := appendMessage(nil, Record{true, RecordError, []byte{0, 2}})
 	if r != InternalError || !errors.Is(err, boom) || !bytes.Equal(answer, want) {
 		t.Errorf("%x, %v, %v", answer, r, err)
@@ -420,8 +420,11 @@ func TestStalled(t *testing.T) {
 	})
 }
 
-// TestStalledLater: after the handshake, in the middle of a record, and a
-// client that never reads.
+// badRequest is the answer with error 1.
+var badRequest = []Record{{true, RecordError, []byte{0, 1}}}
+
+// TestStalledLater: after the handshake and in the middle of a record, where the
+// client is told (RFC 8915, section 4.1.3), and a client that never reads.
 func TestStalledLater(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -429,9 +432,9 @@ func TestStalledLater(t *testing.T) {
 		serve(t, s, func(l *pipes) {
 			for _, part := range []int{0, 3, 9} {
 				begin := time.Now()
-				_, _, err := ask(t, l, a.clientTLS(), appendRequest(nil, []aead.ID{15})[:part])
-				if err == nil || time.Since(begin) != 5*time.Second {
-					t.Errorf("after %d octets: %v in %v", part, err, time.Since(begin))
+				recs, _, err := ask(t, l, a.clientTLS(), appendRequest(nil, []aead.ID{15})[:part])
+				if err != nil || fmt.Sprint(recs) != fmt.Sprint(badRequest) || time.Since(begin) != 5*time.Second {
+					t.Errorf("after %d octets: %v, %v in %v", part, recs, err, time.Since(begin))
 				}
 			}
 			l.slow = true
@@ -453,7 +456,7 @@ func TestStalledLater(t *testing.T) {
 	})
 }
 
-// TestClientLeaves: at each stage.
+// TestClientLeaves: at each stage, deaf or still listening for what it gets.
 func TestClientLeaves(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -470,6 +473,12 @@ func TestClientLeaves(t *testing.T) {
 				}
 				tc.Write(appendRequest(nil, []aead.ID{15})[:part])
 				tc.CloseWrite()
+				if part == 3 {
+					recs, err := ReadMessage(tc, maxResponse)
+					if err != nil || fmt.Sprint(recs) != fmt.Sprint(badRequest) {
+						t.Errorf("half a request: %v, %v", recs, err)
+					}
+				}
 				c.Close()
 			}
 		})

@@ -64,8 +64,37 @@ func shake(o options) error {
 	}
 }
 
-// requests is how many different requests there are.
-const requests = 256
+const (
+	// requests is how many clients there are, each with a request of its own.
+	requests = 256
+	// lostAfter is when a client that interleaves asks again.
+	lostAfter = 200 * time.Millisecond
+)
+
+// client is what one of the load's clients remembers. Its transmit timestamp
+// names it and stays the same; its receive timestamp, which an interleaved answer
+// repeats, names the request.
+type client struct {
+	head   ntp.Header
+	cookie []byte
+	rnd    [48]byte // unique identifier and nonce; repeated, which matters to nobody here
+	req    []byte
+	n      ntp.Timestamp // requests answered
+	at     tai.Time      // when its last answer left
+	asked  int64         // ns since the start, when it asked what has not been answered; 0 = nothing
+}
+
+// write makes its next request.
+func (c *client) write(plain bool, nonce int, c2s *aead.Key) {
+	c.req = c.req[:ntp.HeaderLen]
+	c.head.Put(c.req)
+	if plain {
+		return
+	}
+	c.req = ntp.AppendField(c.req, ntp.ExtUniqueID, c.rnd[:32])
+	c.req = ntp.AppendField(c.req, ntp.ExtCookie, c.cookie)
+	c.req = nts.AppendAuth(c.req, c2s, c.rnd[32:32+nonce], nil)
+}
 
 // load asks for one window's length and prints a window.
 func load(o options) error {
@@ -82,19 +111,14 @@ func load(o options) error {
 	if err := s2c.Init(s.Keys.AEAD, s.Keys.S2C[:n]); err != nil {
 		return err
 	}
-	var pkts [requests][]byte
-	for i := range pkts {
-		h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(uint64(i+1)<<40 | 2)}
-		p := make([]byte, ntp.HeaderLen)
-		h.Put(p)
-		if !o.plain {
-			var rnd [48]byte
-			rand.Read(rnd[:])
-			p = ntp.AppendField(p, ntp.ExtUniqueID, rnd[:32])
-			p = ntp.AppendField(p, ntp.ExtCookie, s.Cookies[i%len(s.Cookies)])
-			p = nts.AppendAuth(p, &c2s, rnd[32:32+s.Keys.AEAD.NonceLen()], nil)
-		}
-		pkts[i] = p
+	var clients [requests]client
+	for i := range clients {
+		c := &clients[i]
+		c.head = ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(uint64(i+1)<<40 | 2)}
+		c.req = make([]byte, ntp.HeaderLen, 512)
+		rand.Read(c.rnd[:])
+		c.cookie = s.Cookies[i%len(s.Cookies)]
+		c.write(o.plain, s.Keys.AEAD.NonceLen(), &c2s)
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -126,7 +150,7 @@ func load(o options) error {
 		if err := h.Parse(buf[:n]); err != nil {
 			return false, err
 		}
-		if h.Leap == ntp.LeapUnknown || h.Mode != ntp.ModeServer || h.Origin&0xff != 2 {
+		if h.Leap == ntp.LeapUnknown || h.Mode != ntp.ModeServer || h.Origin&0xf9 != 0 {
 			return true, nil
 		}
 		if !o.plain && !authentic(buf[:n], &s2c, plain) {
@@ -134,8 +158,26 @@ func load(o options) error {
 		}
 		at := tai.FromUnix(wire/1e9, wire%1e9, stage.TAIOffset)
 		w.Valid++
-		w.Late = append(w.Late, int64(at.Sub(h.Transmit.TAI(at, stage.TAIOffset))))
+		w.Stay = append(w.Stay, int64(at.Sub(h.Receive.TAI(at, stage.TAIOffset))))
 		w.Slack = max(w.Slack, float64(h.RootDisp)*1e9/65536)
+		if !o.interleaved {
+			w.Late = append(w.Late, int64(at.Sub(h.Transmit.TAI(at, stage.TAIOffset))))
+			return true, nil
+		}
+		i := int(h.Origin>>40) - 1
+		if i < 0 || i >= requests {
+			return true, nil
+		}
+		c := &clients[i]
+		switch h.Origin {
+		case c.head.Receive: // interleaved: it tells when the answer before left
+			w.Late = append(w.Late, int64(c.at.Sub(h.Transmit.TAI(c.at, stage.TAIOffset))))
+		case c.head.Transmit: // basic
+		default: // to a request that was given up
+			return true, nil
+		}
+		c.n++
+		c.at, c.asked, c.head.Origin, c.head.Receive = at, 0, h.Receive, c.head.Transmit+c.n<<8+2
 		return true, nil
 	}
 	start := time.Now()
@@ -144,11 +186,21 @@ func load(o options) error {
 	for sent := 0; time.Since(start) < warm+o.window; {
 		if warming && time.Since(start) >= warm {
 			warming = false
-			w = window{Late: w.Late[:0], Valid: -(w.Asked - w.Valid)} // what is under way counts for the warm-up
+			w = window{Late: w.Late[:0], Stay: w.Stay[:0]} // some answers to what was asked before are still to come
 		}
 		if due := int(time.Since(start).Seconds() * float64(o.rate)); due-sent >= o.burst {
 			for range o.burst {
-				if _, err := unix.Write(fd, pkts[sent%requests]); err != nil {
+				c := &clients[sent%requests]
+				if o.interleaved {
+					now := int64(time.Since(start))
+					if c.asked != 0 && now-c.asked < int64(lostAfter) {
+						sent++ // its answer is still to come: the next client's turn
+						continue
+					}
+					c.asked = now
+					c.write(o.plain, s.Keys.AEAD.NonceLen(), &c2s)
+				}
+				if _, err := unix.Write(fd, c.req); err != nil {
 					return err
 				}
 				sent++

@@ -1,15 +1,17 @@
 // Command gc shows whether garbage collections and TLS handshakes can be seen in
 // the timestamps of answers.
 //
-//	make bench-gc          (no root needed)
+//	make bench-gc          (root, or CAP_SYS_NICE, for all priorities)
 //
 // This process is the server: the workers and the NTS-KE service of ntsserve,
 // over the loopback interface, and a heap for the collector to walk. A second
 // process asks for the time with NTS at a steady rate and takes from each
 // authenticated answer how much later the kernel saw it leave (the stamp that
-// loopback gives a datagram, "wire") than its transmit timestamp says. In every
-// other window a collection is forced every 10 ms and a third process does one
-// NTS-KE handshake after the other.
+// loopback gives a datagram, "wire") than its transmit timestamp says; of an
+// interleaved answer, how much later than it says the answer before left. In
+// every other window a collection is forced every 10 ms and a third process does
+// one NTS-KE handshake after the other. Each priority of the workers has a server
+// of its own, asked in turn.
 package main
 
 import (
@@ -22,22 +24,20 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
 	"time"
 
-	"noonmark/server"
 	"noonmark/server/bench/stage"
 	"noonmark/server/hwts"
 	"noonmark/server/nts"
-	"noonmark/server/ntske"
 )
 
 type options struct {
@@ -51,9 +51,13 @@ type options struct {
 	asShake string // the handshakes' process
 	ca      string
 	plain   bool
+
+	interleaved bool
+	priorities  string
 }
 
 func main() {
+	runtime.LockOSThread() // the first thread: the workers shall have others, which have names
 	var o options
 	flag.IntVar(&o.windows, "windows", 8, "windows of each kind, in turn")
 	flag.DurationVar(&o.window, "d", 2*time.Second, "length of a window")
@@ -62,6 +66,8 @@ func main() {
 	flag.IntVar(&o.heap, "heap", 32, "MB of live heap full of pointers")
 	flag.StringVar(&o.out, "o", "", "write the table to this file too")
 	flag.BoolVar(&o.plain, "plain", false, "plain NTP instead of NTS")
+	flag.StringVar(&o.priorities, "priorities", "normal,high,realtime", "priorities of the workers to compare; what is not permitted is left out")
+	flag.BoolVar(&o.interleaved, "interleaved", false, "internal")
 	flag.StringVar(&o.asLoad, "as-load", "", "internal")
 	flag.StringVar(&o.asShake, "as-shake", "", "internal")
 	flag.StringVar(&o.ca, "ca", "", "internal")
@@ -85,7 +91,24 @@ func main() {
 type window struct {
 	Asked, Valid int
 	Late         []int64 // ns, departure minus transmit timestamp
+	Stay         []int64 // ns from the receive timestamp to the departure
 	Slack        float64 // root dispersion told, ns, largest
+}
+
+func (w *window) add(x window) {
+	w.Asked, w.Valid, w.Late, w.Slack = w.Asked+x.Asked, w.Valid+x.Valid, append(w.Late, x.Late...), max(w.Slack, x.Slack)
+	w.Stay = append(w.Stay, x.Stay...)
+}
+
+// kind is one row of the table.
+type kind struct {
+	at          *site
+	interleaved bool
+	busy        bool // with collections and handshakes
+	window
+	involuntary int64         // times that the worker's thread lost its processor while it had something to do
+	waited      time.Duration // that it waited to get one
+	tasked      time.Duration // of all windows
 }
 
 // node makes the heap something to walk.
@@ -124,29 +147,34 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	srv, err := server.New(server.Config{
-		Snapshot: filepath.Join(dir, "status"), Ring: ring,
-		Endpoints: []server.Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
-	})
-	if err != nil {
-		return err
+	var sites []*site
+	for _, name := range strings.Split(o.priorities, ",") {
+		p, err := hwts.ParsePriority(name)
+		if err != nil {
+			return err
+		}
+		t, err := open(p, dir, pair, ring)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench-gc: priority %s is left out: %v\n", name, err)
+			continue
+		}
+		sites = append(sites, t)
 	}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + srv.Workers() + 1) // as ntsserve
-	ke, err := ntske.NewServer(ntske.Config{
-		TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, Ring: ring, NTPPort: int(srv.Addrs()[0].Port()),
-	})
-	if err != nil {
-		return err
+	if len(sites) == 0 {
+		return errors.New("none of the priorities is permitted")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) // as ntsserve with one worker
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go srv.Run(ctx)
-	go ke.Serve(ctx, ln)
-	<-srv.Ready()
+	var kinds []*kind
+	for _, t := range sites {
+		if err := t.start(ctx); err != nil {
+			return err
+		}
+		kinds = append(kinds, &kind{at: t}, &kind{at: t, busy: true})
+	}
+	last := sites[len(sites)-1]
+	kinds = append(kinds, &kind{at: last, interleaved: true}, &kind{at: last, interleaved: true, busy: true})
 	heap := ballast(o.heap)
 	defer runtime.KeepAlive(heap)
 
@@ -164,16 +192,16 @@ func run(o options) error {
 		}
 		return c, bufio.NewReaderSize(out, 1<<20), c.Start()
 	}
-	kinds := [2]window{}
 	var collections, pauses uint32
 	var shakes int64
-	for i := range 2 * o.windows {
-		busy := i%2 == 1
+	for i := range o.windows * len(kinds) {
+		k := kinds[i%len(kinds)]
+		busy := k.busy
 		shaken := func() {}
 		collected := make(chan struct{})
 		finish := make(chan struct{})
 		if busy {
-			c, out, err := child("-as-shake", ln.Addr().String())
+			c, out, err := child("-as-shake", k.at.ln.Addr().String())
 			if err != nil {
 				return err
 			}
@@ -202,7 +230,8 @@ func run(o options) error {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		c, out, err := child("-as-load", ln.Addr().String())
+		lost, waited, since := k.at.usage()
+		c, out, err := child("-as-load", k.at.ln.Addr().String(), fmt.Sprintf("-interleaved=%v", k.interleaved))
 		if err != nil {
 			return err
 		}
@@ -211,6 +240,8 @@ func run(o options) error {
 		if e := c.Wait(); err == nil {
 			err = e
 		}
+		l, t, now := k.at.usage()
+		k.involuntary, k.waited, k.tasked = k.involuntary+l-lost, k.waited+t-waited, k.tasked+now.Sub(since)
 		close(finish)
 		<-collected
 		shaken()
@@ -225,8 +256,7 @@ func run(o options) error {
 				pauses = max(pauses, uint32(after.PauseNs[k%256]))
 			}
 		}
-		k := &kinds[i%2]
-		k.Asked, k.Valid, k.Late, k.Slack = k.Asked+w.Asked, k.Valid+w.Valid, append(k.Late, w.Late...), max(k.Slack, w.Slack)
+		k.add(w)
 	}
 	t := table(o, kinds, collections, pauses, shakes)
 	fmt.Print(t)
@@ -235,13 +265,15 @@ func run(o options) error {
 			return err
 		}
 	}
-	if kinds[0].Valid == 0 || kinds[1].Valid == 0 {
-		return errors.New("no valid answers")
+	for _, k := range kinds {
+		if len(k.Late) == 0 {
+			return errors.New("no valid answers")
+		}
 	}
 	return nil
 }
 
-func table(o options, kinds [2]window, collections, pause uint32, shakes int64) string {
+func table(o options, kinds []*kind, collections, pause uint32, shakes int64) string {
 	var b strings.Builder
 	what := "NTS (AEAD 15)"
 	if o.plain {
@@ -252,21 +284,31 @@ func table(o options, kinds [2]window, collections, pause uint32, shakes int64) 
 		"Machine: %s.\nBeside the busy windows: %d collections (longest pause %v), %d handshakes.\n\n",
 		what, o.rate, o.burst, o.windows, o.window, o.heap, runtime.Version(), time.Now().UTC().Format(time.DateOnly),
 		stage.Machine(), collections, time.Duration(pause), shakes)
-	b.WriteString("| | answers | lost | min | p0.01 | p1 | p50 | p99 | p99.99 | max | late, % | late by more than the dispersion told |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
-	for i, name := range [...]string{"no collection, no handshakes", "a collection every 10 ms, handshakes"} {
-		k := kinds[i]
-		sort.Slice(k.Late, func(a, b int) bool { return k.Late[a] < k.Late[b] })
-		q := func(p float64) string {
-			if len(k.Late) == 0 {
-				return "-"
-			}
-			at := int(math.Round(p * float64(len(k.Late)-1)))
-			return fmt.Sprintf("%.2f", float64(k.Late[at])/1e3)
+	b.WriteString("| priority | mode | collections, handshakes | answers | lost | min | p0.01 | p1 | p50 | p99 | p99.99 | max | late, % | late by more than the dispersion told | preempted, 1/s | waited for a processor, ms/s | in the server, p50 | p99 | p99.99 |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	for _, k := range kinds {
+		slices.Sort(k.Late)
+		slices.Sort(k.Stay)
+		of := func(v []int64, p float64) string {
+			return fmt.Sprintf("%.2f", float64(v[int(math.Round(p*float64(len(v)-1)))])/1e3)
 		}
+		q := func(p float64) string { return of(k.Late, p) }
 		late := sort.Search(len(k.Late), func(i int) bool { return k.Late[i] >= 0 })
 		beyond := sort.Search(len(k.Late), func(i int) bool { return float64(k.Late[i]) >= -k.Slack })
-		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %.2f | %d |\n", name, k.Valid, max(0, k.Asked-k.Valid),
-			q(0), q(0.0001), q(0.01), q(0.5), q(0.99), q(0.9999), q(1), 100*float64(late)/float64(max(1, len(k.Late))), beyond)
+		if len(k.Late) == 0 {
+			continue
+		}
+		mode, beside := "basic", "no"
+		if k.interleaved {
+			mode = "interleaved"
+		}
+		if k.busy {
+			beside = "yes"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %.2f | %d | %.0f | %.1f | %s | %s | %s |\n", k.at.priority, mode, beside,
+			len(k.Late), max(0, k.Asked-k.Valid), q(0), q(0.0001), q(0.01), q(0.5), q(0.99), q(0.9999), q(1),
+			100*float64(late)/float64(max(1, len(k.Late))), beyond,
+			float64(k.involuntary)/k.tasked.Seconds(), k.waited.Seconds()*1e3/k.tasked.Seconds(), of(k.Stay, 0.5), of(k.Stay, 0.99), of(k.Stay, 0.9999))
 	}
 	return b.String()
 }

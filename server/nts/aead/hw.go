@@ -2,6 +2,15 @@
 
 package aead
 
+// The assembly is constant in time. Its branches and the addresses that it reads
+// and writes depend on lengths alone, which whoever sees the packets knows; it has
+// no table indexed by data (the tails are masked by length). AESENC, AESENCLAST and
+// PCLMULQDQ, AESE and PMULL take as long for every operand, as their makers state
+// (Intel's data operand independent timing, Arm's DIT). Key expansion goes through
+// AESENCLAST or AESE and not through an S-box in memory; doubling in GF(2^128)
+// masks the polynomial in; tags are compared whole. What then differs is the
+// answer to "is it authentic", which is told to everybody anyway.
+
 // hwKey is a key for the assembly engine. The assembly knows its layout.
 type hwKey struct {
 	mac  schedule // AES-SIV: for S2V; AES-GCM-SIV: the key-generating key

@@ -1,18 +1,14 @@
 //go:build unix
 
-package nts
+package durable
 
 import (
 	"os"
 	"syscall"
 )
 
-// keepOwner gives f the owner and group of the file it will replace.
-func keepOwner(f *os.File, path string) error {
-	was, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
+// keepOwner gives f the owner and group of what it will replace.
+func keepOwner(f *os.File, was os.FileInfo) error {
 	st, ok := was.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) == os.Geteuid() && int(st.Gid) == os.Getegid() {
 		return nil

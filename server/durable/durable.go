@@ -1,9 +1,9 @@
-package certs
+// Package durable replaces files that must not be lost or be seen half written:
+// cookie keys, certificates, accounts.
+package durable
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +15,8 @@ const newSuffix = ".new-"
 // WriteFile makes a file durable before it takes its name: write, fsync,
 // rename, fsync of the directory. A reader and a crash see the old file, the new
 // one, or none. With replace false an existing file stays, and the error is
-// fs.ErrExist; with replace true the new one keeps its owner and group.
+// fs.ErrExist; with replace true the new one keeps its owner and group: root's
+// tools change what a server's user must read.
 func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	dir, base := filepath.Split(path)
 	if dir == "" {
@@ -28,7 +29,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	defer os.Remove(f.Name()) // gone already after a rename
 	removeLeftovers(dir, base, f)
 	if was, serr := os.Lstat(path); replace && serr == nil && was.Mode().IsRegular() {
-		err = owner(f, was)
+		err = keepOwner(f, was)
 	}
 	if err == nil {
 		err = f.Chmod(mode)
@@ -82,20 +83,4 @@ func syncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
-}
-
-// makeDir makes a directory with mode 0700, or checks that one that is there has
-// none of the forbidden bits.
-func makeDir(dir string, forbidden os.FileMode) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	fi, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if m := fi.Mode().Perm(); m&forbidden != 0 {
-		return &fs.PathError{Op: "use", Path: dir, Err: fmt.Errorf("mode %04o lets others in; run: chmod 700 %s", m, dir)}
-	}
-	return nil
 }

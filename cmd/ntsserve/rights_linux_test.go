@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// nobody is a user that every machine has, and its number.
+const (
+	nobody    = "nobody"
+	nobodyUID = 65534
+)
+
+// TestRights starts the real program and looks at what the kernel says that each
+// of its threads may do, also after a reload.
+func TestRights(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "ntsserve")
+	build := exec.Command("go", "build", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	me := os.Getuid()
+	acme := func(port int) string {
+		return fmt.Sprintf("[acme]\nnames = [\"a.test\"]\naccept_terms = true\ndirectory = \"https://127.0.0.1:1/\"\nhttp = \"127.0.0.1:%d\"\nstate_dir = %%q\n", port)
+	}
+	for _, c := range []struct {
+		name, user, more string
+		uid              int
+		caps             string // in hexadecimal, as in /proc
+		say              string
+	}{
+		{"root becomes a user", nobody, "", nobodyUID, "0", "capabilities=none"},
+		{"root becomes a user by its number", fmt.Sprint(nobodyUID), "", nobodyUID, "0", "capabilities=none"},
+		{"root becomes a user who needs port 80 again", nobody, acme(80), nobodyUID, "400", "CAP_NET_BIND_SERVICE for the ports of acme"},
+		{"root becomes a user who needs port 8080 again", nobody, acme(8080), nobodyUID, "0", "capabilities=none"},
+		{"as it is", "", "", me, "0", "capabilities=none"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.user != "" && me != 0 {
+				t.Skip("the right to change users is missing: not root")
+			}
+			if strings.Contains(c.more, ":80\"") && !privileged(80) {
+				t.Skip("port 80 is for everybody here")
+			}
+			dir := t.TempDir()
+			cert, key, conf := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem"), filepath.Join(dir, "t.toml")
+			pemPair(t, cert, key, 1)
+			more := c.more
+			if more != "" {
+				more = fmt.Sprintf(more, filepath.Join(dir, "acme"))
+			}
+			text := fmt.Sprintf("user = %q\n[source]\npath = %q\n%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n%s",
+				c.user, filepath.Join(dir, "status"), endpoint, cert, key, filepath.Join(dir, "keys"), more)
+			write(t, conf, text)
+			own := func(paths ...string) {
+				if c.user == "" {
+					return
+				}
+				for _, p := range paths {
+					if err := os.Chown(p, nobodyUID, nobodyUID); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			own(filepath.Dir(dir), dir, cert, key, conf)
+
+			cmd := exec.Command(bin, "-config", conf)
+			if me == 0 { // as root is in groups of its own in many places
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{1, 4}}}
+			}
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				cmd.Process.Signal(syscall.SIGTERM)
+				io.Copy(io.Discard, stderr)
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("ends with %v", err)
+				}
+			}()
+			lines := bufio.NewScanner(stderr)
+			var log strings.Builder
+			until := func(what string) {
+				t.Helper()
+				for lines.Scan() {
+					log.WriteString(lines.Text() + "\n")
+					if strings.Contains(lines.Text(), what) {
+						return
+					}
+				}
+				t.Fatalf("it ends before it says %q:\n%s", what, log.String())
+			}
+			until("rights given up")
+			if !strings.Contains(log.String(), c.say) {
+				t.Errorf("it does not say %q:\n%s", c.say, log.String())
+			}
+			until("ready")
+			checkThreads(t, cmd.Process.Pid, c.uid, c.caps)
+			if fi, err := os.Stat(filepath.Join(dir, "keys")); err != nil || fi.Mode().Perm() != 0o600 || int(fi.Sys().(*syscall.Stat_t).Uid) != c.uid {
+				t.Errorf("the key ring: %v, %v", fi, err)
+			}
+
+			// A reload reads all that was read before.
+			pemPair(t, cert, key, 2)
+			own(cert, key)
+			write(t, conf, text+"[log]\nlevel = \"debug\"\n")
+			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			until("certificate in use")
+			until("reload")
+			if strings.Contains(log.String(), "refused") && c.more == "" {
+				t.Errorf("the reload is refused:\n%s", log.String())
+			}
+			checkThreads(t, cmd.Process.Pid, c.uid, c.caps)
+		})
+	}
+}
+
+// checkThreads compares what the kernel says of every thread of a process.
+func checkThreads(t *testing.T, pid, uid int, caps string) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d threads, %v", len(files), err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has ended
+		}
+		got := map[string]string{}
+		for line := range strings.Lines(string(b)) {
+			k, v, _ := strings.Cut(line, ":")
+			got[k] = strings.Join(strings.Fields(v), " ")
+		}
+		u := fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
+		none := fmt.Sprintf("%016s", "0")
+		want := map[string]string{"Uid": u, "NoNewPrivs": "1", "CapPrm": fmt.Sprintf("%016s", caps), "CapEff": fmt.Sprintf("%016s", caps), "CapInh": none, "CapAmb": none}
+		if uid != os.Getuid() {
+			want["Gid"], want["Groups"] = u, ""
+		}
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: %s is %q, want %q", f, k, got[k], v)
+			}
+		}
+	}
+}
+
+// TestWrongUser: who is not root can become nobody else.
+func TestWrongUser(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("an ordinary user is missing: running as root")
+	}
+	r := &rights{user: &identity{"another", os.Getuid() + 1, os.Getgid()}}
+	if err := r.afterBinding(); err == nil || exit(err) != 77 {
+		t.Errorf("exit %d, %v", exit(err), err)
+	}
+}

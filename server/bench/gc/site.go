@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"noonmark/server"
+	"noonmark/server/hwts"
+	"noonmark/server/nts"
+	"noonmark/server/ntske"
+)
+
+// site is a server with one worker, and its NTS-KE service.
+type site struct {
+	priority hwts.Priority
+	srv      *server.Server
+	ke       *ntske.Server
+	ln       net.Listener
+	thread   string // the worker's, its folder of /proc
+}
+
+// open opens the sockets. It fails if the process may not have the priority.
+func open(p hwts.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*site, error) {
+	tried := make(chan error)
+	go func() { // on a thread that ends with it
+		runtime.LockOSThread()
+		_, err := hwts.Raise(p)
+		tried <- err
+	}()
+	if err := <-tried; err != nil {
+		return nil, err
+	}
+	t := &site{priority: p}
+	var err error
+	if t.srv, err = server.New(server.Config{
+		Snapshot: filepath.Join(dir, "status"), Ring: ring, Priority: p,
+		Endpoints: []server.Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
+	}); err != nil {
+		return nil, err
+	}
+	if t.ke, err = ntske.NewServer(ntske.Config{
+		TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, Ring: ring, NTPPort: int(t.srv.Addrs()[0].Port()),
+	}); err != nil {
+		return nil, err
+	}
+	t.ln, err = net.Listen("tcp", "127.0.0.1:0")
+	return t, err
+}
+
+// start begins to answer.
+func (t *site) start(ctx context.Context) error {
+	before := workers()
+	go t.srv.Run(ctx)
+	go t.ke.Serve(ctx, t.ln)
+	select {
+	case <-t.srv.Ready():
+	case <-time.After(5 * time.Second):
+		return errors.New("the server does not begin")
+	}
+	for _, f := range workers() {
+		if !slices.Contains(before, f) {
+			t.thread = f
+		}
+	}
+	if t.thread == "" {
+		return errors.New("the worker's thread is not to be found")
+	}
+	return nil
+}
+
+// workers lists the threads of all workers.
+func workers() (list []string) {
+	all, _ := filepath.Glob("/proc/self/task/*")
+	for _, f := range all {
+		if name, err := os.ReadFile(f + "/comm"); err == nil && strings.TrimSpace(string(name)) == hwts.ThreadName {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// usage tells how often the worker lost its processor against its will and how
+// long it waited for one, since it began, and the time.
+func (t *site) usage() (lost int64, waited time.Duration, now time.Time) {
+	text, _ := os.ReadFile(t.thread + "/status")
+	for _, l := range strings.Split(string(text), "\n") {
+		if v, ok := strings.CutPrefix(l, "nonvoluntary_ctxt_switches:"); ok {
+			lost, _ = strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+		}
+	}
+	text, _ = os.ReadFile(t.thread + "/schedstat") // running, waiting, slices
+	if f := strings.Fields(string(text)); len(f) == 3 {
+		ns, _ := strconv.ParseInt(f[1], 10, 64)
+		waited = time.Duration(ns)
+	}
+	return lost, waited, time.Now()
+}

@@ -1,0 +1,58 @@
+package durable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	if err := WriteFile(path, []byte("1"), 0o600, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("2"), 0o600, false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an existing file: %v", err)
+	}
+	left := filepath.Join(dir, ".f"+newSuffix+"killed")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("3"), 0o644, true); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(path, 1234, 2345); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFile(path, []byte("4"), 0o644, true); err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		if fi, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&buf, "%+v", fi.Sys())
+		}
+		if !strings.Contains(buf.String(), "Uid:1234 Gid:2345") {
+			t.Errorf("the owner is lost: %s", &buf)
+		}
+	}
+	b, err := os.ReadFile(path)
+	entries, rerr := os.ReadDir(dir)
+	if err != nil || rerr != nil || len(entries) != 1 || len(b) != 1 || b[0] < '3' {
+		t.Errorf("%q, %d files (%v, %v)", b, len(entries), err, rerr)
+	}
+	if err := WriteFile(filepath.Join(dir, "none", "f"), nil, 0o600, true); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}

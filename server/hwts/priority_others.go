@@ -1,0 +1,16 @@
+//go:build !linux
+
+package hwts
+
+import "errors"
+
+// Raise gives the calling thread a priority. It returns the thread's number.
+func Raise(p Priority) (thread int, err error) {
+	if p == Normal {
+		return 0, nil
+	}
+	return 0, errors.ErrUnsupported
+}
+
+// Recede makes all threads of the process but these the last to be preferred.
+func Recede(threads []int) error { return errors.ErrUnsupported }

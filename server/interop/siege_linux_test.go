@@ -1,0 +1,112 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"noonmark/server/ntsclient"
+	"noonmark/server/ntske"
+)
+
+// visit is what clients saw in one part of TestSiege.
+type visit struct {
+	asked, lost, outside int
+	delays, errors       []time.Duration // round trip; |offset|, both ends having the same clock
+}
+
+// see asks n times, by turns with NTS and without.
+func see(t *testing.T, n int, clients ...*ntsclient.Client) (v visit) {
+	t.Helper()
+	for i := range n {
+		v.asked++
+		r, err := clients[i%len(clients)].Query(t.Context())
+		if err != nil {
+			t.Logf("request %d: %v", i, err)
+			v.lost++
+			continue
+		}
+		if e := r.Offset.Abs(); e > r.RootDistance() {
+			v.outside++
+		} else {
+			v.errors = append(v.errors, e)
+		}
+		v.delays = append(v.delays, r.Delay)
+	}
+	slices.Sort(v.delays)
+	slices.Sort(v.errors)
+	return v
+}
+
+func (v visit) String() string {
+	q := func(d []time.Duration, p int) time.Duration { return d[(len(d)-1)*p/100] }
+	if len(v.delays) == 0 || len(v.errors) == 0 {
+		return fmt.Sprintf("%d asked, %d lost", v.asked, v.lost)
+	}
+	return fmt.Sprintf("%d asked, %d lost; round trip %v at the median, %v at 90 %%; error %v, %v", v.asked, v.lost,
+		q(v.delays, 50), q(v.delays, 90), q(v.errors, 50), q(v.errors, 90))
+}
+
+// TestSiege: a thousand connections to NTS-KE that say nothing, and handshakes as
+// fast as they can be made, cost no client of the NTP side an answer, and no
+// answer its truth. How much slower they are is logged, not judged: attackers,
+// clients and server share this machine's processors.
+func TestSiege(t *testing.T) {
+	const holders, asks = 1000, 300
+	dir := setup(t)
+	s := serve(t, dir, fmt.Sprintf("timeout = \"30s\"\nmax_connections = %d\nmax_per_address = %[1]d", 2*holders))
+	var cs []*ntsclient.Client
+	for _, cfg := range []ntsclient.Config{{Host: ourAddr, RootCAs: pool(t, s.ca)}, {Host: addrPlain, Plain: true}} {
+		c, err := ntsclient.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		cs = append(cs, c)
+	}
+	quiet := see(t, asks, cs...)
+
+	held := 0
+	for i := range holders {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ourAddrs[i%len(ourAddrs)])}}
+		c, err := d.DialContext(t.Context(), "tcp", ourAddr+":4460")
+		if err != nil {
+			t.Skipf("%d connections held, no more can be made: %v", held, err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+i%5]) // a ClientHello, almost
+		}
+		held++
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var made atomic.Uint64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := ntske.Exchange(ctx, ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca)}); err == nil {
+					made.Add(1)
+				}
+			}
+		})
+	}
+	siege := see(t, asks, cs...)
+	cancel()
+	wg.Wait()
+	t.Logf("quiet: %v", quiet)
+	t.Logf("with %d connections held and %d handshakes made meanwhile: %v", held, made.Load(), siege)
+	if made.Load() == 0 {
+		t.Error("no handshakes were made: that was no siege")
+	}
+	for name, v := range map[string]visit{"quiet": quiet, "siege": siege} {
+		if v.lost > 0 || v.outside > 0 {
+			t.Errorf("%s: %d of %d requests not answered, %d answers off by more than they say", name, v.lost, v.asked, v.outside)
+		}
+	}
+}

@@ -1,0 +1,349 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+	"noonmark/server/ntp"
+	"noonmark/server/nts/aead"
+)
+
+// leapTable is a table with an invented leap second at the end of 2026.
+func leapTable(sign int) (*tai.Table, tai.Leap) {
+	l := tai.Leap{UTC: 1798761600, Offset: 37 + sign}
+	return tai.Builtin().With(l), l
+}
+
+// published is a snapshot as refclockd makes it when its clock reads at, seen by
+// a reader whose CLOCK_MONOTONIC_RAW is rxMono when the clock reads now.
+func published(tb *tai.Table, at, now tai.Time) *status.Snapshot {
+	s := locked(now)
+	s.Clock, s.Mono, s.RefTime = at, rxMono-int64(now-at), at-3e8
+	s.TAIOffset = int32(tb.Offset(at))
+	if l, sign, ok := tb.Next(at); ok {
+		s.LeapAt, s.LeapSign = l.At(), int8(sign)
+	}
+	if l, sign, ok := tb.Past(at); ok {
+		s.LeapPast, s.PastSign = l.At(), int8(sign)
+	}
+	return s
+}
+
+// noons are the ends of the smear of a leap second at the end of 2026, by the
+// calendar.
+func noons(t *testing.T, tb *tai.Table) (from, to tai.Time) {
+	t.Helper()
+	from, err1 := tb.FromUTC(2026, 12, 31, 12, 0, 0, 0)
+	to, err2 := tb.FromUTC(2027, 1, 1, 12, 0, 0, 0)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	return from, to
+}
+
+// TestSmear: exact at both noons and half a second off in the middle, never
+// going back, at the even rate that was promised.
+func TestSmear(t *testing.T) {
+	g := newRig(t, aead.AESSIVCMAC256)
+	for _, sign := range []int{1, -1} {
+		tb, l := leapTable(sign)
+		from, to := noons(t, tb)
+		m := smearOf(published(tb, from, from), from)
+		if m.from != from || m.to != to || to-from != (86400+tai.Time(sign))*tai.Second {
+			t.Fatalf("sign %d: from %d to %d, want %d to %d", sign, m.from, m.to, from, to)
+		}
+		utc := func(at tai.Time) ntp.Timestamp { return ntp.FromTAI(at, tb.Offset(at)) }
+		if m.wire(from) != utc(from) || m.wire(to) != utc(to) || m.wire(from+1) > utc(from+1) && sign > 0 {
+			t.Errorf("sign %d: not exact at the noons", sign)
+		}
+		// Half way it is half a second from UTC, on the one side and then on the other.
+		mid := from + (to-from)/2
+		if lag := m.lag(mid); lag != tai.Time(sign)*tai.Second/2 {
+			t.Errorf("sign %d: lag %d ns half way", sign, lag)
+		}
+		if before := m.wire(l.At() - 1).Sub(utc(l.At() - 1)); before.Abs() > 500012*time.Microsecond {
+			t.Errorf("sign %d: %v from UTC before the leap", sign, before)
+		}
+		last, lastAt := m.wire(from), from
+		for at := from; at < to; at += 1 + tai.Time(g.rnd.Int64N(int64(60*tai.Second))) {
+			for _, x := range []tai.Time{at, at + 1, at + 2} {
+				if x > to {
+					continue
+				}
+				w := m.wire(x)
+				d, want := w.Sub(last), time.Duration(float64(x-lastAt)*(1-float64(sign)/float64(86400+sign)))
+				if d < 0 || (d-want).Abs() > 2 {
+					t.Fatalf("sign %d: %d ns of the clock are %d on the wire", sign, x-lastAt, d)
+				}
+				last, lastAt = w, x
+			}
+		}
+	}
+}
+
+// TestSmearRefID has ntpd's own examples (its test of refidsmear).
+func TestSmearRefID(t *testing.T) {
+	m := newSmear(1<<60, 1, 37)
+	for _, c := range []struct {
+		name string
+		at   tai.Time
+		want [4]byte
+	}{
+		{"-0.25 s", m.from + 86401*tai.Second/4, [4]byte{0xfe, 0xf0, 0, 0}},
+		{"-0.00000024 s", m.from + 86401*238, [4]byte{0xfe, 0xff, 0xff, 0xff}},
+		{"0.00000024 s", m.to - 86401*238, [4]byte{0xfe, 0, 0, 1}},
+		{"0.25 s", m.to - 86401*tai.Second/4, [4]byte{0xfe, 0x10, 0, 0}},
+		{"nothing yet", m.from + 1, [4]byte{0xfe, 0, 0, 0}},
+	} {
+		if got := m.refID(c.at); got != c.want {
+			t.Errorf("%s: %x, want %x", c.name, got, c.want)
+		}
+	}
+	n := newSmear(1<<60, -1, 37)
+	if got := n.refID(n.from + 86399*tai.Second/4); got != [4]byte{0xfe, 0x10, 0, 0} {
+		t.Errorf("a deletion: %x", got)
+	}
+}
+
+// TestSmearServed asks a smearing and a plain view of the same snapshot, before,
+// in and after the day of smearing: receive, transmit and reference timestamps
+// are smeared alike, no leap second is announced, the plain one is as ever.
+func TestSmearServed(t *testing.T) {
+	for _, sign := range []int{1, -1} {
+		tb, l := leapTable(sign)
+		from, to := noons(t, tb)
+		plain := newRig(t, aead.AESSIVCMAC256)
+		smeared := newRig(t, aead.AESSIVCMAC256)
+		smeared.View.Smear = true
+		for _, c := range []struct {
+			name string
+			at   tai.Time
+			in   bool
+		}{
+			{"month before", from - 30*86400*tai.Second, false},
+			{"second before", from - 2*tai.Second, false},
+			{"begins", from + tai.Second, true},
+			{"second 58", l.At() - 3*tai.Second, true},
+			{"over the leap", l.At() - 5000, true},
+			{"second after", l.At() + tai.Second, true},
+			{"hours after", l.At() + 40000*tai.Second, true},
+			{"ends", to - tai.Second, true},
+			{"over", to + 2*tai.Second, false},
+			{"weeks after", to + 50*86400*tai.Second, false},
+		} {
+			snap := published(tb, c.at-1e8, c.at)
+			for _, x := range []*rig{plain, smeared} {
+				x.View.Set(snap, 0, rxMono, -24)
+			}
+			ask := func(g *rig, secure bool) ntp.Header {
+				req := header(v4client)
+				if secure {
+					req = g.request(0)
+				}
+				out, _ := g.respond(req, 0)
+				var h ntp.Header
+				if err := h.Parse(out); err != nil {
+					t.Fatal(err)
+				}
+				return h
+			}
+			for _, secure := range []bool{false, true} {
+				p, s := ask(plain, secure), ask(smeared, secure)
+				tx := c.at + tai.Time(txMono-rxMono)
+				stamps := [3]tai.Time{snap.RefTime, c.at, tx}
+				for i, got := range [3]ntp.Timestamp{p.RefTime, p.Receive, p.Transmit} {
+					if d := got.Sub(ntp.FromTAI(stamps[i], tb.Offset(stamps[i]))); d.Abs() > 1 {
+						t.Errorf("sign %d, %s: plain timestamp %d is off by %v", sign, c.name, i, d)
+					}
+				}
+				for i, got := range [3]ntp.Timestamp{s.RefTime, s.Receive, s.Transmit} {
+					want := ntp.FromTAI(stamps[i], tb.Offset(stamps[i]))
+					if at := stamps[i]; at > from && at < to { // by the definition, in floats
+						behind := float64(sign) * float64(at-from) / float64(to-from) * 1e9
+						want = ntp.FromTAI(at-tai.Time(behind), 37)
+					}
+					if d := got.Sub(want); d.Abs() > 2 {
+						t.Errorf("sign %d, %s: smeared timestamp %d is off by %v", sign, c.name, i, d)
+					}
+				}
+				if p.Leap != snap.LeapIndicator(tx) || s.Leap != 0 {
+					t.Errorf("sign %d, %s: leap indicators %d and %d", sign, c.name, p.Leap, s.Leap)
+				}
+				if (s.RefID[0] == 254) != c.in || !c.in && s.RefID != p.RefID || p.RefID != snap.RefID {
+					t.Errorf("sign %d, %s: refid %v and %v", sign, c.name, p.RefID, s.RefID)
+				}
+				if s.RootDisp != p.RootDisp || s.Stratum != p.Stratum {
+					t.Errorf("sign %d, %s: root dispersion %v and %v", sign, c.name, p.RootDisp.Duration(), s.RootDisp.Duration())
+				}
+				if c.in { // what the refid tells is true
+					told := int32(uint32(s.RefID[1])<<24|uint32(s.RefID[2])<<16|uint32(s.RefID[3])<<8) >> 8
+					ahead := time.Duration(float64(told) / (1 << 22) * 1e9)
+					if d := s.Transmit.Sub(ntp.FromTAI(tx, tb.Offset(tx))) - ahead; d.Abs() > 120 {
+						t.Errorf("sign %d, %s: refid tells %v, off by %v", sign, c.name, ahead, d)
+					}
+				}
+			}
+		}
+		// Who is not synchronised does not smear.
+		for _, x := range []func(){
+			func() { smeared.View.SetNone(1798750000e9, rxMono, -24) },
+			func() {
+				s := published(tb, l.At(), l.At())
+				s.RefTime = 0
+				smeared.View.Set(s, 0, rxMono, -24)
+			},
+		} {
+			x()
+			out, _ := smeared.respond(header(v4client), 0)
+			var h ntp.Header
+			if h.Parse(out) != nil || h.Leap != 3 || h.Stratum != 16 || h.RefID != initID {
+				t.Errorf("unsynchronised: %+v", h)
+			}
+		}
+	}
+}
+
+// TestLeapAtAnyPoll: whenever the snapshot was published, before or after the
+// leap second, however old it is, and wherever the stamps lie, each timestamp is
+// that of its own instant; also smeared.
+func TestLeapAtAnyPoll(t *testing.T) {
+	g := newRig(t, aead.AESSIVCMAC256)
+	for _, sign := range []int{1, -1} {
+		tb, l := leapTable(sign)
+		from, to := noons(t, tb)
+		for _, edge := range []tai.Time{l.At(), from, to} {
+			for i := range 4000 {
+				rx := edge + tai.Time(g.rnd.Int64N(4e6)-2e6)
+				tx := rx + tai.Time(1+g.rnd.Int64N(2e6))
+				// Read once a batch: up to a while before the request came, or between.
+				made := tx - tai.Time(g.rnd.Int64N(3e6))
+				if i%2 == 0 {
+					made = rx - tai.Time(g.rnd.Int64N(int64(10*tai.Second)))
+				}
+				g.View.Smear = i%3 == 0
+				snap := published(tb, made, rx)
+				snap.RefTime = edge + tai.Time(g.rnd.Int64N(4e6)-2e6)
+				g.View.Set(snap, 0, rxMono, -24)
+				g.tx = rxMono + int64(tx-rx)
+				out, _ := g.respond(header(v4client), 0)
+				var h ntp.Header
+				if err := h.Parse(out); err != nil {
+					t.Fatal(err)
+				}
+				for j, x := range [3]struct {
+					got ntp.Timestamp
+					at  tai.Time
+				}{{h.RefTime, snap.RefTime}, {h.Receive, rx}, {h.Transmit, tx}} {
+					want := ntp.FromTAI(x.at, tb.Offset(x.at))
+					if g.View.Smear && x.at > from && x.at < to {
+						m := newSmear(l.At(), int8(sign), 37)
+						want = m.wire(x.at)
+					}
+					if d := x.got.Sub(want); d.Abs() > 1 {
+						t.Fatalf("sign %d, timestamp %d at %v from the edge, snapshot of %v, smear %v: off by %v", sign, j, x.at-edge, made-edge, g.View.Smear, d)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestInterleavedAcrossLeap: what the earlier answer's departure was called does
+// not change when the leap second comes, whether known at once or told later by
+// a transmit stamp; executed and smeared, plain and NTS.
+func TestInterleavedAcrossLeap(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		for _, smeared := range []bool{false, true} {
+			for _, sign := range []int{1, -1} {
+				tb, l := leapTable(sign)
+				g := newRig(t, aead.AESSIVCMAC256)
+				g.View.Smear = smeared
+				m := newSmear(l.At(), int8(sign), 37)
+				label := func(at tai.Time) ntp.Timestamp {
+					if smeared {
+						return m.wire(at)
+					}
+					return ntp.FromTAI(at, tb.Offset(at))
+				}
+				ask := func(made, rx, tx tai.Time, origin ntp.Timestamp, want Reason) ntp.Header {
+					t.Helper()
+					g.View.Set(published(tb, made, rx), 0, rxMono, -24)
+					g.tx = rxMono + int64(tx-rx)
+					q := ntp.Header{Version: 4, Mode: 3, Origin: origin, Receive: 7, Transmit: ntp.Timestamp(g.rnd.Uint64() | 8)}
+					b := make([]byte, ntp.HeaderLen)
+					q.Put(b)
+					if secure {
+						b = g.seal(ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie()))
+						want += NTS - NTP
+					}
+					out, why := g.respond(b, 0)
+					var h ntp.Header
+					if h.Parse(out) != nil || why != want {
+						t.Fatalf("%v, want %v", why, want)
+					}
+					return h
+				}
+				at := func(ns int64) tai.Time { return l.At() + tai.Time(ns) }
+				a := ask(at(-3e9), at(-2e9), at(-2e9+1e4), 0, NTP)
+				b := ask(at(-1e8), at(-5e3), at(5e3), a.Receive, NTP)       // the request before, the answer after
+				c := ask(at(1e6), at(1e9), at(1e9+1e4), b.Receive, NTP+1)   // a snapshot from after
+				g.View.Set(published(tb, at(2e6), at(3e6)), 0, rxMono, -24) // the stamp of b, late
+				g.Sent.Correct(c.Receive, g.View.wire(at(-2e3)))
+				d := ask(at(3e6), at(2e9), at(2e9+1e4), c.Receive, NTP+1)
+				for _, x := range []struct {
+					what string
+					got  ntp.Timestamp
+					at   tai.Time
+				}{
+					{"receive before", b.Receive, at(-5e3)}, {"transmit after", b.Transmit, at(5e3)},
+					{"interleaved transmit after", c.Transmit, at(5e3)}, {"stamp from before told after", d.Transmit, at(-2e3)},
+				} {
+					if e := x.got.Sub(label(x.at)); e.Abs() > 1 {
+						t.Errorf("sign %d, smear %v, NTS %v: %s is off by %v", sign, smeared, secure, x.what, e)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSmearAllocs: smearing costs no memory.
+func TestSmearAllocs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	g := newRig(t, aead.AESSIVCMAC256)
+	tb, l := leapTable(1)
+	g.View.Smear = true
+	snap, req, dst := published(tb, l.At()-1e8, l.At()), header(v4client), make([]byte, MaxPacket)
+	if n := testing.AllocsPerRun(100, func() {
+		g.View.Set(snap, 0, rxMono, -24)
+		g.Respond(dst, req, Stamp{Mono: rxMono}, 0)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkSmear is one plain answer, its view derived anew as for a batch of
+// one: executed, smearing on a day without, smearing on the day.
+func BenchmarkSmear(b *testing.B) {
+	tb, l := leapTable(1)
+	for _, c := range []struct {
+		name  string
+		smear bool
+		at    tai.Time
+	}{{"off", false, l.At() - 1e9}, {"idle", true, l.At() - 30*noon}, {"on", true, l.At() - 1e9}} {
+		b.Run(c.name, func(b *testing.B) {
+			g := newRig(b, aead.AESSIVCMAC256)
+			g.View.Smear = c.smear
+			snap, req, dst := published(tb, c.at, c.at), header(v4client), make([]byte, MaxPacket)
+			b.ReportAllocs()
+			for b.Loop() {
+				g.View.Set(snap, 0, rxMono, -24)
+				g.Respond(dst, req, Stamp{Mono: rxMono}, 0)
+			}
+		})
+	}
+}
