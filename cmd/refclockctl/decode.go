@@ -30,6 +30,12 @@ and prints one JSON object a line for every message that names an instant.
 is its solution, and only with a fix ("disciplines") would the daemon use it.
 Input that was refused is counted by reason on standard error.
 
+Dates are printed as the receiver sent them, however old: a log of 2005 stays one,
+and a receiver past a week rollover shows as what it says, unless the leap seconds
+it announces belong to 1024 weeks later ("rollover_weeks" then says by how much the
+date was moved). refclockd also moves dates that lie before its
+receiver.not_before; -not-before shows what it would make of this log.
+
 `
 
 // runDecode is the decode command; it returns the exit code.

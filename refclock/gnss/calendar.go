@@ -108,19 +108,25 @@ func (c *calendar) set(d civil, tod, mono int64) {
 func (c *calendar) forget() { c.known = false }
 
 // carry returns the date of a bare time of day: that of the latest dated
-// message, one day on or back where midnight lies between.
+// message, one day on or back where midnight lies between. A time of day that
+// jumps is another session of the receiver, or another log: its date is not
+// known.
 func (c *calendar) carry(tod, mono int64) (civil, bool) {
-	const half = 43200e9
+	const day, half = 86400e9, 43200e9
 	if !c.known || mono-c.mono > staleDate {
 		c.known = false
 		return civil{}, false
 	}
-	d := c.date
+	d, jump := c.date, tod-c.tod
 	switch {
-	case tod < c.tod-half:
-		d = d.add(1)
-	case tod > c.tod+half:
-		d = d.add(-1)
+	case jump < -half:
+		d, jump = d.add(1), jump+day
+	case jump > half:
+		d, jump = d.add(-1), jump-day
+	}
+	if max(jump, -jump) > staleDate {
+		c.known = false
+		return civil{}, false
 	}
 	c.set(d, tod, mono)
 	return d, true

@@ -14,6 +14,9 @@ const (
 	answerWait = 1500 * time.Millisecond
 	// settleWait lets the last bytes leave at the old rate before it changes.
 	settleWait = 150 * time.Millisecond
+	// restartWait is how long a receiver is let alone after a change of its
+	// satellite systems, which restarts its reception.
+	restartWait = 500 * time.Millisecond
 	// tries is how often a frame is sent before its answer is given up.
 	tries = 3
 	// valsetProtocol is the first protocol version (hundredths) with CFG-VALSET.
@@ -43,12 +46,15 @@ type command struct {
 	id    int
 	frame []byte
 	set   []Setting // what a CFG-VALSET holds, to send singly if it is refused
+
+	restarts bool // the receiver takes restartWait after it acknowledged this
 }
 
 type phase uint8
 
 const (
 	probing  phase = iota // MON-VER at one rate after another
+	asking                // which satellite systems it has (before generation 9)
 	sending               // commands, one at a time
 	checking              // CFG-VALGET of what was accepted
 	settling              // the rate has been changed at the receiver
@@ -75,6 +81,9 @@ type Configurator struct {
 
 	waiting  bool
 	deadline int64
+	pause    bool  // the frame just answered needs restartWait
+	resume   int64 // nothing is sent before
+	systems  []byte
 	tried    int
 	answered int // 0 not yet, 1 yes, -1 refused
 	stale    int // acknowledgements of earlier sendings that may still come
@@ -133,8 +142,12 @@ func (c *Configurator) Message(m *Message) {
 			if m.Source == "ACK-NAK" {
 				c.answered = -1
 			}
-		case c.phase == checking && id == cfgVALGET && m.Source == "ACK-NAK":
+		case m.Source == "ACK-NAK" && (c.phase == checking && id == cfgVALGET || c.phase == asking && id == cfgGNSS):
 			c.answered = -1
+		}
+	case "CFG-GNSS":
+		if c.phase == asking && c.waiting {
+			c.systems, c.answered = m.Payload, 1
 		}
 	case "CFG-VALGET":
 		if c.phase == checking && c.waiting {
@@ -148,6 +161,12 @@ func (c *Configurator) Message(m *Message) {
 // Next returns what to do at mono; ok is false when it is to wait further.
 func (c *Configurator) Next(mono int64) (s Step, ok bool) {
 	for c.phase != finished {
+		if c.pause {
+			c.pause, c.resume = false, mono+int64(restartWait)
+		}
+		if !c.waiting && mono < c.resume {
+			return Step{Deadline: c.resume}, false
+		}
 		if !c.waiting {
 			return c.send(mono), true
 		}
@@ -173,6 +192,8 @@ func (c *Configurator) send(mono int64) Step {
 			s.Baud = c.bauds[c.baud]
 		}
 		s.Send = AppendUBX(nil, monVER, nil)
+	case asking:
+		s.Send = AppendUBX(nil, cfgGNSS, nil)
 	case sending:
 		s.Send = c.queue[0].frame
 	case checking:
@@ -183,7 +204,10 @@ func (c *Configurator) send(mono int64) Step {
 		}
 		s.Send = AppendValGet(nil, keys)
 	case settling:
-		s.Send = AppendValSet(nil, c.setup.Layers, []Setting{{keyBaudUART1, uint64(c.setup.Baud)}})
+		s.Send = AppendPort(nil, c.setup.Baud, c.setup.NMEA)
+		if c.gen9() {
+			s.Send = AppendValSet(nil, c.setup.Layers, []Setting{{keyBaudUART1, uint64(c.setup.Baud)}})
+		}
 		s.Deadline = mono + int64(settleWait)
 	}
 	c.waiting, c.answered, c.deadline = true, 0, s.Deadline
@@ -199,7 +223,7 @@ func (c *Configurator) enter(p phase) {
 	}
 	if c.phase == checking && c.checked == len(c.accepted) {
 		c.phase = finished
-		if b := c.setup.Baud; b != 0 && b != c.Baud() && !c.setup.USB && c.gen9() {
+		if b := c.setup.Baud; b != 0 && b != c.Baud() && !c.setup.USB {
 			c.phase = settling
 		}
 	}
@@ -211,11 +235,19 @@ func (c *Configurator) gen9() bool { return protocolVersion(c.version) >= valset
 func (c *Configurator) answer() {
 	switch c.phase {
 	case probing:
+		if !c.gen9() && c.setup.Systems != nil {
+			c.enter(asking)
+			return
+		}
+		c.plan()
+		c.enter(sending)
+	case asking:
 		c.plan()
 		c.enter(sending)
 	case sending:
 		q := c.queue[0]
 		c.queue = c.queue[1:]
+		c.pause = q.restarts && c.answered > 0
 		c.stale = c.tried - 1
 		switch {
 		case c.answered > 0:
@@ -292,6 +324,9 @@ func (c *Configurator) silence() {
 			return
 		}
 		c.fail(fmt.Errorf("configure receiver: %w after a change of rate to %d", ErrLost, c.setup.Baud))
+	case asking: // before generation 7 there is no CFG-GNSS, nor a refusal of it
+		c.plan()
+		c.enter(sending)
 	case sending:
 		c.fail(fmt.Errorf("configure receiver: %w to %s", ErrLost, c.queue[0].what))
 	case checking:
@@ -306,13 +341,21 @@ func (c *Configurator) fail(err error) { c.err, c.phase = err, finished }
 // plan fills the queue with what suits the receiver.
 func (c *Configurator) plan() {
 	if !c.gen9() {
-		c.queue = c.setup.legacy()
+		var systems []byte
 		if c.setup.Systems != nil {
-			c.refused = append(c.refused, "satellite systems (before generation 9)")
+			var lacks []System
+			if systems, lacks = chooseSystems(c.systems, c.setup.Systems); systems == nil {
+				c.refused = append(c.refused, "satellite systems")
+			}
+			for _, sys := range lacks {
+				c.refused = append(c.refused, "satellite system "+sys.String())
+			}
+			if has(c.setup.Systems, Galileo) && !enabled(c.systems, Galileo) && enabled(systems, Galileo) {
+				// UBX-CFG-GNSS of the M8: it takes a save and a hardware reset.
+				c.refused = append(c.refused, "Galileo, before the settings are saved and the receiver is restarted")
+			}
 		}
-		if c.setup.Baud != 0 && c.setup.Baud != c.Baud() {
-			c.refused = append(c.refused, fmt.Sprintf("rate %d (before generation 9)", c.setup.Baud))
-		}
+		c.queue = c.setup.legacy(systems)
 		return
 	}
 	for _, g := range c.setup.settings() {
@@ -329,5 +372,7 @@ func (c *Configurator) valset(set ...Setting) command {
 	if len(set) == 1 {
 		what = fmt.Sprintf("key %#08x", set[0].Key)
 	}
-	return command{what: what, id: cfgVALSET, frame: AppendValSet(nil, c.setup.Layers, set), set: set}
+	cmd := command{what: what, id: cfgVALSET, frame: AppendValSet(nil, c.setup.Layers, set), set: set}
+	cmd.restarts = slices.ContainsFunc(set, func(s Setting) bool { return s.Key>>16 == signalGroup })
+	return cmd
 }

@@ -8,6 +8,17 @@ import (
 	"testing"
 )
 
+// m8Systems is the CFG-GNSS of a NEO-M8T as it comes: GPS, SBAS, QZSS and GLONASS
+// on, Galileo, BeiDou and IMES off.
+var m8Systems = []byte{0, 32, 32, 7,
+	0, 8, 16, 0, 1, 0, 1, 1,
+	1, 1, 3, 0, 1, 0, 1, 1,
+	2, 4, 8, 0, 0, 0, 1, 1,
+	3, 8, 16, 0, 0, 0, 1, 1,
+	4, 0, 8, 0, 0, 0, 1, 1,
+	5, 0, 3, 0, 1, 0, 1, 1,
+	6, 8, 14, 0, 1, 0, 1, 1}
+
 // wire is a u-blox receiver as seen from its serial port.
 type wire struct {
 	baud    int // 0: any rate is understood
@@ -16,7 +27,7 @@ type wire struct {
 	lacks   func(key uint32) bool
 	lies    uint32 // acknowledged and not set
 	old     map[int][]byte
-	nakOld  int
+	nakOld  int     // message refused; negative: also when it is asked for
 	lose    float64 // part of the answers that are lost
 	deafTo  int     // rate that is accepted and does not work
 	dead    bool
@@ -99,8 +110,11 @@ func (w *wire) frame(f payload) {
 		}
 		w.out = AppendUBX(w.out, cfgVALGET, q)
 		w.ack(f, true)
+	case id == cfgGNSS && len(p) == 0 && w.nakOld != -cfgGNSS:
+		w.out = AppendUBX(w.out, cfgGNSS, m8Systems)
+		w.ack(f, true)
 	case id>>8 == 6:
-		ok := id != w.nakOld && id != cfgVALSET
+		ok := id != w.nakOld && id != -w.nakOld && id != cfgVALSET
 		w.ack(f, ok)
 		if ok {
 			k := id
@@ -108,6 +122,9 @@ func (w *wire) frame(f payload) {
 				k = id<<16 | int(p[0])<<8 | int(p[1])
 			}
 			w.old[k] = slices.Clone(p)
+			if id == cfgPRT {
+				w.baud = int(p.u32(8))
+			}
 		}
 	}
 }
@@ -154,7 +171,8 @@ func TestConfigure(t *testing.T) {
 		wire    func(*wire)
 		protver string
 		err     error
-		refused string // part of each refusal; "" for none
+		refused string  // part of each refusal; "" for none
+		within  float64 // s; 60 if 0
 		check   func(*wire, *Configurator) bool
 	}{
 		{name: "silent at every rate", setup: fullSetup, bauds: rates, protver: "29.25", err: ErrSilent,
@@ -172,6 +190,14 @@ func TestConfigure(t *testing.T) {
 			wire: func(w *wire) { w.lies = keyTPGrid }},
 		{name: "old receiver without CFG-TP5", setup: with(func(s *Setup) { s.Systems = nil }), bauds: rates, protver: "18.00", refused: "CFG-TP5",
 			wire: func(w *wire) { w.nakOld = cfgTP5 }},
+		{name: "a system that it lacks", setup: Setup{Systems: []System{GPS, NavIC}}, bauds: rates, protver: "22.00", refused: "system NavIC",
+			check: func(w *wire, c *Configurator) bool { return w.old[cfgGNSS][8] == 1 && w.old[cfgGNSS][16] == 0 }},
+		{name: "systems that do not go together", setup: Setup{Systems: []System{GLONASS, BeiDou}}, bauds: rates, protver: "22.00", refused: "CFG-GNSS",
+			wire: func(w *wire) { w.nakOld = cfgGNSS }},
+		{name: "sixth generation without CFG-GNSS", setup: Setup{Systems: []System{GPS}}, bauds: rates, protver: "13.00", refused: "satellite systems", within: 6,
+			wire: func(w *wire) { w.nakOld = -cfgGNSS }},
+		{name: "old receiver, new rate does not work", setup: Setup{Baud: 460800}, bauds: rates, protver: "18.00", err: ErrLost, refused: "rate 460800",
+			wire: func(w *wire) { w.deafTo = 460800 }},
 		{name: "new rate does not work", setup: with(func(s *Setup) { s.Baud = 460800 }), bauds: rates, protver: "29.25", err: ErrLost, refused: "rate 460800",
 			wire: func(w *wire) { w.deafTo = 460800 }},
 
@@ -207,6 +233,22 @@ func TestConfigure(t *testing.T) {
 					payload(tm).i32(8) == -119876543 && w.old[cfgMSG<<16|navPVT][2] == 1 && w.old[cfgMSG<<16|0xF003][2] == 0 &&
 					w.old[cfgCFG][12] == 1
 			}},
+		{name: "eighth generation, satellite systems", setup: Setup{Systems: []System{GPS, Galileo}, SurveySeconds: 600, SurveyAcc: 2.5}, bauds: rates, protver: "22.00",
+			refused: "Galileo, before",
+			check: func(w *wire, c *Configurator) bool {
+				g, n := w.old[cfgGNSS], w.old[cfgNAV5]
+				return len(g) == len(m8Systems) && g[8] == 1 && g[16] == 0 && g[24] == 1 && g[32] == 0 && g[48] == 0 && g[56] == 0 && g[6] == 16 &&
+					g[26] == 1 && len(n) == 36 && n[0] == 1 && n[2] == 2 && payload(w.old[cfgTMODE2]).u32(20) == 600 &&
+					payload(w.old[cfgTMODE2]).u32(24) == 2500 && w.old[cfgMSG<<16|timSVIN][2] == 10 && w.old[cfgITFM][3] == 0xAD && w.old[cfgCFG] == nil
+			}},
+		{name: "eighth generation, change of rate", setup: Setup{Baud: 115200, NMEA: true}, bauds: rates, protver: "22.00",
+			check: func(w *wire, c *Configurator) bool {
+				p := payload(w.old[cfgPRT])
+				return w.baud == 115200 && c.Baud() == 115200 && len(p) == 20 && p[0] == 1 && p.u32(4) == 0x8D0 && p.u16(12) == 3 && p.u16(14) == 3
+			}},
+		{name: "eighth generation, a third of the answers lost", setup: Setup{Systems: []System{GPS}, Baud: 115200, Pulse: fullSetup.Pulse}, bauds: rates, protver: "22.00",
+			wire:  func(w *wire) { w.lose = 0.33 },
+			check: func(w *wire, c *Configurator) bool { return w.old[cfgGNSS][48] == 0 && w.baud == 115200 }},
 		{name: "no protocol version", setup: Setup{SurveySeconds: 60}, bauds: rates,
 			check: func(w *wire, c *Configurator) bool { return w.old[cfgTMODE2][0] == 1 && w.old[cfgCFG] == nil }},
 	} {
@@ -233,7 +275,10 @@ func TestConfigure(t *testing.T) {
 		if c.check != nil && !c.check(w, conf) {
 			t.Errorf("%s: receiver is left with %#x %x", c.name, w.keys, w.old)
 		}
-		if took > 60 {
+		if c.within == 0 {
+			c.within = 60
+		}
+		if took > c.within {
 			t.Errorf("%s: took %.1f s", c.name, took)
 		}
 	}
@@ -265,5 +310,51 @@ func TestProtocolVersion(t *testing.T) {
 		if got := protocolVersion(&Message{Modules: []string{"x", in}}); got != want {
 			t.Errorf("%q: %d, want %d", in, got, want)
 		}
+	}
+}
+
+// After a change of satellite systems the receiver is let alone for half a
+// second, and what else is asked comes after it.
+func TestConfigurePause(t *testing.T) {
+	for _, protver := range []string{"22.00", "29.25"} {
+		w := newWire(9600, protver, 1)
+		c := NewConfigurator(Setup{Systems: []System{GPS}, Layers: LayerRAM | LayerFlash, Baud: 115200}, []int{9600})
+		d := NewDecoder(Config{})
+		mono, acked, waited := int64(0), int64(0), int64(-1)
+		for !c.Done() {
+			s, ok := c.Next(mono)
+			if !ok {
+				mono = max(mono+1e6, s.Deadline)
+				continue
+			}
+			if acked != 0 && waited < 0 {
+				waited = mono - acked
+			}
+			mono += 20e6
+			systems := s.Send != nil && (s.Send[3] == cfgGNSS&0xFF || len(s.Send) > 15 && s.Send[3] == cfgVALSET&0xFF && le.Uint32(s.Send[10:])>>16 == signalGroup) && len(s.Send) > 8
+			d.Feed(w.write(s.Send, 9600), mono, c.Message)
+			if systems {
+				acked = mono
+			}
+			if s.Baud == 115200 {
+				break // the change of rate is another test's
+			}
+		}
+		if waited < int64(restartWait) {
+			t.Errorf("protocol %s: next frame %d ms after the systems were changed, want %v", protver, waited/1e6, restartWait)
+		}
+	}
+}
+
+func TestChooseSystems(t *testing.T) {
+	for _, bad := range [][]byte{nil, {0, 32, 32}, {0, 32, 32, 0}, {0, 32, 32, 2, 0, 8, 16, 0, 1, 0, 1, 1}} {
+		if set, _ := chooseSystems(bad, []System{GPS}); set != nil {
+			t.Errorf("% x gives % x", bad, set)
+		}
+	}
+	// A system that was off may have no channels and no signal.
+	set, lacks := chooseSystems([]byte{0, 32, 32, 1, 2, 0, 0, 0, 0, 0, 0, 0}, []System{Galileo, QZSS})
+	if want := []byte{0, 32, 32, 1, 2, 0, 4, 0, 1, 0, 1, 0}; !slices.Equal(set, want) || !slices.Equal(lacks, []System{QZSS}) {
+		t.Errorf("% x, lacks %v", set, lacks)
 	}
 }

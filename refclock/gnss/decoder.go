@@ -20,6 +20,9 @@ type Config struct {
 	// Comments: lines that begin with # are comments of a log file. A live
 	// receiver has none.
 	Comments bool
+	// NewLeaps: a second 60 at the end of a month is handed on (Message.NewLeap)
+	// also where the table has none. For a live receiver, which may know better.
+	NewLeaps bool
 }
 
 // Decoder is a push decoder. It is for one goroutine.
@@ -28,8 +31,11 @@ type Decoder struct {
 	framer *framer
 	parser nmea.SentenceParser
 	cal    calendar
-	emit   func(*Message)
-	next   *Message // not handed out, to be filled
+
+	newLeaps bool
+
+	emit func(*Message)
+	next *Message // not handed out, to be filled
 
 	fix     Fix   // latest word of the receiver on its fix
 	fixMono int64 // when
@@ -41,7 +47,7 @@ const staleFix = 5e9
 
 // NewDecoder returns a Decoder that has seen nothing.
 func NewDecoder(cfg Config) *Decoder {
-	d := &Decoder{cal: calendar{floor: cfg.NotBefore.UTC(), leaps: cfg.Leaps}}
+	d := &Decoder{cal: calendar{floor: cfg.NotBefore.UTC(), leaps: cfg.Leaps}, newLeaps: cfg.NewLeaps}
 	if d.cal.leaps == nil {
 		d.cal.leaps = tai.Builtin()
 	}
@@ -55,6 +61,7 @@ func NewDecoder(cfg Config) *Decoder {
 // the Message is the callee's to keep.
 func (d *Decoder) Feed(b []byte, mono int64, emit func(*Message)) {
 	d.emit = emit
+	d.c.Octets += uint64(len(b))
 	d.framer.feed(b, mono, d.frame)
 }
 
@@ -135,10 +142,18 @@ func (d *Decoder) label(m *Message, trust bool) bool {
 	m.Year, m.Month, m.Day = c.year, c.month, c.day
 	t, err := d.cal.leaps.FromUTC(c.year, c.month, c.day, m.Hour, m.Minute, m.Second, m.Nanos)
 	if err != nil {
-		if m.Second == 60 {
+		if m.Second != 60 {
+			return d.refuse(BadDate)
+		}
+		// At the end of a month it may be true, and the table behind.
+		if !d.newLeaps || m.Hour != 23 || m.Minute != 59 || c.add(1).day != 1 {
 			return d.refuse(NoLeapSecond)
 		}
-		return d.refuse(BadDate)
+		if t, err = d.cal.leaps.FromUTC(c.year, c.month, c.day, 23, 59, 59, m.Nanos); err != nil {
+			return d.refuse(BadDate)
+		}
+		m.Time, m.HasDate, m.NewLeap = roundMS(t+tai.Second), true, true
+		return true
 	}
 	tod := m.timeOfDay()
 	d.read(m, t)

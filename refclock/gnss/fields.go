@@ -136,6 +136,23 @@ func modeFix(mode string, absent Fix) Fix {
 	return FixGNSS
 }
 
+// satellite returns the satellite that a GSV or GSA numbers. Under the talkers
+// GP and GN the older numbering of NMEA 0183 puts other systems above 32.
+func satellite(talker string, system, id int) Satellite {
+	sys := talkerSystem(talker, system)
+	if sys == GPS || sys == SystemUnknown {
+		switch {
+		case id >= 33 && id <= 64, id >= 120 && id <= 158:
+			sys = SBAS
+		case id >= 65 && id <= 96:
+			sys = GLONASS
+		case id >= 193 && id <= 202:
+			sys = QZSS
+		}
+	}
+	return Satellite{System: sys, ID: id, Elevation: NoElevation, Azimuth: NoAzimuth}
+}
+
 // talkerSystem names the satellite system of a GSV or GSA from its talker, or
 // from the system id of NMEA 4.10 where the talker is GN.
 func talkerSystem(talker string, id int) System {

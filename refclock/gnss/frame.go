@@ -55,7 +55,7 @@ type framer struct {
 	comments bool // lines beginning with # are comments of a log file
 	buf      []byte
 	marks    []mark
-	afterEOL bool // the byte before buf was a line feed, or nothing
+	afterEOL bool // the byte before buf ended a line, or there is none
 }
 
 func newFramer(c *Counters, comments bool) *framer {
@@ -114,7 +114,7 @@ func (f *framer) scan(emit func(frame), final bool) {
 			} else {
 				noise += countNoise(b[:m.n])
 			}
-			f.afterEOL = b[m.n-1] == '\n'
+			f.afterEOL = b[m.n-1] == '\n' || b[m.n-1] == '\r'
 			at += m.n
 		}
 	}

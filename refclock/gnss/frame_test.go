@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -112,6 +113,19 @@ func TestComments(t *testing.T) {
 	}
 }
 
+// Lines may end in carriage returns alone, as in logs of old computers.
+func TestCarriageReturns(t *testing.T) {
+	in := "# a log\r#\r" + string(AppendNMEA(nil, zda)) + "# more\n" + string(AppendNMEA(nil, zda))
+	in = strings.NewReplacer("\r\n", "\r", "\n", "\r").Replace(in)
+	d := NewDecoder(Config{Comments: true})
+	n := 0
+	d.Feed([]byte(in), 0, func(*Message) { n++ })
+	d.Flush(func(*Message) { n++ })
+	if c := d.Counters(); n != 2 || c.Of(Noise) != 0 {
+		t.Errorf("%d messages, want 2; %v", n, c)
+	}
+}
+
 // A bit flipped in a frame never changes what the frame says, costs that frame
 // and at most its neighbours, and what one big chunk gives, single bytes give
 // too. (Two equal bits of one sentence may be flipped unseen: the exclusive or
@@ -158,6 +172,46 @@ func TestDamage(t *testing.T) {
 		if cap(whole.framer.buf) > maxFrame {
 			t.Fatalf("buffer has grown to %d", cap(whole.framer.buf))
 		}
+	}
+}
+
+// Whatever comes, and however long, a Decoder's memory does not grow: noise,
+// frames, frames cut short and false starts of long ones, with another time at
+// each octet.
+func TestMemory(t *testing.T) {
+	const seed, limit = 13, 256 << 10
+	r := rand.New(rand.NewPCG(seed, 0))
+	pieces := [][]byte{
+		AppendNMEA(nil, zda), AppendUBX(nil, navTimeGPS, timeGPS(2312, 302418000, 0, 18, 7)), AppendUBX(nil, monVER, bytes.Repeat([]byte{'x'}, 6000)),
+		{0xB5, 0x62, 1, 7, 0xFF, 0x0F}, {0xD3, 3, 0xFF}, {0xA0, 0xA2, 7, 0xFF}, []byte("$GPTXT," + strings.Repeat("long", 300)), []byte("#" + strings.Repeat("c", 5000)),
+		[]byte("$"), make([]byte, 900),
+	}
+	d := NewDecoder(Config{Comments: true})
+	mono := int64(0)
+	feed := func(n int) {
+		for n > 0 {
+			p := pieces[r.IntN(len(pieces))]
+			p = p[:r.IntN(len(p)+1)]
+			for len(p) > 0 {
+				c := p[:min(1+r.IntN(200), len(p))]
+				mono += r.Int64N(1e6)
+				d.Feed(c, mono, func(*Message) {})
+				p = p[len(c):]
+				n -= len(c)
+			}
+		}
+	}
+	held := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	feed(200 << 10) // until its buffers have their size
+	before := held()
+	feed(2 << 20)
+	if grown := held() - before; grown > limit || cap(d.framer.buf) != maxFrame || cap(d.framer.marks) > 4*maxFrame {
+		t.Errorf("seed %d: %d octets more are held after 2 MiB; buffer %d, marks %d", seed, grown, cap(d.framer.buf), cap(d.framer.marks))
 	}
 }
 

@@ -60,3 +60,49 @@ func TestHunt(t *testing.T) {
 		}
 	}
 }
+
+// Every rate from 4800 to 921600 is found, whatever is spoken there: NMEA, UBX,
+// both with RTCM 3 between them. At a wrong rate comes what a UART makes of it:
+// noise in which no two frames are found.
+func TestHuntEveryRate(t *testing.T) {
+	const seed = 9
+	r := rand.New(rand.NewPCG(seed, 1))
+	t.Logf("seed %d", seed)
+	want := []int{4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600}
+	rtcm := unhex(t, "D300133ED7D30202980EDEEF34B4BD62AC0941986F33360B98")
+	for _, c := range []struct {
+		name  string
+		burst []byte
+	}{
+		{"NMEA, one sentence", AppendNMEA(nil, zda)},
+		{"UBX, one message", AppendUBX(nil, navTimeGPS, timeGPS(2312, 302418000, 0, 18, 7))},
+		{"mixed, with RTCM", append(append(AppendNMEA(nil, zda), rtcm...), AppendUBX(rtcm, navPVT, pvt(0, 0, 7, 3, 1))...)},
+	} {
+		for _, right := range want {
+			h, d := NewHunt(Rates()), NewDecoder(Config{})
+			tried := map[int]bool{}
+			s := 0.0
+			for ; s < 40 && !h.Found(); s += 0.1 {
+				mono := int64(s * 1e9)
+				tried[h.Rate()] = true
+				if i := int(s*10 + 0.5); i%10 == 2 {
+					b := c.burst
+					if h.Rate() != right { // about as many octets as the ratio of the rates makes
+						b = make([]byte, min(max(len(b)*h.Rate()/right, 1), 2000))
+						for i := range b {
+							b[i] = byte(r.Uint32())
+						}
+					}
+					d.Feed(b, mono, func(*Message) {})
+				}
+				n := d.Counters()
+				if h.Next(&n, mono) {
+					d.Reset()
+				}
+			}
+			if !h.Found() || h.Rate() != right {
+				t.Errorf("%s at %d: at %d after %.1f s, tried %v", c.name, right, h.Rate(), s, tried)
+			}
+		}
+	}
+}

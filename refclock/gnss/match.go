@@ -197,14 +197,15 @@ func matchRTCM(b []byte) verdict {
 	return verdict{state: good, n: n + 6, kind: frameForeign}
 }
 
-// matchComment takes a line of text that begins with #. A byte that text does
-// not have ends the hope that it is one.
+// matchComment takes a line of text that begins with #, whether lines end in
+// line feeds or in carriage returns. A byte that text does not have ends the
+// hope that it is one.
 func matchComment(b []byte) verdict {
 	for i, c := range b {
 		switch {
-		case c == '\n':
+		case c == '\n', c == '\r':
 			return verdict{state: good, n: i + 1, kind: frameComment}
-		case c < ' ' && c != '\t' && c != '\r', c == 0x7F, i >= maxComment:
+		case c < ' ' && c != '\t', c == 0x7F, i >= maxComment:
 			return noise(1)
 		}
 	}

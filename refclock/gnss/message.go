@@ -139,6 +139,10 @@ type Message struct {
 	Year, Month, Day     int
 	Hour, Minute, Second int
 	Nanos                int // ns after the second, 0 to 999999999
+	// NewLeap: the message names the second 60 at the end of a month that the
+	// table of leap seconds does not know (Config.NewLeaps). Time is the second
+	// after 59.
+	NewLeap bool
 	// Rollover is the number of weeks (a multiple of 1024) added to the date the
 	// receiver sent, because that lies before the time it can be. It is an offer:
 	// other evidence should agree before it is served.
@@ -174,7 +178,8 @@ type Message struct {
 
 	// Quantisation error of the NEXT time pulse in ps (TIM-TP). u-blox's sign: a
 	// positive value means that the pulse comes early by that much, so the value
-	// is ADDED to the measured instant of the edge. HasPulse says that PulseTime
+	// is ADDED to the measured instant of the edge (u-blox does not say it; measured
+	// on an F9T by A. Wallin, anderswallin.net, 2019-10). HasPulse says that PulseTime
 	// holds the instant that pulse marks, HasQErr that QErrPS is known.
 	HasQErr   bool
 	QErrPS    int64
@@ -212,7 +217,7 @@ type Message struct {
 	HW      string   // MON-VER
 	Modules []string // MON-VER extensions
 
-	// ACK-ACK, ACK-NAK: the message answered; CFG-VALGET: its data.
+	// ACK-ACK, ACK-NAK: the message answered; CFG-GNSS, CFG-VALGET: their data.
 	AckClass, AckID byte
 	Payload         []byte
 }

@@ -112,7 +112,7 @@ func (d *Decoder) rmc(m *Message, s sentence) bool {
 			d.c.count(VoidStatus)
 			return true
 		}
-		return d.refuse(NoDate)
+		return d.bareTime(m, s.at(0), fix) // the date may be known from a ZDA
 	}
 	if !m.setTime(s.at(0)) {
 		return d.refuse(BadTime)
@@ -166,7 +166,12 @@ func (d *Decoder) zda(m *Message, s sentence) bool {
 func (d *Decoder) gga(m *Message, s sentence) bool {
 	fix := FixNone
 	switch q := s.at(5); q {
-	case "", "0":
+	case "":
+		// GPSDOs of Jackson Labs leave the quality out and have a fix all the same.
+		if s.at(1) != "" && s.at(3) != "" {
+			fix = FixUnknown
+		}
+	case "0":
 	case "1", "2", "3", "4", "5", "9": // 9: NovAtel, SBAS
 		fix = FixGNSS
 	case "6", "8":
@@ -178,7 +183,9 @@ func (d *Decoder) gga(m *Message, s sentence) bool {
 		// the time is as good as without one.
 		d.c.count(BadField)
 	}
-	d.setFix(m, fix)
+	if fix != FixUnknown {
+		d.setFix(m, fix)
+	}
 	d.sats(m, s, 6)
 	d.position(m, s, 1)
 	m.HDOP = s.dop(7)
@@ -187,13 +194,16 @@ func (d *Decoder) gga(m *Message, s sentence) bool {
 }
 
 // gns: as GGA, with a mode letter a satellite system in place of the quality,
-// and [navigational status] as field 13.
+// and [navigational status] as field 13. After a GN sentence others may follow
+// with the satellites of single systems; they leave the mode empty.
 func (d *Decoder) gns(m *Message, s sentence) bool {
-	fix := FixNone
+	fix := FixUnknown
 	for _, c := range s.at(5) {
 		fix = max(fix, modeFix(string(c), FixNone))
 	}
-	d.setFix(m, fix)
+	if fix != FixUnknown {
+		d.setFix(m, fix)
+	}
 	d.sats(m, s, 6)
 	d.position(m, s, 1)
 	m.HDOP = s.dop(7)
@@ -216,10 +226,11 @@ func (d *Decoder) gll(m *Message, s sentence) bool {
 	return d.bareTime(m, s.at(4), fix)
 }
 
-// bareTime labels a message that has a time of day without a date.
+// bareTime labels a message that has a time of day without a date. FixUnknown
+// is a message that does not say what the fix is: then the latest word counts.
 func (d *Decoder) bareTime(m *Message, tod string, fix Fix) bool {
 	if tod == "" {
-		if !fix.Good() {
+		if fix != FixUnknown && !fix.Good() {
 			d.cal.forget() // as with a void RMC: no clock any more
 		}
 		d.c.count(NoDate)
@@ -240,6 +251,9 @@ func (d *Decoder) bareTime(m *Message, tod string, fix Fix) bool {
 	// The status of these sentences speaks of the position; the receiver's
 	// clock may run on. It is good for a label only with a fix.
 	m.DateCarried, m.Stated = true, true
+	if fix == FixUnknown {
+		fix = d.fixSpeaks(m.Mono)
+	}
 	m.Valid = fix.Good()
 	if !m.Valid {
 		d.c.count(VoidStatus)
@@ -258,15 +272,12 @@ func (d *Decoder) gsa(m *Message, s sentence) bool {
 	case "3":
 		m.Fix = Fix3D
 	}
+	m.SystemID, _ = digits(s.at(17), 1, 1)
 	for i := 2; i < len(s.Fields) && i < 14; i++ {
-		if id, ok := digits(s.at(i), 1, 3); ok {
-			m.Satellites = append(m.Satellites, Satellite{System: talkerSystem(m.Talker, 0), ID: id, Elevation: NoElevation, Azimuth: NoAzimuth, Used: true})
-		}
-	}
-	if id, ok := digits(s.at(17), 1, 1); ok {
-		m.SystemID = id
-		for i := range m.Satellites {
-			m.Satellites[i].System = talkerSystem(m.Talker, id)
+		if id, ok := digits(s.at(i), 1, 3); ok && id > 0 {
+			sat := satellite(m.Talker, m.SystemID, id)
+			sat.Used = true
+			m.Satellites = append(m.Satellites, sat)
 		}
 	}
 	m.HDOP = s.dop(15)
@@ -366,10 +377,10 @@ func (d *Decoder) gsv(m *Message, g nmea.GSV) bool {
 	}
 	m.Parts, m.Part, m.InView = int(g.TotalMessages), int(g.MessageNumber), int(g.NumberSVsInView)
 	for i, v := range g.Info {
-		sat := Satellite{System: talkerSystem(m.Talker, 0), ID: int(v.SVPRNNumber), Elevation: NoElevation, Azimuth: NoAzimuth}
 		if !in(v.SVPRNNumber, 1, 999) {
 			continue
 		}
+		sat := satellite(m.Talker, 0, int(v.SVPRNNumber))
 		if e := g.Fields[4+4*i]; e != "" && in(v.Elevation, -90, 90) {
 			sat.Elevation = int(v.Elevation)
 		}

@@ -63,6 +63,8 @@ func TestRefused(t *testing.T) {
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,290223,,,A", BadDate},
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,1524,,,A", BadDate},
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,,,,A", NoDate},
+		{"$GPRMC,000231.099,A,4829.0005,N,00022.0015,E,0.15,212.28,2208-1,,,A", BadDate}, // a Telit HE910 past its rollover
+		{"$GPZDA,220516,D,5133.82,N,00042.24,W", BadDate},
 		{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A", BadField},
 		{"$GPRMC,235960,A,4807.0,N,01131.0,E,0,0,300624,,,A", NoLeapSecond},
 		{"$GPRMC,120000,V,4807.0,N,01131.0,E,0,0,010524,,,N", VoidStatus},
@@ -133,6 +135,12 @@ func TestLabels(t *testing.T) {
 		{"GGA without fix and time, then with", []string{fixed, "$GPGGA,,,,,,0,00,,,M,,M,,", "$GPGGA,120001,,,,,1,05,,,M,,M,,"}, "", false, false},
 		{"GLL void", []string{fixed, "$GPGLL,,,,,120001,V,N"}, "2024-05-01T12:00:01.000", true, false},
 		{"GNS without fix", []string{fixed, "$GNGNS,120001,,,,,NNNN,00,,,,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"GGA of another session", []string{fixed, "$GPGGA,140001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
+		{"GGA of another session before midnight", []string{fixed, "$GPGGA,003001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
+		{"RMC without a date", []string{"$GNRMC,235959.000,A,3819.16721,N,02133.08984,E,0.0,0.0,,,,A"}, "", false, false},
+		{"GNS of one system after one without fix", []string{fixed, "$GNGNS,120001,,,,,NN,00,,,,,", "$GPGNS,120001,,,,,,03,,,,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"GGA without quality after a void RMC", []string{fixed, "$GPRMC,120001,V,,,,,,,010524,,,N", "$GPGGA,120001.00,3715.6614,N,12157.6689,W,,11,0.8,86.7,M,-30.1,M,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"RMC of a rolled year, 1980", []string{"$GBRMC,000010.700,V,,,,,,,050180,,,N,V"}, "1980-01-05T00:00:10.700", false, false},
 		{"PUBX,04 with default leap seconds", []string{"$PUBX,04,073731.00,091202,113851.00,1196,15D,1930035,-2660.664,43"}, "2002-12-09T07:37:31.000", true, false},
 
 		{"RMC", []string{"$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A"}, "2024-05-01T12:00:00.000", true, true},
@@ -148,6 +156,15 @@ func TestLabels(t *testing.T) {
 		{"GGA dated by RMC", []string{fixed, "$GPGGA,120001.2,4807.0,N,01131.0,E,2,08,1,1,M,1,M,,"}, "2024-05-01T12:00:01.200", true, true},
 		{"GLL dated by ZDA", []string{"$GPZDA,120000.00,01,05,2024,00,00", "$GPGLL,4807.0,N,01131.0,E,120000,A,A"}, "2024-05-01T12:00:00.000", true, true},
 		{"GNS", []string{fixed, "$GNGNS,120001,4807.0,N,01131.0,E,NA,08,1,1,1,,"}, "2024-05-01T12:00:01.000", true, true},
+		{"GNS of one system after the common one", []string{fixed, "$GNGNS,120001,4807.0,N,01131.0,E,RR,13,0.9,25.63,11.24,,", "$GPGNS,120001,,,,,,8,,,,1.0,23"}, "2024-05-01T12:00:01.000", true, true},
+		{"ZDA after a GNS of one system", []string{"$GNGNS,120001,4807.0,N,01131.0,E,RR,13,0.9,25.63,11.24,,", "$GLGNS,120001,,,,,,5,,,,1.0,23", "$GNZDA,120001,01,05,2024,00,00"}, "2024-05-01T12:00:01.000", true, true},
+		{"GNS with an unknown mode", []string{fixed, "$GNGNS,120001,4807.0,N,01131.0,E,AAX,14,0.6,161.5,48.0,,"}, "2024-05-01T12:00:01.000", true, true},
+		{"GGA without quality", []string{fixed, "$GPGGA,120001.00,3715.6614,N,12157.6689,W,,11,0.8,86.7,M,-30.1,M,,"}, "2024-05-01T12:00:01.000", true, true},
+		{"RMC without a date, after ZDA", []string{"$GNZDA,235958.000,11,09,2026,00,00", "$GNRMC,235959.000,A,3819.16721,N,02133.08984,E,0.0,0.0,,,,A"}, "2026-09-11T23:59:59.000", true, true},
+		{"BeiDou talker", []string{"$BDRMC,080513.00,A,2231.52932,N,11355.98552,E,0.47,,130923,,,A,V"}, "2023-09-13T08:05:13.000", true, true},
+		{"AIS and instruments between", []string{"!AIVDM,1,1,,A,13HOI:0P0000VOHLCnHQKwvL05Ip,0*23", fixed, "$SDDPT,5.3,0.4,", "$IIXDR,C,,C,AIRTEMP,A,-1.0,D,HEEL", "$GPGLL,5251.0093,N,00518.8170,E,120001,A,A"}, "2024-05-01T12:00:01.000", true, true},
+		{"proprietary noise", []string{"$PMTK001,314,3", "$PQTMPVT,1,31075000,20221225,083737.000,3,3,14,18,31.12738291,117.26372910", "$PAIR001,062,0", "$GQZDA,120000.000,01,05,2024,,", "$PSRFEPE,074157.799,A,1.1,24.65,25.14,0.1,61.5", "$GIGGA,120001.000,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2024-05-01T12:00:01.000", true, true},
+		{"a space before it", []string{fixed, " ", "$GPGGA,120001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2024-05-01T12:00:01.000", true, true},
 		{"over midnight", []string{"$GPZDA,235959.00,31,12,2024,00,00", "$GPGGA,000000,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2025-01-01T00:00:00.000", true, true},
 		{"back over midnight", []string{"$GPZDA,000000.00,01,03,2024,00,00", "$GPGGA,235959.9,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2024-02-29T23:59:59.900", true, true},
 		{"leap second", []string{"$GPRMC,235960.25,A,4807.0,N,01131.0,E,0,0,311216,,,A"}, "2016-12-31T23:59:60.250", true, true},
@@ -244,6 +261,15 @@ func TestSatellites(t *testing.T) {
 	}
 	if len(m[2].Satellites) != 5 {
 		t.Errorf("GSA with 24 places: %+v", m[2].Satellites)
+	}
+	old, _ := decodeAll(t, Config{}, "$GPGSA,A,3,07,46,76,193,,,,,,,,,1.83,1.09,1.47", "$GAGSA,A,3,34,,,,,,,,,,,,1.83,1.09,1.47")
+	for i, want := range []System{GPS, SBAS, GLONASS, QZSS} {
+		if old[0].Satellites[i].System != want {
+			t.Errorf("GSA of one talker for all, %d: %v, want %v", i, old[0].Satellites[i].System, want)
+		}
+	}
+	if old[1].Satellites[0].System != Galileo {
+		t.Errorf("Galileo 34: %v", old[1].Satellites[0].System)
 	}
 	if m[3].HAcc != 5 || m[3].VAcc != 3.1 {
 		t.Errorf("GST: %+v", m[3])

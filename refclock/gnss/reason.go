@@ -49,6 +49,7 @@ func Reasons() []Reason {
 
 // Counters tell what a Decoder has seen since it was made.
 type Counters struct {
+	Octets    uint64 // read
 	NMEA, UBX uint64 // frames with a good checksum
 	Messages  uint64 // messages handed out
 	byReason  [numReasons]uint64

@@ -1,7 +1,6 @@
 package gnss
 
 import (
-	"encoding/binary"
 	"math"
 	"strconv"
 	"strings"
@@ -36,7 +35,9 @@ type Setup struct {
 	NMEA bool
 }
 
-// Keys of the configuration database (u-blox generation 9 and later).
+// Keys of the configuration database (u-blox generation 9 and later), compared
+// with the table of gpsd 3.22 (gps/ubx.py); those of SEC-SIG and NavIC, which it
+// lacks, with SparkFun's u-blox_config_keys.h.
 const (
 	keyRateMeas   = 0x30210001 // ms
 	keyRateNav    = 0x30210002
@@ -70,6 +71,7 @@ const (
 	keyTModeAcc   = 0x4003000F // 0.1 mm
 	keySvinDur    = 0x40030010 // s
 	keySvinAcc    = 0x40030011 // 0.1 mm
+	keyITFM       = 0x1041000D // interference monitor, which MON-RF reports
 )
 
 // output is one message on a port: its key for I2C (UART 1 is the next, USB
@@ -89,12 +91,14 @@ var outputs = [...]output{
 	{0x20910060, navTimeLS, 10},
 	{0x20910065, navClock, 5},
 	{0x20910015, navSAT, 10},
+	{0x2091001A, navStatus, 5},
 	{0x20910359, monRF, 5},
 	{0x20910634, secSIG, 5},
 }
 
-// oldOutputs stand in on receivers before generation 9.
-var oldOutputs = [...]output{{0, monHW, 5}, {0, timSVIN, 10}}
+// surveyOutputs tell how a survey-in goes: timing receivers have the first,
+// those for high precision the second.
+var surveyOutputs = [...]output{{0x20910097, timSVIN, 10}, {0x20910088, navSVIN, 10}}
 
 // sentences are the NMEA sentences switched off, and those that Setup.NMEA keeps.
 var sentences = [...]struct {
@@ -111,8 +115,12 @@ var sentences = [...]struct {
 	{0x209100D8, 0xF008, true},  // ZDA
 }
 
+// signalGroup is the upper half of the keys of satellite systems.
+const signalGroup = 0x1031
+
 var signalKeys = map[System]uint32{
 	GPS: 0x1031001F, SBAS: 0x10310020, Galileo: 0x10310021, BeiDou: 0x10310022, QZSS: 0x10310024, GLONASS: 0x10310025,
+	NavIC: 0x10310026,
 }
 
 func flag(b bool) uint64 {
@@ -141,7 +149,7 @@ func (s *Setup) settings() [][]Setting {
 			out = append(out, Setting{o.key + port, flag(o.keep)})
 		}
 	}
-	groups = append(groups, out)
+	groups = append(groups, out, []Setting{{keyITFM, 1}})
 	if p := s.Pulse; p != nil {
 		free := uint64(0)
 		if p.WithoutFix {
@@ -157,7 +165,8 @@ func (s *Setup) settings() [][]Setting {
 	if s.Systems != nil {
 		var sig []Setting
 		for sys := GPS; sys <= NavIC; sys++ {
-			if k, ok := signalKeys[sys]; ok {
+			// Few receivers have NavIC: those that lack it are not asked to be without.
+			if k, ok := signalKeys[sys]; ok && (sys != NavIC || has(s.Systems, sys)) {
 				sig = append(sig, Setting{k, flag(has(s.Systems, sys))})
 			}
 		}
@@ -176,60 +185,11 @@ func (s *Setup) settings() [][]Setting {
 		groups = append(groups, []Setting{{keyDynModel, 2}}, []Setting{
 			{keySvinDur, uint64(s.SurveySeconds)}, {keySvinAcc, tenthMM(s.SurveyAcc)}, {keyTModeMode, 1},
 		})
-	}
-	return groups
-}
-
-// legacy returns the frames for receivers before generation 9, each of which
-// is acknowledged by itself.
-func (s *Setup) legacy() []command {
-	var cs []command
-	add := func(what string, id int, frame []byte) { cs = append(cs, command{what: what, id: id, frame: frame}) }
-	rate := binary.LittleEndian.AppendUint16(nil, 1000)
-	add("CFG-RATE", cfgRATE, AppendUBX(nil, cfgRATE, append(rate, 1, 0, 1, 0)))
-	for _, list := range [][]output{outputs[:], oldOutputs[:]} {
-		for _, o := range list {
-			if o.id != monRF && o.id != secSIG {
-				add("CFG-MSG "+ubxDecoders[o.id].name, cfgMSG, AppendMsgRate(nil, o.id, o.rate))
-			}
+		for _, o := range surveyOutputs {
+			groups = append(groups, []Setting{{o.key + port, uint64(o.rate)}})
 		}
 	}
-	for _, o := range sentences {
-		add("CFG-MSG NMEA", cfgMSG, AppendMsgRate(nil, o.id, int(flag(o.keep && s.NMEA))))
-	}
-	if s.Pulse != nil {
-		add("CFG-TP5", cfgTP5, AppendTP5(nil, *s.Pulse))
-	}
-	if s.Fixed != nil || s.SurveySeconds > 0 {
-		add("CFG-TMODE2", cfgTMODE2, s.appendTMode2(nil))
-	}
-	if dev := byte(s.Layers>>1) & 3; dev != 0 {
-		// CFG-CFG: save everything that was set; battery-backed memory 1, flash 2.
-		p := []byte{0, 0, 0, 0, 0x1F, 0x1F, 0, 0, 0, 0, 0, 0, dev}
-		add("CFG-CFG", cfgCFG, AppendUBX(nil, cfgCFG, p))
-	}
-	return cs
-}
-
-// appendTMode2 appends CFG-TMODE2: mode, flags (1 = latitude, longitude,
-// height), three coordinates (1e-7 degrees, cm), accuracy in mm, survey-in
-// duration in s and limit in mm.
-func (s *Setup) appendTMode2(dst []byte) []byte {
-	le := binary.LittleEndian
-	p := make([]byte, 28)
-	if f := s.Fixed; f != nil {
-		p[0] = 2
-		le.PutUint16(p[2:], 1)
-		le.PutUint32(p[4:], uint32(int32(math.Round(f.Lat*1e7))))
-		le.PutUint32(p[8:], uint32(int32(math.Round(f.Lon*1e7))))
-		le.PutUint32(p[12:], uint32(int32(math.Round(f.Height*100))))
-		le.PutUint32(p[16:], uint32(tenthMM(f.Acc)/10))
-	} else {
-		p[0] = 1
-		le.PutUint32(p[20:], uint32(s.SurveySeconds))
-		le.PutUint32(p[24:], uint32(tenthMM(s.SurveyAcc)/10))
-	}
-	return AppendUBX(dst, cfgTMODE2, p)
+	return groups
 }
 
 // split writes v in units of 1/scale with a second value in hundredths of

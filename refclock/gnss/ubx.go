@@ -30,11 +30,15 @@ const (
 	navEOE     = 0x0161
 	ackNak     = 0x0500
 	ackAck     = 0x0501
+	cfgPRT     = 0x0600
 	cfgMSG     = 0x0601
 	cfgCFG     = 0x0609
 	cfgRATE    = 0x0608
-	cfgTMODE2  = 0x063D
+	cfgNAV5    = 0x0624
 	cfgTP5     = 0x0631
+	cfgITFM    = 0x0639
+	cfgTMODE2  = 0x063D
+	cfgGNSS    = 0x063E
 	cfgVALSET  = 0x068A
 	cfgVALGET  = 0x068B
 	monVER     = 0x0A04
@@ -84,6 +88,11 @@ func (p payload) text(i, n int) string {
 
 // ubxDecoders: handler and shortest payload of each message decoded. Makers
 // lengthen messages at the end; a shorter payload is another message.
+//
+// The layouts at the handlers are those of the u-blox 8 / M8 protocol
+// specification (UBX-13003221) and the F9 interface descriptions, compared with
+// gpsd 3.22's decoder (gps/ubx.py) and pyubx2's tables; SEC-SIG 3 with SparkFun's
+// u-blox library, whose authors saw it on an X20P.
 var ubxDecoders = map[int]struct {
 	name string
 	min  int
@@ -102,6 +111,7 @@ var ubxDecoders = map[int]struct {
 	navEOE:     {"NAV-EOE", 4, func(*Decoder, *Message, payload) bool { return true }},
 	ackNak:     {"ACK-NAK", 2, (*Decoder).ack},
 	ackAck:     {"ACK-ACK", 2, (*Decoder).ack},
+	cfgGNSS:    {"CFG-GNSS", 4, (*Decoder).raw},
 	cfgVALGET:  {"CFG-VALGET", 4, (*Decoder).raw},
 	monVER:     {"MON-VER", 40, (*Decoder).monVER},
 	monHW:      {"MON-HW", 60, (*Decoder).monHW},

@@ -181,7 +181,8 @@ func (d *Decoder) monRF(m *Message, p payload) bool {
 }
 
 // secSIG version 1: jamming in bits 1 and 2 of 4, spoofing in bits 1 to 3 of 8.
-// Version 2: jamming in bits 1 and 2, spoofing in bits 4 to 6 of 1.
+// Version 2: jamming in bits 1 and 2, spoofing in bits 4 to 6 of 1. Version 3
+// has the layout of version 2 (X20 HPG 2.11 interface description).
 func (d *Decoder) secSIG(m *Message, p payload) bool {
 	switch {
 	case p[0] == 1 && len(p) >= 12:
@@ -191,7 +192,7 @@ func (d *Decoder) secSIG(m *Message, p payload) bool {
 		if p[8]&1 != 0 {
 			m.Spoofing = spoof(p[8] >> 1 & 7)
 		}
-	case p[0] == 2:
+	case p[0] == 2 || p[0] == 3:
 		if p[1]&1 != 0 {
 			m.Jamming = Threat(p[1] >> 1 & 3)
 		}

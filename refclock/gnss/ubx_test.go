@@ -258,6 +258,9 @@ func TestReceiverState(t *testing.T) {
 		{secSIG, []byte{2, 1 | 1<<1 | 8 | 3<<4, 0, 0}, func(m *Message) bool {
 			return m.Jamming == ThreatNone && m.Spoofing == ThreatCritical
 		}},
+		{secSIG, []byte{3, 1 | 2<<1 | 8 | 2<<4, 0, 1, 0x26, 0x0A, 0x18, 1}, func(m *Message) bool { // 1575.462 MHz jammed
+			return m.Jamming == ThreatWarning && m.Spoofing == ThreatWarning
+		}},
 		{navStatus, []byte{0, 0, 0, 0, 3, 1, 0, 2 << 3, 0, 0, 0, 0, 0, 0, 0, 0}, func(m *Message) bool {
 			return m.Fix == Fix3D && m.Spoofing == ThreatWarning
 		}},

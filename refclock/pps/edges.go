@@ -51,11 +51,12 @@ type verdict struct {
 //
 //   - the configured width of the pulse: the active edge is the one followed
 //     by the other after it;
+//   - without it, or at half duty: the edge nearer to the grid that the consumer
+//     gives;
 //   - the shorter part: pulses are commonly active for less than half of the
-//     second (100 ms by default);
-//   - at half duty: the edge nearer to the grid that the consumer gives, and
-//     nothing where it gives none. Half a second of error cannot be found out
-//     from messages, whose delay is as long.
+//     second (100 ms by default). That is a guess, and is told so;
+//   - at half duty without a grid nothing. Half a second of error cannot be found
+//     out from messages, whose delay is as long.
 //
 // It is pure: the caller owns it.
 type edgeFilter struct {
@@ -73,6 +74,7 @@ type edgeFilter struct {
 	other int64 // newest stamp of the unwanted edge, when both
 	lost  int   // unwanted edges since the last wanted one
 	odd   int   // points of strays, when both
+	guess bool  // only their distance told the edges apart, when both
 	last  int64 // newest stamp that was no duplicate
 	heard int64 // CLOCK_MONOTONIC_RAW when it was read
 	hist  [4]int64
@@ -158,7 +160,7 @@ func (f *edgeFilter) stepped(d int64) {
 	}
 }
 
-func (f *edgeFilter) relearn() { f.state, f.n, f.lost, f.odd = learning, 0, 0, 0 }
+func (f *edgeFilter) relearn() { f.state, f.n, f.lost, f.odd, f.guess = learning, 0, 0, 0, false }
 
 // learn looks for a pattern in the newest stamps.
 func (f *edgeFilter) learn(t int64) verdict {
@@ -201,21 +203,23 @@ func tolerance(gap int64) int64 { return nearSecond + gap/maxDrift }
 // the other, and finds which kind is wanted.
 func (f *edgeFilter) choose(a, b, c int64) verdict {
 	ab := b - a // the part between a's kind and b's
-	if abs(2*ab-second) <= 2*halfDuty {
-		if f.grid != nil {
-			if g, ok := f.grid(); ok {
-				db, dc := abs(off(b-int64(g))), abs(off(c-int64(g)))
-				if min(db, dc) < second/8 {
-					return f.settle(dc < db, b, c)
-				}
+	half := abs(2*ab-second) <= 2*halfDuty
+	if f.grid != nil && (half || f.width == 0) {
+		if g, ok := f.grid(); ok {
+			db, dc := abs(off(b-int64(g))), abs(off(c-int64(g)))
+			if min(db, dc) < second/8 {
+				return f.settle(dc < db, b, c)
 			}
 		}
+	}
+	if half {
 		return verdict{reason: Ambiguous}
 	}
 	active := 2*ab < second // a's kind begins the pulse
 	if f.width > 0 {
 		active = abs(ab-f.width) < abs(second-ab-f.width)
 	}
+	f.guess = f.width == 0
 	return f.settle(active != f.invert, b, c)
 }
 
@@ -265,7 +269,11 @@ func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 	}
 	x.seq++
 	x.last = ev.Mono
-	return Edge{Scale: Clock, Stamp: int64(ev.Clock), Mono: ev.Mono, Seq: x.seq, Rising: v.told}, true
+	e := Edge{Scale: Clock, Stamp: int64(ev.Clock), Mono: ev.Mono, Seq: x.seq, Rising: v.told}
+	if f := &x.filter; f.guess && f.state == both {
+		e.Other = time.Duration(mod(f.other - f.phase))
+	}
+	return e, true
 }
 
 // off returns how far d is from whole seconds, -0.5 s to 0.5 s.

@@ -305,9 +305,9 @@ func TestExtTS(t *testing.T) {
 		t.Errorf("asked for %+v", c.asked)
 	}
 	for i, want := range []Edge{
-		{Clock, 1 * second, 1 * second, 1, true},
-		{Clock, 2 * second, 2*second + 300*ms, 2, true},
-		{Clock, 5 * second, 5 * second, 3, true},
+		{Clock, 1 * second, 1 * second, 1, true, 0},
+		{Clock, 2 * second, 2*second + 300*ms, 2, true, 0},
+		{Clock, 5 * second, 5 * second, 3, true, 0},
 	} {
 		if e, err := s.Next(context.Background()); err != nil || e != want {
 			t.Errorf("edge %d: %+v, %v; want %+v", i, e, err, want)
@@ -415,5 +415,83 @@ func TestOpenKernelErrors(t *testing.T) {
 	var e KernelEdge
 	if e.UnmarshalText([]byte("both")) == nil || e.UnmarshalText([]byte("falling")) != nil || e != Clear {
 		t.Errorf("edge names: %v", e)
+	}
+}
+
+// At half duty the stamps alone tell that a card stamps both edges and not which
+// is which: nothing is delivered before a grid tells, and then only the wanted
+// edge, whatever jitter, frequency error, lost stamps and a late event do.
+func TestHalfDuty(t *testing.T) {
+	const seed = 23
+	r := rand.New(rand.NewPCG(seed, seed))
+	t.Logf("seed %d", seed)
+	for round := range 200 {
+		phase, ppm, known := r.Int64N(second), r.NormFloat64()*50, 20+r.IntN(60)
+		near := time.Duration(phase + r.Int64N(160*ms) - 80*ms) // as a tracked clock would have it
+		at, active := train(10, 100, phase, 500*ms)
+		if round%2 == 1 {
+			at, active = at[1:], active[1:] // begin with the other edge
+		}
+		i, asked := 0, 0
+		f := edgeFilter{invert: round%4 > 1, grid: func() (time.Duration, bool) {
+			asked++
+			return near, i >= known
+		}}
+		if f.invert {
+			near = time.Duration(mod(int64(near) + 500*ms))
+		}
+		right, wrong, early := 0, 0, 0
+		for i = range at {
+			if i > known+4 && r.IntN(20) == 0 {
+				continue
+			}
+			late := r.Int64N(300 * ms)
+			v := f.push(at[i]+int64(float64(at[i]-at[0])*ppm*1e-6)+int64(r.NormFloat64()*500), at[i]+late)
+			switch {
+			case !v.ok:
+				if i > 4 && i < known && v.reason != Ambiguous {
+					t.Errorf("round %d: stamp %d is refused as %v before the grid is known", round, i, v.reason)
+				}
+			case i < known:
+				early++
+			case active[i] != f.invert:
+				right++
+			default:
+				wrong++
+			}
+		}
+		if want := (len(at)-known)/2 - 12; early > 0 || wrong > 0 || right < want || asked == 0 {
+			t.Errorf("round %d: %d edges before the grid was known, then %d wrong and %d right, want %d or more", round, early, wrong, right, want)
+		}
+	}
+}
+
+// The same through the source: an error that names the remedy for as long as
+// nothing tells, then edges. Version 1 of the request says nothing of edges.
+func TestExtTSHalfDuty(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		c := &card{grant: phc.ExtTSGrant{Version: version, Edges: phc.Both, Certain: version == 2}}
+		at, _ := train(1, 20, 700*ms, 500*ms)
+		for _, x := range at {
+			c.events = append(c.events, []phc.ExtTSEvent{{Clock: tai.Time(x), Mono: x}})
+		}
+		known := false
+		s, err := NewExtTS(c, ExtTSOptions{Pin: -1, Grid: func() (time.Duration, bool) { return 690 * time.Millisecond, known }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := s.Next(context.Background()); !errors.Is(err, ErrAmbiguous) {
+			t.Fatalf("version %d: %+v, %v", version, e, err)
+		}
+		known = true
+		for range 5 {
+			e, err := s.Next(context.Background())
+			if err != nil || mod(e.Stamp) != 700*ms || !e.Rising {
+				t.Fatalf("version %d: %+v, %v; want the edge at .7", version, e, err)
+			}
+		}
+		if s.Count(Ambiguous) == 0 || s.Count(WrongEdge) < 4 || s.Count(Missed) != 0 {
+			t.Errorf("version %d: %d ambiguous, %d wrong, %d missed", version, s.Count(Ambiguous), s.Count(WrongEdge), s.Count(Missed))
+		}
 	}
 }

@@ -34,6 +34,11 @@ type Edge struct {
 	Mono   int64  // CLOCK_MONOTONIC_RAW when the edge was read, up to 0.3 s after it
 	Seq    uint32 // the source's own number of the edge, where it has one
 	Rising bool   // it is known to be the wanted edge: by the driver, or told from the other by the stamps
+
+	// Other, if both edges are stamped and nothing but their distance told the
+	// wanted one, is how long after this edge the other comes: a guess, by what
+	// is common. 0: it is none.
+	Other time.Duration
 }
 
 // Source is where edges come from. Next waits for the next one; its errors say

@@ -1,20 +1,25 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 )
 
-// UBlox is a u-blox receiver of generation 9 as seen from its serial port: it
-// has a rate, takes CFG-VALSET, answers CFG-VALGET and MON-VER, acknowledges or
-// refuses, and speaks NMEA until it is told otherwise. It is for one goroutine.
+// UBlox is a u-blox receiver as seen from its serial port: it has a rate, takes
+// CFG-VALSET, answers CFG-VALGET and MON-VER, acknowledges or refuses, and speaks
+// NMEA until it is told otherwise. One of an Old generation takes a message for
+// each thing instead. It is for one goroutine.
 type UBlox struct {
 	Baud  int                   // its rate: at any other it is deaf, and what it says is noise
 	Lacks func(key uint32) bool // keys it does not have: the whole CFG-VALSET is refused
 	Mute  int                   // so many frames are lost on their way to it
 	Dead  bool                  // it understands no UBX, as an NMEA receiver
+	Old   bool                  // it is of generation 8, an M8T: without CFG-VALSET
+	Naks  uint32                // message (class in the high byte) that it refuses
 
 	Keys   map[uint32]uint64 // what was set
+	Set    map[uint32][]byte // what was set with a message of its own, the last of each; CFG-MSG also by message in the upper 16 bits
 	Layers byte              // memories that were written, all together
 	rest   []byte
 	rng    *rand.Rand
@@ -22,7 +27,7 @@ type UBlox struct {
 
 // NewUBlox returns a receiver with factory settings at a rate.
 func NewUBlox(baud int, seed uint64) *UBlox {
-	return &UBlox{Baud: baud, Keys: map[uint32]uint64{}, rng: rand.New(rand.NewPCG(seed, 0x75626c78))}
+	return &UBlox{Baud: baud, Keys: map[uint32]uint64{}, Set: map[uint32][]byte{}, rng: rand.New(rand.NewPCG(seed, 0x75626c78))}
 }
 
 // Keys of the configuration database that the receiver itself obeys (u-blox
@@ -83,7 +88,13 @@ func (u *UBlox) frame(r *Receiver, class, id byte, p []byte) {
 		copy(v, "EXT CORE 1.00 (sim)")
 		copy(v[30:], "00190000")
 		copy(v[40:], "PROTVER=27.31")
+		if u.Old {
+			copy(v[30:], "00080000")
+			copy(v[40:], "PROTVER=22.00")
+		}
 		r.ubx(class, id, v)
+	case u.Old:
+		u.old(r, class, id, p)
 	case class == 0x06 && id == 0x8a && len(p) >= 4: // CFG-VALSET
 		set, ok := map[uint32]uint64{}, true
 		for q := p[4:]; len(q) > 0 && ok; {
@@ -127,6 +138,58 @@ func (u *UBlox) frame(r *Receiver, class, id byte, p []byte) {
 	}
 }
 
+// m8tSystems is the CFG-GNSS of an M8T as from the factory: GPS, SBAS, QZSS and
+// GLONASS are on, Galileo, BeiDou and IMES off.
+var m8tSystems = []byte{0, 32, 32, 7,
+	0, 8, 16, 0, 1, 0, 1, 1, 1, 1, 3, 0, 1, 0, 1, 1, 2, 4, 8, 0, 0, 0, 1, 1, 3, 8, 16, 0, 0, 0, 1, 1,
+	4, 0, 8, 0, 0, 0, 1, 1, 5, 0, 3, 0, 1, 0, 1, 1, 6, 8, 14, 0, 1, 0, 1, 1}
+
+// Messages of class CFG before generation 9, and the lengths of their payloads.
+const (
+	cfgPort    = 0x0600
+	cfgMessage = 0x0601
+	cfgSave    = 0x0609
+	cfgSystems = 0x063e
+)
+
+var oldLength = map[uint32]int{cfgPort: 20, cfgMessage: 3, 0x0608: 6, cfgSave: 13, 0x0624: 36, 0x0631: 32, 0x0639: 8, 0x063d: 28}
+
+// old takes a message as a receiver before generation 9 does: one that it does
+// not know, or of another length, is refused.
+func (u *UBlox) old(r *Receiver, class, id byte, p []byte) {
+	if class != 0x06 {
+		return
+	}
+	m := uint32(class)<<8 | uint32(id)
+	switch {
+	case m == u.Naks:
+		u.ack(r, false, class, id)
+		return
+	case m == cfgSystems && len(p) == 0:
+		sys := m8tSystems
+		if s, ok := u.Set[m]; ok {
+			sys = s
+		}
+		r.ubx(class, id, sys)
+		u.ack(r, true, class, id)
+		return
+	}
+	ok := len(p) == oldLength[m] && len(p) > 0 || m == cfgSystems && len(p) >= 4 && len(p) == 4+8*int(p[3])
+	ok = ok && (m != cfgPort || p[0] == 1)
+	u.ack(r, ok, class, id)
+	switch {
+	case !ok:
+		return
+	case m == cfgPort: // the answer still goes out at the old rate
+		u.Baud = int(binary.LittleEndian.Uint32(p[8:]))
+	case m == cfgMessage:
+		u.Set[m|uint32(p[0])<<24|uint32(p[1])<<16] = bytes.Clone(p)
+	case m == cfgSave:
+		u.Layers |= p[12] << 1 // battery-backed memory 1, flash 2
+	}
+	u.Set[m] = bytes.Clone(p)
+}
+
 func (u *UBlox) ack(r *Receiver, ok bool, class, id byte) {
 	var n byte
 	if ok {
@@ -137,14 +200,18 @@ func (u *UBlox) ack(r *Receiver, ok bool, class, id byte) {
 
 // Reset makes it lose its settings, as when its power fails.
 func (u *UBlox) Reset(baud int) {
-	u.Baud, u.Keys, u.rest = baud, map[uint32]uint64{}, nil
+	u.Baud, u.Keys, u.Set, u.rest = baud, map[uint32]uint64{}, map[uint32][]byte{}, nil
 }
 
 // Speak returns what the host reads at a rate of one burst: sentences as from
 // the factory, or UBX-NAV-TIMEGPS once it was asked for.
 func (u *UBlox) Speak(baud int, sentences []byte) []byte {
 	b := sentences
-	if u.Keys[keyOutUBX] == 1 && u.Keys[keyOutNMEA] == 0 && len(u.Keys) > 2 {
+	quiet := len(u.Keys) > 2 && u.Keys[keyOutUBX] == 1 && u.Keys[keyOutNMEA] == 0
+	if zda := u.Set[cfgMessage|0xf0<<24|0x08<<16]; u.Old {
+		quiet = len(zda) == 3 && zda[2] == 0
+	}
+	if quiet {
 		r := &Receiver{}
 		r.ubx(0x01, 0x20, make([]byte, 16))
 		b = r.buf

@@ -1,0 +1,50 @@
+package pps
+
+import (
+	"testing"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/phc/tai"
+)
+
+// TestGuessedEdge: without a width the consumer's grid tells both edges apart at
+// any duty; without a grid the shorter part does, and the edge says that this is
+// a guess.
+func TestGuessedEdge(t *testing.T) {
+	for _, c := range []struct {
+		active, width time.Duration
+		grid          bool
+		late          time.Duration // of the edge delivered
+		other         time.Duration
+	}{
+		{active: 900 * time.Millisecond, late: 900 * time.Millisecond, other: 100 * time.Millisecond}, // a wrong guess
+		{active: 100 * time.Millisecond, other: 100 * time.Millisecond},
+		{active: 900 * time.Millisecond, grid: true},
+		{active: 100 * time.Millisecond, grid: true},
+		{active: 500 * time.Millisecond, grid: true},
+		{active: 900 * time.Millisecond, width: 900 * time.Millisecond},
+		{active: 100 * time.Millisecond, width: 100 * time.Millisecond},
+	} {
+		x := extTS{filter: edgeFilter{width: int64(c.width)}}
+		if c.grid {
+			x.filter.grid = func() (time.Duration, bool) { return 30 * time.Millisecond, true } // roughly right
+		}
+		n := 0
+		for k := range 10 {
+			for _, at := range []int64{int64(k) * second, int64(k)*second + int64(c.active)} {
+				e, ok := x.push(phc.ExtTSEvent{Clock: 1e18 + tai.Time(at), Mono: at})
+				if !ok {
+					continue
+				}
+				n++
+				if late := mod(e.Stamp); late != int64(c.late) || e.Other != c.other {
+					t.Fatalf("%+v: an edge %v after the second, the other %v after it", c, time.Duration(late), e.Other)
+				}
+			}
+		}
+		if n < 7 {
+			t.Errorf("%+v: %d edges of 10", c, n)
+		}
+	}
+}
