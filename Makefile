@@ -12,7 +12,7 @@ MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo test build check check-fmt check-vet check-static check-cross race fuzz interop lab lab-long lab-smoke bench bench-gc bench-ke install clean
+.PHONY: help demo test build check check-fmt check-vet check-static check-cross race fuzz interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ interop: ## against Debian's chrony, NTPsec and ntpd-rs, in network namespaces o
 lab-smoke: build ## a real kernel with pulses, a PTP clock and time-stamping cards, in QEMU
 	@lab/smoke
 
+lab-ci: ## what shows most of it in about eight minutes
+	@lab/scenario ci
+
 lab: ## every lab scenario, on a real kernel in QEMU; writes lab/REPORT.md
 	@lab/scenario -report all
 
@@ -70,24 +73,38 @@ bench-gc: ## garbage collections and the timestamps
 bench-ke: ## NTS-KE handshakes a second and core, chronyd beside it (root)
 	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./ke $(ARGS)
 
-# Where `make install` puts things; DESTDIR for packagers.
+bench-refclockd: build ## what refclockd costs: a minute of the real one, a week of the simulated one
+	@NOONMARK_MEASURE=60s NOONMARK_BIN=$(CURDIR)/bin $(GO) test -count=1 -v -run TestCost ./cmd/refclockd
+	@NOONMARK_LONG=168h $(GO) test -count=1 -v -timeout 30m -run TestNoGrowth ./refclock
+
+bench-servo: build ## the discipline beside the limit of theory, and every scenario's bound: the tables of firmware-notes/servo.md
+	@bin/refclockctl servo -bench $(ARGS)
+	@bin/refclockctl simulate -scenario all -seeds 1-20
+
+bench-results: ## all three into server/bench/RESULTS.md (root; five minutes, best with nothing else running)
+	@server/bench/results
+
+# Where `make install` puts things; DESTDIR for packagers. SYSCTL=no leaves the
+# kernel's settings alone (systemd/90-noonmark.conf).
 PREFIX ?= /usr/local
 DESTDIR ?=
+SYSCTL ?= yes
 unitdir = $(DESTDIR)/etc/systemd/system
 
-install: ## programs, units, udev rules and users; keeps a configuration that is there (needs root)
+install: ## programs, units, udev rules, users and kernel settings (SYSCTL=no: without); keeps a configuration that is there (needs root)
 	@install -D -t $(DESTDIR)$(PREFIX)/sbin bin/refclockd bin/ntsserve
 	@install -D -t $(DESTDIR)$(PREFIX)/bin bin/refclockctl bin/ntsquery
 	@install -D -m 644 -t $(unitdir) systemd/refclockd.service systemd/ntsserve.service
 	@sed -i 's#/usr/local/#$(PREFIX)/#' $(unitdir)/refclockd.service $(unitdir)/ntsserve.service
 	@install -D -m 644 systemd/noonmark.sysusers $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf
 	@install -D -m 644 -t $(DESTDIR)/etc/udev/rules.d systemd/60-noonmark.rules
-	@install -D -m 644 systemd/90-noonmark.conf $(DESTDIR)/usr/share/noonmark/90-noonmark.conf
+	@[ "$(SYSCTL)" = no ] || install -D -m 644 systemd/90-noonmark.conf $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
 	@install -d $(DESTDIR)/etc/noonmark
 	@for f in refclockd ntsserve; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
 	@[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@[ -n "$(DESTDIR)" ] || ! command -v udevadm >/dev/null || { udevadm control --reload && udevadm trigger --subsystem-match=pps --subsystem-match=ptp; } || true
 	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
+	@[ "$(SYSCTL)" = no ] || [ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || /usr/lib/systemd/systemd-sysctl /usr/lib/sysctl.d/90-noonmark.conf
 
 clean: ## remove what was built; .cache, which was downloaded, stays
 	@rm -rf bin demo-run

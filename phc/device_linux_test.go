@@ -46,6 +46,26 @@ func TestMonoRaw(t *testing.T) {
 	}
 }
 
+// What it slept does not change while it is awake.
+func TestSlept(t *testing.T) {
+	var boot, mono unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
+		t.Skip("CLOCK_BOOTTIME cannot be read: ", err)
+	}
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono); err != nil {
+		t.Fatal(err)
+	}
+	want := boot.Nano() - mono.Nano()
+	for range 1000 {
+		if d := int64(Slept()) - want; abs(d) > 100e6 { // this test itself may be held up between the two
+			t.Fatalf("slept %v, was %d ns", Slept(), want)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { Slept() }); n != 0 {
+		t.Errorf("Slept allocates %v times", n)
+	}
+}
+
 func TestTimexLayout(t *testing.T) {
 	if n := unsafe.Sizeof(timex64{}); n != 208 {
 		t.Errorf("struct __kernel_timex has %d octets, want 208", n)

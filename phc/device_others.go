@@ -16,6 +16,9 @@ var start = time.Now()
 // Linux's.
 func MonoRaw() int64 { return int64(time.Since(start)) }
 
+// Slept returns 0: how long a machine slept is told by Linux's clocks only.
+func Slept() time.Duration { return 0 }
+
 // Device is a PTP hardware clock; only Linux has them.
 type Device struct{}
 

@@ -1,8 +1,11 @@
 package refclock
 
 import (
+	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"log/slog"
 	"math"
 	"time"
 
@@ -15,6 +18,11 @@ import (
 // realStep is the disagreement of CLOCK_REALTIME with its own line that is
 // taken for a step and not for slewing.
 const realStep = 100e3 // ns
+
+// awaySlack is what line.surprise allows crystals to jump, ppb, less what they
+// may be believed to have wandered while nobody read the clock: then no second
+// reading tells, and a wrong guess costs no more than measuring anew.
+const awaySlack = 900
 
 // open opens the clock and starts its line.
 func (e *Engine) open(now int64) {
@@ -35,44 +43,68 @@ func (e *Engine) open(now int64) {
 			return
 		}
 		r := ClockMissing
-		if errors.Is(err, ErrContested) {
+		switch {
+		case errors.Is(err, ErrContested):
 			r = ClockContested
+		case errors.Is(err, fs.ErrPermission):
+			r = ClockDenied
+		case errors.Is(err, ErrTimeout):
+			r = ClockTimeout
 		}
-		if r == ClockContested || e.ctl == nil { // else it keeps the name of how it went
+		if r != ClockMissing || e.ctl == nil { // else it keeps the name of how it went
 			e.away = r
 		}
 		e.refuse(r, err)
 		return
 	}
-	e.clock, e.backoff, e.badReads, e.denied = c, 0, 0, false
+	e.clock, e.badReads = c, 0
+	if !e.denied { // else it is not known yet whether it may be steered now
+		e.backoff = 0
+	}
 	if i, ok := c.(interface{ Index() int }); ok {
 		e.snap.PHCIndex = int32(i.Index())
 	} else {
 		e.snap.PHCIndex = -1
 	}
-	e.log.Info("clock opened", "clock", e.cfg.ClockName, "max_freq_ppb", c.MaxFreq(), "freq_ppb", f, "read_width", x.Width)
+	level := slog.LevelInfo
+	if e.denied { // again and again, until it may be steered
+		level = slog.LevelDebug
+	}
+	e.log.Log(context.Background(), level, "clock opened", "clock", e.cfg.ClockName, "max_freq_ppb", c.MaxFreq(), "freq_ppb", f, "read_width", x.Width)
 	first := e.ctl == nil
-	if first {
-		d := e.cfg.Discipline
-		if m := c.MaxFreq(); m > 0 && (d.MaxFreqPPB == 0 || m < d.MaxFreqPPB) {
-			d.MaxFreqPPB = m
-		}
-		e.ctl = discipline.New(d)
+	switch m := c.MaxFreq(); {
+	case first:
+		e.control(m)
 		e.ctl.Import(e.cfg.Learned)
+	case m != e.maxFreq: // another card: what is known is not of it
+		e.control(m)
+		e.learned, e.line, e.doubted = discipline.Learned{}, line{}, ""
+		e.epoch++
+		e.stepMono = e.cfg.Mono()
 	}
 	e.steerAt = x.Mono
 	if !first && e.line.ok {
 		// It was away. If it ran on as before it is still the same clock; else
-		// somebody, or its power, moved it.
-		if v, limit := e.line.surprise(x); math.Abs(v) > limit+1e4 || f != e.line.cmdPPB {
+		// somebody, or its power, moved it, or another card is in its place.
+		if v, limit := e.line.surprise(x); math.Abs(v) > limit-awaySlack*float64(x.Mono-e.line.mono)*1e-9 || f != e.line.cmdPPB {
 			e.epoch++
 			e.stepMono = e.cfg.Mono()
 			e.ctl.Stepped(e.stepMono, max(time.Duration(v), 1)) // never zero: that would mean "not stepped"
 		}
 	}
+	e.owed.clear(x.Mono, f)
 	e.line.reset(x, f, first)
 	e.real = line{}
 	e.follow(x)
+}
+
+// control makes the discipline of a clock whose largest correction is m ppb.
+func (e *Engine) control(m float64) {
+	d := e.cfg.Discipline
+	if m > 0 && (d.MaxFreqPPB == 0 || m < d.MaxFreqPPB) {
+		d.MaxFreqPPB = m
+	}
+	e.ctl, e.maxFreq = discipline.New(d), m
 }
 
 // cross reads the clocks into the lines. It notices when somebody else stepped
@@ -107,7 +139,11 @@ func (e *Engine) cross() (phc.Cross, bool) {
 // badRead counts a failed reading and gives the clock up after three.
 func (e *Engine) badRead(err error) {
 	e.badReads++
-	e.refuse(ClockRead, err)
+	if errors.Is(err, ErrTimeout) {
+		e.refuse(ClockTimeout, err)
+	} else {
+		e.refuse(ClockRead, err)
+	}
 	if e.badReads >= 3 || gone(err) {
 		e.lose(err)
 	}
@@ -139,24 +175,38 @@ func (e *Engine) follow(x phc.Cross) {
 // foreign deals with a step that we did not make.
 func (e *Engine) foreign(x phc.Cross, ns float64) {
 	e.refuse(ClockForeign, nil, "step", time.Duration(ns))
+	e.moved(x, time.Duration(ns))
+}
+
+// moved begins a new epoch after the clock, or what it is read against, was
+// moved by d by another hand. The discipline finds phase and second anew; the
+// oscillator is the same. x is a reading from after it.
+func (e *Engine) moved(x phc.Cross, d time.Duration) {
 	e.settling = true
 	e.publish()
 	e.stepMono = e.cfg.Mono()
 	e.epoch++
 	e.saw.gap()
 	e.drift.clear()
-	e.line.reset(x, e.line.cmdPPB, true)
-	e.ctl.Stepped(e.stepMono, time.Duration(ns))
+	f, err := e.clock.FreqPPB() // who resets a card may reset the correction, too
+	if err != nil {
+		f = e.line.cmdPPB
+	}
+	e.steerNS += e.line.cmdPPB * float64(x.Mono-e.steerAt) * 1e-9
+	e.steerAt = x.Mono
+	e.owed.clear(x.Mono, f)
+	e.line.reset(x, f, true)
+	e.ctl.Stepped(e.stepMono, d)
 	if e.cfg.Stepped != nil {
-		e.cfg.Stepped(time.Duration(ns))
+		e.cfg.Stepped(d)
 	}
 	e.settling = false
 }
 
-// lost reports whether an error means that the clock is gone, and gives it up
-// then.
+// lost reports whether the error of a change means that the clock is gone, or
+// that nobody knows how it runs now, and gives it up then.
 func (e *Engine) lost(err error) bool {
-	if !gone(err) {
+	if !gone(err) && !unsure(err) {
 		return false
 	}
 	e.lose(err)
@@ -165,8 +215,11 @@ func (e *Engine) lost(err error) bool {
 
 func (e *Engine) lose(err error) {
 	e.away = ClockGone
-	if errors.Is(err, ErrContested) {
+	switch {
+	case errors.Is(err, ErrContested):
 		e.away = ClockContested
+	case errors.Is(err, ErrTimeout):
+		e.away = ClockTimeout
 	}
 	e.refuse(e.away, err)
 	e.close()
@@ -196,3 +249,7 @@ func closeClock(c Clock) {
 
 // gone reports whether an error means that the clock is not ours to use now.
 func gone(err error) bool { return errors.Is(err, phc.ErrGone) || errors.Is(err, ErrContested) }
+
+// unsure reports whether an error of a change means that nobody knows whether it
+// was made.
+func unsure(err error) bool { return errors.Is(err, ErrTimeout) }

@@ -74,50 +74,6 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestLeapNews: a receiver that announces another leap count than the table,
-// and a table that has ended, are warnings with a name, once a day, and no more.
-func TestLeapNews(t *testing.T) {
-	old := tai.Builtin()
-	old.Expires, old.Source = time.Date(2026, 6, 28, 0, 0, 0, 0, time.UTC), "old-list"
-	b := doubtBench(t, 0, func(c *refclock.Config) { c.Settings.Table = old })
-	says := func(from, to, offset int, source string) {
-		for k := from; k < to; k++ {
-			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, LeapOffset: offset, LeapSource: source})
-			b.eng.Tick()
-		}
-	}
-	says(1, 30, 35, "firmware") // not heard from a satellite: says nothing
-	if n := b.eng.Stats().Leap; n.Differ || n.Receiver != 0 || !n.Expired || n.Table != 37 {
-		t.Errorf("%+v", n)
-	}
-	says(30, 60, 38, "GPS")
-	st := b.eng.Stats()
-	if n := st.Leap; !n.Differ || n.Receiver != 38 || st.Counts[refclock.LeapDisagrees] != 1 || st.Counts[refclock.LeapExpired] != 1 {
-		t.Errorf("%+v, counted %d and %d", n, st.Counts[refclock.LeapDisagrees], st.Counts[refclock.LeapExpired])
-	}
-	if w := refclock.NewDetails(st, 1, b.now).Leap.Warnings; strings.Join(w, " ") != "leap_disagrees leap_expired" {
-		t.Errorf("warnings %q", w)
-	}
-	if s := b.last(); s.State != status.Locked || !s.Usable(b.now) {
-		t.Errorf("%v (%s): an old table is no reason not to serve", s.State, s.Reason)
-	}
-	for _, w := range []string{"receiver and leap table disagree", "receiver_says_s=38 table_says_s=37", "leap table has expired", "expired=2026-06-28"} {
-		if strings.Count(b.log.String(), w) != 1 {
-			t.Errorf("the log does not say once %q:\n%s", w, &b.log)
-		}
-	}
-	says(60, 70, 37, "GPS")
-	if n := b.eng.Stats().Leap; n.Differ {
-		t.Errorf("they agree again: %+v", n)
-	}
-	b.now += 25 * 3600e9 // the daemon was asleep for a day; or a day passed
-	b.say(70+25*3600, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	if n := b.eng.Stats().Counts[refclock.LeapExpired]; n != 2 {
-		t.Errorf("expiry was said %d times after a day", n)
-	}
-}
-
 // TestCorrectionChanged: an operator's new bias moves the clock and is no jump
 // of the pulses.
 func TestCorrectionChanged(t *testing.T) {

@@ -21,6 +21,17 @@ type Details struct {
 	Pulses    []PulseDetail `json:"pulses"` // those that are compared
 	LabelUTC  *string       `json:"label"`  // the second named last, UTC
 	Rollbacks uint64        `json:"rollbacks"`
+
+	Oscillator OscillatorDetails `json:"oscillator"`
+}
+
+// OscillatorDetails tells what is counted with of temperature and age.
+type OscillatorDetails struct {
+	Celsius   *float64 `json:"celsius"` // null: no sensor, or no reading yet
+	Stuck     bool     `json:"sensor_stuck"`
+	TempPPB   float64  `json:"ppb_per_kelvin"` // 0: not known well enough to be used
+	TempLagS  float64  `json:"lag_s"`
+	AgeingPPB float64  `json:"ageing_ppb_per_day"` // 0: likewise
 }
 
 // LeapDetails tells what each source of leap seconds says.
@@ -29,7 +40,21 @@ type LeapDetails struct {
 	TableS    *int     `json:"table_tai_offset_s"`
 	Table     string   `json:"table"`
 	Expires   string   `json:"table_expires"`
-	Warnings  []string `json:"warnings"` // leap_disagrees, leap_expired, leap_unconfirmed
+	Warnings  []string `json:"warnings"` // leap_disagrees, leap_expired, leap_unconfirmed, leap_contradicted, leap_refused
+
+	By      string       `json:"by"`      // the source that is followed; empty: none vouches for the present count
+	Sources []LeapDetail `json:"sources"` // the tables in order of trust
+	Next    *string      `json:"next"`    // when the count changes next, UTC
+	Sign    int          `json:"sign"`    // +1 a second is inserted then, -1 deleted
+	NextBy  string       `json:"next_by,omitempty"`
+}
+
+// LeapDetail is one table of leap seconds.
+type LeapDetail struct {
+	Source  string `json:"source"`
+	OffsetS *int   `json:"tai_offset_s"`
+	Expires string `json:"expires"` // empty: it does not say
+	Expired bool   `json:"expired"`
 }
 
 // PulseDetail is one pulse that is compared.
@@ -49,6 +74,10 @@ type PulseDetail struct {
 // CLOCK_MONOTONIC_RAW.
 func NewDetails(s *Stats, pid int, mono int64) Details {
 	d := Details{PID: pid, Mono: mono, Sources: s.Status.Labels, Fix: s.Receiver.Fix, Sats: s.Receiver.Sats, Rollbacks: s.Status.Rollbacks, Pulses: []PulseDetail{}}
+	d.Oscillator = OscillatorDetails{Stuck: s.Status.SensorStuck, TempPPB: round3(s.Status.TempPPB), TempLagS: s.Status.TempLagS, AgeingPPB: round3(s.Status.AgeingPPB)}
+	if s.Status.TempMono != 0 {
+		d.Oscillator.Celsius = &s.Status.TempC
+	}
 	if l := s.Status.Latency.Seconds(); l != 0 {
 		l = math.Round(l*1e3) / 1e3
 		d.LatencyS = &l
@@ -58,7 +87,21 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 		d.LabelUTC = &u
 	}
 	n := s.Leap
-	d.Leap = LeapDetails{Table: n.Source, Warnings: []string{}}
+	d.Leap = LeapDetails{Table: n.Source, Warnings: []string{}, By: n.By, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextBy}
+	for _, x := range n.Tables {
+		o := LeapDetail{Source: x.Name, Expired: x.Expired}
+		if x.Offset != 0 {
+			o.OffsetS = &x.Offset
+		}
+		if !x.Expires.IsZero() {
+			o.Expires = x.Expires.UTC().Format(time.DateOnly)
+		}
+		d.Leap.Sources = append(d.Leap.Sources, o)
+	}
+	if n.NextSign != 0 {
+		u := n.Next.Format("2006-01-02T15:04:05Z")
+		d.Leap.Next = &u
+	}
 	if !n.Expires.IsZero() {
 		d.Leap.Expires = n.Expires.UTC().Format(time.DateOnly)
 	}
@@ -71,7 +114,7 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 	for _, w := range [...]struct {
 		is bool
 		r  Reason
-	}{{n.Differ, LeapDisagrees}, {n.Expired, LeapExpired}, {n.Awaited, LeapUnconfirmed}} {
+	}{{n.Differ, LeapDisagrees}, {n.Expired, LeapExpired}, {n.Awaited, LeapUnconfirmed}, {n.Even, LeapContradicted}, {n.Refused, LeapRefused}} {
 		if w.is {
 			d.Leap.Warnings = append(d.Leap.Warnings, w.r.String())
 		}
@@ -89,3 +132,5 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 	}
 	return d
 }
+
+func round3(v float64) float64 { return math.Round(v*1e3) / 1e3 }

@@ -87,6 +87,15 @@ func TestDrift(t *testing.T) {
 		}}, day, -1, -1},
 		{"100 ns/s for five minutes", driftRig{white: 2.5, walk: 0.1, jitter: 3, move: at(600, 900, 100)}, 1800, 606, 925},
 		{"-30 ns/s for five minutes", driftRig{white: 2.5, walk: 0.02, jitter: 3, move: at(600, 900, -30)}, 1800, 615, 925},
+		{"100 ns/s, kernel stamps", driftRig{white: 10, walk: 1, jitter: 500, move: at(600, 900, 100)}, 1800, 640, 1100},
+		{"-200 ns/s, kernel stamps", driftRig{white: 10, walk: 3, jitter: 500, move: at(600, 900, -200)}, 1800, 632, 1798}, // crystals that wander so hide its end for long
+		{"a fan that starts, kernel stamps", driftRig{white: 10, walk: 1, jitter: 500, warm: func(t float64) float64 { return at(300, 360, -1)(t) }}, 1800, -1, -1},
+		{"5 ns/s for 20 s and then the truth", driftRig{white: 2.5, walk: 0.02, jitter: 3, move: func(t float64) float64 {
+			if t > 620 {
+				return 0
+			}
+			return at(600, 620, 5)(t)
+		}}, 1800, 640, 700},
 		{"10 us/s, kernel stamps", driftRig{white: 10, walk: 3, jitter: 500, move: at(600, 900, 10e3)}, 1800, 610, 930},
 		{"100 ns/s for ever", driftRig{white: 2.5, walk: 0.1, jitter: 3, move: at(600, 1e9, 100)}, 2400, 606, 2399},
 	} {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type Clock interface {
 // Config describes an Engine. Mono, Open and Publish are required.
 type Config struct {
 	Mono    func() int64           // CLOCK_MONOTONIC_RAW, ns
+	Slept   func() time.Duration   // how long the machine has slept: CLOCK_BOOTTIME - CLOCK_MONOTONIC; nil: it never does
 	Open    func() (Clock, error)  // called until it succeeds, and again after the clock vanished
 	Publish func(*status.Snapshot) // called by the engine's goroutine, at least four times a second
 	Leaps   func(*tai.Table)       // called when a receiver announced a leap second; may be nil
@@ -49,8 +51,19 @@ type Config struct {
 	Compare    []CompareConfig     // pulses that are only compared
 	Compared   <-chan ComparedEdge // their edges; may be nil
 
+	// Temperature returns the latest reading of a sensor near the oscillator,
+	// degrees Celsius, and the CLOCK_MONOTONIC_RAW (ns) at which it was taken, 0
+	// before the first. It must not wait. nil: there is no sensor.
+	Temperature func() (celsius float64, mono int64)
+
 	Watch gnss.WatchConfig // what of the receiver's own warnings is minded
-	Doubt string           // a doubt from outside that is there from the start; Engine.Doubt takes it back
+	// ProveLeap: a receiver that names UTC without announcing its leap count, as
+	// plain NMEA does, is held back until something confirms the second, for at
+	// most 13 min: until it must have heard the count. Else only one that was
+	// heard without a fix, or that a kept system clock contradicts.
+	ProveLeap bool
+
+	Doubt string // a doubt from outside that is there from the start; Engine.Doubt takes it back
 	// NotBefore is a date before which this machine cannot be: messages that
 	// name an earlier one are refused. Zero: none is.
 	NotBefore tai.Time
@@ -75,13 +88,15 @@ type Config struct {
 // Settings are what can be changed while the engine runs.
 type Settings struct {
 	Table      *tai.Table    // leap seconds; default tai.Builtin
+	Tables     []*tai.Table  // further tables of them, in order of trust
 	Bias       time.Duration // lateness of the pulses: interrupt, receiver
 	Cable      time.Duration // delay of the antenna cable
 	NoSawtooth bool          // announced quantisation errors are not applied
 }
 
-// tick is how often the clock is read and a snapshot published at least.
-const tick = 250 * time.Millisecond
+// tick is how often the clock is read and a snapshot published at least. A reader
+// counts with the bound's growth since: what is promised hangs on it.
+const tick = 200 * time.Millisecond
 
 // learnEvery is how often what was learned is copied for those who keep it.
 const learnEvery = time.Second
@@ -115,12 +130,15 @@ type Engine struct {
 	sawSign  float64
 	steerNS  float64 // integral of the correction, to see the pulses without steering
 	steerAt  int64
+	maxFreq  float64       // the clock's largest correction, ppb
+	owed     owed          // of corrections that the device could not make exactly
+	slept    time.Duration // as it was last looked at
 
 	watch   *gnss.Watch
 	outer   string // doubt from outside
 	doubted string // what the discipline was told
 	drift   drift
-	opposed bool // the system clock speaks against the pulse's edge
+	proof   proof // what speaks against pulse and second before the first lock
 	leaps   leapWatch
 	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
 	dateAt  int64        // mono at which the last message was refused for its date
@@ -134,6 +152,7 @@ type Engine struct {
 	recv          Receiver
 	learned       discipline.Learned
 	learnedAt     int64
+	warmAt        int64 // mono of the last temperature
 	counts        [numReasons]atomic.Uint64
 	hush          hush
 	snap          status.Snapshot
@@ -167,15 +186,16 @@ func New(cfg Config) (*Engine, error) {
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}
+	if cfg.Slept != nil {
+		e.slept = cfg.Slept()
+	}
 	e.apply(cfg.Settings)
 	e.stats.Store(&Stats{})
 	return e, nil
 }
 
 func (e *Engine) apply(s Settings) {
-	if s.Table == nil {
-		s.Table = tai.Builtin()
-	}
+	e.tables(&s)
 	// Later pulses were taken for earlier by the old corrections.
 	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.ctl != nil {
 		e.ctl.Shift(float64(d), e.cfg.Mono())
@@ -183,6 +203,7 @@ func (e *Engine) apply(s Settings) {
 		e.log.Info("pulse correction changed", "offsets_move_by", d)
 	}
 	e.set = s
+	e.weigh(e.cfg.Mono(), true)
 }
 
 // Set changes the settings while Run runs. The latest wins.
@@ -219,10 +240,27 @@ func (e *Engine) Doubt(why string) {
 // Stats returns the latest state.
 func (e *Engine) Stats() *Stats { return e.stats.Load() }
 
+// Snapshot returns the latest snapshot. Between a sleep of the machine and the
+// engine's noticing it, that is one of no use. It is not changed any more.
+func (e *Engine) Snapshot() *status.Snapshot {
+	s := &e.Stats().Snapshot
+	if e.cfg.Slept == nil || !s.Outslept(e.cfg.Slept()) {
+		return s
+	}
+	t := *s
+	t.State, t.Reason, t.Stratum, t.Bound = status.Unlocked, ClockSlept.String(), 16, math.MaxInt64
+	return &t
+}
+
 // Grid tells pps.ExtTS where in the clock's second the pulse is expected: at its
-// beginning, while the clock is known to be right.
+// beginning, while the clock is known to be right; before that, where a system
+// clock that others keep has it.
 func (e *Engine) Grid() (phase time.Duration, ok bool) {
-	return 0, e.Stats().Snapshot.Usable(e.cfg.Mono())
+	if e.Snapshot().Usable(e.cfg.Mono()) {
+		return 0, true
+	}
+	g := e.proof.grid.Load()
+	return time.Duration(g - 1), g != 0
 }
 
 // Ready is closed when the first snapshot has been published.
@@ -252,16 +290,18 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 		case <-ctx.Done():
 			return ctx.Err()
 		case x := <-edges:
+			e.wake()
 			e.Edge(x)
 		case x := <-e.cfg.Compared:
+			e.wake()
 			e.Compare(x.Index, x.Edge)
 		case m := <-msgs:
+			e.wake()
 			e.Message(m)
 		case s := <-e.settings:
 			e.apply(s)
 		case why := <-e.doubts:
-			e.outer = why
-			e.judge()
+			e.told(why)
 		case <-t.C:
 			e.Tick()
 		}
@@ -271,15 +311,22 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 // Tick reads the clock, lets the discipline notice what did not come, and
 // publishes. It opens the clock where there is none.
 func (e *Engine) Tick() {
+	e.wake()
 	now := e.cfg.Mono()
 	if e.clock == nil && now >= e.retryAt {
 		e.open(now)
+	}
+	select {
+	case why := <-e.doubts: // in a simulation nobody else listens
+		e.told(why)
+	default:
 	}
 	e.expiry(now)
 	e.judge()
 	if e.clock != nil {
 		if _, ok := e.cross(); ok {
 			now = max(now, e.line.mono)
+			e.warm()
 			e.act(e.ctl.Tick(now, e.line.at(now)))
 			if now-e.learnedAt >= int64(learnEvery) && e.ctl.Status().State == status.Locked {
 				e.learned, e.learnedAt = e.ctl.Export(), now
@@ -288,6 +335,17 @@ func (e *Engine) Tick() {
 	}
 	e.publish()
 	e.lastTick = now
+}
+
+// warm hands a new reading of the oscillator's temperature to the discipline.
+func (e *Engine) warm() {
+	if e.cfg.Temperature == nil {
+		return
+	}
+	if c, mono := e.cfg.Temperature(); mono > e.warmAt {
+		e.warmAt = mono
+		e.ctl.Temperature(c, mono)
+	}
 }
 
 var _ fmt.Stringer = (*Engine)(nil)

@@ -30,6 +30,11 @@ type rig struct {
 
 func newRig(t *testing.T, name string, edit func(*sim.Scenario)) *rig {
 	t.Helper()
+	return seededRig(t, name, 1, edit)
+}
+
+func seededRig(t *testing.T, name string, seed uint64, edit func(*sim.Scenario)) *rig {
+	t.Helper()
 	s, err := sim.Find(name)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +45,7 @@ func newRig(t *testing.T, name string, edit func(*sim.Scenario)) *rig {
 		edit(&s)
 	}
 	r.scenario = s
-	if r.Loop, err = s.Loop(1); err != nil {
+	if r.Loop, err = s.Loop(seed); err != nil {
 		t.Fatal(err)
 	}
 	r.Before = func(mono int64) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
@@ -43,6 +44,7 @@ type FollowerConfig struct {
 	Name      string
 	Kind      status.ClockKind
 	Mono      func() int64            // CLOCK_MONOTONIC_RAW, ns
+	Slept     func() time.Duration    // how long the machine has slept; nil: it never does
 	Open      func() (Clock, error)   // called until it succeeds, and again after the clock vanished
 	Reference func() *status.Snapshot // the clock to be followed; what it returns is not changed any more
 	Observe   bool                    // only compare, steer nothing
@@ -52,6 +54,7 @@ type FollowerConfig struct {
 	// Discipline: StepOver is what is stepped instead of slewed where a step is
 	// allowed; zero fields have defaults that suit the kind of clock.
 	Discipline discipline.Config
+	Learned    discipline.Learned // of an earlier run, if OK
 	Log        *slog.Logger
 }
 
@@ -114,8 +117,8 @@ func NewFollower(cfg FollowerConfig) (*Follower, error) {
 	f := &Follower{cfg: cfg}
 	var err error
 	f.eng, err = New(Config{
-		Mono: cfg.Mono, Open: f.open, Publish: func(*status.Snapshot) {}, Kind: cfg.Kind, ClockName: cfg.Name, Pulse: "phc", Receiver: "phc",
-		Discipline: cfg.Discipline, Log: cfg.Log, said: "follower state",
+		Mono: cfg.Mono, Slept: cfg.Slept, Open: f.open, Publish: func(*status.Snapshot) {}, Kind: cfg.Kind, ClockName: cfg.Name, Pulse: "phc", Receiver: "phc",
+		Discipline: cfg.Discipline, Learned: cfg.Learned, Log: cfg.Log, said: "follower state",
 	})
 	f.stats.Store(&FollowerStats{})
 	return f, err
@@ -215,9 +218,9 @@ func (f *Follower) tell(s *status.Snapshot) {
 	now, st := f.cfg.Mono(), f.stats.Load()
 	own := &st.Snapshot
 	t := s.ClockAt(now)
-	q := Quality{MaxError: st.Bound, EstError: time.Duration(own.NoiseNS), Leap: s.LeapIndicator(t), TAI: s.OffsetAt(t)}
+	q := phc.Quality{MaxError: st.Bound, EstError: time.Duration(own.NoiseNS), Leap: s.LeapIndicator(t), TAI: s.OffsetAt(t)}
 	q.Synced = (own.State == status.Locked || own.State == status.Holdover) && st.Bound <= own.Limit
-	if d := t.Sub(s.LeapAt); s.LeapAt != 0 && d.Abs() < 2*time.Second || s.RefTime == 0 {
+	if s.NearLeap(t, 2*time.Second) || s.RefTime == 0 {
 		q.TAI = 0 // the kernel changes it itself when it inserts the second
 	}
 	switch err := f.cfg.Guard.Tell(q); {

@@ -16,6 +16,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
+	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
 
@@ -25,7 +26,7 @@ type machine struct {
 	now      int64
 	clock    *phctest.Clock // CLOCK_REALTIME as a continuous count
 	d        int            // count - CLOCK_REALTIME, s: grows when the kernel inserts a second
-	t        Timex          // FreqPPB aside
+	t        phc.Timex      // FreqPPB aside
 	setAt    int64
 	inserted bool
 	day      int64 // UTC day in which the kernel last looked
@@ -43,7 +44,7 @@ const machineTruth = tai.Time(1795426237) * tai.Second // 2026-11-23 09:30:00 UT
 
 func newMachine(t *testing.T, off time.Duration, truth tai.Time, edit func(*FollowerConfig)) *machine {
 	t.Helper()
-	m := &machine{now: 1e12, d: 37, t: Timex{Status: staUnsync, MaxError: maxError, EstError: maxError, Tick: 10000}}
+	m := &machine{now: 1e12, d: 37, t: phc.Timex{Status: phc.StaUnsync, MaxError: phc.MaxError, EstError: phc.MaxError, Tick: 10000}}
 	mono := func() int64 { return m.now }
 	m.clock = phctest.New(mono, phctest.Config{Truth: truth, Mono0: m.now, Start: off, MaxPPB: 500e3, Width: 200 * time.Nanosecond,
 		Noise: phctest.Noise{OffsetPPB: 21000, WhitePPB: 5, WalkPPB: 0.5}, Seed: 5})
@@ -79,7 +80,7 @@ func (m *machine) leap() {
 	real := int64(m.clock.At(m.now)) - int64(m.d)*1e9
 	day := real / 86400e9
 	switch {
-	case m.t.Status&staIns == 0:
+	case m.t.Status&phc.StaIns == 0:
 		m.inserted = false
 	case m.day != 0 && day == m.day+1 && !m.inserted: // once, until the flag has been taken back
 		m.inserted = true
@@ -106,8 +107,8 @@ func (m *machine) Step(d time.Duration) error {
 
 // clear is the kernel's ntp_clear.
 func (m *machine) clear() {
-	m.t.Status |= staUnsync
-	m.t.MaxError, m.t.EstError, m.setAt = maxError, maxError, m.now
+	m.t.Status |= phc.StaUnsync
+	m.t.MaxError, m.t.EstError, m.setAt = phc.MaxError, phc.MaxError, m.now
 }
 
 func (m *machine) AdjFreq(ppb float64) error {
@@ -117,22 +118,22 @@ func (m *machine) AdjFreq(ppb float64) error {
 func (m *machine) FreqPPB() (float64, error) { return m.clock.FreqPPB() }
 func (m *machine) MaxFreq() float64          { return 500e3 }
 
-func (m *machine) Load() (Timex, error) {
+func (m *machine) Load() (phc.Timex, error) {
 	t := m.t
 	t.FreqPPB, _ = m.clock.FreqPPB()
-	t.MaxError = min(t.MaxError+time.Duration((m.now-m.setAt)/1e9)*maxErrorRate, maxError)
-	if t.MaxError >= maxError {
-		t.Status |= staUnsync
+	t.MaxError = min(t.MaxError+time.Duration((m.now-m.setAt)/1e9)*phc.MaxErrorRate, phc.MaxError)
+	if t.MaxError >= phc.MaxError {
+		t.Status |= phc.StaUnsync
 	}
 	return t, nil
 }
 
-func (m *machine) Tell(q Quality) error {
+func (m *machine) Tell(q phc.Quality) error {
 	if m.deny != nil {
 		return m.deny
 	}
 	t, _ := m.Load()
-	m.t.Status = q.status(t.Status)
+	m.t.Status = q.StatusFrom(t.Status)
 	if q.Synced {
 		m.t.MaxError, m.t.EstError, m.setAt = q.MaxError, q.EstError, m.now
 	}
@@ -168,7 +169,7 @@ func TestSystemClockFollows(t *testing.T) {
 			if e := math.Abs(m.off(37)); e > 2000 || e > float64(k.MaxError) {
 				t.Fatalf("from %v: off by %.0f ns, kernel told %v", off, e, k.MaxError)
 			}
-			if k.Status&staUnsync != 0 || k.TAI != 37 || k.MaxError > time.Millisecond || k.EstError > 10*time.Microsecond {
+			if k.Status&phc.StaUnsync != 0 || k.TAI != 37 || k.MaxError > time.Millisecond || k.EstError > 10*time.Microsecond {
 				t.Fatalf("from %v: kernel %+v", off, k)
 			}
 		}
@@ -205,7 +206,7 @@ func TestSystemClockContested(t *testing.T) {
 	}{
 		{"frequency", func() { m.clock.AdjFreq(-12345) }},
 		{"tick", func() { m.t.Tick = 10001 }},
-		{"status", func() { m.t.Status |= staPLL }},
+		{"status", func() { m.t.Status |= phc.StaPLL }},
 		{"offset", func() { m.t.Offset = 5000 }},
 		{"maximum error", func() { m.t.MaxError = 2 * time.Second }},
 		{"estimated error", func() { m.t.EstError = 777 * time.Microsecond }},
@@ -254,7 +255,7 @@ func TestSystemClockLeap(t *testing.T) {
 	m := newMachine(t, 0, leapAt-10*60*tai.Second, nil)
 	m.ref.LeapAt, m.ref.LeapSign = leapAt+tai.Second, 1
 	m.run(9 * time.Minute)
-	if k, _ := m.Load(); k.Status&staIns == 0 || k.TAI != 37 {
+	if k, _ := m.Load(); k.Status&phc.StaIns == 0 || k.TAI != 37 {
 		t.Fatalf("before: %+v, %v\n%s", k, m.state(), &m.log)
 	}
 	steps := m.steps
@@ -262,7 +263,7 @@ func TestSystemClockLeap(t *testing.T) {
 	m.ref.LeapAt, m.ref.LeapSign, m.ref.TAIOffset = 0, 0, 38
 	m.run(5 * time.Minute)
 	k, _ := m.Load()
-	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(staIns|staUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked {
+	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(phc.StaIns|phc.StaUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked {
 		t.Errorf("after: off by %.0f ns, %d steps, kernel %+v, %v (%s)\n%s", e, m.steps-steps, k, m.state(), m.fol.Stats().Snapshot.Reason, &m.log)
 	}
 }
@@ -291,7 +292,7 @@ func TestReferenceUnusable(t *testing.T) {
 	}
 	m.ref.State, m.ref.Bound, m.ref.RefTime = status.Unlocked, math.MaxInt64, 0
 	m.run(3 * time.Second)
-	if k, _ := m.Load(); k.Status&staUnsync == 0 {
+	if k, _ := m.Load(); k.Status&phc.StaUnsync == 0 {
 		t.Errorf("no reference at all, and the kernel is told %+v", k)
 	}
 	m.ref.State, m.ref.Bound, m.ref.RefTime, m.ref.Stratum = status.Locked, 60, machineTruth, 1
@@ -365,7 +366,7 @@ func TestSystemClockDenied(t *testing.T) {
 	m := newMachine(t, 0, machineTruth, nil)
 	m.deny = fmt.Errorf("tell: %w", fs.ErrPermission)
 	m.run(time.Minute)
-	if s := m.fol.Stats(); s.Counts[ClockMissing] == 0 || m.freqs != 0 || s.Snapshot.State != status.Unlocked {
+	if s := m.fol.Stats(); s.Counts[ClockDenied] == 0 || m.freqs != 0 || s.Snapshot.State != status.Unlocked {
 		t.Errorf("%v (%s), touched %d times", s.Snapshot.State, s.Snapshot.Reason, m.freqs)
 	}
 	m.deny = nil
@@ -400,6 +401,27 @@ func TestSecondPHC(t *testing.T) {
 	}
 }
 
+// What an earlier run learned of a follower's oscillator is in force from the
+// first moment it is steered, and what this one learned is offered.
+func TestFollowerLearned(t *testing.T) {
+	m := newMachine(t, 0, machineTruth, nil)
+	m.run(5 * time.Minute)
+	l := m.fol.Stats().Learned
+	if !l.OK || math.Abs(l.FreqPPB+21000) > 20 {
+		t.Fatalf("learned %+v of a clock that is 21000 ppb fast", l)
+	}
+	l.AgeSecond = 60
+	for _, learned := range []discipline.Learned{{}, l} {
+		m = newMachine(t, 0, machineTruth, func(c *FollowerConfig) { c.Learned = learned })
+		for m.freqs == 0 {
+			m.run(250 * time.Millisecond)
+		}
+		if f, _ := m.FreqPPB(); learned.OK != (math.Abs(f+21000) < 100) {
+			t.Errorf("learned %v: first correction %.0f ppb", learned.OK, f)
+		}
+	}
+}
+
 func TestRivals(t *testing.T) {
 	proc := t.TempDir()
 	for pid, p := range map[string][2]string{
@@ -424,16 +446,5 @@ func TestRivals(t *testing.T) {
 	}
 	if got := rivals(filepath.Join(proc, "none")); got != nil {
 		t.Errorf("without /proc: %q", got)
-	}
-}
-
-// Reading the real kernel's state needs no privilege and changes nothing.
-func TestKernelLoad(t *testing.T) {
-	k, err := LinuxKernel{}.Load()
-	if err != nil {
-		t.Skip("kernel's clock state cannot be read: ", err)
-	}
-	if k.Tick < 9000 || k.Tick > 11000 || math.Abs(k.FreqPPB) > 500e3 || k.MaxError < 0 {
-		t.Errorf("read %+v", k)
 	}
 }

@@ -37,7 +37,7 @@ type Guard struct {
 	mono   func() int64
 	rivals func() []string
 
-	base   Timex // as it was last seen or set
+	base   phc.Timex // as it was last seen or set
 	known  bool
 	ours   bool  // base holds what we set
 	baseAt int64 // mono of it
@@ -74,14 +74,14 @@ func (g *Guard) Calm() (ok bool, why error) {
 // Own begins to steer: the kernel is told the offset of TAI, by which the clock
 // is read from now on.
 func (g *Guard) Own(offset int) error {
-	if err := g.kernel.Tell(Quality{TAI: offset}); err != nil {
+	if err := g.kernel.Tell(phc.Quality{TAI: offset}); err != nil {
 		return err
 	}
 	return g.rebase()
 }
 
 // Tell tells the kernel how good the clock is.
-func (g *Guard) Tell(q Quality) error {
+func (g *Guard) Tell(q phc.Quality) error {
 	if err := g.look(); err != nil {
 		return err
 	}
@@ -187,26 +187,26 @@ func (g *Guard) look() error {
 
 // written names what of the kernel's state changed by another hand within the
 // time since it was last seen; "" if nothing did.
-func (g *Guard) written(t Timex, since time.Duration) string {
+func (g *Guard) written(t phc.Timex, since time.Duration) string {
 	b := g.base
-	if t.MaxError >= maxError && b.MaxError < maxError && t.Status&staUnsync != 0 {
+	if t.MaxError >= phc.MaxError && b.MaxError < phc.MaxError && t.Status&phc.StaUnsync != 0 {
 		// A step of the clock clears all of this (ntp_clear, kernel/time/ntp.c).
 		// The step itself is seen by who reads the clock.
 		b.MaxError, b.EstError, b.Status, b.Offset = t.MaxError, t.EstError, t.Status, t.Offset
 	}
-	const set = staLoops | staIns | staDel | staFreqHold
-	leap := b.Status&(staIns|staDel) != 0
+	const set = phc.StaLoops | phc.StaIns | phc.StaDel | phc.StaFreqHold
+	leap := b.Status&(phc.StaIns|phc.StaDel) != 0
 	grown := t.MaxError - b.MaxError
 	switch {
 	case math.Abs(t.FreqPPB-b.FreqPPB) > phc.FreqResolutionPPB:
 		return "frequency"
 	case t.Tick != b.Tick:
 		return "tick"
-	case (t.Status^b.Status)&set != 0, b.Status&staUnsync != 0 && t.Status&staUnsync == 0:
+	case (t.Status^b.Status)&set != 0, b.Status&phc.StaUnsync != 0 && t.Status&phc.StaUnsync == 0:
 		return "status"
 	case t.Offset > max(b.Offset, -b.Offset), -t.Offset > max(b.Offset, -b.Offset): // by itself it only shrinks
 		return "offset"
-	case grown < 0, t.MaxError < maxError && grown > time.Duration(since.Seconds()+2)*maxErrorRate:
+	case grown < 0, t.MaxError < phc.MaxError && grown > time.Duration(since.Seconds()+2)*phc.MaxErrorRate:
 		return "maximum error"
 	case t.EstError != b.EstError:
 		return "estimated error"

@@ -24,7 +24,7 @@ const farOff = time.Hour
 
 // Edge takes one edge of the pulse.
 func (e *Engine) Edge(x pps.Edge) {
-	if e.clock == nil {
+	if e.clock == nil || e.denied {
 		e.refuse(EdgeNoClock, nil)
 		return
 	}
@@ -38,6 +38,7 @@ func (e *Engine) Edge(x pps.Edge) {
 	}
 	p.Clock = p.Clock.Add(-e.set.Bias - e.set.Cable)
 	q, hasQ := e.saw.take(p.Mono)
+	sec := p.Mono // corrected as the pulse's time is
 	steer := e.steerNS + e.line.cmdPPB*float64(p.Mono-e.steerAt)*1e-9
 	if hasQ {
 		e.saw.learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
@@ -47,53 +48,32 @@ func (e *Engine) Edge(x pps.Edge) {
 		}
 		if !e.set.NoSawtooth {
 			p.Clock += tai.Time(math.Round(q * e.sawSign))
+			sec += int64(math.Round(q * e.sawSign))
 		}
 	} else {
 		e.saw.gap()
 	}
-	// The system clock runs on raw's own crystal; and stamps by CLOCK_REALTIME move
-	// with whoever slews that.
-	if x.Scale == pps.Clock && (e.cfg.Kind == status.PHCClock || e.cfg.Kind == status.SimClock) {
-		e.drift.pulse(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer)
+	// The system clock runs on raw's own crystal: it is no second opinion. Stamps
+	// by CLOCK_REALTIME are carried to raw over their age only, so that whoever
+	// slews it moves them by less than their noise.
+	if e.cfg.Kind == status.PHCClock || e.cfg.Kind == status.SimClock {
+		e.drift.pulse(sec, float64(p.Clock.Sub(p.Clock.Round()))-steer)
 		e.judge()
 		if e.clock == nil {
 			return
 		}
 	}
-	e.oppose(p.Mono)
+	e.weighEdge(p.Mono, x.Other)
 	p.Now = e.cfg.Mono()
+	p.Clock += tai.Time(math.Round(e.owed.at(p.Mono)))
 	e.act(e.ctl.Pulse(p))
 	e.publish()
-}
-
-// edgeOff is how far from the second of a system clock that is kept an edge must
-// be to be taken for the other edge of the pulse. Who keeps it over a network is
-// nearer; pulses are 100 ms wide and more, or so narrow that nobody confuses
-// their edges.
-const edgeOff = 50e6 // ns
-
-// oppose looks, before there is a lock, whether a system clock that others keep
-// has its second somewhere else than the pulse: then it is the wrong edge.
-func (e *Engine) oppose(mono int64) {
-	s := e.ctl.Status().State
-	was := e.opposed
-	e.opposed = (s == status.Unlocked || s == status.Acquiring) && e.real.ok && e.cfg.RealKept != nil && e.cfg.RealKept()
-	if e.opposed {
-		t := e.real.at(mono)
-		e.opposed = max(t-t.Round(), t.Round()-t) > edgeOff
-	}
-	if e.opposed != was {
-		if e.opposed {
-			e.refuse(PulseAmbiguous, nil, "remedy", "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge")
-		}
-		e.judge()
-	}
 }
 
 // Second takes a full second of another clock in the place of a pulse and its
 // message: it was sec at mono, by a line that is known to within width.
 func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
-	if e.clock == nil {
+	if e.clock == nil || e.denied {
 		e.refuse(EdgeNoClock, nil)
 		return
 	}
@@ -106,7 +86,7 @@ func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
 		return
 	}
 	now := e.cfg.Mono()
-	e.act(e.ctl.Pulse(discipline.Pulse{Clock: e.line.at(mono), Mono: mono, Now: now, Width: x.Width + width}))
+	e.act(e.ctl.Pulse(discipline.Pulse{Clock: e.line.at(mono) + tai.Time(math.Round(e.owed.at(mono))), Mono: mono, Now: now, Width: x.Width + width}))
 	if e.clock == nil {
 		return
 	}
@@ -168,8 +148,10 @@ func (e *Engine) Message(m *gnss.Message) {
 	if m.HasQErr {
 		e.saw.announce(m.Mono, float64(m.QErrPS)*1e-3)
 	}
+	if m.HasPulse {
+		e.proof.announce(m)
+	}
 	e.describe(m)
-	e.leap(m)
 	e.watch.Message(m)
 	e.minded(m)
 	e.judge()
@@ -193,14 +175,16 @@ func (e *Engine) Message(m *gnss.Message) {
 		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.set.Table.Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
 		return
 	}
+	at := e.named(m)
 	if m.Valid {
 		e.msgs++
 		e.msgMono = m.Mono
-		e.label = Label{m.Time, m.Mono}
+		e.label = Label{at, m.Mono}
+		e.weighSecond(at, m.Mono)
 	} else {
 		e.badMsgs++
 	}
-	e.ctl.Label(discipline.Label{Time: m.Time, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+	e.ctl.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 }
 
 // rolloverSpan is half of the 1024 weeks by which a receiver can be wrong:
@@ -253,15 +237,18 @@ func (e *Engine) judge() {
 		return
 	}
 	now, why := e.cfg.Mono(), e.outer
+	e.expect(now)
 	d := e.watch.Doubt(now)
 	e.settledLeap()
 	switch {
 	case d != gnss.NoDoubt:
 		why = d.String()
-	case e.leaps.waits():
+	case e.leaps.waits(e.cfg.ProveLeap):
 		why = LeapUnconfirmed.String()
-	case e.opposed:
-		why = PulseAmbiguous.String()
+	case e.leaps.news.Even:
+		why = LeapContradicted.String()
+	case e.proof.doubt != "":
+		why = e.proof.doubt
 	case e.drift.moved:
 		why = ReferenceDrift.String()
 	}
@@ -299,26 +286,5 @@ func (e *Engine) describe(m *gnss.Message) {
 	}
 	if m.Spoofing != gnss.ThreatUnknown {
 		e.recv.Spoofing = m.Spoofing.String()
-	}
-}
-
-// leap takes a leap second that the receiver announces into the table, if it
-// lies ahead and at the end of a month in UTC.
-func (e *Engine) leap(m *gnss.Message) {
-	if !m.HasLeapEvent || m.LeapSign == 0 || m.LeapIn <= 0 || !m.Valid && m.HasDate {
-		return
-	}
-	old := e.set.Table.Offset(m.LeapAt - 2*tai.Second)
-	l := tai.Leap{Offset: old + m.LeapSign}
-	l.UTC, _ = m.LeapAt.Unix(l.Offset)
-	if u := time.Unix(l.UTC, 0).UTC(); u.Day() != 1 || u.Hour() != 0 || u.Minute() != 0 || u.Second() != 0 {
-		return
-	}
-	if t := e.set.Table.With(l); len(t.Leaps) != len(e.set.Table.Leaps) {
-		e.set.Table = t
-		e.log.Info("leap second announced by the receiver", "at", time.Unix(l.UTC, 0).UTC(), "tai_offset_s", l.Offset, "source", m.LeapSource)
-		if e.cfg.Leaps != nil {
-			e.cfg.Leaps(t)
-		}
 	}
 }

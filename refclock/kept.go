@@ -1,6 +1,10 @@
 package refclock
 
-import "time"
+import (
+	"time"
+
+	"noonmark/phc"
+)
 
 // keptWithin is the kernel's bound of a system clock that may contradict
 // others.
@@ -12,6 +16,6 @@ const keptWithin = 50 * time.Millisecond
 func RealKept(k Kernel) func() bool {
 	return func() bool {
 		t, err := k.Load()
-		return err == nil && t.Status&staUnsync == 0 && t.MaxError < keptWithin
+		return err == nil && t.Status&phc.StaUnsync == 0 && t.MaxError < keptWithin
 	}
 }

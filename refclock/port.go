@@ -67,7 +67,9 @@ func (p *Port) Run(ctx context.Context) error {
 	if p.Wait == nil {
 		p.Wait = sleep
 	}
-	dec := gnss.NewDecoder(p.Decode)
+	cfg := p.Decode
+	cfg.NewLeaps = true
+	dec := gnss.NewDecoder(cfg)
 	var b backoff
 	for ctx.Err() == nil {
 		rc, err := p.Open()

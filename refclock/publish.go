@@ -46,6 +46,7 @@ type Stats struct {
 	Status   discipline.Status
 	Receiver Receiver
 	Label    Label              // latest valid one
+	Begun    Label              // the latest second that a valid message named, and the pulse that began it
 	Learned  discipline.Learned // to be kept for the next run; OK is false while there is nothing
 	Counts   [NumReasons]uint64 // by Reason
 	Leap     LeapNews           // what is known of the sources of leap seconds
@@ -60,6 +61,9 @@ func (e *Engine) publish() {
 	s.Kind, s.RefID, s.Epoch = e.cfg.Kind, e.cfg.RefID, e.epoch
 	s.ClockDev, s.Pulse, s.Receiver = e.cfg.ClockName, e.cfg.Pulse, e.recv.text(e.cfg.Receiver)
 	s.Mono, s.MsgMono, s.Msgs, s.BadMsgs = now, e.msgMono, e.msgs, e.badMsgs
+	if e.cfg.Slept != nil {
+		s.Slept = max(e.slept, 1)
+	}
 	s.Stratum, s.Bound, s.BoundRate, s.LineErr = 16, math.MaxInt64, 0, 0
 	s.State, s.Reason = status.Unlocked, e.away.String()
 	var st discipline.Status
@@ -87,6 +91,8 @@ func (e *Engine) publish() {
 		s.State, s.Reason = status.Faulty, ClockDenied.String()
 	case e.settling:
 		s.State = status.Acquiring
+	case e.leaps.trial.on && (s.State == status.Locked || s.State == status.Holdover):
+		s.State, s.Reason = status.Faulty, LeapContradicted.String()
 	}
 	if e.ctl != nil && e.line.ok {
 		l := e.line
@@ -99,10 +105,15 @@ func (e *Engine) publish() {
 		if n, sign, ok := e.set.Table.Next(s.Clock); ok {
 			s.LeapAt, s.LeapSign = n.At(), int8(sign)
 		}
+		s.LeapPast, s.PastSign = 0, 0
+		if n, sign, ok := e.set.Table.Past(s.Clock); ok {
+			s.LeapPast, s.PastSign = n.At(), int8(sign)
+		}
 		age := max(0, float64(now-st.Mono)*1e-9)
-		if b := st.Bound + st.BoundRate*age; b < math.MaxInt64/2 && !math.IsNaN(b) && st.RefTime != 0 && e.clock != nil && !e.settling {
-			s.Bound = time.Duration(math.Ceil(b))
-			s.BoundRate = st.BoundRate + l.rateErr() + e.cfg.WanderPPB
+		owed, owedRate := e.owed.bound(now)
+		if b := st.Bound + st.BoundRate*age + owed; b < math.MaxInt64/2 && !math.IsNaN(b) && st.RefTime != 0 && e.clock != nil && !e.settling {
+			s.Bound = time.Duration(math.Ceil(b + e.drift.strain()))
+			s.BoundRate = st.BoundRate + l.rateErr() + e.cfg.WanderPPB + owedRate
 		}
 		if s.State == status.Locked || s.State == status.Holdover {
 			s.Stratum = e.cfg.Stratum
@@ -113,7 +124,7 @@ func (e *Engine) publish() {
 		e.state, e.reason, e.stated = s.State, s.Reason, true
 	}
 	e.cfg.Publish(s)
-	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leaps.news, Compared: e.comparisons()}
+	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Begun: e.proof.begun, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leaps.told(), Compared: e.comparisons()}
 	for i := range t.Counts {
 		t.Counts[i] = e.counts[i].Load()
 	}

@@ -7,7 +7,7 @@ type Reason uint8
 
 // The reasons.
 const (
-	EdgeNoClock          Reason = iota // an edge came while no clock was open
+	EdgeNoClock          Reason = iota // an edge came while no clock was open, or none that may be steered
 	EdgeStraddles                      // an edge from before, or read just after, a step of the clock
 	EdgeStale                          // an edge whose stamp is more than a second old
 	EdgeFuture                         // an edge whose stamp lies ahead of its reading
@@ -24,11 +24,14 @@ const (
 	ClockDenied                        // the clock may be read but not adjusted
 	ClockStep                          // a step of the clock failed
 	ClockContested                     // another program steers the clock, so it is left alone
+	ClockTimeout                       // the clock's driver does not answer
+	ClockSlept                         // the machine slept, and nothing told the clock's time meanwhile
 	ClockForeign                       // somebody else stepped the clock
 	PortMissing                        // the receiver's port could not be opened
 	PortGone                           // the receiver's port vanished or failed while in use
 	PortSilent                         // the receiver's port is open and nothing comes
 	PortBaud                           // the port was set to another baud rate, in search of the receiver
+	PortSlow                           // the port's rate is too low for what the receiver sends: messages come late, or are lost
 	SetupFailed                        // the receiver could not be configured
 	SetupRefused                       // the receiver would not take a part of its configuration
 	PulseMissing                       // the pulse source could not be opened
@@ -50,8 +53,12 @@ const (
 	LeapDisagrees                      // the receiver announces another number of leap seconds than the table has
 	LeapExpired                        // the table of leap seconds has ended
 	PulseAmbiguous                     // both edges are stamped and nothing tells which is the second's
+	SecondOpposed                      // a system clock that others keep shows another second than the receiver names
+	SecondNamed                        // UBX-TIM-TP names the pulse otherwise than the messages that follow it
 	CompareSkipped                     // an edge of a pulse to be compared came when there was nothing to compare with
 	CompareAlarm                       // a compared pulse is farther from the clock than its limit
+	LeapContradicted                   // as many sources say one thing of the leap seconds as say another, or the receiver's labels do and are being looked at
+	LeapRefused                        // the receiver executed a leap second, or left one out, against the tables
 
 	numReasons
 )
@@ -64,14 +71,16 @@ var reasonNames = [numReasons]string{
 	EdgeRealStepped: "edge_realtime_stepped", EdgeQueueFull: "edge_queue_full", MessageQueue: "message_queue_full",
 	MessageNoDate: "message_no_date", MessageRollover: "message_rollover", MessageTooEarly: "message_too_early", MessageNoClock: "message_no_clock",
 	ClockMissing: "clock_missing", ClockGone: "clock_gone", ClockRead: "clock_read", ClockDenied: "clock_denied", ClockStep: "clock_step",
-	ClockContested: "clock_contested", ClockForeign: "clock_stepped_by_other", PortMissing: "port_missing", PortGone: "port_gone",
-	PortSilent: "port_silent", PortBaud: "port_baud", SetupFailed: "setup_failed", SetupRefused: "setup_refused",
+	ClockContested: "clock_contested", ClockTimeout: "clock_timeout", ClockSlept: "machine_slept", ClockForeign: "clock_stepped_by_other", PortMissing: "port_missing", PortGone: "port_gone",
+	PortSilent: "port_silent", PortBaud: "port_baud", PortSlow: "port_slow", SetupFailed: "setup_failed", SetupRefused: "setup_refused",
 	PulseMissing: "pulse_missing", PulseGone: "pulse_gone", PulseSilent: "pulse_silent", SawtoothRefused: "sawtooth_refused",
 	ReceiverFixLost: "fix_lost", ReceiverAntennaOpen: "antenna_open", ReceiverAntennaShort: "antenna_short", ReceiverJammed: "jamming",
 	ReceiverSpoofed: "spoofing", ReceiverMoved: "position_jump", WitnessAwaited: "witness_awaited", WitnessDisagrees: "witness_disagrees",
 	WitnessSilent: "witness_silent", ReferenceUnusable: "reference_unusable", ReferenceDrift: "reference_drift",
 	LeapUnconfirmed: "leap_unconfirmed", LeapDisagrees: "leap_disagrees", LeapExpired: "leap_expired", PulseAmbiguous: "ambiguous_edge",
+	SecondOpposed: "second_opposed", SecondNamed: "second_named_otherwise",
 	CompareSkipped: "compare_skipped", CompareAlarm: "pulse_disagrees",
+	LeapContradicted: "leap_contradicted", LeapRefused: "leap_refused",
 }
 
 // String returns the reason's word in logs and metrics.
@@ -98,9 +107,15 @@ func (r Reason) message() string {
 	case r >= ReceiverFixLost && r <= ReceiverMoved:
 		return "receiver doubted"
 	case r == LeapDisagrees:
-		return "receiver and leap table disagree"
+		return "sources of leap seconds disagree"
+	case r == LeapContradicted:
+		return "which second it is, is not settled"
+	case r == LeapRefused:
+		return "receiver's leap second refused"
 	case r == LeapExpired:
 		return "leap table has expired"
+	case r == SecondOpposed || r == SecondNamed:
+		return "receiver's second doubted"
 	case r == PulseAmbiguous:
 		return "pulse's edges cannot be told apart"
 	case r == CompareAlarm:

@@ -2,6 +2,7 @@ package refclock
 
 import (
 	"errors"
+	"io/fs"
 	"time"
 
 	"noonmark/phc"
@@ -17,31 +18,45 @@ func (e *Engine) act(a discipline.Action) {
 	if a.Step != 0 {
 		e.step(a.Step)
 	}
-	if e.clock == nil || a.FreqPPB == e.line.cmdPPB && !e.denied {
+	if e.clock == nil {
 		return
 	}
-	e.steer(a.FreqPPB)
+	c := e.owed.due(e.cfg.Mono())
+	if a.FreqPPB == e.owed.wish && c == 0 && !e.denied {
+		return
+	}
+	e.steer(a.FreqPPB, c)
 }
 
-// steer sets the correction and tells the line what is in force.
-func (e *Engine) steer(ppb float64) {
-	if e.denied && e.cfg.Mono() < e.retryAt {
+// steer sets the correction, and what is owed of earlier ones, and tells the
+// line what is in force.
+func (e *Engine) steer(wish, more float64) {
+	if e.denied && !e.again() {
 		return
 	}
+	ppb := wish + more
 	err := e.clock.AdjFreq(ppb)
 	now := e.cfg.Mono()
 	if err != nil && !errors.Is(err, phc.ErrFreqRange) {
 		if e.lost(err) {
 			return
 		}
-		e.denied = true
-		e.pause(now)
-		e.refuse(ClockDenied, err)
+		e.deny(now, err)
 		return
 	}
-	e.denied = false
+	if e.denied {
+		e.denied, e.backoff = false, 0
+		e.log.Info("clock may be steered", "clock", e.cfg.ClockName)
+		e.ctl.Stepped(now, 1) // it did not run as the discipline wanted
+	}
 	if got, err := e.clock.FreqPPB(); err == nil { // the device rounds
 		ppb = got
+	}
+	if err != nil { // beyond the device's range: that is not made up for
+		e.owed.clear(now, ppb)
+		e.owed.wish = wish
+	} else {
+		e.owed.set(now, wish, ppb)
 	}
 	e.steerNS += e.line.cmdPPB * float64(now-e.steerAt) * 1e-9
 	e.steerAt = now
@@ -49,6 +64,27 @@ func (e *Engine) steer(ppb float64) {
 	if e.cfg.Kind == status.SystemClock { // then it is CLOCK_REALTIME that runs so
 		e.real.command(now, ppb)
 	}
+}
+
+// deny gives up steering for a while. Meanwhile the discipline measures nothing:
+// it would take its corrections for made.
+func (e *Engine) deny(now int64, err error) {
+	e.denied = true
+	e.pause(now)
+	e.refuse(ClockDenied, err)
+}
+
+// again reports whether it is time to try once more to steer a clock that
+// refused. It is opened anew for that: a device that could only be read when it
+// was opened stays so, whatever was mended since.
+func (e *Engine) again() bool {
+	now := e.cfg.Mono()
+	if now < e.retryAt {
+		return false
+	}
+	e.close()
+	e.open(now)
+	return e.clock != nil
 }
 
 // step makes a step. Readers see: not usable, then the new line in a new
@@ -61,7 +97,11 @@ func (e *Engine) step(d time.Duration) {
 	if err != nil {
 		e.settling = false
 		e.ctl.Stepped(now, 0)
-		if !e.lost(err) {
+		switch {
+		case e.lost(err):
+		case errors.Is(err, fs.ErrPermission):
+			e.deny(now, err)
+		default:
 			e.refuse(ClockStep, err, "step", d)
 		}
 		return

@@ -30,6 +30,8 @@ type tuner struct {
 	ubx   uint64             // frames at ubxAt
 	nmea  uint64             // sentences at ubxAt
 	ubxAt int64
+	load  gnss.Load
+	full  bool // the port is, and it was said
 }
 
 func (p *Port) tune(rc io.ReadCloser) *tuner {
@@ -81,6 +83,7 @@ func (t *tuner) next(dec *gnss.Decoder, now int64) error {
 	if t.conf != nil {
 		return t.converse(now)
 	}
+	t.weigh(&c, now)
 	if t.setup {
 		switch {
 		case c.UBX != t.ubx || t.ubxAt == 0:
@@ -97,6 +100,26 @@ func (t *tuner) next(dec *gnss.Decoder, now int64) error {
 	t.p.Count(PortBaud)
 	dec.Reset()
 	return t.set(t.hunt.Rate())
+}
+
+// weigh says when the port has become too slow for what the receiver sends.
+func (t *tuner) weigh(c *gnss.Counters, now int64) {
+	baud := t.p.Baud()
+	if baud == 0 && len(t.p.Rates) > 0 {
+		baud = t.p.Rates[0]
+	}
+	part, ok := t.load.Next(c, baud, now)
+	if !ok {
+		return
+	}
+	if part >= gnss.LoadFull {
+		t.p.Count(PortSlow)
+		if !t.full {
+			t.p.Log.Warn("receiver's port is full; messages come late or are lost: raise the rate of the receiver, or switch off messages that are not needed",
+				"reason", PortSlow.String(), "port", t.p.Name, "baud", baud, "used_percent", int(part*100))
+		}
+	}
+	t.full = part >= gnss.LoadFull
 }
 
 // converse carries the configuration on.

@@ -113,6 +113,31 @@ func TestConfigureOnWire(t *testing.T) {
 				}
 				return ""
 			}},
+		{"an M8T, every refusal named", func(u *sim.UBlox) { u.Old, u.Naks = true, 0x0631 }, []int{38400}, gnss.Setup{Pulse: &gnss.Pulse{LengthUS: 100000}}, "receiver configured",
+			func(w *onWire) string {
+				if w.c.of(refclock.SetupRefused) != 1 || !strings.Contains(w.log.String(), "CFG-TP5") || w.rx.Set[0x0631] != nil {
+					return fmt.Sprintf("%v, set %x", w.c.n, w.rx.Set)
+				}
+				return ""
+			}},
+		{"an M8T, from another rate to a third", func(u *sim.UBlox) { u.Old, u.Mute = true, 1 }, []int{9600, 38400},
+			gnss.Setup{Baud: 115200, Systems: []gnss.System{gnss.GPS, gnss.QZSS}, Pulse: &gnss.Pulse{LengthUS: 100000}, SurveySeconds: 3600, SurveyAcc: 3},
+			"receiver configured",
+			func(w *onWire) string {
+				g, tm := w.rx.Set[0x063e], w.rx.Set[0x063d]
+				if w.rx.Baud != 115200 || w.port.Baud() != 115200 || w.pty.Baud() != 115200 || w.rx.Layers != 0 || w.c.of(refclock.SetupRefused) != 0 ||
+					len(g) != 60 || g[8] != 1 || g[24] != 0 || g[48] != 1 || g[56] != 0 || len(tm) != 28 || tm[0] != 1 || w.rx.Set[0x0601|0x01<<24|0x07<<16][2] != 1 {
+					return fmt.Sprintf("receiver at %d, port at %d, memories %d, refused %d, set %x", w.rx.Baud, w.port.Baud(), w.rx.Layers, w.c.of(refclock.SetupRefused), w.rx.Set)
+				}
+				return ""
+			}},
+		{"an M8T, saved when asked", func(u *sim.UBlox) { u.Old = true }, []int{38400}, gnss.Setup{Layers: gnss.LayerRAM | gnss.LayerBBR | gnss.LayerFlash}, "receiver configured",
+			func(w *onWire) string {
+				if w.rx.Layers != byte(gnss.LayerBBR|gnss.LayerFlash) {
+					return fmt.Sprintf("memories %d", w.rx.Layers)
+				}
+				return ""
+			}},
 		{"frames lost", func(u *sim.UBlox) { u.Mute = 2 }, []int{38400}, gnss.Setup{}, "receiver configured", nil},
 		{"at another rate, to a third", func(u *sim.UBlox) {}, []int{9600, 38400}, gnss.Setup{Baud: 115200, Pulse: &gnss.Pulse{LengthUS: 100000}}, "receiver configured",
 			func(w *onWire) string {

@@ -45,7 +45,7 @@ type WitnessStats struct {
 	Name          string
 	Required      bool
 	Verdict       Verdict
-	OffsetNS      float64 // clock - witness, + = clock fast; before there is a clock, the receiver's message taken for on time
+	OffsetNS      float64 // clock - witness, + = clock fast; before there is a clock, the pulse as the receiver names it
 	Error         time.Duration
 	Asked, Silent uint64
 	Disagreed     uint64
@@ -59,7 +59,7 @@ type WitnessEngine interface {
 }
 
 // Witnesses compares the clock with its witnesses for as long as it runs, and
-// before that the receiver's second with theirs. If any of them is required,
+// before that the receiver's second, as the pulse begins it, with theirs. If any of them is required,
 // Config.Doubt must be WitnessAwaited's word: the lock is held back until more
 // of the required agree than disagree, and given up when more disagree. The
 // offset of UTC is the engine's, so that a wrong leap second shows.
@@ -96,8 +96,10 @@ const (
 	// vague is the error beyond which a witness cannot tell one second from the
 	// next, with the receiver's latency of up to 1 s between them.
 	vague = 400 * time.Millisecond
-	// freshLabel is how old a message may be to be compared.
+	// freshLabel is how old a message or a pulse may be to be compared, and
+	// rawSlack what CLOCK_MONOTONIC_RAW, 300 ppm off, has lost by then.
 	freshLabel = 3 * time.Second
+	rawSlack   = time.Millisecond
 	// nearLeap: UTC is ambiguous around a leap second.
 	nearLeap = 2 * time.Second
 )
@@ -225,28 +227,50 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 }
 
 // compare returns by how much the clock is ahead of a witness, and whether that
-// is within the limit. While there is no clock it is the receiver's message
-// that is compared, which comes up to a second after the second it names.
+// is within the limit. While there is no clock it is the receiver's second and
+// the pulse that began it. A message without a pulse, which comes up to a second
+// after the second it names, is enough to disagree with, not to agree.
 func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, ok bool, err error) {
 	st := w.Engine.Stats()
 	s := &st.Snapshot
 	if s.Usable(t.Mono) {
 		at := s.ClockAt(t.Mono)
-		if l := at.Sub(s.LeapAt); s.LeapAt != 0 && l.Abs() < nearLeap {
+		if s.NearLeap(at, nearLeap) {
 			return 0, false, errNothing
 		}
 		limit = sum(limit, sum(t.Error, s.BoundAt(t.Mono)))
 		d = time.Duration(posix(at, s.OffsetAt(at)) - t.UTC)
 		return d, d.Abs() <= limit, nil
 	}
+	if t.Error > vague {
+		return 0, false, errNothing
+	}
+	if b := st.Begun; b.fresh(t.Mono) {
+		at := b.Time + tai.Time(t.Mono-b.Mono)
+		if s.NearLeap(at, nearLeap) {
+			return 0, false, errNothing
+		}
+		limit = min(sum(limit, t.Error+rawSlack), vague)
+		d = time.Duration(posix(at, w.Table().Offset(at)) - t.UTC)
+		return d, d.Abs() <= limit, nil
+	}
 	l := st.Label
-	if gap := t.Mono - l.Mono; l.Time == 0 || gap > int64(freshLabel) || gap < -int64(freshLabel) || t.Error > vague {
+	if !l.fresh(t.Mono) {
 		return 0, false, errNothing
 	}
 	at := l.Time + tai.Time(t.Mono-l.Mono)
 	d = time.Duration(posix(at, w.Table().Offset(at)) - t.UTC)
 	limit = min(sum(limit, t.Error), vague)
-	return d, d <= limit && d >= -limit-time.Second, nil
+	if d <= limit && d >= -limit-time.Second {
+		return 0, false, errNothing
+	}
+	return d, false, nil
+}
+
+// fresh reports whether a label is near enough to an instant to be compared.
+func (l *Label) fresh(mono int64) bool {
+	gap := mono - l.Mono
+	return l.Time != 0 && gap <= int64(freshLabel) && gap >= -int64(freshLabel)
 }
 
 // posix returns ns since the POSIX epoch.

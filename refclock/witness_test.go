@@ -44,42 +44,55 @@ func (c *court) server(off *time.Duration, errBound time.Duration) func(context.
 	}
 }
 
-func newCourt(t *testing.T, list func(c *court) []refclock.Witness) *court {
+func newCourt(t *testing.T, doubt string, list func(c *court) []refclock.Witness) *court {
 	t.Helper()
 	c := &court{counts: map[refclock.Reason]int{}}
-	c.bench = doubtBench(t, 0, func(*refclock.Config) {})
+	c.bench = doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Doubt = doubt })
 	c.wit = &refclock.Witnesses{Engine: c, Mono: func() int64 { return c.now }, Table: tai.Builtin, Log: slog.New(slog.NewTextHandler(&c.log, nil)), List: list(c)}
 	return c
 }
 
+// TestWitnessesBeforeLock: until a witness agrees with the second as the pulse
+// begins it, to within the limit, there is no lock. A message alone is enough to
+// disagree with.
 func TestWitnessesBeforeLock(t *testing.T) {
-	ms, zero, late, hour := 10*time.Millisecond, time.Duration(0), -2*time.Second, time.Hour
+	ms, zero, late, hour, near, far := 10*time.Millisecond, time.Duration(0), -2*time.Second, time.Hour, 29*time.Millisecond, -35*time.Millisecond
 	for _, c := range []struct {
-		name string
-		offs []*time.Duration // of the required; nil = silent
-		err  time.Duration
-		want string // last doubt; "-": none was told
-		skew tai.Time
+		name  string
+		offs  []*time.Duration // of the required; nil = silent
+		err   time.Duration
+		pulse bool
+		want  string // last doubt; "-": none was told
+		skew  tai.Time
 	}{
-		{"silent", []*time.Duration{nil}, ms, "witness_awaited", 0},
-		{"an hour off", []*time.Duration{&hour}, ms, "witness_disagrees a", 0},
-		{"two seconds off", []*time.Duration{&late}, ms, "witness_disagrees a", 0},
-		{"receiver a second ahead", []*time.Duration{&zero}, ms, "witness_disagrees a", tai.Second},
-		{"receiver two seconds behind", []*time.Duration{&zero}, ms, "witness_disagrees a", -2 * tai.Second},
-		{"too vague to tell seconds", []*time.Duration{&zero}, time.Second, "witness_awaited", 0},
-		{"one against one", []*time.Duration{&zero, &hour}, ms, "witness_disagrees b", 0},
-		{"two against one", []*time.Duration{&zero, &hour, &ms}, ms, "", 0},
-		{"agrees", []*time.Duration{&zero}, ms, "", 0},
-		{"none required", nil, ms, "-", 0},
+		{"silent", []*time.Duration{nil}, ms, true, "witness_awaited", 0},
+		{"an hour off", []*time.Duration{&hour}, ms, true, "witness_disagrees a", 0},
+		{"an hour off, no pulse", []*time.Duration{&hour}, ms, false, "witness_disagrees a", 0},
+		{"two seconds off, no pulse", []*time.Duration{&late}, ms, false, "witness_disagrees a", 0},
+		{"receiver a second ahead", []*time.Duration{&zero}, ms, true, "witness_disagrees a", tai.Second},
+		{"receiver a second ahead, no pulse", []*time.Duration{&zero}, ms, false, "witness_disagrees a", tai.Second},
+		{"receiver a second behind", []*time.Duration{&zero}, ms, true, "witness_disagrees a", -tai.Second},
+		{"receiver two seconds behind, no pulse", []*time.Duration{&zero}, ms, false, "witness_disagrees a", -2 * tai.Second},
+		{"35 ms off, limit 20 and error 10", []*time.Duration{&far}, ms, true, "witness_disagrees a", 0},
+		{"too vague to tell seconds", []*time.Duration{&zero}, time.Second, true, "witness_awaited", 0},
+		{"one against one", []*time.Duration{&zero, &hour}, ms, true, "witness_disagrees b", 0},
+		{"agrees, no pulse", []*time.Duration{&zero}, ms, false, "witness_awaited", 0},
+		{"two against one", []*time.Duration{&zero, &hour, &ms}, ms, true, "", 0},
+		{"29 ms off, limit 20 and error 10", []*time.Duration{&near}, ms, true, "", 0},
+		{"agrees", []*time.Duration{&zero}, ms, true, "", 0},
+		{"none required", nil, ms, true, "-", 0},
 	} {
-		ct := newCourt(t, func(ct *court) (list []refclock.Witness) {
+		ct := newCourt(t, refclock.WitnessAwaited.String(), func(ct *court) (list []refclock.Witness) {
 			for i, off := range c.offs {
 				list = append(list, refclock.Witness{Name: string(rune('a' + i)), Ask: ct.server(off, c.err), MaxOffset: 20 * time.Millisecond, Required: true})
 			}
 			return append(list, refclock.Witness{Name: "x", Ask: ct.server(&hour, c.err), MaxOffset: time.Second}) // only raises an alarm
 		})
-		// The engine hears messages, but no lock is allowed: no pulses here.
 		for k := 1; k < 30; k++ {
+			if c.pulse {
+				ct.second(k, gnss.Message{Source: "ZDA", Valid: true, Time: c.skew})
+				continue
+			}
 			ct.now = ct.clock.MonoAt(truth0+tai.Time(k)*tai.Second) + 300e6
 			ct.eng.Message(&gnss.Message{Source: "ZDA", Mono: ct.now, Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: truth0 + tai.Time(k)*tai.Second + c.skew})
 			ct.eng.Tick()
@@ -98,6 +111,9 @@ func TestWitnessesBeforeLock(t *testing.T) {
 		if st := ct.wit.Stats(); c.err < time.Second && (st[len(st)-1].Verdict != refclock.Disagrees || !ct.said("witness=x")) {
 			t.Errorf("%s: no alarm by the one that is not required: %+v", c.name, st)
 		}
+		if s := ct.last(); s.State != status.Unlocked || s.Pulses != 0 {
+			t.Errorf("%s: %v (%s), %d pulses", c.name, s.State, s.Reason, s.Pulses)
+		}
 	}
 }
 
@@ -105,7 +121,7 @@ func TestWitnessesBeforeLock(t *testing.T) {
 // when it agrees again.
 func TestWitnessesAfterLock(t *testing.T) {
 	off := time.Duration(0)
-	c := newCourt(t, func(c *court) []refclock.Witness {
+	c := newCourt(t, "", func(c *court) []refclock.Witness {
 		return []refclock.Witness{{Name: "ntp.example", Ask: c.server(&off, time.Millisecond), MaxOffset: 10 * time.Millisecond, Required: true, Every: 40 * time.Second}}
 	})
 	good := gnss.Message{Source: "ZDA", Valid: true}
@@ -142,7 +158,7 @@ func TestWitnessesAfterLock(t *testing.T) {
 
 // With nothing to compare, nobody is asked.
 func TestWitnessesNotAskedInVain(t *testing.T) {
-	c := newCourt(t, func(c *court) []refclock.Witness {
+	c := newCourt(t, "", func(c *court) []refclock.Witness {
 		return []refclock.Witness{{Name: "a", Ask: c.server(nil, 0), Required: true}}
 	})
 	for range 100 {

@@ -14,7 +14,6 @@ import (
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
 	"noonmark/refclock/status"
 )
 
@@ -58,7 +57,7 @@ func clockFindings(c *refConfig, k clockFacts) []finding {
 		case p.Func == phc.PinExtTS && p.Channel == c.Pulse.Channel:
 			return append(out, good("pin", "pin %d (%s) takes external timestamps for channel %d", p.Index, p.Name, p.Channel))
 		case k.running:
-			return append(out, bad("pin", "another program changed it; restart refclockd, and see who holds the clock", "pin %d (%s) is set to %v, channel %d, while refclockd runs", p.Index, p.Name, p.Func, p.Channel))
+			return append(out, bad("pin", "another program changed it: see who holds the clock; refclockd takes it back within two minutes", "pin %d (%s) is set to %v, channel %d, while refclockd runs", p.Index, p.Name, p.Func, p.Channel))
 		case p.Func != phc.PinNone:
 			return append(out, warn("pin", "refclockd will take it; make sure that nothing else needs it, or set pulse.pin to another", "pin %d (%s) is set to %v, channel %d", p.Index, p.Name, p.Func, p.Channel))
 		}
@@ -173,7 +172,7 @@ const (
 
 // systemFindings tells who steers the system clock, and judges it where
 // refclockd is to do so.
-func systemFindings(ours bool, rivals []string, t refclock.Timex, err error) []finding {
+func systemFindings(ours bool, rivals []string, t phc.Timex, err error) []finding {
 	const check = "system clock"
 	if err != nil {
 		return []finding{warn(check, "", "%v", err)}

@@ -23,7 +23,7 @@ type host struct {
 	root      bool
 	now       func() time.Time
 	mono      func() int64
-	kernel    func() (refclock.Timex, error)
+	kernel    func() (phc.Timex, error)
 	rivals    func() []string
 	run       func(name string, args ...string) (string, error)
 	names     func() []string // host name and addresses
@@ -32,7 +32,7 @@ type host struct {
 func thisHost() host {
 	return host{
 		proc: "/proc", sys: "/sys", root: os.Geteuid() == 0, now: time.Now, mono: phc.MonoRaw,
-		kernel: kernelState, rivals: refclock.Rivals, names: ownNames,
+		kernel: phc.Kernel{}.Load, rivals: refclock.Rivals, names: ownNames,
 		run: func(name string, args ...string) (string, error) {
 			for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
 				if p, err := exec.LookPath(dir + name); err == nil {

@@ -5,11 +5,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"noonmark/refclock"
 )
-
-func kernelState() (refclock.Timex, error) { return refclock.LinuxKernel{}.Load() }
 
 // owner returns who a file belongs to.
 func owner(fi fs.FileInfo) (uid, gid int, ok bool) {

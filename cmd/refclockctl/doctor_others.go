@@ -5,11 +5,7 @@ package main
 import (
 	"errors"
 	"io/fs"
-
-	"noonmark/refclock"
 )
-
-func kernelState() (refclock.Timex, error) { return refclock.Timex{}, errors.ErrUnsupported }
 
 func owner(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }
 

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/status"
 )
@@ -266,16 +265,16 @@ func TestProgress(t *testing.T) {
 }
 
 func TestSystemFindings(t *testing.T) {
-	sync, not := refclock.Timex{MaxError: time.Millisecond}, refclock.Timex{Status: staUnsync}
+	sync, not := phc.Timex{MaxError: time.Millisecond}, phc.Timex{Status: staUnsync}
 	for _, x := range []struct {
 		ours   bool
 		rivals []string
-		tx     refclock.Timex
+		tx     phc.Timex
 		want   level
 		words  string
 	}{
 		{true, []string{"chronyd"}, sync, levelFail, "chronyd steers it"},
-		{true, nil, refclock.Timex{Status: 1}, levelWarn, "kernel's own loop"},
+		{true, nil, phc.Timex{Status: 1}, levelWarn, "kernel's own loop"},
 		{false, nil, not, levelWarn, "nobody steers it"},
 		{false, []string{"chronyd"}, sync, levelOK, ""},
 		{true, nil, not, levelOK, ""},

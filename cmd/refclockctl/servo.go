@@ -17,11 +17,15 @@ import (
 // runServo is "refclockctl servo -stdio": the discipline of the daemon (gate,
 // servo, step policy) in lock step with a simulator. A line "t_s offset_ns" (or
 // nan: no edge) is answered by "freq_ppb step_ns". The second is taken as given.
+// With -bench the simulator is in here.
 func runServo(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	const usage, unavailable = 64, 74 // sysexits
 	fs := flag.NewFlagSet("refclockctl servo", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	stdio := fs.Bool("stdio", false, "speak the lock-step interface on standard input and output")
+	bench := fs.Bool("bench", false, "close the loop in here: print a table over scenarios and seeds, with the limit of theory")
+	names := fs.String("scenario", "all", "with -bench: scenarios, separated by commas")
+	seeds := fs.String("seeds", "1-20", "with -bench: `FIRST-LAST`")
 	kind := fs.String("servo", "kalman", "kalman or pi")
 	if err := fs.Parse(args); err != nil {
 		if err == flag.ErrHelp {
@@ -30,11 +34,20 @@ func runServo(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return usage
 	}
 	cfg := discipline.Config{Servo: *kind, GivenSecond: true, Confirm: 2}
-	if err := cfg.Check(); err != nil || !*stdio || fs.NArg() > 0 {
+	lo, hi, err := parseSeeds(*seeds)
+	if err == nil {
+		err = cfg.Check()
+	}
+	if err == nil && *bench && !*stdio && fs.NArg() == 0 {
+		if err = runBench(cfg, *names, lo, hi, stdout); err == nil {
+			return 0
+		}
+	}
+	if err != nil || !*stdio || *bench || fs.NArg() > 0 {
 		if err != nil {
 			fmt.Fprintf(stderr, "refclockctl servo: %v\n", err)
 		} else {
-			fmt.Fprintln(stderr, "usage: refclockctl servo -stdio [-servo kalman|pi]")
+			fmt.Fprintln(stderr, "usage: refclockctl servo -stdio [-servo kalman|pi]\n       refclockctl servo -bench [-scenario NAME,...] [-seeds FIRST-LAST] [-servo kalman|pi]")
 		}
 		return usage
 	}

@@ -34,14 +34,15 @@ const (
 func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fl := flag.NewFlagSet("refclockctl simulate", flag.ContinueOnError)
 	fl.SetOutput(stderr)
-	name := fl.String("scenario", "", "a scenario by `NAME`, or a FILE.toml; list shows the names")
+	name := fl.String("scenario", "", "a scenario by `NAME`, or a FILE.toml; list shows the names, all runs all")
 	series := fl.String("series", "", "a recorded `FILE.csv` of oscillator and pulses ("+seriesHeader+")")
 	seed := fl.Uint64("seed", 1, "of the noise of a scenario")
+	seeds := fl.String("seeds", "", "many of them, `FIRST-LAST`: one line of figures for each scenario")
 	dur := fl.Duration("duration", 0, "of the run, instead of the scenario's own")
 	out := fl.String("csv", "", "write one line a second to `FILE` (- is standard output); with -series the default is -")
 	kind := fl.String("servo", "kalman", "kalman or pi")
 	fl.Usage = func() {
-		fmt.Fprintf(stderr, "usage: refclockctl simulate -scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE]\n       refclockctl simulate -series FILE.csv [-csv FILE]\n")
+		fmt.Fprintf(stderr, "usage: refclockctl simulate -scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE]\n       refclockctl simulate -scenario NAME|FILE.toml|all -seeds FIRST-LAST [-duration D]\n       refclockctl simulate -series FILE.csv [-csv FILE]\n")
 		fl.PrintDefaults()
 	}
 	if err := fl.Parse(args); err != nil {
@@ -63,6 +64,9 @@ func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 			fmt.Fprintf(stdout, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
 		}
 		return exitOK
+	}
+	if *seeds != "" || *name == "all" {
+		return simulateMany(*name, *seeds, *kind, *dur, *seed, stdout, fail)
 	}
 	var sc sim.Scenario
 	var err error
@@ -115,6 +119,32 @@ func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// simulateMany prints a table of scenarios over many seeds.
+func simulateMany(name, seeds, kind string, dur time.Duration, seed uint64, w io.Writer, fail func(int, error) int) int {
+	scs := sim.Scenarios()
+	if name != "all" {
+		sc, err := findScenario(name)
+		if err != nil {
+			return fail(exitUsage, err)
+		}
+		scs = []sim.Scenario{sc}
+	}
+	lo, hi, err := seed, seed, error(nil)
+	if seeds != "" {
+		lo, hi, err = parseSeeds(seeds)
+	}
+	if err == nil {
+		err = (discipline.Config{Servo: kind}).Check()
+	}
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	if err := simulateTable(scs, kind, dur, lo, hi, w); err != nil {
+		return fail(exitSoftware, err)
+	}
+	return exitOK
+}
+
 // summary is what a run came to.
 type summary struct {
 	rows, usable, outside int
@@ -159,7 +189,7 @@ func (s *summary) add(r sim.Row) {
 	if s.firstLock < 0 {
 		s.firstLock = r.T
 	}
-	if math.Abs(r.ServedNS) > float64(r.Bound) || math.Abs(r.TrueNS) > float64(r.ClockBound) {
+	if r.Outside() {
 		s.outside++
 	}
 	s.abs = append(s.abs, math.Abs(r.TrueNS))

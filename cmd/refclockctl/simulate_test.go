@@ -39,6 +39,9 @@ func TestSimulateScenario(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || bytes.Count(b, []byte("\n")) != 61 {
 		t.Errorf("csv file: %v", err)
 	}
+	if s := sim("-scenario", "era", "-seeds", "1-2", "-duration", "60s"); strings.Count(s, "\n") != 2 || !strings.Contains(s, "\nera                   2 ") {
+		t.Errorf("table: %s", s)
+	}
 	if s := sim("-scenario", "list"); !strings.Contains(s, "holdover-24h") {
 		t.Errorf("list: %s", s)
 	}

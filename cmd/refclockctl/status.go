@@ -47,6 +47,8 @@ type report struct {
 	// From details.json beside the snapshot; empty where that is missing or old.
 	Pulses []refclock.PulseDetail `json:"pulses"` // those that are only compared
 	Leaps  *refclock.LeapDetails  `json:"leap_sources"`
+
+	Oscillator *refclock.OscillatorDetails `json:"oscillator"`
 }
 
 // input is a source and what became of what it said.
@@ -161,7 +163,7 @@ func (r *report) addDetails(path string, mono int64) {
 	if json.Unmarshal(b, &d) != nil || d.PID != int(r.PID) || mono-d.Mono > staleDetails || d.Mono > mono+1e9 {
 		return
 	}
-	r.Pulses, r.Leaps = d.Pulses, &d.Leap
+	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
 	r.Receiver.LatencyS, r.Receiver.Fix, r.Receiver.Sats, r.Receiver.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
 }
 
@@ -180,6 +182,9 @@ func (r report) text(w io.Writer) {
 		show("offset", "%+.0f ns measured, nothing claimed", r.OffsetNS)
 	}
 	show("frequency", "%+.3f ppb correction, noise %.1f ns", r.FreqPPB, r.NoiseNS)
+	if o := r.Oscillator; o != nil && (o.Celsius != nil || o.AgeingPPB != 0) {
+		show("oscillator", "%s", oscillatorText(o))
+	}
 	show("clients", "stratum %d, refid %s, leap %d", r.Stratum, r.RefID, r.Leap)
 	if r.Time != nil {
 		show("time", "%s, TAI-UTC %d s", *r.Time, r.TAIOffset)
@@ -223,13 +228,65 @@ func (r report) text(w io.Writer) {
 		}
 		show("compared", "%s: %+.0f ns, mean %+.0f ns, noise %.0f ns, %d compared%s", p.Source, *p.OffsetNS, p.MeanNS, p.NoiseNS, p.Count, alarm)
 	}
-	if r.Leaps != nil && len(r.Leaps.Warnings) > 0 {
-		show("leap", "%s; table %s ends on %s", strings.Join(r.Leaps.Warnings, ", "), r.Leaps.Table, r.Leaps.Expires)
+	if r.Leaps != nil {
+		show("leap", "%s", leapText(r.Leaps))
+		if w := r.Leaps.Warnings; len(w) > 0 {
+			show("", "WARNING %s", strings.Join(w, ", "))
+		}
 	}
 	show("clock", "%s %s, epoch %d, line within %v", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, time.Duration(r.Clock.LineNS))
 	if r.AgeS > 2 {
 		show("age", "%.1f s: refclockd does not publish any more", r.AgeS)
 	}
+}
+
+// leapText says who decides about leap seconds, and what each source says.
+func leapText(l *refclock.LeapDetails) string {
+	var says []string
+	if l.ReceiverS != nil {
+		says = append(says, fmt.Sprintf("receiver %d s", *l.ReceiverS))
+	}
+	for _, x := range l.Sources {
+		s := x.Source
+		if x.OffsetS != nil {
+			s += fmt.Sprintf(" %d s", *x.OffsetS)
+		}
+		switch {
+		case x.Expired:
+			s += ", expired on " + x.Expires
+		case x.Expires != "":
+			s += ", good until " + x.Expires
+		}
+		says = append(says, s)
+	}
+	next := "none ahead"
+	if l.Next != nil {
+		next = map[bool]string{true: "inserted before ", false: "left out before "}[l.Sign > 0] + *l.Next + " by " + l.NextBy
+	}
+	by := "decided by " + l.By
+	if l.By == "" {
+		by = "nobody vouches for it"
+	}
+	return strings.Join(append([]string{next, by}, says...), "; ")
+}
+
+// oscillatorText says what is counted with of temperature and age.
+func oscillatorText(o *refclock.OscillatorDetails) string {
+	var says []string
+	if o.Celsius != nil {
+		use := "tells nothing of the oscillator so far"
+		if o.TempPPB != 0 {
+			use = fmt.Sprintf("%+.3g ppb/K, %.0f s behind", o.TempPPB, o.TempLagS)
+		}
+		if o.Stuck {
+			use += ", stands still: not used"
+		}
+		says = append(says, fmt.Sprintf("%.1f C, %s", *o.Celsius, use))
+	}
+	if o.AgeingPPB != 0 {
+		says = append(says, fmt.Sprintf("ageing %+.3g ppb/day", o.AgeingPPB))
+	}
+	return strings.Join(says, "; ")
 }
 
 // runStatus is the status command.

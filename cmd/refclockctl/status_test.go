@@ -61,13 +61,15 @@ func TestStatus(t *testing.T) {
 	if p, ok := m["pulses"].([]any); !ok || len(p) != 0 || m["leap_sources"] != nil {
 		t.Errorf("without details: %s", &out)
 	}
-	z, lat := 123.0, 0.15
+	z, lat, count, next := 123.0, 0.15, 37, "2027-01-01T00:00:00Z"
 	for _, c := range []struct {
 		pid   int
 		mono  int64
 		shown bool
 	}{{os.Getpid() + 1, mono, false}, {os.Getpid(), mono - 11e9, false}, {os.Getpid(), mono, true}} {
-		b, err := json.Marshal(refclock.Details{PID: c.pid, Mono: c.mono, LatencyS: &lat, Leap: refclock.LeapDetails{Warnings: []string{"leap_expired"}},
+		b, err := json.Marshal(refclock.Details{PID: c.pid, Mono: c.mono, LatencyS: &lat, Leap: refclock.LeapDetails{
+			Warnings: []string{"leap_expired"}, By: "list", ReceiverS: &count, Next: &next, Sign: 1, NextBy: "receiver",
+			Sources: []refclock.LeapDetail{{Source: "list", OffsetS: &count, Expires: "2026-06-28", Expired: true}, {Source: "zone", OffsetS: &count, Expires: "2027-06-28"}, {Source: "old zone"}}},
 			Pulses: []refclock.PulseDetail{{Source: "/dev/pps1", OffsetNS: &z, LimitNS: 100, Count: 9, Alarm: "pulse_disagrees"}}})
 		if err := errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(path), refclock.DetailsName), b, 0o644)); err != nil {
 			t.Fatal(err)
@@ -86,7 +88,9 @@ func TestStatus(t *testing.T) {
 	}
 	out.Reset()
 	run([]string{"status", "-snapshot", path}, nil, &out, &errs)
-	for _, w := range []string{"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after", "leap_expired"} {
+	for _, w := range []string{"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after",
+		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, good until 2027-06-28; old zone\n",
+		"WARNING leap_expired"} {
 		if !strings.Contains(out.String(), w) {
 			t.Errorf("no %q in\n%s", w, &out)
 		}

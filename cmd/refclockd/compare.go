@@ -23,7 +23,11 @@ type compareConfig struct {
 	Width   config.Duration `toml:"width"`
 	Bias    config.Duration `toml:"bias"`
 	Cable   config.Duration `toml:"cable"`
-	Limit   config.Duration `toml:"limit"`
+	Length  float64         `toml:"cable_length"`
+	// Velocity 0 is refclock.SolidVelocity.
+	Velocity float64 `toml:"velocity_factor"`
+
+	Limit config.Duration `toml:"limit"`
 }
 
 // edges are the words of an edge, for kernel and card.
@@ -68,9 +72,15 @@ func (s *settings) checkCompare(f *config.File) error {
 			lo, hi time.Duration
 		}{
 			{"width", c.Width.Duration, 0, 999 * time.Millisecond}, {"bias", c.Bias.Duration, -10 * time.Millisecond, 10 * time.Millisecond},
-			{"cable", c.Cable.Duration, 0, 100 * time.Microsecond}, {"limit", c.Limit.Duration, 0, 400 * time.Millisecond},
+			{"limit", c.Limit.Duration, 0, 400 * time.Millisecond},
 		} {
 			need(d.d >= d.lo && d.d <= d.hi, key+d.name, "%v is out of range; want %v to %v", d.d, d.lo, d.hi)
+		}
+		if c.Velocity == 0 {
+			c.Velocity = refclock.SolidVelocity
+		}
+		if err := checkCable(f, key, c.Cable, c.Length, c.Velocity); err != nil {
+			errs = append(errs, err)
 		}
 		switch c.Source {
 		case "kernel":
@@ -95,7 +105,7 @@ func (s *settings) checkCompare(f *config.File) error {
 // compared is the engine's view of them.
 func (s *settings) compared() (out []refclock.CompareConfig) {
 	for _, c := range s.Pulse.Compare {
-		out = append(out, refclock.CompareConfig{Name: c.Name, Bias: c.Bias.Duration, Cable: c.Cable.Duration, Limit: c.Limit.Duration})
+		out = append(out, refclock.CompareConfig{Name: c.Name, Bias: c.Bias.Duration, Cable: cable(c.Cable, c.Length, c.Velocity), Limit: c.Limit.Duration})
 	}
 	return out
 }

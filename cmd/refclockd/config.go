@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"noonmark/cmd/internal/config"
@@ -33,6 +35,7 @@ type file struct {
 	Pulse      pulseConfig          `toml:"pulse"`
 	Clock      clockConfig          `toml:"clock"`
 	Discipline disciplineConfig     `toml:"discipline"`
+	Oscillator oscillatorConfig     `toml:"oscillator"`
 	Leap       leapConfig           `toml:"leap"`
 	NTP        ntpConfig            `toml:"ntp"`
 	Log        daemon.LogConfig     `toml:"log"`
@@ -74,6 +77,8 @@ type pulseConfig struct {
 	Width    config.Duration `toml:"width"`
 	Bias     config.Duration `toml:"bias"`
 	Cable    config.Duration `toml:"cable"`
+	Length   float64         `toml:"cable_length"`
+	Velocity float64         `toml:"velocity_factor"`
 	Sawtooth bool            `toml:"sawtooth"`
 	Compare  []compareConfig `toml:"compare"`
 }
@@ -82,6 +87,7 @@ type clockConfig struct {
 	Source     string  `toml:"source"`
 	Device     string  `toml:"device"`
 	MaxFreqPPB float64 `toml:"max_freq_ppb"`
+	StepPPB    float64 `toml:"freq_step_ppb"`
 }
 
 type disciplineConfig struct {
@@ -91,8 +97,14 @@ type disciplineConfig struct {
 	Systematic    config.Duration `toml:"systematic_error"`
 }
 
+type oscillatorConfig struct {
+	Temperature string `toml:"temperature"`
+}
+
 type leapConfig struct {
-	File string `toml:"file"`
+	File  string `toml:"file"`
+	Zone  string `toml:"zone"`
+	Prove bool   `toml:"prove"`
 }
 
 type ntpConfig struct {
@@ -116,10 +128,10 @@ func defaults() file {
 		StateDir:   "/var/lib/refclock",
 		Receiver: receiverConfig{Device: "/dev/ttyAMA0", Baud: int64(9600), Protocol: "auto", NotBefore: config.Date{Time: gnss.BuildDate()},
 			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3},
-		Pulse:       pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Sawtooth: true},
+		Pulse:       pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Velocity: refclock.SolidVelocity, Sawtooth: true},
 		Clock:       clockConfig{Source: "phc", Device: "eth0"},
 		Discipline:  disciplineConfig{Servo: "kalman", HoldoverLimit: config.D(100 * time.Microsecond)},
-		Leap:        leapConfig{File: "/usr/share/zoneinfo/leap-seconds.list"},
+		Leap:        leapConfig{File: "/usr/share/zoneinfo/leap-seconds.list", Zone: "/usr/share/zoneinfo/right/UTC"},
 		NTP:         ntpConfig{RefID: "GPS", Stratum: 1},
 		Export:      exportConfig{SHMUnit: -1},
 		SystemClock: systemClockConfig{Mode: "off", Step: "acquiring", StepThreshold: config.D(time.Millisecond)},
@@ -135,7 +147,9 @@ type settings struct {
 	refid    [4]byte
 	kind     status.ClockKind
 	disc     discipline.Config
-	table    *tai.Table
+	tables   []*tai.Table // of leap seconds, in order of trust
+	table    *tai.Table   // the one that ends last
+	inForce  *leapTable
 	warnings []string
 	simStart time.Time // zero: now
 
@@ -196,11 +210,15 @@ func (s *settings) check(f *config.File) error {
 	need(s.Pulse.Channel >= 0 && s.Pulse.Channel < 64, "pulse.channel", "%d is no channel; want 0 or more", s.Pulse.Channel)
 	between("pulse.width", s.Pulse.Width, 0, 999*time.Millisecond)
 	between("pulse.bias", s.Pulse.Bias, -10*time.Millisecond, 10*time.Millisecond)
-	between("pulse.cable", s.Pulse.Cable, 0, 100*time.Microsecond)
+	bad(checkCable(f, "pulse.", s.Pulse.Cable, s.Pulse.Length, s.Pulse.Velocity))
 	between("discipline.step_threshold", s.Discipline.StepThreshold, 0, time.Second)
 	between("discipline.holdover_limit", s.Discipline.HoldoverLimit, time.Microsecond, time.Second)
+	need(s.Oscillator.Temperature == "" || filepath.IsAbs(s.Oscillator.Temperature), "oscillator.temperature",
+		"%q is no absolute path; name a sensor's file such as \"/sys/class/hwmon/hwmon0/temp1_input\", or leave it empty", s.Oscillator.Temperature)
 	between("discipline.systematic_error", s.Discipline.Systematic, 0, time.Millisecond)
 	need(s.Clock.MaxFreqPPB >= 0 && s.Clock.MaxFreqPPB <= 1e9 && !math.IsNaN(s.Clock.MaxFreqPPB), "clock.max_freq_ppb", "%v is no frequency limit; want ppb, or 0 for the device's own", s.Clock.MaxFreqPPB)
+	need(s.Clock.StepPPB >= 0 && s.Clock.StepPPB <= 10_000, "clock.freq_step_ppb", "%v is no step of a card's frequency; want ppb, 0 to 10000, such as 61.035; 0 for what the kernel knows", s.Clock.StepPPB)
+	need(s.Clock.StepPPB == 0 || s.Clock.Source == "phc", "clock.freq_step_ppb", "is of no use with clock.source = %q; leave it out", s.Clock.Source)
 	need(s.NTP.Stratum >= 1 && s.NTP.Stratum <= 15, "ntp.stratum", "%d is no stratum to serve; want 1 to 15 (1 with a receiver of one's own)", s.NTP.Stratum)
 	need(len(s.NTP.RefID) >= 1 && len(s.NTP.RefID) <= 4 && printable(s.NTP.RefID), "ntp.refid", "%q is no reference identifier; want one to four ASCII characters, such as \"GPS\"", s.NTP.RefID)
 	between("sim.pulse_jitter", s.Sim.PulseJitter, 0, time.Millisecond)
@@ -251,49 +269,106 @@ func (s *settings) edgeOf() error {
 	return nil
 }
 
-// leaps reads the leap table: the newer of the file's and the one built in. A
-// missing or old file is a warning; a damaged one is an error.
+// leapTable is the table of leap seconds that the engine counts with.
+type leapTable struct{ atomic.Pointer[tai.Table] }
+
+// offset returns TAI - UTC in s for a reading of CLOCK_REALTIME in ns.
+func (t *leapTable) offset(real int64) int { return t.Load().OffsetUTC(real / 1e9) }
+
+// leaps reads the tables of leap seconds in their order of trust, the one built
+// in last. What is missing or old is a warning; what is damaged an error, but
+// for a zone file that nobody has named.
 func (s *settings) leaps(f *config.File) error {
-	s.table = tai.Builtin()
-	if s.Leap.File == "" {
-		return nil
+	var errs []error
+	s.tables = nil
+	for _, x := range [...]struct {
+		key, path string
+		read      func([]byte, string) (*tai.Table, error)
+		mend      string
+	}{
+		{"leap.file", s.Leap.File, func(b []byte, name string) (*tai.Table, error) {
+			return tai.ParseLeapSeconds(bytes.NewReader(b), name)
+		}, "fetch it anew, or set it to \"\" to do without"},
+		{"leap.zone", s.Leap.Zone, tai.ParseTZif, "want a zone of right/, as the package tzdata or tzdata-legacy has it, or \"\" to do without"},
+	} {
+		if x.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(x.path)
+		if errors.Is(err, fs.ErrNotExist) && !f.Has(x.key) {
+			continue
+		}
+		if err != nil {
+			s.warnings = append(s.warnings, fmt.Sprintf("%s: %v; it has no say about leap seconds", x.key, err))
+			continue
+		}
+		t, err := x.read(b, x.path)
+		switch {
+		case err == nil:
+			s.tables = append(s.tables, t)
+		case x.key == "leap.zone" && !f.Has(x.key):
+			s.warnings = append(s.warnings, fmt.Sprintf("leap.zone: %v; it has no say about leap seconds", err))
+		default:
+			errs = append(errs, f.Errorf(x.key, "%w; %s", err, x.mend))
+		}
 	}
-	r, err := os.Open(s.Leap.File)
-	if errors.Is(err, fs.ErrNotExist) && !f.Has("leap.file") {
-		return nil
+	s.tables = append(s.tables, tai.Builtin())
+	s.table = s.tables[0]
+	s.inForce = new(leapTable)
+	s.inForce.Store(s.table)
+	valid := 0
+	for _, t := range s.tables {
+		if t.Expires.After(s.table.Expires) {
+			s.table = t
+		}
+		if time.Now().Before(t.Expires) {
+			valid++
+		} else if !t.Expires.IsZero() && len(s.tables) > 1 {
+			s.warnings = append(s.warnings, fmt.Sprintf("leap: %s expired on %s; it has no say any more: a newer one should be fetched", t.Source, t.Expires.Format(time.DateOnly)))
+		}
 	}
-	if err != nil {
-		s.warnings = append(s.warnings, fmt.Sprintf("leap.file: %v; the table built in is used", err))
-		return nil
+	if valid == 0 {
+		s.warnings = append(s.warnings, "leap: no table of leap seconds is in date; the receiver's announcements count alone")
 	}
-	defer r.Close()
-	t, err := tai.ParseLeapSeconds(r, s.Leap.File)
-	if err != nil {
-		return f.Errorf("leap.file", "%w; fetch it anew, or set it to \"\" for the table built in", err)
-	}
-	if t.Expires.After(s.table.Expires) {
-		s.table = t
-	}
-	if now := time.Now(); s.table.Expired(tai.FromUnix(now.Unix(), 0, s.table.Offset(tai.FromUnix(now.Unix(), 0, 37)))) {
-		s.warnings = append(s.warnings, fmt.Sprintf("leap.file: %s expired on %s; a newer one should be fetched", s.table.Source, s.table.Expires.Format(time.DateOnly)))
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
 
+// checkCable checks the delay of an antenna cable, given as such or by length
+// and velocity factor; prefix is that of its keys.
+func checkCable(f *config.File, prefix string, delay config.Duration, metres, factor float64) error {
+	switch {
+	case delay.Duration < 0 || delay.Duration > 100*time.Microsecond:
+		return f.Errorf(prefix+"cable", "%v is out of range; want 0s to 100us", delay)
+	case !(metres >= 0 && metres <= 10_000):
+		return f.Errorf(prefix+"cable_length", "%v is out of range; want metres, 0 to 10000", metres)
+	case !(factor >= 0.3 && factor <= 1):
+		return f.Errorf(prefix+"velocity_factor", "%v is no velocity factor; want 0.3 to 1, such as 0.66 (RG-58) or 0.85 (LMR-400)", factor)
+	case delay.Duration != 0 && metres != 0:
+		return f.Errorf(prefix+"cable_length", "%v and %scable = %q; give the delay or the length, not both", metres, prefix, delay)
+	}
+	return nil
+}
+
+// cable is the delay that checkCable has found good.
+func cable(delay config.Duration, metres, factor float64) time.Duration {
+	return delay.Duration + refclock.CableDelay(metres, factor)
+}
+
 // live are the settings that a running engine takes.
 func (s *settings) live() refclock.Settings {
-	return refclock.Settings{Table: s.table, Bias: s.Pulse.Bias.Duration, Cable: s.Pulse.Cable.Duration, NoSawtooth: !s.Pulse.Sawtooth}
+	return refclock.Settings{Table: s.tables[0], Tables: s.tables[1:], Bias: s.Pulse.Bias.Duration, Cable: cable(s.Pulse.Cable, s.Pulse.Length, s.Pulse.Velocity), NoSawtooth: !s.Pulse.Sawtooth}
 }
 
 // fixed returns the file's values without those that a reload can change.
 func (s *settings) fixed() file {
 	f := s.file
-	f.Log.Level, f.Leap.File = "", ""
+	f.Log.Level, f.Leap.File, f.Leap.Zone = "", "", ""
 	f.Pulse.Bias, f.Pulse.Cable, f.Pulse.Sawtooth = config.Duration{}, config.Duration{}, false
+	f.Pulse.Length, f.Pulse.Velocity = 0, 0
 	return f
 }
 

@@ -9,25 +9,32 @@ import (
 
 	"noonmark/cmd/internal/config"
 	"noonmark/phc"
-	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 	"noonmark/server/ntsclient"
 )
 
-// newFollowers makes the followers of a configuration: the system clock and
-// further PHCs.
-func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*refclock.Follower, err error) {
-	table := s.table
-	offset := func(real int64) int { return table.OffsetUTC(real / 1e9) }
+// newFollowers makes the followers of a configuration, the system clock and
+// further PHCs, and what keeps their oscillators in mind.
+func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*refclock.Follower, ms []*memory, err error) {
+	offset := s.inForce.offset
 	add := func(c refclock.FollowerConfig) error {
-		c.Mono, c.Reference, c.Log = phc.MonoRaw, reference, log
-		f, err := refclock.NewFollower(c)
-		if err == nil {
-			fs = append(fs, f)
+		c.Mono, c.Slept, c.Reference, c.Log = phc.MonoRaw, phc.Slept, reference, log
+		m := followerMemory(s, c.Name)
+		if !c.Observe {
+			c.Learned = m.load(log)
 		}
-		return err
+		f, err := refclock.NewFollower(c)
+		if err != nil {
+			return err
+		}
+		fs = append(fs, f)
+		if !c.Observe {
+			m.learned, m.log = func() discipline.Learned { return f.Stats().Learned }, log
+			ms = append(ms, m)
+		}
+		return nil
 	}
 	if s.SystemClock.Mode != "off" {
 		c := refclock.FollowerConfig{
@@ -38,23 +45,23 @@ func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logg
 		if !c.Observe {
 			clock, err := phc.OpenSystem(offset)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+				return nil, nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
 			}
-			c.Guard = refclock.NewGuard(clock, refclock.LinuxKernel{}, phc.MonoRaw, refclock.Rivals)
+			c.Guard = refclock.NewGuard(clock, phc.Kernel{}, phc.MonoRaw, refclock.Rivals)
 		}
 		if err := add(c); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, p := range s.PHC {
 		if err := add(refclock.FollowerConfig{
 			Name: p.Device, Kind: status.PHCClock, Discipline: discipline.Config{StepOver: p.StepThreshold.Duration},
-			Open: func() (refclock.Clock, error) { return opened(phc.Open(p.Device)) },
+			Open: openPHC(p.Device, 0),
 		}); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return fs, nil
+	return fs, ms, nil
 }
 
 // newWitnesses makes the witnesses of a configuration; nil if there are none.
@@ -63,7 +70,7 @@ func newWitnesses(s *settings, eng refclock.WitnessEngine, log *slog.Logger) (*r
 	if len(s.witnesses) == 0 {
 		return nil, nil
 	}
-	w := &refclock.Witnesses{Engine: eng, Mono: phc.MonoRaw, Table: func() *tai.Table { return s.table }, Log: log}
+	w := &refclock.Witnesses{Engine: eng, Mono: phc.MonoRaw, Table: s.inForce.Load, Log: log}
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)

@@ -9,15 +9,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"noonmark/refclock/discipline"
+	"noonmark/server/durable"
 )
 
 // saveEvery is how often what was learned of the oscillator is written down.
 const saveEvery = 15 * time.Minute
 
-// memory keeps what was learned of the oscillator between runs. It is a task;
+// memory keeps what was learned of one oscillator between runs. It is a task;
 // a nil memory keeps nothing.
 type memory struct {
 	path    string
@@ -40,6 +42,18 @@ func newMemory(s *settings) *memory {
 		return nil
 	}
 	return &memory{path: filepath.Join(s.StateDir, "oscillator.json"), clock: s.clockName()}
+}
+
+// followerMemory keeps what was learned of the oscillator of a clock that
+// follows, beside that of the first.
+func followerMemory(s *settings, clock string) *memory {
+	safe := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
+			return r
+		}
+		return '-'
+	}, clock)
+	return &memory{path: filepath.Join(s.StateDir, "oscillator-"+strings.Trim(safe, "-")+".json"), clock: clock}
 }
 
 // unknownAge is assumed of a note from the future: the system clock of a board
@@ -71,7 +85,7 @@ func (m *memory) load(log *slog.Logger) discipline.Learned {
 		age = unknownAge
 	}
 	n.AgeSecond = age.Seconds()
-	log.Info("oscillator remembered", "freq_ppb", n.FreqPPB, "age", age.Round(time.Second))
+	log.Info("oscillator remembered", "clock", m.clock, "freq_ppb", n.FreqPPB, "age", age.Round(time.Second))
 	return n.Learned
 }
 
@@ -101,7 +115,7 @@ func (m *memory) save() {
 		err = os.MkdirAll(filepath.Dir(m.path), 0o755)
 	}
 	if err == nil {
-		err = writeFile(m.path, append(b, '\n'))
+		err = durable.WriteFile(m.path, append(b, '\n'), 0o644, true)
 	}
 	if err != nil {
 		m.log.Warn("what was learned of the oscillator cannot be kept", "error", err)
@@ -112,4 +126,4 @@ func (m *memory) save() {
 func (m *memory) Ready() <-chan struct{} { return nil }
 
 // String names the task.
-func (m *memory) String() string { return "oscillator memory" }
+func (m *memory) String() string { return "oscillator memory of " + m.clock }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type collector struct {
 	source func() counted   // the pulse source, nil when closed
 	mono   func() int64
 
+	sensor    *thermometer // nil without
 	exports   []*exportTask
 	followers []*refclock.Follower
 	witnesses *refclock.Witnesses // nil without
@@ -58,7 +60,12 @@ var (
 	mCmpN     = desc("compared_pulses_total", "Edges of pulses that are only compared, by what became of them.", "pulse", "result")
 	mLeapWarn = desc("leap_warning", "1 while a warning about leap seconds stands.", "reason")
 	mLeapRecv = desc("receiver_tai_offset_seconds", "TAI minus UTC as the receiver announces it.")
-	mLeapEnd  = desc("leap_table_expires_timestamp_seconds", "When the table of leap seconds ends, POSIX time.")
+	mLeapEnd  = desc("leap_table_expires_timestamp_seconds", "When the table of leap seconds in force ends, POSIX time.")
+	mLeapEnds = desc("leap_source_expires_timestamp_seconds", "When a source of leap seconds ends, POSIX time.", "source")
+	mLeapNext = desc("leap_next_timestamp_seconds", "When TAI minus UTC changes next, POSIX time; positive sign: a second is inserted.", "sign")
+	mTemp     = desc("oscillator_temperature_celsius", "Last believed reading of the sensor near the oscillator.")
+	mTempPPB  = desc("oscillator_temperature_ppb_per_kelvin", "How the oscillator's frequency follows its temperature, as it is counted with; 0: not known well enough.")
+	mAgeing   = desc("oscillator_ageing_ppb_per_day", "Drift of the oscillator's frequency that is counted with; 0: not known well enough.")
 	mReason   = desc("events_total", "Refusals and changes by named reason, and the part that named it.", "part", "reason")
 	mOpened   = desc("opened_total", "How often a device was opened.", "device")
 
@@ -137,6 +144,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(mLeapWarn, one(st.Leap.Differ), refclock.LeapDisagrees.String())
 	gauge(mLeapWarn, one(st.Leap.Expired), refclock.LeapExpired.String())
 	gauge(mLeapWarn, one(st.Leap.Awaited), refclock.LeapUnconfirmed.String())
+	gauge(mLeapWarn, one(st.Leap.Even), refclock.LeapContradicted.String())
+	gauge(mLeapWarn, one(st.Leap.Refused), refclock.LeapRefused.String())
+	for _, x := range st.Leap.Tables {
+		if !x.Expires.IsZero() {
+			gauge(mLeapEnds, float64(x.Expires.Unix()), x.Name)
+		}
+	}
+	if n := st.Leap.NextSign; n != 0 {
+		gauge(mLeapNext, float64(st.Leap.Next.Unix()), fmt.Sprintf("%+d", n))
+	}
 	if st.Leap.Receiver != 0 {
 		gauge(mLeapRecv, float64(st.Leap.Receiver))
 	}
@@ -198,6 +215,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			for _, r := range gnss.Reasons() {
 				count(mReason, g.Of(r), "receiver", r.String())
 			}
+		}
+	}
+	gauge(mAgeing, d.AgeingPPB)
+	if c.sensor != nil {
+		if d.TempMono != 0 {
+			gauge(mTemp, d.TempC)
+		}
+		gauge(mTempPPB, d.TempPPB)
+		for r := sensorGood + 1; r < numSensorReasons; r++ {
+			count(mReason, c.sensor.bad[r].Load(), "sensor", r.String())
 		}
 	}
 	if c.pulses != nil {

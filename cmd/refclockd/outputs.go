@@ -29,6 +29,12 @@ type systemClockConfig struct {
 	StepThreshold config.Duration `toml:"step_threshold"`
 }
 
+// UnmarshalText takes system_clock = "observe" for its mode alone.
+func (c *systemClockConfig) UnmarshalText(b []byte) error {
+	c.Mode = string(b)
+	return nil
+}
+
 type phcConfig struct {
 	Device        string          `toml:"device"`
 	StepThreshold config.Duration `toml:"step_threshold"`
@@ -206,8 +212,8 @@ func (s *settings) checkReceiver(f *config.File) error {
 		}
 	}
 	for _, name := range r.Systems {
-		sys := slices.IndexFunc([]gnss.System{gnss.GPS, gnss.SBAS, gnss.Galileo, gnss.BeiDou, gnss.IMES, gnss.QZSS, gnss.GLONASS}, func(x gnss.System) bool { return x.String() == name })
-		need(sys >= 0, "receiver.systems", "%q is not known; want some of GPS, Galileo, GLONASS, BeiDou, QZSS, SBAS", name)
+		sys := slices.IndexFunc([]gnss.System{gnss.GPS, gnss.SBAS, gnss.Galileo, gnss.BeiDou, gnss.IMES, gnss.QZSS, gnss.GLONASS, gnss.NavIC}, func(x gnss.System) bool { return x.String() == name })
+		need(sys >= 0, "receiver.systems", "%q is not known; want some of GPS, Galileo, GLONASS, BeiDou, QZSS, NavIC, SBAS", name)
 		set.Systems = append(set.Systems, gnss.System(max(sys, 0)))
 	}
 	if s.Pulse.Source != "none" {

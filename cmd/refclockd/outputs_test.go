@@ -189,16 +189,30 @@ func TestOutputsWired(t *testing.T) {
 	if s.heldBack() != refclock.WitnessAwaited.String() || len(s.rates) < 5 || s.setup == nil || s.setup.Fixed == nil || !s.watch.Fixed || s.setup.Layers != 0 {
 		t.Errorf("held back %q, rates %v, setup %+v, watch %+v", s.heldBack(), s.rates, s.setup, s.watch)
 	}
-	fs, err := newFollowers(s, none, log)
+	fs, ms, err := newFollowers(s, none, log)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("needs Linux: ", err)
 	}
 	if err != nil || len(fs) != 2 || fs[0].Name() != "system" || fs[1].Name() != "eth7" {
 		t.Errorf("followers %v, %v", fs, err)
 	}
+	if len(ms) != 1 || ms[0].clock != "eth7" { // the system clock is only observed
+		t.Errorf("kept in mind: %v", ms)
+	}
 	w, err := newWitnesses(s, nil, log)
 	if err != nil || len(w.List) != 1 || !w.List[0].Required || w.List[0].MaxOffset != witnessOffset {
 		t.Errorf("witnesses %+v, %v", w, err)
+	}
+	for text, want := range map[string]systemClockConfig{
+		"system_clock = \"observe\"\n":                                   {Mode: "observe", Step: "acquiring"},
+		"system_clock = { mode = \"discipline\", step = \"never\" }\n":   {Mode: "discipline", Step: "never"},
+		"[system_clock]\nstep = \"start\"\n":                             {Mode: "off", Step: "start"},
+		"[system_clock]\nmode = \"observe\"\nstep_threshold = \"1ms\"\n": {Mode: "observe", Step: "acquiring"},
+	} {
+		want.StepThreshold = defaults().SystemClock.StepThreshold
+		if s, err := load(write(t, text)); err != nil || s.SystemClock != want {
+			t.Errorf("%q: %+v, %v", text, s.SystemClock, err)
+		}
 	}
 	if s, _ := load(write(t, "")); s.heldBack() != "" || s.setup != nil || len(s.rates) != 1 {
 		t.Errorf("by default: held back %q, %v, %v", s.heldBack(), s.setup, s.rates)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -50,6 +51,13 @@ func TestConfig(t *testing.T) {
 		{"[pulse]\nbias = 11.7\n", "2: pulse.bias"},
 		{"[pulse]\nbias = \"20ms\"\n", "2: pulse.bias: 20ms is out of range"},
 		{"[pulse]\ncable = \"-1ns\"\n", "2: pulse.cable"},
+		{"[pulse]\ncable = \"101us\"\n", "2: pulse.cable: 101µs is out of range"},
+		{"[pulse]\ncable_length = -20.0\n", "2: pulse.cable_length: -20 is out of range"},
+		{"[pulse]\ncable_length = \"20 m\"\n", "2: pulse.cable_length"},
+		{"[pulse]\ncable_length = 20.0\nvelocity_factor = 66.0\n", "3: pulse.velocity_factor: 66 is no velocity factor"},
+		{"[pulse]\ncable_length = 20.0\nvelocity_factor = 0.0\n", "3: pulse.velocity_factor"},
+		{"[pulse]\ncable = \"85ns\"\ncable_length = 20.0\n", "3: pulse.cable_length: 20 and pulse.cable = \"85ns\""},
+		{"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\ncable_length = 1e9\n", "4: pulse.compare[0].cable_length"},
 		{"[pulse]\nwidth = \"1s\"\n", "2: pulse.width"},
 		{"[pulse]\npin = -2\n", "2: pulse.pin"},
 		{"[pulse]\nchannel = -1\n", "2: pulse.channel"},
@@ -64,8 +72,14 @@ func TestConfig(t *testing.T) {
 		{"[pulse]\nsource = \"extts\"\n[[pulse.compare]]\nsource = \"extts\"\n", "3: pulse.compare[0].channel: 0 is the channel that steers the clock"},
 		{"[clock]\nsource = \"system\"\n[[pulse.compare]]\nsource = \"extts\"\n", "4: pulse.compare[0].source: \"extts\" needs clock.source"},
 		{"[clock]\nmax_freq_ppb = -1.0\n", "2: clock.max_freq_ppb"},
+		{"[clock]\nfreq_step_ppb = -1.0\n", "2: clock.freq_step_ppb"},
+		{"[clock]\nfreq_step_ppb = 1e5\n", "2: clock.freq_step_ppb"},
+		{"[clock]\nsource = \"system\"\nfreq_step_ppb = 61.0\n", "3: clock.freq_step_ppb: is of no use"},
+		{"[clock]\nfreq_step_ppb = 61.035\n", ""},
 		{"[discipline]\nservo = \"pid\"\n", "2: discipline.servo"},
 		{"[discipline]\nholdover_limit = \"0s\"\n", "2: discipline.holdover_limit"},
+		{"[oscillator]\ntemperature = \"temp1_input\"\n", "2: oscillator.temperature: \"temp1_input\" is no absolute path"},
+		{"[oscillator]\ntemperature = \"/sys/class/hwmon/hwmon0/temp1_input\"\n", ""},
 		{"[ntp]\nstratum = 16\n", "2: ntp.stratum"},
 		{"[ntp]\nrefid = \"GALILEO\"\n", "2: ntp.refid"},
 		{"[ntp]\nrefid = \"\"\n", "2: ntp.refid"},
@@ -86,6 +100,12 @@ func TestConfig(t *testing.T) {
 		{"[export]\nptp4l_domain = -1\n", "2: export.ptp4l_domain"},
 		{"[clock]\nsource = \"none\"\n[export]\nchrony_sock = \"/run/x\"\n", "3: export"},
 		{"[system_clock]\nmode = \"follow\"\n", "2: system_clock.mode"},
+		{"system_clock = \"follow\"\n", "1: system_clock.mode"},
+		{"system_clock = true\n", "1: system_clock: is"},
+		{"system_clock = { mood = \"off\" }\n", "1: system_clock.mood"},
+		{"system_clock = \"off\"\n[system_clock]\nstep = \"start\"\n", "2: system_clock"},
+		{"system_clock = \"discipline\"\n", ""},
+		{"system_clock = { mode = \"observe\", step = \"never\" }\n", ""},
 		{"[system_clock]\nstep = \"always\"\n", "2: system_clock.step"},
 		{"[system_clock]\nstep_threshold = \"1s\"\n", "2: system_clock.step_threshold"},
 		{"[clock]\nsource = \"system\"\n[system_clock]\nmode = \"observe\"\n", "4: system_clock.mode"},
@@ -125,6 +145,33 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// The delay of a cable is what it is given as, or its length says.
+func TestCable(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want time.Duration
+	}{
+		{"", 0},
+		{"cable = \"85ns\"\n", 85 * time.Nanosecond},
+		{"cable_length = 20\n", 101 * time.Nanosecond},
+		{"cable_length = 20.0\nvelocity_factor = 0.85\n", 78 * time.Nanosecond},
+	} {
+		s, err := load(write(t, "[pulse]\n"+c.text+"[[pulse.compare]]\nsource = \"kernel\"\ndevice = \"/dev/pps1\"\n"+c.text))
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if got, also := s.live().Cable, s.compared()[0].Cable; got != c.want || also != c.want {
+			t.Errorf("%q: %v, compared pulse %v; want %v", c.text, got, also, c.want)
+		}
+	}
+	a, _ := load(write(t, "[pulse]\ncable_length = 20\n"))
+	b, _ := load(write(t, "[pulse]\ncable_length = 30\nvelocity_factor = 0.8\n"))
+	if !reflect.DeepEqual(a.fixed(), b.fixed()) {
+		t.Error("another length takes a restart")
+	}
+}
+
 func TestLeapFile(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "leap")
@@ -144,6 +191,29 @@ func TestLeapFile(t *testing.T) {
 	}
 	if s, err := load(write(t, "[leap]\nfile = \""+bad+"\"\n")); err != nil || s.table.Source != "builtin" {
 		t.Errorf("expired: %v; the newer built in must win", err)
+	}
+
+	// The zone file: damaged is an error where it was named, else a warning.
+	const none = "file = \"\"\n"
+	if _, err := load(write(t, "[leap]\n"+none+"zone = \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), ":3: leap.zone") || !strings.Contains(err.Error(), "want a zone of right/") {
+		t.Errorf("damaged zone: %v", err)
+	}
+	if s, err := load(write(t, "[leap]\n"+none+"zone = \""+bad+".none\"\n")); err != nil || len(s.tables) != 1 || !strings.Contains(strings.Join(s.warnings, "\n"), "leap.zone: open") {
+		t.Errorf("missing zone: %v, %q", err, s.warnings)
+	}
+	if s, err := load(write(t, "[leap]\n"+none+"zone = \"\"\n")); err != nil || len(s.tables) != 1 || s.live().Table.Source != "builtin" || s.Leap.Prove {
+		t.Errorf("neither: %v", err)
+	}
+	const zone = "/usr/share/zoneinfo/right/UTC"
+	if _, err := os.Stat(zone); err != nil {
+		t.Skip("no " + zone + ": package tzdata or tzdata-legacy")
+	}
+	s, err = load(write(t, "[leap]\nfile = \""+bad+"\"\n"))
+	if err != nil || len(s.tables) != 3 || s.live().Table.Source != bad || s.live().Tables[0].Source != zone || s.live().Tables[1].Source != "builtin" {
+		t.Errorf("all three, in their order: %v, %v", err, s.tables)
+	}
+	if !strings.Contains(strings.Join(s.warnings, "\n"), bad+" expired on 2017-01-01; it has no say any more") {
+		t.Errorf("warnings %q", s.warnings)
 	}
 }
 
@@ -315,5 +385,19 @@ func TestMemory(t *testing.T) {
 	var none *memory
 	if none.load(log).OK {
 		t.Error("no memory remembers")
+	}
+	// Followers: each clock has its own, in files that cannot leave the directory.
+	for clock, file := range map[string]string{"system": "oscillator-system.json", "/dev/ptp1": "oscillator-dev-ptp1.json", "eth1": "oscillator-eth1.json", "../x/y": "oscillator-x-y.json"} {
+		f := followerMemory(s, clock)
+		if f.path != filepath.Join(s.StateDir, file) {
+			t.Errorf("%s is kept in %s", clock, f.path)
+		}
+		f.log, f.learned = log, func() discipline.Learned {
+			return discipline.Learned{OK: true, FreqPPB: float64(len(clock)), NoiseNS: 1}
+		}
+		f.save()
+		if l := f.load(log); !l.OK || l.FreqPPB != float64(len(clock)) {
+			t.Errorf("%s: remembered %+v", clock, l)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 	}
 	port := &refclock.Port{
 		Name: s.Receiver.Device, Mono: phc.MonoRaw, Out: msgs, Log: log,
-		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.table},
+		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.tables[0]},
 		Open:   func() (io.ReadCloser, error) { return refclock.OpenSerial(s.Receiver.Device, s.rates[0]) },
 		Rates:  s.rates, Setup: s.setup,
 	}
@@ -98,10 +98,11 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		port.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
 	}
 	memory := newMemory(s)
+	sensor := newThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
 	var src atomic.Pointer[counted] // the pulse source, nil while there is none
 	compared := make(chan refclock.ComparedEdge, edgeQueue)
 	eng, err := refclock.New(refclock.Config{
-		Mono: phc.MonoRaw, Publish: w.Write, Leaps: port.SetLeaps, Log: log,
+		Mono: phc.MonoRaw, Slept: phc.Slept, Publish: w.Write, Leaps: func(t *tai.Table) { s.inForce.Store(t); port.SetLeaps(t) }, Log: log,
 		Open: s.openClock(app), Kind: s.kind, ClockName: s.clockName(), Pulse: s.pulseName(), Receiver: s.Receiver.Device,
 		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: memory.load(log),
 		Watch: s.watch, NotBefore: s.floor(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: s.heldBack(),
@@ -112,7 +113,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 				}
 			}
 		},
-		RealKept: s.realKept(), Compare: s.compared(), Compared: compared,
+		RealKept: s.realKept(), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim", Compare: s.compared(), Compared: compared, Temperature: sensor.celsius,
 	})
 	if err != nil {
 		return err
@@ -140,6 +141,10 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 			}
 			return nil
 		}
+	}
+	if sensor != nil {
+		col.sensor = sensor
+		tasks = append(tasks, sensor)
 	}
 	if memory != nil {
 		memory.learned = func() discipline.Learned { return eng.Stats().Learned }
@@ -172,11 +177,10 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 					b.Receiver.Device = a.Receiver.Device // the pseudo-terminal's
 				}
 				if !reflect.DeepEqual(a, b) {
-					log.Warn("some changed settings take a restart; reloaded were log.level, leap.file, pulse.bias, pulse.cable, pulse.sawtooth")
+					log.Warn("some changed settings take a restart; reloaded were log.level, leap.file, leap.zone, pulse.bias, pulse.cable, pulse.cable_length, pulse.velocity_factor, pulse.sawtooth")
 				}
 			}
 			eng.Set(n.live())
-			port.SetLeaps(n.table)
 			return nil
 		},
 	}
@@ -185,7 +189,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 
 // connect adds the tasks that live on the engine's snapshots.
 func (s *settings) connect(eng *refclock.Engine, col *collector, tasks *[]daemon.Task, log *slog.Logger) error {
-	snapshot := func() *status.Snapshot { return &eng.Stats().Snapshot }
+	snapshot := eng.Snapshot
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	if err != nil {
 		if e := s.Export; e.ChronySock != "" || e.SHMUnit >= 0 || e.PTP4L != "" {
@@ -197,11 +201,15 @@ func (s *settings) connect(eng *refclock.Engine, col *collector, tasks *[]daemon
 	for _, t := range col.exports {
 		*tasks = append(*tasks, t)
 	}
-	if col.followers, err = newFollowers(s, snapshot, log); err != nil {
+	var kept []*memory
+	if col.followers, kept, err = newFollowers(s, snapshot, log); err != nil {
 		return err
 	}
 	for _, f := range col.followers {
 		*tasks = append(*tasks, f)
+	}
+	for _, m := range kept {
+		*tasks = append(*tasks, m)
 	}
 	if col.witnesses, err = newWitnesses(s, eng, log); err != nil {
 		return err
@@ -258,11 +266,10 @@ func (s *settings) pulseName() string {
 
 // openClock returns the engine's opener.
 func (s *settings) openClock(app *appliance) func() (refclock.Clock, error) {
-	table := s.table
-	offset := func(real int64) int { return table.OffsetUTC(real / 1e9) }
+	offset := s.inForce.offset
 	switch s.Clock.Source {
 	case "phc":
-		return func() (refclock.Clock, error) { return opened(phc.Open(s.Clock.Device)) }
+		return openPHC(s.Clock.Device, s.Clock.StepPPB)
 	case "system":
 		return func() (refclock.Clock, error) { return opened(phc.OpenSystem(offset)) }
 	case "sim":
@@ -275,6 +282,13 @@ func (s *settings) openClock(app *appliance) func() (refclock.Clock, error) {
 		}
 		return refclock.NewSoftClock(c.Cross), nil
 	}
+}
+
+// openPHC returns an opener of a card's clock, whose driver may hang and whose
+// frequency may have coarser steps than it says.
+func openPHC(device string, stepPPB float64) func() (refclock.Clock, error) {
+	open := refclock.Coarse(func() (refclock.Clock, error) { return opened(phc.Open(device)) }, stepPPB)
+	return refclock.Patient(open, refclock.ClockPatience)
 }
 
 // opened keeps a nil pointer out of the interface.
@@ -294,7 +308,7 @@ func (s *settings) realKept() func() bool {
 	if s.Clock.Source != "phc" {
 		return nil
 	}
-	return refclock.RealKept(refclock.LinuxKernel{})
+	return refclock.RealKept(phc.Kernel{})
 }
 
 func (s *settings) openPulse(app *appliance, grid func() (time.Duration, bool)) (pps.Source, error) {

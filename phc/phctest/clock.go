@@ -35,20 +35,29 @@ type Config struct {
 // ErrGone is what a missing device answers; it wraps phc.ErrGone.
 var ErrGone = fmt.Errorf("simulated clock: %w", phc.ErrGone)
 
-// Clock is a simulated PTP hardware clock. True time is exact:
-// Truth + (mono - Mono0). Its methods may be called from several goroutines.
+// Clock is a simulated PTP hardware clock. True time is exact: Truth + (mono -
+// Mono0), and what the machine slept. Its methods may be called from several
+// goroutines.
 type Clock struct {
 	mono func() int64
 	cfg  Config
 
-	mu   sync.Mutex // guards all below
-	osc  *Oscillator
-	sys  *Oscillator
-	rng  *rand.Rand
-	segs []segment
-	gone bool
-	fail error
-	nth  int // how many calls still fail
+	mu     sync.Mutex // guards all below
+	osc    *Oscillator
+	sys    *Oscillator
+	rng    *rand.Rand
+	segs   []segment
+	gone   bool
+	fail   error
+	nth    int // how many calls still fail
+	hung   chan struct{}
+	sleeps []sleep
+}
+
+// sleep is a stretch of true time in which the mono source stood still.
+type sleep struct {
+	mono int64
+	d    int64 // ns
 }
 
 // segment is a stretch of time with one frequency correction and no step.
@@ -83,11 +92,61 @@ func New(mono func() int64, cfg Config) *Clock {
 	return c
 }
 
-// True returns the true time at a reading of the mono source.
-func (c *Clock) True(mono int64) tai.Time { return c.cfg.Truth + tai.Time(mono-c.cfg.Mono0) }
+// True returns the true time at a reading of the mono source; at that of a
+// sleep, the time of waking.
+func (c *Clock) True(mono int64) tai.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.truth(mono)
+}
 
-// MonoAt returns the mono source's reading at a true time.
-func (c *Clock) MonoAt(t tai.Time) int64 { return c.cfg.Mono0 + int64(t-c.cfg.Truth) }
+func (c *Clock) truth(mono int64) tai.Time {
+	t := c.cfg.Truth + tai.Time(mono-c.cfg.Mono0)
+	for _, s := range c.sleeps {
+		if mono >= s.mono {
+			t += tai.Time(s.d)
+		}
+	}
+	return t
+}
+
+// MonoAt returns the mono source's reading at a true time; of one within a
+// sleep, that of the sleep.
+func (c *Clock) MonoAt(t tai.Time) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.cfg.Mono0 + int64(t-c.cfg.Truth)
+	for _, s := range c.sleeps {
+		if m > s.mono {
+			m = max(m-s.d, s.mono)
+		}
+	}
+	return m
+}
+
+// Suspend lets the machine sleep now: true time goes on by d, and the mono
+// source stands still. A clock that runs on keeps its error; one that does not
+// stands still, too, and wakes up late by d. CLOCK_REALTIME is right after it.
+func (c *Clock) Suspend(d time.Duration, runs bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.now()
+	if !runs {
+		s.whole -= int64(d)
+	}
+	c.push(s)
+	c.sleeps = append(c.sleeps, sleep{s.mono, int64(d)})
+}
+
+// Slept returns how long the machine has slept.
+func (c *Clock) Slept() (d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sleeps {
+		d += time.Duration(s.d)
+	}
+	return d
+}
 
 // Error returns clock minus truth in ns at a reading of the mono source, + =
 // clock fast. A past instant (up to about a minute) is answered as it was then.
@@ -108,7 +167,7 @@ func (c *Clock) At(mono int64) tai.Time {
 
 func (c *Clock) at(mono int64) tai.Time {
 	w, f := c.err(mono)
-	t := c.True(mono) + tai.Time(w) + tai.Time(math.Round(f))
+	t := c.truth(mono) + tai.Time(w) + tai.Time(math.Round(f))
 	return t - t%tai.Time(c.cfg.Resolution)
 }
 
@@ -132,12 +191,13 @@ func (c *Clock) RealAt(mono int64) int64 {
 
 func (c *Clock) realAt(mono int64) int64 {
 	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
-	return int64(c.True(mono)) - int64(c.cfg.TAIOffset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
+	return int64(c.truth(mono)) - int64(c.cfg.TAIOffset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
 }
 
 // Cross reads the three clocks. The simulated clock is read somewhere in a
 // bracket of Width around the other two.
 func (c *Clock) Cross() (phc.Cross, error) {
+	c.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.faulty("read"); err != nil {
@@ -156,6 +216,7 @@ func (c *Clock) Cross() (phc.Cross, error) {
 
 // Step adds delta to the clock, + = forward.
 func (c *Clock) Step(delta time.Duration) error {
+	c.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.faulty("step"); err != nil {
@@ -170,15 +231,22 @@ func (c *Clock) Step(delta time.Duration) error {
 	return nil
 }
 
-// AdjFreq sets the correction, absolute, in ppb, + = faster.
+// AdjFreq sets the correction, absolute, in ppb, + = faster. Beyond MaxFreq the
+// limit is set and phc.ErrFreqRange returned, as by phc.Device.
 func (c *Clock) AdjFreq(ppb float64) error {
+	c.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.faulty("adjust"); err != nil {
 		return err
 	}
-	if !(math.Abs(ppb) <= c.cfg.MaxPPB) {
-		return fmt.Errorf("adjust simulated clock: %.3f ppb is beyond its %.0f", ppb, c.cfg.MaxPPB)
+	if math.IsNaN(ppb) {
+		return fmt.Errorf("adjust simulated clock: %w: not a number", phc.ErrFreqRange)
+	}
+	var beyond error
+	if math.Abs(ppb) > c.cfg.MaxPPB {
+		beyond = fmt.Errorf("adjust simulated clock: %w: %.3f ppb is beyond its %.0f", phc.ErrFreqRange, ppb, c.cfg.MaxPPB)
+		ppb = math.Copysign(c.cfg.MaxPPB, ppb)
 	}
 	if q := c.cfg.StepPPB; q > 0 {
 		ppb = math.Round(ppb/q) * q
@@ -186,7 +254,7 @@ func (c *Clock) AdjFreq(ppb float64) error {
 	s := c.now()
 	s.ppb = ppb
 	c.push(s)
-	return nil
+	return beyond
 }
 
 // MaxFreq returns the largest correction in ppb.
@@ -194,6 +262,7 @@ func (c *Clock) MaxFreq() float64 { return c.cfg.MaxPPB }
 
 // FreqPPB returns the correction in force.
 func (c *Clock) FreqPPB() (float64, error) {
+	c.wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.faulty("read"); err != nil {
@@ -226,12 +295,48 @@ func (c *Clock) FailNext(n int, err error) {
 	c.nth, c.fail = n, err
 }
 
+// Hang makes calls wait, those that come from now on, until release is called:
+// a driver whose card does not answer.
+func (c *Clock) Hang() (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := make(chan struct{})
+	c.hung = ch
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.hung = nil
+		close(ch)
+	}
+}
+
+func (c *Clock) wait() {
+	c.mu.Lock()
+	ch := c.hung
+	c.mu.Unlock()
+	if ch != nil {
+		<-ch
+	}
+}
+
 // Disturb steps the clock behind its owner's back, as another program would.
+// A driver that resets its card also loses the correction: Reset.
 func (c *Clock) Disturb(delta time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.now()
 	s.whole += int64(delta)
+	c.push(s)
+}
+
+// Reset does what a driver does that starts its card anew: the clock is off by
+// delta more, and the correction is gone.
+func (c *Clock) Reset(delta time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.now()
+	s.whole += int64(delta)
+	s.ppb = 0
 	c.push(s)
 }
 

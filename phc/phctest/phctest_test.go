@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/phc"
 	"noonmark/phc/tai"
 )
 
@@ -111,8 +112,9 @@ func TestClock(t *testing.T) {
 	if f, _ := c.FreqPPB(); f != 0.5 {
 		t.Errorf("correction is %v, want it rounded to 0.5", f)
 	}
-	if err := c.AdjFreq(100001); err == nil {
-		t.Error("a correction beyond the largest was taken")
+	err = c.AdjFreq(-100001)
+	if f, _ := c.FreqPPB(); !errors.Is(err, phc.ErrFreqRange) || f != -100000 {
+		t.Errorf("a correction beyond the largest: %v, in force %v", err, f)
 	}
 	if err := c.AdjFreq(math.NaN()); err == nil {
 		t.Error("NaN was taken")
@@ -145,5 +147,56 @@ func TestClockFaults(t *testing.T) {
 		if d := x.Clock.Sub(c.At(now)); d.Abs() > x.Width/2+1 {
 			t.Fatalf("read %v outside the bracket %v", d, x.Width)
 		}
+	}
+}
+
+// A machine that sleeps: the mono source stands still, true time does not, and
+// the clock runs on or stands still, too.
+func TestClockSuspend(t *testing.T) {
+	for _, c := range []struct {
+		runs bool
+		want float64 // error after it, ns
+	}{{true, 0}, {false, -3600e9}} {
+		now := int64(1e9)
+		x := New(func() int64 { return now }, Config{Truth: 5e18, Mono0: 1e9})
+		now += 10e9
+		before := x.True(now - 1)
+		x.Suspend(time.Hour, c.runs)
+		if got := x.Error(now); got != c.want || x.True(now)-before != 3600e9+1 || x.Slept() != time.Hour {
+			t.Errorf("runs on %v: error %.0f ns, true time went on by %d ns, slept %v", c.runs, got, x.True(now)-before, x.Slept())
+		}
+		if got := x.Error(now - 1); got != 0 || x.True(now-1) != before {
+			t.Errorf("runs on %v: the past has changed: error %.0f", c.runs, got)
+		}
+		now += 5e9
+		for _, back := range []tai.Time{0, 4e9} {
+			if got := x.MonoAt(x.True(now) - back); got != now-int64(back) {
+				t.Errorf("runs on %v: MonoAt %d s ago is %d ns off", c.runs, back/1e9, got-now+int64(back))
+			}
+		}
+		if got := x.MonoAt(x.True(now) - 60*tai.Second); got != 11e9 {
+			t.Errorf("runs on %v: an instant of the sleep is at %d", c.runs, got)
+		}
+	}
+}
+
+func TestClockHangs(t *testing.T) {
+	x := New(func() int64 { return 0 }, Config{})
+	release := x.Hang()
+	done := make(chan error)
+	go func() { _, err := x.Cross(); done <- err }()
+	select {
+	case <-done:
+		t.Error("a hanging clock answered")
+	default:
+	}
+	release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	x.AdjFreq(50)
+	x.Reset(time.Second)
+	if f, _ := x.FreqPPB(); f != 0 || x.Error(0) != 1e9 {
+		t.Errorf("after a reset: correction %v, error %v", f, x.Error(0))
 	}
 }

@@ -93,6 +93,8 @@ func (c *Controller) startBank() {
 	c.fore.Reset()
 	c.voter.restart() // its votes are for another count of seconds
 	c.total, c.labelled = 0, false
+	c.course.total, c.course.theta = 0, 0
+	c.slow.Break()
 }
 
 // feed measures with a pulse of the chosen track.
@@ -105,6 +107,7 @@ func (c *Controller) feed(clock tai.Time, mono int64) {
 	} else {
 		c.sec, c.edgeMono = sec, mono
 		c.moved, c.freqMono = 0, mono
+		c.course.restart(mono, c.slow.Low())
 	}
 	z := float64(clock - sec)
 	if c.bank.Ready() > 4 && math.Abs(c.bank.Sigmas(z-c.bank.Estimate().Phase, 0)) > c.cfg.GateSigma {

@@ -12,6 +12,8 @@ const (
 	jumpMemory = 3600e9            // ns for which the bound covers a jump that may have been the reference's
 	farSigma   = 4.2               // standard deviations of a prediction over half a minute and more
 	secondLost = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
+	// driftSpread is what part of the spread counts on top of a drift.
+	driftSpread = 0.4
 )
 
 // publish brings the status up to mono.
@@ -23,11 +25,12 @@ func (c *Controller) publish(mono int64) {
 	s.Mono = mono
 	s.FreqPPB = c.freq
 	s.Latency = c.voter.latency
-	e := c.bank.Estimate()
+	slow := c.slow.Notes()
+	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = c.course.reading, c.course.readAt, slow.Temp.Value, slow.LagS, slow.Age.Value
 	if c.bank.Ready() > 0 {
 		n := c.bank.Noise()
 		s.NoiseNS, s.WhiteFM, s.WalkFM = n.MeasNS, n.WhiteFM, n.WalkFM
-		s.DriftPPB = e.Freq
+		s.DriftPPB = c.freqNow()
 		s.EstNS = c.phaseAt(mono)
 	}
 	if !c.labelled || c.bank.Ready() < 2 {
@@ -56,7 +59,8 @@ func (c *Controller) publish(mono int64) {
 func (c *Controller) boundIn(mono int64, t float64) float64 {
 	e := c.bank.Estimate()
 	at := float64(mono-c.edgeMono)*1e-9 + t
-	x := c.phaseAt(mono) + (e.Freq+c.freq)*t
+	slow, unsure := c.ahead(mono, at, t)
+	x := c.phaseAt(mono) + (c.freqNow()+c.freq)*t + slow
 	// Noise learned from few measurements may be far from the truth.
 	jump := 0.0
 	if mono-c.jumpT < jumpMemory {
@@ -64,7 +68,11 @@ func (c *Controller) boundIn(mono int64, t float64) float64 {
 	}
 	k := c.sigmas(at+c.blind) * (1 + 8/e.N) * c.fore.Factor(at+c.blind)
 	sys := math.Max(float64(c.cfg.Systematic), c.acc)
-	return sys + c.width/2 + math.Max(math.Abs(x), math.Abs(x+c.other.at(at))) + math.Max(math.Max(c.extra, c.drift), jump) + k*math.Sqrt(math.Max(e.Var(at), 0))
+	spread := k * math.Sqrt(math.Max(e.Var(at), 0)+unsure*unsure)
+	// A drift is what the pulses themselves show of it; the spread is for what
+	// they do not.
+	spread = math.Max(spread+math.Max(c.extra, jump), driftSpread*spread+c.drift)
+	return sys + c.width/2 + math.Max(math.Abs(x), math.Abs(x+c.other.at(at))) + spread
 }
 
 // sigmas is the bound's width for a prediction over t seconds, in standard

@@ -92,7 +92,7 @@ func (c *Controller) movedAt(mono int64) float64 {
 // phaseAt returns the estimated offset at mono, ns.
 func (c *Controller) phaseAt(mono int64) float64 {
 	e := c.bank.Estimate()
-	return e.Phase + e.Freq*float64(mono-c.edgeMono)*1e-9 + c.movedAt(mono)
+	return e.Phase + e.Freq*float64(mono-c.edgeMono)*1e-9 + c.turned(mono) + c.movedAt(mono)
 }
 
 // setFreq puts a correction in force at mono.
@@ -117,7 +117,9 @@ func (c *Controller) advance(sec tai.Time, mono int64) {
 	if el := float64(mono-c.edgeMono) / 1e9; el > 0.5 && math.Abs(dt/el-1) < 1e-3 {
 		moved *= dt / el
 	}
-	c.bank.Advance(dt, moved)
+	turned := c.turned(mono)
+	c.bank.Advance(dt, moved+turned)
+	c.settleCourse(mono, dt, turned)
 	c.total += moved
 	after := c.movedAt(max(mono, c.freqMono)) - c.movedAt(mono)
 	c.sec, c.edgeMono, c.moved = sec, mono, after

@@ -65,6 +65,10 @@ type Controller struct {
 	askMono  int64 // since when
 	epoch    int64 // mono of the last one
 
+	// What temperature and age foretell.
+	slow   servo.Course
+	course course
+
 	// What suspect pulses can be undone with.
 	hist  history
 	blind float64 // s by which the estimate is older than edgeMono
@@ -99,6 +103,7 @@ func New(cfg Config) *Controller {
 // Pulse takes one edge. It measures, decides and returns what to do.
 func (c *Controller) Pulse(p Pulse) Action {
 	now := max(p.Now, p.Mono)
+	c.foretell(p.Mono)
 	if !c.line.ok {
 		c.line.see(p.Mono, p.Clock, c.freq, 0)
 	}
@@ -132,6 +137,7 @@ func (c *Controller) Tick(mono int64, clock tai.Time) Action {
 	if c.stepping && mono-c.askMono > 5e9 {
 		c.Stepped(mono, 0) // whoever should have told has not
 	}
+	c.foretell(mono)
 	c.seeClock(mono, clock)
 	c.checkLabels(mono)
 	c.checkPulses(mono)
@@ -164,6 +170,7 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.sec += whole
 	c.bank.Shift(float64(tai.Time(applied) - whole))
 	c.fore.Reset()
+	c.slow.Break()
 	c.hist.reset()
 	if applied == 0 {
 		c.reacquire(Labelling, mono)

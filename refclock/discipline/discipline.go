@@ -54,16 +54,23 @@ type Status struct {
 	Labels string        // the sources that named the second last, for people
 	Limit  time.Duration // holdover limit of the configuration
 
-	OffsetNS  float64  // last accepted measurement, clock - reference
-	EstNS     float64  // estimated offset at Mono
-	NoiseNS   float64  // learned standard deviation of a measurement
-	WhiteFM   float64  // learned white frequency noise of the oscillator, ppb at 1 s
-	WalkFM    float64  // learned random walk of its frequency, ppb per sqrt(s)
-	FreqPPB   float64  // correction in force
-	DriftPPB  float64  // estimated frequency error of the free oscillator, + = fast
-	Bound     float64  // ns: |clock - true time| at Mono stays within
-	Floor     float64  // ns: part of Bound that reading the clock costs and no reference would take away; Limit counts from it
-	BoundRate float64  // ns/s: growth of the bound, valid also if nobody steers any more, until Floor+Limit
+	OffsetNS    float64 // last accepted measurement, clock - reference
+	EstNS       float64 // estimated offset at Mono
+	NoiseNS     float64 // learned standard deviation of a measurement
+	WhiteFM     float64 // learned white frequency noise of the oscillator, ppb at 1 s
+	WalkFM      float64 // learned random walk of its frequency, ppb per sqrt(s)
+	FreqPPB     float64 // correction in force
+	DriftPPB    float64 // estimated frequency error of the free oscillator, + = fast
+	Bound       float64 // ns: |clock - true time| at Mono stays within
+	Floor       float64 // ns: part of Bound that reading the clock costs and no reference would take away; Limit counts from it
+	BoundRate   float64 // ns/s: growth of the bound, valid also if nobody steers any more, until Floor+Limit
+	TempC       float64 // last believed reading of the sensor near the oscillator, degrees Celsius; 0 before the first
+	TempMono    int64   // CLOCK_MONOTONIC_RAW of it, 0 = none
+	TempPPB     float64 // ppb per K that are counted with; 0 = none, the sensor tells nothing of the oscillator so far
+	TempLagS    float64 // s by which the oscillator follows the sensor
+	AgeingPPB   float64 // ppb per day that are counted with; 0 = none known
+	SensorStuck bool    // the reading has stood still for longer than it ever should
+
 	RefTime   tai.Time // clock reading at the last accepted measurement of a labelled second, 0 if never
 	PulseMono int64    // CLOCK_MONOTONIC_RAW of the last accepted pulse, 0 if none
 	LabelMono int64    // CLOCK_MONOTONIC_RAW of the last valid label, 0 if none

@@ -20,7 +20,7 @@ const (
 	// drifting is by how many standard deviations pulses have to leave what was
 	// foretold before the bound goes with them, and astray before they are
 	// forgotten if they then stop: an ordinary outage is to lose nothing.
-	drifting, astray = 3.3, 4.4
+	drifting, astray = 2.8, 4.4
 	// drifted is what a drift is taken for more than it shows: the estimate lags.
 	drifted = 1.1
 	// driftMemory is the number of seconds over which it is learned how well the
@@ -53,14 +53,16 @@ type history struct {
 // brief is the estimate of one second.
 type brief struct {
 	sec  tai.Time
-	free float64 // phase of the oscillator running free, ns
-	e    servo.Estimate
+	free float64        // phase of the oscillator running free, without what was foretold, ns
+	e    servo.Estimate // its frequency likewise
 }
 
 // past is a whole state.
 type past struct {
 	sec   tai.Time // 0 = none
 	total float64  // corrections until then, ns
+	turn  float64  // what was foretold until then, ppb,
+	theta float64  // and ns
 	bank  servo.Bank
 	fore  servo.Foresight
 }
@@ -79,8 +81,9 @@ func slot(sec tai.Time) int { return int(sec / tai.Second % recent) }
 // remember notes the estimate after a measurement, and a whole state now and
 // then.
 func (c *Controller) remember() {
-	h, e := &c.hist, c.bank.Estimate()
-	h.brief[slot(c.sec)] = brief{c.sec, e.Phase - c.total, e}
+	h, b := &c.hist, brief{sec: c.sec, e: c.bank.Estimate()}
+	b.free, b.e.Freq = c.residual()
+	h.brief[slot(c.sec)] = b
 	if c.st.State != status.Locked || c.cfg.Suspect < 0 {
 		return
 	}
@@ -90,6 +93,7 @@ func (c *Controller) remember() {
 	p := &h.past[h.next%pasts]
 	h.next = (h.next + 1) % pasts
 	p.sec, p.total, p.fore = c.sec, c.total, c.fore
+	p.turn, p.theta = c.course.total, c.course.theta
 	c.bank.Save(&p.bank)
 }
 
@@ -112,9 +116,11 @@ func (c *Controller) before() *past {
 func (c *Controller) rollback(p *past) {
 	dt := float64(c.sec-p.sec) / 1e9
 	c.bank.Restore(&p.bank)
-	c.bank.Advance(dt, c.total-p.total)
+	c.bank.Advance(dt, c.total-p.total+c.course.theta-p.theta-p.turn*dt)
+	c.bank.Turn(c.course.total - p.turn)
 	c.fore = p.fore
 	c.fore.Reset()
+	c.slow.Break()
 	c.blind = dt
 	c.drift, c.extra, c.other = 0, 0, rival{}
 	c.rejects.clear()
@@ -148,9 +154,11 @@ func (c *Controller) suspend() {
 	if p == nil {
 		return
 	}
-	was, e := p.bank.Estimate(), c.bank.Estimate()
+	was := p.bank.Estimate()
 	dt := float64(c.sec-p.sec) / 1e9
-	r := rival{ok: true, phase: e.Phase - c.total - (was.Phase - p.total + was.Freq*dt), freq: e.Freq - was.Freq}
+	phase, freq := c.residual()
+	wasFreq := was.Freq - p.turn
+	r := rival{ok: true, phase: phase - (was.Phase - p.total - p.theta + wasFreq*dt), freq: freq - wasFreq}
 	if h := &c.hist; h.stray == 0 || c.sec-h.stray > tai.Time(c.cfg.Suspect) {
 		r.phase, r.freq = -r.phase, -r.freq
 	} else {
@@ -182,7 +190,7 @@ func (d *deviation) see(ns, t, v float64) float64 {
 func (c *Controller) watchDrift() {
 	h := &c.hist
 	c.drift *= calming
-	free := c.bank.Estimate().Phase - c.total
+	free, _ := c.residual()
 	for i, s := range driftSpans {
 		b, ok := h.at(c.sec, s)
 		if !ok {
@@ -211,4 +219,12 @@ func (h *history) at(sec tai.Time, s int) (*brief, bool) {
 	sec -= tai.Time(s) * tai.Second
 	b := &h.brief[slot(sec)]
 	return b, b.sec == sec
+}
+
+// foresee lets the estimate be measured against what it foretold earlier.
+func (c *Controller) foresee() {
+	e := c.bank.Estimate()
+	c.slow.See(seconds(c.edgeMono), e.Phase-c.total)
+	e.Phase, e.Freq = c.residual()
+	c.fore.See(float64(c.sec/tai.Second), e, 0)
 }

@@ -1,17 +1,32 @@
 package discipline
 
-import "math"
+import (
+	"math"
+
+	"noonmark/refclock/discipline/servo"
+)
 
 // Learned is what a run knows of clock and pulses, to be kept for the next.
 type Learned struct {
-	OK        bool    `json:"ok"`
-	FreqPPB   float64 `json:"freq_ppb"`   // correction that cancels the oscillator's error
-	SigmaPPB  float64 `json:"sigma_ppb"`  // how well it is known
-	NoiseNS   float64 `json:"noise_ns"`   // standard deviation of a measurement
-	WhiteFM   float64 `json:"white_fm"`   // ppb at 1 s
-	WalkFM    float64 `json:"walk_fm"`    // ppb per sqrt(s)
-	AgeSecond float64 `json:"age_second"` // since it was exported; the importer fills it in
+	OK       bool    `json:"ok"`
+	FreqPPB  float64 `json:"freq_ppb"`  // correction that cancels the oscillator's error
+	SigmaPPB float64 `json:"sigma_ppb"` // how well it is known
+	NoiseNS  float64 `json:"noise_ns"`  // standard deviation of a measurement
+	WhiteFM  float64 `json:"white_fm"`  // ppb at 1 s
+	WalkFM   float64 `json:"walk_fm"`   // ppb per sqrt(s)
+
+	AgeingPPB   float64 `json:"ageing_ppb_per_day"` // drift of the oscillator's frequency, + = ever faster
+	AgeingSigma float64 `json:"ageing_sigma"`       // 0 = not known
+	TempPPB     float64 `json:"temperature_ppb_per_k"`
+	TempSigma   float64 `json:"temperature_sigma"` // 0 = not known
+	TempLagS    float64 `json:"temperature_lag_s"` // by which the oscillator follows the sensor
+
+	Foresight servo.Foreseen `json:"foresight"`  // how well predictions came true
+	AgeSecond float64        `json:"age_second"` // since it was exported; the importer fills it in
 }
+
+// believable limits of what a note may say: no oscillator that keeps time has more.
+const maxAgeing, maxTemp = 1e4, 1e5 // ppb per day, ppb per K
 
 // sigma returns how far the frequency may have gone since, ppb: by its walk, and
 // by another temperature.
@@ -24,14 +39,15 @@ func (c *Controller) Export() Learned {
 	if c.bank.Ready() < 30 {
 		return c.learned
 	}
-	e, n := c.bank.Estimate(), c.bank.Noise()
-	return Learned{OK: true, FreqPPB: -e.Freq, SigmaPPB: math.Sqrt(e.P22), NoiseNS: n.MeasNS, WhiteFM: n.WhiteFM, WalkFM: n.WalkFM}
+	e, n, s := c.bank.Estimate(), c.bank.Noise(), c.slow.Notes()
+	return Learned{OK: true, FreqPPB: -e.Freq, SigmaPPB: math.Sqrt(e.P22), NoiseNS: n.MeasNS, WhiteFM: n.WhiteFM, WalkFM: n.WalkFM,
+		AgeingPPB: s.Age.Value, AgeingSigma: s.Age.Sigma, TempPPB: s.Temp.Value, TempSigma: s.Temp.Sigma, TempLagS: s.LagS, Foresight: c.fore.Notes()}
 }
 
 // Import takes what an earlier run learned; call it before the first pulse.
 // Values that make no sense are ignored.
 func (c *Controller) Import(l Learned) {
-	for _, v := range [...]float64{l.FreqPPB, l.SigmaPPB, l.NoiseNS, l.WhiteFM, l.WalkFM, l.AgeSecond} {
+	for _, v := range [...]float64{l.FreqPPB, l.SigmaPPB, l.NoiseNS, l.WhiteFM, l.WalkFM, l.AgeSecond, l.AgeingPPB, l.AgeingSigma, l.TempPPB, l.TempSigma, l.TempLagS} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return
 		}
@@ -41,4 +57,13 @@ func (c *Controller) Import(l Learned) {
 	}
 	c.learned = l
 	c.freq = l.FreqPPB
+	c.fore.Learn(l.Foresight)
+	var n servo.CourseNotes
+	if math.Abs(l.AgeingPPB) <= maxAgeing {
+		n.Age = servo.Coefficient{Value: l.AgeingPPB, Sigma: l.AgeingSigma}
+	}
+	if math.Abs(l.TempPPB) <= maxTemp {
+		n.Temp, n.LagS = servo.Coefficient{Value: l.TempPPB, Sigma: l.TempSigma}, l.TempLagS
+	}
+	c.slow.Learn(n)
 }

@@ -28,6 +28,11 @@ const (
 	LabelNoPulse  // no pulse it could belong to
 	LabelVague    // the receiver's own estimate of its error is beyond the limit
 
+	// What was wrong with the temperature sensor.
+	SensorRange // no temperature that a board can have
+	SensorJump  // too far from the last reading for so short a time
+	SensorStuck // has stood still for longer than it ever should
+
 	// Why a state is what it is.
 	Starting       // nothing has been seen
 	NoPulse        // messages, but no pulses
@@ -72,6 +77,9 @@ var reasonNames = [numReasons]string{
 	LabelSources:   "label_sources",
 	LabelNoPulse:   "label_no_pulse",
 	LabelVague:     "label_vague",
+	SensorRange:    "sensor_range",
+	SensorJump:     "sensor_jump",
+	SensorStuck:    "sensor_stuck",
 	Starting:       "starting",
 	NoPulse:        "no_pulse",
 	NoMessages:     "no_messages",

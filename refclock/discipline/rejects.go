@@ -7,6 +7,7 @@ import "math"
 type rejectRun struct {
 	n        int        // refused seconds in a row
 	agreeing int        // of them, the last that agree with each other
+	first    float64    // when the first of them came: seconds since the last good one
 	t, d     [4]float64 // the last: seconds since the last good one, ns from its prediction
 	sigma    float64    // of one measurement, ns
 }
@@ -22,6 +23,9 @@ func (r *rejectRun) add(t, d, sigma float64) {
 		r.agreeing++
 	} else {
 		r.agreeing = 1
+	}
+	if r.n == 0 {
+		r.first = t
 	}
 	copy(r.t[:], r.t[1:])
 	copy(r.d[:], r.d[1:])
@@ -39,7 +43,7 @@ func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 		return 0, false
 	}
 	slope = (r.d[last] - r.d[0]) / (r.t[last] - r.t[0])
-	tol := 4*r.sigma + 0.15*math.Abs(r.d[last])
+	tol := 4*r.sigma + 0.15*math.Abs(r.d[last]-r.d[0]) // of the ramp itself: a spike on a jump is none
 	for i := 1; i < last; i++ {
 		if math.Abs(r.d[0]+slope*(r.t[i]-r.t[0])-r.d[i]) > tol {
 			return 0, false
@@ -49,10 +53,11 @@ func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 		return 0, false
 	}
 	// Where the line meets zero: between the last good and the first refused
-	// one, with some room for the noise and for a change that took its time.
+	// one, with some room for the noise and for a change that took its time. What
+	// was refused long before the line begins is no ramp.
 	at := r.t[0] - r.d[0]/slope
 	room := 1 + 4*r.sigma/math.Abs(slope)
-	return slope, at > -room && at < r.t[0]+0.5
+	return slope, at > -room && at < r.first+0.5
 }
 
 // hint returns how far the clock may be off, ns, if refused pulses that agree

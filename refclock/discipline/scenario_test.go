@@ -65,6 +65,16 @@ func TestScenarios(t *testing.T) {
 		{name: "drops", set: func(w *world) { w.present = func(int) bool { return w.r.Float64() > 0.05 } }, until: 1500, from: 60, rms: 14, max: 80, tight: 5, want: status.Locked},
 		{name: "spikes", set: func(w *world) { w.white = 500; w.bursts(0, 1e9, 0.01, 10e3) }, until: 3600, from: 900, rms: 110, max: 500, tight: 5, want: status.Locked},
 		{name: "burst of spikes", set: func(w *world) { w.bursts(1000, 1012, 1, 10e3) }, until: 1500, from: 60, rms: 14, max: 120, tight: 5, want: status.Locked},
+		{name: "every third pulse a spike", set: func(w *world) { w.bursts(1000, 1300, 0.33, 10e3) }, until: 1800, from: 60, rms: 15, max: 120, want: status.Locked},
+		{name: "spikes from the first pulse on", set: func(w *world) { w.bursts(0, 60, 0.3, 10e3) }, until: 1500, from: 240, rms: 14, max: 80, want: status.Locked},
+		{name: "frequency jump within a burst of spikes", slack: 12, set: func(w *world) {
+			w.bursts(590, 640, 0.25, 10e3)
+			w.at[600] = func(w *world) { w.y += 300 }
+		}, until: 1500, from: 700, rms: 14, max: 80, want: status.Locked},
+		{name: "phase jump within a burst of spikes", slack: 12, set: func(w *world) {
+			w.bursts(590, 640, 0.25, 10e3)
+			w.at[600] = func(w *world) { w.x += 3000 }
+		}, until: 1500, from: 800, rms: 14, max: 80, want: status.Locked},
 		{name: "false edges", set: func(w *world) {
 			w.noise = func(k int) float64 {
 				if k > 30 && w.r.Float64() < 0.02 {
@@ -228,146 +238,150 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+var valid = []labelSpec{{after: 150e6, source: "RMC"}}
+
+// transitions are sequences of states, each with its reason.
+var transitions = []struct {
+	name  string
+	cfg   Config
+	set   func(w *world)
+	until int
+	want  []string // the sequence of states, reasons included
+}{
+	{"starting to locked", Config{}, nil, 60,
+		[]string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"no step needed", Config{}, func(w *world) { w.x, w.y = -2e6+100, 0 }, 60,
+		[]string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"pulses first", Config{}, func(w *world) {
+		w.labels = none(0, 20, func(int) []labelSpec { return valid })
+	}, 60, []string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"messages first", Config{}, func(w *world) { w.present = gap(0, 20) }, 60,
+		[]string{"unlocked no_pulse", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"pulses stop while acquiring", Config{Confirm: 10}, func(w *world) { w.present = gap(5, 30) }, 90,
+		[]string{"unlocked no_messages", "acquiring labelling", "unlocked no_pulse", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"messages stop while acquiring", Config{Confirm: 20}, func(w *world) {
+		w.labels = none(10, 40, func(int) []labelSpec { return valid })
+	}, 100, []string{"unlocked no_messages", "acquiring labelling", "unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"outage", Config{}, func(w *world) { w.present = gap(100, 200) }, 260,
+		[]string{"locked disciplined", "holdover missing_pulses", "holdover returning", "locked disciplined"}},
+	{"outage, again while returning", Config{Verify: 5}, func(w *world) {
+		w.present = func(k int) bool { return k < 100 || k == 150 || k > 200 }
+	}, 260, []string{"locked disciplined", "holdover missing_pulses", "holdover returning", "holdover missing_pulses", "holdover returning", "locked disciplined"}},
+	{"messages stop", Config{}, func(w *world) { w.labels = none(100, 200, w.labels) }, 260,
+		[]string{"locked disciplined", "holdover no_messages", "holdover returning", "locked disciplined"}},
+	{"receiver loses its fix", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec { return []labelSpec{{after: 150e6, void: k >= 100 && k < 200}} }
+	}, 260, []string{"locked disciplined", "holdover void_messages", "holdover returning", "locked disciplined"}},
+	{"receiver unsure of its time", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			l := labelSpec{after: 150e6, tacc: 20}
+			if k >= 100 && k < 200 {
+				l.tacc = time.Millisecond
+			}
+			return []labelSpec{l}
+		}
+	}, 260, []string{"locked disciplined", "holdover void_messages", "holdover returning", "locked disciplined"}},
+	{"doubt", Config{}, func(w *world) {
+		w.at[100] = func(w *world) { w.c.Doubt("antenna_open", w.mono(w.now)) }
+		w.at[200] = func(w *world) { w.c.Clear(w.mono(w.now)) }
+	}, 260, []string{"locked disciplined", "holdover doubted", "holdover returning", "locked disciplined"}},
+	{"doubt while acquiring", Config{Confirm: 20}, func(w *world) {
+		w.at[10] = func(w *world) { w.c.Doubt("spoofing", w.mono(w.now)) }
+		w.at[60] = func(w *world) { w.c.Clear(w.mono(w.now)) }
+	}, 120, []string{"acquiring labelling", "unlocked doubted", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"second disputed and settled", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			l := labelSpec{after: 150e6}
+			if k >= 100 && k < 130 {
+				l.shift = -1
+			}
+			return []labelSpec{l}
+		}
+	}, 200, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
+	{"second disputed to faulty and back", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			l := labelSpec{after: 150e6}
+			if k >= 100 && k < 200 {
+				l.shift = 5
+			}
+			return []labelSpec{l}
+		}
+	}, 260, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
+	{"clock jumps, a little", Config{}, func(w *world) {
+		w.at[200] = func(w *world) { w.x += 9e3 }
+	}, 400, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},
+	{"pulses jump for good, far", Config{Limit: 5 * time.Microsecond}, func(w *world) {
+		w.lies = true
+		w.noise = func(k int) float64 {
+			if k >= 200 {
+				return 3e6
+			}
+			return 0
+		}
+	}, 1500, []string{"locked disciplined", "holdover pulse_jump", "acquiring pulse_jump", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"pulses jump and come back", Config{}, func(w *world) {
+		w.noise = func(k int) float64 {
+			if k >= 200 && k < 230 {
+				return 30e6
+			}
+			return 0
+		}
+	}, 300, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},
+	{"pulses jump while verifying", Config{Verify: 20}, func(w *world) {
+		w.lies = true
+		w.noise = func(k int) float64 {
+			if k >= 10 {
+				return 3e6
+			}
+			return 0
+		}
+	}, 100, []string{"acquiring verifying", "acquiring pulse_jump", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"somebody else steps the clock by 100 µs", Config{}, func(w *world) {
+		w.at[200] = func(w *world) { w.x += 100e3 }
+	}, 300, []string{"locked disciplined", "acquiring clock_stepped", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"somebody else steps the clock", Config{}, func(w *world) {
+		w.at[200] = func(w *world) { w.x += 250e6; w.big += 3 * tai.Second }
+	}, 300, []string{"locked disciplined", "acquiring clock_stepped", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"oscillator beyond the device", Config{MaxFreqPPB: 5000}, nil, 60,
+		[]string{"acquiring labelling", "acquiring freq_limit"}},
+	{"ambiguous edges, then one", Config{}, func(w *world) {
+		w.extra = func(k int) []time.Duration {
+			if k < 50 {
+				return []time.Duration{500e6}
+			}
+			return nil
+		}
+	}, 120, []string{"acquiring ambiguous_edge", "acquiring verifying", "locked disciplined"}},
+	{"step impossible", Config{}, func(w *world) {
+		w.stuck = true
+		w.at[60] = func(w *world) { w.stuck = false }
+	}, 120, []string{"acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"operator's reset", Config{}, func(w *world) {
+		w.at[100] = func(w *world) { w.c.Reset(w.mono(w.now)) }
+	}, 200, []string{"locked disciplined", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"too far off after holdover", Config{}, func(w *world) {
+		w.rw = 100
+		w.present = gap(300, 1800)
+		w.drift = func(k int) float64 {
+			if k >= 300 && k < 1800 {
+				return 3 // steady warming on top of the walk
+			}
+			return 0
+		}
+	}, 2000, []string{"locked disciplined", "holdover missing_pulses", "holdover returning", "acquiring offset_too_large", "acquiring verifying", "locked disciplined"}},
+	{"long drift, then too far to slew", Config{}, func(w *world) {
+		w.rw = 0.01
+		w.present = gap(300, 1500)
+		w.at[301] = func(w *world) { w.y += 3000 }
+	}, 1700, []string{"locked disciplined", "holdover missing_pulses", "locked disciplined"}},
+	{"holdover until the second is lost", Config{}, func(w *world) {
+		w.rw, w.present = 300, gap(120, 9999)
+	}, 16000, []string{"locked disciplined", "holdover missing_pulses", "acquiring holdover_spent"}},
+}
+
 // TestTransitions checks every change of state and its reason.
 func TestTransitions(t *testing.T) {
-	valid := []labelSpec{{after: 150e6, source: "RMC"}}
-	for _, c := range []struct {
-		name  string
-		cfg   Config
-		set   func(w *world)
-		until int
-		want  []string // the sequence of states, reasons included
-	}{
-		{"starting to locked", Config{}, nil, 60,
-			[]string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"no step needed", Config{}, func(w *world) { w.x, w.y = -2e6+100, 0 }, 60,
-			[]string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"pulses first", Config{}, func(w *world) {
-			w.labels = none(0, 20, func(int) []labelSpec { return valid })
-		}, 60, []string{"unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"messages first", Config{}, func(w *world) { w.present = gap(0, 20) }, 60,
-			[]string{"unlocked no_pulse", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"pulses stop while acquiring", Config{Confirm: 10}, func(w *world) { w.present = gap(5, 30) }, 90,
-			[]string{"unlocked no_messages", "acquiring labelling", "unlocked no_pulse", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"messages stop while acquiring", Config{Confirm: 20}, func(w *world) {
-			w.labels = none(10, 40, func(int) []labelSpec { return valid })
-		}, 100, []string{"unlocked no_messages", "acquiring labelling", "unlocked no_messages", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"outage", Config{}, func(w *world) { w.present = gap(100, 200) }, 260,
-			[]string{"locked disciplined", "holdover missing_pulses", "holdover returning", "locked disciplined"}},
-		{"outage, again while returning", Config{Verify: 5}, func(w *world) {
-			w.present = func(k int) bool { return k < 100 || k == 150 || k > 200 }
-		}, 260, []string{"locked disciplined", "holdover missing_pulses", "holdover returning", "holdover missing_pulses", "holdover returning", "locked disciplined"}},
-		{"messages stop", Config{}, func(w *world) { w.labels = none(100, 200, w.labels) }, 260,
-			[]string{"locked disciplined", "holdover no_messages", "holdover returning", "locked disciplined"}},
-		{"receiver loses its fix", Config{}, func(w *world) {
-			w.labels = func(k int) []labelSpec { return []labelSpec{{after: 150e6, void: k >= 100 && k < 200}} }
-		}, 260, []string{"locked disciplined", "holdover void_messages", "holdover returning", "locked disciplined"}},
-		{"receiver unsure of its time", Config{}, func(w *world) {
-			w.labels = func(k int) []labelSpec {
-				l := labelSpec{after: 150e6, tacc: 20}
-				if k >= 100 && k < 200 {
-					l.tacc = time.Millisecond
-				}
-				return []labelSpec{l}
-			}
-		}, 260, []string{"locked disciplined", "holdover void_messages", "holdover returning", "locked disciplined"}},
-		{"doubt", Config{}, func(w *world) {
-			w.at[100] = func(w *world) { w.c.Doubt("antenna_open", w.mono(w.now)) }
-			w.at[200] = func(w *world) { w.c.Clear(w.mono(w.now)) }
-		}, 260, []string{"locked disciplined", "holdover doubted", "holdover returning", "locked disciplined"}},
-		{"doubt while acquiring", Config{Confirm: 20}, func(w *world) {
-			w.at[10] = func(w *world) { w.c.Doubt("spoofing", w.mono(w.now)) }
-			w.at[60] = func(w *world) { w.c.Clear(w.mono(w.now)) }
-		}, 120, []string{"acquiring labelling", "unlocked doubted", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"second disputed and settled", Config{}, func(w *world) {
-			w.labels = func(k int) []labelSpec {
-				l := labelSpec{after: 150e6}
-				if k >= 100 && k < 130 {
-					l.shift = -1
-				}
-				return []labelSpec{l}
-			}
-		}, 200, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
-		{"second disputed to faulty and back", Config{}, func(w *world) {
-			w.labels = func(k int) []labelSpec {
-				l := labelSpec{after: 150e6}
-				if k >= 100 && k < 200 {
-					l.shift = 5
-				}
-				return []labelSpec{l}
-			}
-		}, 260, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
-		{"clock jumps, a little", Config{}, func(w *world) {
-			w.at[200] = func(w *world) { w.x += 9e3 }
-		}, 400, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},
-		{"pulses jump for good, far", Config{Limit: 5 * time.Microsecond}, func(w *world) {
-			w.lies = true
-			w.noise = func(k int) float64 {
-				if k >= 200 {
-					return 3e6
-				}
-				return 0
-			}
-		}, 1500, []string{"locked disciplined", "holdover pulse_jump", "acquiring pulse_jump", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"pulses jump and come back", Config{}, func(w *world) {
-			w.noise = func(k int) float64 {
-				if k >= 200 && k < 230 {
-					return 30e6
-				}
-				return 0
-			}
-		}, 300, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},
-		{"pulses jump while verifying", Config{Verify: 20}, func(w *world) {
-			w.lies = true
-			w.noise = func(k int) float64 {
-				if k >= 10 {
-					return 3e6
-				}
-				return 0
-			}
-		}, 100, []string{"acquiring verifying", "acquiring pulse_jump", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"somebody else steps the clock by 100 µs", Config{}, func(w *world) {
-			w.at[200] = func(w *world) { w.x += 100e3 }
-		}, 300, []string{"locked disciplined", "acquiring clock_stepped", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"somebody else steps the clock", Config{}, func(w *world) {
-			w.at[200] = func(w *world) { w.x += 250e6; w.big += 3 * tai.Second }
-		}, 300, []string{"locked disciplined", "acquiring clock_stepped", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"oscillator beyond the device", Config{MaxFreqPPB: 5000}, nil, 60,
-			[]string{"acquiring labelling", "acquiring freq_limit"}},
-		{"ambiguous edges, then one", Config{}, func(w *world) {
-			w.extra = func(k int) []time.Duration {
-				if k < 50 {
-					return []time.Duration{500e6}
-				}
-				return nil
-			}
-		}, 120, []string{"acquiring ambiguous_edge", "acquiring verifying", "locked disciplined"}},
-		{"step impossible", Config{}, func(w *world) {
-			w.stuck = true
-			w.at[60] = func(w *world) { w.stuck = false }
-		}, 120, []string{"acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"operator's reset", Config{}, func(w *world) {
-			w.at[100] = func(w *world) { w.c.Reset(w.mono(w.now)) }
-		}, 200, []string{"locked disciplined", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
-		{"too far off after holdover", Config{}, func(w *world) {
-			w.rw = 100
-			w.present = gap(300, 1800)
-			w.drift = func(k int) float64 {
-				if k >= 300 && k < 1800 {
-					return 3 // steady warming on top of the walk
-				}
-				return 0
-			}
-		}, 2000, []string{"locked disciplined", "holdover missing_pulses", "holdover returning", "acquiring offset_too_large", "acquiring verifying", "locked disciplined"}},
-		{"long drift, then too far to slew", Config{}, func(w *world) {
-			w.rw = 0.01
-			w.present = gap(300, 1500)
-			w.at[301] = func(w *world) { w.y += 3000 }
-		}, 1700, []string{"locked disciplined", "holdover missing_pulses", "locked disciplined"}},
-		{"holdover until the second is lost", Config{}, func(w *world) {
-			w.rw, w.present = 300, gap(120, 9999)
-		}, 16000, []string{"locked disciplined", "holdover missing_pulses", "acquiring holdover_spent"}},
-	} {
+	for _, c := range transitions {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, c.cfg, 1)

@@ -34,6 +34,7 @@ func (c *Controller) reacquire(r Reason, mono int64) {
 	c.rejects.clear()
 	c.bank.Reset(-c.freq, c.cfg.MaxErrorPPB)
 	c.fore.Reset()
+	c.slow.Break()
 	c.hist.reset()
 	c.labelled, c.stepping = false, false
 	c.verify, c.floor, c.extra, c.jump, c.drift, c.blind, c.other = 0, 0, 0, 0, 0, 0, rival{}
@@ -94,7 +95,7 @@ func (c *Controller) release(mono int64) {
 // checkPulses looks for missing ones.
 func (c *Controller) checkPulses(mono int64) {
 	if !c.anyPulse {
-		if c.st.State == status.Unlocked && c.voter.lastValid != 0 {
+		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.held == None { // a doubt is named rather than what it makes us miss
 			c.enter(status.Unlocked, NoPulse, mono)
 		}
 		return

@@ -35,7 +35,7 @@ func (c *Controller) control(now int64) {
 	}
 	u := -c.phaseAt(now) / left
 	u = math.Max(-c.cfg.MaxSlewPPB, math.Min(c.cfg.MaxSlewPPB, u))
-	c.setFreq(now, u-c.bank.Estimate().Freq)
+	c.setFreq(now, u-c.freqNow())
 }
 
 // cancel cancels the oscillator's error only.
@@ -44,7 +44,7 @@ func (c *Controller) cancel(now int64) {
 		return
 	}
 	c.ctrlMono = now
-	c.setFreq(now, -c.bank.Estimate().Freq)
+	c.setFreq(now, -c.freqNow())
 	if c.pi != nil {
 		c.pi.Reset(c.freq)
 	}

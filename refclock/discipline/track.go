@@ -7,9 +7,10 @@ import (
 	"noonmark/refclock/status"
 )
 
-// between is so far from the grid, ns, that an edge is no bad measurement of the
-// second but something else: the other edge of the pulse, interference.
-const between = 50e6
+// offGrid is so far from the grid, ns, that an edge is no bad measurement of the
+// second but something else: the other edge of the pulse, interference. It says
+// nothing of the pulses between which it comes.
+const offGrid = 1e6
 
 // track measures a tracked clock: the second is the clock's nearest.
 func (c *Controller) track(p Pulse, now int64) Action {
@@ -45,7 +46,7 @@ func (c *Controller) track(p Pulse, now int64) Action {
 	c.bank.Update(z)
 	c.watchDrift()
 	c.remember()
-	c.fore.See(float64(sec/tai.Second), c.bank.Estimate(), c.total)
+	c.foresee()
 	c.st.OffsetNS = z
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
@@ -98,10 +99,10 @@ func (c *Controller) innocent(dev float64) bool {
 // outlier handles a pulse outside the gate, dev ns from the prediction.
 func (c *Controller) outlier(dev float64, now int64) Action {
 	r := PulseOutlier
-	if math.Abs(dev) > 1e6 {
+	if math.Abs(dev) > offGrid {
 		r = PulseOffGrid
 	}
-	if math.Abs(dev) < between {
+	if math.Abs(dev) < offGrid {
 		c.verify = 0
 	}
 	if now-c.ctrlMono >= 990e6 {
@@ -132,7 +133,10 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 			c.rejects.clear()
 			c.enter(status.Holdover, Returning, now)
 		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
-			c.reacquire(PulseJump, now) // nothing to lose any more
+			// Nothing to lose any more. But it was the reference that moved, then or
+			// now, and the bound remembers by how much.
+			c.reacquire(PulseJump, now)
+			c.jump, c.jumpT = math.Abs(dev), now
 		case c.rejects.n >= c.cfg.RejectLimit:
 			c.enter(status.Holdover, PulseJump, now)
 		}

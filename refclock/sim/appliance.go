@@ -21,6 +21,7 @@ type Config struct {
 	Pulse    PulseConfig
 	Receiver ReceiverConfig
 	Series   *Series // if set, its oscillator and pulses are used
+	Sensor   *Sensor // of the temperature near the oscillator; nil = none
 }
 
 // Appliance makes the events of a virtual receiver and its pulses in the order
@@ -28,6 +29,7 @@ type Config struct {
 // Apart from the Clock it is for one goroutine.
 type Appliance struct {
 	Clock *phctest.Clock
+	Grid  func() (time.Duration, bool) // pps.ExtTSOptions.Grid, if set
 
 	cfg    Config
 	start  tai.Time
@@ -87,7 +89,12 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 	if cfg.Pulse.Unknown {
 		told = 0
 	}
-	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: told})
+	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: told, Grid: func() (time.Duration, bool) {
+		if a.Grid == nil {
+			return 0, false
+		}
+		return a.Grid()
+	}})
 	return a, err
 }
 

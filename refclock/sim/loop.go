@@ -36,7 +36,7 @@ type Action struct {
 }
 
 // tick is how often the engine is called when nothing happens, as Run does.
-const tick = int64(250 * time.Millisecond)
+const tick = int64(200 * time.Millisecond)
 
 // NewLoop returns a loop of an appliance and an engine. Of the engine's
 // configuration Mono, Open and Publish are filled in.
@@ -56,17 +56,22 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	eng.Publish = func(s *status.Snapshot) { l.Snap = *s }
 	eng.Leaps = func(t *tai.Table) { l.dec.SetLeaps(t) }
 	eng.Stepped = l.App.extts.Stepped
+	if x := cfg.Sensor; x != nil {
+		s := newSensor(x, &cfg.Clock)
+		eng.Temperature = func() (float64, int64) { return s.at(l.now - cfg.Clock.Mono0), l.now }
+	}
 	if eng.Kind == status.NoClock {
 		eng.Kind = status.SimClock
 	}
 	if l.Engine, err = refclock.New(eng); err != nil {
 		return nil, err
 	}
+	l.App.Grid = l.Engine.Grid
 	table := eng.Settings.Table
 	if table == nil {
 		table = tai.Builtin()
 	}
-	l.dec = gnss.NewDecoder(gnss.Config{Leaps: table, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
+	l.dec = gnss.NewDecoder(gnss.Config{Leaps: table, NewLeaps: true, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
 	l.event = l.App.Next()
 	return l, nil
 }
@@ -133,6 +138,12 @@ type Row struct {
 	Bound      time.Duration // of ServedNS, the largest Duration when nothing is claimed
 	ClockBound time.Duration // of TrueNS: the same without the error of reading the clock
 	ServedNS   float64       // what a reader of the snapshot is off by
+}
+
+// Outside reports whether the true error was beyond the bound that clients or the
+// clock's owner were told.
+func (r *Row) Outside() bool {
+	return math.Abs(r.ServedNS) > float64(r.Bound) || math.Abs(r.TrueNS) > float64(r.ClockBound)
 }
 
 // Rows runs the loop and calls emit for every full second.

@@ -38,11 +38,13 @@ const (
 	Spoofing                         // UBX-SEC-SIG says "spoofing indicated" (ReceiverConfig.Status)
 	AntennaOpen                      // UBX-MON-RF says "open" (ReceiverConfig.Status)
 	WildPulse                        // pulses come anywhere in the second with probability Amount
+	AntennaShort                     // UBX-MON-RF says "short" (ReceiverConfig.Status)
+	LateSentences                    // NMEA names the second before the one that UBX-TIM-TP goes by
 )
 
 var faultNames = [...]string{"silence", "void", "late_second", "second_off", "week_off", "garbage", "bad_checksum",
 	"no_pulse", "pulse_jump", "pulse_drift", "both_edges", "replay_pulse", "lost_messages", "doubled_messages", "position_jump",
-	"jamming", "spoofing", "antenna_open", "wild_pulse"}
+	"jamming", "spoofing", "antenna_open", "wild_pulse", "antenna_short", "late_sentences"}
 
 // String returns the fault's word in scenario files.
 func (k FaultKind) String() string {
@@ -167,7 +169,11 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 	if f, ok := find(fs, PositionJump, since); ok {
 		north = f.Amount
 	}
-	r.sentences(label, weeks, !void, north)
+	said := label
+	if _, ok := find(fs, LateSentences, since); ok {
+		said -= tai.Second
+	}
+	r.sentences(said, weeks, !void, north)
 	if _, ok := find(fs, BadChecksum, since); ok {
 		for i := range r.buf {
 			if r.buf[i] == '*' {
@@ -184,8 +190,14 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 	if r.cfg.Status {
 		_, jam := find(fs, Jamming, since)
 		_, spoof := find(fs, Spoofing, since)
-		_, open := find(fs, AntennaOpen, since)
-		r.status(jam, spoof, open)
+		antenna := byte(2) // in order
+		if _, ok := find(fs, AntennaShort, since); ok {
+			antenna = 3
+		}
+		if _, ok := find(fs, AntennaOpen, since); ok {
+			antenna = 4
+		}
+		r.status(jam, spoof, antenna)
 	}
 	if r.cfg.TIMTP && r.qerr != nil && !void {
 		if q, ok := r.qerr(sec + tai.Second); ok {
@@ -240,14 +252,11 @@ func (r *Receiver) sentences(label tai.Time, weeks int, fix bool, north float64)
 }
 
 // status appends UBX-MON-RF and UBX-SEC-SIG version 2.
-func (r *Receiver) status(jammed, spoofed, open bool) {
+func (r *Receiver) status(jammed, spoofed bool, antenna byte) {
 	var rf [28]byte
-	rf[1], rf[5], rf[6], rf[7] = 1, 1, 2, 1 // one block: no jamming, antenna in order and fed
+	rf[1], rf[5], rf[6], rf[7] = 1, 1, antenna, 1 // one block: no jamming, antenna fed
 	if jammed {
 		rf[5], rf[20] = 3, 200
-	}
-	if open {
-		rf[6] = 4
 	}
 	r.ubx(0x0a, 0x38, rf[:])
 	sig := [4]byte{2, 1<<1 | 1 | 8 | 1<<4} // both detectors on, nothing seen

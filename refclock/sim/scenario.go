@@ -24,6 +24,11 @@ type Scenario struct {
 func (s Scenario) Loop(seed uint64) (*Loop, error) {
 	c := s.Config
 	c.Clock.Seed, c.Pulse.Seed, c.Receiver.Seed = seed*3+1, seed*3+2, seed*3+3
+	if c.Sensor != nil {
+		x := *c.Sensor
+		x.Seed = seed
+		c.Sensor = &x
+	}
 	return NewLoop(c, s.Engine, s.Actions...)
 }
 
@@ -78,6 +83,26 @@ func kernel() Config {
 	}
 }
 
+// oven is an oscillator in an oven, as cards for holdover have it (assumed
+// figures), that is still new and ages.
+func oven() Config {
+	c := timeHAT()
+	c.Clock.Noise = phctest.Noise{OffsetPPB: 80, WhitePPB: 0.05, FlickerPPB: 0.02, WalkPPB: 0.0005, AgeingPPB: 2}
+	return c
+}
+
+// warm is the TimeHAT's TCXO where day and night are 12 K apart, and a door is
+// opened a quarter of an hour after the pulses end.
+func warm(sensor bool) Config {
+	c := timeHAT()
+	c.Clock.Noise.SwingPPB, c.Clock.Noise.SwingS = 60, 86400
+	c.Clock.Noise.Ramps = []phctest.Ramp{{At: 24.25 * 3600, Over: 1200, PPB: -50}}
+	if sensor {
+		c.Sensor = &Sensor{PPBPerK: 10, LagS: 120, NoiseC: 0.05, StepC: 0.125, BaseC: 42}
+	}
+	return c
+}
+
 // Scenarios returns the named scenarios in the order of their names.
 func Scenarios() []Scenario {
 	tb := tai.Builtin()
@@ -98,6 +123,9 @@ func Scenarios() []Scenario {
 		{Name: "era", About: "the NTP era ends on 2036-02-07", Duration: time.Hour, Config: timeHAT()},
 		{Name: "frequency-step", About: "the oscillator jumps by 200 ppb", Duration: time.Hour, Config: timeHAT()},
 		{Name: "holdover-24h", About: "four hours of pulses, then a day without", Duration: 29 * time.Hour, Config: timeHAT()},
+		{Name: "ageing", About: "four days with an oven that ages by 2 ppb a day, then a day without pulses", Duration: 121 * time.Hour, Config: oven()},
+		{Name: "temperature", About: "a day's swing of 60 ppb, a sensor beside the oscillator; then four hours without pulses while it cools", Duration: 29 * time.Hour, Config: warm(true)},
+		{Name: "temperature-blind", About: "the same without a sensor", Duration: 29 * time.Hour, Config: warm(false)},
 		{Name: "device-vanishing", About: "the clock vanishes for a minute, the receiver for two", Duration: time.Hour, Config: timeHAT()},
 	}
 	for i := range all {
@@ -133,6 +161,10 @@ func Scenarios() []Scenario {
 			s.Config.Clock.Noise.Ramps = []phctest.Ramp{{At: 1800, PPB: 200}}
 		case "holdover-24h":
 			both(f(NoPulse, 4*time.Hour, 24*time.Hour, 0), f(Void, 4*time.Hour, 24*time.Hour, 0))
+		case "ageing":
+			both(f(NoPulse, 96*time.Hour, 24*time.Hour, 0), f(Void, 96*time.Hour, 24*time.Hour, 0))
+		case "temperature", "temperature-blind":
+			both(f(NoPulse, 24*time.Hour, 4*time.Hour, 0), f(Void, 24*time.Hour, 4*time.Hour, 0))
 		case "device-vanishing":
 			s.Actions = []Action{
 				{20 * time.Minute, func(l *Loop) { l.App.Clock.SetGone(true) }},

@@ -63,6 +63,7 @@ func TestScenarios(t *testing.T) {
 		end     status.State
 		steps   uint32
 	}{
+		{"ageing", hour / 2, 12, 1700, 0, 4, 30, status.Locked, 1},         // its days are in the tables of firmware-notes/servo.md
 		{"antenna-pulled", hour, 12, 3580, 3, 250, 1000, status.Locked, 1}, // the clean pull: 235 ns at the end of 10 min
 		{"both-edges", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
 		{"cm4-f9t", hour / 2, 20, 1700, 0, 20, 150, status.Locked, 2},
@@ -77,6 +78,8 @@ func TestScenarios(t *testing.T) {
 		{"rollover", hour, 12, 3500, 0, 8, 60, status.Locked, 1},
 		{"spikes", hour / 2, 12, 1700, 0, 8, 80, status.Locked, 1},
 		{"spoof-jump", hour, 12, 2300, 0, 1000, 20_000, status.Locked, 1},
+		{"temperature", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1}, // likewise
+		{"temperature-blind", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
 		{"timehat-f9t", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,7 +95,7 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
-	if len(Scenarios()) != 15 {
+	if len(Scenarios()) != 18 {
 		t.Error("a scenario has no row here")
 	}
 }
@@ -140,6 +143,77 @@ func TestBoundHolds(t *testing.T) {
 		if looks < seeds*4000 || bad*1000 > looks {
 			t.Errorf("%s: %d of %d looks outside the bound", name, bad, looks)
 		}
+	}
+}
+
+// TestHoldoverLimit: in holdover clients are told "synchronised" as long as the
+// bound is within discipline.holdover_limit, no longer and no shorter, and what is
+// said is true all the while.
+func TestHoldoverLimit(t *testing.T) {
+	for _, limit := range []time.Duration{500 * time.Nanosecond, 3 * time.Microsecond} {
+		s, err := Find("timehat-f9t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := []Fault{{Kind: NoPulse, At: 5 * time.Minute, For: time.Hour}}
+		s.Config.Pulse.Faults = out
+		s.Engine.Discipline.Limit = limit
+		l, err := s.Loop(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, given := 0, 0.0
+		l.Rows(25*time.Minute, func(r Row) {
+			if r.State != status.Holdover {
+				if r.T > 310 {
+					t.Fatalf("limit %v: %v after %v s", limit, r.State, r.T)
+				}
+				return
+			}
+			if r.Usable {
+				held++
+				if given > 0 {
+					t.Errorf("limit %v: given up after %v s, and synchronised again after %v s without a pulse", limit, given, r.T)
+				}
+				if l.Snap.Stratum != 1 || r.Outside() {
+					t.Errorf("limit %v, %v s: stratum %d, off by %.0f ns, bound %v", limit, r.T, l.Snap.Stratum, r.ServedNS, r.Bound)
+				}
+			} else if given == 0 {
+				given = r.T
+			}
+			// The limit is for what the clock loses, on top of reading it.
+			if within := r.Bound <= l.Snap.Limit; within != r.Usable {
+				t.Errorf("limit %v, %v s: bound %v, synchronised %v", limit, r.T, r.Bound, r.Usable)
+			}
+		})
+		t.Logf("limit %v: synchronised for %d s of holdover", limit, held)
+		if held < 20 || given == 0 {
+			t.Errorf("limit %v: synchronised for %d s of holdover, given up after %v s", limit, held, given)
+		}
+	}
+}
+
+// TestSensor: the virtual sensor precedes the oscillator by its lag, and what it
+// reads reaches the discipline.
+func TestSensor(t *testing.T) {
+	c := phctest.Config{Noise: phctest.Noise{SwingPPB: 60, SwingS: 86400, Ramps: []phctest.Ramp{{At: 1000, Over: 100, PPB: -50}}}}
+	x := newSensor(&Sensor{PPBPerK: 10, LagS: 20, BaseC: 40}, &c)
+	for _, r := range []struct{ s, want float64 }{ // slope of the swing: 60*2*pi/86400 ppb/s
+		{0, 40 + 20*60*2*math.Pi/86400/10},
+		{21600, 40 + 6 - 5},
+		{1050, 40 - 2.5 - 1 + 60*math.Sin(2*math.Pi*1050/86400)/10 + 20*60*2*math.Pi/86400/10},
+	} {
+		if got := x.at(int64(r.s * 1e9)); math.Abs(got-r.want) > 0.01 {
+			t.Errorf("after %v s %.3f C, want %.3f", r.s, got, r.want)
+		}
+	}
+	s, err := Find("temperature")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _ := play(t, s, 1, 30*time.Second)
+	if st := l.Status(); st.TempMono == 0 || math.Abs(st.TempC-42) > 1 {
+		t.Errorf("the discipline was told %v C at %d", st.TempC, st.TempMono)
 	}
 }
 

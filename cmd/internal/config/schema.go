@@ -128,7 +128,7 @@ func (w *walker) child(path string, t reflect.Type, name string, line int) (stri
 	case reflect.Map:
 		return path, deref(t.Elem())
 	case reflect.Struct:
-		if isText(t) {
+		if isText(t) && !isShort(t) {
 			break
 		}
 		f := fields(t)
@@ -166,7 +166,7 @@ func (w *walker) value(path string, t reflect.Type, v *unstable.Node, line int) 
 		return
 	}
 	wrong := func() { w.bad(path, line, "is %s; want %s", article(v.Kind), expect(t)) }
-	if isText(t) {
+	if isText(t) && !(isShort(t) && v.Kind == unstable.InlineTable) {
 		if v.Kind != unstable.String {
 			wrong()
 		} else if err := reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText(v.Data); err != nil {
@@ -311,10 +311,24 @@ func deref(t reflect.Type) reflect.Type {
 
 // tableType returns t if keys can be set in it, else nil.
 func tableType(t reflect.Type) reflect.Type {
-	if isText(t) || t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+	if isText(t) && !isShort(t) || t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
 		return nil
 	}
 	return t
+}
+
+// isShort reports whether t is a table that can also be given as one word: a
+// struct with named keys that is read from a string by its own method.
+func isShort(t reflect.Type) bool {
+	if !isText(t) || t.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("toml") != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // isText reports whether t is read from a string by its own method. time.Time

@@ -4,7 +4,10 @@
 // Units: ns, ppb (1 ppb = 1 ns/s), seconds. Signs: offset = clock - reference.
 package servo
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A Bank estimates phase and frequency error of a clock with many two-state
 // Kalman filters at once. Each assumes another ratio of oscillator noise (white
@@ -22,6 +25,9 @@ type Bank struct {
 	seed  Noise     // where the noise estimates start
 
 	e Estimate // of the last Advance or Update
+
+	odds [watched]float64 // squared innovations over what was expected, the last
+	seen int              // of them since the last look
 }
 
 // Noise is what is known of measurement and oscillator.
@@ -86,6 +92,12 @@ const (
 	// prune is the weight, against the heaviest, below which a filter is held
 	// only for a change to come and does not count in the covariance.
 	prune = 0.02
+	// watched is over how many innovations it is looked whether the noise was
+	// learned far too large, as by spikes among the first pulses, and tooLarge how
+	// small the largest of their squares is then, against nine times what was
+	// expected: by chance once in years.
+	watched, tooLarge = 24, 0.05
+	wholeNS           = 1 // ns: readings have whole ns and may agree for long
 	// firstNoise is where an unknown measurement noise starts, ns; two
 	// measurements outweigh it.
 	firstNoise = 60
@@ -145,7 +157,7 @@ func (b *Bank) Reset(freq, sigma float64) {
 	if !(sigma > 0) {
 		sigma = 1e6
 	}
-	b.n, b.ready = 1, 0
+	b.n, b.ready, b.seen = 1, 0, 0
 	for i := range b.m {
 		m := &b.m[i]
 		m.w = b.prior[i]
@@ -202,6 +214,18 @@ func (b *Bank) Shift(d float64) {
 	b.combine()
 }
 
+// Turn changes the frequency error by ppb: something outside the measurements
+// foretold it.
+func (b *Bank) Turn(ppb float64) {
+	if ppb == 0 || b.ready == 0 {
+		return
+	}
+	for i := range b.m {
+		b.m[i].y += ppb
+	}
+	b.combine()
+}
+
 // Loosen adds uncertainty: phase ns and freq ppb, as standard deviations.
 func (b *Bank) Loosen(phase, freq float64) {
 	for i := range b.m {
@@ -235,6 +259,10 @@ func (b *Bank) Update(z float64) {
 		return
 	}
 	b.ready++
+	b.odds[b.seen%watched] = (z - b.e.Phase) * (z - b.e.Phase) / b.e.Gate
+	if b.seen++; b.seen == watched {
+		b.deflate()
+	}
 	// Likelihood: Student's t with n degrees of freedom, as the measurement
 	// noise of each filter is itself an estimate.
 	best := math.Inf(-1)
@@ -269,6 +297,23 @@ func (b *Bank) Update(z float64) {
 		b.m[i].w /= sum
 	}
 	b.mix()
+	b.combine()
+}
+
+// deflate looks whether the noise was learned far too large: all of the last
+// innovations are far within it. What is much too large falls only as fast as it
+// is outnumbered. All else of a filter is in units of its noise and goes with it.
+func (b *Bank) deflate() {
+	b.seen = 0
+	f := slices.Max(b.odds[:]) / 9 // they stay within three standard deviations
+	if !(f < tooLarge) || b.e.R < wholeNS*wholeNS {
+		return
+	}
+	for i := range b.m {
+		m := &b.m[i]
+		m.r = math.Max(m.r*f, math.Min(m.r, wholeNS*wholeNS))
+	}
+	b.n = math.Min(b.n, watched)
 	b.combine()
 }
 

@@ -39,6 +39,33 @@ type prediction struct {
 	v           float64 // expected squared error, ns^2
 }
 
+// Foreseen is what a Foresight learned, to be kept: for each time the mean squared
+// error over what the model expected, and how many predictions are behind it.
+type Foreseen [scales]struct {
+	Ratio float64 `json:"ratio"`
+	N     float64 `json:"n"`
+}
+
+// noted is how many predictions those of an earlier run count for at most.
+const noted = 8
+
+// Notes returns what was learned.
+func (f *Foresight) Notes() (n Foreseen) {
+	for i := range f.s {
+		n[i].Ratio, n[i].N = f.s[i].sum, f.s[i].n
+	}
+	return n
+}
+
+// Learn takes what an earlier run noted; what makes no sense is left out.
+func (f *Foresight) Learn(n Foreseen) {
+	for i, x := range n {
+		if x.N > 0 && x.Ratio >= 0 && x.Ratio < 1e9 {
+			f.s[i].sum, f.s[i].n = x.Ratio, math.Min(x.N, noted)
+		}
+	}
+}
+
 // Reset drops the predictions under way; what they taught stays.
 func (f *Foresight) Reset() {
 	for i := range f.s {

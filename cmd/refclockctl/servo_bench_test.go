@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+
+	"noonmark/refclock/discipline"
+)
+
+func TestParseSeeds(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		lo, hi uint64
+		ok     bool
+	}{
+		{"", 0, 0, false}, {"x", 0, 0, false}, {"3-1", 0, 0, false}, {"1-", 0, 0, false}, {"-3", 0, 0, false},
+		{"1-2-3", 0, 0, false}, {"1-100000", 0, 0, false}, {"7", 7, 7, true}, {"1-20", 1, 20, true},
+	} {
+		lo, hi, err := parseSeeds(c.text)
+		if (err == nil) != c.ok || lo != c.lo || hi != c.hi {
+			t.Errorf("%q: %d to %d, %v", c.text, lo, hi, err)
+		}
+	}
+}
+
+// TestBenchSeries: the numbers of a seed never change, so that figures of years
+// ago compare.
+func TestBenchSeries(t *testing.T) {
+	s := benchScenarios()[0]
+	v := s.series(1)
+	sum := 0.0
+	for _, x := range v.y {
+		sum += x
+	}
+	if got := [...]float64{math.Round(v.y[0] * 1e6), math.Round(v.noise[0] * 1e3), math.Round(sum / float64(len(v.y)))}; got != [...]float64{9996732605, -1060, 10093} {
+		t.Errorf("seed 1 of %s begins with %.0f", s.name, got)
+	}
+	if len(v.y) != 25200 || v.ok[14400] || !v.ok[15000] || v.ok[21599] {
+		t.Error("the outages are elsewhere")
+	}
+}
+
+// TestServoLimits holds the discipline to the limit of theory on the scenarios of
+// the table in firmware-notes/servo.md, the quick half of them.
+func TestServoLimits(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine and long: nothing for the race detector")
+	}
+	cfg := discipline.Config{GivenSecond: true, Confirm: 2}
+	for _, c := range []struct {
+		name           string
+		rms            float64 // times the limit's
+		us, hundred    float64 // s until 1 us and 100 ns are kept, at most
+		hold           float64 // times the limit's, of 600 and 3600 s together: one draw is a matter of luck
+		outside, bound float64 // part of the seconds; median bound over 99.9th percentile
+	}{
+		{"tcxo-50", 1.3, 10, 60, 1.5, 0.001, 5},
+		{"ocxo-50", 1.3, 10, 60, 1.5, 0.001, 5},
+		{"ocxo-500s", 2, 20, math.Inf(1), 1.5, 0.001, 5},
+	} {
+		for _, s := range benchScenarios() {
+			if s.name != c.name {
+				continue
+			}
+			r := benchOf(cfg, &s, 2, 2)
+			o, l := r.ours[0], r.limit[0]
+			hold := (o[9] + o[10]) / (l[9] + l[10])
+			t.Logf("%s seed 2: rms %.2f ns, limit %.2f; holdover %.2f times the limit's", c.name, o[0], l[0], hold)
+			if o[0] > c.rms*l[0] || o[4] > c.us || o[5] > c.hundred || hold > c.hold || r.worst > c.outside || r.ratio > c.bound {
+				t.Errorf("%s seed 2: %.2f\nlimit %.2f\noutside %.5f, bound %.2f times the 99.9th percentile", c.name, o, l, r.worst, r.ratio)
+			}
+		}
+	}
+}
+
+func TestServoBench(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"-bench", "-stdio"}, 64}, {[]string{"-bench", "-seeds", "x"}, 64}, {[]string{"-bench", "-scenario", "none"}, 64}, {[]string{"-bench", "more"}, 64},
+	} {
+		var out, errs bytes.Buffer
+		if got := runServo(c.args, nil, &out, &errs); got != c.want || errs.Len() == 0 {
+			t.Errorf("%q: exit %d, want %d: %s", c.args, got, c.want, &errs)
+		}
+	}
+	var out, errs bytes.Buffer
+	if got := runServo([]string{"-bench", "-scenario", "ocxo-5", "-seeds", "1", "-servo", "pi"}, nil, &out, &errs); got != 0 || strings.Count(out.String(), "\n") != 4 || !strings.Contains(out.String(), "ocxo-5     pi ") {
+		t.Errorf("exit %d: %s%s", got, &out, &errs)
+	}
+}

@@ -1,0 +1,66 @@
+package phc
+
+import "time"
+
+// Timex is the kernel's view of the system clock (struct timex, adjtimex(2)):
+// what every program on the machine is told about its quality, and the traces
+// that another program leaves when it steers.
+type Timex struct {
+	FreqPPB  float64 // correction in force, + = clock runs faster
+	Status   int32   // Sta bits
+	Offset   int64   // what is still to be slewed by adjtime or the kernel's loop
+	Tick     int64   // µs
+	MaxError time.Duration
+	EstError time.Duration
+	TAI      int // TAI - UTC, s; 0 = nobody has told
+}
+
+// Quality is what the kernel is to tell of the system clock.
+type Quality struct {
+	Synced   bool
+	Leap     uint8         // leap indicator of RFC 5905: 1 inserts, 2 deletes a second at the end of this UTC day
+	MaxError time.Duration // bound of the error; the kernel lets it grow by MaxErrorRate a second
+	EstError time.Duration
+	TAI      int // TAI - UTC, s; 0 leaves it
+}
+
+// Bits of the status, uapi/linux/timex.h.
+const (
+	StaPLL      = 0x0001
+	StaPPSFreq  = 0x0002
+	StaPPSTime  = 0x0004
+	StaFLL      = 0x0008
+	StaIns      = 0x0010 // a second is inserted at the end of this UTC day
+	StaDel      = 0x0020 // one is deleted
+	StaUnsync   = 0x0040
+	StaFreqHold = 0x0080
+
+	StaLoops = StaPLL | StaPPSFreq | StaPPSTime | StaFLL // the kernel's own steering
+)
+
+// MaxError is where the kernel's bound stops growing and means "not
+// synchronised" (NTP_PHASE_LIMIT, linux/timex.h).
+const MaxError = 16 * time.Second
+
+// MaxErrorRate is by how much the kernel lets the bound grow in a second
+// (MAXFREQ, kernel/time/ntp.c).
+const MaxErrorRate = 500 * time.Microsecond
+
+// StatusFrom returns the bits to be set for the quality, from those in force.
+func (q Quality) StatusFrom(now int32) int32 {
+	s := now &^ (StaLoops | StaIns | StaDel | StaUnsync | StaFreqHold)
+	switch {
+	case !q.Synced:
+		s |= StaUnsync
+	case q.Leap == 1:
+		s |= StaIns
+	case q.Leap == 2:
+		s |= StaDel
+	}
+	return s
+}
+
+// micros rounds up: a bound is never told smaller than it is.
+func micros(d time.Duration) int64 {
+	return int64((min(max(d, 0), MaxError) + time.Microsecond - 1) / time.Microsecond)
+}

@@ -1,0 +1,51 @@
+package phc
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kernel is the running kernel's discipline of the system clock. Only quality
+// is told here; frequency and steps are SystemClock's.
+type Kernel struct{}
+
+// Load reads the state; it needs no privilege.
+func (Kernel) Load() (Timex, error) {
+	var tx timex64
+	if err := clockAdjtime(unix.CLOCK_REALTIME, &tx); err != nil {
+		return Timex{}, fmt.Errorf("read state of the system clock: %w", err)
+	}
+	return Timex{
+		FreqPPB: fromScaledPPM(tx.freq), Status: tx.status, Offset: tx.offset, Tick: tx.tick,
+		MaxError: time.Duration(tx.maxerror) * time.Microsecond, EstError: time.Duration(tx.esterror) * time.Microsecond, TAI: int(tx.tai),
+	}, nil
+}
+
+// Tell sets errors, leap flags and TAI offset; it needs CAP_SYS_TIME.
+func (Kernel) Tell(q Quality) error {
+	var now timex64
+	if err := clockAdjtime(unix.CLOCK_REALTIME, &now); err != nil {
+		return fmt.Errorf("read state of the system clock: %w", err)
+	}
+	set := q.request(&now)
+	if err := clockAdjtime(unix.CLOCK_REALTIME, &set); err != nil {
+		return fmt.Errorf("tell quality of the system clock: %w%s", err, systemHint(err))
+	}
+	return nil
+}
+
+// request is the call that tells the quality, given the state in force.
+func (q Quality) request(now *timex64) timex64 {
+	set := timex64{modes: unix.ADJ_STATUS, status: q.StatusFrom(now.status)}
+	if q.Synced { // else it goes on growing
+		set.modes |= unix.ADJ_MAXERROR | unix.ADJ_ESTERROR
+		set.maxerror, set.esterror = micros(q.MaxError), micros(q.EstError)
+	}
+	if q.TAI != 0 && int(now.tai) != q.TAI {
+		set.modes |= unix.ADJ_TAI
+		set.constant = int64(q.TAI) // ADJ_TAI takes it from there
+	}
+	return set
+}

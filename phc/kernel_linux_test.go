@@ -1,0 +1,48 @@
+package phc
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reading the real kernel's state needs no privilege and changes nothing; it is
+// what the C library's structure says.
+func TestKernelLoad(t *testing.T) {
+	k, err := Kernel{}.Load()
+	if err != nil {
+		t.Skip("kernel's clock state cannot be read: ", err)
+	}
+	var tx unix.Timex
+	if _, err := unix.ClockAdjtime(unix.CLOCK_REALTIME, &tx); err != nil {
+		t.Fatal(err)
+	}
+	if k.Tick != int64(tx.Tick) || k.TAI != int(tx.Tai) || k.Status != tx.Status || math.Abs(k.FreqPPB) > maxSystemPPB || k.MaxError < 0 {
+		t.Errorf("read %+v where the C structure has %+v", k, tx)
+	}
+}
+
+// The call asks for no more than it must: errors only while somebody stands for
+// the clock, the TAI offset only where it differs.
+func TestKernelRequest(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		q    Quality
+		now  timex64
+		want timex64
+	}{
+		{"nobody stands for it", Quality{MaxError: 1, EstError: 1}, timex64{status: StaPLL}, timex64{modes: unix.ADJ_STATUS, status: StaUnsync}},
+		{"offset known already", Quality{TAI: 37}, timex64{tai: 37}, timex64{modes: unix.ADJ_STATUS, status: StaUnsync}},
+		{"offset told", Quality{TAI: 37}, timex64{}, timex64{modes: unix.ADJ_STATUS | unix.ADJ_TAI, status: StaUnsync, constant: 37}},
+		{"locked before a leap", Quality{Synced: true, Leap: 1, MaxError: 1500, EstError: 20, TAI: 37}, timex64{status: StaUnsync, tai: 37},
+			timex64{modes: unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR, status: StaIns, maxerror: 2, esterror: 1}},
+		{"bound beyond the kernel's", Quality{Synced: true, MaxError: time.Hour}, timex64{},
+			timex64{modes: unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR, maxerror: 16e6}},
+	} {
+		if got := c.q.request(&c.now); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}

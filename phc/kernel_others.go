@@ -1,0 +1,12 @@
+//go:build !linux
+
+package phc
+
+// Kernel is the running kernel's discipline of the system clock; on Linux only.
+type Kernel struct{}
+
+// Load returns errors.ErrUnsupported.
+func (Kernel) Load() (Timex, error) { return Timex{}, unsupported("read state of the system clock") }
+
+// Tell returns errors.ErrUnsupported.
+func (Kernel) Tell(Quality) error { return unsupported("tell quality of the system clock") }

@@ -1,0 +1,92 @@
+package discipline
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
+)
+
+// TestStepThenMeasure: a step is asked for while acquiring only, once; until it is
+// confirmed nothing is measured, and after it the clock is locked no sooner than
+// Verify pulses say that it stands where it should.
+func TestStepThenMeasure(t *testing.T) {
+	const verify = 5
+	for _, c := range []struct {
+		name    string
+		missed  time.Duration // by which the driver misses the step
+		refused bool          // the step fails
+	}{
+		{"exact", 0, false}, {"by 15 us", 15 * time.Microsecond, false}, {"by 400 us", 400 * time.Microsecond, false}, {"not at all", 0, true},
+	} {
+		ctl := New(Config{GivenSecond: true, Verify: verify})
+		if s := ctl.Status(); s.State != status.Unlocked || s.Reason != Starting {
+			t.Fatalf("begins %v (%v)", s.State, s.Reason)
+		}
+		x, steps, since := 20*time.Millisecond, 0, -1
+		for k := range 60 {
+			mono := int64(1e12) + int64(k)*1e9
+			second := tai.Time(1_790_000_000+int64(k)) * tai.Second
+			a := ctl.Pulse(Pulse{Clock: second.Add(x), Mono: mono})
+			s := ctl.Status()
+			if s.State == status.Locked && since < 0 {
+				t.Fatalf("%s: locked in second %d, before any step was made", c.name, k)
+			}
+			if s.State == status.Locked && k-since < verify && steps > 0 {
+				t.Fatalf("%s: locked %d pulses after the step, want %d", c.name, k-since, verify)
+			}
+			if a.Step == 0 {
+				x += time.Duration(a.FreqPPB)
+				continue
+			}
+			if s.State != status.Acquiring || s.Reason != Stepping {
+				t.Errorf("%s: a step of %v while %v (%v)", c.name, a.Step, s.State, s.Reason)
+			}
+			if b := ctl.Pulse(Pulse{Clock: second.Add(x + time.Second/2), Mono: mono + 5e8}); b.Reason != PulseStraddles || b.Step != 0 {
+				t.Errorf("%s: an edge before the step was confirmed: %+v", c.name, b)
+			}
+			if c.refused && steps < 2 {
+				steps++
+				ctl.Stepped(mono+6e8, 0)
+			} else {
+				steps++
+				x += a.Step + c.missed
+				ctl.Stepped(mono+6e8, a.Step)
+				since = k
+				if s := ctl.Status(); s.State != status.Acquiring || s.Reason != Verifying {
+					t.Errorf("%s: after the step %v (%v)", c.name, s.State, s.Reason)
+				}
+				if b := ctl.Pulse(Pulse{Clock: second.Add(x), Mono: mono + 5e8}); b.Reason != PulseStraddles {
+					t.Errorf("%s: an edge from before the step: %+v", c.name, b)
+				}
+				c.missed = 0 // the next is exact
+			}
+		}
+		if s := ctl.Status(); s.State != status.Locked || x.Abs() > 100*time.Nanosecond {
+			t.Errorf("%s: %v (%v), %v off after a minute and %d steps", c.name, s.State, s.Reason, x, steps)
+		}
+	}
+}
+
+// TestStatesHaveReasons: every reason of a state is entered by a row of
+// TestTransitions or by the tests named here, and every one has a word.
+func TestStatesHaveReasons(t *testing.T) {
+	elsewhere := map[Reason]bool{Starting: true, Stepping: true} // TestStepThenMeasure
+	for r := Starting; r < numReasons; r++ {
+		if elsewhere[r] {
+			continue
+		}
+		found := false
+		for _, c := range transitions {
+			for _, w := range c.want {
+				_, word, _ := strings.Cut(w, " ")
+				found = found || word == r.String()
+			}
+		}
+		if !found {
+			t.Errorf("no test enters a state for %v", r)
+		}
+	}
+}
