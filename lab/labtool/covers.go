@@ -21,6 +21,7 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 	path := f.String("status", status.DefaultPath, "snapshot")
 	length := f.Duration("for", time.Minute, "how long")
 	every := f.Duration("every", time.Second, "how often")
+	record := f.String("record", "", "print each second's figures as lines of this name, for plot")
 	want := f.String("want", "", "state at the end; unusable for a snapshot past its limit")
 	if f.Parse(args) != nil || f.NArg() > 0 || *every <= 0 {
 		return errUsage
@@ -32,6 +33,7 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 	defer r.Close()
 	var clock, line, bound stats
 	var s status.Snapshot
+	begin := int64(0)
 	worst, beyond, last, lastState := 0.0, 0, "", ""
 	tick := time.NewTicker(*every)
 	defer tick.Stop()
@@ -54,6 +56,9 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if begin == 0 {
+			begin = t.raw
+		}
 		lastState = s.State.String()
 		if !s.Usable(t.raw) {
 			lastState = "unusable"
@@ -65,6 +70,9 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 			bound.add(float64(b))
 			e := max(abs(c), abs(l))
 			worst = max(worst, e/float64(b))
+			if *record != "" {
+				fmt.Fprintf(out, "record %s %d %.0f %d %s\n", *record, (t.raw-begin)/1e9, c, b, lastState)
+			}
 			if e > float64(b) {
 				if beyond++; beyond <= 3 {
 					fmt.Fprintf(out, "%v: clock %.0f ns, line %.0f ns off, bound %v\n", s.State, c, l, b)

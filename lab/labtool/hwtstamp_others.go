@@ -9,3 +9,5 @@ import (
 )
 
 func hwtstamp(context.Context, []string, io.Writer) error { return errors.ErrUnsupported }
+
+func txstamp(context.Context, []string, io.Writer) error { return errors.ErrUnsupported }

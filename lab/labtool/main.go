@@ -9,8 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,10 +37,15 @@ var commands = map[string]command{
 	"step":     {"CLOCK|system DURATION", "step a clock", step},
 	"pps":      {"DEVICE N [clear]", "pulses of a kernel PPS device", kernelPPS},
 	"extts":    {"CLOCK PIN N [WIDTH]", "pulses as external timestamps, rising edge, channel 0", extTS},
-	"nmea":     {"LINK [-delay D] [-lie D] [-leap POSIX] [-void] [-timtp SIGN]", "a receiver on a pseudo-terminal that LINK points to", nmea},
+	"nmea":     {"LINK [-delay D] [-lie D] [-leap POSIX [-sign 1|-1]] [-void] [-timtp SIGN]", "a receiver on a pseudo-terminal that LINK points to", nmea},
 	"truth":    {"FILE [-for D] [-every D] [-max NS] [-rms NS]", "statistics of a true offset; fails beyond the limits", truth},
-	"covers":   {"[-status FILE] [-for D] [-every D] [-want STATE]", "refclockd's bound against the truth; fails where it does not hold", covers},
+	"covers":   {"[-status FILE] [-for D] [-every D] [-want STATE] [-record NAME]", "refclockd's bound against the truth; fails where it does not hold", covers},
 	"against":  {"CLOCK [-for D] [-every D] [-max NS] [-rms NS] [-status FILE]", "any PTP clock against the truth; fails beyond the limits", against},
+	"leap":     {"POSIX [-sign 1|-1] [-for D] [-every D] [-max NS]", "the system clock through a leap second; fails beyond the limit", leap},
+	"load":     {"ADDRESS [-rate N] [-for D] [-max NS] [-leap POSIX -sign 1|-1]", "a stream of NTP requests, each answer against the truth", load},
+	"readvar":  {"ADDRESS", "an NTP daemon's system variables, as ntpq tells them", readvar},
+	"txstamp":  {"INTERFACE ADDRESS N", "transmit stamps of its card, read from the error queue", txstamp},
+	"plot":     {"NAME [-log] [-title TEXT]", "a picture (SVG) of the lines that covers -record NAME wrote, on standard input", plotLines},
 	"hwtstamp": {"INTERFACE", "which receive filters its driver grants", hwtstamp},
 	"cert":     {"DIR HOST...", "a private CA and a server certificate", cert},
 }
@@ -56,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if !ok {
 		fmt.Fprintln(stderr, "usage:")
-		for _, n := range []string{"caps", "cross", "adj", "step", "pps", "extts", "nmea", "truth", "covers", "against", "hwtstamp", "cert"} {
+		for _, n := range slices.Sorted(maps.Keys(commands)) {
 			fmt.Fprintf(stderr, "  labtool %s %s\n        %s\n", n, commands[n].args, commands[n].help)
 		}
 		return 64

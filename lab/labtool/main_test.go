@@ -23,7 +23,7 @@ func TestBurst(t *testing.T) {
 	} {
 		d := gnss.NewDecoder(gnss.Config{})
 		var got []string
-		d.Feed(said(at.Unix(), math.MaxInt64, 0), 1, func(m *gnss.Message) {
+		d.Feed(said(at.Unix(), math.MaxInt64, 1, 0), 1, func(m *gnss.Message) {
 			if m.HasTimeOfDay {
 				got = append(got, m.Source)
 			}
@@ -37,12 +37,18 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// Around an inserted second the labels go 58, 59, 60, 0, 1.
-func TestLeap(t *testing.T) {
+// Around an inserted second the labels go 58, 59, 60, 0, 1; around one left out
+// 57, 58, 0, 1.
+func TestLabels(t *testing.T) {
 	const leap = 1814400000 // 2027-07-01
-	for i, want := range []string{"235958", "235959", "235960", "000000", "000001"} {
-		if s := string(said(leap-2+int64(i), leap, 0)); !strings.HasPrefix(s, "$GNRMC,"+want+".00,A") {
-			t.Errorf("second %d: %.20q, want %s", i, s, want)
+	for sign, labels := range map[int64][]string{
+		1:  {"235957", "235958", "235959", "235960", "000000", "000001"},
+		-1: {"235957", "235958", "000000", "000001", "000002"},
+	} {
+		for i, want := range labels {
+			if s := string(said(leap-3+int64(i), leap, sign, 0)); !strings.HasPrefix(s, "$GNRMC,"+want+".00,A") {
+				t.Errorf("sign %d, second %d: %.20q, want %s", sign, i, s, want)
+			}
 		}
 	}
 }
@@ -51,7 +57,7 @@ func TestLeap(t *testing.T) {
 func TestVoided(t *testing.T) {
 	d := gnss.NewDecoder(gnss.Config{})
 	n := 0
-	d.Feed(voided(said(1800000000, math.MaxInt64, 0)), 1, func(m *gnss.Message) {
+	d.Feed(voided(said(1800000000, math.MaxInt64, 1, 0)), 1, func(m *gnss.Message) {
 		if n++; m.Valid || m.Fix.Good() {
 			t.Errorf("%s is valid, fix %v", m.Source, m.Fix)
 		}
@@ -98,7 +104,8 @@ func TestBetween(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"none"}, {"caps"}, {"step", "ptp0"}, {"truth"}, {"truth", "x", "-every", "0"}, {"cert", "dir"}, {"pps", "a"}, {"covers", "x"}, {"against"}, {"against", "ptp0", "-every", "0"}} {
+	for _, args := range [][]string{nil, {"none"}, {"caps"}, {"step", "ptp0"}, {"truth"}, {"truth", "x", "-every", "0"}, {"cert", "dir"}, {"pps", "a"}, {"covers", "x"}, {"against"}, {"against", "ptp0", "-every", "0"},
+		{"leap"}, {"leap", "soon"}, {"load"}, {"load", "host"}, {"load", "127.0.0.1", "-rate", "0"}, {"readvar"}, {"plot"}, {"txstamp", "lab0", "10.0.0.1"}} {
 		var out, errs bytes.Buffer
 		if rc := run(t.Context(), args, &out, &errs); rc != 64 || !strings.Contains(errs.String(), "usage") {
 			t.Errorf("%q: exit %d, %q", args, rc, errs.String())

@@ -23,7 +23,8 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 	f := newFlags()
 	delay := f.Duration("delay", 150*time.Millisecond, "from the second to its first sentence")
 	lie := f.Duration("lie", 0, "added to the time that the sentences say")
-	leap := f.Int64("leap", math.MaxInt64, "POSIX time before which a leap second is inserted")
+	leap := f.Int64("leap", math.MaxInt64, "POSIX time of a leap second")
+	sign := f.Int64("sign", 1, "1: it is inserted; -1: the second before is left out")
 	timtp := f.Int("timtp", 0, "1: UBX-TIM-TP tells the sawtooth error of the next pulse; -1: with the wrong sign")
 	void := f.Bool("void", false, "no fix: everything is marked void")
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 {
@@ -60,7 +61,7 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		b := said(sec-off, *leap, *lie)
+		b := said(sec-off, *leap, *sign, *lie)
 		if *void {
 			b = voided(b)
 		}
@@ -116,9 +117,12 @@ func appendTimTP(b []byte, sec, qerr int64) []byte {
 }
 
 // said is what the receiver says of a second that would be sec without the leap
-// second inserted before leap.
-func said(sec, leap int64, lie time.Duration) []byte {
-	if sec >= leap {
+// second inserted before leap (sign 1), or left out there (-1).
+func said(sec, leap, sign int64, lie time.Duration) []byte {
+	switch {
+	case sign < 0 && sec >= leap-1:
+		sec++
+	case sign > 0 && sec >= leap:
 		sec--
 		if sec == leap-1 { // 23:59:59 again, called 60
 			return burst(time.Unix(sec, 0).Add(lie), 60)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func figure(out io.Writer, name string, value float64, unit string, limit float6
 		fmt.Fprintf(out, "figure %s %.1f %s\n", name, value, unit)
 		return
 	}
-	fmt.Fprintf(out, "figure %s %.1f %s %g\n", name, value, unit, limit)
+	fmt.Fprintf(out, "figure %s %.1f %s %s\n", name, value, unit, strconv.FormatFloat(limit, 'f', -1, 64))
 }
 
 // stats gathers a series in ns.

@@ -27,13 +27,25 @@ say "== the system clock is stepped by 0.3 s"
 labtool step system 300ms
 covered 30s locked
 
-say "== no receiver for 60 s, then back"
-kill $receiver
-sleep 60
-state
+say "== the receiver's port vanishes for 60 s, then returns"
+kill $receiver; wait $receiver 2>/dev/null
+[ ! -e /dev/gps0 ] || fail "the port is still there"
+labtool covers -for 60s || fail "bound without a receiver"
+note "without a port: $(state)"
+grep -q "receiver port lost" /tmp/break.log || fail "no word of the lost port"
 receiver
 lock 60
 covered 30s locked
+
+say "== the pulses are pulled away, 100 ns a second"
+(i=0; while [ $i -lt 60 ]; do i=$((i + 1)); echo $((i * 100)) >$S/pulse_offset_ns; sleep 1; done) & pull=$!
+labtool covers -for 65s || fail "bound while the pulses are pulled"
+wait $pull
+note "pulled by 6 us: $(state), clock $(get phc0_offset_ns) ns off"
+set_ pulse_offset_ns 0
+lock 120
+sleep 60
+settled 200 100
 
 say "== refclockd killed: the bound grows, then the snapshot is of no use"
 kill -9 $refclockd; wait $refclockd 2>/dev/null
@@ -44,9 +56,10 @@ sleep 60
 covered 30s locked
 
 say "== an hour without pulses"
-sleep 600
+sleep $((2 * ${SETTLE:-300}))
 set_ pulse_on 0
-covered ${HOUR:-3600s}
+picture holdover log "An hour without pulses, after ten minutes with them"
+RECORD=holdover; covered ${HOUR:-3600s}; RECORD=
 set_ pulse_on 1
 lock 120
 sleep 60

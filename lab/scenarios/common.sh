@@ -13,9 +13,15 @@ fail() { say "FAIL $*"; failed=1; }
 # the last "== " line says of what.
 figure() { echo "figure $*"; }
 
+# note TEXT says what was seen in words; it goes into the report too.
+note() { say "$*"; echo "note $*"; }
+
+# picture NAME lin|log TITLE: what covered records under the name is drawn (lab/scenario -report).
+picture() { echo "picture $*"; }
+
 # ends ends a scenario: the module must unload, the kernel must not complain.
 ends() {
-  rmmod labclock || fail "labclock is still in use"
+  [ ! -d $S ] || rmmod labclock || fail "labclock is still in use"
   dmesg | grep -E 'BUG:|WARNING:|Oops' && fail "the kernel complains"
   [ $failed = 0 ] && say "PASS"
   exit $failed
@@ -25,7 +31,7 @@ ends() {
 receiver() { labtool nmea /dev/gps0 -delay ${1:-150ms} ${2:-} & receiver=$!; until [ -e /dev/gps0 ]; do sleep 0.1; done; }
 
 # refclockd_conf SOURCE [CLOCK] prints a configuration: pulses of SOURCE steer the
-# PHC, or "system". $HOLDOVER is the limit of the bound, 100us.
+# PHC, or "system". $HOLDOVER is the limit of the bound, 100us; $WIDTH the pulse's.
 refclockd_conf() {
   mkdir -p /run/refclock /run/state
   cat <<F
@@ -36,6 +42,7 @@ device = "/dev/gps0"
 [pulse]
 source = "$1"
 device = "/dev/pps0"
+${WIDTH:+width = \"$WIDTH\"}
 [clock]
 source = "${2:-phc}"
 device = "lab0"
@@ -74,8 +81,9 @@ lock() {
 # truth for a minute.
 settled() { labtool truth ${truth:-phc0_offset_ns} -for ${3:-60s} -max $1 -rms $2 || { fail "the clock is off"; tail -20 /tmp/$daemon.log; }; }
 
-# covered FOR [STATE] compares the published bound with the truth.
-covered() { labtool covers -for $1 ${2:+-want $2} || { fail "covers $*"; tail -20 /tmp/$daemon.log; }; }
+# covered FOR [STATE] compares the published bound with the truth, and records
+# both for a picture where $RECORD names one.
+covered() { labtool covers -for $1 ${2:+-want $2} ${RECORD:+-record $RECORD} || { fail "covers $*"; tail -20 /tmp/$daemon.log; }; }
 
 # namespace puts lab1 into a network namespace of its own, reached by $N.
 namespace() {
@@ -143,6 +151,70 @@ asymmetric() {
     awk '{ e=$1-$2+25000; printf "says %.0f ns, truth %.0f ns, delay %.0f ns\n", $1, $2, $3; exit !(e>-15000 && e<15000 && $3>130000) }' ||
     fail "the error is not the wire's"
 }
+
+# server_error NAME compares the root dispersion in that answer with the truth:
+# the error of the clock that was served.
+server_error() {
+  echo "$(number /tmp/$1.json root_dispersion_ns) $(get phc0_offset_ns)" |
+    awk -v what="$1" '{ e=$2<0?-$2:$2; printf "figure %s-server-error %d ns %d\n", what, e, $1; exit !(e<=$1) }' || fail "$1: the root dispersion does not cover the truth"
+}
+
+# chrony_conf OPTIONS [LINE...] writes the configuration of a chronyd that asks
+# the server each second, with these options and lines.
+chrony_conf() {
+  mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
+  { echo "server 10.8.0.1 iburst minpoll 0 maxpoll 0 $1"; shift
+    printf '%s\n' 'ntstrustedcerts /tmp/pki/ca.pem' nosystemcert 'bindcmdaddress /run/c/s' 'pidfile /run/c/pid' 'cmdport 0' "$@"; } >/tmp/c.conf
+}
+# chrony_start runs it behind lab1; it steers the machine's clock. ask puts a
+# question to it.
+chrony_start() { $N chronyd -U -u root -f /tmp/c.conf -L 0 -d >/tmp/c.log 2>&1 & c=$!; }
+chrony_stop() { kill $c; wait $c; }
+ask() { chronyc -h /run/c/s -n "$@"; }
+# ntpdata asks what it knows of the server; asked 'FIELD: VALUE'... checks that.
+asked() { for f in "$@"; do grep -q "^$f\$" /tmp/ntpdata || { fail "chronyd: not '$f'"; cat /tmp/ntpdata; tail -5 /tmp/c.log; }; done; }
+ntpdata() { ask ntpdata | sed 's/  *: /: /' >/tmp/ntpdata; grep -E '^(Peer delay|Root dispersion|Response time|Interleaved|TX time|RX time|Authenticated)' /tmp/ntpdata; }
+
+# leap_file SIGN writes a table with a leap second before $leap into /tmp/leap.list,
+# in the format of IERS with its hash; times since 1900.
+leap=1814400000 # 2027-07-01 00:00:00
+leap_file() {
+  since=2208988800 made=$((leap - 100 * 86400 + 2208988800)) ends=$((leap + 365 * 86400 + 2208988800))
+  set -- $((1435708800 + since)) 36 $((1483228800 + since)) 37 $((leap + since)) $((37 + $1))
+  { printf '#$\t%s\n#@\t%s\n' $made $ends; printf '%s\t%s\n' "$@"
+    printf '#h\t'; { printf '%s' $made $ends "$@"; } | sha1sum | sed 's/\(........\)/\1 /g; s/ *-$//'; } >/tmp/leap.list
+}
+# leap_begin SIGN AHEAD: the whole appliance AHEAD seconds before a leap second
+# that is inserted (1) or left out (-1), locked and serving. leap_end ends it.
+leap_begin() {
+  sign=$1
+  date -u -s @$((leap - $2)) >/dev/null
+  load
+  set_ pulse_jitter_ns 50
+  set_ phc0_ppt 5000000
+  set_ phc1_ppt -3000000
+  leap_file $1
+  labtool nmea /dev/gps0 -leap $leap -sign $1 & receiver=$!
+  until [ -e /dev/gps0 ]; do sleep 0.1; done
+  rm -rf /run/state /run/refclock
+  { refclockd_conf extts; printf '[leap]\nfile = "/tmp/leap.list"\n'; } >/tmp/leap.toml
+  refclockd_start leap
+  lock 60
+  namespace
+  [ -e /tmp/pki ] || labtool cert /tmp/pki 10.8.0.1
+  server_conf >/tmp/ntsserve.toml
+  server_start
+}
+leap_end() { refclockd_stop; server_stop; kill $receiver; wait $receiver 2>/dev/null; rmmod labclock || fail "labclock is still in use"; }
+# until_leap S waits until S seconds after it (negative: before), by the truth;
+# the shell's date may step.
+until_leap() {
+  t=$(get true_ns)
+  sleep $(echo "$t $leap $1" | awk '{ s = $2 + 37 + $3 - $1 / 1e9; if (s < 0) s = 0; printf "%.3f", s }')
+}
+# load_start and load_end are the bounded stream of requests around a leap second.
+load_start() { $N labtool load 10.8.0.1 -rate ${RATE:-50} -for $1 -leap $leap -sign $sign >/tmp/load 2>&1 & load=$!; }
+load_end() { wait $load || fail "the stream of requests"; cat /tmp/load; }
 
 # hardware_stamps shows that the server used the card's receive stamps.
 hardware_stamps() {

@@ -82,7 +82,9 @@ kill $receiver; sleep 1; receiver; devices
 say "== other programs"
 standin gpsd "exec 3<>$(readlink -f /dev/gps0); while :; do sleep 1; done"; finds "port shared" fail "held by gpsd" 69; gone
 standin ptp4l 'exec 3<>/dev/ptp0; while :; do sleep 1; done'; finds "clock shared" warn "also open in ptp4l"; gone
-standin chronyd 'while :; do sleep 1; done'
+mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
+printf 'bindcmdaddress /run/c/s\npidfile /run/c/pid\ncmdport 0\nport 0\n' >/tmp/c.conf
+chronyd -U -u root -f /tmp/c.conf -L 0 -d >/tmp/c.log 2>&1 & standin=$!; sleep 2
 finds "system clock left to chronyd" ok "chronyd steers it"
 conf kernel system; finds "two steer the system clock" fail "chronyd steers it" 69; gone
 cp /lab/bin/ntsserve /tmp/bin/openntpd; /tmp/bin/openntpd -config /tmp/ntsserve.toml >/dev/null 2>&1 & standin=$!; sleep 2
@@ -116,7 +118,7 @@ finds "healthy" ok "says locked" 0
 finds "healthy" ok "refclockd took 3 pulses" 0
 finds "healthy" ok "ntsserve listens on 4460/tcp" 0
 echo '0 0' >/sys/class/ptp/ptp0/pins/$pin; finds "pin taken away" fail "while refclockd runs" 69
-say "the remedy: a restart"; refclockd_stop; refclockd_start doctor; lock 60; sleep 5; finds "pin back" ok "says locked" 0
+say "the remedy: refclockd takes it back"; sleep 10; lock 150; sleep 5; finds "pin back" ok "says locked" 0
 set_ pulse_on 0; sleep 5; finds "holdover" warn "says holdover"; finds "pulses ended" fail "took 0 pulses" 69; set_ pulse_on 1; lock 60
 kill -STOP $receiver; sleep 3; finds "receiver fell silent" fail "took 0 time messages" 69; kill -CONT $receiver; sleep 5
 kill -STOP $refclockd; sleep 5; finds "refclockd hangs" fail "has published nothing" 69; kill -CONT $refclockd

@@ -18,11 +18,24 @@ once() { # NAME MAX RMS
 }
 once plain 200 100
 set_ extts_v1_only 1; once version-1 200 100; set_ extts_v1_only 0
-set_ extts_both 1; once both-edges 200 100
+set_ extts_both 1
+
+say "== both edges of a pulse whose width nobody told: not guessed"
+rm -rf /run/state
+refclockd_conf extts >/tmp/untold.toml
+refclockd_start untold
+sleep 30
+[ "$(state)" != locked ] || fail "locked to an edge that was guessed"
+grep -q 'reason=ambiguous_edge' /tmp/untold.log || { fail "no word of the edges"; tail -20 /tmp/untold.log; }
+note "$(sed -n 's/.*reason=ambiguous_edge remedy=/the remedy it names: /p' /tmp/untold.log | head -1)"
+refclockd_stop
+WIDTH=100ms
+once both-edges 200 100
 set_ extts_delay_ns 250000000; set_ extts_replay 3; once both-late-replayed 200 100
 set_ extts_delay_ns 0; set_ extts_replay 0
 set_ pulse_drop_ppm 200000; once a-fifth-lost 250 120
 set_ extts_both 0
+WIDTH=
 set_ pulse_drop_ppm 0; set_ pulse_saw_ns 21; once sawtooth 200 100; set_ pulse_saw_ns 0
 
 say "== carrier lost: no pulses, the last stamp again and again"
@@ -36,6 +49,15 @@ sleep 20
 labtool truth phc0_offset_ns -for 60s -max 2000 || fail "holdover drifts"
 set_ extts_stuck 0; set_ pulse_on 1; echo 1 >/sys/class/net/lab0/carrier
 lock 60
+sleep 20
+settled 200 100
+
+say "== another program takes the pin away: opened anew, without a restart"
+pin=$(ls /sys/class/ptp/ptp0/pins | head -1)
+echo '0 0' >/sys/class/ptp/ptp0/pins/$pin
+sleep 8
+[ "$(state)" = holdover ] || fail "state $(state) without a pin, want holdover"
+lock 150 # ten waits of ten seconds, then it opens the pin anew
 sleep 20
 settled 200 100
 refclockd_stop

@@ -55,6 +55,7 @@ sleep 0.2; N="nsenter -t $ns -n"
 ip link set $other netns $ns
 ip addr add 10.8.0.1/24 dev $card; $N ip addr add 10.8.0.2/24 dev $other; $N ip link set $other up; $N ip link set lo up
 i=0; until $N ping -c 1 -W 1 10.8.0.1 >/dev/null; do i=$((i + 1)); [ $i -gt 20 ] && { fail "no way to the card"; break; }; sleep 0.5; done
+labtool txstamp $card 10.8.0.2 20 || fail "transmit stamps"
 labtool cert /tmp/pki 10.8.0.1
 server_conf | sed "s/lab0/$card/" >/tmp/ntsserve.toml
 ntsserve -config /tmp/ntsserve.toml >/tmp/ntsserve.log 2>&1; rc=$?

@@ -1,49 +1,33 @@
 #!/bin/sh
-# a leap second inserted after 2027-06-30: announced, executed, served
+# a leap second inserted and one left out, under a stream of requests: announced, executed, served
 . /lab/common.sh
-leap=$(date -u -d '2027-07-01 00:00:00' +%s)
-date -u -s '2027-06-30 23:57:00' >/dev/null
-load
-set_ pulse_jitter_ns 50
-set_ phc0_ppt 5000000
-leapfile() { # the last two entries and one to come; times since 1900
-  echo "#@ $(($(date -u -d '2028-06-28' +%s) + 2208988800))"
-  echo "$(($(date -u -d '2015-07-01' +%s) + 2208988800)) 36"
-  echo "$(($(date -u -d '2017-01-01' +%s) + 2208988800)) 37"
-  echo "$((leap + 2208988800)) 38"
-}
-leapfile >/tmp/leap.list
-labtool nmea /dev/gps0 -leap $leap & receiver=$!
-until [ -e /dev/gps0 ]; do sleep 0.1; done
-{ refclockd_conf extts; echo '[leap]'; echo 'file = "/tmp/leap.list"'; } >/tmp/leap.toml
-refclockd_start leap
-lock 60
-sleep 30
-namespace
-labtool cert /tmp/pki 10.8.0.1
-server_conf >/tmp/ntsserve.toml
-server_start
-labtool step system 1500us
-
-query before -plain 10.8.0.1
-[ "$(number /tmp/before.json leap)" = 1 ] || fail "leap indicator $(number /tmp/before.json leap) before, want 1"
-# Until 3 s before the leap second, then in it, and after it.
-sleep $((leap - 3 - $(date +%s)))
-for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
-  $N ntsquery -json -plain 10.8.0.1 >/tmp/in.json
-  t=$(get true_ns); sec=${t%?????????}
-  # The second before the leap, 60 itself, and the one after it.
-  l=$(number /tmp/in.json leap); o=$(number /tmp/in.json offset_ns)
-  want=$([ $((sec - leap - 37)) -lt 1 ] && echo "1 1500000" || echo "0 1001500000")
-  echo "$l $o $want" | awk '{ e=$2-$4; exit !($1==$3 && e>-50000 && e<50000) }' || fail "leap $l, offset $o; want $want"
-  say "TAI - leap = $((sec - leap - 37)) s: leap $(number /tmp/in.json leap) stratum $(number /tmp/in.json stratum) offset $(number /tmp/in.json offset_ns)"
-  sleep 0.5
+for sign in 1 -1; do
+  [ $sign = 1 ] && what=inserted code=1 || what="left out" code=2
+  say "== a second is $what"
+  leap_begin $sign 90
+  labtool adj system 0
+  labtool step system 1500us
+  until_leap -31
+  query before -ca /tmp/pki/ca.pem 10.8.0.1
+  [ "$(number /tmp/before.json leap)" = $code ] || fail "leap indicator $(number /tmp/before.json leap) before, want $code"
+  load_start 50s
+  # From 3 s before it to 3 s after it, away from the instants at which the count changes.
+  for at in -3.2 -2.7 -2.2 -1.7 -1.2 -0.7 -0.2 0.3 0.8 1.3 1.8 2.3; do
+    until_leap $at
+    $N ntsquery -json -ca /tmp/pki/ca.pem 10.8.0.1 >/tmp/in.json || { fail "ntsquery at $at"; cat /tmp/in.json; }
+    l=$(number /tmp/in.json leap); o=$(number /tmp/in.json offset_ns)
+    # A server calls an inserted second as it calls the one after it, and
+    # announces it until it has passed.
+    want=$(echo "$at $sign $code" | awk '{ over = $2 > 0 ? $1 >= 1 : $1 >= -1; print over ? 0 : $3, 1500000 + (over ? $2 * 1e9 : 0) }')
+    echo "$l $o $want" | awk '{ e=$2-$4; exit !($1==$3 && e>-50000 && e<50000) }' || fail "at $at: leap $l, offset $o; want $want"
+    note "ntsquery $at s from 00:00:00 by the old count: leap $l, stratum $(number /tmp/in.json stratum), offset $o ns"
+  done
+  set_ tai_offset_s $((37 + sign))
+  query after -ca /tmp/pki/ca.pem 10.8.0.1
+  [ "$(number /tmp/after.json leap)" = 0 ] || fail "leap indicator after it"
+  load_end
+  covered 30s locked
+  hardware_stamps
+  leap_end
 done
-set_ tai_offset_s 38
-query after -plain 10.8.0.1
-[ "$(number /tmp/after.json leap)" = 0 ] || fail "leap indicator after it"
-covered 60s locked
-refclockd_stop
-server_stop
-kill $receiver
 ends

@@ -20,7 +20,12 @@ for off in 30s -30s 1h -1h 438000h -438000h; do
   [ $off = -438000h ] || refclockd_stop
 done
 say "== an hour"
+picture hour lin "The card's clock, disciplined by kernel pulses with 50 ns of jitter"
+RECORD=hour covered ${HOUR:-3600s} locked >/tmp/hour & hour=$!
 settled 200 50 ${HOUR:-3600s}
+wait $hour
+cat /tmp/hour
+grep -q " FAIL " /tmp/hour && failed=1
 refclockd_stop
 kill $receiver
 ends

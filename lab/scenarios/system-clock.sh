@@ -64,14 +64,28 @@ sleep 20
 [ "$(state)" = locked ] || fail "the PHC is $(state)"
 refclockd_stop
 
-say "== a program of a known name runs"
-printf '#!/bin/sh\nwhile :; do sleep 1; done\n' >/tmp/chronyd; chmod +x /tmp/chronyd
-/tmp/chronyd & rival=$!
+say "== a real chronyd steers it, by what refclockd tells its socket"
+mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
+cat >/tmp/c.conf <<F
+refclock SOCK /run/refclock/chrony.sock poll 0 refid PHC
+makestep 0.1 3
+bindcmdaddress /run/c/s
+pidfile /run/c/pid
+cmdport 0
+F
+labtool adj system 0
+chrony_start
+until [ -e /run/refclock/chrony.sock ]; do sleep 0.1; done
+printf '[export]\nchrony_sock = "/run/refclock/chrony.sock"\n' >>/tmp/follow.toml
 refclockd_start follow
 lock 60
-sleep 15
+sleep 60
+ask tracking | grep -E '^(Reference ID|Leap status|Frequency|Root dispersion)'
 grep -q 'chronyd is running' /tmp/follow.log || fail "chronyd is not named"
-kill $rival
+[ "$(grep 'msg="follower state" follower=system ' /tmp/follow.log | tail -1 | grep -c state=locked)" = 0 ] || fail "two steer the system clock"
+[ "$(state)" = locked ] || fail "the PHC is $(state)"
+truth=sys_offset_ns settled 5000 2000 30s
+chrony_stop
 follower system locked 60
 refclockd_stop
 kill $receiver

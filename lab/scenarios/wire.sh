@@ -18,26 +18,18 @@ server_start
 # client NAME OPTIONS LOW HIGH runs chronyd behind lab1 with hardware stamps; the
 # mean of the machine's true error must come to lie within these, ns.
 client() {
-  mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
-  cat >/tmp/c.conf <<F
-server 10.8.0.1 iburst minpoll 0 maxpoll 0 $2
-ntstrustedcerts /tmp/pki/ca.pem
-nosystemcert
-hwtimestamp lab1 minpoll 0
-bindcmdaddress /run/c/s
-pidfile /run/c/pid
-cmdport 0
-F
+  chrony_conf "$2" "hwtimestamp lab1 minpoll 0"
   say "== $1"
   labtool step system 20us
-  $N chronyd -U -u root -f /tmp/c.conf -L 0 -d >/tmp/c.log 2>&1 & c=$!
+  chrony_start
   sleep 90
-  chronyc -h /run/c/s -n ntpdata | grep -E '^(Peer delay|Interleaved|TX time|RX time|Authenticated)'
+  ntpdata
+  asked "RX timestamping: Hardware"
   labtool truth sys_offset_ns -for 30s >/tmp/truth || fail "no truth"
   mean=$(sed -n 's/.* mean=\([-0-9.]*\) .*/\1/p' /tmp/truth)
   figure client-error $mean ns $3..$4
   echo "$mean" | awk -v a=$3 -v b=$4 '{ exit !($1 >= a && $1 <= b) }' || { fail "the client is $mean ns off, want $3 to $4"; tail -5 /tmp/c.log; }
-  kill $c; wait $c
+  chrony_stop
 }
 here() { say "== here: $1"; covered 30s locked; settled 200 100 30s; }
 
@@ -59,6 +51,16 @@ here "all transmit stamps lost"
 grep nic0 $S/stats
 set_ nic_tx_drop_ppm 0
 labtool adj system 0
+
+say "== carrier of lab0 lost for 10 s"
+echo 0 >/sys/class/net/lab0/carrier
+sleep 5
+$N ntsquery -plain -json 10.8.0.1 >/tmp/lost.json 2>/dev/null && fail "an answer without a carrier"
+sleep 5
+echo 1 >/sys/class/net/lab0/carrier
+sleep 2
+query carrier-back -ca /tmp/pki/ca.pem 10.8.0.1
+covered 10s locked
 hardware_stamps
 refclockd_stop
 server_stop

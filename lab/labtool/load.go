@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/server/ntp"
+)
+
+// load asks a server for the time at a steady rate, whether it answers or not,
+// and compares every answer with the truth: its timestamps must lie between
+// sending and receiving, its leap indicator must be right. Late answers, by a
+// second, count as lost.
+func load(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) < 1 {
+		return errUsage
+	}
+	host, err := netip.ParseAddr(args[0])
+	if err != nil {
+		return errUsage
+	}
+	f := newFlags()
+	length := f.Duration("for", time.Minute, "how long")
+	rate := f.Int("rate", 100, "requests a second")
+	maxNS := f.Float64("max", 1e5, "by how much a timestamp may lie outside, ns")
+	var l second
+	f.Int64Var(&l.utc, "leap", math.MaxInt32, "POSIX time of a leap second")
+	f.Int64Var(&l.sign, "sign", 0, "1 inserted, -1 deleted")
+	if f.Parse(args[1:]) != nil || f.NArg() > 0 || *rate < 1 || *rate > 10000 {
+		return errUsage
+	}
+	if l.off, err = readNS("tai_offset_s"); err != nil {
+		return err
+	}
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 123)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c := checker{leap: l, slack: int64(*maxNS), out: out}
+	sent := map[ntp.Timestamp]int64{} // by the request's transmit timestamp: the truth when it left
+	gap := time.Second / time.Duration(*rate)
+	begin := time.Now()
+	var buf [512]byte
+	lost := 0
+	for n := 0; ; n++ {
+		next := begin.Add(time.Duration(n) * gap)
+		for ctx.Err() == nil {
+			conn.SetReadDeadline(next)
+			k, err := conn.Read(buf[:])
+			if err != nil {
+				var late net.Error
+				if errors.As(err, &late) && late.Timeout() {
+					break
+				}
+				continue // refused: nobody listens, which is told as lost
+			}
+			t, err := readTruth()
+			if err != nil {
+				return err
+			}
+			var h ntp.Header
+			if h.Parse(buf[:k]) != nil {
+				continue
+			}
+			if a, ok := sent[h.Origin]; ok {
+				delete(sent, h.Origin)
+				c.check(&h, a, t.tai)
+			}
+		}
+		t, err := readTruth()
+		if err != nil {
+			return err
+		}
+		for k, a := range sent {
+			if t.tai-a > 1e9 {
+				delete(sent, k)
+				lost++
+			}
+		}
+		if time.Duration(n)*gap >= *length || ctx.Err() != nil {
+			if n > 0 && len(sent) > 0 && ctx.Err() == nil && next.Sub(begin) < *length+time.Second {
+				continue // the last ones may still come; nothing more is asked
+			}
+			break
+		}
+		// Any 64 bits will do that don't come twice.
+		h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(n+1) * 0x9e3779b97f4a7c15}
+		sent[h.Transmit] = t.tai
+		h.Put(buf[:ntp.HeaderLen])
+		if _, err := conn.Write(buf[:ntp.HeaderLen]); err != nil && ctx.Err() == nil {
+			delete(sent, h.Transmit)
+			lost++
+		}
+	}
+	lost += len(sent)
+	figure(out, "answers", float64(c.n), "packets", math.Inf(1))
+	figure(out, "lost", float64(lost), "packets", 0)
+	figure(out, "wrong", float64(c.wrong), "packets", 0)
+	figure(out, "outside-of-the-truth", float64(c.worst), "ns", *maxNS)
+	if c.n == 0 || c.wrong > 0 || lost > 0 {
+		return fmt.Errorf("of %d answers %d were wrong, %d did not come", c.n+lost, c.wrong, lost)
+	}
+	return nil
+}
+
+// checker compares answers with the truth.
+type checker struct {
+	leap  second
+	slack int64 // ns
+	out   io.Writer
+
+	n, wrong int
+	worst    int64 // how far outside of [sent, received] a timestamp was, ns
+}
+
+// check judges an answer to a request that left at a and came back at b, TAI ns.
+func (c *checker) check(h *ntp.Header, a, b int64) {
+	c.n++
+	why := ""
+	if h.Mode != ntp.ModeServer || h.Stratum != 1 {
+		why = "mode " + strconv.Itoa(int(h.Mode)) + ", stratum " + strconv.Itoa(int(h.Stratum))
+	}
+	// Where the leap second ends between a and b, either count is right.
+	first, last := c.leap.served(a), c.leap.served(b)
+	out := int64(math.MaxInt64)
+	for off := range 2 {
+		o := [2]int64{first, last}[off]
+		want := uint8(ntp.LeapNone)
+		if c.leap.sign != 0 && o == c.leap.off {
+			want = ntp.LeapInsert
+			if c.leap.sign < 0 {
+				want = ntp.LeapDelete
+			}
+		}
+		rx := int64(h.Receive.TAI(tai.Time(a), int(o)))
+		tx := int64(h.Transmit.TAI(tai.Time(a), int(o)))
+		if h.Leap == want {
+			out = min(out, max(0, a-rx, rx-b, a-tx, tx-b))
+		}
+	}
+	switch {
+	case why != "":
+	case out == math.MaxInt64:
+		why = fmt.Sprintf("leap indicator %d", h.Leap)
+	default:
+		if c.worst = max(c.worst, out); out > c.slack {
+			why = fmt.Sprintf("%d ns outside", out)
+		}
+	}
+	if why == "" {
+		return
+	}
+	if c.wrong++; c.wrong <= 5 {
+		fmt.Fprintf(c.out, "wrong answer %+.6f s from the leap second's end: %s\n", c.leap.since(b), why)
+	}
+}
