@@ -154,9 +154,7 @@ func (d *drift) pulse(mono int64, free float64) bool {
 		d.have--
 	}
 	d.run[d.have] = dy
-	if d.have++; d.have > 1 { // one alone is a spike
-	}
-	if d.have < driftRun {
+	if d.have++; d.have < driftRun {
 		return false
 	}
 	// A ramp, no jump: each farther than the one before, by about as much.

@@ -235,6 +235,9 @@ func (s *Server) prefer(threads <-chan thread) {
 // was installed anew is followed within this time.
 const watchEvery = time.Second
 
+// linksEvery is after how many of those the speed of the links is asked for.
+const linksEvery = 10
+
 // watch follows the snapshot: it maps it anew for the workers when its file is
 // replaced, and tells the log when clients begin and cease to be told that the
 // clock is synchronised.
@@ -248,6 +251,7 @@ func (s *Server) watch(ctx context.Context) {
 		}
 	}()
 	var was string
+	var ticks uint
 	for {
 		if r != nil && r.Replaced() {
 			r.Close()
@@ -273,6 +277,11 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+		}
+		if ticks++; ticks%linksEvery == 0 {
+			for _, e := range s.endpoints {
+				e.workers[0].conn.LookAtLinks() // the others of the endpoint share them
+			}
 		}
 	}
 }

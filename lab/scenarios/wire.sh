@@ -34,17 +34,17 @@ client() {
 here() { say "== here: $1"; covered 30s locked; settled 200 100 30s; }
 
 set_ wire01_ns 4000; set_ wire10_ns 4000
-client "4 us either way" "nts xleave" -1500 1500
+client "4 us either way" "nts xleave" -200 200
 set_ wire10_ns 54000
-client "54 us to the server, 4 us back: half of the difference" "nts xleave" 23000 27000
+client "54 us to the server, 4 us back: half of the difference" "nts xleave" 24800 25200
 here "54 us to the server, 4 us back"
 set_ wire10_ns 4000; set_ wire01_ns 54000
-client "4 us to the server, 54 us back" "nts xleave" -27000 -23000
+client "4 us to the server, 54 us back" "nts xleave" -25200 -24800
 here "4 us to the server, 54 us back"
 set_ wire01_ns 4000
 
 set_ nic_tx_drop_ppm 500000
-client "half of the transmit stamps lost" "nts xleave" -15000 15000
+client "half of the transmit stamps lost" "nts xleave" -1000 1000
 set_ nic_tx_drop_ppm 1000000
 client "all transmit stamps lost" "nts xleave" -30000 30000
 here "all transmit stamps lost"

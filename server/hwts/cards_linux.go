@@ -57,7 +57,7 @@ func Interfaces(name string) ([]Stamping, error) {
 		if err != nil || info.Phc_index < 0 {
 			continue
 		}
-		s := Stamping{Interface: ifi.Name, Index: ifi.Index, PHC: info.Phc_index}
+		s := Stamping{Interface: ifi.Name, Index: ifi.Index, PHC: info.Phc_index, link: newLink(ifi.Name)}
 		s.setup(fd, info)
 		out = append(out, s)
 	}

@@ -336,10 +336,27 @@ func (c *Conn) unpack(b *Batch, i int) {
 		p.Hard -= c.rxLate
 	}
 	for k := range c.cards {
-		if uint32(c.cards[k].Index) == ctl.ifindex {
-			p.PHC, p.Transmits = c.cards[k].PHC, c.cards[k].Transmit
+		card := &c.cards[k]
+		if uint32(card.Index) != ctl.ifindex {
+			continue
+		}
+		p.PHC, p.Transmits = card.PHC, card.Transmit
+		if p.Hard != 0 && card.link != nil {
+			p.Hard += card.link.lasts(frameLen(&ctl, p))
 		}
 	}
+}
+
+// frameLen is the length of the frame a datagram came in, without its check
+// sequence.
+func frameLen(ctl *control, p *Packet) int64 {
+	switch {
+	case ctl.length != 0 && ctl.length < 1<<16:
+		return int64(ctl.length)
+	case p.Src.Addr().Is6():
+		return headers6 + int64(len(p.Req))
+	}
+	return headers4 + int64(len(p.Req))
 }
 
 // source reads a socket address; the zero AddrPort stands for one that is none.

@@ -48,6 +48,9 @@ func (c *Conn) Addr() netip.AddrPort { return c.c.LocalAddr().(*net.UDPAddr).Add
 // Cards lists the interfaces whose stamps the socket gets: none here.
 func (c *Conn) Cards() []Stamping { return nil }
 
+// LookAtLinks does nothing: no card's stamps are known here.
+func (c *Conn) LookAtLinks() {}
+
 // Recv blocks until a datagram is there. After Stop it returns ErrClosed.
 func (c *Conn) Recv(b *Batch) (int, error) {
 	n, src, err := c.c.ReadFromUDPAddrPort(b.sys.in[:])

@@ -28,6 +28,7 @@ const (
 type control struct {
 	soft, hard int64      // ns, 0 = none
 	ifindex    uint32     // of the interface that stamped or received, 0 = not told
+	length     uint32     // of the frame without its check sequence, octets; 0 = not told
 	local      netip.Addr // address the datagram was sent to, invalid = not told
 	localIf    uint32     // interface index belonging to local
 	id         uint32     // key of a transmit stamp
@@ -57,7 +58,7 @@ func parseControl(b []byte, word int, c *control) {
 			c.hard = stamp(ne.Uint64(body[32:]), ne.Uint64(body[40:])) // the middle one is obsolete
 		case level == solSocket && typ == scmStampPktinfo && len(body) >= 8:
 			if i := ne.Uint32(body); i != 0 { // a driver without NAPI gives 0
-				c.ifindex = i
+				c.ifindex, c.length = i, ne.Uint32(body[4:])
 			}
 		case level == solIP && typ == ipPktinfo && len(body) >= 12:
 			c.localIf = ne.Uint32(body)

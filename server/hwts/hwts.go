@@ -75,6 +75,8 @@ type Stamping struct {
 	Receive   bool  // hardware stamps on every received UDP datagram
 	Transmit  bool
 	Err       error // why not, where it could be expected
+
+	link *link // its wire, nil without a clock
 }
 
 // Packet is one datagram of a Batch and room for the answer to it.

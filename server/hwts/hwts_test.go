@@ -49,7 +49,7 @@ func TestParseControl(t *testing.T) {
 				control{ifindex: 7, localIf: 7, local: netip.MustParseAddr("10.0.0.1")}},
 			{"all", bytes.Join([][]byte{cmsg(w, solSocket, scmTimestampingNew, stamps), cmsg(w, solSocket, scmStampPktinfo, u32(3, 90, 0, 0)),
 				cmsg(w, solIPv6, ipv6Pktinfo, append(netip.MustParseAddr("fe80::1").AsSlice(), u32(9)...))}, nil),
-				control{soft: 1e9 + 2, hard: 3e9 + 4, ifindex: 3, localIf: 9, local: netip.MustParseAddr("fe80::1")}},
+				control{soft: 1e9 + 2, hard: 3e9 + 4, ifindex: 3, length: 90, localIf: 9, local: netip.MustParseAddr("fe80::1")}},
 			{"transmit", append(cmsg(w, solSocket, scmTimestampingNew, stamps), cmsg(w, solIP, ipRecvErr, append([]byte{42, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0}, u32(77)...))...),
 				control{soft: 1e9 + 2, hard: 3e9 + 4, id: 77, isID: true}},
 			{"another error", cmsg(w, solIP, ipRecvErr, make([]byte, 16)), control{}},

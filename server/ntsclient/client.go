@@ -293,6 +293,7 @@ func (c *Client) exchange(ctx context.Context) (Reading, error) {
 		c.drop()
 		return Reading{}, err
 	}
+	begun := c.cfg.Now()
 	conn := c.conn
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer func() {
@@ -334,9 +335,10 @@ func (c *Client) exchange(ctx context.Context) (Reading, error) {
 		}
 		end := c.cfg.Now()
 		c.lost, c.keRetry = 0, backoff{}
-		// Wall clock and monotonic clock must agree on how long it took.
-		step := time.Duration(end.UnixNano()-sent.Real) - end.Sub(begin)
-		stepped := step > stepSlack || step < -stepSlack
+		// Wall clock and monotonic clock must agree on how long it took since it was
+		// sent, between begin and begun.
+		took := time.Duration(end.UnixNano() - sent.Real)
+		stepped := took > end.Sub(begin)+stepSlack || took < end.Sub(begun)-stepSlack
 		if s, ok := c.conn.Sent(); ok && s.Real >= sent.Real && s.Real <= received.Real {
 			sent = s
 		}
