@@ -193,9 +193,16 @@ func softMono(stamp, real, mono int64) (at int64, ok bool) {
 	return mono - age, true
 }
 
-// hardTime accepts a hardware stamp if it is a plausible reading of the served
-// clock, which reads now.
-func hardTime(stamp int64, now tai.Time) (tai.Time, bool) {
+// hardTime accepts a hardware receive stamp if it is a plausible reading of the
+// served clock, which read last when the kernel had the datagram, or now: a card
+// whose clock was just stepped gives others. Too late a stamp adds to the delay
+// that the client measures, too early a one takes from it.
+func hardTime(stamp int64, last tai.Time, oldest time.Duration) (tai.Time, bool) {
 	t := tai.Time(stamp)
-	return t, t <= now.Add(time.Millisecond) && now.Sub(t) < time.Second
+	return t, t <= last.Add(time.Millisecond) && last.Sub(t) < oldest
 }
+
+const (
+	hardAge = time.Second           // between the card's stamp and now
+	hardLag = 10 * time.Millisecond // and the kernel's: interrupts wait, and so does who handles them
+)

@@ -35,7 +35,7 @@ func TestHardTime(t *testing.T) {
 		stamp tai.Time
 		ok    bool
 	}{{0, false}, {now + 2e6, false}, {now - 1e9, false}, {now - 5000, true}, {now + 100, true}} {
-		if _, ok := hardTime(int64(c.stamp), now); ok != c.ok {
+		if _, ok := hardTime(int64(c.stamp), now, time.Second); ok != c.ok {
 			t.Errorf("%d: %v", c.stamp, ok)
 		}
 	}

@@ -16,10 +16,13 @@ type Sent struct {
 	e []sent
 }
 
-type sent struct{ rx, tx ntp.Timestamp } // tx == 0: told already
+type sent struct {
+	rx, tx ntp.Timestamp // tx == 0: told already
+	dist   ntp.Short     // what was told of the clock then: see distance
+}
 
 // sentBits is the binary logarithm of the number of entries: 4096 entries of
-// 16 octets serve as many interleaving clients per worker.
+// 24 octets serve as many interleaving clients per worker.
 const sentBits = 12
 
 // NewSent returns an empty table.
@@ -42,15 +45,21 @@ func (s *Sent) Has(rx ntp.Timestamp) bool { return s.slot(rx).rx == rx }
 
 // Take is Get for the last time: a receive timestamp leads to one interleaved
 // answer and no other (RFC 9769, section 2).
-func (s *Sent) Take(rx ntp.Timestamp) (tx ntp.Timestamp, ok bool) {
+// With it comes the root distance that was told with rx.
+func (s *Sent) Take(rx ntp.Timestamp) (tx ntp.Timestamp, dist ntp.Short, ok bool) {
 	if tx, ok = s.Get(rx); ok {
-		s.slot(rx).tx = 0
+		e := s.slot(rx)
+		e.tx, dist = 0, e.dist
 	}
-	return tx, ok
+	return tx, dist, ok
 }
 
-// Put keeps tx under rx.
-func (s *Sent) Put(rx, tx ntp.Timestamp) { *s.slot(rx) = sent{rx, tx} }
+// Put keeps tx under rx, and the root distance told with it.
+func (s *Sent) Put(rx, tx ntp.Timestamp, dist ntp.Short) { *s.slot(rx) = sent{rx, tx, dist} }
+
+// Forget empties the table: its timestamps are of a clock that has moved since,
+// and no answer of now could say how good they are.
+func (s *Sent) Forget() { clear(s.e) }
 
 // Correct replaces the transmit timestamp under rx by a better one, if it is
 // still kept.

@@ -5,6 +5,7 @@
 package server
 
 import (
+	"math"
 	"net/netip"
 
 	"noonmark/phc/tai"
@@ -87,6 +88,7 @@ type Draft struct {
 	head    ntp.Header
 	kiss    string        // the kiss code, or none
 	earlier ntp.Timestamp // an interleaved answer's transmit timestamp, 0 in basic mode
+	dist    ntp.Short     // and the root distance that was told with the answer it is of
 
 	secure bool // NTS
 	limit  int  // octets the answer may have
@@ -395,8 +397,8 @@ func (r *Responder) header(d *Draft, q *ntp.Header, rx Stamp, may bool) {
 	// own two timestamps differ (RFC 9769, section 2).
 	save := may && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
 	if save {
-		if tx, ok := r.Sent.Take(q.Origin); ok {
-			d.earlier, origin = tx, q.Receive
+		if tx, dist, ok := r.Sent.Take(q.Origin); ok {
+			d.earlier, d.dist, origin = tx, dist, q.Receive
 		}
 	}
 	// No two timestamps of an answer are equal: receive and transmit differ in
@@ -406,7 +408,7 @@ func (r *Responder) header(d *Draft, q *ntp.Header, rx Stamp, may bool) {
 	}
 	if save {
 		// Taken from now on; Finish tells the departure.
-		r.Sent.Put(receive, receive&^markRx)
+		r.Sent.Put(receive, receive&^markRx, distance(&v.head))
 		d.Saved = receive
 	}
 	d.n, d.in = ntp.HeaderLen, in
@@ -431,6 +433,10 @@ func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 	}
 	if d.earlier != 0 {
 		transmit = d.earlier
+		// Its timestamps are the earlier answer's, and no better than that told.
+		if dist := distance(&h); d.dist > dist {
+			h.RootDisp += d.dist - dist
+		}
 	}
 	for transmit == d.head.Origin || transmit == 0 {
 		transmit += 2
@@ -447,4 +453,11 @@ func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 	}
 	nonce := d.nonce[:d.s2c.ID().NonceLen()]
 	return len(nts.AppendAuth(dst[:d.n:d.limit], &d.s2c, nonce, d.room[:d.inner]))
+}
+
+// distance is the root distance that a header tells (RFC 5905, section 11.2), held
+// at what root dispersion can be.
+func distance(h *ntp.Header) ntp.Short {
+	half := h.RootDelay/2 + h.RootDelay%2
+	return min(h.RootDisp, math.MaxUint32-half) + half
 }

@@ -691,7 +691,7 @@ func TestInterleaved(t *testing.T) {
 func TestSentIsBounded(t *testing.T) {
 	s := NewSent()
 	for i := range ntp.Timestamp(100000) {
-		s.Put(i<<20|1, i)
+		s.Put(i<<20|1, i, 7)
 	}
 	found := 0
 	for i := range ntp.Timestamp(100000) {

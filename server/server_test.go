@@ -351,3 +351,37 @@ func TestServerErrors(t *testing.T) {
 		t.Errorf("address not ours: %v", err)
 	}
 }
+
+// TestServerSlept wants a snapshot from before a sleep of the machine refused at
+// once, and the one after it served at once.
+func TestServerSlept(t *testing.T) {
+	s := serve(t, Config{})
+	c := dial(t, s.Addrs()[0])
+	r, err := status.Open(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	slept := phc.Slept()
+	for _, told := range []struct {
+		slept time.Duration // when the snapshot was made
+		none  bool
+	}{{slept, false}, {slept - time.Hour, true}, {slept, false}, {slept - 10*time.Millisecond, true}, {slept, false}} {
+		snap := s.tellLocked(100 * time.Second)
+		snap.Slept = told.slept
+		s.snap.Write(snap)
+		var h ntp.Header
+		if err := h.Parse(ask(t, c, header(v4client))); err != nil {
+			t.Fatal(err)
+		}
+		is, why := s.judge(r)
+		switch {
+		case told.none && (h.Leap != ntp.LeapUnknown || h.Stratum != 16 || h.RefTime != 0 || string(h.RefID[:]) != "INIT"):
+			t.Errorf("made %v of sleep ago: %+v", slept-told.slept, h)
+		case told.none && (is != "unsynchronised" || why != status.ErrSlept.Error()):
+			t.Errorf("made %v of sleep ago: the log says %s, %s", slept-told.slept, is, why)
+		case !told.none && (h.Leap != 0 || h.Stratum != 1 || !strings.HasPrefix(is, "synchronised")):
+			t.Errorf("made since: %+v, %s, %s", h, is, why)
+		}
+	}
+}

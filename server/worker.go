@@ -31,6 +31,9 @@ type worker struct {
 	retryAt int64
 
 	clock   *hostClock
+	era     era  // of the clock that is told
+	wall    wall // of the batch at hand
+	even    bool // CLOCK_REALTIME was not set since the batch before
 	toWire  latency
 	late    overshoot
 	finish  [kinds][sendLen]leastOf // ns from reading the clock to sending
@@ -62,9 +65,12 @@ type asked struct {
 	id    uint32
 	valid bool
 	card  bool     // a hardware stamp would be of the served clock
-	hard  bool     // a hardware stamp has come
-	tx    tai.Time // the transmit timestamp
+	tx    tai.Time // the departure that the answer was dated with
+	mono  int64    // the same instant of CLOCK_MONOTONIC_RAW, ns
 	lead  int64    // ns that it was ahead of the clock's reading
+	line  int64    // ns that the served clock may be off its line
+	era   uint32   // of the served clock
+	wall  wall
 	saved ntp.Timestamp
 	kind  uint8
 	count uint8 // sent together
@@ -96,9 +102,8 @@ const (
 	samplePause = int64(10 * time.Millisecond) // 100 samples a second cost nothing
 	mutePause   = int64(10 * time.Second)      // where stamps don't come
 	muteAfter   = 10
-	maxTries    = 3           // of dating answers
-	finishSlack = 300         // ns beyond twice the least that dating and sealing may take
-	maxDelay    = time.Second // a later departure is no departure of this answer
+	maxTries    = 3   // of dating answers
+	finishSlack = 300 // ns beyond twice the least that dating and sealing may take
 )
 
 func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
@@ -111,6 +116,8 @@ func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
 		w.resp.Sent = NewSent()
 	}
 	w.toWire.floor = s.floor
+	real, mono := w.clock.now()
+	w.wall = wall{real - mono, mono}
 	w.pace = lingerPace * 8
 	return w
 }
@@ -261,6 +268,17 @@ func (w *worker) look() (real, mono int64) {
 			w.seen = false
 		}
 	}
+	w.tell(real, mono)
+	if w.srv.cfg.Ring != nil {
+		w.resp.Keys = w.srv.cfg.Ring.Load()
+	}
+	return real, mono
+}
+
+// tell derives what the answers of a batch tell of the clock.
+func (w *worker) tell(real, mono int64) {
+	now := wall{real - mono, mono}
+	w.even, w.wall = now.since(w.wall), now
 	w.resp.Mono = mono
 	w.resp.View.Slack = time.Duration(w.late)
 	if w.seen {
@@ -268,10 +286,9 @@ func (w *worker) look() (real, mono int64) {
 	} else {
 		w.resp.View.SetNone(real, mono, w.srv.precision)
 	}
-	if w.srv.cfg.Ring != nil {
-		w.resp.Keys = w.srv.cfg.Ring.Load()
+	if w.era.next(&w.resp.View, mono) && w.resp.Sent != nil {
+		w.resp.Sent.Forget()
 	}
-	return real, mono
 }
 
 func (w *worker) closeReader() {
@@ -305,15 +322,21 @@ func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
 
 // stamp dates the arrival of a datagram with the best that is known of it.
 func (w *worker) stamp(p *hwts.Packet, real, mono int64) Stamp {
+	soft, ok := softMono(p.Soft, real, mono)
+	ok = ok && w.even
 	if p.Hard != 0 && w.resp.View.Hard(p.PHC) {
-		if at, ok := hardTime(p.Hard, w.resp.View.at(mono)); ok {
+		last, oldest := mono, hardAge
+		if ok {
+			last, oldest = soft, hardLag
+		}
+		if at, ok := hardTime(p.Hard, w.resp.View.at(last), oldest); ok {
 			w.hard++
 			return Stamp{Hard: at}
 		}
 	}
-	if at, ok := softMono(p.Soft, real, mono); ok {
+	if ok {
 		w.soft++
-		return Stamp{Mono: at}
+		return Stamp{Mono: soft}
 	}
 	w.bare++
 	return Stamp{Mono: mono}
@@ -355,8 +378,11 @@ func (w *worker) remember(from, to, kind, count int, mono int64) {
 		if !p.Stamp {
 			continue
 		}
-		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: p.Transmits && w.resp.View.Hard(p.PHC), tx: d.Left, saved: d.Saved,
-			lead: w.toWire.of(kind, count, place), kind: uint8(kind), count: uint8(count), place: uint8(place)}
+		v, lead := &w.resp.View, w.toWire.of(kind, count, place)
+		left := w.active + lead
+		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: p.Transmits && v.Hard(p.PHC), tx: d.Left, saved: d.Saved,
+			mono: left + int64(d.Left.Sub(v.at(left))), lead: lead, line: int64(v.snap.LineErr), era: w.era.n, wall: w.wall,
+			kind: uint8(kind), count: uint8(count), place: uint8(place)}
 		w.pending++
 		w.deadline = mono + askedWait
 	}
@@ -365,43 +391,10 @@ func (w *worker) remember(from, to, kind, count int, mono int64) {
 // departures takes the transmit stamps that have come.
 func (w *worker) departures(real, mono int64) {
 	var d [16]hwts.Departure
-	v := &w.resp.View
 	for {
 		n := w.conn.Departures(d[:])
 		for i := range n {
-			a := &w.asked[d[i].ID%askedLen]
-			if !a.valid || a.id != d[i].ID {
-				continue
-			}
-			var at tai.Time
-			hard := d[i].Hard != 0 && a.card
-			if hard {
-				at = tai.Time(d[i].Hard)
-			} else if m, ok := softMono(d[i].Soft, real, mono); ok && !a.hard {
-				at = v.at(m)
-			} else {
-				continue
-			}
-			late := a.tx.Sub(at)
-			if late < -maxDelay || late > maxDelay {
-				continue
-			}
-			a.hard = a.hard || hard
-			w.mute = 0
-			if a.saved != 0 {
-				w.resp.Sent.Correct(a.saved, v.wire(at))
-			}
-			if a.card && !hard { // the card's own is still to come
-				continue
-			}
-			a.valid = false
-			w.pending = max(0, w.pending-1)
-			// Without the stamp it would have left the sooner.
-			late += time.Duration(w.srv.stampCost[a.kind])
-			w.toWire.learn(int(a.kind), int(a.count), int(a.place), a.lead-int64(late))
-			w.late.learn(int64(late))
-			w.stats.departed(late)
-			w.stats.toWire.Store(w.toWire.of(0, 1, 0))
+			w.departed(&d[i], real, mono)
 		}
 		if n < len(d) {
 			break
@@ -410,6 +403,58 @@ func (w *worker) departures(real, mono int64) {
 	if mono > w.deadline {
 		w.pending = 0
 	}
+}
+
+// departed takes one transmit stamp.
+func (w *worker) departed(d *hwts.Departure, real, mono int64) {
+	a := &w.asked[d.ID%askedLen]
+	if !a.valid || a.id != d.ID {
+		return
+	}
+	hard := d.Hard != 0 && a.card
+	final := hard || !a.card // else the card's own is still to come
+	if final {
+		a.valid = false
+		w.pending = max(0, w.pending-1)
+	}
+	late, ok := a.late(d, hard, real, mono)
+	// What the card stamps is its clock: that must not have been moved.
+	if !ok || hard && a.era != w.era.n {
+		return
+	}
+	w.mute = 0
+	if a.saved != 0 {
+		w.resp.Sent.Correct(a.saved, w.resp.View.wire(a.tx.Add(-late)))
+	}
+	if !final {
+		return
+	}
+	// Without the stamp it would have left the sooner.
+	late += time.Duration(w.srv.stampCost[a.kind])
+	w.toWire.learn(int(a.kind), int(a.count), int(a.place), a.lead-int64(late))
+	w.late.learn(int64(late))
+	w.stats.departed(late)
+	w.stats.toWire.Store(w.toWire.of(0, 1, 0))
+}
+
+// late returns by how much the timestamp was later than the departure. A card's
+// stamp is compared on the line that dated the answer; the kernel's by
+// CLOCK_MONOTONIC_RAW, which no step moves. ok is false for a stamp that cannot
+// be: of before the clock was read or of after now, real and mono; or the clock
+// that it is of was set meanwhile.
+func (a *asked) late(d *hwts.Departure, hard bool, real, mono int64) (late time.Duration, ok bool) {
+	slack := wallSlack
+	if hard {
+		late = a.tx.Sub(tai.Time(d.Hard))
+		slack += a.line
+	} else {
+		at, ok := softMono(d.Soft, real, mono)
+		if !ok || !(wall{real - mono, mono}).since(a.wall) {
+			return 0, false
+		}
+		late = time.Duration(a.mono - at)
+	}
+	return late, int64(late) <= a.lead+slack && int64(-late) <= mono-a.mono+slack
 }
 
 // flush publishes the counts of a batch of n.

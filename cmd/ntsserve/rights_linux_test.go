@@ -18,15 +18,40 @@ const (
 	nobodyUID = 65534
 )
 
-// TestRights starts the real program and looks at what the kernel says that each
-// of its threads may do, also after a reload.
-func TestRights(t *testing.T) {
+// envProgram makes the test binary the program itself.
+const envProgram = "NTSSERVE_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// program returns the program, without cgo as it is released: this very binary, or
+// one that is built if this has cgo, as the race detector needs it.
+func program(t *testing.T) string {
+	t.Helper()
+	if !withCgo {
+		bin, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bin
+	}
 	bin := filepath.Join(t.TempDir(), "ntsserve")
-	build := exec.Command("go", "build", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	return bin
+}
+
+// TestRights starts the real program and looks at what the kernel says that each
+// of its threads may do, also after a reload.
+func TestRights(t *testing.T) {
+	bin := program(t)
 	me := os.Getuid()
 	acme := func(port int) string {
 		return fmt.Sprintf("[acme]\nnames = [\"a.test\"]\naccept_terms = true\ndirectory = \"https://127.0.0.1:1/\"\nhttp = \"127.0.0.1:%d\"\nstate_dir = %%q\n", port)
@@ -73,6 +98,7 @@ func TestRights(t *testing.T) {
 			own(filepath.Dir(dir), dir, cert, key, conf)
 
 			cmd := exec.Command(bin, "-config", conf)
+			cmd.Env = append(os.Environ(), envProgram+"=1")
 			if me == 0 { // as root is in groups of its own in many places
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{1, 4}}}
 			}

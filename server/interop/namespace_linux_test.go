@@ -79,7 +79,7 @@ func outside(m *testing.M) int {
 		if bin != "" {
 			break
 		}
-		build := exec.Command("go", "build", "-o", filepath.Join(dir, prog), "noonmark/cmd/"+prog)
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, prog), "noonmark/cmd/"+prog)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are released
 		if out, err := build.CombinedOutput(); err != nil {
 			os.WriteFile(filepath.Join(dir, prog+".err"), fmt.Appendf(nil, "go build: %v\n%s", err, out), 0o600)

@@ -20,10 +20,11 @@ type visit struct {
 	delays, errors       []time.Duration // round trip; |offset|, both ends having the same clock
 }
 
-// see asks n times, by turns with NTS and without.
-func see(t *testing.T, n int, clients ...*ntsclient.Client) (v visit) {
+// see asks n times, by turns with NTS and without, and more while something is
+// waited for, up to a hundred times as often.
+func see(t *testing.T, n int, waits func() bool, clients ...*ntsclient.Client) (v visit) {
 	t.Helper()
-	for i := range n {
+	for i := 0; i < n || i < 100*n && waits(); i++ {
 		v.asked++
 		r, err := clients[i%len(clients)].Query(t.Context())
 		if err != nil {
@@ -69,7 +70,7 @@ func TestSiege(t *testing.T) {
 		defer c.Close()
 		cs = append(cs, c)
 	}
-	quiet := see(t, asks, cs...)
+	quiet := see(t, asks, func() bool { return false }, cs...)
 
 	held := 0
 	for i := range holders {
@@ -96,7 +97,7 @@ func TestSiege(t *testing.T) {
 			}
 		})
 	}
-	siege := see(t, asks, cs...)
+	siege := see(t, asks, func() bool { return made.Load() == 0 }, cs...)
 	cancel()
 	wg.Wait()
 	t.Logf("quiet: %v", quiet)
