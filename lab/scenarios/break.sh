@@ -58,7 +58,7 @@ covered 30s locked
 say "== an hour without pulses"
 sleep $((2 * ${SETTLE:-300}))
 set_ pulse_on 0
-picture holdover log "An hour without pulses, after ten minutes with them"
+picture holdover log "Without pulses, after ten minutes with them"
 RECORD=holdover; covered ${HOUR:-3600s}; RECORD=
 set_ pulse_on 1
 lock 120

@@ -17,17 +17,16 @@ type course struct {
 	at      float64 // K: temperature at edgeMono as the crystal has it
 	reading float64 // last accepted
 	readAt  int64   // mono of it, 0 = never
-	odd     int     // refused readings in a row that agree,
-	oddC    float64 // with this
+	sick    bool    // a reading was refused, and not enough agree since
+	odd     int     // readings in a row that agree,
+	oddC    float64 // the last of them
 }
 
 const (
 	coldest, hottest = -60, 150 // degrees Celsius: no board works beyond
-	// leap is by how much a reading may differ from the last, K and K/s; oddly
-	// many that agree begin anew.
+	// leap is by how much a reading may differ from the last, K and K/s. After one
+	// that differs by more, or cannot be, oddly many have to agree.
 	leapC, leapRate, oddly = 2, 0.5, 5
-	// sensorLate is a gap in the readings that counts, s.
-	sensorLate = 30
 )
 
 // Temperature takes a reading of the sensor near the oscillator, in degrees
@@ -36,35 +35,50 @@ const (
 // what temperature would have told.
 func (c *Controller) Temperature(celsius float64, mono int64) bool {
 	h := &c.course
-	switch dt := float64(mono-h.readAt) * 1e-9; {
+	dt := float64(mono-h.readAt) * 1e-9
+	blind, first := c.slow.Blind(seconds(mono)), h.readAt == 0
+	leaps := !first && math.Abs(celsius-h.reading) > leapC+leapRate*math.Max(dt, blind)
+	switch {
 	case math.IsNaN(celsius) || celsius < coldest || celsius > hottest:
 		c.st.Counts[SensorRange]++
+		h.sick, h.odd = !first, 0
 		return false
-	case h.readAt != 0 && dt < 0:
+	case !first && dt < 0:
 		return false
-	case h.readAt != 0 && math.Abs(celsius-h.reading) > leapC+leapRate*dt:
+	case leaps || h.sick:
 		if h.odd++; h.odd == 1 || math.Abs(celsius-h.oddC) > leapC {
 			h.odd = 1
 		}
-		h.oddC = celsius
+		h.sick, h.oddC = true, celsius
 		if h.odd < oddly {
 			c.st.Counts[SensorJump]++
 			return false
 		}
-		// The sensor counts otherwise from now on; the crystal noticed nothing.
-		c.slow.Shift(celsius - h.reading)
-		h.at += celsius - h.reading
+		if leaps {
+			// The sensor counts otherwise from now on; the crystal noticed nothing.
+			c.slow.Shift(celsius - h.reading)
+			h.at += celsius - h.reading
+			h.reading = celsius
+		}
 	}
-	gone, was, first := float64(mono-h.readAt)*1e-9, c.slow.Low(), h.readAt == 0
-	h.odd, h.reading, h.readAt = 0, celsius, mono
+	was := h.reading
+	h.sick, h.odd, h.reading, h.readAt = false, 0, celsius, mono
 	c.slow.Temperature(seconds(mono), celsius)
-	switch {
-	case first:
+	if first {
 		h.at = c.slow.Low()
-	case gone > sensorLate: // when it changed nobody knows
-		h.doubt += math.Abs(c.slow.Notes().Temp.Value*(c.slow.Low()-was)) * math.Min(gone, seconds(mono-c.edgeMono)) / 2
+	}
+	// When it changed meanwhile, and what else it did, nobody knows. A sensor with
+	// coarse steps that goes on to the next only stood still.
+	if blind = c.unseen(mono, blind); blind > 0 && c.slow.Blind(seconds(mono)) == 0 && math.Abs(celsius-was) > 1.5*c.slow.Grain() {
+		h.doubt += math.Abs(c.slow.Notes().Temp.Value*(celsius-was))*blind/2 + c.slow.Wander(blind, 0)/2
 	}
 	return true
+}
+
+// unseen is the part of a blind time that matters: what was before the last edge
+// is in the estimate, s.
+func (c *Controller) unseen(mono int64, blind float64) float64 {
+	return math.Max(0, math.Min(blind, seconds(mono-c.edgeMono)))
 }
 
 func seconds(mono int64) float64 { return float64(mono) * 1e-9 }
@@ -125,9 +139,10 @@ func (c *Controller) ahead(mono int64, at, t float64) (ns, sigma float64) {
 		return 0, 0
 	}
 	thermal := h.doubt + c.slow.Unsure(c.slow.Low()-h.at)*t
-	blind := c.slow.Blind(seconds(mono)) * at * at * at / 3
+	// Whoever has no more than this foretelling reads no sensor either.
+	wander := c.slow.Wander(c.unseen(mono, c.slow.Blind(seconds(mono))), t)
 	drift := age.Sigma * at * at / 2
-	return age.Value * t * t / 2, math.Sqrt(thermal*thermal + blind + drift*drift)
+	return age.Value * t * t / 2, math.Sqrt(thermal*thermal + wander*wander + drift*drift)
 }
 
 // residual is the estimate without what the course foretold: phase and frequency

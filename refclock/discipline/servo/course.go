@@ -14,18 +14,15 @@ type Course struct {
 	sure bool    // t is set
 
 	// The sensor. Times in s, temperatures in degrees Celsius.
-	read          bool
-	readAt        float64
-	celsius       float64
-	low           [lags]float64 // the reading through a low pass of each lag
-	lowAt         [lags]float64 // the same at the last Turn
-	area          [lags]float64 // integral of low, K s, from base
-	base          float64       // reading at which area began
-	since         float64       // when the reading changed last
-	grain         float64       // the smallest change seen, K
-	walkAt, walkC float64       // start of the block for walk
-	walk          float64       // mean squared change, K^2 per s
-	walks         float64       // blocks behind it
+	read    bool
+	readAt  float64
+	celsius float64
+	guess   float64       // what it is taken for while nothing is read
+	low     [lags]float64 // the reading through a low pass of each lag
+	lowAt   [lags]float64 // the same at the last Turn
+	area    [lags]float64 // integral of low, K s, from base
+	base    float64       // reading at which area began
+	weather weather
 
 	scale [blocks]block
 	temp  Coefficient // in use; Value 0 = none
@@ -67,8 +64,6 @@ const (
 	ageFrom = 2 * 86400
 	// ageTrust is trust of ageing.
 	ageTrust = 3.5
-	// walkBlock is over what time the weather's walk is looked at, s.
-	walkBlock = 600
 	// sensorGap is how long readings may be missing before it counts, s.
 	sensorGap = 30
 )
@@ -104,11 +99,11 @@ func (c *Course) Temperature(t, celsius float64) {
 	}
 	unseen := dt > sensorGap
 	if d := math.Abs(celsius - c.celsius); d > 0 {
-		unseen = unseen || c.stuckAt(t)
-		c.since = t
-		if c.grain == 0 || d < c.grain {
-			c.grain = d
-		}
+		unseen = unseen || c.weather.stuck(t)
+		c.weather.moved(t, d)
+	} else if c.weather.stuck(t) {
+		c.readAt = t // its word says nothing
+		return
 	}
 	for i := range c.low {
 		was := c.low[i]
@@ -117,24 +112,19 @@ func (c *Course) Temperature(t, celsius float64) {
 	}
 	if unseen { // nobody knows how it went on: where it is now still counts
 		c.Break()
-		c.since, c.walkAt, c.walkC = t, t, celsius
+		c.weather.begin(t, celsius)
 	}
-	if t-c.walkAt >= walkBlock {
-		d := c.low[1] - c.walkC
-		c.walks = math.Min(c.walks+1, blockMemory)
-		c.walk += (d*d/(t-c.walkAt) - c.walk) / c.walks
-		c.walkAt, c.walkC = t, c.low[1]
-	}
-	c.readAt, c.celsius = t, celsius
+	c.weather.see(t, c.low[1])
+	c.readAt, c.celsius, c.guess = t, celsius, celsius
 }
 
 // rebase begins with a sensor anew, without a turn.
 func (c *Course) rebase(t, celsius float64) {
-	c.read, c.readAt, c.celsius, c.base, c.since = true, t, celsius, celsius, t
+	c.read, c.readAt, c.celsius, c.guess, c.base = true, t, celsius, celsius, celsius
 	for i := range c.low {
 		c.low[i], c.lowAt[i], c.area[i] = celsius, celsius, 0
 	}
-	c.walkAt, c.walkC = t, celsius
+	c.weather.begin(t, celsius)
 	c.Break()
 }
 
@@ -145,17 +135,16 @@ func (c *Course) Shift(dc float64) {
 		c.low[i] += dc
 		c.lowAt[i] += dc
 	}
-	c.celsius, c.base, c.walkC = c.celsius+dc, c.base+dc, c.walkC+dc
+	c.celsius, c.guess, c.base = c.celsius+dc, c.guess+dc, c.base+dc
+	c.weather.shift(dc)
 }
 
 // Stuck reports whether the reading has stood still for longer than this sensor's
 // ever should.
-func (c *Course) Stuck(t float64) bool { return c.read && c.stuckAt(t) }
+func (c *Course) Stuck(t float64) bool { return c.read && c.weather.stuck(t) }
 
-func (c *Course) stuckAt(t float64) bool {
-	still := t - c.since
-	return still > 600 && c.walks >= 4 && c.walk*still > 25*c.grain*c.grain
-}
+// lost reports whether nothing can be made of the sensor's word, if there is one.
+func (c *Course) lost(t float64) bool { return t-c.readAt > sensorGap || c.weather.stuck(t) }
 
 // Break forgets the blocks under way: the phase did not go on.
 func (c *Course) Break() {
@@ -184,7 +173,7 @@ func (c *Course) See(t, free float64) {
 				mean[j] = (c.area[j] - b.area[j]) / gone
 			}
 			if b.marks > 1 {
-				b.learn(f-b.was, &mean, c.read && t-c.readAt < sensorGap)
+				b.learn(f-b.was, &mean, c.read && !c.lost(t))
 				learned = true
 			}
 			b.was, b.mean = f, mean
@@ -294,15 +283,23 @@ func choose(now Coefficient, lag int, noted Coefficient, notedLag int, inUse boo
 }
 
 // Turn returns by how much the frequency has changed since the last call, as far
-// as it can be told, ppb, + = faster; t in seconds.
+// as it can be told, ppb, + = faster; t in seconds. Without a word of the sensor's
+// the crystal takes on the last temperature that was read, and that goes back to
+// its mean.
 func (c *Course) Turn(t float64) (ppb float64) {
+	dt := 0.0
 	if c.sure && t > c.t {
-		ppb = c.age.Value * (t - c.t)
+		dt = t - c.t
+		ppb = c.age.Value * dt
 	}
 	c.t, c.sure = t, true
-	if c.read && !c.stuckAt(t) {
-		ppb += c.temp.Value * (c.low[c.lag] - c.lowAt[c.lag])
+	if c.read && c.lost(t) {
+		c.guess += (c.weather.mid - c.guess) * -math.Expm1(-dt/c.weather.back())
+		for i := range c.low {
+			c.low[i] += (c.guess - c.low[i]) * -math.Expm1(-dt/lagS[i])
+		}
 	}
+	ppb += c.temp.Value * (c.low[c.lag] - c.lowAt[c.lag])
 	c.lowAt = c.low
 	return ppb
 }
@@ -323,14 +320,35 @@ func (c *Course) Low() float64 { return c.low[c.lag] }
 // Ageing returns the drift that Turn counts with, ppb per s.
 func (c *Course) Ageing() Coefficient { return c.age }
 
-// Blind returns the random walk, ppb^2 per s, that the oscillator has while the
-// sensor that was used says nothing; 0 while it does.
+// Blind returns for how long the sensor that is used has said nothing, or stood
+// still for longer than its wont, s; 0 while it is believed.
 func (c *Course) Blind(t float64) float64 {
-	if c.temp.Value == 0 || c.read && t-c.readAt < sensorGap && !c.stuckAt(t) {
+	if c.temp.Value == 0 || !c.read {
 		return 0
 	}
-	return c.temp.Value * c.temp.Value * c.walk
+	if gone := t - c.readAt; gone > sensorGap {
+		return math.Max(gone, c.weather.still(t))
+	}
+	return c.weather.still(t)
 }
+
+// Wander returns what the temperature does to the phase t seconds from now if nobody
+// reads it and nobody has for blind seconds, one standard deviation, ns. It walks as
+// it was seen to.
+func (c *Course) Wander(blind, t float64) float64 {
+	if c.temp.Value == 0 {
+		return 0
+	}
+	door := 0.0
+	if blind > 0 {
+		door = draught * (blind + t) * (blind + t) / (blind + t + draughtS)
+	}
+	t += blind
+	return math.Abs(c.temp.Value) * math.Hypot(math.Sqrt(math.Max(c.weather.walk(), walkLeast)*t*t*t/3), door)
+}
+
+// Grain returns the smallest change of the reading that was seen, K.
+func (c *Course) Grain() float64 { return c.weather.grain }
 
 // Notes returns what is in use.
 func (c *Course) Notes() CourseNotes {
