@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 )
 
@@ -195,42 +194,6 @@ func systemFindings(ours bool, rivals []string, t phc.Timex, err error) []findin
 		return []finding{warn(check, "let refclockd or chronyd (refclock SHM or SOCK) steer it: certificates and logs need the time of day", "nobody steers it (%s)", state)}
 	}
 	return []finding{good(check, "nobody known steers it (%s)", state)}
-}
-
-// leapFinding looks at the leap-second table.
-func leapFinding(path string, now time.Time) finding {
-	const check, mend = "leap", "update the package tzdata, or fetch https://data.iana.org/time-zones/data/leap-seconds.list"
-	table := tai.Builtin()
-	note := "the table built in is used"
-	if path != "" {
-		f, err := os.Open(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			note = path + " is missing, the table built in is used"
-		case err != nil:
-			return bad(check, "let refclockd's user read it", "%v", err).as(exitNoPerm)
-		default:
-			defer f.Close()
-			t, err := tai.ParseLeapSeconds(f, path)
-			if err != nil {
-				return bad(check, mend+`; or set leap.file = ""`, "%v", err)
-			}
-			note = path
-			if t.Expires.After(table.Expires) {
-				table = t
-			} else {
-				note += " is older than the table built in"
-			}
-		}
-	}
-	until := table.Expires.Format(time.DateOnly)
-	switch left := table.Expires.Sub(now); {
-	case left < 0:
-		return warn(check, mend, "%s, expired on %s: a leap second since then is known only if the receiver tells it", note, until)
-	case left < 28*24*time.Hour:
-		return warn(check, mend, "%s, expires on %s", note, until)
-	}
-	return good(check, "%s, good until %s", note, until)
 }
 
 // secret looks at the mode of a file that only its owner may read.

@@ -37,6 +37,7 @@ type refConfig struct {
 	} `toml:"clock"`
 	Leap struct {
 		File string `toml:"file"`
+		Zone string `toml:"zone"`
 	} `toml:"leap"`
 	SystemClock struct {
 		Mode string `toml:"mode"`
@@ -68,6 +69,7 @@ func defaultRef() (c refConfig) {
 	c.Pulse.Source, c.Pulse.Device, c.Pulse.Edge = "kernel", "/dev/pps0", "rising"
 	c.Clock.Source, c.Clock.Device = "phc", "eth0"
 	c.Leap.File = "/usr/share/zoneinfo/leap-seconds.list"
+	c.Leap.Zone = "/usr/share/zoneinfo/right/UTC"
 	return c
 }
 

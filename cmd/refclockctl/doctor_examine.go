@@ -61,7 +61,7 @@ func (d *doctor) examine(ctx context.Context, ref string, refNamed bool, srv str
 	d.inputs(ctx, &c, snap)
 	t, err := d.kernel()
 	d.add(systemFindings(c.steersSystem(), d.rivals(), t, err)...)
-	d.add(leapFinding(c.Leap.File, d.now()))
+	d.add(leapFinding(c.Leap.File, c.Leap.Zone, d.now()))
 
 	var s srvConfig
 	usable, f = readConfig("config", "ntsserve", srv, srvNamed, &s)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"noonmark/phc"
+	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/status"
 )
@@ -297,18 +299,41 @@ func TestLeapFinding(t *testing.T) {
 		return write(name, fmt.Sprintf("#@ %d\n%d 37\n", ntp(expires), ntp(time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC))))
 	}
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	// A zone file of version 4 whose leap seconds end with an expiry (RFC 9636, section 3.2).
+	zone := func(name string, leaps int, expires time.Time) string {
+		var recs []byte
+		for i := range leaps {
+			recs = binary.BigEndian.AppendUint64(recs, uint64(tai.Builtin().Leaps[i+1].UTC+int64(i)))
+			recs = binary.BigEndian.AppendUint32(recs, uint32(i+1))
+		}
+		recs = binary.BigEndian.AppendUint64(recs, uint64(expires.Unix()+int64(leaps)))
+		recs = binary.BigEndian.AppendUint32(recs, uint32(leaps))
+		head := func(n int) []byte {
+			b := append([]byte("TZif4"), make([]byte, 15)...)
+			for _, c := range []int{0, 0, n, 0, 1, 4} {
+				b = binary.BigEndian.AppendUint32(b, uint32(c))
+			}
+			return append(b, "\x00\x00\x00\x00\x00\x00UTC\x00"...)
+		}
+		return write(name, string(head(0))+string(head(leaps+1))+string(recs)+"\nUTC0\n")
+	}
+	all := len(tai.Builtin().Leaps) - 1
 	for _, x := range []struct {
-		path  string
-		want  level
-		words string
+		list, zone string
+		want       level
+		words      string
 	}{
-		{write("damaged", "#@ x\n"), levelFail, "damaged"},
-		{list("old", now.AddDate(-1, 0, 0)), levelWarn, "expired on 2029-01-01"},
-		{filepath.Join(dir, "none"), levelWarn, "missing, the table built in"},
-		{list("ends", now.AddDate(0, 0, 9)), levelWarn, "expires on 2030-01-10"},
-		{list("new", now.AddDate(0, 6, 0)), levelOK, "2030-07-01"},
+		{write("damaged", "#@ x\n"), "", levelFail, "damaged"},
+		{list("good", now.AddDate(0, 6, 0)), write("cut", "TZif4"), levelWarn, "cut"},
+		{list("right", now.AddDate(0, 6, 0)), zone("wrong", all-1, now.AddDate(0, 3, 0)), levelFail, "says that TAI is 37 s ahead of UTC, " + filepath.Join(dir, "wrong") + " 36 s"},
+		{list("right", now.AddDate(0, 6, 0)), zone("stale", all-1, now.AddDate(0, -3, 0)), levelOK, "2030-07-01"}, // has no say any more
+		{list("right", now.AddDate(0, 6, 0)), zone("same", all, now.AddDate(0, 3, 0)), levelOK, "2030-07-01"},
+		{list("old", now.AddDate(-1, 0, 0)), "", levelWarn, "expired on 2029-01-01"},
+		{filepath.Join(dir, "none"), filepath.Join(dir, "none"), levelWarn, "missing, the table built in"},
+		{list("ends", now.AddDate(0, 0, 9)), "", levelWarn, "expires on 2030-01-10"},
+		{list("new", now.AddDate(0, 6, 0)), "", levelOK, "2030-07-01"},
 	} {
-		says(t, []finding{leapFinding(x.path, now)}, x.want, x.words)
+		says(t, []finding{leapFinding(x.list, x.zone, now)}, x.want, x.words)
 	}
 }
 
