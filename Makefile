@@ -77,9 +77,11 @@ bench-refclockd: build ## what refclockd costs: a minute of the real one, a week
 	@NOONMARK_MEASURE=60s NOONMARK_BIN=$(CURDIR)/bin $(GO) test -count=1 -v -run TestCost ./cmd/refclockd
 	@NOONMARK_LONG=168h $(GO) test -count=1 -v -timeout 30m -run TestNoGrowth ./refclock
 
-bench-servo: build ## the discipline beside the limit of theory, and every scenario's bound: the tables of firmware-notes/servo.md
+# Seeds of the scenarios, of which some last days: twenty of all take hours.
+SEEDS ?= 1-2
+bench-servo: build ## the discipline beside the limit of theory, and every scenario's bound (SEEDS=1-20): the tables of firmware-notes/servo.md
 	@bin/refclockctl servo -bench $(ARGS)
-	@bin/refclockctl simulate -scenario all -seeds 1-20
+	@bin/refclockctl simulate -scenario all -seeds $(SEEDS)
 
 bench-results: ## all three into server/bench/RESULTS.md (root; five minutes, best with nothing else running)
 	@server/bench/results
