@@ -13,6 +13,10 @@ type Timex struct {
 	MaxError time.Duration
 	EstError time.Duration
 	TAI      int // TAI - UTC, s; 0 = nobody has told
+	// Real is CLOCK_REALTIME of the call, ns. From the end of a UTC day to the
+	// kernel's next tick it and TAI have the leap second already, while
+	// clock_gettime has not (__do_adjtimex, kernel/time/ntp.c).
+	Real int64
 }
 
 // Quality is what the kernel is to tell of the system clock.

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// staNano: the time is told in ns, not in µs (uapi/linux/timex.h).
+const staNano = 0x2000
+
 // Kernel is the running kernel's discipline of the system clock. Only quality
 // is told here; frequency and steps are SystemClock's.
 type Kernel struct{}
@@ -17,7 +20,12 @@ func (Kernel) Load() (Timex, error) {
 	if err := clockAdjtime(unix.CLOCK_REALTIME, &tx); err != nil {
 		return Timex{}, fmt.Errorf("read state of the system clock: %w", err)
 	}
+	frac := tx.nsec
+	if tx.status&staNano == 0 {
+		frac *= 1000
+	}
 	return Timex{
+		Real:    tx.sec*1e9 + frac,
 		FreqPPB: fromScaledPPM(tx.freq), Status: tx.status, Offset: tx.offset, Tick: tx.tick,
 		MaxError: time.Duration(tx.maxerror) * time.Microsecond, EstError: time.Duration(tx.esterror) * time.Microsecond, TAI: int(tx.tai),
 	}, nil

@@ -29,6 +29,8 @@ type machine struct {
 	t        phc.Timex      // FreqPPB aside
 	setAt    int64
 	inserted bool
+	late     bool  // the clock has a leap second up to a tick later than adjtimex tells
+	pending  bool  // that tick is to come
 	day      int64 // UTC day in which the kernel last looked
 	freqs    int   // corrections set through the clock
 	steps    int
@@ -79,14 +81,25 @@ func (m *machine) run(d time.Duration) {
 func (m *machine) leap() {
 	real := int64(m.clock.At(m.now)) - int64(m.d)*1e9
 	day := real / 86400e9
+	if m.pending {
+		m.pending = false
+		m.d++
+		m.t.TAI++
+		m.day = (real - 1e9) / 86400e9
+		return
+	}
 	switch {
 	case m.t.Status&phc.StaIns == 0:
 		m.inserted = false
 	case m.day != 0 && day == m.day+1 && !m.inserted: // once, until the flag has been taken back
 		m.inserted = true
+		day--
+		if m.late {
+			m.pending = true
+			break
+		}
 		m.d++
 		m.t.TAI++
-		day--
 	}
 	m.day = day
 }
@@ -124,6 +137,11 @@ func (m *machine) Load() (phc.Timex, error) {
 	t.MaxError = min(t.MaxError+time.Duration((m.now-m.setAt)/1e9)*phc.MaxErrorRate, phc.MaxError)
 	if t.MaxError >= phc.MaxError {
 		t.Status |= phc.StaUnsync
+	}
+	t.Real = int64(m.clock.At(m.now)) - int64(m.d)*1e9
+	if m.pending {
+		t.TAI++
+		t.Real -= 1e9
 	}
 	return t, nil
 }
@@ -251,9 +269,17 @@ func TestSystemClockSteppedByHand(t *testing.T) {
 // TestSystemClockLeap: a second is inserted by the kernel; the clock stays on
 // time on both sides without a step, and the flag is there only before.
 func TestSystemClockLeap(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		systemClockLeap(t, late)
+	}
+}
+
+func systemClockLeap(t *testing.T, late bool) {
+	t.Helper()
 	leapAt := tai.Time(1798761600+37) * tai.Second // invented: 2026-12-31 24:00:00 UTC
 	m := newMachine(t, 0, leapAt-10*60*tai.Second, nil)
 	m.ref.LeapAt, m.ref.LeapSign = leapAt+tai.Second, 1
+	m.late = late
 	m.run(9 * time.Minute)
 	if k, _ := m.Load(); k.Status&phc.StaIns == 0 || k.TAI != 37 {
 		t.Fatalf("before: %+v, %v\n%s", k, m.state(), &m.log)
@@ -263,8 +289,8 @@ func TestSystemClockLeap(t *testing.T) {
 	m.ref.LeapAt, m.ref.LeapSign, m.ref.TAIOffset = 0, 0, 38
 	m.run(5 * time.Minute)
 	k, _ := m.Load()
-	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(phc.StaIns|phc.StaUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked {
-		t.Errorf("after: off by %.0f ns, %d steps, kernel %+v, %v (%s)\n%s", e, m.steps-steps, k, m.state(), m.fol.Stats().Snapshot.Reason, &m.log)
+	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(phc.StaIns|phc.StaUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked || m.fol.Stats().Counts[ClockForeign] != 0 {
+		t.Errorf("after (late %v): off by %.0f ns, %d steps, kernel %+v, %v (%s)\n%s", late, e, m.steps-steps, k, m.state(), m.fol.Stats().Snapshot.Reason, &m.log)
 	}
 }
 

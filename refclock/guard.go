@@ -91,14 +91,19 @@ func (g *Guard) Tell(q phc.Quality) error {
 	return g.rebase()
 }
 
+// crossWithin is how long a reading of the clock and of the kernel's offset may
+// take together, for the two to be of one moment.
+const crossWithin = int64(100 * time.Millisecond)
+
 // Cross reads the clock as TAI, by the kernel's own offset: it alone changes in
-// the same moment as CLOCK_REALTIME at a leap second.
+// the same moment as CLOCK_REALTIME at a leap second, or up to a tick before it,
+// which shows in the time that is told with it.
 func (g *Guard) Cross() (phc.Cross, error) {
 	if err := g.look(); err != nil {
 		return phc.Cross{}, err
 	}
 	for range 3 {
-		was := g.base.TAI
+		was, begun := g.base.TAI, g.mono()
 		x, err := g.clock.Cross()
 		if err != nil {
 			return x, err
@@ -107,13 +112,14 @@ func (g *Guard) Cross() (phc.Cross, error) {
 		if err != nil {
 			return x, err
 		}
-		if now.TAI == was {
-			x.Clock = tai.Time(x.Real + int64(was)*1e9)
+		ahead := math.Round(float64(now.Real-x.Real) * 1e-9) // s: leap seconds that only one of the two has
+		if now.TAI == was && math.Abs(ahead) <= 1 && g.mono()-begun < crossWithin {
+			x.Clock = tai.Time(x.Real + int64(was+int(ahead))*1e9)
 			return x, nil
 		}
 		g.base.TAI = now.TAI
 	}
-	return phc.Cross{}, errors.New("read system clock: its TAI offset does not stand still")
+	return phc.Cross{}, errors.New("read system clock: it and its TAI offset do not stand still")
 }
 
 // AdjFreq sets the correction, ppb, + = faster.
