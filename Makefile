@@ -18,7 +18,7 @@ help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 demo: build ## the whole appliance, virtual, on loopback (ARGS=-once: one reading, then stop)
-	@$(GO) build -buildvcs=false -o bin/demo ./cmd/internal/demo
+	@$(GO) build -buildvcs=false -o bin/demo ./internal/demo
 	@bin/demo $(ARGS)
 
 test: ## every test that needs neither root nor hardware

@@ -12,6 +12,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -42,16 +43,16 @@ func (e *Engine) open(now int64) {
 		if errors.Is(err, errWatching) {
 			return
 		}
-		r := ClockMissing
+		r := reason.ClockMissing
 		switch {
 		case errors.Is(err, ErrContested):
-			r = ClockContested
+			r = reason.ClockContested
 		case errors.Is(err, fs.ErrPermission):
-			r = ClockDenied
+			r = reason.ClockDenied
 		case errors.Is(err, ErrTimeout):
-			r = ClockTimeout
+			r = reason.ClockTimeout
 		}
-		if r != ClockMissing || e.ctl == nil { // else it keeps the name of how it went
+		if r != reason.ClockMissing || e.ctl == nil { // else it keeps the name of how it went
 			e.away = r
 		}
 		e.refuse(r, err)
@@ -140,9 +141,9 @@ func (e *Engine) cross() (phc.Cross, bool) {
 func (e *Engine) badRead(err error) {
 	e.badReads++
 	if errors.Is(err, ErrTimeout) {
-		e.refuse(ClockTimeout, err)
+		e.refuse(reason.ClockTimeout, err)
 	} else {
-		e.refuse(ClockRead, err)
+		e.refuse(reason.ClockRead, err)
 	}
 	if e.badReads >= 3 || gone(err) {
 		e.lose(err)
@@ -174,7 +175,7 @@ func (e *Engine) follow(x phc.Cross) {
 
 // foreign deals with a step that we did not make.
 func (e *Engine) foreign(x phc.Cross, ns float64) {
-	e.refuse(ClockForeign, nil, "step", time.Duration(ns))
+	e.refuse(reason.ClockForeign, nil, "step", time.Duration(ns))
 	e.moved(x, time.Duration(ns))
 }
 
@@ -214,12 +215,12 @@ func (e *Engine) lost(err error) bool {
 }
 
 func (e *Engine) lose(err error) {
-	e.away = ClockGone
+	e.away = reason.ClockGone
 	switch {
 	case errors.Is(err, ErrContested):
-		e.away = ClockContested
+		e.away = reason.ClockContested
 	case errors.Is(err, ErrTimeout):
-		e.away = ClockTimeout
+		e.away = reason.ClockTimeout
 	}
 	e.refuse(e.away, err)
 	e.close()

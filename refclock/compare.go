@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -57,7 +58,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	c, cfg := &e.compare[i], &e.cfg.Compare[i]
 	if e.clock == nil || e.ctl == nil {
 		c.Skipped++
-		e.Count(CompareSkipped)
+		e.Count(reason.CompareSkipped)
 		return
 	}
 	now := e.cfg.Mono()
@@ -65,7 +66,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	p, _, ok := e.place(x)
 	if !ok || st.State != status.Locked && st.State != status.Holdover {
 		c.Skipped++
-		e.Count(CompareSkipped)
+		e.Count(reason.CompareSkipped)
 		return
 	}
 	at := p.Clock.Add(-cfg.Bias - cfg.Cable)
@@ -94,7 +95,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	c.within = 0
 	if c.beyond++; c.beyond >= alarmAfter && !c.Alarm {
 		c.Alarm = true
-		e.refuse(CompareAlarm, nil, "pulse", c.Name, "offset", time.Duration(z), "limit", cfg.Limit, "sure_within", time.Duration(sure)-cfg.Limit)
+		e.refuse(reason.CompareAlarm, nil, "pulse", c.Name, "offset", time.Duration(z), "limit", cfg.Limit, "sure_within", time.Duration(sure)-cfg.Limit)
 	}
 }
 

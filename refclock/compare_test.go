@@ -15,6 +15,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -50,7 +51,7 @@ func TestCompare(t *testing.T) {
 	}
 	off := b.clock.Error(b.now)
 	run(60, 64, func(int) int64 { return 5000 })
-	if c := b.eng.Stats().Compared; !c[1].Alarm || c[0].Alarm || c[2].Alarm || b.eng.Stats().Counts[refclock.CompareAlarm] != 1 {
+	if c := b.eng.Stats().Compared; !c[1].Alarm || c[0].Alarm || c[2].Alarm || b.eng.Stats().Counts[reason.CompareAlarm] != 1 {
 		t.Errorf("after three beyond the limit: %+v", c)
 	}
 	if s := b.last(); s.State != status.Locked || math.Abs(b.clock.Error(b.now)-off) > 30 {
@@ -121,17 +122,17 @@ func (u *unsure) String() string { return "unsure" }
 func TestPulsesNamed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	got := map[refclock.Reason]int{}
+	got := map[reason.Code]int{}
 	taken := 0
 	p := refclock.Pulses{
-		Name: "unsure", Log: slog.New(slog.DiscardHandler), Count: func(r refclock.Reason) { got[r]++ },
+		Name: "unsure", Log: slog.New(slog.DiscardHandler), Count: func(r reason.Code) { got[r]++ },
 		Open: func() (pps.Source, error) { return &unsure{end: cancel}, nil },
 		Hand: func(pps.Edge) bool { taken++; return taken == 1 },
 	}
 	if err := p.Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if taken != 2 || got[refclock.PulseAmbiguous] != 3 || got[refclock.PulseSilent] != 1 || got[refclock.EdgeQueueFull] != 1 || len(got) != 3 {
+	if taken != 2 || got[reason.PulseAmbiguous] != 3 || got[reason.PulseSilent] != 1 || got[reason.EdgeQueueFull] != 1 || len(got) != 3 {
 		t.Errorf("%d taken, counted %v", taken, got)
 	}
 }

@@ -2,6 +2,7 @@ package refclock
 
 import (
 	"math"
+	"noonmark/refclock/reason"
 	"time"
 )
 
@@ -113,8 +114,8 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 	}
 	for _, w := range [...]struct {
 		is bool
-		r  Reason
-	}{{n.Differ, LeapDisagrees}, {n.Expired, LeapExpired}, {n.Awaited, LeapUnconfirmed}, {n.Even, LeapContradicted}, {n.Refused, LeapRefused}} {
+		r  reason.Code
+	}{{n.Differ, reason.LeapDisagrees}, {n.Expired, reason.LeapExpired}, {n.Awaited, reason.LeapUnconfirmed}, {n.Even, reason.LeapContradicted}, {n.Refused, reason.LeapRefused}} {
 		if w.is {
 			d.Leap.Warnings = append(d.Leap.Warnings, w.r.String())
 		}
@@ -126,7 +127,7 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 			p.OffsetNS, p.AgeS = &z, &age
 		}
 		if c.Alarm {
-			p.Alarm = CompareAlarm.String()
+			p.Alarm = reason.CompareAlarm.String()
 		}
 		d.Pulses = append(d.Pulses, p)
 	}

@@ -11,6 +11,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -57,16 +58,16 @@ func TestReceiverDoubted(t *testing.T) {
 		HasPos: true, Lat: 47.38, Lon: 8.54}
 	with := func(f func(*gnss.Message)) gnss.Message { m := good; f(&m); return m }
 	for _, c := range []struct {
-		reason refclock.Reason
+		reason reason.Code
 		bad    gnss.Message
 		text   string
 	}{
-		{refclock.ReceiverFixLost, with(func(m *gnss.Message) { m.Fix, m.Valid = gnss.FixNone, false }), "ant=ok"},
-		{refclock.ReceiverAntennaOpen, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaOpen }), "ant=open"},
-		{refclock.ReceiverAntennaShort, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaShort }), "ant=short"},
-		{refclock.ReceiverJammed, with(func(m *gnss.Message) { m.Jamming = gnss.ThreatCritical }), "jam=critical"},
-		{refclock.ReceiverSpoofed, with(func(m *gnss.Message) { m.Source, m.Spoofing = "SEC-SIG", gnss.ThreatWarning }), "spf=warning"},
-		{refclock.ReceiverMoved, with(func(m *gnss.Message) { m.Lat += 0.01 }), "ant=ok"},
+		{reason.ReceiverFixLost, with(func(m *gnss.Message) { m.Fix, m.Valid = gnss.FixNone, false }), "ant=ok"},
+		{reason.ReceiverAntennaOpen, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaOpen }), "ant=open"},
+		{reason.ReceiverAntennaShort, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaShort }), "ant=short"},
+		{reason.ReceiverJammed, with(func(m *gnss.Message) { m.Jamming = gnss.ThreatCritical }), "jam=critical"},
+		{reason.ReceiverSpoofed, with(func(m *gnss.Message) { m.Source, m.Spoofing = "SEC-SIG", gnss.ThreatWarning }), "spf=warning"},
+		{reason.ReceiverMoved, with(func(m *gnss.Message) { m.Lat += 0.01 }), "ant=ok"},
 	} {
 		b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Watch.Fixed = true })
 		k := 1
@@ -78,7 +79,7 @@ func TestReceiverDoubted(t *testing.T) {
 		}
 		pulses := b.last().Pulses
 		seconds := 1
-		if c.reason == refclock.ReceiverMoved {
+		if c.reason == reason.ReceiverMoved {
 			seconds = 3 // three fixes in a row must lie elsewhere
 		}
 		for range seconds {
@@ -96,7 +97,7 @@ func TestReceiverDoubted(t *testing.T) {
 		if s := b.last(); s.Pulses != pulses || b.eng.Stats().Counts[c.reason] != 1 {
 			t.Errorf("%v: %d pulses taken while doubted, counted %d", c.reason, s.Pulses-pulses, b.eng.Stats().Counts[c.reason])
 		}
-		if c.reason == refclock.ReceiverSpoofed {
+		if c.reason == reason.ReceiverSpoofed {
 			good := good
 			good.Source, good.Spoofing = "SEC-SIG", gnss.ThreatNone
 			for range 30 {
@@ -143,7 +144,7 @@ func TestAntennaPulled(t *testing.T) {
 
 // A doubt that is there before the clock is, and one that outlives another.
 func TestDoubtFromTheStart(t *testing.T) {
-	b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Doubt = refclock.WitnessAwaited.String() })
+	b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Doubt = reason.WitnessAwaited.String() })
 	good := gnss.Message{Source: "ZDA", Valid: true}
 	for k := 1; k < 30; k++ {
 		b.say(k, good)
@@ -176,15 +177,15 @@ func TestRollover(t *testing.T) {
 		system time.Duration // CLOCK_REALTIME minus truth
 		refuse bool
 		lock   bool
-		count  refclock.Reason
+		count  reason.Code
 	}{
-		{"policy refuses", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 0, true, false, refclock.MessageRollover},
-		{"system clock in 1970", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -56 * 365 * 24 * time.Hour, false, false, refclock.MessageRollover},
-		{"system clock before not_before", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -365 * 24 * time.Hour, false, false, refclock.MessageRollover},
-		{"system clock 1024 weeks ahead", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 1024 * 7 * 24 * time.Hour, false, false, refclock.MessageRollover},
-		{"not corrected", gnss.Message{Source: "RMC", Valid: true, Time: -1024 * weeks}, 0, false, false, refclock.MessageTooEarly},
-		{"system clock agrees", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 40 * 24 * time.Hour, false, true, refclock.Reason(refclock.NumReasons)},
-		{"nothing to correct", gnss.Message{Source: "RMC", Valid: true}, -56 * 365 * 24 * time.Hour, true, true, refclock.Reason(refclock.NumReasons)},
+		{"policy refuses", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 0, true, false, reason.MessageRollover},
+		{"system clock in 1970", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -56 * 365 * 24 * time.Hour, false, false, reason.MessageRollover},
+		{"system clock before not_before", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -365 * 24 * time.Hour, false, false, reason.MessageRollover},
+		{"system clock 1024 weeks ahead", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 1024 * 7 * 24 * time.Hour, false, false, reason.MessageRollover},
+		{"not corrected", gnss.Message{Source: "RMC", Valid: true, Time: -1024 * weeks}, 0, false, false, reason.MessageTooEarly},
+		{"system clock agrees", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 40 * 24 * time.Hour, false, true, reason.Code(reason.Count)},
+		{"nothing to correct", gnss.Message{Source: "RMC", Valid: true}, -56 * 365 * 24 * time.Hour, true, true, reason.Code(reason.Count)},
 	} {
 		b := doubtBench(t, c.system, func(cfg *refclock.Config) { cfg.NotBefore, cfg.RefuseRollover = floor, c.refuse })
 		for k := 1; k < 30; k++ {
@@ -194,7 +195,7 @@ func TestRollover(t *testing.T) {
 		if (s.State == status.Locked) != c.lock || s.Usable(b.now) != c.lock {
 			t.Errorf("%s: %v (%s)\n%s", c.name, s.State, s.Reason, &b.log)
 		}
-		if int(c.count) < refclock.NumReasons && b.eng.Stats().Counts[c.count] != 29 {
+		if int(c.count) < reason.Count && b.eng.Stats().Counts[c.count] != 29 {
 			t.Errorf("%s: %v counted %d times", c.name, c.count, b.eng.Stats().Counts[c.count])
 		}
 		if n := strings.Count(b.log.String(), "past a week rollover"); c.lock && c.m.Rollover != 0 && n != 1 {
@@ -210,7 +211,7 @@ func TestRollover(t *testing.T) {
 		}
 		b.say(k, m)
 	}
-	if s := b.last(); s.State != status.Locked || b.eng.Stats().Counts[refclock.MessageRollover] != 0 {
+	if s := b.last(); s.State != status.Locked || b.eng.Stats().Counts[reason.MessageRollover] != 0 {
 		t.Errorf("while tracked: %v (%s)\n%s", s.State, s.Reason, &b.log)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -114,7 +115,7 @@ type Engine struct {
 	retryAt  int64
 	backoff  time.Duration
 	badReads int
-	away     Reason // why there is no clock
+	away     reason.Code // why there is no clock
 	denied   bool
 	line     line
 	real     line
@@ -142,7 +143,7 @@ type Engine struct {
 	leaps   leapWatch
 	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
 	dateAt  int64        // mono at which the last message was refused for its date
-	dateBad Reason       // and why
+	dateBad reason.Code  // and why
 	compare []compared   // pulses that are only compared
 	rolled  bool         // that a rollover is corrected was logged
 
@@ -153,7 +154,7 @@ type Engine struct {
 	learned       discipline.Learned
 	learnedAt     int64
 	warmAt        int64 // mono of the last temperature
-	counts        [numReasons]atomic.Uint64
+	counts        [reason.Count]atomic.Uint64
 	hush          hush
 	snap          status.Snapshot
 	stats         atomic.Pointer[Stats]
@@ -182,7 +183,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, away: ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
+	e := &Engine{cfg: cfg, log: cfg.Log, away: reason.ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}
@@ -248,7 +249,7 @@ func (e *Engine) Snapshot() *status.Snapshot {
 		return s
 	}
 	t := *s
-	t.State, t.Reason, t.Stratum, t.Bound = status.Unlocked, ClockSlept.String(), 16, math.MaxInt64
+	t.State, t.Reason, t.Stratum, t.Bound = status.Unlocked, reason.ClockSlept.String(), 16, math.MaxInt64
 	return &t
 }
 
@@ -270,9 +271,9 @@ func (e *Engine) Ready() <-chan struct{} { return e.ready }
 func (e *Engine) String() string { return "engine" }
 
 // Count counts a Reason on behalf of Port and Pulses.
-func (e *Engine) Count(r Reason) {
+func (e *Engine) Count(r reason.Code) {
 	e.counts[r].Add(1)
-	if r == PulseAmbiguous {
+	if r == reason.PulseAmbiguous {
 		e.halfAt.Store(e.cfg.Mono())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -60,7 +61,7 @@ func seededRig(t *testing.T, name string, seed uint64, edit func(*sim.Scenario))
 	return r
 }
 
-func (r *rig) engine(x refclock.Reason) uint64 { return r.Engine.Stats().Counts[x] }
+func (r *rig) engine(x reason.Code) uint64     { return r.Engine.Stats().Counts[x] }
 func (r *rig) disc(x discipline.Reason) uint64 { return r.Status().Counts[x] }
 func (r *rig) decoder(x gnss.Reason) uint64    { c := r.Decoder().Counters(); return c.Of(x) }
 func (r *rig) said(t *testing.T, words ...string) {
@@ -132,16 +133,16 @@ func TestBadInput(t *testing.T) {
 				{At: at, Do: func(l *sim.Loop) { l.App.Clock.SetGone(true) }},
 				{At: at + 20*time.Second, Do: func(l *sim.Loop) { l.App.Clock.SetGone(false) }},
 			}
-		}, 8 * time.Minute, locked, func(r *rig) uint64 { return r.engine(refclock.ClockGone) }},
+		}, 8 * time.Minute, locked, func(r *rig) uint64 { return r.engine(reason.ClockGone) }},
 		{"the clock missing at start", func(s *sim.Scenario) {
 			s.Actions = []sim.Action{
 				{At: 0, Do: func(l *sim.Loop) { l.App.Clock.SetGone(true) }},
 				{At: 20 * time.Second, Do: func(l *sim.Loop) { l.App.Clock.SetGone(false) }},
 			}
-		}, 3 * time.Minute, locked, func(r *rig) uint64 { return r.engine(refclock.ClockMissing) }},
+		}, 3 * time.Minute, locked, func(r *rig) uint64 { return r.engine(reason.ClockMissing) }},
 		{"reading the clock times out", func(s *sim.Scenario) {
 			s.Actions = []sim.Action{{At: at, Do: func(l *sim.Loop) { l.App.Clock.FailNext(2, errors.New("timed out")) }}}
-		}, 8 * time.Minute, locked, func(r *rig) uint64 { return r.engine(refclock.ClockRead) }},
+		}, 8 * time.Minute, locked, func(r *rig) uint64 { return r.engine(reason.ClockRead) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, "timehat-f9t", c.edit)
@@ -178,8 +179,8 @@ func TestForeignStep(t *testing.T) {
 			s.Actions = []sim.Action{{At: 5 * time.Minute, Do: func(l *sim.Loop) { l.App.Clock.Disturb(d) }}}
 		})
 		r.Run(6 * time.Minute)
-		if r.engine(refclock.ClockForeign) != 1 || r.Snap.State != status.Locked || math.Abs(r.App.Clock.Error(r.Mono())) > 500 {
-			t.Errorf("step of %v: counted %d, %v (%s), off by %.0f ns\n%s", d, r.engine(refclock.ClockForeign), r.Snap.State, r.Snap.Reason, r.App.Clock.Error(r.Mono()), &r.log)
+		if r.engine(reason.ClockForeign) != 1 || r.Snap.State != status.Locked || math.Abs(r.App.Clock.Error(r.Mono())) > 500 {
+			t.Errorf("step of %v: counted %d, %v (%s), off by %.0f ns\n%s", d, r.engine(reason.ClockForeign), r.Snap.State, r.Snap.Reason, r.App.Clock.Error(r.Mono()), &r.log)
 		}
 		r.said(t, "clock_stepped_by_other")
 	}
@@ -251,8 +252,8 @@ func TestNoPermission(t *testing.T) {
 		b.second(k, 100*time.Microsecond)
 	}
 	s := b.snaps[len(b.snaps)-1]
-	if s.State != status.Faulty || s.Reason != refclock.ClockDenied.String() || s.Usable(b.now) || b.eng.Stats().Counts[refclock.ClockDenied] == 0 {
-		t.Errorf("%v (%s), counted %d", s.State, s.Reason, b.eng.Stats().Counts[refclock.ClockDenied])
+	if s.State != status.Faulty || s.Reason != reason.ClockDenied.String() || s.Usable(b.now) || b.eng.Stats().Counts[reason.ClockDenied] == 0 {
+		t.Errorf("%v (%s), counted %d", s.State, s.Reason, b.eng.Stats().Counts[reason.ClockDenied])
 	}
 	if n := strings.Count(b.log.String(), "clock_denied"); n < 1 || n > 4 {
 		t.Errorf("said %d times:\n%s", n, &b.log)
@@ -308,11 +309,11 @@ func TestStraddle(t *testing.T) {
 	for k := 1; b.now < step; k++ {
 		b.second(k, 290*time.Millisecond)
 	}
-	before := b.eng.Stats().Counts[refclock.EdgeStraddles]
+	before := b.eng.Stats().Counts[reason.EdgeStraddles]
 	b.now = step + 100e6
 	b.eng.Edge(pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now - 200e6)), Mono: b.now})
 	b.eng.Tick()
-	if got := b.eng.Stats().Counts[refclock.EdgeStraddles]; got != before+1 {
+	if got := b.eng.Stats().Counts[reason.EdgeStraddles]; got != before+1 {
 		t.Errorf("straddling edges counted %d, before %d", got, before)
 	}
 }
@@ -324,13 +325,13 @@ func TestStaleEdges(t *testing.T) {
 	}
 	for _, c := range []struct {
 		edge pps.Edge
-		want refclock.Reason
+		want reason.Code
 	}{
-		{pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now - 2e9)), Mono: b.now}, refclock.EdgeStale},
-		{pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now + 1e9)), Mono: b.now}, refclock.EdgeFuture},
-		{pps.Edge{Scale: pps.Clock, Stamp: math.MinInt64, Mono: b.now}, refclock.EdgeStale},
-		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now - 5e9), Mono: b.now}, refclock.EdgeStale},
-		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now) + 1e9, Mono: b.now}, refclock.EdgeFuture},
+		{pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now - 2e9)), Mono: b.now}, reason.EdgeStale},
+		{pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now + 1e9)), Mono: b.now}, reason.EdgeFuture},
+		{pps.Edge{Scale: pps.Clock, Stamp: math.MinInt64, Mono: b.now}, reason.EdgeStale},
+		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now - 5e9), Mono: b.now}, reason.EdgeStale},
+		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now) + 1e9, Mono: b.now}, reason.EdgeFuture},
 	} {
 		before := b.eng.Stats().Counts[c.want]
 		b.eng.Edge(c.edge)
@@ -411,8 +412,8 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := refclock.New(ok); err == nil {
 		t.Error("an unknown servo was taken")
 	}
-	for r := range refclock.NumReasons {
-		if s := refclock.Reason(r).String(); s == "" || s == "invalid" || strings.ToLower(s) != s {
+	for r := range reason.Count {
+		if s := reason.Code(r).String(); s == "" || s == "invalid" || strings.ToLower(s) != s {
 			t.Errorf("reason %d is called %q", r, s)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -186,12 +187,12 @@ func (f *Follower) Tick() {
 func (f *Follower) doubt(usable bool) {
 	why := ""
 	if !usable {
-		why = ReferenceUnusable.String()
+		why = reason.ReferenceUnusable.String()
 	}
 	if f.eng.outer != why {
 		f.eng.outer = why
 		if why != "" {
-			f.eng.refuse(ReferenceUnusable, nil)
+			f.eng.refuse(reason.ReferenceUnusable, nil)
 		}
 	}
 }
@@ -202,7 +203,7 @@ func (f *Follower) publish(s *status.Snapshot) {
 	st := &FollowerStats{Stats: *f.eng.Stats(), ToldKernel: f.stats.Load().ToldKernel}
 	own := &st.Snapshot
 	f.locked = f.locked || own.State == status.Locked
-	st.Contested = f.eng.clock == nil && f.eng.away == ClockContested
+	st.Contested = f.eng.clock == nil && f.eng.away == reason.ClockContested
 	st.Bound = math.MaxInt64
 	if f.eng.clock != nil && f.eng.line.ok && s.Usable(now) {
 		st.OffsetNS, st.Compared = float64(own.ClockAt(now)-s.ClockAt(now)), true
@@ -229,7 +230,7 @@ func (f *Follower) tell(s *status.Snapshot) {
 	case gone(err):
 		f.eng.lose(err)
 	default:
-		f.eng.refuse(ClockDenied, err)
+		f.eng.refuse(reason.ClockDenied, err)
 	}
 }
 
@@ -291,7 +292,7 @@ func (f *Follower) observe(s *status.Snapshot, now int64, usable bool) {
 		c, err := f.cfg.Open()
 		if err != nil {
 			f.retryAt = now + int64(15*time.Second)
-			f.eng.refuse(ClockMissing, err)
+			f.eng.refuse(reason.ClockMissing, err)
 			return
 		}
 		f.clock = c
@@ -300,7 +301,7 @@ func (f *Follower) observe(s *status.Snapshot, now int64, usable bool) {
 	x, err := f.clock.Cross()
 	switch {
 	case err != nil:
-		f.eng.refuse(ClockRead, err)
+		f.eng.refuse(reason.ClockRead, err)
 		if gone(err) {
 			f.close()
 			f.retryAt = now + int64(time.Second)

@@ -17,6 +17,7 @@ import (
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -205,7 +206,7 @@ func TestSystemClockContested(t *testing.T) {
 	m.rivals = []string{"chronyd"}
 	m.run(10 * time.Minute)
 	s := m.fol.Stats()
-	if m.freqs+m.steps != 0 || !s.Contested || s.Snapshot.Reason != "clock_contested" || s.Counts[ClockContested] == 0 || m.t.TAI != 0 {
+	if m.freqs+m.steps != 0 || !s.Contested || s.Snapshot.Reason != "clock_contested" || s.Counts[reason.ClockContested] == 0 || m.t.TAI != 0 {
 		t.Errorf("chronyd runs: touched %d times, contested %v (%s), TAI %d", m.freqs+m.steps, s.Contested, s.Snapshot.Reason, m.t.TAI)
 	}
 	if n := strings.Count(m.log.String(), "chronyd is running"); n == 0 || n > 12 {
@@ -235,12 +236,12 @@ func TestSystemClockContested(t *testing.T) {
 		if m.state() != status.Locked {
 			t.Fatalf("%s: %v (%s) before", c.what, m.state(), m.fol.Stats().Snapshot.Reason)
 		}
-		before := m.fol.Stats().Counts[ClockContested]
+		before := m.fol.Stats().Counts[reason.ClockContested]
 		c.write()
 		freqs, steps := m.freqs, m.steps
 		m.run(4 * time.Minute)
 		s := m.fol.Stats()
-		if m.freqs != freqs || m.steps != steps || !s.Contested || s.Counts[ClockContested] == before {
+		if m.freqs != freqs || m.steps != steps || !s.Contested || s.Counts[reason.ClockContested] == before {
 			t.Errorf("%s written: touched %d times, contested %v", c.what, m.freqs-freqs+m.steps-steps, s.Contested)
 		}
 		if !strings.Contains(m.log.String(), "its "+c.what+" was written") {
@@ -261,8 +262,8 @@ func TestSystemClockSteppedByHand(t *testing.T) {
 	m.clear()
 	m.run(2 * time.Minute)
 	s := m.fol.Stats()
-	if m.state() != status.Locked || math.Abs(m.off(37)) > 2000 || s.Counts[ClockForeign] != 1 || s.Counts[ClockContested] != 0 {
-		t.Errorf("%v (%s), off by %.0f ns, counted %d, contested %d\n%s", m.state(), s.Snapshot.Reason, m.off(37), s.Counts[ClockForeign], s.Counts[ClockContested], &m.log)
+	if m.state() != status.Locked || math.Abs(m.off(37)) > 2000 || s.Counts[reason.ClockForeign] != 1 || s.Counts[reason.ClockContested] != 0 {
+		t.Errorf("%v (%s), off by %.0f ns, counted %d, contested %d\n%s", m.state(), s.Snapshot.Reason, m.off(37), s.Counts[reason.ClockForeign], s.Counts[reason.ClockContested], &m.log)
 	}
 }
 
@@ -289,7 +290,7 @@ func systemClockLeap(t *testing.T, late bool) {
 	m.ref.LeapAt, m.ref.LeapSign, m.ref.TAIOffset = 0, 0, 38
 	m.run(5 * time.Minute)
 	k, _ := m.Load()
-	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(phc.StaIns|phc.StaUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked || m.fol.Stats().Counts[ClockForeign] != 0 {
+	if e := m.off(38); math.Abs(e) > 2000 || m.steps != steps || k.Status&(phc.StaIns|phc.StaUnsync) != 0 || k.TAI != 38 || m.d != 38 || m.state() != status.Locked || m.fol.Stats().Counts[reason.ClockForeign] != 0 {
 		t.Errorf("after (late %v): off by %.0f ns, %d steps, kernel %+v, %v (%s)\n%s", late, e, m.steps-steps, k, m.state(), m.fol.Stats().Snapshot.Reason, &m.log)
 	}
 }
@@ -313,7 +314,7 @@ func TestReferenceUnusable(t *testing.T) {
 	m.run(5 * time.Minute)
 	k, _ := m.Load()
 	s := m.fol.Stats()
-	if m.state() != status.Holdover || s.Snapshot.Reason != "doubted: reference_unusable" || s.Counts[ReferenceUnusable] != 1 || k.MaxError < 2*time.Millisecond+before.MaxError || math.Abs(m.off(37)) > float64(k.MaxError) {
+	if m.state() != status.Holdover || s.Snapshot.Reason != "doubted: reference_unusable" || s.Counts[reason.ReferenceUnusable] != 1 || k.MaxError < 2*time.Millisecond+before.MaxError || math.Abs(m.off(37)) > float64(k.MaxError) {
 		t.Errorf("%v (%s), told %v, off by %.0f ns", m.state(), s.Snapshot.Reason, k.MaxError, m.off(37))
 	}
 	m.ref.State, m.ref.Bound, m.ref.RefTime = status.Unlocked, math.MaxInt64, 0
@@ -333,8 +334,8 @@ func TestReferenceUnusable(t *testing.T) {
 func TestStepPolicy(t *testing.T) {
 	m := newMachine(t, 5*time.Second, machineTruth, func(c *FollowerConfig) { c.Steps = StepNever })
 	m.run(2 * time.Minute)
-	if m.steps != 0 || m.state() == status.Locked || m.fol.Stats().Counts[ClockStep] == 0 || !strings.Contains(m.log.String(), "does not allow") {
-		t.Errorf("never: %d steps, %v, counted %d\n%s", m.steps, m.state(), m.fol.Stats().Counts[ClockStep], &m.log)
+	if m.steps != 0 || m.state() == status.Locked || m.fol.Stats().Counts[reason.ClockStep] == 0 || !strings.Contains(m.log.String(), "does not allow") {
+		t.Errorf("never: %d steps, %v, counted %d\n%s", m.steps, m.state(), m.fol.Stats().Counts[reason.ClockStep], &m.log)
 	}
 	m = newMachine(t, 20*time.Millisecond, machineTruth, func(c *FollowerConfig) { c.Steps = StepNever })
 	m.run(10 * time.Minute)
@@ -392,7 +393,7 @@ func TestSystemClockDenied(t *testing.T) {
 	m := newMachine(t, 0, machineTruth, nil)
 	m.deny = fmt.Errorf("tell: %w", fs.ErrPermission)
 	m.run(time.Minute)
-	if s := m.fol.Stats(); s.Counts[ClockDenied] == 0 || m.freqs != 0 || s.Snapshot.State != status.Unlocked {
+	if s := m.fol.Stats(); s.Counts[reason.ClockDenied] == 0 || m.freqs != 0 || s.Snapshot.State != status.Unlocked {
 		t.Errorf("%v (%s), touched %d times", s.Snapshot.State, s.Snapshot.Reason, m.freqs)
 	}
 	m.deny = nil

@@ -8,6 +8,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -25,12 +26,12 @@ const farOff = time.Hour
 // Edge takes one edge of the pulse.
 func (e *Engine) Edge(x pps.Edge) {
 	if e.clock == nil || e.denied {
-		e.refuse(EdgeNoClock, nil)
+		e.refuse(reason.EdgeNoClock, nil)
 		return
 	}
 	p, r, ok := e.place(x)
 	if !ok {
-		if r == ClockRead {
+		if r == reason.ClockRead {
 			return // said where it happened
 		}
 		e.refuse(r, nil)
@@ -44,7 +45,7 @@ func (e *Engine) Edge(x pps.Edge) {
 		e.saw.learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
 		if s := e.saw.sign(); s != e.sawSign {
 			e.sawSign = s
-			e.refuse(SawtoothRefused, nil, "applied_with_sign", s)
+			e.refuse(reason.SawtoothRefused, nil, "applied_with_sign", s)
 		}
 		if !e.set.NoSawtooth {
 			p.Clock += tai.Time(math.Round(q * e.sawSign))
@@ -74,7 +75,7 @@ func (e *Engine) Edge(x pps.Edge) {
 // message: it was sec at mono, by a line that is known to within width.
 func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
 	if e.clock == nil || e.denied {
-		e.refuse(EdgeNoClock, nil)
+		e.refuse(reason.EdgeNoClock, nil)
 		return
 	}
 	x, ok := e.cross()
@@ -82,7 +83,7 @@ func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
 		return // said where it happened
 	}
 	if e.stepMono != 0 && mono <= e.stepMono {
-		e.refuse(EdgeStraddles, nil)
+		e.refuse(reason.EdgeStraddles, nil)
 		return
 	}
 	now := e.cfg.Mono()
@@ -96,49 +97,49 @@ func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
 }
 
 // place finds where on the clock and on raw an edge happened, uncorrected.
-func (e *Engine) place(x pps.Edge) (discipline.Pulse, Reason, bool) {
+func (e *Engine) place(x pps.Edge) (discipline.Pulse, reason.Code, bool) {
 	var p discipline.Pulse
 	if x.Scale == pps.Clock {
 		p.Clock = tai.Time(x.Stamp)
 		switch d := p.Clock.Sub(e.line.clock); { // far off is no matter of rates
 		case d < -farOff:
-			return p, EdgeStale, false
+			return p, reason.EdgeStale, false
 		case d > farOff:
-			return p, EdgeFuture, false
+			return p, reason.EdgeFuture, false
 		}
 		p.Mono = e.line.when(p.Clock)
 		if x.Mono-e.stepMono < int64(straddle) && e.stepMono != 0 {
-			return p, EdgeStraddles, false
+			return p, reason.EdgeStraddles, false
 		}
 	} else {
 		c, ok := e.cross()
 		if !ok {
-			return p, ClockRead, false
+			return p, reason.ClockRead, false
 		}
 		// The edge lies a little back: over that age CLOCK_REALTIME and the
 		// clock run at different rates.
 		switch d := tai.Time(x.Stamp).Sub(e.real.clock); {
 		case d < -farOff:
-			return p, EdgeStale, false
+			return p, reason.EdgeStale, false
 		case d > farOff:
-			return p, EdgeFuture, false
+			return p, reason.EdgeFuture, false
 		}
 		p.Mono = e.real.when(tai.Time(x.Stamp))
 		p.Clock = e.line.at(p.Mono)
 		age := float64(c.Mono-p.Mono) * 1e-9
 		p.Width = c.Width + time.Duration(math.Abs(age)*(e.real.rateErr()+e.line.rateErr()))
 		if e.realMono != 0 && p.Mono <= e.realMono {
-			return p, EdgeRealStepped, false
+			return p, reason.EdgeRealStepped, false
 		}
 		if e.stepMono != 0 && p.Mono <= e.stepMono {
-			return p, EdgeStraddles, false
+			return p, reason.EdgeStraddles, false
 		}
 	}
 	switch age := time.Duration(x.Mono - p.Mono); {
 	case age > maxEdgeAge:
-		return p, EdgeStale, false
+		return p, reason.EdgeStale, false
 	case age < -time.Millisecond:
-		return p, EdgeFuture, false
+		return p, reason.EdgeFuture, false
 	}
 	return p, 0, true
 }
@@ -161,12 +162,12 @@ func (e *Engine) Message(m *gnss.Message) {
 	if !m.HasDate || m.DateCarried {
 		if !m.HasDate {
 			e.badMsgs++
-			e.Count(MessageNoDate)
+			e.Count(reason.MessageNoDate)
 		}
 		return
 	}
 	if e.ctl == nil {
-		e.refuse(MessageNoClock, nil)
+		e.refuse(reason.MessageNoClock, nil)
 		return
 	}
 	if r, ok := e.dated(m); !ok {
@@ -193,9 +194,9 @@ const rolloverSpan = 512 * 7 * 86400 * tai.Second
 
 // dated judges the date of a message: none before the configured floor, and a
 // date that had to be moved by 1024 weeks only with other evidence for it.
-func (e *Engine) dated(m *gnss.Message) (Reason, bool) {
+func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
 	if e.cfg.NotBefore != 0 && m.Time < e.cfg.NotBefore {
-		return MessageTooEarly, false
+		return reason.MessageTooEarly, false
 	}
 	if m.Rollover == 0 {
 		return 0, true
@@ -213,7 +214,7 @@ func (e *Engine) dated(m *gnss.Message) (Reason, bool) {
 		}
 	}
 	if e.cfg.RefuseRollover || evidence == "" {
-		return MessageRollover, false
+		return reason.MessageRollover, false
 	}
 	if !e.rolled {
 		e.rolled = true
@@ -225,9 +226,9 @@ func (e *Engine) dated(m *gnss.Message) (Reason, bool) {
 func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan }
 
 // watchReasons are the engine's words for the receiver's warnings.
-var watchReasons = map[gnss.Doubt]Reason{
-	gnss.DoubtFix: ReceiverFixLost, gnss.DoubtOpen: ReceiverAntennaOpen, gnss.DoubtShort: ReceiverAntennaShort,
-	gnss.DoubtJammed: ReceiverJammed, gnss.DoubtSpoofed: ReceiverSpoofed, gnss.DoubtMoved: ReceiverMoved,
+var watchReasons = map[gnss.Doubt]reason.Code{
+	gnss.DoubtFix: reason.ReceiverFixLost, gnss.DoubtOpen: reason.ReceiverAntennaOpen, gnss.DoubtShort: reason.ReceiverAntennaShort,
+	gnss.DoubtJammed: reason.ReceiverJammed, gnss.DoubtSpoofed: reason.ReceiverSpoofed, gnss.DoubtMoved: reason.ReceiverMoved,
 }
 
 // judge tells the discipline when doubts arise and when they are gone. The
@@ -244,13 +245,13 @@ func (e *Engine) judge() {
 	case d != gnss.NoDoubt:
 		why = d.String()
 	case e.leaps.waits(e.cfg.ProveLeap):
-		why = LeapUnconfirmed.String()
+		why = reason.LeapUnconfirmed.String()
 	case e.leaps.news.Even:
-		why = LeapContradicted.String()
+		why = reason.LeapContradicted.String()
 	case e.proof.doubt != "":
 		why = e.proof.doubt
 	case e.drift.moved:
-		why = ReferenceDrift.String()
+		why = reason.ReferenceDrift.String()
 	}
 	if why == e.doubted {
 		return
@@ -263,8 +264,8 @@ func (e *Engine) judge() {
 	if r, ok := watchReasons[d]; ok {
 		e.refuse(r, nil)
 	}
-	if why == ReferenceDrift.String() {
-		e.refuse(ReferenceDrift, nil)
+	if why == reason.ReferenceDrift.String() {
+		e.refuse(reason.ReferenceDrift, nil)
 	}
 	e.ctl.Doubt(why, now)
 	e.act(discipline.Action{FreqPPB: e.ctl.Status().FreqPPB})

@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -147,7 +148,7 @@ func (e *Engine) minded(m *gnss.Message) {
 	if l.waits(e.cfg.ProveLeap) != was {
 		l.news.Awaited = !was
 		if !was {
-			e.refuse(LeapUnconfirmed, nil, "for_at_most", almanac)
+			e.refuse(reason.LeapUnconfirmed, nil, "for_at_most", almanac)
 		}
 	}
 	news := e.announced(m)
@@ -308,10 +309,10 @@ func (e *Engine) report(now int64) {
 		if n.NextSign != 0 {
 			args = append(args, "next", n.Next.Format(time.DateOnly), "sign", n.NextSign, "next_by", n.NextBy)
 		}
-		e.refuse(LeapDisagrees, nil, args...)
+		e.refuse(reason.LeapDisagrees, nil, args...)
 	}
 	if again(n.Expired, &l.saidExp) {
-		e.refuse(LeapExpired, nil, "table", n.Source, "expired", n.Expires.Format(time.DateOnly), "remedy", "fetch a newer leap-seconds.list; until then the receiver's announcements count")
+		e.refuse(reason.LeapExpired, nil, "table", n.Source, "expired", n.Expires.Format(time.DateOnly), "remedy", "fetch a newer leap-seconds.list; until then the receiver's announcements count")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -61,12 +62,12 @@ type leapRow struct {
 	looks    []leapLook
 	gap      time.Duration // not served for at most so long after the first time, to the end of the last look; -1: to the end
 	blind    time.Duration // from the leap second on nothing can be known for so long
-	counted  refclock.Reason
-	not      refclock.Reason
+	counted  reason.Code
+	not      reason.Code
 }
 
 func leapRows() []leapRow {
-	no := refclock.Reason(refclock.NumReasons)
+	no := reason.Code(reason.Count)
 	none, ins, del := leapTable("list", good, nil), leapTable("list", good, inserted), leapTable("list", good, deleted)
 	right := func(tb *tai.Table) *tai.Table { c := *tb; c.Source = "right"; return &c }
 	old, oldRight, fool := leapTable("list", stale, nil), leapTable("right", stale, nil), leapTable("fool", good, forgotten)
@@ -78,39 +79,39 @@ func leapRows() []leapRow {
 	off := func(s *sim.Scenario) { s.Config.Clock.System = -400 * time.Second }
 	return []leapRow{
 		// Known to nobody but the receiver: its labels tell, and for a second nothing is served.
-		{"second 60, tables expired", ins, ins, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, refclock.LeapContradicted, refclock.LeapRefused},
-		{"second 59 left out, tables expired", del, del, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 200 * time.Millisecond, refclock.LeapContradicted, refclock.LeapRefused},
-		{"second 60, one table says none", ins, ins, false, []*tai.Table{none, oldRight}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, refclock.LeapContradicted, refclock.LeapRefused},
-		{"second 60 of a receiver's own, two tables say none", none, ins, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, refclock.LeapRefused, no},
-		{"second 59 left out by the receiver alone, two tables say none", none, del, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, refclock.LeapRefused, no},
+		{"second 60, tables expired", ins, ins, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapContradicted, reason.LeapRefused},
+		{"second 59 left out, tables expired", del, del, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 200 * time.Millisecond, reason.LeapContradicted, reason.LeapRefused},
+		{"second 60, one table says none", ins, ins, false, []*tai.Table{none, oldRight}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, reason.LeapContradicted, reason.LeapRefused},
+		{"second 60 of a receiver's own, two tables say none", none, ins, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
+		{"second 59 left out by the receiver alone, two tables say none", none, del, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
 		// Known to all, or to enough.
-		{"all agree", ins, ins, true, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, refclock.LeapDisagrees},
-		{"all agree on a deletion", del, del, true, []*tai.Table{del, right(del)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, refclock.LeapDisagrees},
-		{"announced by the receiver, tables expired", ins, ins, true, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, refclock.LeapExpired, refclock.LeapContradicted},
-		{"deletion announced by the receiver, tables expired", del, del, true, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, refclock.LeapExpired, refclock.LeapContradicted},
-		{"announced by the receiver against one table", ins, ins, true, []*tai.Table{none, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, refclock.LeapDisagrees, refclock.LeapContradicted},
-		{"announced and executed falsely, two tables say none", none, ins, true, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, refclock.LeapRefused, no},
-		{"from right/UTC alone, list expired", ins, ins, false, []*tai.Table{old, right(ins)}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, no, refclock.LeapExpired},
-		{"the receiver does not know, two tables do", ins, tai.Builtin(), false, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, refclock.LeapRefused, no},
-		{"the receiver does not know, one table does", ins, tai.Builtin(), false, []*tai.Table{ins}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, refclock.LeapContradicted, no},
+		{"all agree", ins, ins, true, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, reason.LeapDisagrees},
+		{"all agree on a deletion", del, del, true, []*tai.Table{del, right(del)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, reason.LeapDisagrees},
+		{"announced by the receiver, tables expired", ins, ins, true, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, reason.LeapExpired, reason.LeapContradicted},
+		{"deletion announced by the receiver, tables expired", del, del, true, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, reason.LeapExpired, reason.LeapContradicted},
+		{"announced by the receiver against one table", ins, ins, true, []*tai.Table{none, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, reason.LeapDisagrees, reason.LeapContradicted},
+		{"announced and executed falsely, two tables say none", none, ins, true, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
+		{"from right/UTC alone, list expired", ins, ins, false, []*tai.Table{old, right(ins)}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, no, reason.LeapExpired},
+		{"the receiver does not know, two tables do", ins, tai.Builtin(), false, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
+		{"the receiver does not know, one table does", ins, tai.Builtin(), false, []*tai.Table{ins}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, reason.LeapContradicted, no},
 		// At a start, a month after.
-		{"stale files, a fresh broadcast", ins, ins, true, []*tai.Table{old, oldRight}, true, nil, []leapLook{lock(eve)}, 0, 0, refclock.LeapExpired, refclock.LeapDisagrees},
-		{"stale list, right/UTC in date", ins, ins, false, []*tai.Table{old, right(ins)}, true, nil, []leapLook{lock(eve)}, 0, 0, no, refclock.LeapExpired},
-		{"warm receiver with a stale count, two tables in date", none, fool, true, []*tai.Table{none, right(none)}, true, nil, []leapLook{lock(eve)}, 0, 0, refclock.LeapDisagrees, no},
-		{"warm receiver with a stale count, one table in date", none, fool, true, []*tai.Table{none, oldRight}, true, nil, []leapLook{{eve, status.Unlocked, "doubted: leap_contradicted"}}, -1, 0, refclock.LeapDisagrees, no},
+		{"stale files, a fresh broadcast", ins, ins, true, []*tai.Table{old, oldRight}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapExpired, reason.LeapDisagrees},
+		{"stale list, right/UTC in date", ins, ins, false, []*tai.Table{old, right(ins)}, true, nil, []leapLook{lock(eve)}, 0, 0, no, reason.LeapExpired},
+		{"warm receiver with a stale count, two tables in date", none, fool, true, []*tai.Table{none, right(none)}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapDisagrees, no},
+		{"warm receiver with a stale count, one table in date", none, fool, true, []*tai.Table{none, oldRight}, true, nil, []leapLook{{eve, status.Unlocked, "doubted: leap_contradicted"}}, -1, 0, reason.LeapDisagrees, no},
 		{"warm receiver with a stale count that it does not tell, held back", none, tai.Builtin(), false, []*tai.Table{old}, true, func(s *sim.Scenario) {
 			off(s)
 			faults(fault(sim.SecondOff, 0, 12*minute, 1))(s)
 			s.Engine.ProveLeap = true
-		}, []leapLook{{eve, status.Unlocked, "doubted: leap_unconfirmed"}, lock(20 * minute)}, 0, 0, refclock.LeapUnconfirmed, no},
-		{"a warm receiver that the system clock confirms", none, none, false, []*tai.Table{none}, true, func(s *sim.Scenario) { s.Engine.ProveLeap = true }, []leapLook{lock(minute)}, 0, 0, no, refclock.LeapUnconfirmed},
+		}, []leapLook{{eve, status.Unlocked, "doubted: leap_unconfirmed"}, lock(20 * minute)}, 0, 0, reason.LeapUnconfirmed, no},
+		{"a warm receiver that the system clock confirms", none, none, false, []*tai.Table{none}, true, func(s *sim.Scenario) { s.Engine.ProveLeap = true }, []leapLook{lock(minute)}, 0, 0, no, reason.LeapUnconfirmed},
 		// The antenna was out when it happened.
-		{"a leap second, announced before the receiver fell silent", ins, ins, true, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 0, 0, no, refclock.LeapContradicted},
-		{"a leap second while the receiver was silent, tables expired", ins, ins, false, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 1200 * time.Millisecond, 61 * time.Second, refclock.LeapContradicted, no},
+		{"a leap second, announced before the receiver fell silent", ins, ins, true, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 0, 0, no, reason.LeapContradicted},
+		{"a leap second while the receiver was silent, tables expired", ins, ins, false, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 1200 * time.Millisecond, 61 * time.Second, reason.LeapContradicted, no},
 		{"a second lost while the receiver was silent, in the middle of a month", none, none, false, []*tai.Table{old}, true, func(s *sim.Scenario) {
 			silence(s)
 			faults(fault(sim.SecondOff, eve, 0, -1))(s)
-		}, []leapLook{lock(eve - 2*minute), {eve + 90*time.Second, status.Holdover, "no_messages"}}, 0, 0, no, refclock.LeapContradicted},
+		}, []leapLook{lock(eve - 2*minute), {eve + 90*time.Second, status.Holdover, "no_messages"}}, 0, 0, no, reason.LeapContradicted},
 	}
 }
 
@@ -168,10 +169,10 @@ func TestLeapSources(t *testing.T) {
 			if out > c.gap && c.gap >= 0 || c.gap > 0 && out == 0 {
 				t.Errorf("not served for %v, want at most %v", out, c.gap)
 			}
-			if int(c.counted) < refclock.NumReasons && r.engine(c.counted) == 0 {
+			if int(c.counted) < reason.Count && r.engine(c.counted) == 0 {
 				t.Errorf("%v was not counted", c.counted)
 			}
-			if int(c.not) < refclock.NumReasons && r.engine(c.not) != 0 {
+			if int(c.not) < reason.Count && r.engine(c.not) != 0 {
 				t.Errorf("%v was counted %d times", c.not, r.engine(c.not))
 			}
 			if t.Failed() {
@@ -205,8 +206,8 @@ func TestLeapNews(t *testing.T) {
 	epoch := b.last().Epoch
 	says(60, 90, 38, "GPS")
 	st := b.eng.Stats()
-	if n := st.Leap; n.Receiver != 38 || n.Table != 38 || n.By != "receiver" || n.Differ || st.Counts[refclock.LeapExpired] != 1 {
-		t.Errorf("%+v, expiry counted %d", n, st.Counts[refclock.LeapExpired])
+	if n := st.Leap; n.Receiver != 38 || n.Table != 38 || n.By != "receiver" || n.Differ || st.Counts[reason.LeapExpired] != 1 {
+		t.Errorf("%+v, expiry counted %d", n, st.Counts[reason.LeapExpired])
 	}
 	if s := b.last(); !s.Usable(b.now) || s.TAIOffset != 38 || s.Epoch != epoch {
 		t.Errorf("%v (%s), TAI-UTC %d, epoch %d", s.State, s.Reason, s.TAIOffset, s.Epoch)
@@ -219,8 +220,8 @@ func TestLeapNews(t *testing.T) {
 	b.eng.Apply(in)
 	says(90, 120, 38, "GPS")
 	st = b.eng.Stats()
-	if n := st.Leap; !n.Differ || n.Table != 37 || n.Expired || st.Counts[refclock.LeapDisagrees] != 2 {
-		t.Errorf("%+v, counted %d", n, st.Counts[refclock.LeapDisagrees])
+	if n := st.Leap; !n.Differ || n.Table != 37 || n.Expired || st.Counts[reason.LeapDisagrees] != 2 {
+		t.Errorf("%+v, counted %d", n, st.Counts[reason.LeapDisagrees])
 	}
 	if s := b.last(); !s.Usable(b.now) || s.TAIOffset != 37 || s.Epoch != epoch {
 		t.Errorf("%v (%s), TAI-UTC %d, epoch %d", s.State, s.Reason, s.TAIOffset, s.Epoch)
@@ -240,7 +241,7 @@ func TestLeapNews(t *testing.T) {
 	b.eng.Apply(refclock.Settings{Table: old})
 	b.now += 25 * 3600e9 // the daemon was asleep for a day; or a day passed
 	b.say(130+25*3600, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	if n := b.eng.Stats().Counts[refclock.LeapExpired]; n != 3 { // twice anew, and after a day
+	if n := b.eng.Stats().Counts[reason.LeapExpired]; n != 3 { // twice anew, and after a day
 		t.Errorf("expiry was said %d times", n)
 	}
 	if !slices.Contains(refclock.NewDetails(b.eng.Stats(), 1, b.now).Leap.Warnings, "leap_expired") {

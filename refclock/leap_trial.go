@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // leapTrial is a leap second that the labels of a tracked clock's receiver show
@@ -116,7 +117,7 @@ func (e *Engine) counted(m *gnss.Message, k int) {
 	switch {
 	case even:
 		if !l.trial.on {
-			e.refuse(LeapContradicted, nil, "receiver_says_s", l.own, "counted_with_s", e.set.Table.Offset(t))
+			e.refuse(reason.LeapContradicted, nil, "receiver_says_s", l.own, "counted_with_s", e.set.Table.Offset(t))
 		}
 		l.trial = leapTrial{on: true, even: true, shift: k}
 	default:
@@ -143,7 +144,7 @@ func (e *Engine) suspect(m *gnss.Message, k int, at tai.Time) bool {
 			return false
 		}
 		*t = leapTrial{on: true, shift: k, utc: utc}
-		e.refuse(LeapContradicted, nil, "labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source)
+		e.refuse(reason.LeapContradicted, nil, "labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source)
 	}
 	if at != t.last {
 		t.last = at
@@ -185,7 +186,7 @@ func (e *Engine) verdict(now int64, count int) {
 	default:
 		b.seen, b.seenMono = tai.Leap{}, 0
 		*t = leapTrial{refused: t.shift}
-		e.refuse(LeapRefused, nil, "receiver_says_s", count, "counted_with_s", off, "by", by)
+		e.refuse(reason.LeapRefused, nil, "receiver_says_s", count, "counted_with_s", off, "by", by)
 		e.weigh(now, false)
 	}
 }
@@ -193,7 +194,7 @@ func (e *Engine) verdict(now int64, count int) {
 // vindicated hears that a doubt from outside has changed: witnesses that no
 // longer hold the lock back have confirmed the second.
 func (e *Engine) vindicated(was, is string) {
-	if was == WitnessAwaited.String() && is == "" {
+	if was == reason.WitnessAwaited.String() && is == "" {
 		e.leaps.sure = true
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 func TestCouncil(t *testing.T) {
@@ -137,10 +138,10 @@ func TestLeapWatch(t *testing.T) {
 		}
 	}
 	var e Engine
-	if e.vindicated(WitnessDisagrees.String(), ""); e.leaps.sure {
+	if e.vindicated(reason.WitnessDisagrees.String(), ""); e.leaps.sure {
 		t.Error("a witness that no longer disagrees has confirmed nothing")
 	}
-	if e.vindicated(WitnessAwaited.String(), ""); !e.leaps.sure {
+	if e.vindicated(reason.WitnessAwaited.String(), ""); !e.leaps.sure {
 		t.Error("a witness confirmed the second")
 	}
 }

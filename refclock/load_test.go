@@ -10,6 +10,7 @@ import (
 
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // steady is a port on which so many octets come every tenth of a second, as
@@ -64,7 +65,7 @@ func TestPortTooSlow(t *testing.T) {
 		p.Run(ctx)
 		cancel()
 		said := strings.Count(log.String(), "port is full")
-		if got := n.of(refclock.PortSlow); int(got) != c.want || said != min(c.want, 1) {
+		if got := n.of(reason.PortSlow); int(got) != c.want || said != min(c.want, 1) {
 			t.Errorf("%s: counted %d times, want %d; said %d times\n%s", c.name, got, c.want, said, log.String())
 		}
 	}

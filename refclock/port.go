@@ -11,6 +11,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // Port reads a receiver and hands its messages to the engine. It opens the
@@ -22,7 +23,7 @@ type Port struct {
 	Wait   func(context.Context, int64)  // sleeps ns; default time
 	Decode gnss.Config                   // how dates are read
 	Out    chan<- *gnss.Message          // to the engine
-	Count  func(Reason)                  // of the engine
+	Count  func(reason.Code)             // of the engine
 	Log    *slog.Logger
 	// Accept, if set, tells which messages are handed on.
 	Accept func(*gnss.Message) bool
@@ -74,8 +75,8 @@ func (p *Port) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		rc, err := p.Open()
 		if err != nil {
-			p.Count(PortMissing)
-			b.complain(p.Log, "receiver port cannot be opened", PortMissing, err)
+			p.Count(reason.PortMissing)
+			b.complain(p.Log, "receiver port cannot be opened", reason.PortMissing, err)
 			p.Wait(ctx, b.next())
 			continue
 		}
@@ -89,8 +90,8 @@ func (p *Port) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		p.Count(PortGone)
-		b.complain(p.Log, "receiver port lost", PortGone, err)
+		p.Count(reason.PortGone)
+		b.complain(p.Log, "receiver port lost", reason.PortGone, err)
 		p.Wait(ctx, b.next())
 	}
 	return ctx.Err()
@@ -127,8 +128,8 @@ func (p *Port) read(ctx context.Context, r io.ReadCloser, dec *gnss.Decoder, b *
 			return fmt.Errorf("read receiver %s: %w", p.Name, err)
 		case n == 0 && now-last > int64(silent) && !complained:
 			complained = true
-			p.Count(PortSilent)
-			p.Log.Warn("receiver says nothing; check its power, the wiring and the baud rate", "port", p.Name, "reason", PortSilent.String(), "for", silent)
+			p.Count(reason.PortSilent)
+			p.Log.Warn("receiver says nothing; check its power, the wiring and the baud rate", "port", p.Name, "reason", reason.PortSilent.String(), "for", silent)
 		}
 		if err := tune.next(dec, now); err != nil {
 			return err
@@ -146,7 +147,7 @@ func (p *Port) hand(m *gnss.Message) {
 	select {
 	case p.Out <- m:
 	default:
-		p.Count(MessageQueue)
+		p.Count(reason.MessageQueue)
 	}
 }
 
@@ -165,7 +166,7 @@ func (b *backoff) next() int64 {
 func (b *backoff) reset() { *b = backoff{} }
 
 // complain logs attempts 1, 2, 4, 8, 16 and then every 16th (four minutes).
-func (b *backoff) complain(log *slog.Logger, msg string, r Reason, err error) {
+func (b *backoff) complain(log *slog.Logger, msg string, r reason.Code, err error) {
 	b.tries++
 	if b.tries&(b.tries-1) == 0 && b.tries <= 16 || b.tries%16 == 0 {
 		log.Warn(msg, "reason", r.String(), "error", err, "attempt", b.tries)

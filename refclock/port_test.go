@@ -20,6 +20,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 )
 
@@ -49,19 +50,19 @@ func openPTY(t *testing.T) *sim.PTY {
 // tally counts reasons; a test's engine.
 type tally struct {
 	mu sync.Mutex
-	n  map[refclock.Reason]int
+	n  map[reason.Code]int
 }
 
-func (c *tally) count(r refclock.Reason) {
+func (c *tally) count(r reason.Code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n == nil {
-		c.n = map[refclock.Reason]int{}
+		c.n = map[reason.Code]int{}
 	}
 	c.n[r]++
 }
 
-func (c *tally) of(r refclock.Reason) int {
+func (c *tally) of(r reason.Code) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[r]
@@ -157,7 +158,7 @@ func TestReplay(t *testing.T) {
 					t.Errorf("%s is not gpsd's", s)
 				}
 			}
-			if c.of(refclock.MessageQueue)+c.of(refclock.PortGone) > 0 {
+			if c.of(reason.MessageQueue)+c.of(reason.PortGone) > 0 {
 				t.Errorf("counted %v", c.n)
 			}
 		})
@@ -208,7 +209,7 @@ func TestPortVanishes(t *testing.T) {
 	read(pty)
 	os.Remove(name)
 	pty.Close()
-	for c.of(refclock.PortMissing) == 0 && ctx.Err() == nil {
+	for c.of(reason.PortMissing) == 0 && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
 	pty = openPTY(t)
@@ -222,8 +223,8 @@ func TestPortVanishes(t *testing.T) {
 	read(pty)
 	cancel()
 	<-done
-	if c.of(refclock.PortGone) != 1 || port.Opened() != 2 {
-		t.Errorf("gone %d times, opened %d times", c.of(refclock.PortGone), port.Opened())
+	if c.of(reason.PortGone) != 1 || port.Opened() != 2 {
+		t.Errorf("gone %d times, opened %d times", c.of(reason.PortGone), port.Opened())
 	}
 	for _, w := range []string{"port_gone", "port_missing"} {
 		if !strings.Contains(log.String(), w) {
@@ -314,10 +315,10 @@ func TestDevicesMissing(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		cancel()
 		wg.Wait()
-		if tries < 40 || tries > 60 || c.of(refclock.PortMissing) != tries-1 || c.of(refclock.PortSilent) != 1 || !q.closed {
+		if tries < 40 || tries > 60 || c.of(reason.PortMissing) != tries-1 || c.of(reason.PortSilent) != 1 || !q.closed {
 			t.Errorf("%d attempts, counted %v, closed %v", tries, c.n, q.closed)
 		}
-		if n := c.of(refclock.PulseGone); n == 0 || c.of(refclock.PulseMissing) < n {
+		if n := c.of(reason.PulseGone); n == 0 || c.of(reason.PulseMissing) < n {
 			t.Errorf("counted %v", c.n)
 		}
 		if n := strings.Count(log.String(), "\n"); n > 80 {
@@ -363,7 +364,7 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 		}
 		cancel()
 		wg.Wait()
-		if n := c.of(refclock.PulseSilent); n != 70 || c.of(refclock.PulseGone) != 0 {
+		if n := c.of(reason.PulseSilent); n != 70 || c.of(reason.PulseGone) != 0 {
 			t.Errorf("counted %v", c.n)
 		}
 		if n := strings.Count(log.String(), "\n"); n > 3 {

@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -161,18 +162,18 @@ func (e *Engine) unproved() bool {
 // prove draws the consequences.
 func (e *Engine) prove() {
 	p := &e.proof
-	var r Reason
+	var r reason.Code
 	remedy := ""
 	switch {
 	case !e.unproved():
-	case p.against >= proofSeconds || p.against > 0 && p.doubt == SecondOpposed.String():
-		r, remedy = SecondOpposed, "the system clock is kept to 50 ms and shows another second than the receiver: find out by a third which is right"
-	case p.otherwise >= proofSeconds || p.otherwise > 0 && p.doubt == SecondNamed.String():
-		r, remedy = SecondNamed, "its messages come a second late: raise receiver.baud, or let it send fewer"
+	case p.against >= proofSeconds || p.against > 0 && p.doubt == reason.SecondOpposed.String():
+		r, remedy = reason.SecondOpposed, "the system clock is kept to 50 ms and shows another second than the receiver: find out by a third which is right"
+	case p.otherwise >= proofSeconds || p.otherwise > 0 && p.doubt == reason.SecondNamed.String():
+		r, remedy = reason.SecondNamed, "its messages come a second late: raise receiver.baud, or let it send fewer"
 	case p.edge:
-		r, remedy = PulseAmbiguous, "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge"
+		r, remedy = reason.PulseAmbiguous, "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge"
 	case p.other != 0 && !p.known:
-		r, remedy = PulseAmbiguous, "the card stamps both edges: set pulse.width to what the receiver has"
+		r, remedy = reason.PulseAmbiguous, "the card stamps both edges: set pulse.width to what the receiver has"
 	}
 	was := p.doubt
 	if p.doubt = ""; remedy != "" {

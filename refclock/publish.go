@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -45,13 +46,13 @@ type Stats struct {
 	Snapshot status.Snapshot
 	Status   discipline.Status
 	Receiver Receiver
-	Label    Label              // latest valid one
-	Begun    Label              // the latest second that a valid message named, and the pulse that began it
-	Learned  discipline.Learned // to be kept for the next run; OK is false while there is nothing
-	Counts   [NumReasons]uint64 // by Reason
-	Leap     LeapNews           // what is known of the sources of leap seconds
-	Compared []Compared         // pulses that are only compared
-	Sawtooth float64            // sign with which the announced sawtooth is applied: 1, 0, -1
+	Label    Label                // latest valid one
+	Begun    Label                // the latest second that a valid message named, and the pulse that began it
+	Learned  discipline.Learned   // to be kept for the next run; OK is false while there is nothing
+	Counts   [reason.Count]uint64 // by reason.Code
+	Leap     LeapNews             // what is known of the sources of leap seconds
+	Compared []Compared           // pulses that are only compared
+	Sawtooth float64              // sign with which the announced sawtooth is applied: 1, 0, -1
 }
 
 // publish makes the snapshot of now and hands it out.
@@ -88,11 +89,11 @@ func (e *Engine) publish() {
 	case e.clock == nil:
 		s.State, s.Reason = status.Unlocked, e.away.String()
 	case e.denied:
-		s.State, s.Reason = status.Faulty, ClockDenied.String()
+		s.State, s.Reason = status.Faulty, reason.ClockDenied.String()
 	case e.settling:
 		s.State = status.Acquiring
 	case e.leaps.trial.on && (s.State == status.Locked || s.State == status.Holdover):
-		s.State, s.Reason = status.Faulty, LeapContradicted.String()
+		s.State, s.Reason = status.Faulty, reason.LeapContradicted.String()
 	}
 	if e.ctl != nil && e.line.ok {
 		l := e.line
@@ -140,21 +141,23 @@ func (e *Engine) detail(st *discipline.Status, now int64) string {
 	case st.Reason == discipline.NoMessages && e.dateAt != 0 && now-e.dateAt < fresh:
 		return ": " + e.dateBad.String()
 	case (st.Reason == discipline.NoPulse || st.Reason == discipline.MissingPulses) && e.halfAt.Load() != 0 && now-e.halfAt.Load() < fresh:
-		return ": " + PulseAmbiguous.String()
+		return ": " + reason.PulseAmbiguous.String()
 	}
 	return ""
 }
 
 // badEdges is how many edges were refused before the discipline saw them.
 func (e *Engine) badEdges() (n uint64) {
-	for r := EdgeNoClock; r <= EdgeQueueFull; r++ {
-		n += e.counts[r].Load()
+	for _, r := range reason.All() {
+		if r.Info().Group == reason.Edge {
+			n += e.counts[r].Load()
+		}
 	}
 	return n
 }
 
 // refuse counts a reason and logs it, rate limited.
-func (e *Engine) refuse(r Reason, err error, args ...any) {
+func (e *Engine) refuse(r reason.Code, err error, args ...any) {
 	e.Count(r)
 	if held, ok := e.hush.pass(r, e.cfg.Mono()); ok {
 		if err != nil {
@@ -163,17 +166,17 @@ func (e *Engine) refuse(r Reason, err error, args ...any) {
 		if held > 0 {
 			args = append(args, "held_back", held)
 		}
-		e.log.Warn(r.message(), append([]any{"reason", r.String()}, args...)...)
+		e.log.Warn(r.Message(), append([]any{"reason", r.String()}, args...)...)
 	}
 }
 
 // hush limits log lines: one of a kind every minute.
 type hush struct {
-	last [numReasons]int64
-	held [numReasons]uint64
+	last [reason.Count]int64
+	held [reason.Count]uint64
 }
 
-func (h *hush) pass(r Reason, now int64) (held uint64, ok bool) {
+func (h *hush) pass(r reason.Code, now int64) (held uint64, ok bool) {
 	if h.last[r] != 0 && now-h.last[r] < int64(time.Minute) {
 		h.held[r]++
 		return 0, false

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 )
 
 // Pulses takes edges from a source and hands them to the engine. It opens the
@@ -17,7 +18,7 @@ type Pulses struct {
 	Wait   func(context.Context, int64) // sleeps ns; default time
 	Out    chan<- pps.Edge
 	Hand   func(pps.Edge) bool // instead of Out, if set; false: there was no room
-	Count  func(Reason)
+	Count  func(reason.Code)
 	Log    *slog.Logger
 	opened atomic.Uint64
 }
@@ -42,8 +43,8 @@ func (p *Pulses) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		src, err := p.Open()
 		if err != nil {
-			p.Count(PulseMissing)
-			b.complain(p.Log, "pulse source cannot be opened", PulseMissing, err)
+			p.Count(reason.PulseMissing)
+			b.complain(p.Log, "pulse source cannot be opened", reason.PulseMissing, err)
 			p.Wait(ctx, b.next())
 			continue
 		}
@@ -61,8 +62,8 @@ func (p *Pulses) Run(ctx context.Context) error {
 		if errors.Is(err, errSilent) {
 			continue
 		}
-		p.Count(PulseGone)
-		b.complain(p.Log, "pulse source lost", PulseGone, err)
+		p.Count(reason.PulseGone)
+		b.complain(p.Log, "pulse source lost", reason.PulseGone, err)
 		p.Wait(ctx, b.next())
 	}
 	return ctx.Err()
@@ -94,18 +95,18 @@ func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff, q *quiet)
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, pps.ErrNoPulse) && q.waits+1 >= q.limit:
-			p.Count(PulseSilent)
+			p.Count(reason.PulseSilent)
 			q.limit = min(2*q.limit, silentLimitMax)
 			return errSilent
 		case errors.Is(err, pps.ErrNoPulse), errors.Is(err, pps.ErrAmbiguous):
 			if errors.Is(err, pps.ErrAmbiguous) {
-				p.Count(PulseAmbiguous)
+				p.Count(reason.PulseAmbiguous)
 			} else {
-				p.Count(PulseSilent)
+				p.Count(reason.PulseSilent)
 				q.waits++
 			}
 			if !q.is {
-				p.Log.Warn("no pulses", "reason", PulseSilent.String(), "error", err)
+				p.Log.Warn("no pulses", "reason", reason.PulseSilent.String(), "error", err)
 			}
 			q.is = true
 			continue
@@ -118,7 +119,7 @@ func (p *Pulses) read(ctx context.Context, src pps.Source, b *backoff, q *quiet)
 		*q = quiet{limit: silentLimit}
 		b.reset()
 		if !p.hand(x) {
-			p.Count(EdgeQueueFull)
+			p.Count(reason.EdgeQueueFull)
 		}
 	}
 	return nil

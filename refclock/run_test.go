@@ -16,6 +16,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -54,7 +55,7 @@ func TestRun(t *testing.T) {
 		port := &refclock.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Open: func() (refclock.Clock, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
-			Doubt: refclock.WitnessAwaited.String(),
+			Doubt: reason.WitnessAwaited.String(),
 		})
 		if err != nil {
 			t.Fatal(err)

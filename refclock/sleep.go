@@ -1,6 +1,9 @@
 package refclock
 
-import "noonmark/refclock/status"
+import (
+	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
+)
 
 // wake looks whether the machine slept since the last look. CLOCK_MONOTONIC_RAW
 // stands still meanwhile; the clock may have run on, stood still as well, or lost
@@ -17,7 +20,7 @@ func (e *Engine) wake() {
 		e.slept = was // a difference of two readings: do not follow its noise
 		return
 	}
-	e.refuse(ClockSlept, nil, "for", d)
+	e.refuse(reason.ClockSlept, nil, "for", d)
 	e.real, e.realMono = line{}, e.cfg.Mono()
 	if e.clock != nil {
 		e.settling = true

@@ -7,6 +7,7 @@ import (
 
 	"noonmark/phc"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -71,7 +72,7 @@ func (e *Engine) steer(wish, more float64) {
 func (e *Engine) deny(now int64, err error) {
 	e.denied = true
 	e.pause(now)
-	e.refuse(ClockDenied, err)
+	e.refuse(reason.ClockDenied, err)
 }
 
 // again reports whether it is time to try once more to steer a clock that
@@ -102,7 +103,7 @@ func (e *Engine) step(d time.Duration) {
 		case errors.Is(err, fs.ErrPermission):
 			e.deny(now, err)
 		default:
-			e.refuse(ClockStep, err, "step", d)
+			e.refuse(reason.ClockStep, err, "step", d)
 		}
 		return
 	}

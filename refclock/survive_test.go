@@ -20,6 +20,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -233,7 +234,7 @@ func (p *plant) becomes(reason string, within time.Duration) {
 	p.t.Fatalf("not %q within %v: %v (%s)\n%s", reason, within, s.State, s.Reason, p.log.String())
 }
 
-func (p *plant) count(r refclock.Reason) uint64 { return p.eng.Stats().Counts[r] }
+func (p *plant) count(r reason.Code) uint64 { return p.eng.Stats().Counts[r] }
 
 // freq is the correction in force.
 func (p *plant) freq() float64 {
@@ -256,7 +257,7 @@ func TestSurviveMissing(t *testing.T) {
 		defer p.end()
 		time.Sleep(40 * time.Second)
 		p.becomes("clock_missing", time.Second)
-		if n := p.count(refclock.ClockMissing); n < 3 || n > 10 {
+		if n := p.count(reason.ClockMissing); n < 3 || n > 10 {
 			t.Errorf("tried %d times in 40 s", n)
 		}
 		p.opens(func() (refclock.Clock, error) { return c, nil })
@@ -275,7 +276,7 @@ func TestSurviveUnplugged(t *testing.T) {
 		p.opens(func() (refclock.Clock, error) { return nil, fmt.Errorf("open PTP clock: %w", fs.ErrNotExist) })
 		p.becomes("clock_gone", time.Second)
 		time.Sleep(time.Minute)
-		if n := p.count(refclock.ClockGone); n != 1 {
+		if n := p.count(reason.ClockGone); n != 1 {
 			t.Errorf("lost %d times", n)
 		}
 		p.plugIn(3, -56*365*24*time.Hour, -4000)
@@ -388,8 +389,8 @@ func TestSurvivePermission(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				p.becomes("clock_denied", time.Second)
 				log := p.log.String()
-				if n := strings.Count(log, "\n"); !strings.Contains(log, c.says) || n > 25 || p.count(refclock.ClockDenied) < 5 {
-					t.Errorf("counted %d, %d lines:\n%s", p.count(refclock.ClockDenied), n, log)
+				if n := strings.Count(log, "\n"); !strings.Contains(log, c.says) || n > 25 || p.count(reason.ClockDenied) < 5 {
+					t.Errorf("counted %d, %d lines:\n%s", p.count(reason.ClockDenied), n, log)
 				}
 				p.opens(func() (refclock.Clock, error) { return real, nil })
 				p.locks(time.Minute)
@@ -438,7 +439,7 @@ func TestSurviveHang(t *testing.T) {
 				if f := p.freq(); math.Abs(f-freq) > 30 || after.Epoch != before.Epoch {
 					t.Errorf("correction %.1f ppb, before %.1f; epoch %d, before %d: it was the same clock all the time\n%s", f, freq, after.Epoch, before.Epoch, p.log.String())
 				}
-				if n := p.count(refclock.ClockTimeout); (n > 0) != (c.d > refclock.ClockPatience) {
+				if n := p.count(reason.ClockTimeout); (n > 0) != (c.d > refclock.ClockPatience) {
 					t.Errorf("counted %d times", n)
 				}
 				p.mu.Lock()
@@ -493,7 +494,7 @@ func TestSurviveTardyChange(t *testing.T) {
 				})
 				defer p.end()
 				p.locks(2 * time.Minute)
-				if p.count(refclock.ClockTimeout) == 0 {
+				if p.count(reason.ClockTimeout) == 0 {
 					t.Error("not counted")
 				}
 				c.mu.Lock()
@@ -566,7 +567,7 @@ func TestSurviveReset(t *testing.T) {
 			t.Errorf("correction %.1f ppb a second later, before %.1f", f, freq)
 		}
 		p.locks(30 * time.Second)
-		if n := p.count(refclock.ClockForeign); n != 1 {
+		if n := p.count(reason.ClockForeign); n != 1 {
 			t.Errorf("counted %d times\n%s", n, p.log.String())
 		}
 	})
@@ -623,8 +624,8 @@ func TestSurviveSleep(t *testing.T) {
 				if f := p.freq(); math.Abs(f-freq) > 30 {
 					t.Errorf("correction %.1f ppb, before %.1f", f, freq)
 				}
-				if s := p.latest(); p.count(refclock.ClockSlept) != 1 || s.Epoch == before.Epoch || s.Slept != p.now().Slept() {
-					t.Errorf("counted %d, epoch %d, slept %v\n%s", p.count(refclock.ClockSlept), s.Epoch, s.Slept, p.log.String())
+				if s := p.latest(); p.count(reason.ClockSlept) != 1 || s.Epoch == before.Epoch || s.Slept != p.now().Slept() {
+					t.Errorf("counted %d, epoch %d, slept %v\n%s", p.count(reason.ClockSlept), s.Epoch, s.Slept, p.log.String())
 				}
 			})
 		})

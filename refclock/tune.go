@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // settable is a port whose rate can be changed while it is open, as that of
@@ -97,7 +98,7 @@ func (t *tuner) next(dec *gnss.Decoder, now int64) error {
 	if t.hunt == nil || !t.hunt.Next(&c, now) {
 		return nil
 	}
-	t.p.Count(PortBaud)
+	t.p.Count(reason.PortBaud)
 	dec.Reset()
 	return t.set(t.hunt.Rate())
 }
@@ -113,10 +114,10 @@ func (t *tuner) weigh(c *gnss.Counters, now int64) {
 		return
 	}
 	if part >= gnss.LoadFull {
-		t.p.Count(PortSlow)
+		t.p.Count(reason.PortSlow)
 		if !t.full {
 			t.p.Log.Warn("receiver's port is full; messages come late or are lost: raise the rate of the receiver, or switch off messages that are not needed",
-				"reason", PortSlow.String(), "port", t.p.Name, "baud", baud, "used_percent", int(part*100))
+				"reason", reason.PortSlow.String(), "port", t.p.Name, "baud", baud, "used_percent", int(part*100))
 		}
 	}
 	t.full = part >= gnss.LoadFull
@@ -149,7 +150,7 @@ func (t *tuner) done() {
 	conf := t.conf
 	t.conf = nil
 	for range conf.Refused() {
-		t.p.Count(SetupRefused)
+		t.p.Count(reason.SetupRefused)
 	}
 	if err := conf.Err(); err != nil {
 		t.fail(err)
@@ -171,13 +172,13 @@ func (t *tuner) done() {
 
 // fail says that the receiver stays as it is.
 func (t *tuner) fail(err error) {
-	t.p.Count(SetupFailed)
-	t.p.Log.Warn("receiver stays as it is", "reason", SetupFailed.String(), "port", t.p.Name, "error", err)
+	t.p.Count(reason.SetupFailed)
+	t.p.Log.Warn("receiver stays as it is", "reason", reason.SetupFailed.String(), "port", t.p.Name, "error", err)
 }
 
 func (t *tuner) report(err error) {
 	if err != nil {
-		t.p.Log.Warn("baud rate cannot be changed", "reason", PortBaud.String(), "port", t.p.Name, "error", err)
+		t.p.Log.Warn("baud rate cannot be changed", "reason", reason.PortBaud.String(), "port", t.p.Name, "error", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"noonmark/phc"
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 )
 
@@ -101,21 +102,21 @@ func TestConfigureOnWire(t *testing.T) {
 	}{
 		{"an NMEA receiver", func(u *sim.UBlox) { u.Dead = true }, []int{9600, 38400}, gnss.Setup{}, "receiver stays as it is",
 			func(w *onWire) string {
-				if w.c.of(refclock.SetupFailed) != 1 {
+				if w.c.of(reason.SetupFailed) != 1 {
 					return "not counted"
 				}
 				return ""
 			}},
 		{"a key that it lacks", func(u *sim.UBlox) { u.Lacks = func(k uint32) bool { return k == 0x2091017e } }, []int{38400}, gnss.Setup{}, "receiver configured",
 			func(w *onWire) string {
-				if w.c.of(refclock.SetupRefused) != 1 || !strings.Contains(w.log.String(), "0x2091017e") || w.rx.Keys[0x20910007] != 1 {
+				if w.c.of(reason.SetupRefused) != 1 || !strings.Contains(w.log.String(), "0x2091017e") || w.rx.Keys[0x20910007] != 1 {
 					return fmt.Sprintf("%v, keys %#x", w.c.n, w.rx.Keys)
 				}
 				return ""
 			}},
 		{"an M8T, every refusal named", func(u *sim.UBlox) { u.Old, u.Naks = true, 0x0631 }, []int{38400}, gnss.Setup{Pulse: &gnss.Pulse{LengthUS: 100000}}, "receiver configured",
 			func(w *onWire) string {
-				if w.c.of(refclock.SetupRefused) != 1 || !strings.Contains(w.log.String(), "CFG-TP5") || w.rx.Set[0x0631] != nil {
+				if w.c.of(reason.SetupRefused) != 1 || !strings.Contains(w.log.String(), "CFG-TP5") || w.rx.Set[0x0631] != nil {
 					return fmt.Sprintf("%v, set %x", w.c.n, w.rx.Set)
 				}
 				return ""
@@ -125,9 +126,9 @@ func TestConfigureOnWire(t *testing.T) {
 			"receiver configured",
 			func(w *onWire) string {
 				g, tm := w.rx.Set[0x063e], w.rx.Set[0x063d]
-				if w.rx.Baud != 115200 || w.port.Baud() != 115200 || w.pty.Baud() != 115200 || w.rx.Layers != 0 || w.c.of(refclock.SetupRefused) != 0 ||
+				if w.rx.Baud != 115200 || w.port.Baud() != 115200 || w.pty.Baud() != 115200 || w.rx.Layers != 0 || w.c.of(reason.SetupRefused) != 0 ||
 					len(g) != 60 || g[8] != 1 || g[24] != 0 || g[48] != 1 || g[56] != 0 || len(tm) != 28 || tm[0] != 1 || w.rx.Set[0x0601|0x01<<24|0x07<<16][2] != 1 {
-					return fmt.Sprintf("receiver at %d, port at %d, memories %d, refused %d, set %x", w.rx.Baud, w.port.Baud(), w.rx.Layers, w.c.of(refclock.SetupRefused), w.rx.Set)
+					return fmt.Sprintf("receiver at %d, port at %d, memories %d, refused %d, set %x", w.rx.Baud, w.port.Baud(), w.rx.Layers, w.c.of(reason.SetupRefused), w.rx.Set)
 				}
 				return ""
 			}},
@@ -203,12 +204,12 @@ func TestHuntOnWire(t *testing.T) {
 			if m.Source != "ZDA" {
 				continue
 			}
-			if w.port.Baud() != 38400 || w.c.of(refclock.PortBaud) < 2 {
-				t.Errorf("understood at %d baud after %d changes", w.port.Baud(), w.c.of(refclock.PortBaud))
+			if w.port.Baud() != 38400 || w.c.of(reason.PortBaud) < 2 {
+				t.Errorf("understood at %d baud after %d changes", w.port.Baud(), w.c.of(reason.PortBaud))
 			}
 			return
 		case <-deadline:
-			t.Fatalf("never understood; at %d baud after %d changes", w.port.Baud(), w.c.of(refclock.PortBaud))
+			t.Fatalf("never understood; at %d baud after %d changes", w.port.Baud(), w.c.of(reason.PortBaud))
 		}
 	}
 }

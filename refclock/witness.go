@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/reason"
 )
 
 // Testimony is what a witness says: UTC at an instant.
@@ -55,12 +56,12 @@ type WitnessStats struct {
 type WitnessEngine interface {
 	Stats() *Stats
 	Doubt(why string)
-	Count(Reason)
+	Count(reason.Code)
 }
 
 // Witnesses compares the clock with its witnesses for as long as it runs, and
 // before that the receiver's second, as the pulse begins it, with theirs. If any of them is required,
-// Config.Doubt must be WitnessAwaited's word: the lock is held back until more
+// Config.Doubt must be reason.WitnessAwaited's word: the lock is held back until more
 // of the required agree than disagree, and given up when more disagree. The
 // offset of UTC is the engine's, so that a wrong leap second shows.
 type Witnesses struct {
@@ -145,8 +146,8 @@ func (w *Witnesses) Tick(ctx context.Context) {
 			w.required = w.required || c.Required
 		}
 		if w.required {
-			w.tell(WitnessAwaited.String())
-			w.Engine.Count(WitnessAwaited)
+			w.tell(reason.WitnessAwaited.String())
+			w.Engine.Count(reason.WitnessAwaited)
 		}
 	}
 	for i := range w.state {
@@ -195,9 +196,9 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 	if err != nil {
 		s.Silent++
 		s.silent++
-		w.Engine.Count(WitnessSilent)
+		w.Engine.Count(reason.WitnessSilent)
 		if s.silent&(s.silent-1) == 0 && s.silent <= 16 || s.silent%64 == 0 {
-			w.Log.Warn("witness does not answer", "reason", WitnessSilent.String(), "witness", c.Name, "error", err, "attempt", s.silent)
+			w.Log.Warn("witness does not answer", "reason", reason.WitnessSilent.String(), "witness", c.Name, "error", err, "attempt", s.silent)
 		}
 		if now-s.heard > 4*int64(every) {
 			s.Verdict = NoVerdict
@@ -215,7 +216,7 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 	if !ok {
 		s.Verdict = Disagrees
 		s.Disagreed++
-		w.Engine.Count(WitnessDisagrees)
+		w.Engine.Count(reason.WitnessDisagrees)
 	}
 	if s.Verdict != was {
 		say := w.Log.Info
@@ -303,9 +304,9 @@ func (w *Witnesses) judge() {
 	why := ""
 	switch {
 	case against > agree || !w.confirmed && against > 0:
-		why = WitnessDisagrees.String() + " " + strings.Join(who, " ")
+		why = reason.WitnessDisagrees.String() + " " + strings.Join(who, " ")
 	case !w.confirmed:
-		why = WitnessAwaited.String()
+		why = reason.WitnessAwaited.String()
 	}
 	w.tell(why)
 }

@@ -11,6 +11,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -20,12 +21,12 @@ type court struct {
 	wit *refclock.Witnesses
 	// The engine's doubts come at its next turn, as its Run would take them.
 	pending []string
-	counts  map[refclock.Reason]int
+	counts  map[reason.Code]int
 }
 
 func (c *court) Stats() *refclock.Stats  { return c.eng.Stats() }
 func (c *court) Doubt(why string)        { c.pending = append(c.pending, why) }
-func (c *court) Count(r refclock.Reason) { c.counts[r]++ }
+func (c *court) Count(r reason.Code)     { c.counts[r]++ }
 func (c *court) said(word string) bool   { return strings.Contains(c.log.String(), word) }
 func (c *court) lastDoubt() (why string) { return c.pending[len(c.pending)-1] }
 func (c *court) utc() int64              { return int64(c.clock.True(c.now)) - 37e9 }
@@ -46,7 +47,7 @@ func (c *court) server(off *time.Duration, errBound time.Duration) func(context.
 
 func newCourt(t *testing.T, doubt string, list func(c *court) []refclock.Witness) *court {
 	t.Helper()
-	c := &court{counts: map[refclock.Reason]int{}}
+	c := &court{counts: map[reason.Code]int{}}
 	c.bench = doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Doubt = doubt })
 	c.wit = &refclock.Witnesses{Engine: c, Mono: func() int64 { return c.now }, Table: tai.Builtin, Log: slog.New(slog.NewTextHandler(&c.log, nil)), List: list(c)}
 	return c
@@ -82,7 +83,7 @@ func TestWitnessesBeforeLock(t *testing.T) {
 		{"agrees", []*time.Duration{&zero}, ms, true, "", 0},
 		{"none required", nil, ms, true, "-", 0},
 	} {
-		ct := newCourt(t, refclock.WitnessAwaited.String(), func(ct *court) (list []refclock.Witness) {
+		ct := newCourt(t, reason.WitnessAwaited.String(), func(ct *court) (list []refclock.Witness) {
 			for i, off := range c.offs {
 				list = append(list, refclock.Witness{Name: string(rune('a' + i)), Ask: ct.server(off, c.err), MaxOffset: 20 * time.Millisecond, Required: true})
 			}
@@ -105,7 +106,7 @@ func TestWitnessesBeforeLock(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: doubt %q, want %q\n%s", c.name, got, c.want, &ct.log)
 		}
-		if c.want != "-" && ct.counts[refclock.WitnessAwaited] != 1 {
+		if c.want != "-" && ct.counts[reason.WitnessAwaited] != 1 {
 			t.Errorf("%s: counted %v", c.name, ct.counts)
 		}
 		if st := ct.wit.Stats(); c.err < time.Second && (st[len(st)-1].Verdict != refclock.Disagrees || !ct.said("witness=x")) {
@@ -140,7 +141,7 @@ func TestWitnessesAfterLock(t *testing.T) {
 	for ; k < 160; k++ {
 		c.second(k, good)
 	}
-	if got := c.lastDoubt(); got != "witness_disagrees ntp.example" || c.counts[refclock.WitnessDisagrees] < 2 || !c.said("witness disagrees") {
+	if got := c.lastDoubt(); got != "witness_disagrees ntp.example" || c.counts[reason.WitnessDisagrees] < 2 || !c.said("witness disagrees") {
 		t.Errorf("doubt %q, counted %v\n%s", got, c.counts, &c.log)
 	}
 	st := c.wit.Stats()[0]

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 	"noonmark/server/ntsclient"
 	"noonmark/server/ntske"
 )

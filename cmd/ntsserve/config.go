@@ -7,15 +7,15 @@ import (
 	"os"
 	"time"
 
-	"noonmark/cmd/internal/config"
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/config"
+	"noonmark/internal/daemon"
 	"noonmark/refclock/status"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
-	"noonmark/server/source"
+	"noonmark/server/sysclock"
 )
 
 // defaultConfig is read when -config does not name another file.
@@ -118,14 +118,14 @@ type settings struct {
 	ntpPort   int  // told to NTS clients, 0 = the usual
 	certs     certs.Config
 	ring      nts.RingConfig
-	source    *source.Config // nil: refclockd's snapshot
+	source    *sysclock.Config // nil: refclockd's snapshot
 	warnings  []string
 }
 
 func defaults() file {
 	return file{
 		Priority: hwts.High.String(),
-		Source:   sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: source.DefaultChrony, Stratum: source.DefaultStratum},
+		Source:   sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: sysclock.DefaultChrony, Stratum: sysclock.DefaultStratum},
 		KE:       keConfig{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
 		ACME:     acmeConfig{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
 		Keys:     keysConfig{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep},
@@ -234,11 +234,11 @@ func (s *settings) checkSource(f *config.File, bad func(error)) {
 	if !f.Has("source.path") {
 		c.Path = defaultSnapshot
 	}
-	s.source = &source.Config{Path: c.Path, Stratum: uint8(c.Stratum), RefID: source.DefaultRefID}
+	s.source = &sysclock.Config{Path: c.Path, Stratum: uint8(c.Stratum), RefID: sysclock.DefaultRefID}
 	if c.Type == "chrony" {
 		s.source.Chrony = c.Address
-		if err := source.CheckChrony(c.Address); err != nil {
-			bad(f.Errorf("source.address", "%w; want %q, or the path of chronyd's socket", err, source.DefaultChrony))
+		if err := sysclock.CheckChrony(c.Address); err != nil {
+			bad(f.Errorf("source.address", "%w; want %q, or the path of chronyd's socket", err, sysclock.DefaultChrony))
 		}
 	}
 	if c.Stratum < 1 || c.Stratum > 15 {

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/daemon"
 	"noonmark/server"
 	"noonmark/server/ntp"
 	"noonmark/server/ntske"

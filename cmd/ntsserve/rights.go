@@ -9,7 +9,7 @@ import (
 	"os/user"
 	"strconv"
 
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/daemon"
 )
 
 // identity is a user to become.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"noonmark/server/source"
+	"noonmark/server/sysclock"
 )
 
 func TestSourceConfig(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSourceConfig(t *testing.T) {
 		want string
 	}{
 		{`type = "snapshot"`, "<nil>"},
-		{`type = "chrony"`, fmt.Sprintf("&{Path:%s Chrony:%s Stratum:10 RefID:[127 127 1 1] Log:<nil>}", defaultSnapshot, source.DefaultChrony)},
+		{`type = "chrony"`, fmt.Sprintf("&{Path:%s Chrony:%s Stratum:10 RefID:[127 127 1 1] Log:<nil>}", defaultSnapshot, sysclock.DefaultChrony)},
 		{"type = \"chrony\"\naddress = \"/run/chrony/chronyd.sock\"\npath = \"/x\"", "&{Path:/x Chrony:/run/chrony/chronyd.sock Stratum:10 RefID:[127 127 1 1] Log:<nil>}"},
 		{`type = "kernel"`, fmt.Sprintf("&{Path:%s Chrony: Stratum:10 RefID:[127 127 1 1] Log:<nil>}", defaultSnapshot)},
 		{"type = \"kernel\"\nstratum = 1\nrefid = \"PPS\"", fmt.Sprintf("&{Path:%s Chrony: Stratum:1 RefID:[80 80 83 0] Log:<nil>}", defaultSnapshot)},

@@ -18,14 +18,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"noonmark/cmd/internal/config"
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/config"
+	"noonmark/internal/daemon"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
-	"noonmark/server/source"
+	"noonmark/server/sysclock"
 )
 
 // run is the whole program: command line, configuration, service, exit code.
@@ -170,11 +170,11 @@ func (d *service) serve(ctx context.Context) (err error) {
 		}
 	}
 
-	var src *source.Source
+	var src *sysclock.Source
 	if s.source != nil {
 		cfg := *s.source
 		cfg.Log = d.log
-		if src, err = source.New(cfg); err != nil {
+		if src, err = sysclock.New(cfg); err != nil {
 			return err
 		}
 		defer src.Close()

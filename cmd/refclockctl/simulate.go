@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"

@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 	"noonmark/phc"
 	"noonmark/refclock"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 )
 
 // compareConfig is a [[pulse.compare]]: a pulse that is only compared.
@@ -111,7 +112,7 @@ func (s *settings) compared() (out []refclock.CompareConfig) {
 }
 
 // comparePulses makes the tasks that read them.
-func (s *settings) comparePulses(out chan<- refclock.ComparedEdge, count func(refclock.Reason), log *slog.Logger) (tasks []*refclock.Pulses) {
+func (s *settings) comparePulses(out chan<- refclock.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*refclock.Pulses) {
 	for i, c := range s.Pulse.Compare {
 		tasks = append(tasks, &refclock.Pulses{
 			Name: c.Name, Log: log,
@@ -120,13 +121,13 @@ func (s *settings) comparePulses(out chan<- refclock.ComparedEdge, count func(re
 				select {
 				case out <- refclock.ComparedEdge{Index: i, Edge: x}:
 				default:
-					count(refclock.CompareSkipped)
+					count(reason.CompareSkipped)
 				}
 				return true
 			},
-			Count: func(r refclock.Reason) {
-				if r == refclock.PulseAmbiguous { // that name is for the pulse that steers
-					r = refclock.PulseSilent
+			Count: func(r reason.Code) {
+				if r == reason.PulseAmbiguous { // that name is for the pulse that steers
+					r = reason.PulseSilent
 				}
 				count(r)
 			},

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"noonmark/cmd/internal/config"
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/config"
+	"noonmark/internal/daemon"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"

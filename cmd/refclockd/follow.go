@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 	"noonmark/phc"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/durable"
 	"noonmark/refclock/discipline"
-	"noonmark/server/durable"
 )
 
 // saveEvery is how often what was learned of the oscillator is written down.

@@ -10,6 +10,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -137,15 +138,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if p.Mono != 0 {
 			gauge(mCmpOff, p.OffsetNS*1e-9, p.Name)
 		}
-		gauge(mCmpAlarm, one(p.Alarm), p.Name, refclock.CompareAlarm.String())
+		gauge(mCmpAlarm, one(p.Alarm), p.Name, reason.CompareAlarm.String())
 		count(mCmpN, p.Count, p.Name, "compared")
 		count(mCmpN, p.Skipped, p.Name, "skipped")
 	}
-	gauge(mLeapWarn, one(st.Leap.Differ), refclock.LeapDisagrees.String())
-	gauge(mLeapWarn, one(st.Leap.Expired), refclock.LeapExpired.String())
-	gauge(mLeapWarn, one(st.Leap.Awaited), refclock.LeapUnconfirmed.String())
-	gauge(mLeapWarn, one(st.Leap.Even), refclock.LeapContradicted.String())
-	gauge(mLeapWarn, one(st.Leap.Refused), refclock.LeapRefused.String())
+	gauge(mLeapWarn, one(st.Leap.Differ), reason.LeapDisagrees.String())
+	gauge(mLeapWarn, one(st.Leap.Expired), reason.LeapExpired.String())
+	gauge(mLeapWarn, one(st.Leap.Awaited), reason.LeapUnconfirmed.String())
+	gauge(mLeapWarn, one(st.Leap.Even), reason.LeapContradicted.String())
+	gauge(mLeapWarn, one(st.Leap.Refused), reason.LeapRefused.String())
 	for _, x := range st.Leap.Tables {
 		if !x.Expires.IsZero() {
 			gauge(mLeapEnds, float64(x.Expires.Unix()), x.Name)
@@ -161,7 +162,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(mLeapEnd, float64(st.Leap.Expires.Unix()))
 	}
 	for r, n := range st.Counts {
-		count(mReason, n, "engine", refclock.Reason(r).String())
+		if reason.Code(r) == reason.None {
+			continue
+		}
+		count(mReason, n, "engine", reason.Code(r).String())
 	}
 	for r := 1; r < discipline.NumReasons; r++ {
 		count(mReason, d.Counts[r], "discipline", discipline.Reason(r).String())
@@ -193,8 +197,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 		for r, n := range fs.Counts {
-			if n > 0 || followerReasons[refclock.Reason(r)] {
-				count(mFolEvents, n, name, refclock.Reason(r).String())
+			if n > 0 || followerReasons[reason.Code(r)] {
+				count(mFolEvents, n, name, reason.Code(r).String())
 			}
 		}
 	}
@@ -238,9 +242,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // followerReasons are those that an alert may wait for: told from the start.
-var followerReasons = map[refclock.Reason]bool{
-	refclock.ClockMissing: true, refclock.ClockGone: true, refclock.ClockDenied: true, refclock.ClockContested: true,
-	refclock.ClockForeign: true, refclock.ClockStep: true, refclock.ReferenceUnusable: true,
+var followerReasons = map[reason.Code]bool{
+	reason.ClockMissing: true, reason.ClockGone: true, reason.ClockDenied: true, reason.ClockContested: true,
+	reason.ClockForeign: true, reason.ClockStep: true, reason.ReferenceUnusable: true,
 }
 
 // stratumAt is what clients are told at an instant.

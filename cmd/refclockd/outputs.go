@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"time"
 
-	"noonmark/cmd/internal/config"
-	"noonmark/refclock"
+	"noonmark/internal/config"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // exportConfig names the programs on this machine that get the time.
@@ -232,7 +232,7 @@ func (s *settings) checkReceiver(f *config.File) error {
 // heldBack is the doubt that is there from the start.
 func (s *settings) heldBack() string {
 	if slices.ContainsFunc(s.witnesses, func(w witness) bool { return w.required }) {
-		return refclock.WitnessAwaited.String()
+		return reason.WitnessAwaited.String()
 	}
 	return ""
 }

@@ -17,8 +17,8 @@ import (
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
 	"noonmark/refclock/export"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 	"noonmark/server"
 	"noonmark/server/hwts"
@@ -186,7 +186,7 @@ func TestOutputsWired(t *testing.T) {
 	if x := newExports(s, none, nil, log); len(x) != 2 || x[0].name != "chrony_sock" || x[1].ptp == nil {
 		t.Errorf("exports %v", x)
 	}
-	if s.heldBack() != refclock.WitnessAwaited.String() || len(s.rates) < 5 || s.setup == nil || s.setup.Fixed == nil || !s.watch.Fixed || s.setup.Layers != 0 {
+	if s.heldBack() != reason.WitnessAwaited.String() || len(s.rates) < 5 || s.setup == nil || s.setup.Fixed == nil || !s.watch.Fixed || s.setup.Layers != 0 {
 		t.Errorf("held back %q, rates %v, setup %+v, watch %+v", s.heldBack(), s.rates, s.setup, s.watch)
 	}
 	fs, ms, err := newFollowers(s, none, log)

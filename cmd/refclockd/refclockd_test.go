@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"

@@ -15,8 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"noonmark/cmd/internal/config"
-	"noonmark/cmd/internal/daemon"
+	"noonmark/internal/config"
+	"noonmark/internal/daemon"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"

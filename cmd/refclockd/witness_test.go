@@ -16,6 +16,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 	"noonmark/server"
@@ -169,7 +170,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 				sc.Engine.Log = slog.New(slog.NewTextHandler(&log, nil))
 				sc.Config.Receiver.Faults = faults
 				if required {
-					sc.Engine.Doubt = refclock.WitnessAwaited.String()
+					sc.Engine.Doubt = reason.WitnessAwaited.String()
 				}
 				l, err := sc.Loop(1)
 				if err != nil {
@@ -195,12 +196,12 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 					t.Errorf("at %v: %v (%s), want %v (%s)\n%s", l.Since(), s.State, s.Reason, state, reason, &log)
 				}
 			}
-			disagrees := "doubted: " + refclock.WitnessDisagrees.String() + " " + name
+			disagrees := "doubted: " + reason.WitnessDisagrees.String() + " " + name
 
 			l, until := run(true, sim.Fault{Kind: sim.LateSecond})
 			until(time.Minute)
 			want(l, status.Unlocked, disagrees)
-			if l.Snap.RefTime != 0 || l.Engine.Stats().Counts[refclock.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
+			if l.Snap.RefTime != 0 || l.Engine.Stats().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
 				t.Errorf("reference time %v, no alarm:\n%s", l.Snap.RefTime, &log)
 			}
 
@@ -222,7 +223,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 			own = slow
 			until(2 * time.Minute)
 			want(l, status.Locked, "disciplined") // alarm only
-			if l.Engine.Stats().Counts[refclock.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
+			if l.Engine.Stats().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
 				t.Errorf("no alarm:\n%s", &log)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -106,7 +107,7 @@ func (l *Loop) Run(until time.Duration) {
 					l.Engine.Edge(x)
 				}
 				if l.App.unsure != was {
-					l.Engine.Count(refclock.PulseAmbiguous)
+					l.Engine.Count(reason.PulseAmbiguous)
 				}
 			} else {
 				l.dec.Feed(l.event.Data, t, l.Engine.Message)

@@ -23,7 +23,7 @@ import (
 
 	"golang.org/x/crypto/acme"
 
-	"noonmark/server/durable"
+	"noonmark/internal/durable"
 )
 
 // ACME says how certificates are ordered from an ACME server (RFC 8555). One

@@ -19,7 +19,7 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/server/durable"
+	"noonmark/internal/durable"
 )
 
 // Files of an authority and of what it issues, within their directories.

@@ -25,7 +25,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"noonmark/server/durable"
+	"noonmark/internal/durable"
 )
 
 // fixture is an authority and a directory to put pairs into.

@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"noonmark/server/durable"
+	"noonmark/internal/durable"
 )
 
 // The key file is JSON:

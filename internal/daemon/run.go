@@ -13,7 +13,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 // Task is one long-running part of a daemon.

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 // MetricsConfig is the [metrics] table of every daemon.

@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 // Options are the command-line options that every daemon has.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 func TestMetrics(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 // LogConfig is the [log] table of every daemon.

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const root = "../../.." // of the project
+const root = "../.." // of the project
 
 // programs are those that the README and the units speak of.
 var programs = []string{"refclockd", "ntsserve", "refclockctl", "ntsquery"}

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 func TestLogConfig(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"noonmark/cmd/internal/config"
+	"noonmark/internal/config"
 )
 
 // fake is a task that does as it is told.

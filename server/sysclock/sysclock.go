@@ -1,10 +1,10 @@
-// Package source makes a snapshot of the system clock, where something else
+// Package sysclock makes a snapshot of the system clock, where something else
 // than refclockd steers it: chronyd, or whatever keeps the kernel's clock. The
 // server then answers at that clock's honest stratum, with its error.
 //
 // The snapshot is a file of the same format that refclockd publishes, private
 // to the server, so that there is one way to an answer.
-package source
+package sysclock
 
 import (
 	"context"
