@@ -58,7 +58,7 @@ lab-smoke: build ## a real kernel with pulses, a PTP clock and time-stamping car
 lab-ci: ## what shows most of it in about eight minutes
 	@lab/scenario ci
 
-lab: ## every lab scenario, on a real kernel in QEMU; writes lab/REPORT.md
+lab: ## every lab scenario, on a real kernel in QEMU; writes docs/results/lab.md
 	@lab/scenario -report all
 
 lab-long: ## the same with whole hours, and the igb driver
@@ -79,7 +79,7 @@ bench-refclockd: build ## what refclockd costs: a minute of the real one, a week
 
 # Seeds of the scenarios, of which some last days: twenty of all take hours.
 SEEDS ?= 1-2
-bench-servo: build ## the discipline beside the limit of theory, and every scenario's bound (SEEDS=1-20): the tables of firmware-notes/servo.md
+bench-servo: build ## the discipline beside the limit of theory, and every scenario's bound (SEEDS=1-20): the tables of docs/results/servo.md
 	@bin/refclockctl servo -bench $(ARGS)
 	@bin/refclockctl simulate -scenario all -seeds $(SEEDS)
 

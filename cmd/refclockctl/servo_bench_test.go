@@ -43,7 +43,7 @@ func TestBenchSeries(t *testing.T) {
 }
 
 // TestServoLimits holds the discipline to the limit of theory on the scenarios of
-// the table in firmware-notes/servo.md, the quick half of them.
+// the table in docs/results/servo.md, the quick half of them.
 func TestServoLimits(t *testing.T) {
 	if raceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
