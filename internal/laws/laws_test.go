@@ -1,0 +1,200 @@
+// Package laws holds the structure of the tree: each law of ARCHITECTURE.md that
+// a program can check is a test here, and each failure names the offender.
+package laws
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	root   = "../.."
+	module = "noonmark"
+)
+
+// source is one Go file of the tree.
+type source struct {
+	path string // slash-separated, relative to the root
+	dir  string
+	test bool
+	set  *token.FileSet
+	file *ast.File
+}
+
+// at names a place in the file.
+func (s *source) at(p token.Pos) string {
+	return fmt.Sprintf("%s:%d", s.path, s.set.Position(p).Line)
+}
+
+// imports returns the import paths of the file.
+func (s *source) imports() []string {
+	var paths []string
+	for _, i := range s.file.Imports {
+		if p, err := strconv.Unquote(i.Path.Value); err == nil {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// tree parses every Go file below the root. Modules of their own (benchmarks,
+// the fleet) have their own dependencies and are left out.
+func tree(t *testing.T) []*source {
+	t.Helper()
+	var files []*source
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && filepath.Clean(path) != filepath.Clean(root) {
+				return filepath.SkipDir
+			}
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "demo-run") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		s := &source{path: filepath.ToSlash(rel), set: token.NewFileSet(), test: strings.HasSuffix(name, "_test.go")}
+		s.dir = filepath.ToSlash(filepath.Dir(s.path))
+		if s.file, err = parser.ParseFile(s.set, path, nil, parser.ParseComments|parser.SkipObjectResolution); err != nil {
+			return err
+		}
+		files = append(files, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 200 {
+		t.Fatalf("found %d Go files below %s; that is not the whole tree", len(files), root)
+	}
+	return files
+}
+
+// foundation are the packages that everything else may import.
+var foundation = []string{"phc", "phc/tai", "phc/phctest", "internal/durable", "internal/exitcode", "internal/retry", "internal/ptp"}
+
+// floor returns the level of a package: a package imports none of a higher one.
+func floor(dir string) int {
+	top, _, _ := strings.Cut(dir, "/")
+	switch {
+	case slices.Contains(foundation, dir):
+		return 0
+	case top == "refclock":
+		return 1
+	case top == "server":
+		return 2
+	case top == "internal":
+		return 3
+	case top == "cmd", top == "lab":
+		return 4
+	}
+	return 5
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for _, s := range tree(t) {
+		for _, p := range s.imports() {
+			to, ours := strings.CutPrefix(p, module+"/")
+			if !ours || to == s.dir {
+				continue
+			}
+			if floor(to) > floor(s.dir) {
+				t.Errorf("%s imports %s, which lies above it", s.path, p)
+			}
+			if top, _, _ := strings.Cut(s.dir, "/"); s.test && top == "server" {
+				continue // tests of the server may make a clock to serve
+			}
+			if strings.HasPrefix(s.dir+"/", "server/") && strings.HasPrefix(to+"/", "refclock/") && to != "refclock/status" {
+				t.Errorf("%s imports %s; the server knows of the reference side only refclock/status", s.path, p)
+			}
+			if strings.HasPrefix(s.dir+"/", "cmd/") && strings.HasPrefix(to, "cmd/") {
+				t.Errorf("%s imports %s; programs share nothing but libraries", s.path, p)
+			}
+		}
+	}
+}
+
+// leaves are packages that start no goroutine, log nothing and read no clock.
+// They return values and events; their caller counts and logs.
+var leaves = []string{
+	"phc/tai", "refclock/discipline", "refclock/discipline/servo", "refclock/gnss", "refclock/gnss/nmea", "refclock/gnss/ubx", "refclock/gnss/foreign",
+	"refclock/integrity", "refclock/leap", "refclock/reason", "refclock/report", "refclock/status", "server/ntp", "server/nts", "server/nts/aead", "internal/ptp",
+}
+
+func TestLeavesAreQuiet(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range tree(t) {
+		seen[s.dir] = true
+		if s.test || !slices.Contains(leaves, s.dir) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s starts a goroutine in a leaf package", s.at(n.Pos()))
+			case *ast.SelectorExpr:
+				x, ok := n.X.(*ast.Ident)
+				switch {
+				case !ok:
+				case x.Name == "time" && (n.Sel.Name == "Now" || n.Sel.Name == "Sleep" || n.Sel.Name == "Since") && s.dir != "refclock/status": // it maps a file
+					t.Errorf("%s reads the wall clock in a leaf package", s.at(n.Pos()))
+				case x.Name == "log", x.Name == "slog" && n.Sel.Name != "Value" && n.Sel.Name != "StringValue": // keys hide themselves from logs
+					t.Errorf("%s logs in a leaf package", s.at(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+	for _, l := range leaves {
+		if !seen[l] && !missing[l] {
+			t.Errorf("leaf package %s does not exist", l)
+		}
+	}
+}
+
+// missing are leaves that are still to be built.
+var missing = map[string]bool{"refclock/integrity": true, "refclock/leap": true, "refclock/report": true, "refclock/gnss/nmea": true, "refclock/gnss/ubx": true, "refclock/gnss/foreign": true, "internal/ptp": true}
+
+func TestNoExitBelowMain(t *testing.T) {
+	for _, s := range tree(t) {
+		if s.test || s.file.Name.Name == "main" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Recv == nil && n.Name.Name == "init" {
+					t.Errorf("%s: init; build what it sets up where it is used", s.at(n.Pos()))
+				}
+			case *ast.CallExpr:
+				switch f := n.Fun.(type) {
+				case *ast.SelectorExpr:
+					x, ok := f.X.(*ast.Ident)
+					if ok && (x.Name == "os" && f.Sel.Name == "Exit" || x.Name == "log" && strings.HasPrefix(f.Sel.Name, "Fatal")) {
+						t.Errorf("%s ends the process outside main", s.at(n.Pos()))
+					}
+				}
+			}
+			return true
+		})
+	}
+}
