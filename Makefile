@@ -83,7 +83,7 @@ bench-servo: build ## the discipline beside the limit of theory, and every scena
 	@bin/refclockctl servo -bench $(ARGS)
 	@bin/refclockctl simulate -scenario all -seeds $(SEEDS)
 
-bench-results: ## all three into server/bench/RESULTS.md (root; five minutes, best with nothing else running)
+bench-results: ## all three into docs/results/server-bench.md (root; five minutes, best with nothing else running)
 	@server/bench/results
 
 # Where `make install` puts things; DESTDIR for packagers. SYSCTL=no leaves the

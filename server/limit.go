@@ -21,7 +21,7 @@ type LimitConfig struct {
 }
 
 // Limiter limits the rate of requests. It belongs to one worker, to whom a given
-// address always comes (hwts steers by address). Its memory is fixed, whatever
+// address always comes (the sockets distribute by address). Its memory is fixed, whatever
 // strangers send: a set-associative table of the instants at which those who
 // asked will have paid for it (the virtual scheduling of ATM's generic cell rate
 // algorithm). One who is pushed out of the table begins with a full burst again;

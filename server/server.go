@@ -13,14 +13,15 @@ import (
 
 	"noonmark/phc"
 	"noonmark/refclock/status"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
+	"noonmark/server/threads"
+	"noonmark/server/transport/sockets"
 )
 
 // Endpoint is one address to answer on.
 type Endpoint struct {
 	Name   string // in metrics and logs; empty: its address, with "%" and its interface if it has one
-	Socket hwts.Config
+	Socket sockets.Config
 	Policy Policy // NoPlain, NoNTS or neither
 	Smear  bool   // leap seconds are smeared (View.Smear)
 }
@@ -35,7 +36,7 @@ type Config struct {
 	BasicOnly bool // no interleaved mode
 	// Priority of the workers' threads. High without the permission makes the
 	// other threads of the process recede instead.
-	Priority hwts.Priority
+	Priority threads.Priority
 	Log      *slog.Logger // nil: silent
 }
 
@@ -71,7 +72,7 @@ func New(cfg Config) (_ *Server, err error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.access.Store(cfg.Access)
-	warm, cold := hwts.SendTime()
+	warm, cold := sockets.SendTime()
 	s.floor = int64(warm.Least)
 	for k := range s.stampCost {
 		if s.stampCost[k] = int64(warm.Stamping); k&coldKind != 0 {
@@ -89,7 +90,7 @@ func New(cfg Config) (_ *Server, err error) {
 		if sc.Sockets == 0 {
 			sc.Sockets = min(runtime.GOMAXPROCS(0), maxWorkers)
 		}
-		conns, err := hwts.Listen(sc)
+		conns, err := sockets.Listen(sc)
 		if err != nil {
 			return nil, err
 		}
@@ -169,17 +170,17 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	s.remap() // before the first packet
-	threads := make(chan thread, s.Workers())
+	started := make(chan thread, s.Workers())
 	for _, e := range s.endpoints {
 		for _, w := range e.workers {
 			wg.Go(func() {
-				if err := w.run(func(id int, err error) { threads <- thread{id, err} }); err != nil {
+				if err := w.run(func(id int, err error) { started <- thread{id, err} }); err != nil {
 					cancel(fmt.Errorf("endpoint %s: %w", e.name, err))
 				}
 			})
 		}
 	}
-	s.prefer(threads)
+	s.prefer(started)
 	wg.Go(func() { s.watch(ctx) })
 	close(s.ready)
 	<-ctx.Done()
@@ -211,21 +212,21 @@ type thread struct {
 
 // prefer waits until all workers have their threads, and has the others of the
 // process recede if those could not be raised.
-func (s *Server) prefer(threads <-chan thread) {
+func (s *Server) prefer(started <-chan thread) {
 	var ids []int
 	var refused error
 	for range s.Workers() {
-		t := <-threads
+		t := <-started
 		if ids = append(ids, t.id); refused == nil {
 			refused = t.err
 		}
 	}
 	switch {
-	case s.cfg.Priority == hwts.Normal:
+	case s.cfg.Priority == threads.Normal:
 	case refused == nil:
 		s.log.Info("workers are preferred to other threads", "priority", s.cfg.Priority.String())
 	default:
-		err := hwts.Recede(ids)
+		err := threads.Recede(ids)
 		s.log.Warn("the threads that answer could not be preferred: the other threads of this process recede instead", "priority", s.cfg.Priority.String(),
 			"want", "CAP_SYS_NICE, or LimitNICE= or LimitRTPRIO= of the unit", "error", errors.Join(refused, err))
 	}

@@ -26,11 +26,11 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
-	"noonmark/server/hwts"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntske"
+	"noonmark/server/transport/sockets"
 )
 
 // served is a running server with a snapshot of the test's own.
@@ -68,7 +68,7 @@ func serve(t *testing.T, cfg Config) *served {
 	}
 	cfg.Snapshot, cfg.Ring = s.path, s.ring
 	if cfg.Endpoints == nil {
-		cfg.Endpoints = []Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 2}}}
+		cfg.Endpoints = []Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 2}}}
 	}
 	if s.Server, err = New(cfg); err != nil {
 		t.Skipf("no socket: %v", err)
@@ -263,7 +263,7 @@ func TestServerAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, Config{Access: deny, Endpoints: []Endpoint{{Name: "one", Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}}})
+	s := serve(t, Config{Access: deny, Endpoints: []Endpoint{{Name: "one", Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}}})
 	c := dial(t, s.Addrs()[0])
 	if _, err := c.Write(header(v4client)); err != nil {
 		t.Fatal(err)
@@ -282,7 +282,7 @@ func TestServerAccess(t *testing.T) {
 func TestServerLimit(t *testing.T) {
 	s := serve(t, Config{
 		Limit:     LimitConfig{Rate: 1e-6, Burst: 2, KissRate: 1e-6},
-		Endpoints: []Endpoint{{Name: "one", Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
+		Endpoints: []Endpoint{{Name: "one", Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
 	})
 	c := dial(t, s.Addrs()[0])
 	silent := func(n int) {
@@ -337,7 +337,7 @@ func counted(t *testing.T, s *Server, line string) {
 
 func TestServerErrors(t *testing.T) {
 	cfg := func(addr string) Config {
-		return Config{Endpoints: []Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort(addr)}}}}
+		return Config{Endpoints: []Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort(addr)}}}}
 	}
 	s, err := New(cfg("127.0.0.1:0"))
 	if err != nil {

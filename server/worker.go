@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"noonmark/refclock/status"
-	"noonmark/server/hwts"
+	"noonmark/server/threads"
+	"noonmark/server/transport/sockets"
 )
 
 // worker answers what comes to one socket. All it touches per packet is its
 // own; what others change it loads once per batch.
 type worker struct {
 	srv    *Server
-	conn   *hwts.Conn
+	conn   *sockets.Conn
 	policy Policy
-	batch  *hwts.Batch
+	batch  *sockets.Batch
 	resp   Responder
 	stats  *stats
 
@@ -88,9 +89,9 @@ const (
 	finishSlack = 300 // ns beyond twice the least that dating and sealing may take
 )
 
-func newWorker(s *Server, c *hwts.Conn, policy Policy) *worker {
+func newWorker(s *Server, c *sockets.Conn, policy Policy) *worker {
 	w := &worker{
-		srv: s, conn: c, policy: policy, batch: hwts.NewBatch(), stats: new(stats),
+		srv: s, conn: c, policy: policy, batch: sockets.NewBatch(), stats: new(stats),
 		clock: newHostClock(),
 	}
 	w.resp.Limit = NewLimiter(s.cfg.Limit)
@@ -113,10 +114,10 @@ const maxErrors = 100
 func (w *worker) run(raised func(thread int, err error)) error {
 	defer w.closeReader()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the worker
-	raised(hwts.Raise(w.srv.cfg.Priority))
+	raised(threads.Raise(w.srv.cfg.Priority))
 	for errs := 0; ; {
 		err := w.step()
-		if errors.Is(err, hwts.ErrClosed) {
+		if errors.Is(err, sockets.ErrClosed) {
 			return nil
 		}
 		if err != nil {
@@ -162,7 +163,7 @@ func (w *worker) busy(n int) bool {
 	each := (w.active - w.before) / int64(n) // ns from one to the next
 	w.before = w.active
 	w.pace += (min(each, lingerPace*8) - w.pace) / 8
-	return w.pace < lingerPace && n < hwts.BatchLen
+	return w.pace < lingerPace && n < sockets.BatchLen
 }
 
 // serve answers one batch.
@@ -281,7 +282,7 @@ func (w *worker) closeReader() {
 }
 
 // packet prepares the answer to one datagram.
-func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
+func (w *worker) packet(d *Draft, p *sockets.Packet, real, mono int64) Reason {
 	d.n = 0
 	w.octets += uint64(len(p.Req))
 	if p.Truncated {
@@ -303,7 +304,7 @@ func (w *worker) packet(d *Draft, p *hwts.Packet, real, mono int64) Reason {
 }
 
 // stamp dates the arrival of a datagram with the best that is known of it.
-func (w *worker) stamp(p *hwts.Packet, real, mono int64) Stamp {
+func (w *worker) stamp(p *sockets.Packet, real, mono int64) Stamp {
 	soft, ok := softMono(p.Soft, real, mono)
 	ok = ok && w.even
 	if p.Hard != 0 && w.resp.View.Hard(p.PHC) {

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"noonmark/refclock/status"
-	"noonmark/server/hwts"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
+	"noonmark/server/transport/sockets"
 )
 
 // loopClient asks one worker over a real socket and allocates nothing.
@@ -61,7 +61,7 @@ func TestWorkerAllocs(t *testing.T) {
 	}
 	s, err := New(Config{
 		Snapshot: path, Ring: ring, Access: access, Limit: LimitConfig{Rate: 1e6, Burst: 1e6},
-		Endpoints: []Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
+		Endpoints: []Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
 	})
 	if err != nil {
 		t.Skipf("no socket: %v", err)

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"noonmark/server/hwts"
 	"noonmark/server/ntp"
+	"noonmark/server/transport/sockets"
 )
 
 // TestBusy wants the worker to let requests gather only while they come fast and
@@ -22,7 +22,7 @@ func TestBusy(t *testing.T) {
 		{"10,000 a second", 100 * time.Microsecond, 1, true},
 		{"10,000 a second, gathered", 450 * time.Microsecond, 4, true},
 		{"50,000 a second, gathered", 450 * time.Microsecond, 22, true},
-		{"a flood", 100 * time.Microsecond, hwts.BatchLen, false},
+		{"a flood", 100 * time.Microsecond, sockets.BatchLen, false},
 	} {
 		w := &worker{pace: 8 * lingerPace}
 		got := w.busy(1)

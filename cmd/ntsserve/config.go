@@ -12,10 +12,11 @@ import (
 	"noonmark/refclock/status"
 	"noonmark/server"
 	"noonmark/server/certs"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
 	"noonmark/server/sysclock"
+	"noonmark/server/threads"
+	"noonmark/server/transport/sockets"
 )
 
 // defaultConfig is read when -config does not name another file.
@@ -111,7 +112,7 @@ type settings struct {
 	endpoints []server.Endpoint
 	access    *server.Access
 	limit     server.LimitConfig
-	priority  hwts.Priority
+	priority  threads.Priority
 	user      *identity // to become, nil: as started
 	useKE     bool
 	useNTS    bool // cookies are opened here, wherever NTS-KE is
@@ -124,7 +125,7 @@ type settings struct {
 
 func defaults() file {
 	return file{
-		Priority: hwts.High.String(),
+		Priority: threads.High.String(),
 		Source:   sourceConfig{Type: "snapshot", Path: status.DefaultPath, Address: sysclock.DefaultChrony, Stratum: sysclock.DefaultStratum},
 		KE:       keConfig{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
 		ACME:     acmeConfig{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
@@ -158,7 +159,7 @@ func (s *settings) check(f *config.File) error {
 	}
 	s.checkSource(f, bad)
 	var err error
-	if s.priority, err = hwts.ParsePriority(s.Priority); err != nil {
+	if s.priority, err = threads.ParsePriority(s.Priority); err != nil {
 		bad(f.OneOf("priority", s.Priority, "normal", "high", "realtime"))
 	}
 
@@ -277,9 +278,9 @@ func (s *settings) endpoint(f *config.File, key string, e endpointConfig) (serve
 	default:
 		errs = append(errs, f.OneOf(key+".nts", e.NTS, "allow", "only", "off"))
 	}
-	mode := hwts.Auto
+	mode := sockets.Auto
 	if e.Timestamps != "" {
-		if m, err := hwts.ParseMode(e.Timestamps); err == nil {
+		if m, err := sockets.ParseMode(e.Timestamps); err == nil {
 			mode = m
 		} else {
 			errs = append(errs, f.OneOf(key+".timestamps", e.Timestamps, "auto", "hardware", "software", "off"))
@@ -304,7 +305,7 @@ func (s *settings) endpoint(f *config.File, key string, e endpointConfig) (serve
 	}
 	return server.Endpoint{
 		Policy: p, Smear: e.Smear,
-		Socket: hwts.Config{
+		Socket: sockets.Config{
 			Addr: e.Address.AddrPort, Interface: e.Interface, Stamps: mode, Sockets: e.Workers, DSCP: uint8(e.DSCP),
 			ReceiveLatency: e.ReceiveLatency.Duration, TransmitLatency: e.TransmitLatency.Duration,
 		},

@@ -22,10 +22,10 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/server"
 	"noonmark/server/certs"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
 	"noonmark/server/sysclock"
+	"noonmark/server/transport/sockets"
 )
 
 // run is the whole program: command line, configuration, service, exit code.
@@ -124,7 +124,7 @@ func (d *service) serve(ctx context.Context) (err error) {
 	}
 	if d.ntp, err = server.New(server.Config{
 		Snapshot: s.Source.Path, Endpoints: s.endpoints, Access: s.access, Limit: s.limit, Priority: s.priority, Log: d.log,
-	}); errors.Is(err, hwts.ErrNoHardware) {
+	}); errors.Is(err, sockets.ErrNoHardware) {
 		return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
 	} else if err != nil {
 		return err

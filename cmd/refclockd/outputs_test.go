@@ -21,8 +21,8 @@ import (
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 	"noonmark/server"
-	"noonmark/server/hwts"
 	"noonmark/server/ntsclient"
+	"noonmark/server/transport/sockets"
 )
 
 // taker is a program that is exported to.
@@ -136,7 +136,7 @@ func TestWitnessServer(t *testing.T) {
 	}
 	w.Write(&status.Snapshot{State: status.Locked, Kind: status.PHCClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'}, Mono: x.Mono, Clock: x.Clock.Add(ahead),
 		RefTime: x.Clock.Add(ahead - time.Second), TAIOffset: 37, Bound: 200, BoundRate: 10, Limit: time.Millisecond})
-	srv, err := server.New(server.Config{Snapshot: path, Endpoints: []server.Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}}})
+	srv, err := server.New(server.Config{Snapshot: path, Endpoints: []server.Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}}})
 	if err != nil {
 		t.Skip("needs a socket on the loopback: ", err)
 	}

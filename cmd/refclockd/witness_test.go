@@ -21,10 +21,10 @@ import (
 	"noonmark/refclock/status"
 	"noonmark/server"
 	"noonmark/server/certs"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntsclient"
 	"noonmark/server/ntske"
+	"noonmark/server/transport/sockets"
 )
 
 // ownServer is our own server on the loopback, with and without NTS: it serves
@@ -52,7 +52,7 @@ func newOwnServer(t *testing.T, secure bool, ahead time.Duration) *ownServer {
 		t.Fatal(err)
 	}
 	srv, err := server.New(server.Config{Snapshot: path, Ring: ring, Endpoints: []server.Endpoint{
-		{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}, Policy: policyOf(secure)}}})
+		{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}, Policy: policyOf(secure)}}})
 	if err != nil {
 		t.Skip("needs a socket on the loopback: ", err)
 	}

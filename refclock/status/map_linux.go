@@ -10,7 +10,7 @@ import (
 )
 
 // mapping is a shared memory mapping of the file. This is the one use of
-// unsafe outside phc, pps and hwts: the words of a mapping shared between
+// unsafe outside phc, pps and sockets: the words of a mapping shared between
 // processes can only be read atomically through their address.
 type mapping struct {
 	mem []byte

@@ -36,8 +36,8 @@ import (
 	"time"
 
 	"noonmark/server/bench/stage"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
+	"noonmark/server/threads"
 )
 
 type options struct {
@@ -149,7 +149,7 @@ func run(o options) error {
 	}
 	var sites []*site
 	for _, name := range strings.Split(o.priorities, ",") {
-		p, err := hwts.ParsePriority(name)
+		p, err := threads.ParsePriority(name)
 		if err != nil {
 			return err
 		}

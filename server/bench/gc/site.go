@@ -15,14 +15,15 @@ import (
 	"time"
 
 	"noonmark/server"
-	"noonmark/server/hwts"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
+	"noonmark/server/threads"
+	"noonmark/server/transport/sockets"
 )
 
 // site is a server with one worker, and its NTS-KE service.
 type site struct {
-	priority hwts.Priority
+	priority threads.Priority
 	srv      *server.Server
 	ke       *ntske.Server
 	ln       net.Listener
@@ -30,11 +31,11 @@ type site struct {
 }
 
 // open opens the sockets. It fails if the process may not have the priority.
-func open(p hwts.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*site, error) {
+func open(p threads.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*site, error) {
 	tried := make(chan error)
 	go func() { // on a thread that ends with it
 		runtime.LockOSThread()
-		_, err := hwts.Raise(p)
+		_, err := threads.Raise(p)
 		tried <- err
 	}()
 	if err := <-tried; err != nil {
@@ -44,7 +45,7 @@ func open(p hwts.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*s
 	var err error
 	if t.srv, err = server.New(server.Config{
 		Snapshot: filepath.Join(dir, "status"), Ring: ring, Priority: p,
-		Endpoints: []server.Endpoint{{Socket: hwts.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
+		Endpoints: []server.Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}}},
 	}); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (t *site) start(ctx context.Context) error {
 func workers() (list []string) {
 	all, _ := filepath.Glob("/proc/self/task/*")
 	for _, f := range all {
-		if name, err := os.ReadFile(f + "/comm"); err == nil && strings.TrimSpace(string(name)) == hwts.ThreadName {
+		if name, err := os.ReadFile(f + "/comm"); err == nil && strings.TrimSpace(string(name)) == threads.ThreadName {
 			list = append(list, f)
 		}
 	}

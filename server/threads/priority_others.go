@@ -1,6 +1,6 @@
 //go:build !linux
 
-package hwts
+package threads
 
 import "errors"
 

@@ -1,4 +1,4 @@
-package hwts
+package sockets
 
 import (
 	"bytes"

@@ -1,11 +1,11 @@
-// Package hwts moves UDP datagrams in batches and tells when each arrived and
+// Package sockets moves UDP datagrams in batches and tells when each arrived and
 // left, as exactly as the machine can: by the network card's own clock, by the
 // kernel, or not at all. It knows nothing of NTP.
 //
 // On Linux a Conn is a socket of its own with blocking recvmmsg(2) and
 // sendmmsg(2), so a worker goroutine needs no poller and no wake-up but the
 // packet's. Elsewhere it is a net.UDPConn without stamps.
-package hwts
+package sockets
 
 import (
 	"errors"

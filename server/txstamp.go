@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
-	"noonmark/server/hwts"
 	"noonmark/server/ntp"
+	"noonmark/server/transport/sockets"
 )
 
 // asked is an answer whose transmit stamp is expected.
@@ -73,7 +73,7 @@ func (w *worker) remember(from, to, kind, count int, mono int64) {
 
 // departures takes the transmit stamps that have come.
 func (w *worker) departures(real, mono int64) {
-	var d [16]hwts.Departure
+	var d [16]sockets.Departure
 	for {
 		n := w.conn.Departures(d[:])
 		for i := range n {
@@ -89,7 +89,7 @@ func (w *worker) departures(real, mono int64) {
 }
 
 // departed takes one transmit stamp.
-func (w *worker) departed(d *hwts.Departure, real, mono int64) {
+func (w *worker) departed(d *sockets.Departure, real, mono int64) {
 	a := &w.asked[d.ID%askedLen]
 	if !a.valid || a.id != d.ID {
 		return
@@ -125,7 +125,7 @@ func (w *worker) departed(d *hwts.Departure, real, mono int64) {
 // CLOCK_MONOTONIC_RAW, which no step moves. ok is false for a stamp that cannot
 // be: of before the clock was read or of after now, real and mono; or the clock
 // that it is of was set meanwhile.
-func (a *asked) late(d *hwts.Departure, hard bool, real, mono int64) (late time.Duration, ok bool) {
+func (a *asked) late(d *sockets.Departure, hard bool, real, mono int64) (late time.Duration, ok bool) {
 	slack := wallSlack
 	if hard {
 		late = a.tx.Sub(tai.Time(d.Hard))

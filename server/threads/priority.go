@@ -1,4 +1,4 @@
-package hwts
+package threads
 
 import "fmt"
 

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package hwts
+package sockets
 
 const hasStamps = false
 

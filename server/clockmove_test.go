@@ -7,8 +7,8 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
-	"noonmark/server/hwts"
 	"noonmark/server/ntp"
+	"noonmark/server/transport/sockets"
 )
 
 // still is a worker without a socket, whose clocks a test moves.
@@ -52,7 +52,7 @@ func (s *still) answer(lead int64, origin ntp.Timestamp, card bool) (d *Draft, h
 	req := make([]byte, ntp.HeaderLen)
 	q.Put(req)
 	p := &s.batch.Packets[0]
-	*p = hwts.Packet{Req: req, Out: make([]byte, 0, hwts.MaxPacket), PHC: -1, Soft: s.real}
+	*p = sockets.Packet{Req: req, Out: make([]byte, 0, sockets.MaxPacket), PHC: -1, Soft: s.real}
 	if card {
 		p.PHC, p.Transmits = 3, true
 	}
@@ -119,7 +119,7 @@ func TestMoved(t *testing.T) {
 				s := newStill(t)
 				_, first, _ := s.answer(lead, 1, card) // it is remembered: the origin is marked
 				gone := s.mono + lead - late
-				dep := hwts.Departure{ID: s.id, Soft: s.real + lead - late}
+				dep := sockets.Departure{ID: s.id, Soft: s.real + lead - late}
 				if card {
 					dep.Hard = int64(s.card(gone))
 				}
@@ -197,7 +197,7 @@ func TestLineError(t *testing.T) {
 		snap.LineErr, snap.Updates = c.line, 1
 		s.tellIt(snap)
 		s.answer(0, 1, true)
-		s.departed(&hwts.Departure{ID: s.id, Hard: int64(s.card(s.mono)) - 80_000}, s.real, s.mono)
+		s.departed(&sockets.Departure{ID: s.id, Hard: int64(s.card(s.mono)) - 80_000}, s.real, s.mono)
 		if learned := s.late > 79_000; learned != c.good {
 			t.Errorf("line within %v: learned %d ns", c.line, s.late)
 		}
@@ -257,7 +257,7 @@ func TestHardLag(t *testing.T) {
 	} {
 		s := newStill(t)
 		came := s.mono
-		p := &hwts.Packet{PHC: 3, Hard: int64(s.card(came - 5000).Add(c.step)), Soft: s.real}
+		p := &sockets.Packet{PHC: 3, Hard: int64(s.card(came - 5000).Add(c.step)), Soft: s.real}
 		s.pass(20 * time.Millisecond) // it waited
 		if !c.soft {
 			p.Soft = 0
@@ -283,7 +283,7 @@ func TestWall(t *testing.T) {
 	}{{-time.Second, false}, {-300 * time.Millisecond, false}, {time.Millisecond, false}, {0, true}, {4 * time.Microsecond, true}} {
 		s := newStill(t)
 		s.pass(10 * time.Millisecond)
-		p := &hwts.Packet{PHC: -1, Soft: s.real - 1000}
+		p := &sockets.Packet{PHC: -1, Soft: s.real - 1000}
 		s.real += int64(c.set)
 		s.tell(s.real, s.mono)
 		want := Stamp{Mono: s.mono}
@@ -295,7 +295,7 @@ func TestWall(t *testing.T) {
 		}
 		s.pass(time.Millisecond)
 		s.tell(s.real, s.mono)
-		if got := s.stamp(&hwts.Packet{PHC: -1, Soft: s.real - 1000}, s.real, s.mono); got.Mono != s.mono-1000 {
+		if got := s.stamp(&sockets.Packet{PHC: -1, Soft: s.real - 1000}, s.real, s.mono); got.Mono != s.mono-1000 {
 			t.Errorf("set by %v: the next batch is dated %d ns early", c.set, s.mono-got.Mono)
 		}
 	}
