@@ -11,16 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 	"noonmark/server/ntsclient"
 	"noonmark/server/ntske"
 )
 
 // Exit codes of sysexits.h beside those of package config.
 const (
-	exitNoInput     = 66  // EX_NOINPUT
-	exitTempFail    = 75  // EX_TEMPFAIL
-	exitProtocol    = 76  // EX_PROTOCOL
 	exitInterrupted = 130 // 128 + SIGINT, as shells have it
 )
 
@@ -143,7 +140,7 @@ func watch(ctx context.Context, o *options, stdout, stderr io.Writer) int {
 				mu.Lock()
 				defer mu.Unlock()
 				fmt.Fprintln(stderr, "ntsquery:", err)
-				code = max(code, config.ExitUsage)
+				code = max(code, exitcode.Usage)
 				return
 			}
 			defer c.Close()
@@ -202,19 +199,19 @@ func exitCode(err error) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errUsage):
-		return config.ExitUsage
+		return exitcode.Usage
 	case errors.Is(err, os.ErrPermission), errors.Is(err, ntsclient.ErrDenied):
-		return config.ExitPermission
+		return exitcode.Permission
 	case errors.Is(err, errCA):
-		return exitNoInput
+		return exitcode.NoInput
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.As(err, &kiss) && kiss.Code == "RATE", errors.Is(err, ntsclient.ErrHoldOff):
-		return exitTempFail
+		return exitcode.TempFail
 	case errors.As(err, &na) && na.Ignored.Refused() > 0,
 		errors.Is(err, ntsclient.ErrNAK), errors.Is(err, ntsclient.ErrInsane), errors.Is(err, ntske.ErrResponse),
 		errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record), errors.As(err, &remote):
-		return exitProtocol
+		return exitcode.Protocol
 	}
-	return config.ExitUnavailable
+	return exitcode.Unavailable
 }

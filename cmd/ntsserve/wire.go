@@ -20,6 +20,7 @@ import (
 
 	"noonmark/internal/config"
 	"noonmark/internal/daemon"
+	"noonmark/internal/exitcode"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/nts"
@@ -44,7 +45,7 @@ func run(args []string, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "warning:", w)
 		}
 		fmt.Fprintf(stderr, "%s: good\n", opt.Config)
-		return config.ExitOK
+		return exitcode.OK
 	}
 	log := daemon.New("ntsserve", s.Log)
 	if err := keepSecret(); err != nil {
@@ -56,12 +57,12 @@ func run(args []string, stderr io.Writer) int {
 		log.Error("ntsserve ends", "error", err)
 		return exit(err)
 	}
-	return config.ExitOK
+	return exitcode.OK
 }
 
 func exit(err error) int {
 	if errors.Is(err, daemon.ErrDone) {
-		return config.ExitOK
+		return exitcode.OK
 	}
 	return daemon.Exit(err)
 }
@@ -125,7 +126,7 @@ func (d *service) serve(ctx context.Context) (err error) {
 	if d.ntp, err = server.New(server.Config{
 		Snapshot: s.Source.Path, Endpoints: s.endpoints, Access: s.access, Limit: s.limit, Priority: s.priority, Log: d.log,
 	}); errors.Is(err, sockets.ErrNoHardware) {
-		return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	} else if err != nil {
 		return err
 	}

@@ -5,18 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"noonmark/internal/exitcode"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// Exit codes of sysexits.h.
+// Short names of the exit codes.
 const (
-	exitOK          = 0
-	exitUsage       = 64
-	exitUnavailable = 69
-	exitSoftware    = 70
-	exitNoPerm      = 77
-	exitConfig      = 78
+	exitOK          = exitcode.OK
+	exitUsage       = exitcode.Usage
+	exitUnavailable = exitcode.Unavailable
+	exitSoftware    = exitcode.Software
+	exitNoPerm      = exitcode.Permission
+	exitConfig      = exitcode.Config
 )
 
 // command is one of the tool's commands; run returns the exit code.

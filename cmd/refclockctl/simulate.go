@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
@@ -81,7 +82,7 @@ func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	} else if sc, err = findScenario(*name); err != nil {
 		var ce *config.Error
 		if errors.As(err, &ce) {
-			return fail(config.ExitCode(err), err)
+			return fail(exitcode.Of(err), err)
 		}
 		return fail(exitUsage, err)
 	}
@@ -105,7 +106,7 @@ func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	default:
 		f, err := os.Create(*out)
 		if err != nil {
-			return fail(config.ExitCode(err), err)
+			return fail(exitcode.Of(err), err)
 		}
 		defer f.Close()
 		w = bufio.NewWriter(f)

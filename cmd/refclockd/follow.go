@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
@@ -45,7 +45,7 @@ func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logg
 		if !c.Observe {
 			clock, err := phc.OpenSystem(offset)
 			if err != nil {
-				return nil, nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+				return nil, nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 			}
 			c.Guard = refclock.NewGuard(clock, phc.Kernel{}, phc.MonoRaw, refclock.Rivals)
 		}
@@ -73,7 +73,7 @@ func newWitnesses(s *settings, eng refclock.WitnessEngine, log *slog.Logger) (*r
 	w := &refclock.Witnesses{Engine: eng, Mono: phc.MonoRaw, Table: s.inForce.Load, Log: log}
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
 	for _, c := range s.witnesses {
 		cl, err := ntsclient.New(ntsclient.Config{Host: c.host, Port: c.port, Plain: !c.nts, RootCAs: c.roots})

@@ -17,7 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -139,7 +139,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%q:\n got %v\nwant %s:%s", c.text, err, p, c.want)
 		}
 		var out bytes.Buffer
-		if code := run([]string{"-check", "-config", p}, &out); code != config.ExitConfig {
+		if code := run([]string{"-check", "-config", p}, &out); code != exitcode.Config {
 			t.Errorf("%q: exit code %d, want 78", c.text, code)
 		}
 	}
@@ -283,7 +283,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("details %q: %v", b, err)
 	}
 	// A second one must not publish over the first.
-	if err := serve(ctx, p, s, slog.New(slog.DiscardHandler)); config.ExitCode(err) != config.ExitUnavailable {
+	if err := serve(ctx, p, s, slog.New(slog.DiscardHandler)); exitcode.Of(err) != exitcode.Unavailable {
 		t.Errorf("second daemon: %v", err)
 	}
 	cancel()

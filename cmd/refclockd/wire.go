@@ -15,8 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"noonmark/internal/config"
 	"noonmark/internal/daemon"
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -43,14 +43,14 @@ func run(args []string, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "warning:", w)
 		}
 		fmt.Fprintf(stderr, "%s: good\n", opt.Config)
-		return config.ExitOK
+		return exitcode.OK
 	}
 	log := daemon.New("refclockd", s.Log)
 	if err := serve(context.Background(), opt.Config, s, log); err != nil {
 		log.Error("refclockd ends", "error", err)
 		return daemon.Exit(err)
 	}
-	return config.ExitOK
+	return exitcode.OK
 }
 
 // queues: an engine that lives handles an edge or a message in microseconds;
@@ -68,7 +68,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 	snap := filepath.Join(s.RuntimeDir, "status")
 	w, err := status.Create(snap)
 	if err != nil {
-		return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
 	defer w.Close()
 
@@ -193,7 +193,7 @@ func (s *settings) connect(eng *refclock.Engine, col *collector, tasks *[]daemon
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	if err != nil {
 		if e := s.Export; e.ChronySock != "" || e.SHMUnit >= 0 || e.PTP4L != "" {
-			return fmt.Errorf("%w: %w", config.ErrUnavailable, err)
+			return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 		}
 	} else {
 		col.exports = newExports(s, snapshot, sys.Cross, log)

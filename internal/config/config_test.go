@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"noonmark/internal/exitcode"
 )
 
 // sample has one of everything that the daemons' files have.
@@ -125,8 +125,8 @@ func TestParse(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", err, tt.want)
 			}
 			var e *Error
-			if !errors.As(err, &e) || e.Line < 1 || ExitCode(err) != ExitConfig {
-				t.Errorf("got %#v with exit code %d, want an *Error with a line and code 78", err, ExitCode(err))
+			if !errors.As(err, &e) || e.Line < 1 || exitcode.Of(err) != exitcode.Config {
+				t.Errorf("got %#v with exit code %d, want an *Error with a line and code 78", err, exitcode.Of(err))
 			}
 			if !strings.Contains(err.Error(), "; ") {
 				t.Errorf("%s: names no remedy", err)
@@ -234,17 +234,17 @@ func TestLoad(t *testing.T) {
 		name, path, want string
 		code             int
 	}{
-		{"absent", filepath.Join(dir, "none.toml"), "none.toml: cannot be read: no such file or directory; create it, or name another with -config FILE", ExitConfig},
-		{"folder", dir, ": cannot be read: is a directory; name a readable TOML file", ExitConfig},
-		{"huge", write("huge.toml", strings.Repeat("\n", MaxSize+1), 0o600), "huge.toml:1: is larger than 65536 bytes; ", ExitConfig},
-		{"bad", write("bad.toml", "\n\nlevle = 1\n", 0o600), "bad.toml:3: levle: is not known; did you mean level?", ExitConfig},
-		{"good", write("good.toml", "level = \"info\"\n", 0o600), "", ExitOK},
+		{"absent", filepath.Join(dir, "none.toml"), "none.toml: cannot be read: no such file or directory; create it, or name another with -config FILE", exitcode.Config},
+		{"folder", dir, ": cannot be read: is a directory; name a readable TOML file", exitcode.Config},
+		{"huge", write("huge.toml", strings.Repeat("\n", MaxSize+1), 0o600), "huge.toml:1: is larger than 65536 bytes; ", exitcode.Config},
+		{"bad", write("bad.toml", "\n\nlevle = 1\n", 0o600), "bad.toml:3: levle: is not known; did you mean level?", exitcode.Config},
+		{"good", write("good.toml", "level = \"info\"\n", 0o600), "", exitcode.OK},
 	}
 	if os.Getuid() != 0 {
 		tests = append(tests, struct {
 			name, path, want string
 			code             int
-		}{"forbidden", write("forbidden.toml", "", 0), "forbidden.toml: cannot be read: permission denied; let this user read it", ExitPermission})
+		}{"forbidden", write("forbidden.toml", "", 0), "forbidden.toml: cannot be read: permission denied; let this user read it", exitcode.Permission})
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -252,35 +252,25 @@ func TestLoad(t *testing.T) {
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
-			if c := ExitCode(err); c != tt.code {
+			if c := exitcode.Of(err); c != tt.code {
 				t.Errorf("exit code %d, want %d", c, tt.code)
 			}
 		})
 	}
 }
 
-func TestExitCode(t *testing.T) {
-	_, busy := os.Open("/nonexistent/device")
-	tests := []struct {
+func TestErrorsOfAFileDecideTheExitCode(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
 		err  error
 		code int
 	}{
-		{errors.New("something"), ExitSoftware},
-		{fmt.Errorf("%w: -x is not known", ErrUsage), ExitUsage},
-		{fmt.Errorf("open: %w", syscall.EACCES), ExitPermission},
-		{fmt.Errorf("adjust: %w", syscall.EPERM), ExitPermission},
-		{&Error{File: "f", Problem: "p", Err: fs.ErrPermission}, ExitPermission},
-		{errors.Join(&Error{File: "f", Problem: "p"}, errors.New("more")), ExitConfig},
-		{&Error{File: "f", Problem: "p", Err: fs.ErrNotExist}, ExitConfig},
-		{busy, ExitUnavailable},
-		{&net.OpError{Op: "listen", Err: syscall.EADDRINUSE}, ExitUnavailable},
-		{fmt.Errorf("open: %w", syscall.ENODEV), ExitUnavailable},
-		{fmt.Errorf("ask: %w", ErrUnavailable), ExitUnavailable},
-		{nil, ExitOK},
-	}
-	for _, tt := range tests {
-		if c := ExitCode(tt.err); c != tt.code {
-			t.Errorf("ExitCode(%v) = %d, want %d", tt.err, c, tt.code)
+		{&Error{File: "f", Problem: "p", Err: fs.ErrPermission}, exitcode.Permission},
+		{errors.Join(&Error{File: "f", Problem: "p"}, errors.New("more")), exitcode.Config},
+		{&Error{File: "f", Problem: "p", Err: fs.ErrNotExist}, exitcode.Config},
+	} {
+		if c := exitcode.Of(tt.err); c != tt.code {
+			t.Errorf("exit code of %v is %d, want %d", tt.err, c, tt.code)
 		}
 	}
 }

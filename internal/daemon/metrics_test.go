@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 )
 
 func TestMetrics(t *testing.T) {
@@ -46,8 +47,8 @@ func TestMetrics(t *testing.T) {
 	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "noonmark_test_total 3\n") {
 		t.Errorf("/metrics answers %d:\n%s", code, body)
 	}
-	if err := ServeMetrics(ctx, m.Addr().String(), reg); Exit(err) != config.ExitUnavailable {
-		t.Errorf("taken address: %v with exit code %d, want %d", err, Exit(err), config.ExitUnavailable)
+	if err := ServeMetrics(ctx, m.Addr().String(), reg); Exit(err) != exitcode.Unavailable {
+		t.Errorf("taken address: %v with exit code %d, want %d", err, Exit(err), exitcode.Unavailable)
 	}
 	cancel()
 	if err := <-done; err != nil {

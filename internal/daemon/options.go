@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 )
 
 // Options are the command-line options that every daemon has.
@@ -22,7 +22,7 @@ type Options struct {
 var ErrDone = errors.New("nothing to run")
 
 // ParseOptions reads a daemon's command line (without its name). Complaints
-// and help go to out; the error wraps config.ErrUsage or is ErrDone.
+// and help go to out; the error wraps exitcode.ErrUsage or is ErrDone.
 func ParseOptions(name, defaultConfig string, args []string, out io.Writer) (Options, error) {
 	var o Options
 	var version bool
@@ -35,9 +35,9 @@ func ParseOptions(name, defaultConfig string, args []string, out io.Writer) (Opt
 	case errors.Is(err, flag.ErrHelp):
 		return o, ErrDone
 	case err != nil:
-		return o, fmt.Errorf("%w: %w", config.ErrUsage, err)
+		return o, fmt.Errorf("%w: %w", exitcode.ErrUsage, err)
 	case fs.NArg() > 0:
-		err := fmt.Errorf("%w: %s takes no argument %q; name the file with -config FILE", config.ErrUsage, name, fs.Arg(0))
+		err := fmt.Errorf("%w: %s takes no argument %q; name the file with -config FILE", exitcode.ErrUsage, name, fs.Arg(0))
 		fmt.Fprintln(out, err)
 		return o, err
 	case version:

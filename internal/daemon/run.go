@@ -13,7 +13,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 )
 
 // Task is one long-running part of a daemon.
@@ -222,9 +222,9 @@ func Status(format string, args ...any) {
 // Exit maps the error of a daemon to its exit code (sysexits.h).
 func Exit(err error) int {
 	if errors.Is(err, ErrDone) {
-		return config.ExitOK
+		return exitcode.OK
 	}
-	return config.ExitCode(err)
+	return exitcode.Of(err)
 }
 
 // Func makes a Task of a function that is ready at once.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
 )
 
 // fake is a task that does as it is told.
@@ -251,8 +252,8 @@ func TestRunForReal(t *testing.T) {
 
 func TestExit(t *testing.T) {
 	for err, want := range map[error]int{
-		nil: 0, ErrDone: 0, errors.New("x"): config.ExitSoftware, fs.ErrPermission: config.ExitPermission,
-		fmt.Errorf("b: %w", &config.Error{File: "f", Problem: "p"}): config.ExitConfig,
+		nil: 0, ErrDone: 0, errors.New("x"): exitcode.Software, fs.ErrPermission: exitcode.Permission,
+		fmt.Errorf("b: %w", &config.Error{File: "f", Problem: "p"}): exitcode.Config,
 	} {
 		if got := Exit(err); got != want {
 			t.Errorf("Exit(%v) = %d, want %d", err, got, want)
@@ -267,9 +268,9 @@ func TestParseOptions(t *testing.T) {
 		is   error
 		says string
 	}{
-		{[]string{"-nope"}, Options{}, config.ErrUsage, "flag provided but not defined: -nope"},
-		{[]string{"-config"}, Options{}, config.ErrUsage, "needs an argument"},
-		{[]string{"x.toml"}, Options{}, config.ErrUsage, "name the file with -config FILE"},
+		{[]string{"-nope"}, Options{}, exitcode.ErrUsage, "flag provided but not defined: -nope"},
+		{[]string{"-config"}, Options{}, exitcode.ErrUsage, "needs an argument"},
+		{[]string{"x.toml"}, Options{}, exitcode.ErrUsage, "name the file with -config FILE"},
 		{[]string{"-h"}, Options{}, ErrDone, "-check"},
 		{[]string{"-version"}, Options{}, ErrDone, "refclockd "},
 		{nil, Options{Config: "/etc/d.toml"}, nil, ""},

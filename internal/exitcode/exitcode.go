@@ -1,0 +1,65 @@
+// Package exitcode is the one list of the exit codes that all programs use,
+// and how an error becomes one of them. The codes are those of sysexits.h.
+package exitcode
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+)
+
+// Exit codes of sysexits.h.
+const (
+	OK          = 0  // the program did what was asked
+	Usage       = 64 // EX_USAGE: the command line is wrong
+	NoInput     = 66 // EX_NOINPUT: a file that the command line names cannot be used
+	Unavailable = 69 // EX_UNAVAILABLE: a device, an address, a file or a peer cannot be had
+	Software    = 70 // EX_SOFTWARE: a fault of the program itself
+	TempFail    = 75 // EX_TEMPFAIL: the peer asks to try again later
+	Protocol    = 76 // EX_PROTOCOL: the peer's answer is refused
+	Permission  = 77 // EX_NOPERM: the system denied access
+	Config      = 78 // EX_CONFIG: the configuration is wrong
+)
+
+// Errors that decide an exit code where the system's own error does not. An
+// error type may also report one of them from its Is method.
+var (
+	ErrUsage       = errors.New("usage")
+	ErrUnavailable = errors.New("unavailable")
+	ErrConfig      = errors.New("configuration")
+)
+
+// unavailable are the system's errors that mean Unavailable.
+var unavailable = [...]error{
+	ErrUnavailable, fs.ErrNotExist, os.ErrDeadlineExceeded,
+	syscall.ENODEV, syscall.ENXIO, syscall.EBUSY, syscall.EIO, syscall.EADDRINUSE, syscall.EADDRNOTAVAIL,
+	syscall.ECONNREFUSED, syscall.ENOSPC, syscall.EROFS, syscall.EOPNOTSUPP,
+}
+
+// Of returns the exit code of an error. A denied access takes precedence over
+// the configuration that asked for it.
+func Of(err error) int {
+	switch {
+	case err == nil:
+		return OK
+	case errors.Is(err, ErrUsage):
+		return Usage
+	case errors.Is(err, fs.ErrPermission):
+		return Permission
+	case errors.Is(err, ErrConfig):
+		return Config
+	}
+	for _, e := range unavailable {
+		if errors.Is(err, e) {
+			return Unavailable
+		}
+	}
+	var ne net.Error
+	var oe *net.OpError
+	if errors.As(err, &ne) || errors.As(err, &oe) {
+		return Unavailable
+	}
+	return Software
+}
