@@ -91,3 +91,21 @@ func TestServoLockStep(t *testing.T) {
 		})
 	}
 }
+
+func TestServoBench(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"-bench", "-stdio"}, 64}, {[]string{"-bench", "-seeds", "x"}, 64}, {[]string{"-bench", "-scenario", "none"}, 64}, {[]string{"-bench", "more"}, 64},
+	} {
+		var out, errs bytes.Buffer
+		if got := runServo(c.args, nil, &out, &errs); got != c.want || errs.Len() == 0 {
+			t.Errorf("%q: exit %d, want %d: %s", c.args, got, c.want, &errs)
+		}
+	}
+	var out, errs bytes.Buffer
+	if got := runServo([]string{"-bench", "-scenario", "ocxo-5", "-seeds", "1", "-servo", "pi"}, nil, &out, &errs); got != 0 || strings.Count(out.String(), "\n") != 4 || !strings.Contains(out.String(), "ocxo-5     pi ") {
+		t.Errorf("exit %d: %s%s", got, &out, &errs)
+	}
+}

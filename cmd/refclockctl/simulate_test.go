@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"noonmark/internal/simulate"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,7 +24,7 @@ func TestSimulateScenario(t *testing.T) {
 	a := sim("-scenario", "kernel-pps", "-seed", "3", "-duration", "90s", "-csv", "-")
 	b := sim("-scenario", "kernel-pps", "-seed", "3", "-duration", "90s", "-csv", "-")
 	lines := strings.Split(strings.TrimSpace(a), "\n")
-	if lines[0] != csvHeader || len(lines) != 91 || a != b {
+	if lines[0] != simulate.CSVHeader || len(lines) != 91 || a != b {
 		t.Errorf("%d lines, the first %q; twice the same: %v", len(lines), lines[0], a == b)
 	}
 	f := strings.Split(lines[90], ",")
@@ -84,12 +85,12 @@ func TestSimulateSeries(t *testing.T) {
 	for i, c := range []struct{ text, want string }{
 		{"", ":1: the header"},
 		{"t,osc\n", ":1: the header"},
-		{seriesHeader + "\n", "no rows"},
-		{seriesHeader + "\n1,2,3,4\n", ":2: 4 fields"},
-		{seriesHeader + "\n1,2,x,,1\n", `:2: "x" is no number for pps_err_ns`},
-		{seriesHeader + "\n1,NaN,0,,1\n", ":2:"},
-		{seriesHeader + "\n1,0,0,,1\n3,0,0,,1\n", ":3: t_s is 3 after 1"},
-		{seriesHeader + "\n1,1e300,0,,1\n", ":2: a value is out of range"},
+		{simulate.SeriesHeader + "\n", "no rows"},
+		{simulate.SeriesHeader + "\n1,2,3,4\n", ":2: 4 fields"},
+		{simulate.SeriesHeader + "\n1,2,x,,1\n", `:2: "x" is no number for pps_err_ns`},
+		{simulate.SeriesHeader + "\n1,NaN,0,,1\n", ":2:"},
+		{simulate.SeriesHeader + "\n1,0,0,,1\n3,0,0,,1\n", ":3: t_s is 3 after 1"},
+		{simulate.SeriesHeader + "\n1,1e300,0,,1\n", ":2: a value is out of range"},
 	} {
 		p := filepath.Join(dir, fmt.Sprint(i))
 		if err := os.WriteFile(p, []byte(c.text), 0o600); err != nil {
@@ -101,7 +102,7 @@ func TestSimulateSeries(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	b.WriteString(seriesHeader + "\n")
+	b.WriteString(simulate.SeriesHeader + "\n")
 	for i := range 300 {
 		q := ""
 		if i%2 == 0 {
@@ -122,7 +123,7 @@ func TestSimulateSeries(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, &errs)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 301 || lines[0] != csvHeader || !strings.HasPrefix(lines[1], "1000,") || !strings.HasPrefix(lines[300], "1299,") {
+	if len(lines) != 301 || lines[0] != simulate.CSVHeader || !strings.HasPrefix(lines[1], "1000,") || !strings.HasPrefix(lines[300], "1299,") {
 		t.Fatalf("%d lines, %q ... %q", len(lines), lines[1], lines[len(lines)-1])
 	}
 	at := func(t int) []string { return strings.Split(lines[t-999], ",") }

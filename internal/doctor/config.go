@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"noonmark/internal/exitcode"
 	"noonmark/refclock/status"
 )
 
@@ -111,18 +112,18 @@ func (c *srvConfig) nts() bool { return len(c.pairs()) > 0 || c.ACME != nil || c
 
 // readConfig reads a daemon's file into dst and has the daemon itself check it
 // where its program is at hand. named: the user gave the path.
-func readConfig(check, daemon, path string, named bool, dst any) (usable bool, f finding) {
+func readConfig(check, daemon, path string, named bool, dst any) (usable bool, f Finding) {
 	b, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
 		return false, warn(check, "install an example of configs/ as this file, or name another with an option (-h shows them)", "%s is missing; %s has not been set up", path, daemon)
 	case errors.Is(err, fs.ErrPermission):
-		return false, bad(check, "run doctor as root, or let this user read the file", "%v", err).as(exitNoPerm)
+		return false, bad(check, "run doctor as root, or let this user read the file", "%v", err).as(exitcode.Permission)
 	case err != nil:
-		return false, bad(check, "name a readable file", "%v", err).as(exitConfig)
+		return false, bad(check, "name a readable file", "%v", err).as(exitcode.Config)
 	}
 	if err := toml.Unmarshal(b, dst); err != nil {
-		return false, bad(check, fmt.Sprintf("%s -check -config %s tells the line", daemon, path), "%s cannot be read: %v", path, err).as(exitConfig)
+		return false, bad(check, fmt.Sprintf("%s -check -config %s tells the line", daemon, path), "%s cannot be read: %v", path, err).as(exitcode.Config)
 	}
 	prog, err := sibling(daemon)
 	if err != nil {
@@ -131,7 +132,7 @@ func readConfig(check, daemon, path string, named bool, dst any) (usable bool, f
 	out, err := exec.Command(prog, "-check", "-config", path).CombinedOutput()
 	said := strings.TrimSpace(string(out))
 	if err != nil {
-		return true, bad(check, "correct the file; "+daemon+" -check tells when it is right", "%s", said).as(exitConfig)
+		return true, bad(check, "correct the file; "+daemon+" -check tells when it is right", "%s", said).as(exitcode.Config)
 	}
 	if w := warnings(said); w != "" {
 		return true, warn(check, "see configs/"+daemon+".toml", "%s: %s", path, w)

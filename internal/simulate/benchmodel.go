@@ -1,4 +1,4 @@
-package main
+package simulate
 
 import (
 	"fmt"
@@ -237,8 +237,8 @@ func (s *benchScenario) measure(xs []float64) benchMeasures {
 	}
 }
 
-// parseSeeds reads "7" or "1-20".
-func parseSeeds(s string) (lo, hi uint64, err error) {
+// ParseSeeds reads "7" or "1-20".
+func ParseSeeds(s string) (lo, hi uint64, err error) {
 	a, b, ok := strings.Cut(s, "-")
 	if !ok {
 		b = a

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"errors"
@@ -88,7 +88,7 @@ func TestFirewall(t *testing.T) {
 	for _, x := range []struct {
 		name       string
 		nft, table string
-		want       level
+		want       Level
 		words      string
 	}{
 		{"closed", replaceRule(closedNFT, ""), "", levelFail, "drops 123/udp (NTP) over IPv4"},

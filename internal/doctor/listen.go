@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -62,19 +62,19 @@ func edgeTime(cross func() (phc.Cross, error)) func(pps.Edge) (int64, error) {
 }
 
 // pulseFindings judges the pulses of a time of listening.
-func pulseFindings(h heard, d time.Duration) []finding {
+func pulseFindings(h heard, d time.Duration) []Finding {
 	const wiring = "check that the receiver has a fix (many give no pulse without), the wire from its time pulse to the pin, and pulse.edge"
 	secs := d.Seconds()
 	n := float64(len(h.edges))
 	switch {
 	case h.err != nil && len(h.edges) == 0:
-		return []finding{bad("edges", "", "%v", h.err)}
+		return []Finding{bad("edges", "", "%v", h.err)}
 	case n == 0:
-		return []finding{bad("edges", wiring, "no pulse in %v", d)}
+		return []Finding{bad("edges", wiring, "no pulse in %v", d)}
 	case n < secs-1.5:
-		return []finding{warn("edges", "look for a loose wire; a receiver without a fix may leave pulses out", "%.0f pulses in %v%s", n, d, h.note)}
+		return []Finding{warn("edges", "look for a loose wire; a receiver without a fix may leave pulses out", "%.0f pulses in %v%s", n, d, h.note)}
 	case n > secs+1.5:
-		return []finding{bad("edges", "set the receiver to one pulse a second; if the card stamps both edges, set pulse.width to the pulse's length", "%.0f pulses in %v: more than one a second%s", n, d, h.note)}
+		return []Finding{bad("edges", "set the receiver to one pulse a second; if the card stamps both edges, set pulse.width to the pulse's length", "%.0f pulses in %v: more than one a second%s", n, d, h.note)}
 	}
 	worst := int64(0)
 	for i := 1; i < len(h.edges); i++ {
@@ -82,9 +82,9 @@ func pulseFindings(h heard, d time.Duration) []finding {
 		worst = max(worst, min(g, 1e9-g))
 	}
 	if worst > int64(time.Millisecond) {
-		return []finding{warn("edges", "another signal may be on the pin", "%.0f pulses in %v, up to %v away from one second%s", n, d, time.Duration(worst), h.note)}
+		return []Finding{warn("edges", "another signal may be on the pin", "%.0f pulses in %v, up to %v away from one second%s", n, d, time.Duration(worst), h.note)}
 	}
-	return []finding{good("edges", "%.0f pulses in %v, one second apart within %v%s", n, d, time.Duration(worst).Round(100*time.Nanosecond), h.note)}
+	return []Finding{good("edges", "%.0f pulses in %v, one second apart within %v%s", n, d, time.Duration(worst).Round(100*time.Nanosecond), h.note)}
 }
 
 // spoken is what a receiver said.
@@ -173,22 +173,22 @@ var dated = []string{"RMC", "ZDA", "NAV-PVT", "NAV-TIMEUTC", "NAV-TIMEGPS", "NAV
 
 // messageFindings judges what a receiver said. rate is where else it was found,
 // 0 if it was not looked for or not found.
-func messageFindings(s spoken, baud, rate int, d time.Duration) []finding {
+func messageFindings(s spoken, baud, rate int, d time.Duration) []Finding {
 	const check = "messages"
 	switch {
 	case s.bytes == 0:
-		return []finding{bad(check, "check the receiver's power, that its TX goes to the port's RX, and that the port is the right one", "the receiver says nothing in %v", d)}
+		return []Finding{bad(check, "check the receiver's power, that its TX goes to the port's RX, and that the port is the right one", "the receiver says nothing in %v", d)}
 	case !s.framed() && rate != 0:
-		return []finding{bad("baud", fmt.Sprintf("set receiver.baud = %d", rate), "the receiver speaks at %d baud, the configuration says %d", rate, baud)}
+		return []Finding{bad("baud", fmt.Sprintf("set receiver.baud = %d", rate), "the receiver speaks at %d baud, the configuration says %d", rate, baud)}
 	case !s.framed():
-		return []finding{bad("baud", "set receiver.baud to the receiver's rate, and the receiver to NMEA or UBX", "%d bytes came at %d baud and none makes sense", s.bytes, baud)}
+		return []Finding{bad("baud", "set receiver.baud to the receiver's rate, and the receiver to NMEA or UBX", "%d bytes came at %d baud and none makes sense", s.bytes, baud)}
 	}
 	var names []string
 	for n, c := range s.sources {
 		names = append(names, fmt.Sprintf("%s %d", n, c))
 	}
 	slices.Sort(names)
-	out := []finding{good(check, "in %v: %s", d, strings.Join(names, ", "))}
+	out := []Finding{good(check, "in %v: %s", d, strings.Join(names, ", "))}
 	dating := slices.ContainsFunc(dated, func(n string) bool { return s.sources[n] > 0 })
 	switch {
 	case !dating:
@@ -225,7 +225,7 @@ func messageFindings(s spoken, baud, rate int, d time.Duration) []finding {
 }
 
 // latencyFinding tells how long after its pulse a second's first message comes.
-func latencyFinding(edges, firsts []int64) (finding, bool) {
+func latencyFinding(edges, firsts []int64) (Finding, bool) {
 	lo, hi, n := int64(1e9), int64(0), 0
 	for i, m := range firsts {
 		if i == 0 { // may have begun before we listened
@@ -242,7 +242,7 @@ func latencyFinding(edges, firsts []int64) (finding, bool) {
 		}
 	}
 	if n == 0 {
-		return finding{}, false
+		return Finding{}, false
 	}
 	a, b := time.Duration(lo).Round(time.Millisecond), time.Duration(hi).Round(time.Millisecond)
 	if hi > 900e6 {

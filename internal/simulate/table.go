@@ -1,4 +1,4 @@
-package main
+package simulate
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"noonmark/refclock/status"
 )
 
-// simulateTable runs scenarios with many seeds and prints one line for each:
+// Table runs scenarios with many seeds and prints one line for each:
 // what the bound promised and what it held.
-func simulateTable(scs []sim.Scenario, kind string, dur time.Duration, lo, hi uint64, w io.Writer) error {
+func Table(scs []sim.Scenario, kind string, dur time.Duration, lo, hi uint64, w io.Writer) error {
 	fmt.Fprintf(w, "%-17s %5s %10s %9s %9s %9s %9s %10s %10s %8s\n", "scenario", "seeds", "x realtime", "usable_s", "rms_ns", "p99.9_ns", "bound_ns", "bound/p999", "of seed", "outside")
 	for _, sc := range scs {
 		sc.Engine.Discipline.Servo = kind

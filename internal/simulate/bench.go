@@ -1,4 +1,4 @@
-package main
+package simulate
 
 import (
 	"fmt"
@@ -19,9 +19,9 @@ type benchRow struct {
 	ratio       float64 // largest, over the seeds, of median bound over the 99.9th percentile while locked
 }
 
-// runBench closes the loop over the discipline and, on the same noise, over the
+// Bench closes the loop over the discipline and, on the same noise, over the
 // filter that is told everything, and prints medians over the seeds.
-func runBench(cfg discipline.Config, names string, lo, hi uint64, w io.Writer) error {
+func Bench(cfg discipline.Config, names string, lo, hi uint64, w io.Writer) error {
 	var all []benchScenario
 	for _, s := range benchScenarios() {
 		if names == "all" || strings.Contains(","+names+",", ","+s.name+",") {

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"crypto/tls"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/refclock/status"
 )
@@ -27,8 +28,8 @@ type clockFacts struct {
 }
 
 // clockFindings judges a PTP clock for what the configuration asks of it.
-func clockFindings(c *refConfig, k clockFacts) []finding {
-	out := []finding{good("clock", "%s: up to %.0f ppm, %d external timestamp channels, %d pins, read by %s within %v",
+func clockFindings(c *refConfig, k clockFacts) []Finding {
+	out := []Finding{good("clock", "%s: up to %.0f ppm, %d external timestamp channels, %d pins, read by %s within %v",
 		k.path, k.caps.MaxFreqPPB/1000, k.caps.ExtTS, k.caps.Pins, k.method, k.width)}
 	if k.width > 20*time.Microsecond {
 		out = append(out, warn("clock", "nothing mends a slow bus (CM4, CM5); the bound is as wide, so set discipline.holdover_limit well above it",
@@ -79,15 +80,15 @@ type stamps struct {
 
 // stampFindings judges an interface for ntsserve; clock is the index of the
 // PTP clock that is steered, -1 none.
-func stampFindings(s stamps, clock int) []finding {
+func stampFindings(s stamps, clock int) []Finding {
 	const check = "stamps"
 	switch {
 	case s.phc < 0 || !s.some && !s.tx:
-		return []finding{warn(check, `ntsserve takes the kernel's stamps (timestamps = "auto"): tens of microseconds instead of tens of nanoseconds`, "%s has no hardware stamps", s.ifname)}
+		return []Finding{warn(check, `ntsserve takes the kernel's stamps (timestamps = "auto"): tens of microseconds instead of tens of nanoseconds`, "%s has no hardware stamps", s.ifname)}
 	case clock >= 0 && s.phc != clock:
-		return []finding{warn(check, "serve on the interface whose clock is steered, or steer this one's", "%s stamps by /dev/ptp%d, but /dev/ptp%d is steered: its stamps are not used", s.ifname, s.phc, clock)}
+		return []Finding{warn(check, "serve on the interface whose clock is steered, or steer this one's", "%s stamps by /dev/ptp%d, but /dev/ptp%d is steered: its stamps are not used", s.ifname, s.phc, clock)}
 	}
-	var out []finding
+	var out []Finding
 	if s.all {
 		now := "; ntsserve will switch it on (CAP_NET_ADMIN)"
 		if s.rxNow {
@@ -110,14 +111,14 @@ func stampFindings(s stamps, clock int) []finding {
 const fresh = 3 * time.Second
 
 // snapshotFindings judges the snapshot at mono. alive: its writer still runs.
-func snapshotFindings(s *status.Snapshot, mono int64, alive bool) []finding {
+func snapshotFindings(s *status.Snapshot, mono int64, alive bool) []Finding {
 	const check = "snapshot"
 	age := time.Duration(mono - s.Mono).Round(time.Millisecond)
 	if age > fresh || age < -fresh {
 		if alive {
-			return []finding{bad(check, "restart refclockd, and report it with its log", "refclockd (pid %d) has published nothing for %v", s.PID, age)}
+			return []Finding{bad(check, "restart refclockd, and report it with its log", "refclockd (pid %d) has published nothing for %v", s.PID, age)}
 		}
-		return []finding{warn(check, "systemctl start refclockd; journalctl -u refclockd tells why it ended", "refclockd is not running; its last snapshot is %v old", age)}
+		return []Finding{warn(check, "systemctl start refclockd; journalctl -u refclockd tells why it ended", "refclockd is not running; its last snapshot is %v old", age)}
 	}
 	bound := "nothing is claimed"
 	if b := s.BoundAt(mono); b < time.Hour {
@@ -126,16 +127,16 @@ func snapshotFindings(s *status.Snapshot, mono int64, alive bool) []finding {
 	what := fmt.Sprintf("refclockd (pid %d) says %v (%s), %s", s.PID, s.State, s.Reason, bound)
 	switch s.State {
 	case status.Locked:
-		return []finding{good(check, "%s", what)}
+		return []Finding{good(check, "%s", what)}
 	case status.Faulty:
-		return []finding{bad(check, "what follows may tell why; so does its log", "%s", what)}
+		return []Finding{bad(check, "what follows may tell why; so does its log", "%s", what)}
 	}
-	return []finding{warn(check, "what follows may tell why; a lock takes about 10 s once pulses and messages are there", "%s", what)}
+	return []Finding{warn(check, "what follows may tell why; a lock takes about 10 s once pulses and messages are there", "%s", what)}
 }
 
 // progressFindings judges what a running refclockd took in between two of its
 // snapshots.
-func progressFindings(a, b *status.Snapshot, d time.Duration, pulse bool) (out []finding) {
+func progressFindings(a, b *status.Snapshot, d time.Duration, pulse bool) (out []Finding) {
 	if pulse {
 		n := b.Pulses - a.Pulses
 		what := fmt.Sprintf("refclockd took %d pulses in %v, refused %d, missed %d (%s)", n, d, b.BadPulses-a.BadPulses, b.Missed-a.Missed, b.Pulse)
@@ -171,10 +172,10 @@ const (
 
 // systemFindings tells who steers the system clock, and judges it where
 // refclockd is to do so.
-func systemFindings(ours bool, rivals []string, t phc.Timex, err error) []finding {
+func systemFindings(ours bool, rivals []string, t phc.Timex, err error) []Finding {
 	const check = "system clock"
 	if err != nil {
-		return []finding{warn(check, "", "%v", err)}
+		return []Finding{warn(check, "", "%v", err)}
 	}
 	state := fmt.Sprintf("%+.1f ppm, synchronised within %v", t.FreqPPB/1000, t.MaxError)
 	if t.Status&staUnsync != 0 {
@@ -183,27 +184,27 @@ func systemFindings(ours bool, rivals []string, t phc.Timex, err error) []findin
 	who := strings.Join(rivals, ", ")
 	switch {
 	case ours && who != "":
-		return []finding{bad(check, "stop and disable "+who+", or leave the system clock to it", "%s steers it (%s), and refclockd is to do so, too", who, state)}
+		return []Finding{bad(check, "stop and disable "+who+", or leave the system clock to it", "%s steers it (%s), and refclockd is to do so, too", who, state)}
 	case ours && t.Status&staLoops != 0:
-		return []finding{warn(check, "refclockd switches it off when it steers", "the kernel's own loop steers it (%s)", state)}
+		return []Finding{warn(check, "refclockd switches it off when it steers", "the kernel's own loop steers it (%s)", state)}
 	case who != "":
-		return []finding{good(check, "%s steers it (%s); refclockd does not", who, state)}
+		return []Finding{good(check, "%s steers it (%s); refclockd does not", who, state)}
 	case ours:
-		return []finding{good(check, "nobody else steers it (%s)", state)}
+		return []Finding{good(check, "nobody else steers it (%s)", state)}
 	case t.Status&staUnsync != 0:
-		return []finding{warn(check, "let refclockd or chronyd (refclock SHM or SOCK) steer it: certificates and logs need the time of day", "nobody steers it (%s)", state)}
+		return []Finding{warn(check, "let refclockd or chronyd (refclock SHM or SOCK) steer it: certificates and logs need the time of day", "nobody steers it (%s)", state)}
 	}
-	return []finding{good(check, "nobody known steers it (%s)", state)}
+	return []Finding{good(check, "nobody known steers it (%s)", state)}
 }
 
 // secret looks at the mode of a file that only its owner may read.
-func secret(check, path string) (finding, bool) {
+func secret(check, path string) (Finding, bool) {
 	fi, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return finding{}, false
+		return Finding{}, false
 	case fi.Mode().Perm()&0o037 != 0: // a group may read it
-		return bad(check, fmt.Sprintf("chmod 600 %s", path), "%s is mode %04o: others can use the secret", path, fi.Mode().Perm()).as(exitNoPerm), true
+		return bad(check, fmt.Sprintf("chmod 600 %s", path), "%s is mode %04o: others can use the secret", path, fi.Mode().Perm()).as(exitcode.Permission), true
 	}
 	return good(check, "%s is mode %04o", path, fi.Mode().Perm()), true
 }
@@ -213,18 +214,18 @@ const soon = 14 * 24 * time.Hour
 
 // certFindings looks at a certificate and its key. names are what clients may
 // know this machine by.
-func certFindings(cert, key string, names []string, now time.Time) []finding {
+func certFindings(cert, key string, names []string, now time.Time) []Finding {
 	const check = "certificate"
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return []finding{bad(check, "run doctor as root", "%v", err).as(exitNoPerm)}
+		return []Finding{bad(check, "run doctor as root", "%v", err).as(exitcode.Permission)}
 	case errors.Is(err, fs.ErrNotExist):
-		return []finding{bad(check, "make one: refclockctl ca, or an ACME client; or name the right files under [ke]", "%v", err)}
+		return []Finding{bad(check, "make one: refclockctl ca, or an ACME client; or name the right files under [ke]", "%v", err)}
 	case err != nil:
-		return []finding{bad(check, "the file must hold the chain in PEM, the server's certificate first, and the key be the one it was made for", "%s: %v", cert, err)}
+		return []Finding{bad(check, "the file must hold the chain in PEM, the server's certificate first, and the key be the one it was made for", "%s: %v", cert, err)}
 	}
-	var out []finding
+	var out []Finding
 	leaf := pair.Leaf
 	until := leaf.NotAfter.UTC().Format("2006-01-02T15:04Z")
 	switch left := leaf.NotAfter.Sub(now); {
@@ -245,7 +246,7 @@ func certFindings(cert, key string, names []string, now time.Time) []finding {
 }
 
 // hostFinding compares a certificate's names with this machine's.
-func hostFinding(leaf *x509.Certificate, names []string) finding {
+func hostFinding(leaf *x509.Certificate, names []string) Finding {
 	const check = "certificate"
 	of := slices.Clone(leaf.DNSNames)
 	for _, ip := range leaf.IPAddresses {
@@ -268,7 +269,7 @@ func hostFinding(leaf *x509.Certificate, names []string) finding {
 }
 
 // keysFinding looks at the key ring's file.
-func keysFinding(path string) finding {
+func keysFinding(path string) Finding {
 	if f, ok := secret("keys", path); ok {
 		return f
 	}
@@ -282,7 +283,7 @@ func keysFinding(path string) finding {
 }
 
 // portFindings tells who listens where ntsserve is to.
-func portFindings(proto string, port int, who []process, taken bool) finding {
+func portFindings(proto string, port int, who []process, taken bool) Finding {
 	what := fmt.Sprintf("%d/%s", port, proto)
 	var others []string
 	for _, p := range who {

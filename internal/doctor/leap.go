@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -7,12 +7,13 @@ import (
 	"os"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc/tai"
 )
 
 // leapFinding looks at the tables of leap seconds: the list, the zone file and
 // the one built in. Either path may be empty.
-func leapFinding(list, zone string, now time.Time) finding {
+func leapFinding(list, zone string, now time.Time) Finding {
 	const check, mend = "leap", "update the package tzdata, or fetch https://data.iana.org/time-zones/data/leap-seconds.list"
 	table := tai.Builtin()
 	tables := []*tai.Table{table}
@@ -25,7 +26,7 @@ func leapFinding(list, zone string, now time.Time) finding {
 		case errors.Is(err, fs.ErrNotExist):
 			note = list + " is missing, the table built in is used"
 		case errors.Is(err, fs.ErrPermission):
-			return bad(check, "let refclockd's user read it", "%v", err).as(exitNoPerm)
+			return bad(check, "let refclockd's user read it", "%v", err).as(exitcode.Permission)
 		case err != nil:
 			return bad(check, mend+`; or set leap.file = ""`, "%v", err)
 		case t.Expires.After(table.Expires):

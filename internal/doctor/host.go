@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/refclock"
 )
@@ -130,7 +131,7 @@ func (o open) of(path string) []process {
 }
 
 // held is the finding on a device that nobody but refclockd should hold.
-func (o open) held(check, path, mend string, mayShare bool) (f finding, free bool) {
+func (o open) held(check, path, mend string, mayShare bool) (f Finding, free bool) {
 	var others []string
 	ours := false
 	for _, p := range o.of(path) {
@@ -200,18 +201,18 @@ func (a account) may(mode fs.FileMode, uid, gid int) bool {
 
 // device looks whether a device is there and may be used; is it what it is to
 // be, its driver is asked later.
-func device(check, path string, who account, missing, denied string) (f finding, ok bool) {
+func device(check, path string, who account, missing, denied string) (f Finding, ok bool) {
 	fi, err := os.Stat(path)
 	switch {
 	case err != nil && os.IsPermission(err):
-		return bad(check, denied, "%v", err).as(exitNoPerm), false
+		return bad(check, denied, "%v", err).as(exitcode.Permission), false
 	case err != nil:
 		return bad(check, missing, "%s is missing", path), false
 	case fi.Mode()&fs.ModeCharDevice == 0:
 		return bad(check, "name the device itself", "%s is no device", path), false
 	}
 	if uid, gid, known := owner(fi); known && !who.may(fi.Mode(), uid, gid) {
-		return bad(check, denied, "%s is mode %04o of user %d, group %d: %s may not read and write it", path, fi.Mode().Perm(), uid, gid, who.name).as(exitNoPerm), false
+		return bad(check, denied, "%s is mode %04o of user %d, group %d: %s may not read and write it", path, fi.Mode().Perm(), uid, gid, who.name).as(exitcode.Permission), false
 	}
 	return good(check, "%s is there and %s may use it", path, who.name), true
 }
@@ -231,7 +232,7 @@ func (h host) consoles() (names []string) {
 }
 
 // console warns where the kernel talks into the receiver's line.
-func (h host) console(path string) (finding, bool) {
+func (h host) console(path string) (Finding, bool) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
@@ -239,15 +240,15 @@ func (h host) console(path string) (finding, bool) {
 		return bad("receiver", "take console="+filepath.Base(path)+" out of the kernel's command line (on a Raspberry Pi: raspi-config, serial port, no login shell), and reboot",
 			"the kernel's console is %s: it writes into the receiver, and a login may read from it", path), true
 	}
-	return finding{}, false
+	return Finding{}, false
 }
 
 // carrier looks at the interface of the clock.
-func (h host) carrier(ifname string) (finding, bool) {
+func (h host) carrier(ifname string) (Finding, bool) {
 	b, err := os.ReadFile(filepath.Join(h.sys, "class/net", ifname, "carrier"))
 	switch {
 	case os.IsNotExist(err):
-		return finding{}, false // no interface: a clock named by its device
+		return Finding{}, false // no interface: a clock named by its device
 	case err != nil:
 		return warn("carrier", "ip link set "+ifname+" up", "%s is down", ifname), true
 	case strings.TrimSpace(string(b)) != "1":

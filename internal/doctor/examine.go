@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -30,20 +31,20 @@ type doctor struct {
 	open    open
 	running bool // refclockd publishes
 	index   int  // of the PTP clock, -1 none
-	found   []finding
+	found   []Finding
 }
 
-func (d *doctor) add(f ...finding) { d.found = append(d.found, f...) }
+func (d *doctor) add(f ...Finding) { d.found = append(d.found, f...) }
 
 // addIf adds a finding there is.
-func (d *doctor) addIf(f finding, ok bool) {
+func (d *doctor) addIf(f Finding, ok bool) {
 	if ok {
 		d.add(f)
 	}
 }
 
 // examine looks at everything, in the order in which one thing needs another.
-func (d *doctor) examine(ctx context.Context, ref string, refNamed bool, srv string, srvNamed bool) []finding {
+func (d *doctor) examine(ctx context.Context, ref string, refNamed bool, srv string, srvNamed bool) []Finding {
 	d.who, d.open, d.index = whoami(d.user), d.descriptors(), -1
 	c := defaultRef()
 	usable, f := readConfig("config", "refclockd", ref, refNamed, &c)
@@ -87,7 +88,7 @@ func (d *doctor) snapshot(path string) *status.Reader {
 	case err != nil:
 		f := bad("snapshot", "let this user read the file and its directory", "%v", err)
 		if errors.Is(err, fs.ErrPermission) {
-			f = f.as(exitNoPerm)
+			f = f.as(exitcode.Permission)
 		}
 		d.add(f)
 		return nil
@@ -111,7 +112,7 @@ func (d *doctor) clock(c *refConfig) {
 		case errors.Is(err, phc.ErrNoClock):
 			f.Mend = `this card cannot be steered: use one with a clock (i210, i226), or set clock.source = "system"`
 		case errors.Is(err, fs.ErrPermission):
-			f = f.as(exitNoPerm)
+			f = f.as(exitcode.Permission)
 		}
 		d.add(f)
 		return
@@ -217,7 +218,7 @@ func (d *doctor) inputs(ctx context.Context, c *refConfig, snap *status.Reader) 
 	case serr != nil:
 		f := bad("receiver", "", "%v", serr)
 		if errors.Is(serr, fs.ErrPermission) {
-			f = f.as(exitNoPerm)
+			f = f.as(exitcode.Permission)
 		}
 		d.add(f)
 		return

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -158,7 +158,7 @@ func passes(tables []*ruleTable, family, proto string, port int) passage {
 
 // walk returns a chain's verdict, "" if it has none, and whether some packets
 // were accepted on the way.
-func (t *ruleTable) walk(c *chain, proto string, port, depth int) (verdict string, some bool) {
+func (t *ruleTable) walk(c *chain, proto string, port, depth int) (ExitCode string, some bool) {
 	for _, r := range c.rules {
 		match, sure, v, to := judge(r, proto, port)
 		if !match {
@@ -183,7 +183,7 @@ func (t *ruleTable) walk(c *chain, proto string, port, depth int) (verdict strin
 
 // judge tells whether a rule can match a stranger's first packet to the port,
 // whether it does so for certain, its verdict, and the chain it jumps to.
-func judge(f []string, proto string, port int) (match, sure bool, verdict, to string) {
+func judge(f []string, proto string, port int) (match, sure bool, ExitCode, to string) {
 	sure = true
 	for i := 0; i < len(f); i++ {
 		arg := func(n int) string {
@@ -300,7 +300,7 @@ func inSet(set []string, port int) (hit, known bool) {
 }
 
 // firewall looks whether the ports are open to others.
-func (h host) firewall(nts bool) []finding {
+func (h host) firewall(nts bool) []Finding {
 	const mend = "run doctor as root with nft or iptables-save at hand; or ask from another machine: ntsquery -plain HOST"
 	var tables []*ruleTable
 	source := "nft"
@@ -316,7 +316,7 @@ func (h host) firewall(nts bool) []finding {
 		}
 	}
 	if err != nil {
-		return []finding{warn("firewall", mend, "whether a firewall is in the way is not known: no ruleset can be read")}
+		return []Finding{warn("firewall", mend, "whether a firewall is in the way is not known: no ruleset can be read")}
 	}
 	ports := []struct {
 		proto string
@@ -330,7 +330,7 @@ func (h host) firewall(nts bool) []finding {
 			what  string
 		}{"tcp", 4460, "NTS key establishment"})
 	}
-	var out []finding
+	var out []Finding
 	for _, p := range ports {
 		for _, fam := range [...][2]string{{"ip", "IPv4"}, {"ip6", "IPv6"}} {
 			add := fmt.Sprintf("nft add rule inet filter input %s dport %d accept (or your firewall's way to say so)", p.proto, p.port)

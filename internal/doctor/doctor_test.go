@@ -1,35 +1,36 @@
-package main
+package doctor
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/status"
+	"noonmark/server/certs"
 )
 
 // says checks level and words of the gravest finding; a finding that is not
 // good must say how to mend it.
-func says(t *testing.T, found []finding, want level, words string) {
+func says(t *testing.T, found []Finding, want Level, words string) {
 	t.Helper()
 	if len(found) == 0 {
 		t.Fatal("no finding")
 	}
 	grave := found[0]
-	rank := map[level]int{levelOK: 0, levelWarn: 1, levelFail: 2}
+	rank := map[Level]int{levelOK: 0, levelWarn: 1, levelFail: 2}
 	for _, f := range found {
 		if rank[f.Level] > rank[grave.Level] {
 			grave = f
@@ -54,7 +55,7 @@ func TestClockFindings(t *testing.T) {
 		source       string
 		pin, channel int
 		k            clockFacts
-		want         level
+		want         Level
 		words        string
 	}{
 		{"no channels", "extts", 0, 0, clockFacts{caps: phc.Caps{Pins: 3}}, levelFail, "no external timestamps"},
@@ -83,7 +84,7 @@ func TestStampFindings(t *testing.T) {
 	for _, x := range []struct {
 		s     stamps
 		clock int
-		want  level
+		want  Level
 		words string
 	}{
 		{stamps{ifname: "eth0", phc: -1}, 0, levelWarn, "no hardware stamps"},
@@ -113,7 +114,7 @@ func TestPulseFindings(t *testing.T) {
 	}
 	for _, x := range []struct {
 		h     heard
-		want  level
+		want  Level
 		words string
 	}{
 		{heard{}, levelFail, "no pulse in 5s"},
@@ -175,7 +176,7 @@ func TestMessages(t *testing.T) {
 		r     fakePort
 		baud  int // configured
 		speak int // the receiver's
-		want  level
+		want  Level
 		words string
 	}{
 		{"silent", fakePort{quiet: true}, 9600, 9600, levelFail, "says nothing"},
@@ -213,7 +214,7 @@ func TestLatency(t *testing.T) {
 	for _, x := range []struct {
 		firsts []int64
 		ok     bool
-		want   level
+		want   Level
 		words  string
 	}{
 		{nil, false, "", ""},
@@ -234,7 +235,7 @@ func TestSnapshotFindings(t *testing.T) {
 		state status.State
 		age   time.Duration
 		alive bool
-		want  level
+		want  Level
 		words string
 	}{
 		{status.Locked, time.Minute, true, levelFail, "published nothing for 1m0s"},
@@ -251,7 +252,7 @@ func TestSnapshotFindings(t *testing.T) {
 func TestProgress(t *testing.T) {
 	for _, x := range []struct {
 		pulses, refused, msgs uint64
-		want                  level
+		want                  Level
 		words                 string
 	}{
 		{0, 0, 15, levelFail, "took 0 pulses"},
@@ -272,7 +273,7 @@ func TestSystemFindings(t *testing.T) {
 		ours   bool
 		rivals []string
 		tx     phc.Timex
-		want   level
+		want   Level
 		words  string
 	}{
 		{true, []string{"chronyd"}, sync, levelFail, "chronyd steers it"},
@@ -320,7 +321,7 @@ func TestLeapFinding(t *testing.T) {
 	all := len(tai.Builtin().Leaps) - 1
 	for _, x := range []struct {
 		list, zone string
-		want       level
+		want       Level
 		words      string
 	}{
 		{write("damaged", "#@ x\n"), "", levelFail, "damaged"},
@@ -333,18 +334,22 @@ func TestLeapFinding(t *testing.T) {
 		{list("ends", now.AddDate(0, 0, 9)), "", levelWarn, "expires on 2030-01-10"},
 		{list("new", now.AddDate(0, 6, 0)), "", levelOK, "2030-07-01"},
 	} {
-		says(t, []finding{leapFinding(x.list, x.zone, now)}, x.want, x.words)
+		says(t, []Finding{leapFinding(x.list, x.zone, now)}, x.want, x.words)
 	}
 }
 
 func TestCertFindings(t *testing.T) {
 	dir := t.TempDir()
-	ca := filepath.Join(dir, "ca")
-	for _, args := range [][]string{{"init", ca}, {"issue", ca, "-host", "clock.example.org", "-ip", "192.0.2.7", "-days", "100", "-out", filepath.Join(dir, "clock")}} {
-		var out, errs bytes.Buffer
-		if rc := runCA(args, nil, &out, &errs); rc != 0 {
-			t.Fatalf("ca %q: exit %d: %s", args, rc, &errs)
-		}
+	ca, err := certs.NewAuthority(certs.AuthorityConfig{Name: "test"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := ca.Issue([]string{"clock.example.org", "192.0.2.7"}, 100*24*time.Hour, nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leaf.Save(filepath.Join(dir, "clock")); err != nil {
+		t.Fatal(err)
 	}
 	cert, key := filepath.Join(dir, "clock", "server.pem"), filepath.Join(dir, "clock", "server.key")
 	now := time.Now()
@@ -362,7 +367,7 @@ func TestCertFindings(t *testing.T) {
 		cert, key string
 		host      string
 		at        time.Duration
-		want      level
+		want      Level
 		words     string
 	}{
 		{"missing", filepath.Join(dir, "none"), key, "clock", 0, levelFail, "none"},
@@ -390,10 +395,10 @@ func TestKeysFinding(t *testing.T) {
 		}
 		return p
 	}
-	says(t, []finding{keysFinding(file("open", 0o604))}, levelFail, "mode 0604")
-	says(t, []finding{keysFinding(filepath.Join(dir, "no", "keys"))}, levelFail, "no such file")
-	says(t, []finding{keysFinding(filepath.Join(dir, "new"))}, levelOK, "first start")
-	says(t, []finding{keysFinding(file("keys", 0o600))}, levelOK, "")
+	says(t, []Finding{keysFinding(file("open", 0o604))}, levelFail, "mode 0604")
+	says(t, []Finding{keysFinding(filepath.Join(dir, "no", "keys"))}, levelFail, "no such file")
+	says(t, []Finding{keysFinding(filepath.Join(dir, "new"))}, levelOK, "first start")
+	says(t, []Finding{keysFinding(file("keys", 0o600))}, levelOK, "")
 }
 
 // fakeProc makes a /proc with one process that holds target.
@@ -425,7 +430,7 @@ func TestHeld(t *testing.T) {
 		who   string
 		path  string
 		share bool
-		want  level
+		want  Level
 		words string
 	}{
 		{"gpsd", link, false, levelFail, "held by gpsd (pid 4711)"},
@@ -435,7 +440,7 @@ func TestHeld(t *testing.T) {
 	} {
 		h := host{proc: fakeProc(t, x.who, real)}
 		f, free := h.descriptors().held("receiver", x.path, "stop it", x.share)
-		says(t, []finding{f}, x.want, x.words)
+		says(t, []Finding{f}, x.want, x.words)
 		if free != (x.want == levelOK) {
 			t.Errorf("%s: free %v", x.who, free)
 		}
@@ -447,7 +452,7 @@ func TestHeld(t *testing.T) {
 	}
 	h := host{proc: t.TempDir()}
 	f, _ := h.descriptors().held("receiver", port, "run it as root", false)
-	says(t, []finding{f}, levelWarn, "cannot be seen")
+	says(t, []Finding{f}, levelWarn, "cannot be seen")
 }
 
 func TestListener(t *testing.T) {
@@ -455,7 +460,7 @@ func TestListener(t *testing.T) {
 	const line = "  310: 00000000:007B 00000000:0000 07 00000000:00000000 00:00000000 00000000   105        0 9876 2 0000000000000000 0\n"
 	for _, x := range []struct {
 		who, udp string
-		want     level
+		want     Level
 		words    string
 	}{
 		{"chronyd", head + line, levelFail, "taken by chronyd"},
@@ -468,7 +473,7 @@ func TestListener(t *testing.T) {
 			t.Fatal(err)
 		}
 		who, taken := h.listener(h.descriptors(), "udp", 123)
-		says(t, []finding{portFindings("udp", 123, who, taken)}, x.want, x.words)
+		says(t, []Finding{portFindings("udp", 123, who, taken)}, x.want, x.words)
 	}
 	h := host{proc: fakeProc(t, "x", "/")}
 	tcp := strings.ReplaceAll(line, ":007B", ":116C") // state 07 is no listener's
@@ -511,7 +516,7 @@ func TestConsoleAndCarrier(t *testing.T) {
 		t.Fatal(err)
 	}
 	f, is := h.console("/dev/ttyAMA0")
-	if says(t, []finding{f}, levelFail, "console is /dev/ttyAMA0"); !is {
+	if says(t, []Finding{f}, levelFail, "console is /dev/ttyAMA0"); !is {
 		t.Error("no console")
 	}
 	if _, is := h.console("/dev/ttyS0"); is {
@@ -520,27 +525,27 @@ func TestConsoleAndCarrier(t *testing.T) {
 	if _, ok := h.carrier("eth7"); ok {
 		t.Error("an interface that is not there")
 	}
-	for text, want := range map[string]level{"0\n": levelWarn, "1\n": levelOK} {
+	for text, want := range map[string]Level{"0\n": levelWarn, "1\n": levelOK} {
 		if err := os.WriteFile(filepath.Join(net, "carrier"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		f, _ := h.carrier("eth0")
-		says(t, []finding{f}, want, "carrier")
+		says(t, []Finding{f}, want, "carrier")
 	}
 }
 
 func TestDevice(t *testing.T) {
 	dir := t.TempDir()
 	f, ok := device("pulse", filepath.Join(dir, "pps0"), account{}, "load it", "may not")
-	if says(t, []finding{f}, levelFail, "missing"); ok {
+	if says(t, []Finding{f}, levelFail, "missing"); ok {
 		t.Error("ok")
 	}
 	f, ok = device("pulse", dir, account{}, "load it", "may not")
-	if says(t, []finding{f}, levelFail, "no device"); ok {
+	if says(t, []Finding{f}, levelFail, "no device"); ok {
 		t.Error("ok")
 	}
 	f, ok = device("pulse", os.DevNull, account{}, "load it", "may not")
-	if says(t, []finding{f}, levelOK, ""); !ok {
+	if says(t, []Finding{f}, levelOK, ""); !ok {
 		t.Error("not ok")
 	}
 }
@@ -555,9 +560,9 @@ func TestReadConfig(t *testing.T) {
 	for _, x := range []struct {
 		path  string
 		named bool
-		want  level
+		want  Level
 		code  int
-	}{{filepath.Join(dir, "none"), true, levelFail, exitConfig}, {path, true, levelFail, exitConfig}, {filepath.Join(dir, "none"), false, levelWarn, 0}} {
+	}{{filepath.Join(dir, "none"), true, levelFail, exitcode.Config}, {path, true, levelFail, exitcode.Config}, {filepath.Join(dir, "none"), false, levelWarn, 0}} {
 		usable, f := readConfig("config", "no-such-daemon", x.path, x.named, &c)
 		if usable || f.Level != x.want || f.code != x.code {
 			t.Errorf("%+v: %v %+v", x, usable, f)
@@ -594,16 +599,16 @@ func TestDoctorReadsExamples(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	denied := bad("a", "", "").as(exitNoPerm)
+	denied := bad("a", "", "").as(exitcode.Permission)
 	for _, x := range []struct {
-		found []finding
+		found []Finding
 		want  int
 	}{
-		{[]finding{good("a", ""), bad("b", "", ""), denied}, exitUnavailable},
-		{[]finding{warn("a", "", ""), denied, bad("b", "", "")}, exitNoPerm},
-		{[]finding{good("a", ""), warn("b", "", "")}, exitOK},
+		{[]Finding{good("a", ""), bad("b", "", ""), denied}, exitcode.Unavailable},
+		{[]Finding{warn("a", "", ""), denied, bad("b", "", "")}, exitcode.Permission},
+		{[]Finding{good("a", ""), warn("b", "", "")}, exitcode.OK},
 	} {
-		if got := verdict(x.found); got != x.want {
+		if got := ExitCode(x.found); got != x.want {
 			t.Errorf("%+v: %d, want %d", x.found, got, x.want)
 		}
 	}
@@ -618,31 +623,14 @@ func TestDoctorBare(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var out, errs bytes.Buffer
-	if rc := runDoctor([]string{"-json", "-config", path, "-server", filepath.Join(dir, "none"), "-listen", "2s"}, nil, &out, &errs); rc != exitUnavailable {
-		t.Errorf("exit %d: %s", rc, &errs)
-	}
-	var r struct {
-		Findings []finding
-		Fail     int
-	}
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-		t.Fatal(err)
+	found := Examine(t.Context(), Options{Refclockd: path, RefclockdNamed: true, Ntsserve: filepath.Join(dir, "none"), NtsserveNamed: true, Listen: 2 * time.Second})
+	if code := ExitCode(found); code != exitcode.Unavailable {
+		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{"clock", "pulse", "receiver"} {
-		found := false
-		for _, f := range r.Findings {
-			found = found || f.Check == want && f.Level == levelFail
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == want && f.Level == levelFail }) {
+			t.Errorf("no failure of %s: %+v", want, found)
 		}
-		if !found {
-			t.Errorf("%s is not missed: %s", want, &out)
-		}
-	}
-	if r.Fail < 3 {
-		t.Error(r.Fail)
-	}
-	if rc := runDoctor([]string{"x"}, nil, io.Discard, io.Discard); rc != exitUsage {
-		t.Error(rc)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,9 +1,7 @@
-package main
+package simulate
 
 import (
-	"bytes"
 	"math"
-	"strings"
 	"testing"
 
 	"noonmark/refclock/discipline"
@@ -18,7 +16,7 @@ func TestParseSeeds(t *testing.T) {
 		{"", 0, 0, false}, {"x", 0, 0, false}, {"3-1", 0, 0, false}, {"1-", 0, 0, false}, {"-3", 0, 0, false},
 		{"1-2-3", 0, 0, false}, {"1-100000", 0, 0, false}, {"7", 7, 7, true}, {"1-20", 1, 20, true},
 	} {
-		lo, hi, err := parseSeeds(c.text)
+		lo, hi, err := ParseSeeds(c.text)
 		if (err == nil) != c.ok || lo != c.lo || hi != c.hi {
 			t.Errorf("%q: %d to %d, %v", c.text, lo, hi, err)
 		}
@@ -72,23 +70,5 @@ func TestServoLimits(t *testing.T) {
 				t.Errorf("%s seed 2: %.2f\nlimit %.2f\noutside %.5f, bound %.2f times the 99.9th percentile", c.name, o, l, r.worst, r.ratio)
 			}
 		}
-	}
-}
-
-func TestServoBench(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want int
-	}{
-		{[]string{"-bench", "-stdio"}, 64}, {[]string{"-bench", "-seeds", "x"}, 64}, {[]string{"-bench", "-scenario", "none"}, 64}, {[]string{"-bench", "more"}, 64},
-	} {
-		var out, errs bytes.Buffer
-		if got := runServo(c.args, nil, &out, &errs); got != c.want || errs.Len() == 0 {
-			t.Errorf("%q: exit %d, want %d: %s", c.args, got, c.want, &errs)
-		}
-	}
-	var out, errs bytes.Buffer
-	if got := runServo([]string{"-bench", "-scenario", "ocxo-5", "-seeds", "1", "-servo", "pi"}, nil, &out, &errs); got != 0 || strings.Count(out.String(), "\n") != 4 || !strings.Contains(out.String(), "ocxo-5     pi ") {
-		t.Errorf("exit %d: %s%s", got, &out, &errs)
 	}
 }
