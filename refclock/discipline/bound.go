@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	unbounded  = math.MaxInt64 / 2 // ns, where nothing is known
-	jumpMemory = 3600e9            // ns for which the bound covers a jump that may have been the reference's
-	farSigma   = 4.2               // standard deviations of a prediction over half a minute and more
-	secondLost = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
+	unboundedNS  = math.MaxInt64 / 2 // ns, where nothing is known
+	jumpMemory   = 3600e9            // ns for which the bound covers a jump that may have been the reference's
+	farSigma     = 4.2               // standard deviations of a prediction over half a minute and more
+	lostSecondNS = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
 	// driftSpread is what part of the spread counts on top of a drift.
 	driftSpread = 0.4
 )
@@ -25,31 +25,31 @@ func (c *Controller) publish(mono int64) {
 	s.Mono = mono
 	s.FreqPPB = c.freq
 	s.Latency = c.voter.latency
-	slow := c.slow.Notes()
-	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = c.course.reading, c.course.readAt, slow.Temp.Value, slow.LagS, slow.Age.Value
-	if c.bank.Ready() > 0 {
-		n := c.bank.Noise()
+	slow := c.comp.Export()
+	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = c.osc.reading, c.osc.readAt, slow.Temp.Value, slow.LagS, slow.Age.Value
+	if c.imm.Count() > 0 {
+		n := c.imm.Noise()
 		s.NoiseNS, s.WhiteFM, s.WalkFM = n.MeasNS, n.WhiteFM, n.WalkFM
-		s.DriftPPB = c.freqNow()
+		s.DriftPPB = c.oscillatorFreq()
 		s.EstNS = c.phaseAt(mono)
 	}
-	if !c.labelled || c.bank.Ready() < 2 {
-		s.Bound, s.BoundRate = unbounded, 0
+	if !c.labelled || c.imm.Count() < 2 {
+		s.Bound, s.BoundRate = unboundedNS, 0
 		return
 	}
 	// It holds until the next edge is due: right after an edge the estimate is
 	// at its best, but a reader comes at any time, and what a receiver wanders
 	// is seen by no estimate.
-	s.Floor = c.width / 2
+	s.Floor = c.crossWidth / 2
 	left := 1 - float64(mono-c.edgeMono)*1e-9
 	b0 := math.Max(c.boundIn(mono, 0), c.boundIn(mono, math.Max(left, 0)))
-	b := math.Max(b0, c.floor)
+	b := math.Max(b0, c.minBound)
 	s.Bound, s.BoundRate = b, c.growth(mono, b)
 	if s.State == status.Holdover && s.Reason != Returning || s.State == status.Faulty {
-		c.floor = b0
-		if b > secondLost {
+		c.minBound = b0
+		if b > lostSecondNS {
 			c.reacquire(HoldoverSpent, mono)
-			s.Bound, s.BoundRate = unbounded, 0
+			s.Bound, s.BoundRate = unboundedNS, 0
 		}
 	}
 }
@@ -57,22 +57,22 @@ func (c *Controller) publish(mono int64) {
 // boundIn returns the bound of |clock - true time| t seconds after mono if
 // nothing is measured or corrected until then, ns.
 func (c *Controller) boundIn(mono int64, t float64) float64 {
-	e := c.bank.Estimate()
+	e := c.imm.Estimate()
 	at := float64(mono-c.edgeMono)*1e-9 + t
-	slow, unsure := c.ahead(mono, at, t)
-	x := c.phaseAt(mono) + (c.freqNow()+c.freq)*t + slow
+	slow, unsure := c.predictAhead(mono, at, t)
+	x := c.phaseAt(mono) + (c.oscillatorFreq()+c.freq)*t + slow
 	// Noise learned from few measurements may be far from the truth.
 	jump := 0.0
-	if mono-c.jumpT < jumpMemory {
+	if mono-c.jumpMono < jumpMemory {
 		jump = c.jump
 	}
-	k := c.sigmas(at+c.blind) * (1 + 8/e.N) * c.fore.Factor(at+c.blind)
-	sys := math.Max(float64(c.cfg.Systematic), c.acc)
+	k := c.sigmas(at+c.estimateAge) * (1 + 8/e.N) * c.prediction.Factor(at+c.estimateAge)
+	sys := math.Max(float64(c.cfg.Systematic), c.receiverError)
 	spread := k * math.Sqrt(math.Max(e.Var(at), 0)+unsure*unsure)
 	// A drift is what the pulses themselves show of it; the spread is for what
 	// they do not.
-	spread = math.Max(spread+math.Max(c.extra, jump), driftSpread*spread+c.drift)
-	return sys + c.width/2 + math.Max(math.Abs(x), math.Abs(x+c.other.at(at))) + spread
+	spread = math.Max(spread+math.Max(c.rejectHint, jump), driftSpread*spread+c.drift)
+	return sys + c.crossWidth/2 + math.Max(math.Abs(x), math.Abs(x+c.alternative.at(at))) + spread
 }
 
 // sigmas is the bound's width for a prediction over t seconds, in standard
@@ -114,9 +114,9 @@ func (c *Controller) growth(mono int64, b float64) float64 {
 	return 1.02 * rate
 }
 
-// tacc takes the receiver's own estimate of its error.
-func (c *Controller) tacc(d time.Duration) {
+// receiverAccuracy takes the receiver's own estimate of its error.
+func (c *Controller) receiverAccuracy(d time.Duration) {
 	if d > 0 {
-		c.acc += (float64(d) - c.acc) / 16
+		c.receiverError += (float64(d) - c.receiverError) / 16
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // ripe is the number of measurements before the noise is known well enough to
 // speak of a lock.
-const ripe = 8
+const minLockCount = 8
 
 // stepError is by how much a driver may miss a step, ns (read-modify-write, up
 // to 0.2 ms a read on a slow bus, mostly microseconds).
@@ -20,16 +20,16 @@ const stepError = 20e3
 // Controller disciplines one clock. Make it with New. Its methods are for one
 // goroutine.
 type Controller struct {
-	cfg  Config
-	bank *servo.Bank
-	pi   *servo.PI // nil unless chosen
-	st   Status
+	cfg Config
+	imm *servo.IMM
+	pi  *servo.PI // nil unless chosen
+	st  Status
 
 	started   bool
 	startMono int64 // of the first call
 	learned   Learned
 
-	line line
+	steps stepWatch
 
 	// What the estimate stands on: the edge of second sec at edgeMono. Before
 	// the second is known, sec is provisional: the grid is right, the count is
@@ -51,38 +51,38 @@ type Controller struct {
 	lastPulse int64 // mono of the last of any kind
 	lastClock tai.Time
 	missMono  int64 // up to where missed ones were counted
-	acq       tracks
+	trains    pulseTrains
 	rejects   rejectRun
-	verify    int // inside the gate in a row
+	verified  int // inside the gate in a row
 
 	// Labels and trust.
-	voter voter
-	held  Reason // why holdover refuses pulses: None, Doubted, NoMessages, VoidMessages, SecondDisputed
-	doubt string // the supervisor's word, empty if there is no doubt
+	voter      voter
+	distrusted Reason // why holdover refuses pulses: None, Doubted, NoMessages, VoidMessages, SecondDisputed
+	alarm      string // the supervisor's word, empty if there is no doubt
 
 	// A step.
-	stepping bool  // was asked for and is not confirmed
-	askMono  int64 // since when
-	epoch    int64 // mono of the last one
+	stepping      bool  // was asked for and is not confirmed
+	stepAskedMono int64 // since when
+	stepMono      int64 // mono of the last one
 
 	// What temperature and age foretell.
-	slow   servo.Course
-	course course
+	comp servo.Compensation
+	osc  oscChange
 
 	// What suspect pulses can be undone with.
-	hist  history
-	blind float64 // s by which the estimate is older than edgeMono
-	other rival   // what forgotten pulses said
+	hist        history
+	estimateAge float64     // s by which the estimate is older than edgeMono
+	alternative alternative // what forgotten pulses said
 
 	// The bound, in ns.
-	fore  servo.Foresight
-	floor float64 // it does not fall below until verified
-	drift float64 // by so much the pulses have left what was foretold
-	extra float64 // refused pulses that agree hint at so much error
-	jump  float64 // by so much the reference, or the clock, moved not long ago
-	jumpT int64   // mono of that
-	width float64 // slowly falling maximum of cross-timestamp widths
-	acc   float64 // the receiver's own estimate of its error, smoothed
+	prediction    servo.PredictionError
+	minBound      float64 // it does not fall below until verified
+	drift         float64 // by so much the pulses have left what was foretold
+	rejectHint    float64 // refused pulses that agree hint at so much error
+	jump          float64 // by so much the reference, or the clock, moved not long ago
+	jumpMono      int64   // mono of that
+	crossWidth    float64 // slowly falling maximum of cross-timestamp widths
+	receiverError float64 // the receiver's own estimate of its error, smoothed
 }
 
 // New returns a Controller; a zero Config is the default. Unusable values are
@@ -91,27 +91,27 @@ func New(cfg Config) *Controller {
 	if cfg.Check() != nil {
 		cfg = Config{GivenSecond: cfg.GivenSecond}
 	}
-	c := &Controller{cfg: cfg.fill(), bank: servo.NewBank()}
+	c := &Controller{cfg: cfg.fill(), imm: servo.NewIMM()}
 	if c.cfg.Servo == "pi" {
 		c.pi = servo.NewPI(0, c.cfg.MaxFreqPPB)
 	}
 	c.st.State, c.st.Reason, c.st.Limit = status.Unlocked, Starting, c.cfg.Limit
-	c.voter.max = c.cfg.LatencyMax
+	c.voter.maxLatency = c.cfg.LatencyMax
 	return c
 }
 
 // Pulse takes one edge. It measures, decides and returns what to do.
 func (c *Controller) Pulse(p Pulse) Action {
 	now := max(p.Now, p.Mono)
-	c.foretell(p.Mono)
-	if !c.line.ok {
-		c.line.see(p.Mono, p.Clock, c.freq, 0)
+	c.predictOscillator(p.Mono)
+	if !c.steps.ok {
+		c.steps.observe(p.Mono, p.Clock, c.freq, 0)
 	}
-	if r := c.admit(p); r != None {
+	if r := c.precheck(p); r != None {
 		return c.refuse(r, now)
 	}
 	c.lastPulse, c.lastClock, c.anyPulse, c.missMono = p.Mono, p.Clock, true, p.Mono
-	c.width = math.Max(float64(p.Width), c.width*0.98)
+	c.crossWidth = math.Max(float64(p.Width), c.crossWidth*0.98)
 	c.checkLabels(now)
 	switch c.st.State {
 	case status.Unlocked, status.Acquiring:
@@ -122,7 +122,7 @@ func (c *Controller) Pulse(p Pulse) Action {
 	case status.Faulty:
 		return c.refuse(PulseDoubted, now)
 	}
-	if c.held != None {
+	if c.distrusted != None {
 		return c.refuse(PulseDoubted, now)
 	}
 	return c.track(p, now)
@@ -134,11 +134,11 @@ func (c *Controller) Tick(mono int64, clock tai.Time) Action {
 	if !c.started {
 		c.started, c.startMono = true, mono
 	}
-	if c.stepping && mono-c.askMono > 5e9 {
+	if c.stepping && mono-c.stepAskedMono > 5e9 {
 		c.Stepped(mono, 0) // whoever should have told has not
 	}
-	c.foretell(mono)
-	c.seeClock(mono, clock)
+	c.predictOscillator(mono)
+	c.watchStep(mono, clock)
 	c.checkLabels(mono)
 	c.checkPulses(mono)
 	if mono-c.ctrlMono >= 999e6 && c.labelled && !c.stepping {
@@ -151,14 +151,14 @@ func (c *Controller) Tick(mono int64, clock tai.Time) Action {
 // Stepped tells that the clock was stepped by applied at mono, or that it
 // could not be (zero). Edges from before it are refused from now on.
 func (c *Controller) Stepped(mono int64, applied time.Duration) {
-	c.epoch = mono
+	c.stepMono = mono
 	asked := c.stepping
 	c.stepping = false
 	if applied != 0 {
 		c.st.Steps++
-		c.line.ok = false
+		c.steps.ok = false
 	}
-	if !asked || c.bank.Ready() == 0 {
+	if !asked || c.imm.Count() == 0 {
 		if applied != 0 {
 			c.reacquire(ClockStepped, mono)
 		}
@@ -168,18 +168,18 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	x := c.phaseAt(mono)
 	whole := tai.Time(math.Round((float64(applied)+x)/1e9)) * tai.Second
 	c.sec += whole
-	c.bank.Shift(float64(tai.Time(applied) - whole))
-	c.fore.Reset()
-	c.slow.Break()
+	c.imm.AddPhase(float64(tai.Time(applied) - whole))
+	c.prediction.Reset()
+	c.comp.Restart()
 	c.hist.reset()
 	if applied == 0 {
 		c.reacquire(Labelling, mono)
 		return
 	}
-	c.acq.clear()
-	c.verify = 0
+	c.trains.clear()
+	c.verified = 0
 	c.labelled = true
-	c.bank.Loosen(stepError, 0)
+	c.imm.Inflate(stepError, 0)
 	c.enter(status.Acquiring, Verifying, mono)
 	c.publish(mono)
 }
@@ -190,16 +190,16 @@ func (c *Controller) Doubt(reason string, mono int64) {
 	if reason == "" {
 		reason = "unspecified"
 	}
-	c.doubt = reason
-	c.hold(Doubted, mono)
+	c.alarm = reason
+	c.distrust(Doubted, mono)
 	c.publish(mono)
 }
 
 // Clear takes a doubt back; pulses are verified before they are trusted.
 func (c *Controller) Clear(mono int64) {
-	c.doubt = ""
-	if c.held == Doubted {
-		c.release(mono)
+	c.alarm = ""
+	if c.distrusted == Doubted {
+		c.restoreTrust(mono)
 	}
 	c.publish(mono)
 }
@@ -214,14 +214,14 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		return
 	}
 	d := tai.Time(math.Round(ns))
-	c.acq.shift(d)
+	c.trains.shift(d)
 	c.lastClock += d
-	if c.bank.Ready() > 0 {
+	if c.imm.Count() > 0 {
 		// The oscillator has not moved, and what was foretold of it holds.
-		c.bank.Shift(ns)
+		c.imm.AddPhase(ns)
 		c.total += ns
 		c.rejects.clear()
-		c.extra = 0
+		c.rejectHint = 0
 		if c.labelled && math.Abs(c.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
 			c.reacquire(OffsetTooLarge, mono)
 		}
@@ -233,7 +233,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 // Reset forgets second and phase, by an operator's order; what was learned of
 // the oscillator stays.
 func (c *Controller) Reset(mono int64) {
-	c.held, c.doubt = None, ""
+	c.distrusted, c.alarm = None, ""
 	c.reacquire(Starting, mono)
 	c.publish(mono)
 }
@@ -241,13 +241,13 @@ func (c *Controller) Reset(mono int64) {
 // Status returns what is known as of the last call.
 func (c *Controller) Status() Status { return c.st }
 
-// admit refuses edges that cannot be measured with.
-func (c *Controller) admit(p Pulse) Reason {
+// precheck refuses edges that cannot be measured with.
+func (c *Controller) precheck(p Pulse) Reason {
 	if !c.started {
 		c.started, c.startMono = true, p.Mono
 	}
 	switch {
-	case c.stepping || p.Mono < c.epoch:
+	case c.stepping || p.Mono < c.stepMono:
 		return PulseStraddles
 	case c.anyPulse && (p.Mono-c.lastPulse < 1e6 || p.Clock == c.lastClock):
 		// A lost carrier replays the last stamp several times a second.

@@ -10,31 +10,31 @@ import (
 
 // voter weighs what messages say of the second.
 type voter struct {
-	max       time.Duration // greatest latency
-	second    tai.Time      // the latest second named, 0 before the first
-	first     int64         // mono of the first message that named it
-	lastValid int64
-	lastVoid  int64
-	run       int      // consecutive seconds that voted for shift
-	shift     tai.Time // true second - provisional second
-	floor     tai.Time // provisional second of the last vote
-	agree     int      // consecutive seconds that agreed with the tracked clock
-	disputes  int      // consecutive seconds that did not
-	disputed  int64    // mono of the last dispute
-	source    string
-	latency   time.Duration // smallest of the last second, smoothed
+	maxLatency time.Duration // greatest latency
+	second     tai.Time      // the latest second named, 0 before the first
+	first      int64         // mono of the first message that named it
+	lastValid  int64
+	lastVoid   int64
+	run        int      // consecutive seconds that voted for shift
+	shift      tai.Time // true second - provisional second
+	floor      tai.Time // provisional second of the last vote
+	agree      int      // consecutive seconds that agreed with the tracked clock
+	disputes   int      // consecutive seconds that did not
+	disputed   int64    // mono of the last dispute
+	source     string
+	latency    time.Duration // smallest of the last second, smoothed
 }
 
 func (v *voter) restart() {
-	*v = voter{max: v.max, lastValid: v.lastValid, lastVoid: v.lastVoid, latency: v.latency, source: v.source}
+	*v = voter{maxLatency: v.maxLatency, lastValid: v.lastValid, lastVoid: v.lastVoid, latency: v.latency, source: v.source}
 }
 
 // agreed returns by how many seconds the provisional count is to be moved, and
 // whether the last k seconds agree on it.
 func (v *voter) agreed(k int) (tai.Time, bool) { return v.shift, v.run >= k }
 
-// calm reports whether nothing speaks against the second.
-func (v *voter) calm(cfg Config, now int64) bool {
+// undisputed reports whether nothing speaks against the second.
+func (v *voter) undisputed(cfg Config, now int64) bool {
 	return cfg.GivenSecond || v.disputes == 0 && v.agree > 0 && now-v.lastValid <= int64(cfg.LabelTimeout)
 }
 
@@ -49,7 +49,7 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 	}
 	gone := (tai.Time(l.Mono-v.first) + tai.Second/2).Floor()
 	switch d := l.Time - v.second; {
-	case d == 0 && l.Mono-v.first < int64(v.max):
+	case d == 0 && l.Mono-v.first < int64(v.maxLatency):
 		return None // the same burst, be it over the next pulse
 	case d == 0:
 		v.run = 0
@@ -78,7 +78,7 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 	lat := now.Sub(l.Time)
 	same := l.Time == v.second
 	switch {
-	case lat >= 0 && lat < v.max:
+	case lat >= 0 && lat < v.maxLatency:
 		if !same {
 			v.second, v.first = l.Time, l.Mono
 			v.agree++
@@ -89,9 +89,9 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		}
 		v.disputes = 0
 		return None
-	case same && lat >= 0 && l.Mono-v.first < int64(v.max):
+	case same && lat >= 0 && l.Mono-v.first < int64(v.maxLatency):
 		return None // a burst that overlaps the next pulse
-	case lat >= -bound && lat < v.max+bound:
+	case lat >= -bound && lat < v.maxLatency+bound:
 		return None // the clock knows no better
 	}
 	if l.Mono-v.disputed > 500e6 {
@@ -100,7 +100,7 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		v.agree = 0
 	}
 	switch {
-	case lat >= v.max && lat < v.max+1500*time.Millisecond:
+	case lat >= v.maxLatency && lat < v.maxLatency+1500*time.Millisecond:
 		return LabelLate
 	case lat < 0 && lat > -1500*time.Millisecond:
 		return LabelEarly
@@ -139,11 +139,11 @@ func (c *Controller) label(l Label) Reason {
 	}
 	v.lastValid, c.st.LabelMono = l.Mono, l.Mono
 	v.source, c.st.Labels = l.Source, l.Source
-	c.tacc(l.TAcc)
+	c.receiverAccuracy(l.TAcc)
 	if c.cfg.GivenSecond {
 		return None
 	}
-	if !c.line.ok || c.bank.Ready() == 0 || c.stepping || l.Mono < c.epoch {
+	if !c.steps.ok || c.imm.Count() == 0 || c.stepping || l.Mono < c.stepMono {
 		return LabelNoPulse
 	}
 	grid := c.clockAt(l.Mono) - tai.Time(c.phaseAt(l.Mono))
@@ -155,31 +155,31 @@ func (c *Controller) label(l Label) Reason {
 		return v.vote(l, grid)
 	}
 	r := v.compare(l, grid, time.Duration(math.Min(c.boundIn(l.Mono, 0), 1e12)))
-	c.judge(l.Mono)
+	c.applyLabels(l.Mono)
 	return r
 }
 
-// judge draws the consequences of agreeing and disagreeing labels for a
+// applyLabels draws the consequences of agreeing and disagreeing labels for a
 // tracked clock. Its second is never moved by them.
-func (c *Controller) judge(now int64) {
+func (c *Controller) applyLabels(now int64) {
 	v := &c.voter
 	switch {
 	case v.disputes >= c.cfg.DisputeAfter && (c.st.State == status.Acquiring):
 		c.reacquire(SecondDisputed, now)
 	case c.cfg.RelabelAfter > 0 && v.disputes >= c.cfg.RelabelAfter && c.st.State == status.Faulty:
-		c.held = None
+		c.distrusted = None
 		c.reacquire(SecondDisputed, now)
 	case v.disputes >= c.cfg.FaultyAfter && c.st.State == status.Holdover:
 		c.enter(status.Faulty, SecondDisputed, now)
 	case v.disputes >= c.cfg.DisputeAfter && c.st.State != status.Faulty:
-		c.hold(SecondDisputed, now)
-	case v.agree >= c.cfg.Confirm && (c.held == NoMessages || c.held == VoidMessages || c.held == SecondDisputed):
-		c.release(now)
+		c.distrust(SecondDisputed, now)
+	case v.agree >= c.cfg.Confirm && (c.distrusted == NoMessages || c.distrusted == VoidMessages || c.distrusted == SecondDisputed):
+		c.restoreTrust(now)
 	}
 }
 
-// silence tells whether messages have stopped coming or being valid.
-func (c *Controller) silence(now int64) Reason {
+// labelSilence tells whether messages have stopped coming or being valid.
+func (c *Controller) labelSilence(now int64) Reason {
 	if c.cfg.GivenSecond {
 		return None
 	}
@@ -196,7 +196,7 @@ func (c *Controller) silence(now int64) Reason {
 
 // checkLabels draws the consequences of silence.
 func (c *Controller) checkLabels(now int64) {
-	r := c.silence(now)
+	r := c.labelSilence(now)
 	if r == None || c.stepping {
 		return
 	}
@@ -204,16 +204,16 @@ func (c *Controller) checkLabels(now int64) {
 	v.agree, v.run = 0, 0
 	switch c.st.State {
 	case status.Locked, status.Holdover:
-		if c.held == None {
-			c.hold(r, now)
+		if c.distrusted == None {
+			c.distrust(r, now)
 		}
 	case status.Acquiring:
 		c.enter(status.Unlocked, r, now)
 		c.labelled = false
-		c.verify = 0
+		c.verified = 0
 		v.restart()
 	case status.Unlocked:
-		if c.held == None && (c.anyPulse || r == VoidMessages) {
+		if c.distrusted == None && (c.anyPulse || r == VoidMessages) {
 			c.enter(status.Unlocked, r, now)
 		}
 	}

@@ -21,8 +21,8 @@ type Learned struct {
 	TempSigma   float64 `json:"temperature_sigma"` // 0 = not known
 	TempLagS    float64 `json:"temperature_lag_s"` // by which the oscillator follows the sensor
 
-	Foresight servo.Foreseen `json:"foresight"`  // how well predictions came true
-	AgeSecond float64        `json:"age_second"` // since it was exported; the importer fills it in
+	Predictions servo.PredictionRatios `json:"foresight"`  // how well predictions came true
+	AgeSecond   float64                `json:"age_second"` // since it was exported; the importer fills it in
 }
 
 // believable limits of what a note may say: no oscillator that keeps time has more.
@@ -36,12 +36,12 @@ func (l Learned) sigma() float64 {
 
 // Export returns what has been learned; OK is false when that is nothing yet.
 func (c *Controller) Export() Learned {
-	if c.bank.Ready() < 30 {
+	if c.imm.Count() < 30 {
 		return c.learned
 	}
-	e, n, s := c.bank.Estimate(), c.bank.Noise(), c.slow.Notes()
+	e, n, s := c.imm.Estimate(), c.imm.Noise(), c.comp.Export()
 	return Learned{OK: true, FreqPPB: -e.Freq, SigmaPPB: math.Sqrt(e.P22), NoiseNS: n.MeasNS, WhiteFM: n.WhiteFM, WalkFM: n.WalkFM,
-		AgeingPPB: s.Age.Value, AgeingSigma: s.Age.Sigma, TempPPB: s.Temp.Value, TempSigma: s.Temp.Sigma, TempLagS: s.LagS, Foresight: c.fore.Notes()}
+		AgeingPPB: s.Age.Value, AgeingSigma: s.Age.Sigma, TempPPB: s.Temp.Value, TempSigma: s.Temp.Sigma, TempLagS: s.LagS, Predictions: c.prediction.Export()}
 }
 
 // Import takes what an earlier run learned; call it before the first pulse.
@@ -52,18 +52,18 @@ func (c *Controller) Import(l Learned) {
 			return
 		}
 	}
-	if !l.OK || math.Abs(l.FreqPPB) > c.cfg.MaxFreqPPB || l.NoiseNS <= 0 || l.AgeSecond < 0 || c.bank.Ready() > 0 {
+	if !l.OK || math.Abs(l.FreqPPB) > c.cfg.MaxFreqPPB || l.NoiseNS <= 0 || l.AgeSecond < 0 || c.imm.Count() > 0 {
 		return
 	}
 	c.learned = l
 	c.freq = l.FreqPPB
-	c.fore.Learn(l.Foresight)
-	var n servo.CourseNotes
+	c.prediction.Import(l.Predictions)
+	var n servo.CompensationState
 	if math.Abs(l.AgeingPPB) <= maxAgeing {
 		n.Age = servo.Coefficient{Value: l.AgeingPPB, Sigma: l.AgeingSigma}
 	}
 	if math.Abs(l.TempPPB) <= maxTemp {
 		n.Temp, n.LagS = servo.Coefficient{Value: l.TempPPB, Sigma: l.TempSigma}, l.TempLagS
 	}
-	c.slow.Learn(n)
+	c.comp.Import(n)
 }

@@ -274,7 +274,7 @@ func TestLearnedCourse(t *testing.T) {
 	o.board = days
 	o.run(alone)
 	l := o.c.Export()
-	if math.Abs(l.TempPPB-12) > 1 || l.TempSigma <= 0 || l.Foresight[2].N == 0 {
+	if math.Abs(l.TempPPB-12) > 1 || l.TempSigma <= 0 || l.Predictions[2].N == 0 {
 		t.Fatalf("learned %+v", l)
 	}
 	hold := func(l Learned) float64 {
@@ -295,13 +295,13 @@ func TestLearnedCourse(t *testing.T) {
 		func(l *Learned) { l.TempPPB = 1e12 },
 		func(l *Learned) { l.AgeingPPB, l.AgeingSigma = -1e9, 1 },
 		func(l *Learned) { l.TempSigma = -1 },
-		func(l *Learned) { l.Foresight[0].Ratio = math.Inf(1); l.Foresight[0].N = 5 },
+		func(l *Learned) { l.Predictions[0].Ratio = math.Inf(1); l.Predictions[0].N = 5 },
 	} {
 		x := l
 		bad(&x)
 		c := New(Config{})
 		c.Import(x)
-		if n := c.slow.Notes(); math.Abs(n.Temp.Value) > 1e6 || math.Abs(n.Age.Value) > 1e6 || n.Temp.Value != 0 && !(n.Temp.Sigma > 0) || math.IsInf(c.fore.Factor(4), 0) {
+		if n := c.comp.Export(); math.Abs(n.Temp.Value) > 1e6 || math.Abs(n.Age.Value) > 1e6 || n.Temp.Value != 0 && !(n.Temp.Sigma > 0) || math.IsInf(c.prediction.Factor(4), 0) {
 			t.Errorf("took %+v", n)
 		}
 	}

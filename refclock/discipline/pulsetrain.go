@@ -6,32 +6,32 @@ import (
 	"noonmark/phc/tai"
 )
 
-// tracks sorts edges into rows that are whole seconds apart, by the clock to be
+// pulseTrains sorts edges into rows that are whole seconds apart, by the clock to be
 // disciplined. A receiver's pulses make one row, both edges of them two;
 // interference makes rows of one.
-type tracks struct {
-	row  [4]track
-	next int // id of the next new row
-	fed  int // id of the row the estimate was fed with
+type pulseTrains struct {
+	train  [4]pulseTrain
+	next   int // id of the next new row
+	usedID int // id of the row the estimate was fed with
 }
 
 // keep is the number of edges kept to start the estimate from.
-const keep = 8
+const trainLength = 8
 
-type track struct {
+type pulseTrain struct {
 	id    int
 	n     int // edges kept
 	count int // seconds in a row
-	clock [keep]tai.Time
-	mono  [keep]int64
+	clock [trainLength]tai.Time
+	mono  [trainLength]int64
 }
 
-func (t *tracks) clear() { *t = tracks{next: t.next, fed: t.fed} }
+func (t *pulseTrains) clear() { *t = pulseTrains{next: t.next, usedID: t.usedID} }
 
-func (r *track) last() (tai.Time, int64) { return r.clock[r.n-1], r.mono[r.n-1] }
+func (r *pulseTrain) last() (tai.Time, int64) { return r.clock[r.n-1], r.mono[r.n-1] }
 
-func (r *track) push(p Pulse) {
-	if r.n == keep {
+func (r *pulseTrain) push(p Pulse) {
+	if r.n == trainLength {
 		copy(r.clock[:], r.clock[1:])
 		copy(r.mono[:], r.mono[1:])
 		r.n--
@@ -41,29 +41,29 @@ func (r *track) push(p Pulse) {
 }
 
 // shift moves all edges by a change of their correction.
-func (t *tracks) shift(d tai.Time) {
-	for i := range t.row {
-		for j := range t.row[i].n {
-			t.row[i].clock[j] += d
+func (t *pulseTrains) shift(d tai.Time) {
+	for i := range t.train {
+		for j := range t.train[i].n {
+			t.train[i].clock[j] += d
 		}
 	}
 }
 
 // add sorts an edge in. It returns its row if that is the one to measure with;
 // otherwise the reason why not, which is None for the first of a row.
-func (t *tracks) add(p Pulse, cfg Config) (*track, Reason) {
+func (t *pulseTrains) add(p Pulse, cfg Config) (*pulseTrain, Reason) {
 	const stale = 3500e6 // ns without an edge end a row
-	var best *track
+	var best *pulseTrain
 	bestDev := math.Inf(1)
 	others := false
-	for i := range t.row {
-		q := &t.row[i]
+	for i := range t.train {
+		q := &t.train[i]
 		if q.n == 0 {
 			continue
 		}
 		c, m := q.last()
 		if p.Mono-m > stale {
-			*q = track{}
+			*q = pulseTrain{}
 			continue
 		}
 		others = others || q.count > 1
@@ -76,14 +76,14 @@ func (t *tracks) add(p Pulse, cfg Config) (*track, Reason) {
 	}
 	if best == nil {
 		// A new row, in the place of the poorest.
-		best = &t.row[0]
-		for i := range t.row {
-			if t.row[i].count < best.count {
-				best = &t.row[i]
+		best = &t.train[0]
+		for i := range t.train {
+			if t.train[i].count < best.count {
+				best = &t.train[i]
 			}
 		}
 		t.next++
-		*best = track{id: t.next}
+		*best = pulseTrain{id: t.next}
 	} else if c, _ := best.last(); (p.Clock - c).Round() != tai.Second {
 		best.count = 0 // a second is missing: not in a row
 	}
@@ -95,21 +95,21 @@ func (t *tracks) add(p Pulse, cfg Config) (*track, Reason) {
 		}
 		return nil, None
 	}
-	for i := range t.row {
-		q := &t.row[i]
+	for i := range t.train {
+		q := &t.train[i]
 		if q == best || q.count < 2 {
 			continue
 		}
-		if r := best.against(q, cfg); r != None {
+		if r := best.choose(q, cfg); r != None {
 			return nil, r
 		}
 	}
 	return best, None
 }
 
-// against tells whether r is the edge that counts and q the other one: None if
+// choose tells whether r is the edge that counts and q the other one: None if
 // so, PulseOffGrid if it is the other way round, AmbiguousEdge if nothing tells.
-func (r *track) against(q *track, cfg Config) Reason {
+func (r *pulseTrain) choose(q *pulseTrain, cfg Config) Reason {
 	c, _ := r.last()
 	d, _ := q.last()
 	if w := tai.Time(cfg.ClockWithin); w > 0 {

@@ -16,11 +16,11 @@ func (w *world) ramp(a, b int, slope float64) {
 	w.noise = func(k int) float64 { return slope * math.Max(0, float64(min(k, b)-a)) }
 }
 
-// TestAntennaPulled: pulses drift for 20 s before anybody says that they are
+// TestDriftBeforeAlarmIsForgotten: pulses drift for 20 s before anybody says that they are
 // not to be trusted. The error in the holdover after it is at most 1.5 times
 // that of a holdover without the drift (some ns for the noise aside), and the
 // bound covers it.
-func TestAntennaPulled(t *testing.T) {
+func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 	if raceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
@@ -130,8 +130,8 @@ func TestOscillatorChanged(t *testing.T) {
 	w.covered(2)
 }
 
-// TestDoubtSoonAfterLock: there is nothing to go back to, and nothing breaks.
-func TestDoubtSoonAfterLock(t *testing.T) {
+// TestAlarmSoonAfterLock: there is nothing to go back to, and nothing breaks.
+func TestAlarmSoonAfterLock(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.at[20] = func(w *world) { w.c.Doubt("antenna_open", w.mono(w.now)) }
 	w.run(0, 60)

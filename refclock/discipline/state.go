@@ -20,38 +20,38 @@ func (c *Controller) enter(s status.State, r Reason, mono int64) {
 	c.st.State, c.st.Reason = s, r
 	c.st.Detail = ""
 	if r == Doubted {
-		c.st.Detail = c.doubt
+		c.st.Detail = c.alarm
 	}
 }
 
 // reacquire gives up phase and second and starts over; the frequency stays.
 func (c *Controller) reacquire(r Reason, mono int64) {
-	if c.bank.Ready() > 30 {
+	if c.imm.Count() > 30 {
 		c.learned = c.Export()
 	}
-	c.acq.clear()
+	c.trains.clear()
 	c.voter.restart()
 	c.rejects.clear()
-	c.bank.Reset(-c.freq, c.cfg.MaxErrorPPB)
-	c.fore.Reset()
-	c.slow.Break()
+	c.imm.Reset(-c.freq, c.cfg.MaxErrorPPB)
+	c.prediction.Reset()
+	c.comp.Restart()
 	c.hist.reset()
 	c.labelled, c.stepping = false, false
-	c.verify, c.floor, c.extra, c.jump, c.drift, c.blind, c.other = 0, 0, 0, 0, 0, 0, rival{}
+	c.verified, c.minBound, c.rejectHint, c.jump, c.drift, c.estimateAge, c.alternative = 0, 0, 0, 0, 0, 0, alternative{}
 	c.enter(status.Acquiring, r, mono)
 }
 
-// hold stops trusting pulses for reason r.
-func (c *Controller) hold(r Reason, mono int64) {
-	if c.held != None && c.held != r && r != Doubted {
+// distrust stops trusting pulses for reason r.
+func (c *Controller) distrust(r Reason, mono int64) {
+	if c.distrusted != None && c.distrusted != r && r != Doubted {
 		return // the first reason stays until it is gone
 	}
-	c.held = r
-	c.verify = 0
+	c.distrusted = r
+	c.verified = 0
 	switch c.st.State {
 	case status.Locked, status.Holdover:
 		if c.st.State == status.Locked || c.st.Reason == Returning {
-			c.distrust(r)
+			c.forgetRecent(r)
 		}
 		c.enter(status.Holdover, r, mono)
 		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects: nobody takes an Action here
@@ -65,23 +65,23 @@ func (c *Controller) hold(r Reason, mono int64) {
 	}
 }
 
-// distrust forgets the last pulses if r means that they may have lied. A
+// forgetRecent forgets the last pulses if r means that they may have lied. A
 // receiver that is merely silent has not said so: then it is as if the pulses
 // had stopped.
-func (c *Controller) distrust(r Reason) {
+func (c *Controller) forgetRecent(r Reason) {
 	if r == NoMessages {
-		c.suspend()
+		c.pulsesStopped()
 		return
 	}
-	if p := c.before(); p != nil {
+	if p := c.beforeSuspect(); p != nil {
 		c.rollback(p)
 	}
 }
 
-// release trusts pulses again, once verified.
-func (c *Controller) release(mono int64) {
-	c.held = None
-	c.verify = 0
+// restoreTrust trusts pulses again, once verified.
+func (c *Controller) restoreTrust(mono int64) {
+	c.distrusted = None
+	c.verified = 0
 	switch c.st.State {
 	case status.Faulty:
 		c.enter(status.Holdover, Returning, mono)
@@ -95,12 +95,12 @@ func (c *Controller) release(mono int64) {
 // checkPulses looks for missing ones.
 func (c *Controller) checkPulses(mono int64) {
 	if !c.anyPulse {
-		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.held == None { // a doubt is named rather than what it makes us miss
+		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.distrusted == None { // a doubt is named rather than what it makes us miss
 			c.enter(status.Unlocked, NoPulse, mono)
 		}
 		return
 	}
-	gap := mono - max(c.lastPulse, c.epoch)
+	gap := mono - max(c.lastPulse, c.stepMono)
 	if gap <= int64(c.cfg.MissAfter) {
 		return
 	}
@@ -115,14 +115,14 @@ func (c *Controller) checkPulses(mono int64) {
 	switch c.st.State {
 	case status.Locked:
 		c.rejects.clear()
-		c.suspend()
+		c.pulsesStopped()
 		c.enter(status.Holdover, MissingPulses, mono)
 		c.ctrlMono = math.MinInt64 / 2
 	case status.Holdover:
 		if c.st.Reason == Returning {
 			c.enter(status.Holdover, MissingPulses, mono)
 		}
-		c.verify = 0
+		c.verified = 0
 	case status.Acquiring:
 		c.reacquire(NoPulse, mono)
 		c.enter(status.Unlocked, NoPulse, mono)

@@ -20,7 +20,7 @@ func (c *Controller) steer(z float64, now int64) {
 // cancelled, and the offset is to be gone at the next edge (dead beat on the
 // estimate, the optimum of a quadratic cost of phase alone).
 func (c *Controller) control(now int64) {
-	if c.bank.Ready() < 2 {
+	if c.imm.Count() < 2 {
 		return
 	}
 	if c.pi != nil && c.st.State == status.Locked {
@@ -35,16 +35,16 @@ func (c *Controller) control(now int64) {
 	}
 	u := -c.phaseAt(now) / left
 	u = math.Max(-c.cfg.MaxSlewPPB, math.Min(c.cfg.MaxSlewPPB, u))
-	c.setFreq(now, u-c.freqNow())
+	c.setFreq(now, u-c.oscillatorFreq())
 }
 
-// cancel cancels the oscillator's error only.
-func (c *Controller) cancel(now int64) {
-	if c.bank.Ready() < 2 {
+// cancelDrift cancels the oscillator's error only.
+func (c *Controller) cancelDrift(now int64) {
+	if c.imm.Count() < 2 {
 		return
 	}
 	c.ctrlMono = now
-	c.setFreq(now, -c.freqNow())
+	c.setFreq(now, -c.oscillatorFreq())
 	if c.pi != nil {
 		c.pi.Reset(c.freq)
 	}

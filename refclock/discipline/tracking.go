@@ -10,7 +10,7 @@ import (
 // offGrid is so far from the grid, ns, that an edge is no bad measurement of the
 // second but something else: the other edge of the pulse, interference. It says
 // nothing of the pulses between which it comes.
-const offGrid = 1e6
+const offGridNS = 1e6
 
 // track measures a tracked clock: the second is the clock's nearest.
 func (c *Controller) track(p Pulse, now int64) Action {
@@ -20,16 +20,16 @@ func (c *Controller) track(p Pulse, now int64) Action {
 		return c.refuse(PulseOffGrid, now)
 	}
 	z := float64(p.Clock - sec)
-	e := c.bank.Estimate()
+	e := c.imm.Estimate()
 	dt := float64(sec-c.sec) / 1e9
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
 	switch {
-	case math.Abs(c.bank.Sigmas(z-pred, dt)) <= c.cfg.GateSigma:
+	case math.Abs(c.imm.Sigmas(z-pred, dt)) <= c.cfg.GateSigma:
 		c.advance(sec, edge)
-	case c.other.ok && math.Abs(c.bank.Sigmas(z-pred-c.other.at(dt), dt)) <= c.cfg.GateSigma:
+	case c.alternative.ok && math.Abs(c.imm.Sigmas(z-pred-c.alternative.at(dt), dt)) <= c.cfg.GateSigma:
 		// The second opinion was right.
 		c.advance(sec, edge)
-		c.bank.Loosen(math.Abs(z-pred), math.Abs(c.other.freq))
+		c.imm.Inflate(math.Abs(z-pred), math.Abs(c.alternative.freq))
 	default:
 		c.rejects.add(dt, z-pred, math.Sqrt(e.R))
 		y, ok := c.rejects.ramp(c.cfg.MaxErrorPPB)
@@ -39,48 +39,48 @@ func (c *Controller) track(p Pulse, now int64) Action {
 		// Several in a row on a line through the last good phase: the
 		// oscillator changed its frequency. Let the filters follow.
 		c.advance(sec, edge)
-		c.bank.Loosen(math.Abs(z-pred), math.Abs(y))
+		c.imm.Inflate(math.Abs(z-pred), math.Abs(y))
 	}
 	c.rejects.clear()
-	c.extra, c.blind, c.other = 0, 0, rival{}
-	c.bank.Update(z)
+	c.rejectHint, c.estimateAge, c.alternative = 0, 0, alternative{}
+	c.imm.Update(z)
 	c.watchDrift()
 	c.remember()
-	c.foresee()
+	c.checkPrediction()
 	c.st.OffsetNS = z
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
 	if c.labelled {
 		c.st.RefTime = p.Clock
 	}
-	c.verify++
-	c.settle(now)
+	c.verified++
+	c.advanceState(now)
 	c.steer(z, now)
 	c.publish(now)
 	return Action{FreqPPB: c.freq, Used: true}
 }
 
-// settle moves the state on when enough pulses were verified.
-func (c *Controller) settle(now int64) {
+// advanceState moves the state on when enough pulses were verified.
+func (c *Controller) advanceState(now int64) {
 	switch c.st.State {
 	case status.Acquiring:
-		if c.verify >= c.cfg.Verify && c.bank.Ready() >= ripe && c.voter.calm(c.cfg, now) {
-			c.floor = 0
+		if c.verified >= c.cfg.Verify && c.imm.Count() >= minLockCount && c.voter.undisputed(c.cfg, now) {
+			c.minBound = 0
 			c.enter(status.Locked, Disciplined, now)
 		}
 	case status.Holdover:
 		if c.st.Reason != Returning {
 			c.enter(status.Holdover, Returning, now)
-			c.verify = 1
+			c.verified = 1
 		}
 		if math.Abs(c.phaseAt(now)) > float64(c.cfg.SlewWithin) {
-			if c.verify >= c.cfg.Confirm {
+			if c.verified >= c.cfg.Confirm {
 				c.reacquire(OffsetTooLarge, now)
 			}
 			return
 		}
-		if c.verify >= c.cfg.Verify {
-			c.floor = 0
+		if c.verified >= c.cfg.Verify {
+			c.minBound = 0
 			if c.pi != nil {
 				c.pi.Reset(c.freq)
 			}
@@ -89,28 +89,28 @@ func (c *Controller) settle(now int64) {
 	}
 }
 
-// innocent reports whether the clock itself can't have moved by dev ns, because
+// clockUnmoved reports whether the clock itself can't have moved by dev ns, because
 // CLOCK_MONOTONIC_RAW would have shown it: then it is the pulses that did.
-func (c *Controller) innocent(dev float64) bool {
-	l := &c.line
-	return l.n >= lineReady && math.Abs(dev) > 2*l.tolerance(1e9, l.freq, 0)
+func (c *Controller) clockUnmoved(dev float64) bool {
+	l := &c.steps
+	return l.count >= trainedAfter && math.Abs(dev) > 2*l.tolerance(1e9, l.freq, 0)
 }
 
 // outlier handles a pulse outside the gate, dev ns from the prediction.
 func (c *Controller) outlier(dev float64, now int64) Action {
 	r := PulseOutlier
-	if math.Abs(dev) > offGrid {
+	if math.Abs(dev) > offGridNS {
 		r = PulseOffGrid
 	}
-	if math.Abs(dev) < offGrid {
-		c.verify = 0
+	if math.Abs(dev) < offGridNS {
+		c.verified = 0
 	}
 	if now-c.ctrlMono >= 990e6 {
 		c.control(now)
 	}
-	c.extra = 0
-	if !c.innocent(dev) {
-		c.extra = c.rejects.hint()
+	c.rejectHint = 0
+	if !c.clockUnmoved(dev) {
+		c.rejectHint = c.rejects.hint()
 	}
 	switch c.st.State {
 	case status.Acquiring:
@@ -124,19 +124,19 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 	case status.Holdover:
 		settled := c.rejects.agreeing >= c.cfg.JumpConfirm
 		switch {
-		case settled && !c.innocent(dev):
+		case settled && !c.clockUnmoved(dev):
 			// Clock or reference moved, nothing tells which, and not far:
 			// follow, and let the bound remember. The looser estimate lets
 			// the next pulse through the gate.
-			c.bank.Loosen(math.Abs(dev), 0)
-			c.jump, c.jumpT = math.Abs(dev), now
+			c.imm.Inflate(math.Abs(dev), 0)
+			c.jump, c.jumpMono = math.Abs(dev), now
 			c.rejects.clear()
 			c.enter(status.Holdover, Returning, now)
 		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
 			// Nothing to lose any more. But it was the reference that moved, then or
 			// now, and the bound remembers by how much.
 			c.reacquire(PulseJump, now)
-			c.jump, c.jumpT = math.Abs(dev), now
+			c.jump, c.jumpMono = math.Abs(dev), now
 		case c.rejects.n >= c.cfg.RejectLimit:
 			c.enter(status.Holdover, PulseJump, now)
 		}

@@ -13,9 +13,9 @@ type weeks struct {
 	sensor                 bool
 }
 
-func (w weeks) play(seed uint64, days float64) *Course {
+func (w weeks) play(seed uint64, days float64) *Compensation {
 	const dt = 16
-	var c Course
+	var c Compensation
 	r := rand.New(rand.NewPCG(seed, 0x616765))
 	y, free, celsius := 0.0, 0.0, 40.0
 	for t := 0.0; t < days*86400; t += dt {
@@ -24,17 +24,17 @@ func (w weeks) play(seed uint64, days float64) *Course {
 			celsius += 0.03 * r.NormFloat64()
 			c.Temperature(t, celsius+3*day)
 		}
-		c.See(t, free+3*r.NormFloat64())
-		c.Turn(t)
+		c.Observe(t, free+3*r.NormFloat64())
+		c.Advance(t)
 		y += w.walk * math.Sqrt(dt) * r.NormFloat64()
 		free += dt * (y + w.swing*day + w.age*t/86400 + w.perK*(celsius+3*day-40))
 	}
 	return &c
 }
 
-// TestCourseAgeing: ageing is learned over days when there is any; what is only
+// TestCompensationAgeing: ageing is learned over days when there is any; what is only
 // weather, or a random walk, is not taken for it.
-func TestCourseAgeing(t *testing.T) {
+func TestCompensationAgeing(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		w        weeks
@@ -50,7 +50,7 @@ func TestCourseAgeing(t *testing.T) {
 		{"an old oven that feels the day, with a sensor", weeks{walk: 0.0005, age: 1, perK: 2, sensor: true}, 6, 0.6, 1.4},
 	} {
 		for seed := uint64(1); seed <= 5; seed++ {
-			n := c.w.play(seed, c.days).Notes()
+			n := c.w.play(seed, c.days).Export()
 			if v := n.Age.Value; v < c.min || v > c.max {
 				t.Errorf("%s, seed %d: %.2f +- %.2f ppb per day, want %v to %v", c.name, seed, v, n.Age.Sigma, c.min, c.max)
 			}
@@ -58,17 +58,17 @@ func TestCourseAgeing(t *testing.T) {
 	}
 }
 
-// TestCourseTrust: of sensors that have nothing to do with the oscillator hardly
+// TestCompensationTrust: of sensors that have nothing to do with the oscillator hardly
 // one is used, and those that have are, to within what is claimed of them.
-func TestCourseTrust(t *testing.T) {
+func TestCompensationTrust(t *testing.T) {
 	used := 0
 	const seeds = 40
 	for seed := uint64(1); seed <= seeds; seed++ {
-		if v := (weeks{walk: 0.02, sensor: true}).play(seed, 0.75).Notes().Temp; v.Value != 0 {
+		if v := (weeks{walk: 0.02, sensor: true}).play(seed, 0.75).Export().Temp; v.Value != 0 {
 			used++
 			t.Logf("seed %d: a sensor of something else is used with %.3f +- %.3f ppb/K", seed, v.Value, v.Sigma)
 		}
-		v := (weeks{walk: 0.02, perK: 5, sensor: true}).play(seed, 0.75).Notes().Temp
+		v := (weeks{walk: 0.02, perK: 5, sensor: true}).play(seed, 0.75).Export().Temp
 		if off := math.Abs(v.Value - 5); v.Sigma == 0 || off > 5*v.Sigma || off > 1 {
 			t.Errorf("seed %d: %.2f +- %.2f ppb/K, is 5", seed, v.Value, v.Sigma)
 		}
@@ -78,21 +78,21 @@ func TestCourseTrust(t *testing.T) {
 	}
 }
 
-// TestCourseNotes: a note is used at once, and not for ever against the evidence.
-func TestCourseNotes(t *testing.T) {
-	var c Course
-	c.Learn(CourseNotes{Temp: Coefficient{Value: 7}, Age: Coefficient{Value: 3}})
-	if n := c.Notes(); n.Temp.Value != 0 || n.Age.Value != 0 {
+// TestCompensationImport: a note is used at once, and not for ever against the evidence.
+func TestCompensationImport(t *testing.T) {
+	var c Compensation
+	c.Import(CompensationState{Temp: Coefficient{Value: 7}, Age: Coefficient{Value: 3}})
+	if n := c.Export(); n.Temp.Value != 0 || n.Age.Value != 0 {
 		t.Errorf("took %+v without a sigma", n)
 	}
-	note := CourseNotes{Temp: Coefficient{5, 0.1}, LagS: 100, Age: Coefficient{2, 0.2}}
-	c.Learn(note)
-	n := c.Notes()
+	note := CompensationState{Temp: Coefficient{5, 0.1}, LagS: 100, Age: Coefficient{2, 0.2}}
+	c.Import(note)
+	n := c.Export()
 	if math.Abs(n.Temp.Value-5) > 1e-9 || n.LagS != 120 || math.Abs(n.Age.Value-2) > 1e-9 {
 		t.Errorf("noted %+v, took %+v", note, n)
 	}
-	c.Turn(0)
-	if got, want := c.Turn(86400), 2.0; math.Abs(got-want) > 1e-6 {
+	c.Advance(0)
+	if got, want := c.Advance(86400), 2.0; math.Abs(got-want) > 1e-6 {
 		t.Errorf("a day turns it by %v ppb, want %v", got, want)
 	}
 	// Another oscillator: -5 ppb/K, no ageing.
@@ -102,19 +102,19 @@ func TestCourseNotes(t *testing.T) {
 		x := float64(86400 + 16*k)
 		celsius += 0.03 * r.NormFloat64()
 		c.Temperature(x, celsius)
-		c.See(x, free)
-		c.Turn(x)
+		c.Observe(x, free)
+		c.Advance(x)
 		free += 16 * -5 * (celsius - 40)
 	}
-	if n := c.Notes(); math.Abs(n.Temp.Value+5) > 0.5 || math.Abs(n.Age.Value) > 0.5 {
+	if n := c.Export(); math.Abs(n.Temp.Value+5) > 0.5 || math.Abs(n.Age.Value) > 0.5 {
 		t.Errorf("after five days of another oscillator: %+v", n)
 	}
 }
 
-// TestCourseStuck: a sensor that used to move and does no more is told, one that
+// TestCompensationStuckSensor: a sensor that used to move and does no more is told, one that
 // always moved rarely is not.
-func TestCourseStuck(t *testing.T) {
-	var a, b Course
+func TestCompensationStuckSensor(t *testing.T) {
+	var a, b Compensation
 	for k := range 6 * 3600 {
 		x := float64(k)
 		v := 40 + 3*math.Sin(2*math.Pi*x/7200)

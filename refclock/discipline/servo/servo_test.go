@@ -9,14 +9,14 @@ import (
 // plant is a clock under a dead-beat control on a bank's estimate.
 type plant struct {
 	r              *rand.Rand
-	b              *Bank
+	b              *IMM
 	x, y, u, total float64
 	white, wfm, rw float64
 	sum, n         float64
 }
 
 func newPlant(seed uint64, k Noise) *plant {
-	p := &plant{r: rand.New(rand.NewPCG(seed, 1)), b: NewBank(), white: k.MeasNS, wfm: k.WhiteFM, rw: k.WalkFM, y: 10e3}
+	p := &plant{r: rand.New(rand.NewPCG(seed, 1)), b: NewIMM(), white: k.MeasNS, wfm: k.WhiteFM, rw: k.WalkFM, y: 10e3}
 	p.b.Reset(0, 200e3)
 	return p
 }
@@ -24,7 +24,7 @@ func newPlant(seed uint64, k Noise) *plant {
 func (p *plant) second() {
 	z := p.x + p.white*p.r.NormFloat64()
 	p.b.Update(z)
-	if p.b.Ready() > 1 {
+	if p.b.Count() > 1 {
 		e := p.b.Estimate()
 		p.u = -e.Freq - e.Phase
 	}
@@ -49,9 +49,9 @@ func limit(k Noise) float64 {
 	return math.Sqrt(p11)
 }
 
-// TestBankReachesTheLimit: without being told the noise, the bank comes within
+// TestIMMReachesTheLimit: without being told the noise, the bank comes within
 // 10 % of the filter that was, for oscillators and pulses of all kinds.
-func TestBankReachesTheLimit(t *testing.T) {
+func TestIMMReachesTheLimit(t *testing.T) {
 	for _, k := range []Noise{
 		{5, 1, 1}, {50, 1, 1}, {5, 0.03, 0.01}, {0.2, 2.5, 0.02}, {4.5, 2.5, 0.02}, {0.2, 2.8, 0.8}, {500, 10, 3}, {20, 30, 0.1},
 	} {
@@ -69,9 +69,9 @@ func TestBankReachesTheLimit(t *testing.T) {
 	}
 }
 
-// TestBankLearnsNoise: measurement noise within 10 %, the walk within its
+// TestIMMLearnsNoise: measurement noise within 10 %, the walk within its
 // decade, and what the estimate claims of itself is true.
-func TestBankLearnsNoise(t *testing.T) {
+func TestIMMLearnsNoise(t *testing.T) {
 	for _, k := range []Noise{{5, 0.03, 0.1}, {50, 1, 1}, {500, 1, 1}, {20, 0.1, 0.05}} {
 		p := newPlant(7, k)
 		var q, n float64
@@ -95,9 +95,9 @@ func TestBankLearnsNoise(t *testing.T) {
 	}
 }
 
-// TestBankFollowsAChange: after a jump of the frequency the phase is back
+// TestIMMFollowsAChange: after a jump of the frequency the phase is back
 // within some seconds, and quiet again within minutes.
-func TestBankFollowsAChange(t *testing.T) {
+func TestIMMFollowsAChange(t *testing.T) {
 	p := newPlant(3, Noise{20, 0.03, 0.01})
 	for range 3000 {
 		p.second()
@@ -123,13 +123,13 @@ func TestBankFollowsAChange(t *testing.T) {
 	}
 }
 
-// TestBankLearn: what an earlier run learned makes the start as good as the
+// TestIMMPrior: what an earlier run learned makes the start as good as the
 // middle, and a wrong belief is overcome.
-func TestBankLearn(t *testing.T) {
+func TestIMMPrior(t *testing.T) {
 	k := Noise{50, 1, 0.3}
 	for _, belief := range []Noise{k, {1, 0.01, 10}, {5000, 30, 0.001}} {
 		p := newPlant(5, k)
-		p.b.Learn(belief)
+		p.b.SetPrior(belief)
 		p.b.Reset(0, 200e3)
 		for range 3000 {
 			p.second()
@@ -144,22 +144,22 @@ func TestBankLearn(t *testing.T) {
 	}
 }
 
-// TestForesight: predictions that come true leave the bound as it is; an
+// TestPredictionErrorWidens: predictions that come true leave the bound as it is; an
 // oscillator that wanders more than the model knows widens it in time.
-func TestForesight(t *testing.T) {
-	run := func(swing float64) *Foresight {
+func TestPredictionErrorWidens(t *testing.T) {
+	run := func(swing float64) *PredictionError {
 		p := newPlant(11, Noise{5, 0.03, 0.01})
-		f := &Foresight{}
+		f := &PredictionError{}
 		for i := range 9000 {
 			d := swing * math.Sin(2*math.Pi*float64(i)/4000) // temperature
 			p.y += d
 			z := p.x + p.white*p.r.NormFloat64()
 			p.b.Update(z)
-			if p.b.Ready() > 1 {
+			if p.b.Count() > 1 {
 				e := p.b.Estimate()
 				p.u = -e.Freq - e.Phase
 			}
-			f.See(float64(i), p.b.Estimate(), p.total)
+			f.Observe(float64(i), p.b.Estimate(), p.total)
 			p.b.Advance(1, p.u)
 			p.total += p.u
 			p.x += p.y + p.u + p.wfm*p.r.NormFloat64()
@@ -174,16 +174,16 @@ func TestForesight(t *testing.T) {
 	if b < 2*a {
 		t.Errorf("factor %.2f with temperature swings, %.2f without", b, a)
 	}
-	var empty Foresight
+	var empty PredictionError
 	if v := empty.Factor(1e5); v != 1 {
 		t.Errorf("factor %v with nothing seen", v)
 	}
 }
 
-// TestForesightTightens: a model that is too careful by some factor is told so
+// TestPredictionErrorTightens: a model that is too careful by some factor is told so
 // by the predictions that came true, but not where there were none, and one
 // that is right stays about as it is.
-func TestForesightTightens(t *testing.T) {
+func TestPredictionErrorTightens(t *testing.T) {
 	for _, c := range []struct {
 		claim    float64 // the model's standard deviation over the true one
 		at       float64 // s
@@ -198,10 +198,10 @@ func TestForesightTightens(t *testing.T) {
 	} {
 		for seed := uint64(1); seed <= 2; seed++ {
 			r := rand.New(rand.NewPCG(seed, 3))
-			var f Foresight
+			var f PredictionError
 			x := 0.0
 			for k := range 7200 {
-				f.See(float64(k), Estimate{Phase: x, Q1: c.claim * c.claim}, 0)
+				f.Observe(float64(k), Estimate{Phase: x, Q1: c.claim * c.claim}, 0)
 				x += r.NormFloat64()
 			}
 			if got := f.Factor(c.at); got < c.min || got > c.max {
@@ -211,14 +211,14 @@ func TestForesightTightens(t *testing.T) {
 	}
 }
 
-// TestBankRestore: what was saved comes back whole, and is not touched by what
+// TestIMMRestore: what was saved comes back whole, and is not touched by what
 // happens in between.
-func TestBankRestore(t *testing.T) {
+func TestIMMRestore(t *testing.T) {
 	p := newPlant(1, Noise{MeasNS: 20, WhiteFM: 1, WalkFM: 0.1})
 	for range 300 {
 		p.second()
 	}
-	var s Bank
+	var s IMM
 	p.b.Save(&s)
 	want := p.b.Estimate()
 	for range 2 {
@@ -227,7 +227,7 @@ func TestBankRestore(t *testing.T) {
 		}
 		p.b.Update(1e6)
 		p.b.Restore(&s)
-		if got := p.b.Estimate(); got != want || p.b.Ready() != s.Ready() {
+		if got := p.b.Estimate(); got != want || p.b.Count() != s.Count() {
 			t.Errorf("restored %+v, saved %+v", got, want)
 		}
 	}
@@ -253,19 +253,19 @@ func TestPI(t *testing.T) {
 	}
 }
 
-func BenchmarkBank(b *testing.B) {
+func BenchmarkIMM(b *testing.B) {
 	p := newPlant(1, Noise{50, 1, 1})
 	for b.Loop() {
 		p.second()
 	}
 }
 
-// TestBankAllocatesNothing: it runs for years beside a server that must not
+// TestIMMAllocatesNothing: it runs for years beside a server that must not
 // see a garbage collection.
-func TestBankAllocatesNothing(t *testing.T) {
+func TestIMMAllocatesNothing(t *testing.T) {
 	p := newPlant(1, Noise{50, 1, 1})
-	f := &Foresight{}
-	if n := testing.AllocsPerRun(100, func() { p.second(); f.See(p.n, p.b.Estimate(), p.total); f.Factor(100) }); n != 0 {
+	f := &PredictionError{}
+	if n := testing.AllocsPerRun(100, func() { p.second(); f.Observe(p.n, p.b.Estimate(), p.total); f.Factor(100) }); n != 0 {
 		t.Errorf("%v allocations a second", n)
 	}
 }
