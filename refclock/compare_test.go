@@ -1,11 +1,7 @@
 package refclock_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -91,48 +87,5 @@ func TestCorrectionChanged(t *testing.T) {
 	// A late pulse is made earlier, so that the clock is found slow and hurries.
 	if e := r.App.Clock.Error(r.Mono()); math.Abs(e-3000) > 60 || r.Snap.Epoch != 1 {
 		t.Errorf("off by %.0f ns after a bias of 3000 ns, epoch %d", e, r.Snap.Epoch)
-	}
-}
-
-// unsure is a source whose edges cannot be told apart, then one edge, then the
-// end of the test.
-type unsure struct {
-	n   int
-	end func()
-}
-
-func (u *unsure) Next(ctx context.Context) (pps.Edge, error) {
-	switch u.n++; {
-	case u.n < 4:
-		return pps.Edge{}, fmt.Errorf("card: %w", pps.ErrAmbiguous)
-	case u.n == 4:
-		return pps.Edge{}, fmt.Errorf("card: %w", pps.ErrNoPulse)
-	case u.n < 7:
-		return pps.Edge{Seq: uint32(u.n)}, nil
-	}
-	u.end()
-	return pps.Edge{}, ctx.Err()
-}
-
-func (u *unsure) Close() error   { return nil }
-func (u *unsure) String() string { return "unsure" }
-
-// TestPulsesNamed: what a source says is counted under its own name, and an
-// edge for which there is no room is counted too.
-func TestPulsesNamed(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	got := map[reason.Code]int{}
-	taken := 0
-	p := refclock.Pulses{
-		Name: "unsure", Log: slog.New(slog.DiscardHandler), Count: func(r reason.Code) { got[r]++ },
-		Open: func() (pps.Source, error) { return &unsure{end: cancel}, nil },
-		Hand: func(pps.Edge) bool { taken++; return taken == 1 },
-	}
-	if err := p.Run(ctx); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if taken != 2 || got[reason.PulseAmbiguous] != 3 || got[reason.PulseSilent] != 1 || got[reason.EdgeQueueFull] != 1 || len(got) != 3 {
-		t.Errorf("%d taken, counted %v", taken, got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	receiverport "noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -52,7 +53,7 @@ func TestRun(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
 		pr, pw := io.Pipe()
 		src := sim.NewSource()
-		port := &refclock.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
+		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Open: func() (refclock.Clock, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
 			Doubt: reason.WitnessAwaited.String(),
@@ -61,7 +62,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		port.Count = eng.Count
-		pulses := &refclock.Pulses{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
+		pulses := &pps.Reader{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
 		var wg sync.WaitGroup
 		wg.Go(func() { app.Play(ctx, mono, pw, src); pw.Close() })
 		wg.Go(func() { port.Run(ctx) })

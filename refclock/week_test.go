@@ -15,6 +15,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	receiverport "noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -53,7 +54,7 @@ func TestNoGrowth(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
 		pr, pw := io.Pipe()
 		src := sim.NewSource()
-		port := &refclock.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
+		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log, Publish: func(*status.Snapshot) {},
 			Open: refclock.Patient(func() (refclock.Clock, error) { return app.Clock, nil }, refclock.ClockPatience),
@@ -62,7 +63,7 @@ func TestNoGrowth(t *testing.T) {
 			t.Fatal(err)
 		}
 		port.Count = eng.Count
-		pulses := &refclock.Pulses{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
+		pulses := &pps.Reader{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
 		fol, err := refclock.NewFollower(refclock.FollowerConfig{
 			Name: "second", Kind: status.PHCClock, Mono: mono, Reference: eng.Snapshot, Log: log,
 			Open: func() (refclock.Clock, error) { return second.Clock, nil },

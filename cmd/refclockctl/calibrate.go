@@ -19,7 +19,6 @@ import (
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/status"
 )
@@ -108,7 +107,7 @@ func runCalibrate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	defer kernel.Close()
 	fmt.Fprintf(stderr, "measuring %d pulses with %s and %s\n", *n, kernel, card)
 	bias, err := measure(ctx, calBench{kernel, card, d.Cross, 100 * time.Millisecond}, *n)
-	if err != nil && !errors.Is(err, refclock.ErrUnsure) && !errors.Is(err, refclock.ErrFewPairs) {
+	if err != nil && !errors.Is(err, pps.ErrUnsure) && !errors.Is(err, pps.ErrFewPairs) {
 		return fail(err)
 	}
 	if werr := printBias(stdout, bias, err, *asJSON); werr != nil {
@@ -123,7 +122,7 @@ func runCalibrate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 }
 
 // printBias prints the outcome; unsure is why it is not to be used.
-func printBias(w io.Writer, b refclock.Bias, unsure error, asJSON bool) error {
+func printBias(w io.Writer, b pps.Bias, unsure error, asJSON bool) error {
 	r := calReport{
 		Sure: unsure == nil, BiasNS: int64(b.Median), LowNS: int64(b.Low), HighNS: int64(b.High), SpreadNS: int64(b.Spread),
 		ReadNS: int64(b.Read), ChangeNS: int64(b.Slow), Pairs: b.Pairs, Unpaired: b.Unpaired,
@@ -151,11 +150,11 @@ func printBias(w io.Writer, b refclock.Bias, unsure error, asJSON bool) error {
 
 // measure reads until n stamps of the kernel have come, or ctx ends, or a
 // source fails.
-func measure(ctx context.Context, b calBench, n int) (refclock.Bias, error) {
+func measure(ctx context.Context, b calBench, n int) (pps.Bias, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex // guards cal
-	var cal refclock.Calibration
+	var cal pps.Calibration
 	var wg sync.WaitGroup
 	follow := func(s pps.Source, put func(pps.Edge) (done bool)) {
 		wg.Go(func() {
@@ -215,7 +214,7 @@ func measure(ctx context.Context, b calBench, n int) (refclock.Bias, error) {
 	cancel(nil)
 	wg.Wait()
 	if why != nil && !errors.Is(why, context.Canceled) {
-		return refclock.Bias{}, why
+		return pps.Bias{}, why
 	}
 	return cal.Bias()
 }

@@ -16,7 +16,6 @@ import (
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/status"
 )
@@ -82,11 +81,11 @@ func TestMeasure(t *testing.T) {
 
 func TestPrintBias(t *testing.T) {
 	var out bytes.Buffer
-	b := refclock.Bias{Pairs: 120, Median: 11700, Low: 11650, High: 11745, Spread: 500}
+	b := pps.Bias{Pairs: 120, Median: 11700, Low: 11650, High: 11745, Spread: 500}
 	if err := printBias(&out, b, nil, false); err != nil || !strings.Contains(out.String(), "\nbias = \"11.7µs\"\n") {
 		t.Errorf("%v: %s", err, &out)
 	}
-	for _, unsure := range []error{nil, refclock.ErrUnsure} {
+	for _, unsure := range []error{nil, pps.ErrUnsure} {
 		out.Reset()
 		var r calReport
 		if err := errors.Join(printBias(&out, b, unsure, true), json.Unmarshal(out.Bytes(), &r)); err != nil || r.Sure != (unsure == nil) || (r.ConfigLine == "") != (unsure != nil) || r.BiasNS != 11700 {

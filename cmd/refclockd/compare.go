@@ -25,7 +25,7 @@ type compareConfig struct {
 	Bias    config.Duration `toml:"bias"`
 	Cable   config.Duration `toml:"cable"`
 	Length  float64         `toml:"cable_length"`
-	// Velocity 0 is refclock.SolidVelocity.
+	// Velocity 0 is pps.SolidVelocity.
 	Velocity float64 `toml:"velocity_factor"`
 
 	Limit config.Duration `toml:"limit"`
@@ -78,7 +78,7 @@ func (s *settings) checkCompare(f *config.File) error {
 			need(d.d >= d.lo && d.d <= d.hi, key+d.name, "%v is out of range; want %v to %v", d.d, d.lo, d.hi)
 		}
 		if c.Velocity == 0 {
-			c.Velocity = refclock.SolidVelocity
+			c.Velocity = pps.SolidVelocity
 		}
 		if err := checkCable(f, key, c.Cable, c.Length, c.Velocity); err != nil {
 			errs = append(errs, err)
@@ -112,9 +112,9 @@ func (s *settings) compared() (out []refclock.CompareConfig) {
 }
 
 // comparePulses makes the tasks that read them.
-func (s *settings) comparePulses(out chan<- refclock.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*refclock.Pulses) {
+func (s *settings) comparePulses(out chan<- refclock.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*pps.Reader) {
 	for i, c := range s.Pulse.Compare {
-		tasks = append(tasks, &refclock.Pulses{
+		tasks = append(tasks, &pps.Reader{
 			Name: c.Name, Log: log,
 			Open: func() (pps.Source, error) { return s.openCompare(c) },
 			Hand: func(x pps.Edge) bool {

@@ -128,7 +128,7 @@ func defaults() file {
 		StateDir:   "/var/lib/refclock",
 		Receiver: receiverConfig{Device: "/dev/ttyAMA0", Baud: int64(9600), Protocol: "auto", NotBefore: config.Date{Time: gnss.BuildDate()},
 			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3},
-		Pulse:       pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Velocity: refclock.SolidVelocity, Sawtooth: true},
+		Pulse:       pulseConfig{Source: "kernel", Device: "/dev/pps0", Edge: "rising", Velocity: pps.SolidVelocity, Sawtooth: true},
 		Clock:       clockConfig{Source: "phc", Device: "eth0"},
 		Discipline:  disciplineConfig{Servo: "kalman", HoldoverLimit: config.D(100 * time.Microsecond)},
 		Leap:        leapConfig{File: "/usr/share/zoneinfo/leap-seconds.list", Zone: "/usr/share/zoneinfo/right/UTC"},
@@ -355,7 +355,7 @@ func checkCable(f *config.File, prefix string, delay config.Duration, metres, fa
 
 // cable is the delay that checkCable has found good.
 func cable(delay config.Duration, metres, factor float64) time.Duration {
-	return delay.Duration + refclock.CableDelay(metres, factor)
+	return delay.Duration + pps.CableDelay(metres, factor)
 }
 
 // live are the settings that a running engine takes.

@@ -11,6 +11,7 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 	"noonmark/refclock/status"
 )
 
@@ -21,9 +22,9 @@ type counted interface{ Count(pps.Reason) uint64 }
 // copies and never waits for the engine.
 type collector struct {
 	engine *refclock.Engine
-	port   *refclock.Port   // nil without a receiver
-	pulses *refclock.Pulses // nil without a pulse
-	source func() counted   // the pulse source, nil when closed
+	port   *receiver.Port // nil without a receiver
+	pulses *pps.Reader    // nil without a pulse
+	source func() counted // the pulse source, nil when closed
 	mono   func() int64
 
 	sensor    *thermometer // nil without

@@ -13,6 +13,7 @@ import (
 	"noonmark/internal/config"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 )
 
 // exportConfig names the programs on this machine that get the time.
@@ -185,7 +186,7 @@ func (s *settings) checkReceiver(f *config.File) error {
 		s.rates = []int{int(min(max(b, 0), 4_000_000))}
 	case string:
 		need(b == "auto", "receiver.baud", "%q is no baud rate; want a number such as 9600, or \"auto\"", b)
-		s.rates = gnss.Rates()
+		s.rates = receiver.Rates()
 	default:
 		need(false, "receiver.baud", "is no baud rate; want a number such as 9600, or \"auto\"")
 		s.rates = []int{9600}
@@ -194,7 +195,7 @@ func (s *settings) checkReceiver(f *config.File) error {
 		errs = append(errs, err)
 	}
 	need(r.PositionLimit >= 10 && r.PositionLimit <= 1e6, "receiver.position_limit", "%v is out of range; want metres, 10 to 1000000", r.PositionLimit)
-	need(r.ConfigureBaud == 0 || slices.Contains(gnss.Rates(), r.ConfigureBaud), "receiver.configure_baud", "%d is no rate to set a receiver to; want one of %v, or 0 to leave it", r.ConfigureBaud, gnss.Rates())
+	need(r.ConfigureBaud == 0 || slices.Contains(receiver.Rates(), r.ConfigureBaud), "receiver.configure_baud", "%d is no rate to set a receiver to; want one of %v, or 0 to leave it", r.ConfigureBaud, receiver.Rates())
 	need(r.Survey.Duration == 0 || r.Survey.Duration >= time.Minute && r.Survey.Duration <= 7*24*time.Hour, "receiver.survey", "%v is out of range; want 1m to 168h, or 0s for none", r.Survey)
 	need(r.SurveyAccuracy > 0 && r.SurveyAccuracy <= 1000, "receiver.survey_accuracy", "%v is out of range; want metres, more than 0 to 1000", r.SurveyAccuracy)
 	s.watch = gnss.WatchConfig{Fixed: r.Fixed, PositionLimit: r.PositionLimit}

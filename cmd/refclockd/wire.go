@@ -23,6 +23,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -85,10 +86,10 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 			s.Receiver.Device = app.pty.Name()
 		}
 	}
-	port := &refclock.Port{
+	port := &receiver.Port{
 		Name: s.Receiver.Device, Mono: phc.MonoRaw, Out: msgs, Log: log,
 		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.tables[0]},
-		Open:   func() (io.ReadCloser, error) { return refclock.OpenSerial(s.Receiver.Device, s.rates[0]) },
+		Open:   func() (io.ReadCloser, error) { return receiver.OpenSerial(s.Receiver.Device, s.rates[0]) },
 		Rates:  s.rates, Setup: s.setup,
 	}
 	switch s.Receiver.Protocol { // UBX has no talker
@@ -126,7 +127,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 	tasks = append(tasks, &engineTask{eng, edges, msgs}, port)
 	col := &collector{engine: eng, port: port, mono: phc.MonoRaw}
 	if s.Pulse.Source != "none" {
-		p := &refclock.Pulses{Name: s.pulseName(), Out: edges, Log: log, Count: eng.Count, Open: func() (pps.Source, error) {
+		p := &pps.Reader{Name: s.pulseName(), Out: edges, Log: log, Count: eng.Count, Open: func() (pps.Source, error) {
 			x, err := s.openPulse(app, eng.Grid)
 			src.Store(nil)
 			if c, ok := x.(counted); ok && err == nil {

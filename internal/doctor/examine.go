@@ -15,9 +15,8 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
-	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	receiverport "noonmark/refclock/receiver"
 	"noonmark/refclock/status"
 )
 
@@ -198,13 +197,13 @@ func (d *doctor) inputs(ctx context.Context, c *refConfig, snap *status.Reader) 
 		close(done)
 	}
 	baud := c.baud()
-	opener := func(baud int) (io.ReadCloser, error) { return refclock.OpenSerial(c.Receiver.Device, baud) }
+	opener := func(baud int) (io.ReadCloser, error) { return receiverport.OpenSerial(c.Receiver.Device, baud) }
 	if port {
 		if baud == 0 {
 			baud = findRate(ctx, opener, d.mono, 0)
 		}
 		if baud == 0 { // none: what is heard at any will tell
-			baud = gnss.Rates()[0]
+			baud = receiverport.Rates()[0]
 		}
 		s, serr = d.receive(ctx, opener, baud)
 	}

@@ -12,6 +12,7 @@ import (
 	"noonmark/phc"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	receiverport "noonmark/refclock/receiver"
 )
 
 // heard is what a pulse source delivered.
@@ -151,7 +152,7 @@ const hearAt = 1200 * time.Millisecond
 
 // findRate tries other rates on a port whose bytes make no sense; 0 if none does.
 func findRate(ctx context.Context, open func(baud int) (io.ReadCloser, error), mono func() int64, not int) int {
-	for _, baud := range gnss.Rates() {
+	for _, baud := range receiverport.Rates() {
 		if baud == not || ctx.Err() != nil {
 			continue
 		}

@@ -1,4 +1,4 @@
-package refclock
+package pps
 
 import (
 	"math"

@@ -1,4 +1,4 @@
-package refclock_test
+package receiver_test
 
 import (
 	"bytes"
@@ -17,10 +17,9 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/refclock"
 	"noonmark/refclock/gnss"
-	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 )
 
@@ -92,9 +91,9 @@ func TestReplay(t *testing.T) {
 			pty := openPTY(t)
 			msgs := make(chan *gnss.Message, 1<<16)
 			var c tally
-			port := &refclock.Port{
+			port := &receiver.Port{
 				Name: pty.Name(), Mono: phc.MonoRaw, Out: msgs, Count: c.count, Log: slog.New(slog.DiscardHandler), Decode: gnss.Config{Comments: true},
-				Open: func() (io.ReadCloser, error) { return refclock.OpenSerial(pty.Name(), 115200) },
+				Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(pty.Name(), 115200) },
 			}
 			// Only what the reader has taken counts: a last sentence with
 			// nothing behind it is waited for.
@@ -177,15 +176,9 @@ func TestPortVanishes(t *testing.T) {
 	var log syncBuffer
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	port := &refclock.Port{
+	port := &receiver.Port{
 		Name: name, Mono: phc.MonoRaw, Out: msgs, Count: c.count, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Open: func() (io.ReadCloser, error) { return refclock.OpenSerial(name, 9600) },
-		Wait: func(ctx context.Context, _ int64) {
-			select { // attempts as fast as the machine likes, but not faster
-			case <-ctx.Done():
-			case <-time.After(5 * time.Millisecond):
-			}
-		},
+		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(name, 9600) },
 	}
 	done := make(chan error, 1)
 	go func() { done <- port.Run(ctx) }()
@@ -252,14 +245,14 @@ func (s *syncBuffer) String() string {
 
 func TestOpenSerialErrors(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := refclock.OpenSerial(filepath.Join(dir, "none"), 9600); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "connected") {
+	if _, err := receiver.OpenSerial(filepath.Join(dir, "none"), 9600); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "connected") {
 		t.Errorf("missing: %v", err)
 	}
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := refclock.OpenSerial(file, 9600); err == nil {
+	if _, err := receiver.OpenSerial(file, 9600); err == nil {
 		t.Error("a file was opened as a serial port")
 	}
 	t.Run("permission", func(t *testing.T) {
@@ -269,7 +262,7 @@ func TestOpenSerialErrors(t *testing.T) {
 		if err := os.Chmod(file, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := refclock.OpenSerial(file, 9600); !errors.Is(err, fs.ErrPermission) {
+		if _, err := receiver.OpenSerial(file, 9600); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("denied: %v", err)
 		}
 	})
@@ -285,108 +278,37 @@ func (q *quietPort) Read([]byte) (int, error) {
 
 func (q *quietPort) Close() error { q.closed = true; return nil }
 
-// Missing, denied and silent devices in virtual time: attempts back off, the
-// log says each thing a few times, the owner closes.
-func TestDevicesMissing(t *testing.T) {
+// A port that is first denied and then silent, in virtual time: the attempts
+// back off, the log repeats nothing too often, the owner closes.
+func TestPortMissingThenSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		mono := func() int64 { return int64(time.Since(start)) + 1 }
 		ctx, cancel := context.WithCancel(t.Context())
 		var c tally
 		var log syncBuffer
-		lg := slog.New(slog.NewTextHandler(&log, nil))
 		tries, q := 0, &quietPort{}
-		port := &refclock.Port{Name: "gps", Mono: mono, Count: c.count, Log: lg, Out: make(chan *gnss.Message), Open: func() (io.ReadCloser, error) {
+		port := &receiver.Port{Name: "gps", Mono: mono, Count: c.count, Log: slog.New(slog.NewTextHandler(&log, nil)), Out: make(chan *gnss.Message), Open: func() (io.ReadCloser, error) {
 			if tries++; time.Since(start) < 10*time.Minute {
 				return nil, fmt.Errorf("open gps: %w", fs.ErrPermission)
 			}
 			return q, nil
 		}}
-		pulseTries := 0
-		pulses := &refclock.Pulses{Name: "pps", Count: c.count, Log: lg, Out: make(chan pps.Edge), Open: func() (pps.Source, error) {
-			if pulseTries++; pulseTries%2 == 1 {
-				return nil, fmt.Errorf("open pps: %w", fs.ErrNotExist)
-			}
-			return &deadSource{}, nil
-		}}
 		var wg sync.WaitGroup
 		wg.Go(func() { port.Run(ctx) })
-		wg.Go(func() { pulses.Run(ctx) })
 		time.Sleep(20 * time.Minute)
 		cancel()
 		wg.Wait()
 		if tries < 40 || tries > 60 || c.of(reason.PortMissing) != tries-1 || c.of(reason.PortSilent) != 1 || !q.closed {
 			t.Errorf("%d attempts, counted %v, closed %v", tries, c.n, q.closed)
 		}
-		if n := c.of(reason.PulseGone); n == 0 || c.of(reason.PulseMissing) < n {
-			t.Errorf("counted %v", c.n)
-		}
-		if n := strings.Count(log.String(), "\n"); n > 80 {
+		if n := strings.Count(log.String(), "\n"); n > 12 {
 			t.Errorf("%d lines in twenty minutes:\n%s", n, log.String())
 		}
-		for _, w := range []string{"port_missing", "port_silent", "pulse_missing", "pulse_gone"} {
+		for _, w := range []string{"port_missing", "port_silent"} {
 			if !strings.Contains(log.String(), w) {
-				t.Errorf("the log does not say %q", w)
+				t.Errorf("the log lacks %q", w)
 			}
 		}
 	})
 }
-
-// deadSource is a pulse source that vanishes at once.
-type deadSource struct{}
-
-func (deadSource) Next(context.Context) (pps.Edge, error) { return pps.Edge{}, pps.ErrGone }
-func (deadSource) Close() error                           { return nil }
-func (deadSource) String() string                         { return "dead" }
-
-// A source that says nothing is opened anew, ever more rarely, and pulses from
-// a later opening are taken: the pin was in other hands meanwhile.
-func TestSilentSourceIsOpenedAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var c tally
-		var log syncBuffer
-		out := make(chan pps.Edge, 1)
-		opened := 0
-		p := &refclock.Pulses{Name: "pps", Count: c.count, Out: out, Log: slog.New(slog.NewTextHandler(&log, nil)), Open: func() (pps.Source, error) {
-			opened++
-			return &silentSource{speaks: opened == 4}, nil
-		}}
-		var wg sync.WaitGroup
-		wg.Go(func() { p.Run(ctx) })
-		start := time.Now()
-		if x := <-out; x.Seq != 7 {
-			t.Errorf("edge %+v", x)
-		}
-		// 10 + 20 + 40 waits of 3 s before the fourth opening
-		if took := time.Since(start); opened != 4 || took != 210*time.Second {
-			t.Errorf("opened %d times in %v", opened, took)
-		}
-		cancel()
-		wg.Wait()
-		if n := c.of(reason.PulseSilent); n != 70 || c.of(reason.PulseGone) != 0 {
-			t.Errorf("counted %v", c.n)
-		}
-		if n := strings.Count(log.String(), "\n"); n > 3 {
-			t.Errorf("%d lines:\n%s", n, log.String())
-		}
-	})
-}
-
-// silentSource waits in vain, or gives one edge and then nothing.
-type silentSource struct{ speaks bool }
-
-func (s *silentSource) Next(ctx context.Context) (pps.Edge, error) {
-	if s.speaks {
-		s.speaks = false
-		return pps.Edge{Seq: 7}, nil
-	}
-	select {
-	case <-ctx.Done():
-		return pps.Edge{}, ctx.Err()
-	case <-time.After(3 * time.Second):
-		return pps.Edge{}, pps.ErrNoPulse
-	}
-}
-func (*silentSource) Close() error   { return nil }
-func (*silentSource) String() string { return "silent" }

@@ -1,4 +1,4 @@
-package refclock_test
+package receiver_test
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 )
 
@@ -23,7 +23,7 @@ type onWire struct {
 	pty  *sim.PTY
 	mu   sync.Mutex // guards rx
 	rx   *sim.UBlox
-	port *refclock.Port
+	port *receiver.Port
 	c    tally
 	log  syncBuffer
 	msgs chan *gnss.Message
@@ -33,9 +33,9 @@ func newOnWire(t *testing.T, rx *sim.UBlox, rates []int, setup *gnss.Setup) *onW
 	t.Helper()
 	w := &onWire{pty: openPTY(t), rx: rx, msgs: make(chan *gnss.Message, 1024)}
 	mono := func() int64 { return phc.MonoRaw() * 20 }
-	w.port = &refclock.Port{
+	w.port = &receiver.Port{
 		Name: w.pty.Name(), Mono: mono, Out: w.msgs, Count: w.c.count, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Rates: rates, Setup: setup,
-		Open: func() (io.ReadCloser, error) { return refclock.OpenSerial(w.pty.Name(), rates[0]) },
+		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(w.pty.Name(), rates[0]) },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -100,7 +100,7 @@ func TestConfigureOnWire(t *testing.T) {
 		want  string // to be said
 		check func(*onWire) string
 	}{
-		{"an NMEA receiver", func(u *sim.UBlox) { u.Dead = true }, []int{9600, 38400}, gnss.Setup{}, "receiver stays as it is",
+		{"an NMEA receiver", func(u *sim.UBlox) { u.Dead = true }, []int{9600, 38400}, gnss.Setup{}, "receiver not configured",
 			func(w *onWire) string {
 				if w.c.of(reason.SetupFailed) != 1 {
 					return "not counted"

@@ -1,4 +1,4 @@
-package refclock_test
+package receiver_test
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 )
 
 // steady is a port on which so many octets come every tenth of a second, as
@@ -55,7 +55,7 @@ func TestPortTooSlow(t *testing.T) {
 		var log bytes.Buffer
 		now := int64(1e9)
 		ctx, cancel := context.WithCancel(t.Context())
-		p := &refclock.Port{
+		p := &receiver.Port{
 			Name: "test", Mono: func() int64 { return now }, Out: make(chan *gnss.Message, 4096), Count: n.count, Rates: []int{c.baud},
 			Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Open: func() (io.ReadCloser, error) {

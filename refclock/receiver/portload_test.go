@@ -1,11 +1,14 @@
-package gnss
+package receiver
 
 import (
 	"math"
 	"testing"
+
+	"noonmark/refclock/gnss"
 )
 
-func TestLoad(t *testing.T) {
+func TestLoadIsTheUsedFraction(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		baud  int
@@ -19,8 +22,8 @@ func TestLoad(t *testing.T) {
 		{"half", 9600, 480, 0.5, true},
 		{"silent", 9600, 0, 0, true},
 	} {
-		var l Load
-		var n Counters
+		var l PortLoad
+		var n gnss.Counters
 		got, ok, answers := -1.0, false, 0
 		for s := 0.0; s < 35; s += 0.1 {
 			if i := int(s*10 + 0.5); i%10 == 2 {
@@ -35,10 +38,10 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	// Another rate begins anew.
-	var l Load
-	l.Next(&Counters{}, 4800, 0)
-	l.Next(&Counters{Octets: 9000}, 115200, 9e9)
-	if p, ok := l.Next(&Counters{Octets: 9100}, 115200, 20e9); !ok || p > 0.01 {
+	var l PortLoad
+	l.Next(&gnss.Counters{}, 4800, 0)
+	l.Next(&gnss.Counters{Octets: 9000}, 115200, 9e9)
+	if p, ok := l.Next(&gnss.Counters{Octets: 9100}, 115200, 20e9); !ok || p > 0.01 {
 		t.Errorf("after a change of rate: %v, %v", p, ok)
 	}
 }
