@@ -16,6 +16,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -57,7 +58,7 @@ type Config struct {
 	// before the first. It must not wait. nil: there is no sensor.
 	Temperature func() (celsius float64, mono int64)
 
-	Watch gnss.WatchConfig // what of the receiver's own warnings is minded
+	Watch integrity.ReceiverConfig // which of the receiver's own statements raise an alarm
 	// ProveLeap: a receiver that names UTC without announcing its leap count, as
 	// plain NMEA does, is held back until something confirms the second, for at
 	// most 13 min: until it must have heard the count. Else only one that was
@@ -135,7 +136,7 @@ type Engine struct {
 	owed     owed          // of corrections that the device could not make exactly
 	slept    time.Duration // as it was last looked at
 
-	watch   *gnss.Watch
+	watch   *integrity.Receiver
 	outer   string // doubt from outside
 	doubted string // what the discipline was told
 	drift   drift
@@ -183,7 +184,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, away: reason.ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: gnss.NewWatch(cfg.Watch), outer: cfg.Doubt}
+	e := &Engine{cfg: cfg, log: cfg.Log, away: reason.ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt}
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}

@@ -7,6 +7,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -225,12 +226,6 @@ func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
 
 func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan }
 
-// watchReasons are the engine's words for the receiver's warnings.
-var watchReasons = map[gnss.Doubt]reason.Code{
-	gnss.DoubtFix: reason.ReceiverFixLost, gnss.DoubtOpen: reason.ReceiverAntennaOpen, gnss.DoubtShort: reason.ReceiverAntennaShort,
-	gnss.DoubtJammed: reason.ReceiverJammed, gnss.DoubtSpoofed: reason.ReceiverSpoofed, gnss.DoubtMoved: reason.ReceiverMoved,
-}
-
 // judge tells the discipline when doubts arise and when they are gone. The
 // receiver's own come first: they are more exact.
 func (e *Engine) judge() {
@@ -239,10 +234,10 @@ func (e *Engine) judge() {
 	}
 	now, why := e.cfg.Mono(), e.outer
 	e.expect(now)
-	d := e.watch.Doubt(now)
+	d := integrity.Highest(e.watch.Alarms(now)...)
 	e.settledLeap()
 	switch {
-	case d != gnss.NoDoubt:
+	case d.Code != reason.None:
 		why = d.String()
 	case e.leaps.waits(e.cfg.ProveLeap):
 		why = reason.LeapUnconfirmed.String()
@@ -261,8 +256,8 @@ func (e *Engine) judge() {
 		e.ctl.Clear(now)
 		return
 	}
-	if r, ok := watchReasons[d]; ok {
-		e.refuse(r, nil)
+	if d.Code != reason.None {
+		e.refuse(d.Code, nil)
 	}
 	if why == reason.ReferenceDrift.String() {
 		e.refuse(reason.ReferenceDrift, nil)

@@ -19,6 +19,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
@@ -154,7 +155,7 @@ type settings struct {
 	simStart time.Time // zero: now
 
 	rates     []int // at which the receiver may be
-	watch     gnss.WatchConfig
+	watch     integrity.ReceiverConfig
 	setup     *gnss.Setup // nil: the receiver is left as it is
 	steps     refclock.Steps
 	witnesses []witness

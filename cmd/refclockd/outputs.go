@@ -12,6 +12,7 @@ import (
 
 	"noonmark/internal/config"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
 )
@@ -198,7 +199,7 @@ func (s *settings) checkReceiver(f *config.File) error {
 	need(r.ConfigureBaud == 0 || slices.Contains(receiver.Rates(), r.ConfigureBaud), "receiver.configure_baud", "%d is no rate to set a receiver to; want one of %v, or 0 to leave it", r.ConfigureBaud, receiver.Rates())
 	need(r.Survey.Duration == 0 || r.Survey.Duration >= time.Minute && r.Survey.Duration <= 7*24*time.Hour, "receiver.survey", "%v is out of range; want 1m to 168h, or 0s for none", r.Survey)
 	need(r.SurveyAccuracy > 0 && r.SurveyAccuracy <= 1000, "receiver.survey_accuracy", "%v is out of range; want metres, more than 0 to 1000", r.SurveyAccuracy)
-	s.watch = gnss.WatchConfig{Fixed: r.Fixed, PositionLimit: r.PositionLimit}
+	s.watch = integrity.ReceiverConfig{Fixed: r.Fixed, PositionLimit: r.PositionLimit}
 	set := gnss.Setup{Baud: r.ConfigureBaud, USB: r.USB, NMEA: r.Protocol == "nmea", SurveySeconds: int(r.Survey.Seconds()), SurveyAcc: r.SurveyAccuracy}
 	if r.Save {
 		set.Layers = gnss.LayerRAM | gnss.LayerBBR | gnss.LayerFlash
