@@ -56,15 +56,16 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 		return
 	}
 	c, cfg := &e.compare[i], &e.cfg.Compare[i]
-	if e.clock == nil || e.ctl == nil {
+	if !e.loop.Clock.Available() || e.loop.Control == nil {
 		c.Skipped++
 		e.Count(reason.CompareSkipped)
 		return
 	}
 	now := e.cfg.Mono()
-	st := e.ctl.Status()
-	p, _, ok := e.place(x)
-	if !ok || st.State != status.Locked && st.State != status.Holdover {
+	st := e.loop.Control.Status()
+	p, r := e.loop.Clock.Locate(x)
+	e.happened(e.loop.Events())
+	if r != reason.None || st.State != status.Locked && st.State != status.Holdover {
 		c.Skipped++
 		e.Count(reason.CompareSkipped)
 		return

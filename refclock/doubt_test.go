@@ -9,6 +9,7 @@ import (
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -23,7 +24,7 @@ func doubtBench(t *testing.T, system time.Duration, edit func(*refclock.Config))
 	b.clock = phctest.New(mono, phctest.Config{Truth: truth0, Mono0: b.now, System: system, Noise: phctest.Noise{OffsetPPB: 1000}})
 	cfg := refclock.Config{
 		Mono: mono, Kind: status.PHCClock, ClockName: "eth0", Receiver: "/dev/ttyAMA0", Log: slog.New(slog.NewTextHandler(&b.log, nil)),
-		Open:    func() (refclock.Clock, error) { return b.clock, nil },
+		Open:    func() (clock.Device, error) { return b.clock, nil },
 		Publish: func(s *status.Snapshot) { b.snaps = append(b.snaps, *s) },
 	}
 	edit(&cfg)

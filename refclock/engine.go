@@ -12,31 +12,23 @@ import (
 	"sync/atomic"
 	"time"
 
-	"noonmark/phc"
 	"noonmark/phc/tai"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/incident"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
+	"noonmark/refclock/steer"
 )
-
-// Clock is the clock to be disciplined: *phc.Device, *phc.SystemClock or a
-// simulated one. If it is an io.Closer, the engine closes it.
-type Clock interface {
-	Cross() (phc.Cross, error)
-	Step(delta time.Duration) error // + = forward
-	AdjFreq(ppb float64) error      // absolute, + = faster
-	FreqPPB() (float64, error)
-	MaxFreq() float64 // ppb
-}
 
 // Config describes an Engine. Mono, Open and Publish are required.
 type Config struct {
 	Mono    func() int64           // CLOCK_MONOTONIC_RAW, ns
 	Slept   func() time.Duration   // how long the machine has slept: CLOCK_BOOTTIME - CLOCK_MONOTONIC; nil: it never does
-	Open    func() (Clock, error)  // called until it succeeds, and again after the clock vanished
+	Open    clock.Opener           // called until it succeeds, and again after the clock vanished
 	Publish func(*status.Snapshot) // called by the engine's goroutine, at least four times a second
 	Leaps   func(*tai.Table)       // called when a receiver announced a leap second; may be nil
 	Stepped func(time.Duration)    // called after each step of the clock, ours or another's, + = forward (pps.ExtTS.Stepped); may be nil
@@ -83,8 +75,6 @@ type Config struct {
 	// Default 5 ppb.
 	WanderPPB float64
 	Log       *slog.Logger // default: discards
-
-	said string // message under which states are logged
 }
 
 // Settings are what can be changed while the engine runs.
@@ -107,34 +97,16 @@ const learnEvery = time.Second
 // what it calls, and are for that goroutine or a simulation's loop. Stats may
 // be called by anybody.
 type Engine struct {
-	cfg Config
-	set Settings
-	log *slog.Logger
-	ctl *discipline.Controller // nil until the first clock was opened
+	cfg  Config
+	set  Settings
+	log  *slog.Logger
+	loop *steer.Loop // the clock and its discipline
 
-	clock    Clock
-	retryAt  int64
-	backoff  time.Duration
-	badReads int
-	away     reason.Code // why there is no clock
-	denied   bool
-	line     line
-	real     line
-	stepMono int64 // of the last step, ours or another's
-	realMono int64 // of the last step of CLOCK_REALTIME that was noticed
-	epoch    uint32
-	lastTick int64
-	state    status.State
-	reason   string
-	stated   bool // state and reason were logged
-	settling bool // a step is under way: publish nothing usable
-	saw      sawtooth
-	sawSign  float64
-	steerNS  float64 // integral of the correction, to see the pulses without steering
-	steerAt  int64
-	maxFreq  float64       // the clock's largest correction, ppb
-	owed     owed          // of corrections that the device could not make exactly
-	slept    time.Duration // as it was last looked at
+	state   status.State
+	reason  string
+	stated  bool // state and reason were logged
+	saw     sawtooth
+	sawSign float64
 
 	watch   *integrity.Receiver
 	outer   string // doubt from outside
@@ -155,8 +127,7 @@ type Engine struct {
 	learned       discipline.Learned
 	learnedAt     int64
 	warmAt        int64 // mono of the last temperature
-	counts        [reason.Count]atomic.Uint64
-	hush          hush
+	incidents     *incident.Log
 	snap          status.Snapshot
 	stats         atomic.Pointer[Stats]
 	settings      chan Settings
@@ -178,19 +149,17 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.WanderPPB == 0 {
 		cfg.WanderPPB = 5
 	}
-	if cfg.said == "" {
-		cfg.said = "state"
-	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, away: reason.ClockMissing, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt}
+	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt}
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}
-	if cfg.Slept != nil {
-		e.slept = cfg.Slept()
-	}
+	e.incidents = incident.New(cfg.Mono, cfg.Log)
+	e.loop = steer.New(clock.NewSteered(clock.Config{
+		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish,
+	}), cfg.Discipline, cfg.Learned)
 	e.apply(cfg.Settings)
 	e.stats.Store(&Stats{})
 	return e, nil
@@ -199,8 +168,8 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) apply(s Settings) {
 	e.tables(&s)
 	// Later pulses were taken for earlier by the old corrections.
-	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.ctl != nil {
-		e.ctl.Shift(float64(d), e.cfg.Mono())
+	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.loop.Control != nil {
+		e.loop.Control.Shift(float64(d), e.cfg.Mono())
 		e.drift.clear()
 		e.log.Info("pulse correction changed", "offsets_move_by", d)
 	}
@@ -273,7 +242,7 @@ func (e *Engine) String() string { return "engine" }
 
 // Count counts a Reason on behalf of Port and Pulses.
 func (e *Engine) Count(r reason.Code) {
-	e.counts[r].Add(1)
+	e.incidents.Count(r)
 	if r == reason.PulseAmbiguous {
 		e.halfAt.Store(e.cfg.Mono())
 	}
@@ -282,7 +251,7 @@ func (e *Engine) Count(r reason.Code) {
 // Run disciplines the clock until ctx ends. The channels may be nil: then
 // nothing comes from there.
 func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gnss.Message) error {
-	defer e.close()
+	defer e.loop.Clock.Close()
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	e.Tick()
@@ -315,9 +284,8 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 func (e *Engine) Tick() {
 	e.wake()
 	now := e.cfg.Mono()
-	if e.clock == nil && now >= e.retryAt {
-		e.open(now)
-	}
+	e.loop.Clock.Maintain(now)
+	e.happened(e.loop.Events())
 	select {
 	case why := <-e.doubts: // in a simulation nobody else listens
 		e.told(why)
@@ -325,18 +293,25 @@ func (e *Engine) Tick() {
 	}
 	e.expiry(now)
 	e.judge()
-	if e.clock != nil {
-		if _, ok := e.cross(); ok {
-			now = max(now, e.line.mono)
+	if e.loop.Clock.Available() {
+		_, ok := e.loop.Clock.Read()
+		e.happened(e.loop.Events())
+		if ok {
+			now = max(now, e.loop.Clock.Anchor())
 			e.warm()
-			e.act(e.ctl.Tick(now, e.line.at(now)))
-			if now-e.learnedAt >= int64(learnEvery) && e.ctl.Status().State == status.Locked {
-				e.learned, e.learnedAt = e.ctl.Export(), now
+			e.act(e.loop.Control.Tick(now, e.loop.Clock.At(now)))
+			if now-e.learnedAt >= int64(learnEvery) && e.loop.Control.Status().State == status.Locked {
+				e.learned, e.learnedAt = e.loop.Control.Export(), now
 			}
 		}
 	}
 	e.publish()
-	e.lastTick = now
+}
+
+// wake looks whether the machine was suspended.
+func (e *Engine) wake() {
+	e.loop.Clock.CheckSuspend()
+	e.happened(e.loop.Events())
 }
 
 // warm hands a new reading of the oscillator's temperature to the discipline.
@@ -346,7 +321,7 @@ func (e *Engine) warm() {
 	}
 	if c, mono := e.cfg.Temperature(); mono > e.warmAt {
 		e.warmAt = mono
-		e.ctl.Temperature(c, mono)
+		e.loop.Control.Temperature(c, mono)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
@@ -214,7 +215,7 @@ type bench struct {
 
 const truth0 = tai.Time(1795426200) * tai.Second
 
-func newBench(t *testing.T, start time.Duration, wrap func(*phctest.Clock) refclock.Clock) *bench {
+func newBench(t *testing.T, start time.Duration, wrap func(*phctest.Clock) clock.Device) *bench {
 	t.Helper()
 	b := &bench{now: 1e12}
 	mono := func() int64 { return b.now }
@@ -222,7 +223,7 @@ func newBench(t *testing.T, start time.Duration, wrap func(*phctest.Clock) refcl
 	var err error
 	b.eng, err = refclock.New(refclock.Config{
 		Mono: mono, Kind: status.PHCClock, ClockName: "eth0", Log: slog.New(slog.NewTextHandler(&b.log, nil)),
-		Open:    func() (refclock.Clock, error) { return wrap(b.clock), nil },
+		Open:    func() (clock.Device, error) { return wrap(b.clock), nil },
 		Publish: func(s *status.Snapshot) { b.snaps = append(b.snaps, *s) },
 	})
 	if err != nil {
@@ -247,7 +248,7 @@ func (b *bench) second(k int, late time.Duration) {
 }
 
 func TestNoPermission(t *testing.T) {
-	b := newBench(t, 0, func(c *phctest.Clock) refclock.Clock { return denied{c} })
+	b := newBench(t, 0, func(c *phctest.Clock) clock.Device { return denied{c} })
 	for k := 1; k < 60; k++ {
 		b.second(k, 100*time.Microsecond)
 	}
@@ -263,7 +264,7 @@ func TestNoPermission(t *testing.T) {
 // Readers of the snapshot never get a wrong line as valid: before a step
 // everything is taken back, after it a new epoch begins.
 func TestStepOrder(t *testing.T) {
-	b := newBench(t, -77*time.Second, func(c *phctest.Clock) refclock.Clock { return c })
+	b := newBench(t, -77*time.Second, func(c *phctest.Clock) clock.Device { return c })
 	for k := 1; k < 30; k++ {
 		b.second(k, 200*time.Millisecond)
 	}
@@ -291,7 +292,7 @@ func TestStepOrder(t *testing.T) {
 // An external timestamp that is read 0.3 s after its pulse and after a step
 // taken in between must not be believed.
 func TestStraddle(t *testing.T) {
-	b := newBench(t, -77*time.Second, func(c *phctest.Clock) refclock.Clock { return c })
+	b := newBench(t, -77*time.Second, func(c *phctest.Clock) clock.Device { return c })
 	for k := 1; k < 30; k++ {
 		b.second(k, 290*time.Millisecond)
 	}
@@ -305,7 +306,7 @@ func TestStraddle(t *testing.T) {
 	if step == 0 {
 		t.Fatalf("no step:\n%s", &b.log)
 	}
-	b = newBench(t, -77*time.Second, func(c *phctest.Clock) refclock.Clock { return c })
+	b = newBench(t, -77*time.Second, func(c *phctest.Clock) clock.Device { return c })
 	for k := 1; b.now < step; k++ {
 		b.second(k, 290*time.Millisecond)
 	}
@@ -319,7 +320,7 @@ func TestStraddle(t *testing.T) {
 }
 
 func TestStaleEdges(t *testing.T) {
-	b := newBench(t, 0, func(c *phctest.Clock) refclock.Clock { return c })
+	b := newBench(t, 0, func(c *phctest.Clock) clock.Device { return c })
 	for k := 1; k < 10; k++ {
 		b.second(k, 100*time.Microsecond)
 	}
@@ -378,9 +379,9 @@ func TestLearned(t *testing.T) {
 // With no clock to touch, receiver and pulse are watched on a clock that is
 // only arithmetic; nobody is ever told to use it.
 func TestSoftClock(t *testing.T) {
-	var soft *refclock.SoftClock
-	b := newBench(t, -3*time.Second, func(c *phctest.Clock) refclock.Clock {
-		soft = refclock.NewSoftClock(c.Cross)
+	var soft *clock.Soft
+	b := newBench(t, -3*time.Second, func(c *phctest.Clock) clock.Device {
+		soft = clock.NewSoft(c.Cross)
 		return soft
 	})
 	for k := 1; k < 60; k++ {
@@ -407,7 +408,7 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := refclock.New(refclock.Config{}); err == nil {
 		t.Error("an engine without a clock was made")
 	}
-	ok := refclock.Config{Mono: func() int64 { return 0 }, Open: func() (refclock.Clock, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}}
+	ok := refclock.Config{Mono: func() int64 { return 0 }, Open: func() (clock.Device, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}}
 	ok.Discipline.Servo = "guess"
 	if _, err := refclock.New(ok); err == nil {
 		t.Error("an unknown servo was taken")

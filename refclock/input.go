@@ -13,35 +13,26 @@ import (
 	"noonmark/refclock/status"
 )
 
-// straddle is how long after a step edges stamped by the clock are dropped: an
-// external timestamp reaches user space up to 0.3 s after its pulse, and
-// nothing in it tells on which side of the step it was taken.
-const straddle = 350 * time.Millisecond
-
-// maxEdgeAge is the oldest edge that is still of use.
-const maxEdgeAge = 1100 * time.Millisecond
-
-// farOff is a distance of stamps beyond which nothing is computed.
-const farOff = time.Hour
-
 // Edge takes one edge of the pulse.
 func (e *Engine) Edge(x pps.Edge) {
-	if e.clock == nil || e.denied {
+	if !e.loop.Clock.Adjustable() {
 		e.refuse(reason.EdgeNoClock, nil)
 		return
 	}
-	p, r, ok := e.place(x)
-	if !ok {
-		if r == reason.ClockRead {
-			return // said where it happened
-		}
+	at, r := e.loop.Clock.Locate(x)
+	e.happened(e.loop.Events())
+	switch r {
+	case reason.None:
+	case reason.ClockRead:
+		return // an event of the clock
+	default:
 		e.refuse(r, nil)
 		return
 	}
-	p.Clock = p.Clock.Add(-e.set.Bias - e.set.Cable)
+	p := discipline.Pulse{Clock: at.Clock.Add(-e.set.Bias - e.set.Cable), Mono: at.Mono, Width: at.Width}
 	q, hasQ := e.saw.take(p.Mono)
 	sec := p.Mono // corrected as the pulse's time is
-	steer := e.steerNS + e.line.cmdPPB*float64(p.Mono-e.steerAt)*1e-9
+	steer := e.loop.Clock.Travel(p.Mono)
 	if hasQ {
 		e.saw.learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
 		if s := e.saw.sign(); s != e.sawSign {
@@ -61,88 +52,15 @@ func (e *Engine) Edge(x pps.Edge) {
 	if e.cfg.Kind == status.PHCClock || e.cfg.Kind == status.SimClock {
 		e.drift.pulse(sec, float64(p.Clock.Sub(p.Clock.Round()))-steer)
 		e.judge()
-		if e.clock == nil {
+		if !e.loop.Clock.Available() {
 			return
 		}
 	}
 	e.weighEdge(p.Mono, x.Other)
 	p.Now = e.cfg.Mono()
-	p.Clock += tai.Time(math.Round(e.owed.at(p.Mono)))
-	e.act(e.ctl.Pulse(p))
+	p.Clock = e.loop.Clock.Requested(p.Clock, p.Mono)
+	e.act(e.loop.Control.Pulse(p))
 	e.publish()
-}
-
-// Second takes a full second of another clock in the place of a pulse and its
-// message: it was sec at mono, by a line that is known to within width.
-func (e *Engine) Second(sec tai.Time, mono int64, width time.Duration) {
-	if e.clock == nil || e.denied {
-		e.refuse(reason.EdgeNoClock, nil)
-		return
-	}
-	x, ok := e.cross()
-	if !ok {
-		return // said where it happened
-	}
-	if e.stepMono != 0 && mono <= e.stepMono {
-		e.refuse(reason.EdgeStraddles, nil)
-		return
-	}
-	now := e.cfg.Mono()
-	e.act(e.ctl.Pulse(discipline.Pulse{Clock: e.line.at(mono) + tai.Time(math.Round(e.owed.at(mono))), Mono: mono, Now: now, Width: x.Width + width}))
-	if e.clock == nil {
-		return
-	}
-	e.msgs, e.msgMono = e.msgs+1, now
-	e.ctl.Label(discipline.Label{Time: sec, Mono: max(now, mono+1), Valid: true, Source: "phc"})
-	e.publish()
-}
-
-// place finds where on the clock and on raw an edge happened, uncorrected.
-func (e *Engine) place(x pps.Edge) (discipline.Pulse, reason.Code, bool) {
-	var p discipline.Pulse
-	if x.Scale == pps.Clock {
-		p.Clock = tai.Time(x.Stamp)
-		switch d := p.Clock.Sub(e.line.clock); { // far off is no matter of rates
-		case d < -farOff:
-			return p, reason.EdgeStale, false
-		case d > farOff:
-			return p, reason.EdgeFuture, false
-		}
-		p.Mono = e.line.when(p.Clock)
-		if x.Mono-e.stepMono < int64(straddle) && e.stepMono != 0 {
-			return p, reason.EdgeStraddles, false
-		}
-	} else {
-		c, ok := e.cross()
-		if !ok {
-			return p, reason.ClockRead, false
-		}
-		// The edge lies a little back: over that age CLOCK_REALTIME and the
-		// clock run at different rates.
-		switch d := tai.Time(x.Stamp).Sub(e.real.clock); {
-		case d < -farOff:
-			return p, reason.EdgeStale, false
-		case d > farOff:
-			return p, reason.EdgeFuture, false
-		}
-		p.Mono = e.real.when(tai.Time(x.Stamp))
-		p.Clock = e.line.at(p.Mono)
-		age := float64(c.Mono-p.Mono) * 1e-9
-		p.Width = c.Width + time.Duration(math.Abs(age)*(e.real.rateErr()+e.line.rateErr()))
-		if e.realMono != 0 && p.Mono <= e.realMono {
-			return p, reason.EdgeRealStepped, false
-		}
-		if e.stepMono != 0 && p.Mono <= e.stepMono {
-			return p, reason.EdgeStraddles, false
-		}
-	}
-	switch age := time.Duration(x.Mono - p.Mono); {
-	case age > maxEdgeAge:
-		return p, reason.EdgeStale, false
-	case age < -time.Millisecond:
-		return p, reason.EdgeFuture, false
-	}
-	return p, 0, true
 }
 
 // Message takes one statement of the receiver.
@@ -167,7 +85,7 @@ func (e *Engine) Message(m *gnss.Message) {
 		}
 		return
 	}
-	if e.ctl == nil {
+	if e.loop.Control == nil {
 		e.refuse(reason.MessageNoClock, nil)
 		return
 	}
@@ -186,7 +104,7 @@ func (e *Engine) Message(m *gnss.Message) {
 	} else {
 		e.badMsgs++
 	}
-	e.ctl.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+	e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 }
 
 // rolloverSpan is half of the 1024 weeks by which a receiver can be wrong:
@@ -203,16 +121,13 @@ func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
 		return 0, true
 	}
 	evidence := ""
-	if s := e.ctl.Status(); s.State == status.Locked || s.State == status.Holdover {
-		if t := e.line.at(m.Mono); e.line.ok && near(m.Time, t) {
+	if s := e.loop.Control.Status(); s.State == status.Locked || s.State == status.Holdover {
+		if e.loop.Clock.Known() && near(m.Time, e.loop.Clock.At(m.Mono)) {
 			evidence = "the clock itself"
 		}
 	}
-	if e.real.ok && evidence == "" {
-		real := e.real.at(m.Mono) // in UTC
-		if t := real + tai.Time(e.set.Table.OffsetUTC(int64(real/tai.Second)))*tai.Second; t >= e.cfg.NotBefore && near(m.Time, t) {
-			evidence = "the system clock"
-		}
+	if t, ok := e.systemTAI(m.Mono); ok && evidence == "" && t >= e.cfg.NotBefore && near(m.Time, t) {
+		evidence = "the system clock"
 	}
 	if e.cfg.RefuseRollover || evidence == "" {
 		return reason.MessageRollover, false
@@ -224,12 +139,21 @@ func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
 	return 0, true
 }
 
+// systemTAI returns CLOCK_REALTIME as TAI at an instant of CLOCK_MONOTONIC_RAW.
+func (e *Engine) systemTAI(mono int64) (t tai.Time, ok bool) {
+	ns, ok := e.loop.Clock.Real(mono)
+	if !ok {
+		return 0, false
+	}
+	return tai.Time(ns) + tai.Time(e.set.Table.OffsetUTC(ns/1e9))*tai.Second, true
+}
+
 func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan }
 
 // judge tells the discipline when doubts arise and when they are gone. The
 // receiver's own come first: they are more exact.
 func (e *Engine) judge() {
-	if e.ctl == nil {
+	if e.loop.Control == nil {
 		return
 	}
 	now, why := e.cfg.Mono(), e.outer
@@ -253,7 +177,7 @@ func (e *Engine) judge() {
 	}
 	e.doubted = why
 	if why == "" {
-		e.ctl.Clear(now)
+		e.loop.Control.Clear(now)
 		return
 	}
 	if d.Code != reason.None {
@@ -262,8 +186,8 @@ func (e *Engine) judge() {
 	if why == reason.ReferenceDrift.String() {
 		e.refuse(reason.ReferenceDrift, nil)
 	}
-	e.ctl.Doubt(why, now)
-	e.act(discipline.Action{FreqPPB: e.ctl.Status().FreqPPB})
+	e.loop.Control.Doubt(why, now)
+	e.act(discipline.Action{FreqPPB: e.loop.Control.Status().FreqPPB})
 }
 
 // describe notes what the receiver says about itself.

@@ -136,12 +136,11 @@ func (l *leapWatch) waits(strict bool) bool {
 func (e *Engine) minded(m *gnss.Message) {
 	l := &e.leaps
 	sys, clock := tai.Time(0), tai.Time(0)
-	if e.real.ok {
-		t := e.real.at(m.Mono)
-		sys = t + tai.Time(e.set.Table.OffsetUTC(int64(t/tai.Second)))*tai.Second
+	if t, ok := e.systemTAI(m.Mono); ok {
+		sys = t
 	}
-	if e.clock != nil && e.line.ok {
-		clock = e.line.at(m.Mono)
+	if e.loop.Clock.Known() {
+		clock = e.loop.Clock.At(m.Mono)
 	}
 	was := l.waits(e.cfg.ProveLeap)
 	l.message(m, sys, e.cfg.RealKept != nil && e.cfg.RealKept(), clock)
@@ -204,10 +203,10 @@ func (e *Engine) day() tai.Time {
 
 // tracked reports whether the clock's second is known, and served.
 func (e *Engine) tracked() bool {
-	if e.ctl == nil || e.clock == nil || !e.line.ok {
+	if e.loop.Control == nil || !e.loop.Clock.Known() {
 		return false
 	}
-	s := e.ctl.Status().State
+	s := e.loop.Control.Status().State
 	return s == status.Locked || s == status.Holdover
 }
 
@@ -218,7 +217,7 @@ func (e *Engine) weigh(now int64, free bool) {
 	l := &e.leaps
 	t := e.day()
 	if e.tracked() {
-		t = e.line.at(now)
+		t = e.loop.Clock.At(now)
 	}
 	if t == 0 || !free && e.nearLeap(t) {
 		return // the receiver may be halfway
@@ -325,7 +324,7 @@ func (e *Engine) expiry(now int64) {
 
 // settledLeap ends the watch when there is nothing left to hold back.
 func (e *Engine) settledLeap() {
-	if s := e.ctl.Status().State; s == status.Locked || s == status.Holdover {
+	if s := e.loop.Control.Status().State; s == status.Locked || s == status.Holdover {
 		e.leaps.sure, e.leaps.news.Awaited = true, false
 	}
 }

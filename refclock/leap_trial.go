@@ -89,11 +89,11 @@ func (e *Engine) named(m *gnss.Message) tai.Time {
 // behind returns by how many seconds the label of the first message of a second
 // is behind the clock; not ok if its arrival leaves that open.
 func (e *Engine) behind(m *gnss.Message) (k int, ok bool) {
-	lat := e.ctl.Status().Latency
+	lat := e.loop.Control.Status().Latency
 	if lat == 0 {
 		lat = usualLatency
 	}
-	d := e.line.at(m.Mono).Sub(m.Time) - lat
+	d := e.loop.Clock.At(m.Mono).Sub(m.Time) - lat
 	k = int(math.Round(d.Seconds()))
 	return k, max(k, -k) <= int(leapSpan/time.Second) && (d-time.Duration(k)*time.Second).Abs() <= trialFit
 }
@@ -112,7 +112,7 @@ func (e *Engine) inOrder() {
 // about TAI, and the sources decide about UTC.
 func (e *Engine) counted(m *gnss.Message, k int) {
 	l := &e.leaps
-	t := e.line.at(m.Mono)
+	t := e.loop.Clock.At(m.Mono)
 	off, _, even := l.book.offset(t, m.Mono)
 	switch {
 	case even:
@@ -176,7 +176,7 @@ func (e *Engine) verdict(now int64, count int) {
 	b, t := &l.book, &l.trial
 	b.seen, b.seenMono = tai.Leap{UTC: t.utc, Offset: count}, now
 	b.seenSign = count - e.set.Table.OffsetUTC(t.utc-trialBefore-1)
-	switch off, by, even := b.offset(e.line.at(now), now); {
+	switch off, by, even := b.offset(e.loop.Clock.At(now), now); {
 	case even:
 		t.even = true // said when it began; the next second is weighed again
 	case off == count:

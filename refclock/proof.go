@@ -136,18 +136,17 @@ func tally(n int, against bool) int {
 // kept returns the time of a system clock that others keep, before there is a
 // lock: afterwards the disciplined clock knows better.
 func (e *Engine) kept(mono int64) (tai.Time, bool) {
-	if !e.unproved() || !e.real.ok || e.cfg.RealKept == nil || !e.cfg.RealKept() {
+	if !e.unproved() || e.cfg.RealKept == nil || !e.cfg.RealKept() {
 		return 0, false
 	}
-	t := e.real.at(mono) // in UTC
-	return t + tai.Time(e.set.Table.OffsetUTC(int64(t/tai.Second)))*tai.Second, true
+	return e.systemTAI(mono)
 }
 
 // expect notes where a kept system clock has its seconds.
 func (e *Engine) expect(now int64) {
 	g := int64(0)
-	if t, ok := e.kept(now); ok && e.clock != nil && e.line.ok {
-		at := e.line.at(now - int64(t-t.Floor()))
+	if t, ok := e.kept(now); ok && e.loop.Clock.Known() {
+		at := e.loop.Clock.At(now - int64(t-t.Floor()))
 		g = int64(at-at.Floor()) + 1
 	}
 	e.proof.grid.Store(g)
@@ -155,7 +154,7 @@ func (e *Engine) expect(now int64) {
 
 // unproved reports whether there is no lock yet.
 func (e *Engine) unproved() bool {
-	s := e.ctl.Status().State
+	s := e.loop.Control.Status().State
 	return s == status.Unlocked || s == status.Acquiring
 }
 

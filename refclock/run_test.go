@@ -13,6 +13,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
@@ -55,7 +56,7 @@ func TestRun(t *testing.T) {
 		src := sim.NewSource()
 		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
-			Mono: mono, Open: func() (refclock.Clock, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
+			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
 			Doubt: reason.WitnessAwaited.String(),
 		})
 		if err != nil {

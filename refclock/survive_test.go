@@ -18,6 +18,7 @@ import (
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -36,7 +37,7 @@ type plant struct {
 
 	mu   sync.Mutex // guards what follows
 	card *card
-	open func() (refclock.Clock, error)
+	open func() (clock.Device, error)
 	snap status.Snapshot
 	gap  time.Duration // the longest between two snapshots, since it was cleared
 	last time.Time
@@ -88,7 +89,7 @@ func (p *plant) plug(index int, cfg phctest.Config) *card {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.card = c
-	p.open = func() (refclock.Clock, error) { return c, nil }
+	p.open = func() (clock.Device, error) { return c, nil }
 	return c
 }
 
@@ -101,7 +102,7 @@ func (p *plant) now() *card {
 }
 
 // opens sets what opening gives.
-func (p *plant) opens(f func() (refclock.Clock, error)) {
+func (p *plant) opens(f func() (clock.Device, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = f
@@ -118,12 +119,12 @@ func newPlant(t *testing.T, off time.Duration, edit func(*plant)) *plant {
 	p.eng, err = refclock.New(refclock.Config{
 		Mono: p.mono, Slept: func() time.Duration { return p.now().Slept() }, Kind: status.PHCClock, ClockName: "eth0",
 		Log: slog.New(slog.NewTextHandler(&p.log, nil)),
-		Open: refclock.Patient(func() (refclock.Clock, error) {
+		Open: clock.WithTimeout(func() (clock.Device, error) {
 			p.mu.Lock()
 			open := p.open
 			p.mu.Unlock()
 			return open()
-		}, refclock.ClockPatience),
+		}, clock.CallTimeout),
 		Publish: func(s *status.Snapshot) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -250,7 +251,7 @@ func TestSurviveMissing(t *testing.T) {
 		var c *card
 		p := newPlant(t, -77*time.Second, func(p *plant) {
 			c = p.now()
-			p.open = func() (refclock.Clock, error) {
+			p.open = func() (clock.Device, error) {
 				return nil, fmt.Errorf("open PTP clock: %w", fs.ErrNotExist)
 			}
 		})
@@ -260,7 +261,7 @@ func TestSurviveMissing(t *testing.T) {
 		if n := p.count(reason.ClockMissing); n < 3 || n > 10 {
 			t.Errorf("tried %d times in 40 s", n)
 		}
-		p.opens(func() (refclock.Clock, error) { return c, nil })
+		p.opens(func() (clock.Device, error) { return c, nil })
 		p.locks(time.Minute)
 	})
 }
@@ -273,7 +274,7 @@ func TestSurviveUnplugged(t *testing.T) {
 		defer p.end()
 		p.locks(time.Minute)
 		p.now().SetGone(true)
-		p.opens(func() (refclock.Clock, error) { return nil, fmt.Errorf("open PTP clock: %w", fs.ErrNotExist) })
+		p.opens(func() (clock.Device, error) { return nil, fmt.Errorf("open PTP clock: %w", fs.ErrNotExist) })
 		p.becomes("clock_gone", time.Second)
 		time.Sleep(time.Minute)
 		if n := p.count(reason.ClockGone); n != 1 {
@@ -370,20 +371,20 @@ func TestSurvivePermission(t *testing.T) {
 	var held atomic.Int32
 	for _, c := range []struct {
 		name string
-		open func(*card) (refclock.Clock, error)
+		open func(*card) (clock.Device, error)
 		off  time.Duration
 		says string
 	}{
-		{"nothing allowed", func(*card) (refclock.Clock, error) { return nil, errReadOnly }, -77 * time.Second, "give the daemon's group the device"},
-		{"only reading, right by chance", func(c *card) (refclock.Clock, error) { held.Add(1); return readOnly{c, &held}, nil }, 0, "give the daemon's group the device"},
-		{"only reading, years off", func(c *card) (refclock.Clock, error) { held.Add(1); return readOnly{c, &held}, nil }, -31 * 365 * 24 * time.Hour, "give the daemon's group the device"},
+		{"nothing allowed", func(*card) (clock.Device, error) { return nil, errReadOnly }, -77 * time.Second, "give the daemon's group the device"},
+		{"only reading, right by chance", func(c *card) (clock.Device, error) { held.Add(1); return readOnly{c, &held}, nil }, 0, "give the daemon's group the device"},
+		{"only reading, years off", func(c *card) (clock.Device, error) { held.Add(1); return readOnly{c, &held}, nil }, -31 * 365 * 24 * time.Hour, "give the daemon's group the device"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var real *card
 				p := newPlant(t, c.off, func(p *plant) {
 					real = p.now()
-					p.open = func() (refclock.Clock, error) { return c.open(real) }
+					p.open = func() (clock.Device, error) { return c.open(real) }
 				})
 				defer p.end()
 				time.Sleep(5 * time.Minute)
@@ -392,7 +393,7 @@ func TestSurvivePermission(t *testing.T) {
 				if n := strings.Count(log, "\n"); !strings.Contains(log, c.says) || n > 25 || p.count(reason.ClockDenied) < 5 {
 					t.Errorf("counted %d, %d lines:\n%s", p.count(reason.ClockDenied), n, log)
 				}
-				p.opens(func() (refclock.Clock, error) { return real, nil })
+				p.opens(func() (clock.Device, error) { return real, nil })
 				p.locks(time.Minute)
 				if n := held.Load(); n != 0 {
 					t.Errorf("%d descriptors were left open", n)
@@ -439,12 +440,12 @@ func TestSurviveHang(t *testing.T) {
 				if f := p.freq(); math.Abs(f-freq) > 30 || after.Epoch != before.Epoch {
 					t.Errorf("correction %.1f ppb, before %.1f; epoch %d, before %d: it was the same clock all the time\n%s", f, freq, after.Epoch, before.Epoch, p.log.String())
 				}
-				if n := p.count(reason.ClockTimeout); (n > 0) != (c.d > refclock.ClockPatience) {
+				if n := p.count(reason.ClockTimeout); (n > 0) != (c.d > clock.CallTimeout) {
 					t.Errorf("counted %d times", n)
 				}
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				if p.gap > refclock.ClockPatience+300*time.Millisecond {
+				if p.gap > clock.CallTimeout+300*time.Millisecond {
 					t.Errorf("nothing was published for %v", p.gap)
 				}
 			})
@@ -490,7 +491,7 @@ func TestSurviveTardyChange(t *testing.T) {
 				var c *tardy
 				p := newPlant(t, -77*time.Second, func(p *plant) {
 					c = &tardy{card: p.now(), does: does, delay: 5 * time.Second, n: 3} // the first correction, then the step
-					p.open = func() (refclock.Clock, error) { return c, nil }
+					p.open = func() (clock.Device, error) { return c, nil }
 				})
 				defer p.end()
 				p.locks(2 * time.Minute)
@@ -530,13 +531,13 @@ func TestHangForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
 		var calls atomic.Int32
-		open := refclock.Patient(func() (refclock.Clock, error) {
+		open := clock.WithTimeout(func() (clock.Device, error) {
 			calls.Add(1)
 			<-block
 			return nil, fs.ErrNotExist
 		}, time.Second)
 		for range 100 {
-			if _, err := open(); !errors.Is(err, refclock.ErrTimeout) {
+			if _, err := open(); !errors.Is(err, clock.ErrTimeout) {
 				t.Fatal(err)
 			}
 		}

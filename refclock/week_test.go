@@ -13,6 +13,8 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
+	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	receiverport "noonmark/refclock/receiver"
@@ -57,16 +59,16 @@ func TestNoGrowth(t *testing.T) {
 		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log, Publish: func(*status.Snapshot) {},
-			Open: refclock.Patient(func() (refclock.Clock, error) { return app.Clock, nil }, refclock.ClockPatience),
+			Open: clock.WithTimeout(func() (clock.Device, error) { return app.Clock, nil }, clock.CallTimeout),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		port.Count = eng.Count
 		pulses := &pps.Reader{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
-		fol, err := refclock.NewFollower(refclock.FollowerConfig{
+		fol, err := follow.New(follow.Config{
 			Name: "second", Kind: status.PHCClock, Mono: mono, Reference: eng.Snapshot, Log: log,
-			Open: func() (refclock.Clock, error) { return second.Clock, nil },
+			Open: func() (clock.Device, error) { return second.Clock, nil },
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
 )
 
 // Testimony is what a witness says: UTC at an instant.
@@ -239,7 +240,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 		if s.NearLeap(at, nearLeap) {
 			return 0, false, errNothing
 		}
-		limit = sum(limit, sum(t.Error, s.BoundAt(t.Mono)))
+		limit = status.AddBounds(limit, status.AddBounds(t.Error, s.BoundAt(t.Mono)))
 		d = time.Duration(posix(at, s.OffsetAt(at)) - t.UTC)
 		return d, d.Abs() <= limit, nil
 	}
@@ -251,7 +252,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 		if s.NearLeap(at, nearLeap) {
 			return 0, false, errNothing
 		}
-		limit = min(sum(limit, t.Error+rawSlack), vague)
+		limit = min(status.AddBounds(limit, t.Error+rawSlack), vague)
 		d = time.Duration(posix(at, w.Table().Offset(at)) - t.UTC)
 		return d, d.Abs() <= limit, nil
 	}
@@ -261,7 +262,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 	}
 	at := l.Time + tai.Time(t.Mono-l.Mono)
 	d = time.Duration(posix(at, w.Table().Offset(at)) - t.UTC)
-	limit = min(sum(limit, t.Error), vague)
+	limit = min(status.AddBounds(limit, t.Error), vague)
 	if d <= limit && d >= -limit-time.Second {
 		return 0, false, errNothing
 	}

@@ -1,10 +1,11 @@
-// Testlog reads `go test -json` on standard input. It prints one line a package,
-// and the whole output of each failed test. It appends the results to a file, as
-// lines "pass PACKAGE TEST" and "skip PACKAGE TEST: REASON":
+// Testlog reads `go test -json` on standard input, shows what a person wants
+// to see of it (one line a package, and everything a failed test said), and
+// appends to a file which tests passed and which were skipped and why, as lines
+// "pass PACKAGE TEST" and "skip PACKAGE TEST: REASON":
 //
 //	go test -json ./... | testlog FILE
 //
-// The exit code is 1 if a test failed or no package was tested.
+// The exit code is 1 if anything failed or nothing was tested.
 package main
 
 import (
@@ -23,7 +24,7 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// noise matches the lines that the testing package itself prints.
+// noise is what the testing package itself says.
 var noise = regexp.MustCompile(`^\s*(=== (RUN|PAUSE|CONT|NAME)|--- (SKIP|PASS|FAIL))`)
 
 func main() {
@@ -47,7 +48,7 @@ func main() {
 }
 
 func run(in io.Reader, out, results io.Writer) (failed bool) {
-	output := map[[2]string][]string{} // by package and test
+	said := map[[2]string][]string{} // package and test, to its output
 	var passed, skipped, packages int
 	sc := bufio.NewScanner(in)
 	sc.Buffer(nil, 16<<20)
@@ -61,7 +62,7 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 		pkg := strings.TrimPrefix(e.Package, "noonmark/")
 		switch e.Action {
 		case "output":
-			output[key] = append(output[key], e.Output)
+			said[key] = append(said[key], e.Output)
 		case "build-output":
 			fmt.Fprint(out, e.Output)
 		case "build-fail":
@@ -74,18 +75,18 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 				passed++
 				fmt.Fprintf(results, "pass %s %s\n", pkg, e.Test)
 			}
-			delete(output, key)
+			delete(said, key)
 		case "skip":
 			if e.Test == "" {
 				break // no test files
 			}
 			skipped++
-			fmt.Fprintf(results, "skip %s %s: %s\n", pkg, e.Test, reason(output[key]))
-			delete(output, key)
+			fmt.Fprintf(results, "skip %s %s: %s\n", pkg, e.Test, reason(said[key]))
+			delete(said, key)
 		case "fail":
 			failed = true
 			fmt.Fprintf(out, "FAIL  %s %s (%.1f s)\n", pkg, e.Test, e.Elapsed)
-			for _, s := range output[key] {
+			for _, s := range said[key] {
 				fmt.Fprint(out, "      ", s)
 			}
 		}
@@ -98,7 +99,7 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 	return failed || packages == 0
 }
 
-// reason returns the output of a skipped test in one line.
+// reason is what a skipped test said, in one line.
 func reason(lines []string) string {
 	var r []string
 	for _, s := range lines {

@@ -18,6 +18,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
@@ -157,7 +158,7 @@ type settings struct {
 	rates     []int // at which the receiver may be
 	watch     integrity.ReceiverConfig
 	setup     *gnss.Setup // nil: the receiver is left as it is
-	steps     refclock.Steps
+	steps     follow.Steps
 	witnesses []witness
 }
 

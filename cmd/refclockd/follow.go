@@ -10,22 +10,24 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/follow"
 	"noonmark/refclock/status"
 	"noonmark/server/ntsclient"
 )
 
 // newFollowers makes the followers of a configuration, the system clock and
 // further PHCs, and what keeps their oscillators in mind.
-func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*refclock.Follower, ms []*memory, err error) {
+func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*follow.Follower, ms []*memory, err error) {
 	offset := s.inForce.offset
-	add := func(c refclock.FollowerConfig) error {
-		c.Mono, c.Slept, c.Reference, c.Log = phc.MonoRaw, phc.Slept, reference, log
+	add := func(c follow.Config) error {
+		c.Mono, c.Suspended, c.Reference, c.Log = phc.MonoRaw, phc.Slept, reference, log
 		m := followerMemory(s, c.Name)
 		if !c.Observe {
 			c.Learned = m.load(log)
 		}
-		f, err := refclock.NewFollower(c)
+		f, err := follow.New(c)
 		if err != nil {
 			return err
 		}
@@ -37,24 +39,24 @@ func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logg
 		return nil
 	}
 	if s.SystemClock.Mode != "off" {
-		c := refclock.FollowerConfig{
+		c := follow.Config{
 			Name: "system", Kind: status.SystemClock, Observe: s.SystemClock.Mode == "observe", Steps: s.steps,
 			Discipline: discipline.Config{StepOver: s.SystemClock.StepThreshold.Duration},
-			Open:       func() (refclock.Clock, error) { return opened(phc.OpenSystem(offset)) },
+			Open:       func() (clock.Device, error) { return opened(phc.OpenSystem(offset)) },
 		}
 		if !c.Observe {
-			clock, err := phc.OpenSystem(offset)
+			sys, err := phc.OpenSystem(offset)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 			}
-			c.Guard = refclock.NewGuard(clock, phc.Kernel{}, phc.MonoRaw, refclock.Rivals)
+			c.System = clock.NewSystem(sys, phc.Kernel{}, phc.MonoRaw, clock.Rivals)
 		}
 		if err := add(c); err != nil {
 			return nil, nil, err
 		}
 	}
 	for _, p := range s.PHC {
-		if err := add(refclock.FollowerConfig{
+		if err := add(follow.Config{
 			Name: p.Device, Kind: status.PHCClock, Discipline: discipline.Config{StepOver: p.StepThreshold.Duration},
 			Open: openPHC(p.Device, 0),
 		}); err != nil {

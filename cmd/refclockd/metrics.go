@@ -8,6 +8,7 @@ import (
 
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -29,7 +30,7 @@ type collector struct {
 
 	sensor    *thermometer // nil without
 	exports   []*exportTask
-	followers []*refclock.Follower
+	followers []*follow.Follower
 	witnesses *refclock.Witnesses // nil without
 }
 

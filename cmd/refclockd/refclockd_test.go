@@ -21,6 +21,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
@@ -295,7 +296,7 @@ func TestServe(t *testing.T) {
 // Every metric has a name with the prefix, and every reason is there from the
 // start, at zero.
 func TestMetrics(t *testing.T) {
-	eng, err := refclock.New(refclock.Config{Mono: phc.MonoRaw, Open: func() (refclock.Clock, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}})
+	eng, err := refclock.New(refclock.Config{Mono: phc.MonoRaw, Open: func() (clock.Device, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

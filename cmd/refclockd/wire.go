@@ -20,6 +20,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
@@ -266,34 +267,34 @@ func (s *settings) pulseName() string {
 }
 
 // openClock returns the engine's opener.
-func (s *settings) openClock(app *appliance) func() (refclock.Clock, error) {
+func (s *settings) openClock(app *appliance) func() (clock.Device, error) {
 	offset := s.inForce.offset
 	switch s.Clock.Source {
 	case "phc":
 		return openPHC(s.Clock.Device, s.Clock.StepPPB)
 	case "system":
-		return func() (refclock.Clock, error) { return opened(phc.OpenSystem(offset)) }
+		return func() (clock.Device, error) { return opened(phc.OpenSystem(offset)) }
 	case "sim":
-		return func() (refclock.Clock, error) { return app.Clock, nil }
+		return func() (clock.Device, error) { return app.Clock, nil }
 	}
-	return func() (refclock.Clock, error) {
+	return func() (clock.Device, error) {
 		c, err := phc.OpenSystem(offset)
 		if err != nil {
 			return nil, err
 		}
-		return refclock.NewSoftClock(c.Cross), nil
+		return clock.NewSoft(c.Cross), nil
 	}
 }
 
 // openPHC returns an opener of a card's clock, whose driver may hang and whose
 // frequency may have coarser steps than it says.
-func openPHC(device string, stepPPB float64) func() (refclock.Clock, error) {
-	open := refclock.Coarse(func() (refclock.Clock, error) { return opened(phc.Open(device)) }, stepPPB)
-	return refclock.Patient(open, refclock.ClockPatience)
+func openPHC(device string, stepPPB float64) func() (clock.Device, error) {
+	open := clock.WithFreqStep(func() (clock.Device, error) { return opened(phc.Open(device)) }, stepPPB)
+	return clock.WithTimeout(open, clock.CallTimeout)
 }
 
 // opened keeps a nil pointer out of the interface.
-func opened[T refclock.Clock](c T, err error) (refclock.Clock, error) {
+func opened[T clock.Device](c T, err error) (clock.Device, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +310,7 @@ func (s *settings) realKept() func() bool {
 	if s.Clock.Source != "phc" {
 		return nil
 	}
-	return refclock.RealKept(phc.Kernel{})
+	return clock.Synchronised(phc.Kernel{})
 }
 
 func (s *settings) openPulse(app *appliance, grid func() (time.Duration, bool)) (pps.Source, error) {

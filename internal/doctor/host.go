@@ -15,7 +15,7 @@ import (
 
 	"noonmark/internal/exitcode"
 	"noonmark/phc"
-	"noonmark/refclock"
+	"noonmark/refclock/clock"
 )
 
 // host is the machine as doctor sees it. Tests put their own in its place.
@@ -33,7 +33,7 @@ type host struct {
 func thisHost() host {
 	return host{
 		proc: "/proc", sys: "/sys", root: os.Geteuid() == 0, now: time.Now, mono: phc.MonoRaw,
-		kernel: phc.Kernel{}.Load, rivals: refclock.Rivals, names: ownNames,
+		kernel: phc.Kernel{}.Load, rivals: clock.Rivals, names: ownNames,
 		run: func(name string, args ...string) (string, error) {
 			for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
 				if p, err := exec.LookPath(dir + name); err == nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelLeap describes the leap state of the kernel's clock.
+// kernelLeap says what the kernel's clock is about to do with a leap second.
 func kernelLeap() string {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

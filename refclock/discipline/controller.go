@@ -20,17 +20,14 @@ const stepError = 20e3
 // Controller disciplines one clock. Make it with New. Its methods are for one
 // goroutine.
 type Controller struct {
-	given Config // as passed to New
-	cfg   Config // with the clock's limit and all defaults
-	imm   *servo.IMM
-	pi    *servo.PI // nil unless chosen
-	st    Status
+	cfg Config
+	imm *servo.IMM
+	pi  *servo.PI // nil unless chosen
+	st  Status
 
 	started   bool
-	startMono int64   // of the first call
-	learned   Learned // from Import or of before the last loss of phase
-	imported  Learned // as Import took it
-	cond      conditions
+	startMono int64 // of the first call
+	learned   Learned
 
 	steps stepWatch
 
@@ -61,6 +58,7 @@ type Controller struct {
 	// Labels and trust.
 	voter      voter
 	distrusted Reason // why holdover refuses pulses: None, Doubted, NoMessages, VoidMessages, SecondDisputed
+	alarm      string // the supervisor's word, empty if there is no doubt
 
 	// A step.
 	stepping      bool  // was asked for and is not confirmed
@@ -93,7 +91,7 @@ func New(cfg Config) *Controller {
 	if cfg.Check() != nil {
 		cfg = Config{GivenSecond: cfg.GivenSecond}
 	}
-	c := &Controller{given: cfg, cfg: cfg.fill(), imm: servo.NewIMM()}
+	c := &Controller{cfg: cfg.fill(), imm: servo.NewIMM()}
 	if c.cfg.Servo == "pi" {
 		c.pi = servo.NewPI(0, c.cfg.MaxFreqPPB)
 	}
@@ -155,15 +153,14 @@ func (c *Controller) Tick(mono int64, clock tai.Time) Action {
 func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.stepMono = mono
 	asked := c.stepping
-	c.stepping, c.cond.moving = false, false
+	c.stepping = false
 	if applied != 0 {
 		c.st.Steps++
 		c.steps.ok = false
 	}
 	if !asked || c.imm.Count() == 0 {
 		if applied != 0 {
-			c.reacquire(ClockStepped)
-			c.publish(mono)
+			c.reacquire(ClockStepped, mono)
 		}
 		return
 	}
@@ -176,14 +173,34 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.comp.Restart()
 	c.hist.reset()
 	if applied == 0 {
-		c.reacquire(Labelling)
+		c.reacquire(Labelling, mono)
 		return
 	}
 	c.trains.clear()
 	c.verified = 0
 	c.labelled = true
 	c.imm.Inflate(stepError, 0)
-	c.enter(status.Acquiring, Verifying)
+	c.enter(status.Acquiring, Verifying, mono)
+	c.publish(mono)
+}
+
+// Doubt tells that the receiver is not to be trusted: antenna open, spoofing
+// reported, witnesses disagree. It holds until Clear.
+func (c *Controller) Doubt(reason string, mono int64) {
+	if reason == "" {
+		reason = "unspecified"
+	}
+	c.alarm = reason
+	c.distrust(Doubted, mono)
+	c.publish(mono)
+}
+
+// Clear takes a doubt back; pulses are verified before they are trusted.
+func (c *Controller) Clear(mono int64) {
+	c.alarm = ""
+	if c.distrusted == Doubted {
+		c.restoreTrust(mono)
+	}
 	c.publish(mono)
 }
 
@@ -206,7 +223,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		c.rejects.clear()
 		c.rejectHint = 0
 		if c.labelled && math.Abs(c.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
-			c.reacquire(OffsetTooLarge)
+			c.reacquire(OffsetTooLarge, mono)
 		}
 		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects
 	}
@@ -216,10 +233,13 @@ func (c *Controller) Shift(ns float64, mono int64) {
 // Reset forgets second and phase, by an operator's order; what was learned of
 // the oscillator stays.
 func (c *Controller) Reset(mono int64) {
-	c.distrusted, c.cond.alarm = None, alarm{}
-	c.reacquire(Starting)
+	c.distrusted, c.alarm = None, ""
+	c.reacquire(Starting, mono)
 	c.publish(mono)
 }
+
+// Status returns what is known as of the last call.
+func (c *Controller) Status() Status { return c.st }
 
 // precheck refuses edges that cannot be measured with.
 func (c *Controller) precheck(p Pulse) Reason {

@@ -155,26 +155,26 @@ func (c *Controller) label(l Label) Reason {
 		return v.vote(l, grid)
 	}
 	r := v.compare(l, grid, time.Duration(math.Min(c.boundIn(l.Mono, 0), 1e12)))
-	c.applyLabels()
+	c.applyLabels(l.Mono)
 	return r
 }
 
 // applyLabels draws the consequences of agreeing and disagreeing labels for a
 // tracked clock. Its second is never moved by them.
-func (c *Controller) applyLabels() {
+func (c *Controller) applyLabels(now int64) {
 	v := &c.voter
 	switch {
 	case v.disputes >= c.cfg.DisputeAfter && (c.st.State == status.Acquiring):
-		c.reacquire(SecondDisputed)
+		c.reacquire(SecondDisputed, now)
 	case c.cfg.RelabelAfter > 0 && v.disputes >= c.cfg.RelabelAfter && c.st.State == status.Faulty:
 		c.distrusted = None
-		c.reacquire(SecondDisputed)
+		c.reacquire(SecondDisputed, now)
 	case v.disputes >= c.cfg.FaultyAfter && c.st.State == status.Holdover:
-		c.enter(status.Faulty, SecondDisputed)
+		c.enter(status.Faulty, SecondDisputed, now)
 	case v.disputes >= c.cfg.DisputeAfter && c.st.State != status.Faulty:
-		c.distrust(SecondDisputed)
+		c.distrust(SecondDisputed, now)
 	case v.agree >= c.cfg.Confirm && (c.distrusted == NoMessages || c.distrusted == VoidMessages || c.distrusted == SecondDisputed):
-		c.restoreTrust()
+		c.restoreTrust(now)
 	}
 }
 
@@ -205,16 +205,16 @@ func (c *Controller) checkLabels(now int64) {
 	switch c.st.State {
 	case status.Locked, status.Holdover:
 		if c.distrusted == None {
-			c.distrust(r)
+			c.distrust(r, now)
 		}
 	case status.Acquiring:
-		c.enter(status.Unlocked, r)
+		c.enter(status.Unlocked, r, now)
 		c.labelled = false
 		c.verified = 0
 		v.restart()
 	case status.Unlocked:
 		if c.distrusted == None && (c.anyPulse || r == VoidMessages) {
-			c.enter(status.Unlocked, r)
+			c.enter(status.Unlocked, r, now)
 		}
 	}
 }

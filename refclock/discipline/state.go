@@ -7,18 +7,25 @@ import (
 )
 
 // enter changes state and reason; a reason alone is no transition.
-func (c *Controller) enter(s status.State, r Reason) {
+func (c *Controller) enter(s status.State, r Reason, mono int64) {
 	if s == c.st.State && r == c.st.Reason {
 		return
+	}
+	if s != c.st.State {
+		c.st.Since = mono
 	}
 	if r != c.st.Reason {
 		c.st.Counts[r]++
 	}
 	c.st.State, c.st.Reason = s, r
+	c.st.Detail = ""
+	if r == Doubted {
+		c.st.Detail = c.alarm
+	}
 }
 
 // reacquire gives up phase and second and starts over; the frequency stays.
-func (c *Controller) reacquire(r Reason) {
+func (c *Controller) reacquire(r Reason, mono int64) {
 	if c.imm.Count() > 30 {
 		c.learned = c.Export()
 	}
@@ -31,11 +38,11 @@ func (c *Controller) reacquire(r Reason) {
 	c.hist.reset()
 	c.labelled, c.stepping = false, false
 	c.verified, c.minBound, c.rejectHint, c.jump, c.drift, c.estimateAge, c.alternative = 0, 0, 0, 0, 0, 0, alternative{}
-	c.enter(status.Acquiring, r)
+	c.enter(status.Acquiring, r, mono)
 }
 
 // distrust stops trusting pulses for reason r.
-func (c *Controller) distrust(r Reason) {
+func (c *Controller) distrust(r Reason, mono int64) {
 	if c.distrusted != None && c.distrusted != r && r != Doubted {
 		return // the first reason stays until it is gone
 	}
@@ -46,14 +53,14 @@ func (c *Controller) distrust(r Reason) {
 		if c.st.State == status.Locked || c.st.Reason == Returning {
 			c.forgetRecent(r)
 		}
-		c.enter(status.Holdover, r)
+		c.enter(status.Holdover, r, mono)
 		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects: nobody takes an Action here
 	case status.Acquiring:
-		c.reacquire(r)
-		c.enter(status.Unlocked, r)
+		c.reacquire(r, mono)
+		c.enter(status.Unlocked, r, mono)
 	default:
 		if c.st.State != status.Faulty {
-			c.enter(c.st.State, r)
+			c.enter(c.st.State, r, mono)
 		}
 	}
 }
@@ -72,16 +79,16 @@ func (c *Controller) forgetRecent(r Reason) {
 }
 
 // restoreTrust trusts pulses again, once verified.
-func (c *Controller) restoreTrust() {
+func (c *Controller) restoreTrust(mono int64) {
 	c.distrusted = None
 	c.verified = 0
 	switch c.st.State {
 	case status.Faulty:
-		c.enter(status.Holdover, Returning)
+		c.enter(status.Holdover, Returning, mono)
 	case status.Holdover:
-		c.enter(status.Holdover, Returning)
+		c.enter(status.Holdover, Returning, mono)
 	case status.Unlocked:
-		c.enter(status.Unlocked, Starting)
+		c.enter(status.Unlocked, Starting, mono)
 	}
 }
 
@@ -89,7 +96,7 @@ func (c *Controller) restoreTrust() {
 func (c *Controller) checkPulses(mono int64) {
 	if !c.anyPulse {
 		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.distrusted == None { // a doubt is named rather than what it makes us miss
-			c.enter(status.Unlocked, NoPulse)
+			c.enter(status.Unlocked, NoPulse, mono)
 		}
 		return
 	}
@@ -109,15 +116,15 @@ func (c *Controller) checkPulses(mono int64) {
 	case status.Locked:
 		c.rejects.clear()
 		c.pulsesStopped()
-		c.enter(status.Holdover, MissingPulses)
+		c.enter(status.Holdover, MissingPulses, mono)
 		c.ctrlMono = math.MinInt64 / 2
 	case status.Holdover:
 		if c.st.Reason == Returning {
-			c.enter(status.Holdover, MissingPulses)
+			c.enter(status.Holdover, MissingPulses, mono)
 		}
 		c.verified = 0
 	case status.Acquiring:
-		c.reacquire(NoPulse)
-		c.enter(status.Unlocked, NoPulse)
+		c.reacquire(NoPulse, mono)
+		c.enter(status.Unlocked, NoPulse, mono)
 	}
 }

@@ -191,3 +191,12 @@ func (s *Snapshot) LeapIndicator(t tai.Time) uint8 {
 	}
 	return 0
 }
+
+// AddBounds adds two error bounds. The largest Duration, which stands for "no
+// bound", stays that.
+func AddBounds(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -1,4 +1,4 @@
-package refclock
+package clock
 
 import (
 	"math"
@@ -8,10 +8,10 @@ import (
 	"noonmark/phc/tai"
 )
 
-// SoftClock is a clock that exists only as arithmetic over
-// CLOCK_MONOTONIC_RAW: with it a receiver and its pulses can be watched without
-// touching a clock of the machine. It is for one goroutine.
-type SoftClock struct {
+// Soft is a clock that is computed from CLOCK_MONOTONIC_RAW. With it a receiver
+// and its pulses can be watched without touching a clock of the machine. It is
+// for one goroutine.
+type Soft struct {
 	read func() (phc.Cross, error) // of which Real, Mono and Width are used
 	mono int64
 	at   tai.Time
@@ -19,11 +19,11 @@ type SoftClock struct {
 	ppb  float64
 }
 
-// NewSoftClock returns a clock that starts as the system clock shows.
-func NewSoftClock(read func() (phc.Cross, error)) *SoftClock { return &SoftClock{read: read} }
+// NewSoft returns a clock that starts at the system clock's reading.
+func NewSoft(read func() (phc.Cross, error)) *Soft { return &Soft{read: read} }
 
 // Cross reads the clocks.
-func (c *SoftClock) Cross() (phc.Cross, error) {
+func (c *Soft) Cross() (phc.Cross, error) {
 	x, err := c.read()
 	if err != nil {
 		return x, err
@@ -40,13 +40,13 @@ func (c *SoftClock) Cross() (phc.Cross, error) {
 }
 
 // Step adds delta to the clock.
-func (c *SoftClock) Step(delta time.Duration) error {
+func (c *Soft) Step(delta time.Duration) error {
 	c.at = c.at.Add(delta)
 	return nil
 }
 
 // AdjFreq sets the correction in ppb, + = faster.
-func (c *SoftClock) AdjFreq(ppb float64) error {
+func (c *Soft) AdjFreq(ppb float64) error {
 	if _, err := c.Cross(); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *SoftClock) AdjFreq(ppb float64) error {
 }
 
 // FreqPPB returns the correction in force.
-func (c *SoftClock) FreqPPB() (float64, error) { return c.ppb, nil }
+func (c *Soft) FreqPPB() (float64, error) { return c.ppb, nil }
 
 // MaxFreq returns 500 000 ppb, as much as any crystal needs.
-func (c *SoftClock) MaxFreq() float64 { return 500e3 }
+func (c *Soft) MaxFreq() float64 { return 500e3 }

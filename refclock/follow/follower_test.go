@@ -1,4 +1,4 @@
-package refclock
+package follow
 
 import (
 	"bytes"
@@ -6,9 +6,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +13,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -45,7 +43,7 @@ type machine struct {
 
 const machineTruth = tai.Time(1795426237) * tai.Second // 2026-11-23 09:30:00 UTC
 
-func newMachine(t *testing.T, off time.Duration, truth tai.Time, edit func(*FollowerConfig)) *machine {
+func newMachine(t *testing.T, off time.Duration, truth tai.Time, edit func(*Config)) *machine {
 	t.Helper()
 	m := &machine{now: 1e12, d: 37, t: phc.Timex{Status: phc.StaUnsync, MaxError: phc.MaxError, EstError: phc.MaxError, Tick: 10000}}
 	mono := func() int64 { return m.now }
@@ -54,16 +52,16 @@ func newMachine(t *testing.T, off time.Duration, truth tai.Time, edit func(*Foll
 	m.ref = status.Snapshot{State: status.Locked, Kind: status.PHCClock, Stratum: 1, TAIOffset: 37, RefTime: truth,
 		Bound: 60, BoundRate: 1, LineErr: 150, Limit: 100 * time.Microsecond}
 	m.setAt = m.now
-	cfg := FollowerConfig{
-		Name: "system", Kind: status.SystemClock, Mono: mono, Open: func() (Clock, error) { return m, nil }, Log: slog.New(slog.NewTextHandler(&m.log, nil)),
+	cfg := Config{
+		Name: "system", Kind: status.SystemClock, Mono: mono, Open: func() (clock.Device, error) { return m, nil }, Log: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Reference: func() *status.Snapshot { s := m.ref; return &s },
-		Guard:     NewGuard(m, m, mono, func() []string { return m.rivals }),
+		System:    clock.NewSystem(m, m, mono, func() []string { return m.rivals }),
 	}
 	if edit != nil {
 		edit(&cfg)
 	}
 	var err error
-	if m.fol, err = NewFollower(cfg); err != nil {
+	if m.fol, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return m
@@ -332,17 +330,17 @@ func TestReferenceUnusable(t *testing.T) {
 
 // TestStepPolicy: what may not be stepped is slewed or left, and said.
 func TestStepPolicy(t *testing.T) {
-	m := newMachine(t, 5*time.Second, machineTruth, func(c *FollowerConfig) { c.Steps = StepNever })
+	m := newMachine(t, 5*time.Second, machineTruth, func(c *Config) { c.Steps = StepNever })
 	m.run(2 * time.Minute)
 	if m.steps != 0 || m.state() == status.Locked || m.fol.Stats().Counts[reason.ClockStep] == 0 || !strings.Contains(m.log.String(), "does not allow") {
 		t.Errorf("never: %d steps, %v, counted %d\n%s", m.steps, m.state(), m.fol.Stats().Counts[reason.ClockStep], &m.log)
 	}
-	m = newMachine(t, 20*time.Millisecond, machineTruth, func(c *FollowerConfig) { c.Steps = StepNever })
+	m = newMachine(t, 20*time.Millisecond, machineTruth, func(c *Config) { c.Steps = StepNever })
 	m.run(10 * time.Minute)
 	if m.steps != 0 || m.state() != status.Locked || math.Abs(m.off(37)) > 5000 {
 		t.Errorf("never, 20 ms: %d steps, %v (%s), off by %.0f ns\n%s", m.steps, m.state(), m.fol.Stats().Snapshot.Reason, m.off(37), &m.log)
 	}
-	m = newMachine(t, 5*time.Second, machineTruth, func(c *FollowerConfig) { c.Steps = StepStart })
+	m = newMachine(t, 5*time.Second, machineTruth, func(c *Config) { c.Steps = StepStart })
 	m.run(2 * time.Minute)
 	if m.steps == 0 || m.state() != status.Locked {
 		t.Fatalf("start: %d steps, %v", m.steps, m.state())
@@ -362,10 +360,10 @@ func TestStepPolicy(t *testing.T) {
 
 // TestObserve: compared, never touched.
 func TestObserve(t *testing.T) {
-	m := newMachine(t, 1500*time.Microsecond, machineTruth, func(c *FollowerConfig) {
+	m := newMachine(t, 1500*time.Microsecond, machineTruth, func(c *Config) {
 		c.Observe = true
 		open := c.Open
-		c.Open = func() (Clock, error) { return taiClock{open}, nil }
+		c.Open = func() (clock.Device, error) { return taiClock{open}, nil }
 	})
 	m.run(time.Minute)
 	s := m.fol.Stats()
@@ -375,7 +373,7 @@ func TestObserve(t *testing.T) {
 }
 
 // taiClock shows the machine's clock as phc.SystemClock does.
-type taiClock struct{ open func() (Clock, error) }
+type taiClock struct{ open func() (clock.Device, error) }
 
 func (c taiClock) Cross() (phc.Cross, error) {
 	m, _ := c.open()
@@ -406,10 +404,10 @@ func TestSystemClockDenied(t *testing.T) {
 // TestSecondPHC: another card follows the first.
 func TestSecondPHC(t *testing.T) {
 	var second *phctest.Clock
-	m := newMachine(t, 0, machineTruth, func(c *FollowerConfig) {
+	m := newMachine(t, 0, machineTruth, func(c *Config) {
 		second = phctest.New(c.Mono, phctest.Config{Truth: machineTruth, Mono0: 1e12, Start: -31 * 365 * 24 * time.Hour, Width: 2 * time.Microsecond, Seed: 9,
 			Noise: phctest.Noise{OffsetPPB: -7000, WhitePPB: 3, WalkPPB: 0.1}})
-		c.Name, c.Kind, c.Guard, c.Open = "/dev/ptp1", status.PHCClock, nil, func() (Clock, error) { return second, nil }
+		c.Name, c.Kind, c.System, c.Open = "/dev/ptp1", status.PHCClock, nil, func() (clock.Device, error) { return second, nil }
 	})
 	m.run(5 * time.Minute)
 	s := m.fol.Stats()
@@ -439,39 +437,12 @@ func TestFollowerLearned(t *testing.T) {
 	}
 	l.AgeSecond = 60
 	for _, learned := range []discipline.Learned{{}, l} {
-		m = newMachine(t, 0, machineTruth, func(c *FollowerConfig) { c.Learned = learned })
+		m = newMachine(t, 0, machineTruth, func(c *Config) { c.Learned = learned })
 		for m.freqs == 0 {
 			m.run(250 * time.Millisecond)
 		}
 		if f, _ := m.FreqPPB(); learned.OK != (math.Abs(f+21000) < 100) {
 			t.Errorf("learned %v: first correction %.0f ppb", learned.OK, f)
 		}
-	}
-}
-
-func TestRivals(t *testing.T) {
-	proc := t.TempDir()
-	for pid, p := range map[string][2]string{
-		"1":    {"systemd", "/sbin/init"},
-		"12":   {"chronyd", "/usr/sbin/chronyd\x00-x\x00-d"},
-		"77":   {"systemd-timesyn", "/lib/systemd/systemd-timesyncd"},
-		"78":   {"ptp4l", "ptp4l"},
-		"self": {"chronyd", "chronyd"},
-	} {
-		dir := filepath.Join(proc, pid)
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for name, text := range map[string]string{"comm": p[0] + "\n", "cmdline": p[1] + "\x00"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if got := rivals(proc); !slices.Equal(got, []string{"systemd-timesyn"}) {
-		t.Errorf("found %q", got)
-	}
-	if got := rivals(filepath.Join(proc, "none")); got != nil {
-		t.Errorf("without /proc: %q", got)
 	}
 }

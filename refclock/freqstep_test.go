@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"noonmark/phc/phctest"
-	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/status"
 )
 
@@ -70,7 +70,7 @@ func TestCoarseHidden(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPlant(t, -77*time.Second, func(p *plant) {
 				m := &mute{step: c.step, cuts: c.cuts, card: p.plug(0, phctest.Config{Start: -77 * time.Second, Width: 200, MaxPPB: 600e3, Noise: phctest.Noise{OffsetPPB: c.free, WhitePPB: 0.05}, Seed: 8})}
-				p.open = refclock.Coarse(func() (refclock.Clock, error) { return m, nil }, c.step)
+				p.open = clock.WithFreqStep(func() (clock.Device, error) { return m, nil }, c.step)
 			})
 			defer p.end()
 			p.locks(time.Minute)
@@ -99,7 +99,7 @@ func TestCoarseHidden(t *testing.T) {
 func TestCoarseLimit(t *testing.T) {
 	for _, ppb := range []float64{-1e9, -1000, -999, 999, 1000, 1e9, math.Inf(1)} {
 		c := phctest.New(func() int64 { return 0 }, phctest.Config{MaxPPB: 1000})
-		x, err := refclock.Coarse(func() (refclock.Clock, error) { return c, nil }, 61.035)()
+		x, err := clock.WithFreqStep(func() (clock.Device, error) { return c, nil }, 61.035)()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestCoarseSteps(t *testing.T) {
 			var w *watched
 			p := newPlant(t, -77*time.Second, func(p *plant) {
 				w = &watched{card: p.plug(0, phctest.Config{Start: -77 * time.Second, Width: 200, MaxPPB: 10_000, StepPPB: c.step, Noise: phctest.Noise{OffsetPPB: c.free, WhitePPB: 0.05}, Seed: 7})}
-				p.open = func() (refclock.Clock, error) { return w, nil }
+				p.open = func() (clock.Device, error) { return w, nil }
 			})
 			defer p.end()
 			p.locks(time.Minute)

@@ -1,0 +1,54 @@
+package follow
+
+import (
+	"time"
+
+	"noonmark/phc"
+	"noonmark/refclock/clock"
+	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
+)
+
+// open opens the clock. The system clock is not touched before other programs
+// have left it alone and there is a usable reference.
+func (f *Follower) open() (clock.Device, error) {
+	if f.cfg.System == nil {
+		d, err := f.cfg.Open()
+		if err != nil {
+			return nil, err
+		}
+		return &limited{d, f}, nil
+	}
+	ok, err := f.cfg.System.Available()
+	if err != nil {
+		return nil, err
+	}
+	ref, now := f.cfg.Reference(), f.cfg.Mono()
+	if !ok || !ref.Usable(now) {
+		return nil, clock.ErrNotYet
+	}
+	if err := f.cfg.System.Claim(ref.OffsetAt(ref.ClockAt(now))); err != nil {
+		return nil, err
+	}
+	return &limited{f.cfg.System, f}, nil
+}
+
+// tell tells the kernel how good the system clock is.
+func (f *Follower) tell(ref *status.Snapshot) {
+	now, st := f.cfg.Mono(), f.stats.Load()
+	own := &st.Snapshot
+	t := ref.ClockAt(now)
+	q := phc.Quality{MaxError: st.Bound, EstError: time.Duration(own.NoiseNS), Leap: ref.LeapIndicator(t), TAI: ref.OffsetAt(t)}
+	q.Synced = (own.State == status.Locked || own.State == status.Holdover) && st.Bound <= own.Limit
+	if ref.NearLeap(t, 2*time.Second) || ref.RefTime == 0 {
+		q.TAI = 0 // the kernel changes the offset itself when it inserts the second
+	}
+	switch err := f.cfg.System.Tell(q); {
+	case err == nil:
+		f.told.count++
+	case f.loop.Clock.Lose(err):
+		f.happened(f.loop.Events())
+	default:
+		f.incidents.Report(reason.ClockDenied, err)
+	}
+}

@@ -1,0 +1,61 @@
+// Package incident counts reasons and logs them at a limited rate.
+package incident
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"noonmark/refclock/reason"
+)
+
+// logEvery is how often one reason is logged. What strangers or a failing device
+// can trigger many times a second must not fill the log.
+const logEvery = time.Minute
+
+// Log counts reasons and logs them. Count and Counts are for any goroutine,
+// Report for one.
+type Log struct {
+	mono   func() int64
+	log    *slog.Logger
+	counts [reason.Count]atomic.Uint64
+	last   [reason.Count]int64  // CLOCK_MONOTONIC_RAW of the last line, 0 = none
+	held   [reason.Count]uint64 // not logged since
+}
+
+// New returns a Log. mono reads CLOCK_MONOTONIC_RAW, ns.
+func New(mono func() int64, log *slog.Logger) *Log { return &Log{mono: mono, log: log} }
+
+// Count counts a reason.
+func (l *Log) Count(c reason.Code) { l.counts[c].Add(1) }
+
+// Of returns how often a reason was counted.
+func (l *Log) Of(c reason.Code) uint64 { return l.counts[c].Load() }
+
+// Counts returns how often each reason was counted.
+func (l *Log) Counts() (n [reason.Count]uint64) {
+	for i := range n {
+		n[i] = l.counts[i].Load()
+	}
+	return n
+}
+
+// Report counts a reason and logs it with fields, once a minute at most. err may
+// be nil.
+func (l *Log) Report(c reason.Code, err error, fields ...any) {
+	l.Count(c)
+	now := l.mono()
+	if l.last[c] != 0 && now-l.last[c] < int64(logEvery) {
+		l.held[c]++
+		return
+	}
+	all := append([]any{"reason", c.String()}, fields...)
+	if err != nil {
+		all = append(all, "error", err)
+	}
+	if n := l.held[c]; n > 0 {
+		all = append(all, "held_back", n)
+	}
+	l.last[c], l.held[c] = now, 0
+	l.log.Warn(c.Message(), all...)
+}
