@@ -1,11 +1,10 @@
-// Testlog reads `go test -json` on standard input, shows what a person wants
-// to see of it (one line a package, and everything a failed test said), and
-// appends to a file which tests passed and which were skipped and why, as lines
-// "pass PACKAGE TEST" and "skip PACKAGE TEST: REASON":
+// Testlog reads `go test -json` on standard input. It prints one line a package,
+// and the whole output of each failed test. It appends the results to a file, as
+// lines "pass PACKAGE TEST" and "skip PACKAGE TEST: REASON":
 //
 //	go test -json ./... | testlog FILE
 //
-// The exit code is 1 if anything failed or nothing was tested.
+// The exit code is 1 if a test failed or no package was tested.
 package main
 
 import (
@@ -24,7 +23,7 @@ type event struct {
 	Elapsed                                   float64
 }
 
-// noise is what the testing package itself says.
+// noise matches the lines that the testing package itself prints.
 var noise = regexp.MustCompile(`^\s*(=== (RUN|PAUSE|CONT|NAME)|--- (SKIP|PASS|FAIL))`)
 
 func main() {
@@ -48,7 +47,7 @@ func main() {
 }
 
 func run(in io.Reader, out, results io.Writer) (failed bool) {
-	said := map[[2]string][]string{} // package and test, to its output
+	output := map[[2]string][]string{} // by package and test
 	var passed, skipped, packages int
 	sc := bufio.NewScanner(in)
 	sc.Buffer(nil, 16<<20)
@@ -62,7 +61,7 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 		pkg := strings.TrimPrefix(e.Package, "noonmark/")
 		switch e.Action {
 		case "output":
-			said[key] = append(said[key], e.Output)
+			output[key] = append(output[key], e.Output)
 		case "build-output":
 			fmt.Fprint(out, e.Output)
 		case "build-fail":
@@ -75,18 +74,18 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 				passed++
 				fmt.Fprintf(results, "pass %s %s\n", pkg, e.Test)
 			}
-			delete(said, key)
+			delete(output, key)
 		case "skip":
 			if e.Test == "" {
 				break // no test files
 			}
 			skipped++
-			fmt.Fprintf(results, "skip %s %s: %s\n", pkg, e.Test, reason(said[key]))
-			delete(said, key)
+			fmt.Fprintf(results, "skip %s %s: %s\n", pkg, e.Test, reason(output[key]))
+			delete(output, key)
 		case "fail":
 			failed = true
 			fmt.Fprintf(out, "FAIL  %s %s (%.1f s)\n", pkg, e.Test, e.Elapsed)
-			for _, s := range said[key] {
+			for _, s := range output[key] {
 				fmt.Fprint(out, "      ", s)
 			}
 		}
@@ -99,7 +98,7 @@ func run(in io.Reader, out, results io.Writer) (failed bool) {
 	return failed || packages == 0
 }
 
-// reason is what a skipped test said, in one line.
+// reason returns the output of a skipped test in one line.
 func reason(lines []string) string {
 	var r []string
 	for _, s := range lines {

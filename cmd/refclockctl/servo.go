@@ -51,7 +51,7 @@ func runServo(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if *bench {
 		lo, hi, err := simulate.ParseSeeds(*seeds)
 		if err == nil {
-			err = simulate.Bench(cfg, *names, lo, hi, stdout)
+			err = simulate.Bench(stdout, cfg, *names, lo, hi)
 		}
 		if err != nil {
 			return fail(exitUsage, err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,125 +8,158 @@ import (
 	"os"
 	"time"
 
-	"noonmark/internal/config"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/simulate"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/sim"
 )
 
-// runSimulate is the simulate command: the daemon's engine and discipline on a
-// virtual appliance, in virtual time.
+const simulateHelp = `usage: refclockctl simulate -scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE] [-json]
+       refclockctl simulate -scenario NAME|FILE.toml|all -seeds FIRST-LAST [-duration D]
+       refclockctl simulate -series FILE.csv [-csv FILE] [-json]
+       refclockctl simulate -scenario list
+
+Runs the daemon's engine and discipline against a virtual appliance, or against a
+recorded series of an oscillator and its pulses, in virtual time, and compares the
+result with the truth. -json prints one object a second (t, state, reason, served,
+error_ns, bound_ns, stratum), then a summary.
+
+`
+
+// runSimulate is the simulate command.
 func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("refclockctl simulate", flag.ContinueOnError)
+	fl := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	fl.SetOutput(stderr)
-	name := fl.String("scenario", "", "a scenario by `NAME`, or a FILE.toml; list shows the names, all runs all")
-	series := fl.String("series", "", "a recorded `FILE.csv` of oscillator and pulses ("+simulate.SeriesHeader+")")
-	seed := fl.Uint64("seed", 1, "of the noise of a scenario")
-	seeds := fl.String("seeds", "", "many of them, `FIRST-LAST`: one line of figures for each scenario")
-	dur := fl.Duration("duration", 0, "of the run, instead of the scenario's own")
-	out := fl.String("csv", "", "write one line a second to `FILE` (- is standard output); with -series the default is -")
-	kind := fl.String("servo", "kalman", "kalman or pi")
-	fl.Usage = func() {
-		fmt.Fprintf(stderr, "usage: refclockctl simulate -scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE]\n       refclockctl simulate -scenario NAME|FILE.toml|all -seeds FIRST-LAST [-duration D]\n       refclockctl simulate -series FILE.csv [-csv FILE]\n")
-		fl.PrintDefaults()
-	}
+	fl.Usage = func() { fmt.Fprint(stderr, simulateHelp); fl.PrintDefaults() }
+	c := simulateCommand{stdout: stdout, stderr: stderr}
+	fl.StringVar(&c.scenario, "scenario", "", "a scenario's `NAME`, or a FILE.toml; list prints the names, all runs all of them")
+	fl.StringVar(&c.series, "series", "", "a recorded `FILE.csv` ("+simulate.SeriesHeader+")")
+	fl.Uint64Var(&c.seed, "seed", 1, "seed of the noise")
+	fl.StringVar(&c.seeds, "seeds", "", "seeds `FIRST-LAST`: print one line of figures for each scenario")
+	fl.DurationVar(&c.duration, "duration", 0, "length of the run, instead of the scenario's own")
+	fl.StringVar(&c.csv, "csv", "", "write one line a second to `FILE` (- is standard output, the default with -series)")
+	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
+	fl.StringVar(&c.servo, "servo", "kalman", "the estimator: kalman or pi")
 	if err := fl.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitOK
 		}
 		return exitUsage
 	}
-	fail := func(code int, err error) int {
-		fmt.Fprintf(stderr, "refclockctl: simulate: %v\n", err)
-		return code
-	}
-	if fl.NArg() > 0 || (*name == "") == (*series == "") {
+	many := c.seeds != "" || c.scenario == "all"
+	if fl.NArg() > 0 || (c.scenario == "") == (c.series == "") || c.json && (many || c.csv == "-") || many && c.series != "" {
 		fl.Usage()
 		return exitUsage
 	}
-	if *name == "list" {
+	var err error
+	switch {
+	case c.scenario == "list":
 		for _, s := range sim.Scenarios() {
 			fmt.Fprintf(stdout, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
 		}
-		return exitOK
-	}
-	if *seeds != "" || *name == "all" {
-		return simulateMany(*name, *seeds, *kind, *dur, *seed, stdout, fail)
-	}
-	var sc sim.Scenario
-	var err error
-	t0 := 0.0
-	if *series != "" {
-		if sc, t0, err = simulate.ReadSeries(*series); err != nil {
-			return fail(exitUnavailable, err)
-		}
-		if *out == "" {
-			*out = "-"
-		}
-	} else if sc, err = simulate.FindScenario(*name); err != nil {
-		var ce *config.Error
-		if errors.As(err, &ce) {
-			return fail(exitcode.Of(err), err)
-		}
-		return fail(exitUsage, err)
-	}
-	if *dur > 0 {
-		sc.Duration = *dur
-	}
-	sc.Engine.Discipline.Servo = *kind
-	if err := sc.Engine.Discipline.Check(); err != nil {
-		return fail(exitUsage, err)
-	}
-	l, err := sc.Loop(*seed)
-	if err != nil {
-		return fail(exitSoftware, err)
-	}
-	w := bufio.NewWriter(io.Discard)
-	report := stdout
-	switch *out {
-	case "":
-	case "-":
-		w, report = bufio.NewWriter(stdout), stderr
+	case many:
+		err = c.table()
 	default:
-		f, err := os.Create(*out)
-		if err != nil {
-			return fail(exitcode.Of(err), err)
-		}
-		defer f.Close()
-		w = bufio.NewWriter(f)
+		err = c.one()
 	}
-	began := time.Now()
-	sum := simulate.Run(l, sc.Duration, t0, w)
-	if err := w.Flush(); err != nil {
-		return fail(exitSoftware, err)
+	if err != nil {
+		fmt.Fprintf(stderr, "refclockctl: simulate: %v\n", err)
+		return codeOf(err)
 	}
-	sum.Print(report, sc, *seed, l, time.Since(began))
 	return exitOK
 }
 
-// simulateMany prints a table of scenarios over many seeds.
-func simulateMany(name, seeds, kind string, dur time.Duration, seed uint64, w io.Writer, fail func(int, error) int) int {
-	scs := sim.Scenarios()
-	if name != "all" {
-		sc, err := simulate.FindScenario(name)
+// simulateCommand is a command with its options.
+type simulateCommand struct {
+	scenario, series, seeds, csv, servo string
+	seed                                uint64
+	duration                            time.Duration
+	json                                bool
+	stdout, stderr                      io.Writer
+}
+
+// one runs one scenario or series with one seed.
+func (c *simulateCommand) one() error {
+	r := simulate.Run{Seed: c.seed}
+	var err error
+	if c.series != "" {
+		r.Scenario, r.T0, err = simulate.ReadSeries(c.series)
 		if err != nil {
-			return fail(exitUsage, err)
+			return withCode(exitcode.Unavailable, err)
 		}
-		scs = []sim.Scenario{sc}
+		if c.csv == "" && !c.json {
+			c.csv = "-"
+		}
+	} else if r.Scenario, err = simulate.FindScenario(c.scenario); err != nil {
+		return scenarioError(err)
 	}
-	lo, hi, err := seed, seed, error(nil)
-	if seeds != "" {
-		lo, hi, err = simulate.ParseSeeds(seeds)
+	if err := c.configure(&r.Scenario); err != nil {
+		return err
 	}
-	if err == nil {
-		err = (discipline.Config{Servo: kind}).Check()
+	text := c.stdout
+	switch {
+	case c.json:
+		r.JSON, text = c.stdout, io.Discard
+	case c.csv == "-":
+		r.CSV, text = c.stdout, c.stderr
 	}
+	if c.csv != "" && c.csv != "-" {
+		f, err := os.Create(c.csv)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		r.CSV = f
+	}
+	st, err := r.Play()
 	if err != nil {
-		return fail(exitUsage, err)
+		return err
 	}
-	if err := simulate.Table(scs, kind, dur, lo, hi, w); err != nil {
-		return fail(exitSoftware, err)
+	return st.Print(text)
+}
+
+// table prints a table of scenarios over seeds.
+func (c *simulateCommand) table() error {
+	all := sim.Scenarios()
+	if c.scenario != "all" {
+		s, err := simulate.FindScenario(c.scenario)
+		if err != nil {
+			return scenarioError(err)
+		}
+		all = []sim.Scenario{s}
 	}
-	return exitOK
+	lo, hi := c.seed, c.seed
+	if c.seeds != "" {
+		var err error
+		if lo, hi, err = simulate.ParseSeeds(c.seeds); err != nil {
+			return withCode(exitcode.Usage, err)
+		}
+	}
+	for i := range all {
+		if err := c.configure(&all[i]); err != nil {
+			return err
+		}
+	}
+	return simulate.Table(c.stdout, all, lo, hi)
+}
+
+// configure sets in a scenario what the options say.
+func (c *simulateCommand) configure(s *sim.Scenario) error {
+	if c.duration > 0 {
+		s.Duration = c.duration
+	}
+	d := &s.Engine.Discipline
+	d.Servo = c.servo
+	if err := (discipline.Config{Servo: c.servo}).Check(); err != nil {
+		return withCode(exitcode.Usage, err)
+	}
+	return nil
+}
+
+// scenarioError gives an unknown name the exit code of a wrong command line.
+func scenarioError(err error) error {
+	if errors.Is(err, simulate.ErrScenario) {
+		return withCode(exitcode.Usage, err)
+	}
+	return err
 }

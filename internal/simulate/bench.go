@@ -4,54 +4,59 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"sort"
 	"strings"
 
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
 
-// benchRow is what the seeds of one scenario came to.
+// benchRow is the outcome of one scenario over the seeds.
 type benchRow struct {
 	ours, limit []benchMeasures
-	seen, bare  int     // seconds with a bound, and those of them it did not hold
-	worst       float64 // largest part of a seed's seconds outside
-	ratio       float64 // largest, over the seeds, of median bound over the 99.9th percentile while locked
+	outside     float64 // largest over the seeds: part of the seconds with a bound in which it did not hold
+	ratio       float64 // largest over the seeds: median bound over 99.9th percentile of the offset, while locked
 }
 
 // Bench closes the loop over the discipline and, on the same noise, over the
-// filter that is told everything, and prints medians over the seeds.
-func Bench(cfg discipline.Config, names string, lo, hi uint64, w io.Writer) error {
-	var all []benchScenario
+// optimal filter, and writes medians over the seeds lo to hi. names are scenarios
+// separated by commas, or "all".
+func Bench(w io.Writer, cfg discipline.Config, names string, lo, hi uint64) error {
+	var chosen []benchScenario
 	for _, s := range benchScenarios() {
 		if names == "all" || strings.Contains(","+names+",", ","+s.name+",") {
-			all = append(all, s)
+			chosen = append(chosen, s)
 		}
 	}
-	if len(all) == 0 {
-		return fmt.Errorf("no scenario %q", names)
+	if len(chosen) == 0 {
+		return fmt.Errorf("%w: %q", ErrScenario, names)
 	}
-	fmt.Fprintf(w, "%-10s %-6s", "scenario", "")
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-10s %-6s", "scenario", "")
 	for _, c := range benchColumns {
-		fmt.Fprintf(w, " %11s", c)
+		fmt.Fprintf(&b, " %11s", c)
 	}
-	fmt.Fprintf(w, " %9s %9s\n", "outside_%", "bound/p999")
-	for i := range all {
-		r := benchOf(cfg, &all[i], lo, hi)
-		fmt.Fprintf(w, "%-10s %-6s", all[i].name, cfg.Servo)
+	fmt.Fprintf(&b, " %9s %9s\n", "outside_%", "bound/p999")
+	for i := range chosen {
+		r := benchOf(cfg, &chosen[i], lo, hi)
 		ours, limit := medians(r.ours), medians(r.limit)
-		for _, v := range ours {
-			fmt.Fprintf(w, " %11s", figure(v))
-		}
-		fmt.Fprintf(w, " %9.3f %9.2f\n%-10s %-6s", 100*r.worst, r.ratio, "", "limit")
-		for _, v := range limit {
-			fmt.Fprintf(w, " %11s", figure(v))
-		}
-		fmt.Fprintf(w, "\n%-10s %-6s", "", "ratio")
+		var ratio benchMeasures
 		for j := range ours {
-			fmt.Fprintf(w, " %11s", figure(ours[j]/limit[j]))
+			ratio[j] = ours[j] / limit[j]
 		}
-		fmt.Fprintln(w)
+		line := func(scenario, servo string, m benchMeasures, end string) {
+			fmt.Fprintf(&b, "%-10s %-6s", scenario, servo)
+			for _, v := range m {
+				fmt.Fprintf(&b, " %11s", figure(v))
+			}
+			b.WriteString(end + "\n")
+		}
+		line(chosen[i].name, cfg.Servo, ours, fmt.Sprintf(" %9.3f %9.2f", 100*r.outside, r.ratio))
+		line("", "limit", limit, "")
+		line("", "ratio", ratio, "")
+		if _, err := io.WriteString(w, b.String()); err != nil {
+			return err
+		}
+		b.Reset()
 	}
 	return nil
 }
@@ -62,16 +67,16 @@ func benchOf(cfg discipline.Config, s *benchScenario, lo, hi uint64) benchRow {
 	for seed := lo; seed <= hi; seed++ {
 		v := s.series(seed)
 		l := lockStep{c: discipline.New(cfg)}
-		seen, bare := 0, 0
+		bounded, outside := 0, 0
 		var off, bound []float64
 		was := status.Unlocked
 		b := 0.0
-		xs := s.play(v, &l, func(k int, x float64) {
+		xs := s.play(v, &l, func(x float64) {
 			// The bound that was published at the last edge holds until this one.
 			if was == status.Locked || was == status.Holdover {
-				seen++
+				bounded++
 				if math.Abs(x) > b {
-					bare++
+					outside++
 				}
 				if was == status.Locked {
 					off, bound = append(off, math.Abs(x)), append(bound, b)
@@ -81,29 +86,25 @@ func benchOf(cfg discipline.Config, s *benchScenario, lo, hi uint64) benchRow {
 			was, b = st.State, st.Bound
 		})
 		r.ours = append(r.ours, s.measure(xs))
-		r.limit = append(r.limit, s.measure(s.play(v, newTold(s, &v), nil)))
-		if seen > 0 {
-			r.worst = math.Max(r.worst, float64(bare)/float64(seen))
+		r.limit = append(r.limit, s.measure(s.play(v, newOptimal(s, &v), nil)))
+		if bounded > 0 {
+			r.outside = math.Max(r.outside, float64(outside)/float64(bounded))
 		}
 		if len(off) > 0 {
-			sort.Float64s(off)
-			sort.Float64s(bound)
-			r.ratio = math.Max(r.ratio, bound[len(bound)/2]/off[int(0.999*float64(len(off)))])
+			r.ratio = math.Max(r.ratio, median(bound)/quantile(off, 0.999))
 		}
-		r.seen, r.bare = r.seen+seen, r.bare+bare
 	}
 	return r
 }
 
-// medians are those of each column over the seeds; "never" sorts last.
+// medians returns the median of each column over the seeds; "never" sorts last.
 func medians(runs []benchMeasures) (m benchMeasures) {
 	v := make([]float64, len(runs))
 	for j := range m {
 		for i := range runs {
 			v[i] = runs[i][j]
 		}
-		sort.Float64s(v)
-		m[j] = v[len(v)/2]
+		m[j] = median(v)
 	}
 	return m
 }

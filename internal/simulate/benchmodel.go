@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"strconv"
-	"strings"
 )
 
 // benchScenario is one closed-loop test of a servo: an oscillator, pulses once a
@@ -28,8 +26,8 @@ type benchScenario struct {
 	outages             [2][2]int // start and length
 }
 
-// benchScenarios are two oscillators with three kinds of pulses, and one of them
-// with false edges.
+// benchScenarios returns two oscillators with three kinds of pulses each, and one
+// scenario with false edges.
 func benchScenarios() []benchScenario {
 	tcxo := benchScenario{y0: 10000, wfm: 1, walk: 1, rampPPB: 100, start: 250e3, at: 10800, over: 60, dur: 25200,
 		steadyFrom: 3600, steadyT: 10800, outages: [2][2]int{{14400, 600}, {18000, 3600}}}
@@ -53,9 +51,8 @@ func benchScenarios() []benchScenario {
 	return append(out, s)
 }
 
-// benchRand is splitmix64 with Box and Muller's normal numbers: the same numbers
-// on every machine and with every release of Go, so that figures of years ago
-// compare.
+// benchRand is splitmix64 with the Box-Muller transform: the same numbers on every
+// machine and with every release of Go, so that old figures stay comparable.
 type benchRand struct {
 	s     uint64
 	spare float64
@@ -69,7 +66,7 @@ func mix64(z uint64) uint64 {
 }
 
 // newBenchRand mixes the seed first: states that differ by a multiple of the
-// increment give the same numbers, shifted.
+// increment give the same sequence, shifted.
 func newBenchRand(seed, stream uint64) *benchRand {
 	return &benchRand{s: mix64(mix64(seed+0x632BE59BD9B4E019) ^ stream*0xD1B54A32D192ED03)}
 }
@@ -91,7 +88,7 @@ func (r *benchRand) normal() float64 {
 	return m * math.Cos(2*math.Pi*b)
 }
 
-// benchSeries is what one seed makes of a scenario.
+// benchSeries is the noise of a scenario for one seed.
 type benchSeries struct {
 	y, noise  []float64 // ppb in the second after k; ns at k
 	ok, spike []bool
@@ -108,8 +105,8 @@ func (s *benchScenario) series(seed uint64) benchSeries {
 		v.y[k] = w + s.wfm*osc.normal()
 		w += s.walk * osc.normal()
 		v.noise[k] = s.white * meas.normal()
-		// The numbers are drawn whether they are needed or not: scenarios of one
-		// seed are pairs.
+		// Drawn whether needed or not, so that the scenarios of one seed have the
+		// same noise.
 		u, e := spikes.uniform(), -math.Log(spikes.uniform())
 		if u < s.spikeP {
 			v.spike[k] = true
@@ -129,14 +126,15 @@ func (s *benchScenario) series(seed uint64) benchSeries {
 	return v
 }
 
-// benchServo gets one second, offset NaN without an edge, and says what to do.
+// benchServo is given one second (offset in ns, NaN without an edge) and returns
+// the correction until the next.
 type benchServo interface {
 	next(t, offset float64) (freqPPB, stepNS float64)
 }
 
 // play closes the loop and returns the true offset at each second, before its
-// correction.
-func (s *benchScenario) play(v benchSeries, servo benchServo, see func(k int, x float64)) []float64 {
+// correction. observe, if set, is called with each after the correction.
+func (s *benchScenario) play(v benchSeries, servo benchServo, observe func(x float64)) []float64 {
 	xs := make([]float64, s.dur)
 	x := s.start
 	for k := range xs {
@@ -148,25 +146,27 @@ func (s *benchScenario) play(v benchSeries, servo benchServo, see func(k int, x 
 		}
 		freq, step := servo.next(float64(k), z)
 		x += freq + step + v.y[k]
-		if see != nil {
-			see(k, xs[k])
+		if observe != nil {
+			observe(xs[k])
 		}
 	}
 	return xs
 }
 
-// told is the limit: a Kalman filter with the control of least phase error that
-// is told the noise, which pulses are spikes, and when the ramp is.
-type told struct {
+// optimal is the limit of theory: a Kalman filter with minimum-variance phase
+// control that knows the noise, which pulses are spikes, and when the ramp is.
+type optimal struct {
 	s             *benchScenario
 	v             *benchSeries
-	x, y          float64
-	p11, p12, p22 float64
+	x, y          float64 // phase in ns, frequency in ppb
+	p11, p12, p22 float64 // their covariance
 }
 
-func newTold(s *benchScenario, v *benchSeries) *told { return &told{s: s, v: v, p11: 1e14, p22: 1e10} }
+func newOptimal(s *benchScenario, v *benchSeries) *optimal {
+	return &optimal{s: s, v: v, p11: 1e14, p22: 1e10}
+}
 
-func (f *told) next(t, z float64) (freq, step float64) {
+func (f *optimal) next(t, z float64) (freq, step float64) {
 	s, k := f.s, int(t)
 	if !math.IsNaN(z) && !f.v.spike[k] {
 		v := f.p11 + s.white*s.white
@@ -189,7 +189,7 @@ func (f *told) next(t, z float64) (freq, step float64) {
 	return freq, step
 }
 
-// benchColumns are the measures, in the order of the table.
+// benchColumns name the measures, in the order of the table.
 var benchColumns = [...]string{"rms", "p99", "max", "jit1s", "start_1us", "start_100ns", "fstep_peak", "fstep_1us", "fstep_100ns", "hold600", "hold3600", "rec_1us", "rec_100ns"}
 
 type benchMeasures [len(benchColumns)]float64
@@ -235,20 +235,4 @@ func (s *benchScenario) measure(xs []float64) benchMeasures {
 		math.Abs(xs[short[0]+600]), math.Abs(xs[long[0]+3600]),
 		settle(back, back+3000, 1000), settle(back, back+3000, 100),
 	}
-}
-
-// ParseSeeds reads "7" or "1-20".
-func ParseSeeds(s string) (lo, hi uint64, err error) {
-	a, b, ok := strings.Cut(s, "-")
-	if !ok {
-		b = a
-	}
-	lo, err = strconv.ParseUint(a, 10, 32)
-	if err == nil {
-		hi, err = strconv.ParseUint(b, 10, 32)
-	}
-	if err != nil || hi < lo || hi-lo >= 10000 {
-		return 0, 0, fmt.Errorf("%q are no seeds; want a number or a range such as 1-20", s)
-	}
-	return lo, hi, nil
 }

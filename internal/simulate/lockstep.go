@@ -56,20 +56,23 @@ func parseStep(line string) (t, offset float64, err error) {
 	return t, offset, nil
 }
 
-// lockStep drives a controller from whole simulated seconds.
+// lockStep runs a controller in whole simulated seconds.
 type lockStep struct {
 	c     *discipline.Controller
-	moved float64 // ns by which it moved the clock so far
+	moved float64 // ns by which steps and corrections have moved the clock
 }
 
-// next gives one second to the controller. What it wants stepped is stepped at
-// once; whole seconds are known, as the offset says them.
+// lockStepStart is the virtual instant of second 0, in s; any value serves.
+const lockStepStart = 1e9
+
+// next gives one second to the controller and returns what is in force until the
+// next: the frequency correction, + = clock made faster, and the step. Whole
+// seconds are known, because the offset says them; a step is done at once.
 func (l *lockStep) next(t, offset float64) (freqPPB, stepNS float64) {
-	const start = 1e9 // s: any instant will do
-	mono := int64(start+math.Round(t)) * 1e9
+	mono := int64(lockStepStart+math.Round(t)) * 1e9
 	nominal := tai.Time(mono)
 	if math.IsNaN(offset) {
-		// Without an edge nobody says where the clock is: where we moved it.
+		// Without an edge the clock's reading follows from its own corrections.
 		freqPPB = l.c.Tick(mono, nominal+tai.Time(math.Round(l.moved))).FreqPPB
 		l.moved += freqPPB
 		return freqPPB, 0
@@ -77,7 +80,7 @@ func (l *lockStep) next(t, offset float64) (freqPPB, stepNS float64) {
 	s := l.c.Status()
 	whole := 0.0
 	if s.State == status.Locked || s.State == status.Holdover {
-		// An edge at another time than a whole second is so on every clock.
+		// The edge of a false pulse is late on every clock, not on ours alone.
 		mono += int64(math.Round(offset - s.EstNS))
 	} else {
 		whole = math.Round(offset/1e9) * 1e9

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * labclock - a test bench for time appliances on a machine without hardware.
+ * labclock - simulated pulses, PTP clocks and network cards, with a known true time.
  *
  * One hidden "true time" T (TAI), derived from CLOCK_MONOTONIC_RAW (the guest's
  * own oscillator), with a settable frequency error and random-walk wander.
  * True UTC is T - tai_offset_s.  From the same instant of T it produces:
- *   - a GPS-like pulse once per second, seen as /dev/ppsN (system time of the
+ *   - a pulse once per second, seen as /dev/ppsN (system time of the
  *     edge) and as PTP external time stamps on /dev/ptpN (PHC time of the edge);
  *   - two PTP hardware clocks, each with its own frequency error and wander,
  *     adjfine/adjtime/settime/gettimex64/getcrosststamp, and pins;
  *   - a pair of connected network interfaces lab0 <-> lab1 which take hardware
  *     RX and TX time stamps of every packet from PHC 0 and PHC 1, over a "wire"
  *     of known, possibly asymmetric, delay.
- * Stamps are computed from the mathematical instant of the edge, not from when
- * the CPU got there, so they do not carry the emulator's scheduling noise.
+ * Timestamps are computed from the mathematical instant of the edge, not from the
+ * instant when the CPU handles it. They carry no scheduling noise of the emulator.
  *
- * Knobs and truth: /sys/devices/platform/labclock/, explained in lab/README.md.
+ * Settings and true offsets: /sys/devices/platform/labclock/, see lab/README.md.
  */
 #include <linux/module.h>
 #include <linux/platform_device.h>
@@ -43,7 +43,7 @@ struct clk {
 	s64 q;			/* rate - 1, in 2^-48 */
 };
 
-/* integer knobs, all s64, written under lc.lock */
+/* integer settings, all s64, written under lc.lock */
 enum { K_REF_PPT, K_REF_WANDER, K_PULSE_ON, K_PULSE_OFFSET, K_PULSE_JITTER, K_PULSE_SAW,
 	K_PULSE_DROP_PPM, K_PULSE_WIDTH, K_PPS_MODE, K_PPS_LATENCY, K_PPS_JITTER,
 	K_EXTTS_LATENCY, K_EXTTS_JITTER, K_EXTTS_BOTH, K_EXTTS_V1, K_EXTTS_REPLAY,
@@ -59,19 +59,19 @@ static const struct { const char *name; s64 def; } kinfo[NKNOB] = {
 	[K_PULSE_SAW] = { "pulse_saw_ns", 0 },		/* peak to peak quantisation sawtooth */
 	[K_PULSE_DROP_PPM] = { "pulse_drop_ppm", 0 },
 	[K_PULSE_WIDTH] = { "pulse_width_ns", 100 * NSEC_PER_MSEC },
-	[K_PPS_MODE] = { "pps_mode", 0 },		/* 0 exact, 1 when the CPU got there */
+	[K_PPS_MODE] = { "pps_mode", 0 },		/* 0 mathematical edge, 1 when the CPU handles it */
 	[K_PPS_LATENCY] = { "pps_latency_ns", 0 },
 	[K_PPS_JITTER] = { "pps_jitter_ns", 0 },
 	[K_EXTTS_LATENCY] = { "extts_latency_ns", 0 },
 	[K_EXTTS_JITTER] = { "extts_jitter_ns", 0 },
-	[K_EXTTS_BOTH] = { "extts_both", 0 },		/* stamps both edges whatever is asked, as igc */
+	[K_EXTTS_BOTH] = { "extts_both", 0 },		/* stamps both edges whatever is requested, as igc */
 	[K_EXTTS_V1] = { "extts_v1_only", 0 },		/* refuses the version-2 request, as macb */
-	[K_EXTTS_REPLAY] = { "extts_replay", 0 },	/* repeats every stamp so often */
-	[K_EXTTS_DELAY] = { "extts_delay_ns", 0 },	/* stamps reach user space so late */
-	[K_EXTTS_STUCK] = { "extts_stuck", 0 },		/* once a second the last stamp again, so often, as CM4 without carrier */
-	[K_TS_RES] = { "ts_res_ns", 1 },		/* granularity of EXTTS and NIC stamps */
+	[K_EXTTS_REPLAY] = { "extts_replay", 0 },	/* number of repetitions of every timestamp */
+	[K_EXTTS_DELAY] = { "extts_delay_ns", 0 },	/* delay of timestamps to user space */
+	[K_EXTTS_STUCK] = { "extts_stuck", 0 },		/* number of repetitions of the last timestamp, each second, as CM4 without carrier */
+	[K_TS_RES] = { "ts_res_ns", 1 },		/* granularity of EXTTS and NIC timestamps */
 	[K_NIC_JITTER] = { "nic_jitter_ns", 0 },
-	[K_NIC_TX_DROP_PPM] = { "nic_tx_drop_ppm", 0 },	/* TX stamps that never come */
+	[K_NIC_TX_DROP_PPM] = { "nic_tx_drop_ppm", 0 },	/* share of lost TX timestamps */
 	[K_WIRE01] = { "wire01_ns", 0 },
 	[K_WIRE10] = { "wire10_ns", 0 },
 	[K_WIRE_JITTER] = { "wire_jitter_ns", 0 },	/* exponential, mean */
@@ -690,8 +690,8 @@ static const struct net_device_ops nic_ops = {
 	.ndo_hwtstamp_set = nic_hw_set,
 };
 
-/* nic_speed - a gigabit, of which stamps know nothing: they are those of a
- * frame's beginning, and wire01_ns and wire10_ns lie between those of two cards.
+/* nic_speed - one gigabit. Timestamps do not depend on it: they mark the beginning
+ * of a frame, and wire01_ns and wire10_ns are the delays between the two cards.
  */
 static int nic_speed(struct net_device *dev, struct ethtool_link_ksettings *k)
 {

@@ -11,8 +11,9 @@ import (
 	"noonmark/refclock/status"
 )
 
-// against compares any PTP clock with labclock's truth, for drivers that are not
-// labclock's: the clock's own cross timestamp between two readings of the truth.
+// against compares any PTP clock with labclock's true time, also a clock of another
+// driver. It takes a cross timestamp of the clock between two readings of the true
+// time.
 func against(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
@@ -22,7 +23,7 @@ func against(ctx context.Context, args []string, out io.Writer) error {
 	every := f.Duration("every", time.Second, "how often")
 	maxNS := f.Float64("max", math.Inf(1), "largest absolute offset, ns")
 	rmsNS := f.Float64("rms", math.Inf(1), "largest RMS offset, ns")
-	path := f.String("status", "", "snapshot whose bound must hold whenever it may be used")
+	path := f.String("status", "", "snapshot file; while it is usable, its bound must contain the true error")
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 || *every <= 0 {
 		return errUsage
 	}
@@ -76,7 +77,7 @@ func against(ctx context.Context, args []string, out io.Writer) error {
 			usable++
 			if e := int64(snap.ClockAt(x.Mono)) - truth; max(e, -e) > int64(snap.BoundAt(x.Mono)) {
 				beyond++
-				fmt.Fprintf(out, "%v: line %d ns off, clock %d ns, bound %v\n", snap.State, e, off, snap.BoundAt(x.Mono))
+				fmt.Fprintf(out, "%v: offset of the line %d ns, of the clock %d ns, bound %v\n", snap.State, e, off, snap.BoundAt(x.Mono))
 			}
 		}
 	}
@@ -84,20 +85,20 @@ func against(ctx context.Context, args []string, out io.Writer) error {
 		figure(out, "usable", float64(usable)/float64(s.n)*100, "%", math.Inf(1))
 		figure(out, "beyond-the-bound", float64(beyond), "times", 0)
 	}
-	fmt.Fprintf(out, "%s: %s, read within %v\n", args[0], s, width)
+	fmt.Fprintf(out, "%s: %s, width of a reading at most %v\n", args[0], s, width)
 	figure(out, "true-error-max", s.peak, "ns", *maxNS)
 	figure(out, "true-error-rms", s.rms(), "ns", *rmsNS)
 	if s.peak > *maxNS || s.rms() > *rmsNS {
-		return fmt.Errorf("%s is beyond the limit: max %.0f ns (limit %.0f), rms %.0f ns (limit %.0f)", args[0], s.peak, *maxNS, s.rms(), *rmsNS)
+		return fmt.Errorf("%s exceeds the limit: max %.0f ns (limit %.0f), rms %.0f ns (limit %.0f)", args[0], s.peak, *maxNS, s.rms(), *rmsNS)
 	}
 	if beyond > 0 {
-		return fmt.Errorf("the truth is beyond the bound %d times", beyond)
+		return fmt.Errorf("the true error is outside the bound %d times", beyond)
 	}
 	return nil
 }
 
-// between returns the truth, TAI ns, at an instant of CLOCK_MONOTONIC_RAW from a
-// reading before and one after it.
+// between returns the true time, TAI ns, at an instant of CLOCK_MONOTONIC_RAW. It
+// interpolates between a reading before it and one after it.
 func between(a, b truths, mono int64) int64 {
 	if b.raw == a.raw {
 		return a.tai

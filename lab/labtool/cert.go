@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// cert writes ca.pem, cert.pem and key.pem for the hosts into a directory. They
-// hold for a year around the guest's date.
+// cert writes ca.pem, cert.pem and key.pem for the hosts into a directory. The
+// certificates are valid for six months before and after the guest's date.
 func cert(_ context.Context, args []string, _ io.Writer) error {
 	if len(args) < 2 {
 		return errUsage

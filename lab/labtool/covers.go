@@ -12,17 +12,17 @@ import (
 	"noonmark/refclock/status"
 )
 
-// covers compares what refclockd publishes with the truth: the true error of
-// the clock, and of the line that servers answer from, must lie within the
-// published bound whenever the snapshot may be used. With -want the state must
-// be that one at the end.
+// covers compares refclockd's published bound with the true error. While the
+// snapshot is usable, the bound must contain the error of the clock and the error
+// of the model line that servers answer from. With -want the final state must be
+// that one.
 func covers(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags()
-	path := f.String("status", status.DefaultPath, "snapshot")
+	path := f.String("status", status.DefaultPath, "snapshot file")
 	length := f.Duration("for", time.Minute, "how long")
 	every := f.Duration("every", time.Second, "how often")
-	record := f.String("record", "", "print each second's figures as lines of this name, for plot")
-	want := f.String("want", "", "state at the end; unusable for a snapshot past its limit")
+	record := f.String("record", "", "print the figures of each second as lines of this name, for plot")
+	want := f.String("want", "", "required final state; \"unusable\" is a snapshot that is not served")
 	if f.Parse(args) != nil || f.NArg() > 0 || *every <= 0 {
 		return errUsage
 	}
@@ -43,7 +43,7 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if r.Replaced() { // refclockd was started anew
+		if r.Replaced() { // refclockd was restarted
 			if n, err := status.Open(*path); err == nil {
 				r.Close()
 				r = n
@@ -75,22 +75,22 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 			}
 			if e > float64(b) {
 				if beyond++; beyond <= 3 {
-					fmt.Fprintf(out, "%v: clock %.0f ns, line %.0f ns off, bound %v\n", s.State, c, l, b)
+					fmt.Fprintf(out, "%v: offset of the clock %.0f ns, of the line %.0f ns, bound %v\n", s.State, c, l, b)
 				}
 			}
 		}
 		if lastState != last {
-			fmt.Fprintf(out, "state %s, bound %v, phc0 %d ns off\n", lastState, s.BoundAt(t.raw), t.phc0-t.tai)
+			fmt.Fprintf(out, "state %s, bound %v, offset of phc0 %d ns\n", lastState, s.BoundAt(t.raw), t.phc0-t.tai)
 			last = lastState
 		}
 	}
 	if clock.n > 0 {
-		fmt.Fprintf(out, "clock: %s\nline:  %s\nbound: %s\nat worst %.0f %% of the bound\n", clock, line, bound, worst*100)
+		fmt.Fprintf(out, "clock: %s\nline:  %s\nbound: %s\nlargest error %.0f %% of the bound\n", clock, line, bound, worst*100)
 		figure(out, "largest-bound", bound.highest, "ns", math.Inf(1))
 		figure(out, "bound-used", worst*100, "%", 100)
 	}
 	if beyond > 0 {
-		return fmt.Errorf("the truth is beyond the bound %d times", beyond)
+		return fmt.Errorf("the true error is outside the bound %d times", beyond)
 	}
 	if *want != "" && lastState != *want {
 		return fmt.Errorf("state %s, want %s", lastState, *want)
@@ -100,11 +100,11 @@ func covers(ctx context.Context, args []string, out io.Writer) error {
 
 func abs(x float64) float64 { return max(x, -x) }
 
-// truths is one instant in all clocks.
+// truths holds the readings of all clocks at one instant, ns.
 type truths struct{ raw, tai, real, phc0, phc1 int64 }
 
 func readTruth() (t truths, err error) {
-	b, err := os.ReadFile(sysfs + "snapshot")
+	b, err := os.ReadFile(sysfs + "snapshot file")
 	if err == nil {
 		_, err = fmt.Sscanf(strings.TrimSpace(string(b)), "raw=%d true=%d real=%d phc0=%d phc1=%d", &t.raw, &t.tai, &t.real, &t.phc0, &t.phc1)
 	}

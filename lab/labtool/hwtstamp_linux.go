@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hwtstamp asks an interface for each kind of receive filter, with transmit
-// stamps on, prints what the driver made of it, and puts back what was set.
+// hwtstamp requests each kind of receive filter from an interface, with transmit
+// timestamps on, and prints what the driver granted. It restores the previous
+// settings.
 func hwtstamp(_ context.Context, args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return errUsage
@@ -21,7 +22,7 @@ func hwtstamp(_ context.Context, args []string, out io.Writer) error {
 	defer unix.Close(fd)
 	was, err := unix.IoctlGetHwTstamp(fd, args[0])
 	if err != nil {
-		return fmt.Errorf("read stamping of %s: %w", args[0], err)
+		return fmt.Errorf("read timestamp settings of %s: %w", args[0], err)
 	}
 	defer unix.IoctlSetHwTstamp(fd, args[0], was)
 	for _, f := range [...]struct {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelLeap says what the kernel's clock is about to do with a leap second.
+// kernelLeap describes the leap state of the kernel's clock.
 func kernelLeap() string {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

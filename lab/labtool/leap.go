@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// second is a leap second: sign +1 inserts one before the POSIX time utc, -1
-// takes the last one before it away. off is TAI - UTC before it.
+// second is a leap second. Sign +1 inserts a second before the POSIX time utc,
+// sign -1 deletes the last second before it. off is TAI - UTC before it, s.
 type second struct {
 	utc  int64
 	sign int64
 	off  int64
 }
 
-// kernel returns TAI - UTC as Linux counts at t, TAI ns: it repeats 23:59:59 for
-// an inserted second, so that the new count begins with it.
+// kernel returns TAI - UTC, in s, as Linux counts at t, TAI ns. Linux repeats
+// 23:59:59 for an inserted second, so the new value starts with that second.
 func (l second) kernel(t int64) int64 { return l.count(t, l.utc+l.off) }
 
-// served returns TAI - UTC as NTP servers count at t: an inserted second has the
-// label of the one after it, so that the new count begins when it has passed.
+// served returns TAI - UTC, in s, as NTP servers count at t, TAI ns. An inserted
+// second has the label of the next second, so the new value starts after it.
 func (l second) served(t int64) int64 { return l.count(t, l.utc+l.off+max(l.sign, 0)) }
 
 func (l second) count(t, from int64) int64 {
 	if l.sign < 0 {
-		from-- // the label that is left out
+		from-- // the deleted label
 	}
 	if l.sign != 0 && t >= from*1e9 {
 		return l.off + l.sign
@@ -34,13 +34,14 @@ func (l second) count(t, from int64) int64 {
 	return l.off
 }
 
-// seconds from the leap second's end, or from where it is missing, to t.
+// since returns the time from the end of the inserted second, or from the deleted
+// second, to t (TAI ns), in s.
 func (l second) since(t int64) float64 {
 	return float64(t-(l.utc+l.off+l.sign)*1e9) / 1e9
 }
 
-// leap follows the system clock through a leap second: its true error, the leap
-// second counted as Linux does, and what the kernel says of it.
+// leap observes the system clock through a leap second: its true error, counted
+// as Linux counts, and the leap state of the kernel.
 func leap(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
@@ -64,8 +65,8 @@ func leap(ctx context.Context, args []string, out io.Writer) error {
 	var s [3]stats // before, in, after it
 	last := ""
 	for range max(1, int(*length / *every)) {
-		// In the middle between two multiples: the kernel acts at its first tick
-		// in a second, up to 4 ms late.
+		// Sample in the middle between two multiples of every: the kernel changes
+		// TAI - UTC at its first tick in a second, up to 4 ms late.
 		t, err := readTruth()
 		if err != nil {
 			return err
@@ -88,7 +89,7 @@ func leap(ctx context.Context, args []string, out io.Writer) error {
 		s[part].add(float64(e))
 		now := kernelLeap()
 		if now != last || since > -2 && since < 2 {
-			fmt.Fprintf(out, "%+.3f s: %s, system clock %d ns off\n", since, now, e)
+			fmt.Fprintf(out, "%+.3f s: %s, offset of the system clock %d ns\n", since, now, e)
 			last = now
 		}
 	}
@@ -101,12 +102,12 @@ func leap(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	if worst > *maxNS {
-		return fmt.Errorf("the system clock is up to %.0f ns off (limit %.0f)", worst, *maxNS)
+		return fmt.Errorf("the largest error of the system clock is %.0f ns (limit %.0f)", worst, *maxNS)
 	}
 	return nil
 }
 
-// pause waits for a time, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

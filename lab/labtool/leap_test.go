@@ -13,8 +13,8 @@ import (
 
 const newYear = 1798761600 // 2027-01-01
 
-// What the kernel and what a server count around a leap second, at milliseconds
-// from 00:00:00 by the old count.
+// TAI-UTC of the kernel and of a server around a leap second, at ms after
+// 00:00:00 by the old value.
 func TestSecond(t *testing.T) {
 	for _, c := range []struct{ sign, ms, kernel, served int64 }{
 		{0, 5000, 37, 37},
@@ -37,7 +37,7 @@ func TestSecond(t *testing.T) {
 	}
 }
 
-// Answers that are wrong in one thing are found, right ones are not blamed.
+// An answer with one wrong field is found; a right answer is not reported.
 func TestChecker(t *testing.T) {
 	base := (newYear + 37) * int64(1e9) // 23:59:60 begins
 	answer := func(rx, tx int64, off int, leap uint8) ntp.Header {

@@ -15,10 +15,10 @@ import (
 	"noonmark/server/ntp"
 )
 
-// load asks a server for the time at a steady rate, whether it answers or not,
-// and compares every answer with the truth: its timestamps must lie between
-// sending and receiving, its leap indicator must be right. Late answers, by a
-// second, count as lost.
+// load sends requests to a server at a constant rate, whether it answers or not.
+// It compares every answer with the true time: the timestamps must lie between
+// sending and receiving, and the leap indicator must be right. An answer that is
+// more than a second late counts as lost.
 func load(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
@@ -30,7 +30,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags()
 	length := f.Duration("for", time.Minute, "how long")
 	rate := f.Int("rate", 100, "requests a second")
-	maxNS := f.Float64("max", 1e5, "by how much a timestamp may lie outside, ns")
+	maxNS := f.Float64("max", 1e5, "how far a timestamp may lie outside of sending and receiving, ns")
 	var l second
 	f.Int64Var(&l.utc, "leap", math.MaxInt32, "POSIX time of a leap second")
 	f.Int64Var(&l.sign, "sign", 0, "1 inserted, -1 deleted")
@@ -46,7 +46,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer conn.Close()
 	c := checker{leap: l, slack: int64(*maxNS), out: out}
-	sent := map[ntp.Timestamp]int64{} // by the request's transmit timestamp: the truth when it left
+	sent := map[ntp.Timestamp]int64{} // true time of sending, TAI ns, by the request's transmit timestamp
 	gap := time.Second / time.Duration(*rate)
 	begin := time.Now()
 	var buf [512]byte
@@ -61,7 +61,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 				if errors.As(err, &late) && late.Timeout() {
 					break
 				}
-				continue // refused: nobody listens, which is told as lost
+				continue // connection refused: the request is counted as lost
 			}
 			t, err := readTruth()
 			if err != nil {
@@ -88,11 +88,11 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 		}
 		if time.Duration(n)*gap >= *length || ctx.Err() != nil {
 			if n > 0 && len(sent) > 0 && ctx.Err() == nil && next.Sub(begin) < *length+time.Second {
-				continue // the last ones may still come; nothing more is asked
+				continue // wait for the last answers; send no more requests
 			}
 			break
 		}
-		// Any 64 bits will do that don't come twice.
+		// Any 64 bits will do that are never repeated.
 		h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(n+1) * 0x9e3779b97f4a7c15}
 		sent[h.Transmit] = t.tai
 		h.Put(buf[:ntp.HeaderLen])
@@ -105,31 +105,32 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	figure(out, "answers", float64(c.n), "packets", math.Inf(1))
 	figure(out, "lost", float64(lost), "packets", 0)
 	figure(out, "wrong", float64(c.wrong), "packets", 0)
-	figure(out, "outside-of-the-truth", float64(c.worst), "ns", *maxNS)
+	figure(out, "outside-of-true-time", float64(c.worst), "ns", *maxNS)
 	if c.n == 0 || c.wrong > 0 || lost > 0 {
-		return fmt.Errorf("of %d answers %d were wrong, %d did not come", c.n+lost, c.wrong, lost)
+		return fmt.Errorf("of %d answers %d were wrong and %d were lost", c.n+lost, c.wrong, lost)
 	}
 	return nil
 }
 
-// checker compares answers with the truth.
+// checker compares answers with the true time.
 type checker struct {
 	leap  second
 	slack int64 // ns
 	out   io.Writer
 
 	n, wrong int
-	worst    int64 // how far outside of [sent, received] a timestamp was, ns
+	worst    int64 // largest distance of a timestamp from [sent, received], ns
 }
 
-// check judges an answer to a request that left at a and came back at b, TAI ns.
+// check compares an answer with the true time. The request was sent at a, and the
+// answer arrived at b, TAI ns.
 func (c *checker) check(h *ntp.Header, a, b int64) {
 	c.n++
 	why := ""
 	if h.Mode != ntp.ModeServer || h.Stratum != 1 {
 		why = "mode " + strconv.Itoa(int(h.Mode)) + ", stratum " + strconv.Itoa(int(h.Stratum))
 	}
-	// Where the leap second ends between a and b, either count is right.
+	// If the leap second ends between a and b, both values of TAI - UTC are right.
 	first, last := c.leap.served(a), c.leap.served(b)
 	out := int64(math.MaxInt64)
 	for off := range 2 {
@@ -153,13 +154,13 @@ func (c *checker) check(h *ntp.Header, a, b int64) {
 		why = fmt.Sprintf("leap indicator %d", h.Leap)
 	default:
 		if c.worst = max(c.worst, out); out > c.slack {
-			why = fmt.Sprintf("%d ns outside", out)
+			why = fmt.Sprintf("a timestamp is %d ns outside", out)
 		}
 	}
 	if why == "" {
 		return
 	}
 	if c.wrong++; c.wrong <= 5 {
-		fmt.Fprintf(c.out, "wrong answer %+.6f s from the leap second's end: %s\n", c.leap.since(b), why)
+		fmt.Fprintf(c.out, "wrong answer %+.6f s after the leap second: %s\n", c.leap.since(b), why)
 	}
 }

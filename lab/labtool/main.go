@@ -1,6 +1,7 @@
-// Command labtool does inside the lab's guest what the scenarios need: it shows
-// what the phc and pps packages see, plays the receiver on a pseudo-terminal,
-// makes a certificate, and compares clocks with labclock's truth.
+// Command labtool is the tool of the lab's scenarios inside the guest. It prints
+// what the packages phc and pps report, simulates a receiver on a
+// pseudo-terminal, creates certificates, and compares clocks with labclock's
+// true time.
 package main
 
 import (
@@ -22,7 +23,7 @@ import (
 	"noonmark/refclock/pps"
 )
 
-// sysfs is where labclock keeps its knobs and its truth.
+// sysfs is the folder of labclock's settings and true offsets.
 const sysfs = "/sys/devices/platform/labclock/"
 
 type command struct {
@@ -31,23 +32,23 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"caps":     {"CLOCK", "what a PTP clock can do", caps},
-	"cross":    {"CLOCK [N]", "cross timestamps and how wide they are", cross},
+	"caps":     {"CLOCK", "the capabilities of a PTP clock", caps},
+	"cross":    {"CLOCK [N]", "cross timestamps and their widths", cross},
 	"adj":      {"CLOCK|system PPB", "set a clock's frequency", adj},
 	"step":     {"CLOCK|system DURATION", "step a clock", step},
 	"pps":      {"DEVICE N [clear]", "pulses of a kernel PPS device", kernelPPS},
 	"extts":    {"CLOCK PIN N [WIDTH]", "pulses as external timestamps, rising edge, channel 0", extTS},
-	"nmea":     {"LINK [-delay D] [-lie D] [-leap POSIX [-sign 1|-1]] [-void] [-timtp SIGN]", "a receiver on a pseudo-terminal that LINK points to", nmea},
-	"truth":    {"FILE [-for D] [-every D] [-max NS] [-rms NS]", "statistics of a true offset; fails beyond the limits", truth},
-	"covers":   {"[-status FILE] [-for D] [-every D] [-want STATE] [-record NAME]", "refclockd's bound against the truth; fails where it does not hold", covers},
-	"against":  {"CLOCK [-for D] [-every D] [-max NS] [-rms NS] [-status FILE]", "any PTP clock against the truth; fails beyond the limits", against},
-	"leap":     {"POSIX [-sign 1|-1] [-for D] [-every D] [-max NS]", "the system clock through a leap second; fails beyond the limit", leap},
-	"load":     {"ADDRESS [-rate N] [-for D] [-max NS] [-leap POSIX -sign 1|-1]", "a stream of NTP requests, each answer against the truth", load},
-	"readvar":  {"ADDRESS", "an NTP daemon's system variables, as ntpq tells them", readvar},
-	"txstamp":  {"INTERFACE ADDRESS N", "transmit stamps of its card, read from the error queue", txstamp},
-	"plot":     {"NAME [-log] [-title TEXT]", "a picture (SVG) of the lines that covers -record NAME wrote, on standard input", plotLines},
-	"hwtstamp": {"INTERFACE", "which receive filters its driver grants", hwtstamp},
-	"cert":     {"DIR HOST...", "a private CA and a server certificate", cert},
+	"nmea":     {"LINK [-delay D] [-lie D] [-leap POSIX [-sign 1|-1]] [-void] [-timtp SIGN]", "simulate a receiver on a pseudo-terminal; LINK becomes a symbolic link to it", nmea},
+	"truth":    {"FILE [-for D] [-every D] [-max NS] [-rms NS]", "statistics of a true offset; fails if a limit is exceeded", truth},
+	"covers":   {"[-status FILE] [-for D] [-every D] [-want STATE] [-record NAME]", "compare refclockd's bound with the true error; fails if the bound does not contain it", covers},
+	"against":  {"CLOCK [-for D] [-every D] [-max NS] [-rms NS] [-status FILE]", "compare any PTP clock with the true time; fails if a limit is exceeded", against},
+	"leap":     {"POSIX [-sign 1|-1] [-for D] [-every D] [-max NS]", "error of the system clock through a leap second; fails if the limit is exceeded", leap},
+	"load":     {"ADDRESS [-rate N] [-for D] [-max NS] [-leap POSIX -sign 1|-1]", "send a stream of NTP requests and compare each answer with the true time", load},
+	"readvar":  {"ADDRESS", "system variables of an NTP daemon, as ntpq prints them", readvar},
+	"txstamp":  {"INTERFACE ADDRESS N", "transmit timestamps of the interface's card, read from the error queue", txstamp},
+	"plot":     {"NAME [-log] [-title TEXT]", "draw the lines of covers -record NAME, read from standard input, as SVG", plotLines},
+	"hwtstamp": {"INTERFACE", "the receive filters that the interface's driver grants", hwtstamp},
+	"cert":     {"DIR HOST...", "create a private CA and a server certificate", cert},
 }
 
 func main() {
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 var errUsage = errors.New("usage")
 
-// readNS reads one of labclock's numbers.
+// readNS reads a number from one of labclock's files.
 func readNS(name string) (int64, error) {
 	b, err := os.ReadFile(sysfs + name)
 	if err != nil {
@@ -169,7 +170,7 @@ type steered interface {
 	Step(time.Duration) error
 }
 
-// steerable opens a clock, for as long as the program runs; "system" is
+// steerable opens a clock and leaves it open until the program ends. "system" is
 // CLOCK_REALTIME.
 func steerable(name string) (steered, error) {
 	if name == "system" {
@@ -240,12 +241,12 @@ func edges(ctx context.Context, s pps.Source, count string, out io.Writer) error
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%v stamp=%d.%09d seq=%d mono=%d told=%v\n", e.Scale, e.Stamp/1e9, e.Stamp%1e9, e.Seq, e.Mono, e.Rising)
+		fmt.Fprintf(out, "%v stamp=%d.%09d seq=%d mono=%d rising=%v\n", e.Scale, e.Stamp/1e9, e.Stamp%1e9, e.Seq, e.Mono, e.Rising)
 	}
 	return nil
 }
 
-// newFlags returns a flag set whose errors are usage.
+// newFlags returns a flag set that prints nothing; the caller turns its errors into errUsage.
 func newFlags() *flag.FlagSet {
 	f := flag.NewFlagSet("", flag.ContinueOnError)
 	f.SetOutput(io.Discard)

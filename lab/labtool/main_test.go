@@ -15,7 +15,7 @@ import (
 	"noonmark/refclock/gnss"
 )
 
-// What the lab's receiver says is read as the second it means.
+// The decoder reads the sentences of the lab's receiver as the right second.
 func TestBurst(t *testing.T) {
 	for _, at := range []time.Time{
 		time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC),
@@ -23,7 +23,7 @@ func TestBurst(t *testing.T) {
 	} {
 		d := gnss.NewDecoder(gnss.Config{})
 		var got []string
-		d.Feed(said(at.Unix(), math.MaxInt64, 1, 0), 1, func(m *gnss.Message) {
+		d.Feed(sentences(at.Unix(), math.MaxInt64, 1, 0), 1, func(m *gnss.Message) {
 			if m.HasTimeOfDay {
 				got = append(got, m.Source)
 			}
@@ -37,8 +37,8 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// Around an inserted second the labels go 58, 59, 60, 0, 1; around one left out
-// 57, 58, 0, 1.
+// Around an inserted second the labels are 58, 59, 60, 0, 1; around a deleted
+// second 57, 58, 0, 1.
 func TestLabels(t *testing.T) {
 	const leap = 1814400000 // 2027-07-01
 	for sign, labels := range map[int64][]string{
@@ -46,18 +46,18 @@ func TestLabels(t *testing.T) {
 		-1: {"235957", "235958", "000000", "000001", "000002"},
 	} {
 		for i, want := range labels {
-			if s := string(said(leap-3+int64(i), leap, sign, 0)); !strings.HasPrefix(s, "$GNRMC,"+want+".00,A") {
+			if s := string(sentences(leap-3+int64(i), leap, sign, 0)); !strings.HasPrefix(s, "$GNRMC,"+want+".00,A") {
 				t.Errorf("sign %d, second %d: %.20q, want %s", sign, i, s, want)
 			}
 		}
 	}
 }
 
-// A receiver without a fix tells the time and vouches for nothing.
+// A receiver without a fix sends the time but marks it as not valid.
 func TestVoided(t *testing.T) {
 	d := gnss.NewDecoder(gnss.Config{})
 	n := 0
-	d.Feed(voided(said(1800000000, math.MaxInt64, 1, 0)), 1, func(m *gnss.Message) {
+	d.Feed(voided(sentences(1800000000, math.MaxInt64, 1, 0)), 1, func(m *gnss.Message) {
 		if n++; m.Valid || m.Fix.Good() {
 			t.Errorf("%s is valid, fix %v", m.Source, m.Fix)
 		}

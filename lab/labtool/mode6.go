@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// readvar asks an NTP daemon for its system variables, as ntpq -c rv does
+// readvar reads the system variables of an NTP daemon, as ntpq -c rv does
 // (RFC 9327: mode 6, operation 2).
 func readvar(_ context.Context, args []string, out io.Writer) error {
 	if len(args) != 1 {
@@ -46,19 +46,19 @@ func readvar(_ context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// fragment returns what one answer has to say, whose text must begin at octet
-// from, and whether more will follow.
+// fragment returns the text of one answer, which must begin at octet from, and
+// whether more fragments follow.
 func fragment(b []byte, from int) (text []byte, more bool, err error) {
 	const answer, failed, following, op = 0x80, 0x40, 0x20, 0x1f
 	if len(b) < 12 || b[0]&7 != 6 || b[1]&answer == 0 || b[1]&op != 2 {
-		return nil, false, errors.New("no answer to reading variables")
+		return nil, false, errors.New("the packet is no answer to a request for variables")
 	}
 	if b[1]&failed != 0 {
-		return nil, false, fmt.Errorf("refused with error %d", b[4])
+		return nil, false, fmt.Errorf("the daemon refused the request with error %d", b[4])
 	}
 	n := int(binary.BigEndian.Uint16(b[10:]))
 	if len(b) < 12+n || int(binary.BigEndian.Uint16(b[8:])) != from {
-		return nil, false, errors.New("a piece of the answer is missing")
+		return nil, false, errors.New("a fragment of the answer is missing")
 	}
 	return b[12 : 12+n], b[1]&following != 0, nil
 }

@@ -14,19 +14,20 @@ import (
 	"noonmark/refclock/sim"
 )
 
-// nmea plays a receiver of 1 Hz: RMC, GGA and ZDA for each second of labclock's
-// truth, sent delay after the second began. The position is Greenwich's.
+// nmea simulates a receiver with a rate of 1 Hz. It sends RMC, GGA and ZDA for each
+// second of labclock's true time, delay after the second began. The position is
+// Greenwich.
 func nmea(ctx context.Context, args []string, _ io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
 	}
 	f := newFlags()
-	delay := f.Duration("delay", 150*time.Millisecond, "from the second to its first sentence")
-	lie := f.Duration("lie", 0, "added to the time that the sentences say")
+	delay := f.Duration("delay", 150*time.Millisecond, "delay from the second to its first sentence")
+	lie := f.Duration("lie", 0, "added to the time in the sentences")
 	leap := f.Int64("leap", math.MaxInt64, "POSIX time of a leap second")
-	sign := f.Int64("sign", 1, "1: it is inserted; -1: the second before is left out")
-	timtp := f.Int("timtp", 0, "1: UBX-TIM-TP tells the sawtooth error of the next pulse; -1: with the wrong sign")
-	void := f.Bool("void", false, "no fix: everything is marked void")
+	sign := f.Int64("sign", 1, "1: a second is inserted; -1: the second before is deleted")
+	timtp := f.Int("timtp", 0, "1: send UBX-TIM-TP with the sawtooth error of the next pulse; -1: with the wrong sign")
+	void := f.Bool("void", false, "no fix: mark every sentence as void")
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 {
 		return errUsage
 	}
@@ -40,7 +41,7 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 		return err
 	}
 	defer os.Remove(args[0])
-	// Read once: a leap second is the receiver's own affair.
+	// Read once: the simulated receiver counts leap seconds itself.
 	off, err := readNS("tai_offset_s")
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		b := said(sec-off, *leap, *sign, *lie)
+		b := sentences(sec-off, *leap, *sign, *lie)
 		if *void {
 			b = voided(b)
 		}
@@ -79,7 +80,7 @@ func nmea(ctx context.Context, args []string, _ io.Writer) error {
 }
 
 // nextSaw returns the sawtooth error of the pulse after the second sec (TAI), in
-// ns, + = late. It is drawn when the pulse before has ended.
+// ns, + = late. labclock draws it when the previous pulse ends.
 func nextSaw(ctx context.Context, sec int64) (int64, error) {
 	for {
 		b, err := os.ReadFile(sysfs + "saw")
@@ -103,8 +104,8 @@ func nextSaw(ctx context.Context, sec int64) (int64, error) {
 	}
 }
 
-// appendTimTP appends UBX-TIM-TP for the pulse at a TAI second; qerr in ns is
-// what is to be added to the pulse's time.
+// appendTimTP appends UBX-TIM-TP for the pulse at a TAI second. qerr, in ns, is the
+// correction to add to the time of the pulse.
 func appendTimTP(b []byte, sec, qerr int64) []byte {
 	const gps = 315964800 + 19 // 1980-01-06 in TAI seconds
 	const week = 7 * 86400
@@ -116,15 +117,16 @@ func appendTimTP(b []byte, sec, qerr int64) []byte {
 	return gnss.AppendUBX(b, 0x0d01, p[:])
 }
 
-// said is what the receiver says of a second that would be sec without the leap
-// second inserted before leap (sign 1), or left out there (-1).
-func said(sec, leap, sign int64, lie time.Duration) []byte {
+// sentences returns the receiver's sentences for the second that would be sec
+// without a leap second. The leap second before the POSIX time leap is inserted
+// (sign 1) or deleted (sign -1).
+func sentences(sec, leap, sign int64, lie time.Duration) []byte {
 	switch {
 	case sign < 0 && sec >= leap-1:
 		sec++
 	case sign > 0 && sec >= leap:
 		sec--
-		if sec == leap-1 { // 23:59:59 again, called 60
+		if sec == leap-1 { // 23:59:59 again, with the label 60
 			return burst(time.Unix(sec, 0).Add(lie), 60)
 		}
 	}
@@ -132,7 +134,7 @@ func said(sec, leap, sign int64, lie time.Duration) []byte {
 	return burst(t, t.Second())
 }
 
-// burst is what a receiver says of the second t, calling it second.
+// burst returns the sentences for t, with the given value of the seconds field.
 func burst(t time.Time, second int) []byte {
 	t = t.UTC()
 	hms, ns := fmt.Sprintf("%s%02d.00", t.Format("1504"), second), "5128.6740,N,00000.0900,W"
@@ -142,7 +144,7 @@ func burst(t time.Time, second int) []byte {
 		sentence("GNZDA,"+hms+","+t.Format("02,01,2006")+",00,00"))
 }
 
-// voided marks a burst as that of a receiver without a fix.
+// voided changes a burst into that of a receiver without a fix.
 func voided(b []byte) []byte {
 	var out []byte
 	for _, l := range strings.Fields(string(b)) {

@@ -11,20 +11,20 @@ import (
 	"strings"
 )
 
-// sample is one line that covers -record prints.
+// sample is one line of covers -record.
 type sample struct {
 	at            float64 // s
 	offset, bound float64 // ns
 }
 
-// plotLines draws what covers recorded under a name, from standard input.
+// plotLines draws the recording of covers with a given name, read from standard input.
 func plotLines(_ context.Context, args []string, out io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
 	}
 	f := newFlags()
-	logarithmic := f.Bool("log", false, "absolute values, logarithmic")
-	title := f.String("title", "", "above the picture")
+	logarithmic := f.Bool("log", false, "draw absolute values on a logarithmic scale")
+	title := f.String("title", "", "title of the picture")
 	if f.Parse(args[1:]) != nil || f.NArg() > 0 {
 		return errUsage
 	}
@@ -54,13 +54,13 @@ func readSamples(r io.Reader, name string) ([]sample, error) {
 	return s, nil
 }
 
-// The picture, px.
+// Size and margins of the picture, px.
 const (
 	width, height            = 900, 340
 	left, right, top, bottom = 70, 20, 40, 45
 )
 
-// scale is one axis: values from lo to hi, on px from a to b.
+// scale is one axis: it maps values from lo to hi to px from a to b.
 type scale struct {
 	lo, hi, a, b float64
 	log          bool
@@ -73,7 +73,7 @@ func (s scale) px(v float64) float64 {
 	return s.a + (v-s.lo)/(s.hi-s.lo)*(s.b-s.a)
 }
 
-// ticks are round values along it, about n.
+// ticks returns about n round values along the axis.
 func (s scale) ticks(n int) []float64 {
 	var t []float64
 	if s.log {
@@ -95,7 +95,7 @@ func (s scale) ticks(n int) []float64 {
 	return t
 }
 
-// unit writes a value in ns with the unit that suits it.
+// unit formats a value in ns with a suitable unit.
 func unit(ns float64) string {
 	switch a := math.Abs(ns); {
 	case a >= 1e9:
@@ -108,8 +108,8 @@ func unit(ns float64) string {
 	return fmt.Sprintf("%g ns", ns)
 }
 
-// draw writes the true error and the bound around it as SVG. With log the
-// absolute values are shown, so that a bound far beyond the error fits in.
+// draw writes the true error and the bound as SVG. With log it draws absolute
+// values, so that a bound much larger than the error fits into the picture.
 func draw(w io.Writer, s []sample, title string, log bool) error {
 	x := scale{lo: s[0].at, hi: s[len(s)-1].at, a: left, b: width - right}
 	peak := 1.0
@@ -148,15 +148,15 @@ func draw(w io.Writer, s []sample, title string, log bool) error {
 		}
 		fmt.Fprintf(&line, "%s%.0f %.1fL%.0f %.1f", join(i), c.x, y.px(lo), c.x, y.px(hi))
 	}
-	bound := "the true error"
+	bound := "true error"
 	if log {
 		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="#d08a2e" stroke-width="1.5"/>`+"\n", up.String())
-		bound = "the true error, absolute"
+		bound = "true error, absolute"
 	} else {
 		fmt.Fprintf(b, `<path d="%s%sZ" fill="#f6e7cf" stroke="#d08a2e" stroke-width="0.7"/>`+"\n", up.String(), down.String())
 	}
 	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="#1f5fa8" stroke-width="1"/>`+"\n", line.String())
-	fmt.Fprintf(b, `<text x="%d" y="22" text-anchor="end"><tspan fill="#d08a2e">■</tspan> the published bound <tspan fill="#1f5fa8">■</tspan> %s</text>`+"\n</svg>\n", width-right, bound)
+	fmt.Fprintf(b, `<text x="%d" y="22" text-anchor="end"><tspan fill="#d08a2e">■</tspan> published bound <tspan fill="#1f5fa8">■</tspan> %s</text>`+"\n</svg>\n", width-right, bound)
 	return b.Flush()
 }
 
@@ -169,7 +169,7 @@ func join(i int) string {
 	return "L"
 }
 
-// column is what falls on one px: the lowest and the highest offset, the largest bound.
+// column holds the samples of one px: lowest and highest offset, and largest bound.
 type column struct{ x, lo, hi, bound float64 }
 
 func columns(s []sample, x scale) []column {

@@ -20,7 +20,7 @@ func TestReadSamples(t *testing.T) {
 	}
 }
 
-// Of what falls on one column the extremes stay.
+// A column keeps the extremes of its samples.
 func TestColumns(t *testing.T) {
 	c := columns([]sample{{0, 5, 10}, {0.1, -7, 12}, {0.2, 1, 11}, {1, 2, 3}}, scale{lo: 0, hi: 1, a: 0, b: 2})
 	if len(c) != 2 || c[0] != (column{0, -7, 5, 12}) || c[1] != (column{2, 2, 2, 3}) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// truth samples one of labclock's true offsets, prints its statistics and
-// fails where they are beyond the limits.
+// truth samples one of labclock's true offsets and prints its statistics. It
+// returns an error if a limit is exceeded.
 func truth(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 1 {
 		return errUsage
@@ -42,12 +42,13 @@ func truth(ctx context.Context, args []string, out io.Writer) error {
 	figure(out, "true-error-max", s.peak, "ns", *maxNS)
 	figure(out, "true-error-rms", s.rms(), "ns", *rmsNS)
 	if s.peak > *maxNS || s.rms() > *rmsNS {
-		return fmt.Errorf("%s is beyond the limit: max %.0f ns (limit %.0f), rms %.0f ns (limit %.0f)", args[0], s.peak, *maxNS, s.rms(), *rmsNS)
+		return fmt.Errorf("%s exceeds the limit: max %.0f ns (limit %.0f), rms %.0f ns (limit %.0f)", args[0], s.peak, *maxNS, s.rms(), *rmsNS)
 	}
 	return nil
 }
 
-// figure writes a line of the report, as figure in common.sh does.
+// figure writes a line for the report, as figure in common.sh does. An infinite
+// limit is left out.
 func figure(out io.Writer, name string, value float64, unit string, limit float64) {
 	if math.IsInf(limit, 0) {
 		fmt.Fprintf(out, "figure %s %.1f %s\n", name, value, unit)
@@ -56,7 +57,7 @@ func figure(out io.Writer, name string, value float64, unit string, limit float6
 	fmt.Fprintf(out, "figure %s %.1f %s %s\n", name, value, unit, strconv.FormatFloat(limit, 'f', -1, 64))
 }
 
-// stats gathers a series in ns.
+// stats accumulates a series of offsets in ns.
 type stats struct {
 	n               int
 	sum, sq, peak   float64

@@ -1,5 +1,5 @@
 #!/bin/sh
-# things break: an hour without pulses, foreign steps, kills, no receiver, a lying one
+# failures: an hour without pulses, steps by other programs, kills, no receiver, a receiver with wrong time
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50
@@ -16,7 +16,7 @@ covered 60s locked
 say "== another process steps the PHC by 1 s, and by 3 us"
 labtool step /dev/ptp0 1s
 sleep 1
-labtool covers -for 5s || fail "a foreign step is served"
+labtool covers -for 5s || fail "a step by another program is served"
 lock 60; sleep 30
 settled 200 100
 labtool step /dev/ptp0 3us
@@ -27,29 +27,29 @@ say "== the system clock is stepped by 0.3 s"
 labtool step system 300ms
 covered 30s locked
 
-say "== the receiver's port vanishes for 60 s, then returns"
+say "== the receiver's port disappears for 60 s"
 kill $receiver; wait $receiver 2>/dev/null
 [ ! -e /dev/gps0 ] || fail "the port is still there"
-labtool covers -for 60s || fail "bound without a receiver"
+labtool covers -for 60s || fail "the bound does not hold without a receiver"
 note "without a port: $(state)"
-grep -q "receiver port lost" /tmp/break.log || fail "no word of the lost port"
+grep -q "receiver port lost" /tmp/break.log || fail "the log does not report the lost port"
 receiver
 lock 60
 covered 30s locked
 
-say "== the pulses are pulled away, 100 ns a second"
+say "== the pulses drift away, 100 ns a second"
 (i=0; while [ $i -lt 60 ]; do i=$((i + 1)); echo $((i * 100)) >$S/pulse_offset_ns; sleep 1; done) & pull=$!
-labtool covers -for 65s || fail "bound while the pulses are pulled"
+labtool covers -for 65s || fail "the bound does not hold while the pulses drift"
 wait $pull
-note "pulled by 6 us: $(state), clock $(get phc0_offset_ns) ns off"
+note "after a drift of 6 us: $(state), offset of the clock $(get phc0_offset_ns) ns"
 set_ pulse_offset_ns 0
 lock 120
 sleep 60
 settled 200 100
 
-say "== refclockd killed: the bound grows, then the snapshot is of no use"
+say "== refclockd killed: the bound grows, then the snapshot is unusable"
 kill -9 $refclockd; wait $refclockd 2>/dev/null
-labtool covers -for 60s || fail "bound of a dead daemon"
+labtool covers -for 60s || fail "the bound does not hold after the daemon died"
 refclockd_start break
 lock 60
 sleep 60
@@ -65,7 +65,7 @@ lock 120
 sleep 60
 covered 60s locked
 
-say "== the receiver lies by a second, a week, 1024 weeks"
+say "== the receiver is wrong by a second, a week, 1024 weeks"
 for lie in 1s -1s 168h -172032h; do
   kill $receiver
   labtool nmea /dev/gps0 -lie $lie & receiver=$!

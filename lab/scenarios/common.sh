@@ -10,19 +10,19 @@ say() { read -r up _ </proc/uptime; echo "[$up] $*"; }
 fail() { say "FAIL $*"; failed=1; }
 
 # figure NAME VALUE UNIT [LIMIT] prints a line of the report (lab/scenario -report);
-# the last "== " line says of what.
+# it belongs to the last "== " line.
 figure() { echo "figure $*"; }
 
-# note TEXT says what was seen in words; it goes into the report too.
+# note TEXT prints a sentence, also for the report.
 note() { say "$*"; echo "note $*"; }
 
-# picture NAME lin|log TITLE: what covered records under the name is drawn (lab/scenario -report).
+# picture NAME lin|log TITLE: lab/scenario -report draws what covered recorded under this name.
 picture() { echo "picture $*"; }
 
-# ends ends a scenario: the module must unload, the kernel must not complain.
+# ends finishes a scenario: the module must unload, and the kernel must have reported no error.
 ends() {
   [ ! -d $S ] || rmmod labclock || fail "labclock is still in use"
-  dmesg | grep -E 'BUG:|WARNING:|Oops' && fail "the kernel complains"
+  dmesg | grep -E 'BUG:|WARNING:|Oops' && fail "the kernel reported an error"
   [ $failed = 0 ] && say "PASS"
   exit $failed
 }
@@ -31,7 +31,8 @@ ends() {
 receiver() { labtool nmea /dev/gps0 -delay ${1:-150ms} ${2:-} & receiver=$!; until [ -e /dev/gps0 ]; do sleep 0.1; done; }
 
 # refclockd_conf SOURCE [CLOCK] prints a configuration: pulses of SOURCE steer the
-# PHC, or "system". $HOLDOVER is the limit of the bound, 100us; $WIDTH the pulse's.
+# PHC, or CLOCK "system". $HOLDOVER is the limit of the bound (100us), $WIDTH the
+# width of the pulse.
 refclockd_conf() {
   mkdir -p /run/refclock /run/state
   cat <<F
@@ -53,7 +54,7 @@ level = "info"
 F
 }
 
-# refclockd_start NAME runs it on /tmp/NAME.toml, logging into /tmp/NAME.log.
+# refclockd_start NAME runs refclockd with /tmp/NAME.toml and logs to /tmp/NAME.log.
 refclockd_start() {
   daemon=$1
   refclockd -config /tmp/$1.toml >/tmp/$1.log 2>&1 & refclockd=$!
@@ -78,14 +79,14 @@ lock() {
 }
 
 # settled MAX RMS [FOR] compares the PHC, or the clock that $truth names, with the
-# truth for a minute.
-settled() { labtool truth ${truth:-phc0_offset_ns} -for ${3:-60s} -max $1 -rms $2 || { fail "the clock is off"; tail -20 /tmp/$daemon.log; }; }
+# true time for a minute.
+settled() { labtool truth ${truth:-phc0_offset_ns} -for ${3:-60s} -max $1 -rms $2 || { fail "the error of the clock is beyond the limit"; tail -20 /tmp/$daemon.log; }; }
 
-# covered FOR [STATE] compares the published bound with the truth, and records
-# both for a picture where $RECORD names one.
+# covered FOR [STATE] compares the published bound with the true error. If $RECORD
+# names a picture, it records both.
 covered() { labtool covers -for $1 ${2:+-want $2} ${RECORD:+-record $RECORD} || { fail "covers $*"; tail -20 /tmp/$daemon.log; }; }
 
-# namespace puts lab1 into a network namespace of its own, reached by $N.
+# namespace moves lab1 to its own network namespace; $N runs a command there.
 namespace() {
   unshare -n sleep 100000 & ns=$!
   sleep 0.2; N="nsenter -t $ns -n"
@@ -93,7 +94,7 @@ namespace() {
   ip addr add 10.8.0.1/24 dev lab0; ip link set lab0 up
   $N ip addr add 10.8.0.2/24 dev lab1; $N ip link set lab1 up; $N ip link set lo up
   sleep 0.2
-  $N ping -c 1 10.8.0.1 >/dev/null || fail "no way from lab1 to lab0"
+  $N ping -c 1 10.8.0.1 >/dev/null || fail "lab0 cannot be reached from lab1"
 }
 
 # server_conf prints ntsserve's configuration.
@@ -129,8 +130,8 @@ server_stop() {
 # number FILE KEY prints a number of a JSON object.
 number() { sed -n "s/.*\"$2\": *\(-\{0,1\}[0-9.eE+]*\).*/\1/p" $1 | tail -1; }
 
-# query NAME ARG... asks from behind lab1. The answer must be valid, and tell the
-# error of the guest's clock within 100 us and within what it claims.
+# query NAME ARG... runs ntsquery behind lab1. The answer must be valid. Its offset
+# must match the error of the guest's clock within 100 us and within the root distance.
 query() {
   name=$1; shift
   $N ntsquery -json "$@" >/tmp/$name.json 2>/tmp/$name.err || { fail "ntsquery $*"; cat /tmp/$name.json /tmp/$name.err; tail -20 /tmp/ntsserve.log; return; }
@@ -138,25 +139,25 @@ query() {
   sys=$(get sys_offset_ns); o=$(number /tmp/$name.json offset_ns)
   echo "$o $sys $(number /tmp/$name.json delay_ns) $(number /tmp/$name.json root_delay_ns) $(number /tmp/$name.json root_dispersion_ns)" |
     awk -v what="$name" '{ e=$1-$2; if (e<0) e=-e; claim=$3/2+$4/2+$5
-      printf "%s: says %.0f ns, truth %.0f ns, %.0f ns between them; claims %.0f ns\n", what, $1, $2, e, claim
+      printf "%s: offset %.0f ns, true %.0f ns, difference %.0f ns; root distance %.0f ns\n", what, $1, $2, e, claim
       printf "figure %s-error %.0f ns %.0f\n", what, e, claim < 100000 ? claim : 100000
-      exit !(e<100000 && e<=claim) }' || fail "$name: the answer is off"
+      exit !(e<100000 && e<=claim) }' || fail "$name: the error of the answer is beyond the limit"
 }
 
-# asymmetric ARG... asks over a wire that is 50 us slower to the server: NTP's
-# offset of the client is wrong by half of it, early, and the delay grows.
+# asymmetric ARG... runs ntsquery over a wire that is 50 us slower towards the server.
+# The measured offset is then wrong by half of that, and the delay grows.
 asymmetric() {
   $N ntsquery -json -n 3 "$@" >/tmp/asym.json || { fail "ntsquery $*"; return; }
   echo "$(number /tmp/asym.json offset_ns) $(get sys_offset_ns) $(number /tmp/asym.json delay_ns)" |
-    awk '{ e=$1-$2+25000; printf "says %.0f ns, truth %.0f ns, delay %.0f ns\n", $1, $2, $3; exit !(e>-15000 && e<15000 && $3>130000) }' ||
-    fail "the error is not the wire's"
+    awk '{ e=$1-$2+25000; printf "offset %.0f ns, true %.0f ns, delay %.0f ns\n", $1, $2, $3; exit !(e>-15000 && e<15000 && $3>130000) }' ||
+    fail "the error is not that of the wire"
 }
 
-# server_error NAME compares the root dispersion in that answer with the truth:
-# the error of the clock that was served.
+# server_error NAME compares the root dispersion in that answer with the true error
+# of the clock that was served.
 server_error() {
   echo "$(number /tmp/$1.json root_dispersion_ns) $(get phc0_offset_ns)" |
-    awk -v what="$1" '{ e=$2<0?-$2:$2; printf "figure %s-server-error %d ns %d\n", what, e, $1; exit !(e<=$1) }' || fail "$1: the root dispersion does not cover the truth"
+    awk -v what="$1" '{ e=$2<0?-$2:$2; printf "figure %s-server-error %d ns %d\n", what, e, $1; exit !(e<=$1) }' || fail "$1: the root dispersion does not contain the true error"
 }
 
 # chrony_conf OPTIONS [LINE...] writes the configuration of a chronyd that asks
@@ -166,13 +167,13 @@ chrony_conf() {
   { echo "server 10.8.0.1 iburst minpoll 0 maxpoll 0 $1"; shift
     printf '%s\n' 'ntstrustedcerts /tmp/pki/ca.pem' nosystemcert 'bindcmdaddress /run/c/s' 'pidfile /run/c/pid' 'cmdport 0' "$@"; } >/tmp/c.conf
 }
-# chrony_start runs it behind lab1; it steers the machine's clock. ask puts a
-# question to it.
+# chrony_start runs chronyd behind lab1, where it steers the machine's clock. ask
+# runs a chronyc command.
 chrony_start() { $N chronyd -U -u root -f /tmp/c.conf -L 0 -d >/tmp/c.log 2>&1 & c=$!; }
 chrony_stop() { kill $c; wait $c; }
 ask() { chronyc -h /run/c/s -n "$@"; }
-# ntpdata asks what it knows of the server; asked 'FIELD: VALUE'... checks that.
-asked() { for f in "$@"; do grep -q "^$f\$" /tmp/ntpdata || { fail "chronyd: not '$f'"; cat /tmp/ntpdata; tail -5 /tmp/c.log; }; done; }
+# ntpdata saves chronyd's report about the server; asked 'FIELD: VALUE'... checks it.
+asked() { for f in "$@"; do grep -q "^$f\$" /tmp/ntpdata || { fail "chronyd does not report '$f'"; cat /tmp/ntpdata; tail -5 /tmp/c.log; }; done; }
 ntpdata() { ask ntpdata | sed 's/  *: /: /' >/tmp/ntpdata; grep -E '^(Peer delay|Root dispersion|Response time|Interleaved|TX time|RX time|Authenticated)' /tmp/ntpdata; }
 
 # leap_file SIGN writes a table with a leap second before $leap into /tmp/leap.list,
@@ -184,8 +185,8 @@ leap_file() {
   { printf '#$\t%s\n#@\t%s\n' $made $ends; printf '%s\t%s\n' "$@"
     printf '#h\t'; { printf '%s' $made $ends "$@"; } | sha1sum | sed 's/\(........\)/\1 /g; s/ *-$//'; } >/tmp/leap.list
 }
-# leap_begin SIGN AHEAD: the whole appliance AHEAD seconds before a leap second
-# that is inserted (1) or left out (-1), locked and serving. leap_end ends it.
+# leap_begin SIGN AHEAD starts the whole appliance AHEAD seconds before a leap second
+# that is inserted (1) or deleted (-1), locked and serving. leap_end stops it.
 leap_begin() {
   sign=$1
   date -u -s @$((leap - $2)) >/dev/null
@@ -206,20 +207,20 @@ leap_begin() {
   server_start
 }
 leap_end() { refclockd_stop; server_stop; kill $receiver; wait $receiver 2>/dev/null; rmmod labclock || fail "labclock is still in use"; }
-# until_leap S waits until S seconds after it (negative: before), by the truth;
-# the shell's date may step.
+# until_leap S waits until S seconds after the leap second (negative: before), by the
+# true time. The date of the shell may step.
 until_leap() {
   t=$(get true_ns)
   sleep $(echo "$t $leap $1" | awk '{ s = $2 + 37 + $3 - $1 / 1e9; if (s < 0) s = 0; printf "%.3f", s }')
 }
-# load_start and load_end are the bounded stream of requests around a leap second.
+# load_start and load_end start and check a stream of requests around a leap second.
 load_start() { $N labtool load 10.8.0.1 -rate ${RATE:-50} -for $1 -leap $leap -sign $sign >/tmp/load 2>&1 & load=$!; }
 load_end() { wait $load || fail "the stream of requests"; cat /tmp/load; }
 
-# hardware_stamps shows that the server used the card's receive stamps.
+# hardware_stamps checks that the server used the card's receive timestamps only.
 hardware_stamps() {
   wget -q -O /tmp/metrics 127.0.0.1:9124/metrics || fail "no metrics"
   grep '^noonmark_ntp_receive_stamps_total' /tmp/metrics
-  grep -q 'receive_stamps_total{.*stamp="hardware"} [1-9]' /tmp/metrics || fail "no hardware receive stamps"
-  grep -E 'receive_stamps_total{.*stamp="(none|software)"} [1-9]' /tmp/metrics && fail "stamps that are not the hardware's"
+  grep -q 'receive_stamps_total{.*stamp="hardware"} [1-9]' /tmp/metrics || fail "no hardware receive timestamps"
+  grep -E 'receive_stamps_total{.*stamp="(none|software)"} [1-9]' /tmp/metrics && fail "receive timestamps that do not come from the card"
 }

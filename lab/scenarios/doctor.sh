@@ -1,31 +1,31 @@
 #!/bin/sh
-# refclockctl doctor: a healthy appliance, then each fault, named with its remedy
+# refclockctl doctor: a healthy appliance, then each fault, reported with its remedy
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50
 set_ phc0_ppt 5000000
-# Root asks, about the user that the daemon is to run as.
+# root runs doctor, which checks permissions of the user that the daemon runs as.
 echo 'refclock:x:900:900::/:/bin/sh' >>/etc/passwd; printf 'refclock:x:900:\ndialout:x:20:refclock\n' >>/etc/group
 hostname lab
 ip link set lab0 up; ip link set lab1 up; ip addr add 10.8.0.1/24 dev lab0
 labtool cert /tmp/pki lab.example 10.8.0.1
 server_conf >/tmp/ntsserve.toml
 conf() { refclockd_conf ${1:-kernel} ${2:-phc} >/tmp/doctor.toml; mkdir -p /run/state; }
-# Words of the configuration changed: change OLD NEW.
+# change OLD NEW replaces text in the configuration.
 change() { sed -i "s#$1#$2#" /tmp/doctor.toml; }
 devices() { chown root:900 /dev/ptp0 /dev/pps0; chmod 660 /dev/ptp0 /dev/pps0; chown root:20 $(readlink -f /dev/gps0); chmod 660 $(readlink -f /dev/gps0); }
-# standin NAME COMMANDS runs a program of that name, for those the guest has not.
+# standin NAME COMMANDS runs a script under the name of a program that the guest lacks.
 standin() { mkdir -p /tmp/bin; { echo '#!/bin/sh'; echo "$2"; } >/tmp/bin/$1; chmod +x /tmp/bin/$1; /tmp/bin/$1 & standin=$!; sleep 1; }
 gone() { kill $standin; wait $standin 2>/dev/null; }
 
 examine() { refclockctl doctor -config /tmp/doctor.toml -server /tmp/ntsserve.toml -listen ${listen:-3s} >/tmp/doctor 2>&1; code=$?; }
 n=0 found=0
-# finds NAME LEVEL WORDS [CODE] examines: a finding of that level has these words
-# and, unless it is ok, a way to mend it.
+# finds NAME LEVEL TEXT [CODE] runs doctor. It must report a finding of that level
+# with this text and, unless the level is ok, with a remedy.
 finds() {
   examine
   n=$((n + 1))
-  if ! awk -v l="$2" -v w="$3" '$1 == ">" { if (hit) mended = 1; hit = 0; next } { hit = 0 } $1 == l && index($0, w) { hit = 1; seen = 1 } END { exit !(seen && (l == "ok" || mended)) }' /tmp/doctor; then
+  if ! awk -v l="$2" -v w="$3" '$1 == ">" { if (hit) remedy = 1; hit = 0; next } { hit = 0 } $1 == l && index($0, w) { hit = 1; seen = 1 } END { exit !(seen && (l == "ok" || remedy)) }' /tmp/doctor; then
     fail "$1: no '$2' with '$3'"; cat /tmp/doctor; return
   fi
   if [ -n "${4:-}" ] && [ $code != $4 ]; then fail "$1: exit $code, want $4"; cat /tmp/doctor; return; fi
@@ -118,7 +118,7 @@ finds "healthy" ok "says locked" 0
 finds "healthy" ok "refclockd took 3 pulses" 0
 finds "healthy" ok "ntsserve listens on 4460/tcp" 0
 echo '0 0' >/sys/class/ptp/ptp0/pins/$pin; finds "pin taken away" fail "while refclockd runs" 69
-say "the remedy: refclockd takes it back"; sleep 10; lock 150; sleep 5; finds "pin back" ok "says locked" 0
+say "the remedy: refclockd takes the pin back"; sleep 10; lock 150; sleep 5; finds "pin back" ok "says locked" 0
 set_ pulse_on 0; sleep 5; finds "holdover" warn "says holdover"; finds "pulses ended" fail "took 0 pulses" 69; set_ pulse_on 1; lock 60
 kill -STOP $receiver; sleep 3; finds "receiver fell silent" fail "took 0 time messages" 69; kill -CONT $receiver; sleep 5
 kill -STOP $refclockd; sleep 5; finds "refclockd hangs" fail "has published nothing" 69; kill -CONT $refclockd

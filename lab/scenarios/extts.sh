@@ -1,5 +1,5 @@
 #!/bin/sh
-# external timestamps as cards really give them: both edges, late, replayed, lost, sawtooth
+# external timestamps as real cards give them: both edges, late, replayed, lost, sawtooth
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50
@@ -20,14 +20,14 @@ once plain 200 100
 set_ extts_v1_only 1; once version-1 200 100; set_ extts_v1_only 0
 set_ extts_both 1
 
-say "== both edges of a pulse whose width nobody told: not guessed"
+say "== both edges of a pulse of unknown width: no guess"
 rm -rf /run/state
-refclockd_conf extts >/tmp/untold.toml
-refclockd_start untold
+refclockd_conf extts >/tmp/nowidth.toml
+refclockd_start nowidth
 sleep 30
-[ "$(state)" != locked ] || fail "locked to an edge that was guessed"
-grep -q 'reason=ambiguous_edge' /tmp/untold.log || { fail "no word of the edges"; tail -20 /tmp/untold.log; }
-note "$(sed -n 's/.*reason=ambiguous_edge remedy=/the remedy it names: /p' /tmp/untold.log | head -1)"
+[ "$(state)" != locked ] || fail "locked to a guessed edge"
+grep -q 'reason=ambiguous_edge' /tmp/nowidth.log || { fail "the log does not report the ambiguous edges"; tail -20 /tmp/nowidth.log; }
+note "$(sed -n 's/.*reason=ambiguous_edge remedy=/remedy in the log: /p' /tmp/nowidth.log | head -1)"
 refclockd_stop
 WIDTH=100ms
 once both-edges 200 100
@@ -38,7 +38,7 @@ set_ extts_both 0
 WIDTH=
 set_ pulse_drop_ppm 0; set_ pulse_saw_ns 21; once sawtooth 200 100; set_ pulse_saw_ns 0
 
-say "== carrier lost: no pulses, the last stamp again and again"
+say "== carrier lost: no pulses, the last timestamp is repeated"
 refclockd_start plain
 lock 60
 sleep 20
@@ -52,12 +52,12 @@ lock 60
 sleep 20
 settled 200 100
 
-say "== another program takes the pin away: opened anew, without a restart"
+say "== another program takes the pin: refclockd opens it again without a restart"
 pin=$(ls /sys/class/ptp/ptp0/pins | head -1)
 echo '0 0' >/sys/class/ptp/ptp0/pins/$pin
 sleep 8
 [ "$(state)" = holdover ] || fail "state $(state) without a pin, want holdover"
-lock 150 # ten waits of ten seconds, then it opens the pin anew
+lock 150 # after ten waits of ten seconds it opens the pin again
 sleep 20
 settled 200 100
 refclockd_stop

@@ -1,11 +1,12 @@
 #!/bin/sh
-# a leap second inserted and one left out, as chronyd and NTPsec behind lab1 live through it, under load
+# an inserted and a deleted leap second, observed by chronyd and NTPsec behind lab1, under load
 . /lab/common.sh
-# through MAX lives through it with requests all the time; the machine's clock is the client's.
+# through MAX runs through the leap second under a stream of requests. The machine's
+# clock is the client's clock; its error must stay below MAX ns.
 through() {
   until_leap -15
   load_start 30s
-  labtool leap $leap -sign $sign -for 30s -max $1 || fail "the client's clock"
+  labtool leap $leap -sign $sign -for 30s -max $1 || fail "the error of the client's clock is beyond the limit"
   load_end
   set_ tai_offset_s $((37 + sign))
 }
@@ -14,18 +15,18 @@ chronyd_client() {
   chrony_conf "nts xleave" "hwtimestamp lab1 minpoll 0" rtcsync
   chrony_start
   until_leap -16
-  note "before: chronyd says $(ask tracking | sed -n 's/^Leap status *: //p')"
+  note "before: chronyd reports $(ask tracking | sed -n 's/^Leap status *: //p')"
   through 20000
-  note "after: chronyd says $(ask tracking | sed -n 's/^Leap status *: //p'); $(grep -c 'Dropping sample around leap second' /tmp/c.log) samples near it were not used"
+  note "after: chronyd reports $(ask tracking | sed -n 's/^Leap status *: //p'); $(grep -c 'Dropping sample around leap second' /tmp/c.log) samples near the leap second were not used"
   ntpdata
   asked "Authenticated: Yes" "Interleaved: Yes"
-  labtool truth sys_offset_ns -for 20s -max 20000 || { fail "chronyd is off after it"; tail -5 /tmp/c.log; }
+  labtool truth sys_offset_ns -for 20s -max 20000 || { fail "chronyd is off after the leap second"; tail -5 /tmp/c.log; }
   grep -E -i 'status|step' /tmp/c.log
   chrony_stop
 }
 
-# says prints what ntpd tells of leap seconds: LI and stratum.
-says() { $N labtool readvar 127.0.0.1 >/tmp/rv; cat /tmp/rv >&2; cat /tmp/rv | grep -o 'leap=[^,]*, stratum=[^,]*'; }
+# reported prints ntpd's leap indicator and stratum.
+reported() { $N labtool readvar 127.0.0.1 >/tmp/rv; cat /tmp/rv >&2; cat /tmp/rv | grep -o 'leap=[^,]*, stratum=[^,]*'; }
 ntpsec_client() {
   echo 0.000 >/tmp/drift
   cat >/tmp/ntp.conf <<F
@@ -38,10 +39,10 @@ logconfig =all
 F
   $N ntpd -n -g -c /tmp/ntp.conf >/tmp/ntpd.log 2>&1 & ntpd=$!
   until_leap -16
-  note "before: ntpd says $(says)"
+  note "before: ntpd reports $(reported)"
   through 1000000
-  note "after: ntpd says $(says)"
-  labtool truth sys_offset_ns -for 20s -max 1000000 || fail "ntpd is off after it"
+  note "after: ntpd reports $(reported)"
+  labtool truth sys_offset_ns -for 20s -max 1000000 || fail "ntpd is off after the leap second"
   grep -E "CLOCK|PROTO|LEAP|leap" /tmp/ntpd.log
   kill $ntpd || tail /tmp/ntpd.log
   wait $ntpd
@@ -49,7 +50,7 @@ F
 
 for client in ${CLIENT:-chronyd ntpsec}; do
   for sign in ${SIGN:-1 -1}; do
-    [ $sign = 1 ] && what=inserted || what="left out"
+    [ $sign = 1 ] && what=inserted || what=deleted
     [ $client = chronyd ] && ahead=90 of="chronyd (NTS, hardware stamps, interleaved)" || ahead=120 of="NTPsec (NTS)"
     say "== $of, a second is $what"
     leap_begin $sign $ahead

@@ -1,5 +1,5 @@
 #!/bin/sh
-# kernel pulses: locks from 30 s, 1 h and 50 years off and 50 ppm fast, then an hour
+# kernel pulses: locks with the clock 30 s, 1 h and 50 years off and 50 ppm fast, then runs for an hour
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50

@@ -13,11 +13,11 @@ phc.test -test.run 'LabFallback|LabExtTSCancel' -test.v >/tmp/phc.log 2>&1 || fa
 grep -vE "^=== " /tmp/phc.log
 chmod 600 /dev/ptp0 /dev/pps0
 for c in "caps /dev/ptp0" "pps /dev/pps0 1"; do
-  su -s /bin/sh nobody -c "/lab/bin/labtool $c" >/tmp/out 2>&1 && fail "nobody may: $c"
+  su -s /bin/sh nobody -c "/lab/bin/labtool $c" >/tmp/out 2>&1 && fail "user nobody can run: $c"
   cat /tmp/out
-  grep -q "permission denied; run as root, or" /tmp/out || fail "no word of what to do"
+  grep -q "permission denied; run as root, or" /tmp/out || fail "the error names no remedy"
 done
 chmod 644 /dev/ptp0
-su -s /bin/sh nobody -c "/lab/bin/labtool cross /dev/ptp0" || fail "reading a readable clock"
-su -s /bin/sh nobody -c "/lab/bin/labtool adj /dev/ptp0 1" && fail "nobody may steer"
+su -s /bin/sh nobody -c "/lab/bin/labtool cross /dev/ptp0" || fail "user nobody cannot read a readable clock"
+su -s /bin/sh nobody -c "/lab/bin/labtool adj /dev/ptp0 1" && fail "user nobody can steer"
 ends

@@ -1,5 +1,5 @@
 #!/bin/sh
-# a card without a hardware latch, then behind a bus that takes 222 us a read (CM5)
+# a card without hardware cross timestamps, then a card that takes 222 us a read (CM5)
 . /lab/common.sh
 load crossts=0
 set_ pulse_jitter_ns 50
@@ -14,8 +14,8 @@ for source in kernel extts; do
     labtool cross /dev/ptp0 2
     labtool step /dev/ptp0 -2s
     rm -rf /run/state
-    # Nobody knows where in 222 us the clock was read: the honest bound is as
-    # wide, and the usual limit of 100 us would make it useless.
+    # The instant of the reading within 222 us is unknown. The bound is as wide, so
+    # with the default limit of 100 us the clock would never be served.
     [ $read = 0 ] || HOLDOVER=500us
     refclockd_conf $source >/tmp/$source$read.toml
     refclockd_start $source$read

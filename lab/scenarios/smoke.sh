@@ -1,5 +1,5 @@
 #!/bin/sh
-# first light: kernel pulses, then external timestamps, steer /dev/ptp0; ntsserve on lab0, ntsquery behind lab1
+# the whole chain: kernel pulses, then external timestamps, steer /dev/ptp0; ntsserve on lab0, ntsquery behind lab1
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50
@@ -33,11 +33,11 @@ labtool cert /tmp/pki 10.8.0.1
 server_conf >/tmp/ntsserve.toml
 server_start
 labtool adj system -20000
-labtool step system 1500us  # what ntsquery is to find out
+labtool step system 1500us  # ntsquery has to measure this offset
 sleep 5
 query nts -ca /tmp/pki/ca.pem 10.8.0.1
 query plain -plain 10.8.0.1
-say "-- 90 us to the server, 40 us back: 25 us that no client can see"
+say "-- 90 us to the server, 40 us back: an error of 25 us that no client can detect"
 set_ wire10_ns 90000; set_ wire01_ns 40000
 asymmetric -plain 10.8.0.1
 hardware_stamps

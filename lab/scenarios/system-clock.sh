@@ -1,5 +1,5 @@
 #!/bin/sh
-# the system clock and a second PHC follow the PHC; another program that steers is left alone
+# the system clock and a second PHC follow the PHC; refclockd leaves a clock alone that another program steers
 . /lab/common.sh
 load
 set_ pulse_jitter_ns 50
@@ -29,7 +29,7 @@ follower() {
   done
   say "$1 is $2"
 }
-# unsync: whether the kernel tells "not synchronised" (STA_UNSYNC, 0x40).
+# unsync is true if the kernel reports "not synchronised" (STA_UNSYNC, 0x40).
 unsync() { [ $(($(adjtimex | sed -n 's/^ *status: *\([0-9]*\).*/\1/p') & 64)) != 0 ]; }
 
 for off in 300ms -1h; do
@@ -45,7 +45,7 @@ for off in 300ms -1h; do
   sleep 30
   truth=sys_offset_ns settled 5000 2000
   truth=phc1_offset_ns settled 5000 2000 20s
-  unsync && fail "the kernel is not told that the clock is synchronised"
+  unsync && fail "the kernel still reports that the clock is not synchronised"
   adjtimex
   refclockd_stop
 done
@@ -56,15 +56,15 @@ lock 60
 follower system locked 60
 labtool adj system 4321
 follower system unlocked 20
-grep -q 'its frequency was written' /tmp/follow.log || fail "it is not said who steers"
-wget -q -O - 127.0.0.1:9123/metrics | grep -q 'follower_contested{clock="system"} 1' || fail "no metric says so"
+grep -q 'its frequency was written' /tmp/follow.log || fail "the log does not report that another program steers"
+wget -q -O - 127.0.0.1:9123/metrics | grep -q 'follower_contested{clock="system"} 1' || fail "no metric reports that"
 before=$(adjtimex | sed -n 's/^ *-f *freq[^:]*: *\(-\{0,1\}[0-9]*\).*/\1/p')
 sleep 20
-[ "$before" = "$(adjtimex | sed -n 's/^ *-f *freq[^:]*: *\(-\{0,1\}[0-9]*\).*/\1/p')" ] || fail "the clock was touched all the same"
+[ "$before" = "$(adjtimex | sed -n 's/^ *-f *freq[^:]*: *\(-\{0,1\}[0-9]*\).*/\1/p')" ] || fail "refclockd still steered the clock"
 [ "$(state)" = locked ] || fail "the PHC is $(state)"
 refclockd_stop
 
-say "== a real chronyd steers it, by what refclockd tells its socket"
+say "== a real chronyd steers it, from the samples that refclockd sends to its socket"
 mkdir -p /run/c /var/lib/chrony; chmod 770 /run/c
 cat >/tmp/c.conf <<F
 refclock SOCK /run/refclock/chrony.sock poll 0 refid PHC
@@ -81,8 +81,8 @@ refclockd_start follow
 lock 60
 sleep 60
 ask tracking | grep -E '^(Reference ID|Leap status|Frequency|Root dispersion)'
-grep -q 'chronyd is running' /tmp/follow.log || fail "chronyd is not named"
-[ "$(grep 'msg="follower state" follower=system ' /tmp/follow.log | tail -1 | grep -c state=locked)" = 0 ] || fail "two steer the system clock"
+grep -q 'chronyd is running' /tmp/follow.log || fail "the log does not name chronyd"
+[ "$(grep 'msg="follower state" follower=system ' /tmp/follow.log | tail -1 | grep -c state=locked)" = 0 ] || fail "two programs steer the system clock"
 [ "$(state)" = locked ] || fail "the PHC is $(state)"
 truth=sys_offset_ns settled 5000 2000 30s
 chrony_stop

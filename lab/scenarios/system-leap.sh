@@ -8,7 +8,7 @@ set_ pulse_jitter_ns 50
 set_ phc0_ppt 5000000
 labtool nmea /dev/gps0 -leap $leap & receiver=$!
 until [ -e /dev/gps0 ]; do sleep 0.1; done
-{ # the last two entries and one to come; times since 1900
+{ # the last two entries and a future one; seconds since 1900
   echo "#@ $(($(date -u -d '2028-06-28' +%s) + 2208988800))"
   echo "$(($(date -u -d '2015-07-01' +%s) + 2208988800)) 36"
   echo "$(($(date -u -d '2017-01-01' +%s) + 2208988800)) 37"
@@ -23,18 +23,18 @@ refclockd_start leap
 lock 60
 sleep 40
 truth=sys_offset_ns settled 5000 2000 20s
-[ $(($(flags) & 16)) != 0 ] || fail "the kernel was not told of the leap second: status $(flags)"
+[ $(($(flags) & 16)) != 0 ] || fail "the leap second is not set in the kernel: status $(flags)"
 before=$(steps)
 sleep $((leap - 2 - $(date +%s)))
 i=0
-while [ $i -lt 8 ]; do # UTC of the truth goes to 38 s with the leap second; the system clock must go with it
+while [ $i -lt 8 ]; do # true TAI-UTC becomes 38 s with the leap second; the system clock must follow
   t=$(get true_ns); sec=${t%?????????}
-  say "TAI - leap = $((sec - leap - 37)) s: system clock off by $(get sys_offset_ns) ns by the old count, status $(flags)"
+  say "TAI - leap = $((sec - leap - 37)) s: offset of the system clock by the old TAI-UTC $(get sys_offset_ns) ns, status $(flags)"
   i=$((i + 1)); sleep 0.5
 done
 set_ tai_offset_s 38
 truth=sys_offset_ns settled 5000 2000 20s
-[ $(($(flags) & 80)) = 0 ] || fail "status $(flags) after it: still inserting, or not synchronised"
+[ $(($(flags) & 80)) = 0 ] || fail "status $(flags) after the leap second: still inserting, or not synchronised"
 [ "$(steps)" = "$before" ] || { fail "the clock was stepped"; grep follower=system /tmp/leap.log | tail -10; }
 [ "$(state)" = locked ] || fail "the PHC is $(state)"
 refclockd_stop

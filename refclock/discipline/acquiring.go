@@ -11,7 +11,7 @@ import (
 
 // acquire finds the grid of the pulses and, with labels, the second.
 func (c *Controller) acquire(p Pulse, now int64) Action {
-	if c.alarm != "" {
+	if c.cond.alarm.on {
 		return c.refuse(PulseDoubted, now)
 	}
 	tr, verdict := c.trains.add(p, c.cfg)
@@ -62,13 +62,13 @@ func (c *Controller) acquire(p Pulse, now int64) Action {
 		c.labelled = true
 		c.verified = 0
 		c.trains.clear()
-		c.enter(status.Acquiring, Verifying, now)
+		c.enter(status.Acquiring, Verifying)
 		c.control(now)
 		c.publish(now)
 		return Action{FreqPPB: c.freq, Used: true}
 	}
 	c.stepping, c.stepAskedMono = true, now
-	c.enter(status.Acquiring, Stepping, now)
+	c.enter(status.Acquiring, Stepping)
 	c.publish(now)
 	return Action{FreqPPB: c.freq, Step: time.Duration(shift) - time.Duration(math.Round(x)), Used: true, Reason: Stepping}
 }
@@ -76,10 +76,13 @@ func (c *Controller) acquire(p Pulse, now int64) Action {
 // explainAcquiring says why there is no lock yet: for want of messages, or for r.
 func (c *Controller) explainAcquiring(r Reason, now int64) {
 	if w := c.labelSilence(now); w != None || c.voter.lastValid == 0 && !c.cfg.GivenSecond {
-		c.enter(status.Unlocked, max(w, NoMessages), now)
+		if w == None {
+			w = NoMessages
+		}
+		c.enter(status.Unlocked, w)
 		return
 	}
-	c.enter(status.Acquiring, r, now)
+	c.enter(status.Acquiring, r)
 }
 
 // startEstimate makes the estimate ready for the first pulse of a track.

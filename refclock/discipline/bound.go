@@ -48,7 +48,7 @@ func (c *Controller) publish(mono int64) {
 	if s.State == status.Holdover && s.Reason != Returning || s.State == status.Faulty {
 		c.minBound = b0
 		if b > lostSecondNS {
-			c.reacquire(HoldoverSpent, mono)
+			c.reacquire(HoldoverSpent)
 			s.Bound, s.BoundRate = unboundedNS, 0
 		}
 	}

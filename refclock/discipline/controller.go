@@ -20,14 +20,17 @@ const stepError = 20e3
 // Controller disciplines one clock. Make it with New. Its methods are for one
 // goroutine.
 type Controller struct {
-	cfg Config
-	imm *servo.IMM
-	pi  *servo.PI // nil unless chosen
-	st  Status
+	given Config // as passed to New
+	cfg   Config // with the clock's limit and all defaults
+	imm   *servo.IMM
+	pi    *servo.PI // nil unless chosen
+	st    Status
 
 	started   bool
-	startMono int64 // of the first call
-	learned   Learned
+	startMono int64   // of the first call
+	learned   Learned // from Import or of before the last loss of phase
+	imported  Learned // as Import took it
+	cond      conditions
 
 	steps stepWatch
 
@@ -58,7 +61,6 @@ type Controller struct {
 	// Labels and trust.
 	voter      voter
 	distrusted Reason // why holdover refuses pulses: None, Doubted, NoMessages, VoidMessages, SecondDisputed
-	alarm      string // the supervisor's word, empty if there is no doubt
 
 	// A step.
 	stepping      bool  // was asked for and is not confirmed
@@ -91,7 +93,7 @@ func New(cfg Config) *Controller {
 	if cfg.Check() != nil {
 		cfg = Config{GivenSecond: cfg.GivenSecond}
 	}
-	c := &Controller{cfg: cfg.fill(), imm: servo.NewIMM()}
+	c := &Controller{given: cfg, cfg: cfg.fill(), imm: servo.NewIMM()}
 	if c.cfg.Servo == "pi" {
 		c.pi = servo.NewPI(0, c.cfg.MaxFreqPPB)
 	}
@@ -153,14 +155,15 @@ func (c *Controller) Tick(mono int64, clock tai.Time) Action {
 func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.stepMono = mono
 	asked := c.stepping
-	c.stepping = false
+	c.stepping, c.cond.moving = false, false
 	if applied != 0 {
 		c.st.Steps++
 		c.steps.ok = false
 	}
 	if !asked || c.imm.Count() == 0 {
 		if applied != 0 {
-			c.reacquire(ClockStepped, mono)
+			c.reacquire(ClockStepped)
+			c.publish(mono)
 		}
 		return
 	}
@@ -173,34 +176,14 @@ func (c *Controller) Stepped(mono int64, applied time.Duration) {
 	c.comp.Restart()
 	c.hist.reset()
 	if applied == 0 {
-		c.reacquire(Labelling, mono)
+		c.reacquire(Labelling)
 		return
 	}
 	c.trains.clear()
 	c.verified = 0
 	c.labelled = true
 	c.imm.Inflate(stepError, 0)
-	c.enter(status.Acquiring, Verifying, mono)
-	c.publish(mono)
-}
-
-// Doubt tells that the receiver is not to be trusted: antenna open, spoofing
-// reported, witnesses disagree. It holds until Clear.
-func (c *Controller) Doubt(reason string, mono int64) {
-	if reason == "" {
-		reason = "unspecified"
-	}
-	c.alarm = reason
-	c.distrust(Doubted, mono)
-	c.publish(mono)
-}
-
-// Clear takes a doubt back; pulses are verified before they are trusted.
-func (c *Controller) Clear(mono int64) {
-	c.alarm = ""
-	if c.distrusted == Doubted {
-		c.restoreTrust(mono)
-	}
+	c.enter(status.Acquiring, Verifying)
 	c.publish(mono)
 }
 
@@ -223,7 +206,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		c.rejects.clear()
 		c.rejectHint = 0
 		if c.labelled && math.Abs(c.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
-			c.reacquire(OffsetTooLarge, mono)
+			c.reacquire(OffsetTooLarge)
 		}
 		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects
 	}
@@ -233,13 +216,10 @@ func (c *Controller) Shift(ns float64, mono int64) {
 // Reset forgets second and phase, by an operator's order; what was learned of
 // the oscillator stays.
 func (c *Controller) Reset(mono int64) {
-	c.distrusted, c.alarm = None, ""
-	c.reacquire(Starting, mono)
+	c.distrusted, c.cond.alarm = None, alarm{}
+	c.reacquire(Starting)
 	c.publish(mono)
 }
-
-// Status returns what is known as of the last call.
-func (c *Controller) Status() Status { return c.st }
 
 // precheck refuses edges that cannot be measured with.
 func (c *Controller) precheck(p Pulse) Reason {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -46,10 +47,16 @@ type Action struct {
 
 // Status is what the discipline knows at Mono.
 type Status struct {
-	State  status.State
-	Reason Reason        // why the state is what it is
-	Detail string        // the supervisor's word when Reason is Doubted
-	Since  int64         // CLOCK_MONOTONIC_RAW (ns) since when this state
+	State  status.State // as it is published; Text renders why
+	Reason Reason       // why the state is what it is; None: Cause says it alone
+	Cause  reason.Code  // what is behind Reason, None if nothing is known
+	Detail string       // further words of an alarm, for people
+	Moving bool         // between ClockMoving and Stepped
+
+	// ServoState is the state of the estimate alone, whether or not the clock is at hand,
+	// may be adjusted, and its leap second is decided.
+	ServoState status.State
+
 	Mono   int64         // CLOCK_MONOTONIC_RAW (ns) at which the rest holds
 	Labels string        // the sources that named the second last, for people
 	Limit  time.Duration // holdover limit of the configuration

@@ -155,26 +155,26 @@ func (c *Controller) label(l Label) Reason {
 		return v.vote(l, grid)
 	}
 	r := v.compare(l, grid, time.Duration(math.Min(c.boundIn(l.Mono, 0), 1e12)))
-	c.applyLabels(l.Mono)
+	c.applyLabels()
 	return r
 }
 
 // applyLabels draws the consequences of agreeing and disagreeing labels for a
 // tracked clock. Its second is never moved by them.
-func (c *Controller) applyLabels(now int64) {
+func (c *Controller) applyLabels() {
 	v := &c.voter
 	switch {
 	case v.disputes >= c.cfg.DisputeAfter && (c.st.State == status.Acquiring):
-		c.reacquire(SecondDisputed, now)
+		c.reacquire(SecondDisputed)
 	case c.cfg.RelabelAfter > 0 && v.disputes >= c.cfg.RelabelAfter && c.st.State == status.Faulty:
 		c.distrusted = None
-		c.reacquire(SecondDisputed, now)
+		c.reacquire(SecondDisputed)
 	case v.disputes >= c.cfg.FaultyAfter && c.st.State == status.Holdover:
-		c.enter(status.Faulty, SecondDisputed, now)
+		c.enter(status.Faulty, SecondDisputed)
 	case v.disputes >= c.cfg.DisputeAfter && c.st.State != status.Faulty:
-		c.distrust(SecondDisputed, now)
+		c.distrust(SecondDisputed)
 	case v.agree >= c.cfg.Confirm && (c.distrusted == NoMessages || c.distrusted == VoidMessages || c.distrusted == SecondDisputed):
-		c.restoreTrust(now)
+		c.restoreTrust()
 	}
 }
 
@@ -205,16 +205,16 @@ func (c *Controller) checkLabels(now int64) {
 	switch c.st.State {
 	case status.Locked, status.Holdover:
 		if c.distrusted == None {
-			c.distrust(r, now)
+			c.distrust(r)
 		}
 	case status.Acquiring:
-		c.enter(status.Unlocked, r, now)
+		c.enter(status.Unlocked, r)
 		c.labelled = false
 		c.verified = 0
 		v.restart()
 	case status.Unlocked:
 		if c.distrusted == None && (c.anyPulse || r == VoidMessages) {
-			c.enter(status.Unlocked, r, now)
+			c.enter(status.Unlocked, r)
 		}
 	}
 }

@@ -47,6 +47,7 @@ func (c *Controller) Export() Learned {
 // Import takes what an earlier run learned; call it before the first pulse.
 // Values that make no sense are ignored.
 func (c *Controller) Import(l Learned) {
+	c.imported = l
 	for _, v := range [...]float64{l.FreqPPB, l.SigmaPPB, l.NoiseNS, l.WhiteFM, l.WalkFM, l.AgeSecond, l.AgeingPPB, l.AgeingSigma, l.TempPPB, l.TempSigma, l.TempLagS} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return

@@ -7,25 +7,18 @@ import (
 )
 
 // enter changes state and reason; a reason alone is no transition.
-func (c *Controller) enter(s status.State, r Reason, mono int64) {
+func (c *Controller) enter(s status.State, r Reason) {
 	if s == c.st.State && r == c.st.Reason {
 		return
-	}
-	if s != c.st.State {
-		c.st.Since = mono
 	}
 	if r != c.st.Reason {
 		c.st.Counts[r]++
 	}
 	c.st.State, c.st.Reason = s, r
-	c.st.Detail = ""
-	if r == Doubted {
-		c.st.Detail = c.alarm
-	}
 }
 
 // reacquire gives up phase and second and starts over; the frequency stays.
-func (c *Controller) reacquire(r Reason, mono int64) {
+func (c *Controller) reacquire(r Reason) {
 	if c.imm.Count() > 30 {
 		c.learned = c.Export()
 	}
@@ -38,11 +31,11 @@ func (c *Controller) reacquire(r Reason, mono int64) {
 	c.hist.reset()
 	c.labelled, c.stepping = false, false
 	c.verified, c.minBound, c.rejectHint, c.jump, c.drift, c.estimateAge, c.alternative = 0, 0, 0, 0, 0, 0, alternative{}
-	c.enter(status.Acquiring, r, mono)
+	c.enter(status.Acquiring, r)
 }
 
 // distrust stops trusting pulses for reason r.
-func (c *Controller) distrust(r Reason, mono int64) {
+func (c *Controller) distrust(r Reason) {
 	if c.distrusted != None && c.distrusted != r && r != Doubted {
 		return // the first reason stays until it is gone
 	}
@@ -53,14 +46,14 @@ func (c *Controller) distrust(r Reason, mono int64) {
 		if c.st.State == status.Locked || c.st.Reason == Returning {
 			c.forgetRecent(r)
 		}
-		c.enter(status.Holdover, r, mono)
+		c.enter(status.Holdover, r)
 		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects: nobody takes an Action here
 	case status.Acquiring:
-		c.reacquire(r, mono)
-		c.enter(status.Unlocked, r, mono)
+		c.reacquire(r)
+		c.enter(status.Unlocked, r)
 	default:
 		if c.st.State != status.Faulty {
-			c.enter(c.st.State, r, mono)
+			c.enter(c.st.State, r)
 		}
 	}
 }
@@ -79,16 +72,16 @@ func (c *Controller) forgetRecent(r Reason) {
 }
 
 // restoreTrust trusts pulses again, once verified.
-func (c *Controller) restoreTrust(mono int64) {
+func (c *Controller) restoreTrust() {
 	c.distrusted = None
 	c.verified = 0
 	switch c.st.State {
 	case status.Faulty:
-		c.enter(status.Holdover, Returning, mono)
+		c.enter(status.Holdover, Returning)
 	case status.Holdover:
-		c.enter(status.Holdover, Returning, mono)
+		c.enter(status.Holdover, Returning)
 	case status.Unlocked:
-		c.enter(status.Unlocked, Starting, mono)
+		c.enter(status.Unlocked, Starting)
 	}
 }
 
@@ -96,7 +89,7 @@ func (c *Controller) restoreTrust(mono int64) {
 func (c *Controller) checkPulses(mono int64) {
 	if !c.anyPulse {
 		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.distrusted == None { // a doubt is named rather than what it makes us miss
-			c.enter(status.Unlocked, NoPulse, mono)
+			c.enter(status.Unlocked, NoPulse)
 		}
 		return
 	}
@@ -116,15 +109,15 @@ func (c *Controller) checkPulses(mono int64) {
 	case status.Locked:
 		c.rejects.clear()
 		c.pulsesStopped()
-		c.enter(status.Holdover, MissingPulses, mono)
+		c.enter(status.Holdover, MissingPulses)
 		c.ctrlMono = math.MinInt64 / 2
 	case status.Holdover:
 		if c.st.Reason == Returning {
-			c.enter(status.Holdover, MissingPulses, mono)
+			c.enter(status.Holdover, MissingPulses)
 		}
 		c.verified = 0
 	case status.Acquiring:
-		c.reacquire(NoPulse, mono)
-		c.enter(status.Unlocked, NoPulse, mono)
+		c.reacquire(NoPulse)
+		c.enter(status.Unlocked, NoPulse)
 	}
 }

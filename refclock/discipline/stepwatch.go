@@ -71,7 +71,7 @@ func (c *Controller) watchStep(mono int64, clock tai.Time) {
 		return
 	}
 	if c.steps.observe(mono, clock, c.freq, c.cfg.MaxFreqPPB+c.cfg.MaxErrorPPB) && (c.st.State != status.Unlocked || c.imm.Count() > 0) {
-		c.reacquire(ClockStepped, mono)
+		c.reacquire(ClockStepped)
 	}
 }
 

@@ -66,16 +66,16 @@ func (c *Controller) advanceState(now int64) {
 	case status.Acquiring:
 		if c.verified >= c.cfg.Verify && c.imm.Count() >= minLockCount && c.voter.undisputed(c.cfg, now) {
 			c.minBound = 0
-			c.enter(status.Locked, Disciplined, now)
+			c.enter(status.Locked, Disciplined)
 		}
 	case status.Holdover:
 		if c.st.Reason != Returning {
-			c.enter(status.Holdover, Returning, now)
+			c.enter(status.Holdover, Returning)
 			c.verified = 1
 		}
 		if math.Abs(c.phaseAt(now)) > float64(c.cfg.SlewWithin) {
 			if c.verified >= c.cfg.Confirm {
-				c.reacquire(OffsetTooLarge, now)
+				c.reacquire(OffsetTooLarge)
 			}
 			return
 		}
@@ -84,7 +84,7 @@ func (c *Controller) advanceState(now int64) {
 			if c.pi != nil {
 				c.pi.Reset(c.freq)
 			}
-			c.enter(status.Locked, Disciplined, now)
+			c.enter(status.Locked, Disciplined)
 		}
 	}
 }
@@ -115,11 +115,11 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 	switch c.st.State {
 	case status.Acquiring:
 		if c.rejects.n >= 5 {
-			c.reacquire(PulseJump, now)
+			c.reacquire(PulseJump)
 		}
 	case status.Locked:
 		if c.rejects.n >= c.cfg.RejectLimit {
-			c.enter(status.Holdover, PulseJump, now)
+			c.enter(status.Holdover, PulseJump)
 		}
 	case status.Holdover:
 		settled := c.rejects.agreeing >= c.cfg.JumpConfirm
@@ -131,14 +131,14 @@ func (c *Controller) outlier(dev float64, now int64) Action {
 			c.imm.Inflate(math.Abs(dev), 0)
 			c.jump, c.jumpMono = math.Abs(dev), now
 			c.rejects.clear()
-			c.enter(status.Holdover, Returning, now)
+			c.enter(status.Holdover, Returning)
 		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
 			// Nothing to lose any more. But it was the reference that moved, then or
 			// now, and the bound remembers by how much.
-			c.reacquire(PulseJump, now)
+			c.reacquire(PulseJump)
 			c.jump, c.jumpMono = math.Abs(dev), now
 		case c.rejects.n >= c.cfg.RejectLimit:
-			c.enter(status.Holdover, PulseJump, now)
+			c.enter(status.Holdover, PulseJump)
 		}
 	}
 	return c.refuse(r, now)

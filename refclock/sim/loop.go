@@ -136,10 +136,13 @@ type Row struct {
 	MeasuredNS float64 // as the discipline accepted it, NaN if it did not
 	FreqPPB    float64
 	State      status.State
-	Usable     bool          // clients are told so
+	Reason     string
+	Stratum    uint8
+	Usable     bool          // clients read "synchronised"
 	Bound      time.Duration // of ServedNS, the largest Duration when nothing is claimed
 	ClockBound time.Duration // of TrueNS: the same without the error of reading the clock
-	ServedNS   float64       // what a reader of the snapshot is off by
+	ServedNS   float64       // error of a reader of the snapshot, TAI
+	UTCNS      int64         // the same of UTC: it contains a wrong TAI-UTC
 }
 
 // Outside reports whether the true error was beyond the bound that clients or the
@@ -158,11 +161,16 @@ func (l *Loop) Rows(d time.Duration, emit func(Row)) {
 		l.Run(at - 1) // what happens at the second itself comes after the row
 		l.to(l.App.cfg.Clock.Mono0 + int64(at))
 		s := &l.Snap
-		r := Row{T: at.Seconds(), TrueNS: l.App.Clock.Error(l.now), MeasuredNS: math.NaN(), FreqPPB: s.FreqPPB, State: s.State, Usable: s.Usable(l.now), Bound: s.BoundAt(l.now)}
+		r := Row{T: at.Seconds(), TrueNS: l.App.Clock.Error(l.now), MeasuredNS: math.NaN(), FreqPPB: s.FreqPPB, State: s.State, Reason: s.Reason, Stratum: s.Stratum, Usable: s.Usable(l.now), Bound: s.BoundAt(l.now)}
 		c := *s
 		c.LineErr = 0
 		r.ClockBound = c.BoundAt(l.now)
-		r.ServedNS = float64(s.ClockAt(l.now).Sub(l.App.Clock.True(l.now)))
+		truth := l.App.Clock.True(l.now)
+		served := s.ClockAt(l.now).Sub(truth)
+		r.ServedNS = float64(served)
+		// Both offsets are those of the true instant: a clock that is some ns off
+		// is not a second off at a leap second.
+		r.UTCNS = int64(served) + int64(l.App.recv.cfg.Table.Offset(truth)-s.OffsetAt(truth))*1e9
 		was := l.Engine.Stats().Status.PulseMono
 		l.Run(at + 500*time.Millisecond)
 		if st := &l.Engine.Stats().Status; st.PulseMono != was {
