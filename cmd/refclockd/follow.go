@@ -13,19 +13,20 @@ import (
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/follow"
+	"noonmark/refclock/oscillator"
 	"noonmark/refclock/status"
 	"noonmark/server/ntsclient"
 )
 
 // newFollowers makes the followers of a configuration, the system clock and
-// further PHCs, and what keeps their oscillators in mind.
-func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*follow.Follower, ms []*memory, err error) {
+// further PHCs, and the tasks that save what is learned of their oscillators.
+func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logger) (fs []*follow.Follower, ms []*oscillator.Saver, err error) {
 	offset := s.inForce.offset
 	add := func(c follow.Config) error {
 		c.Mono, c.Suspended, c.Reference, c.Log = phc.MonoRaw, phc.Slept, reference, log
-		m := followerMemory(s, c.Name)
+		state := oscillator.FollowerFile(s.StateDir, c.Name)
 		if !c.Observe {
-			c.Learned = m.load(log)
+			c.Learned = state.LoadLogged(log)
 		}
 		f, err := follow.New(c)
 		if err != nil {
@@ -33,8 +34,7 @@ func newFollowers(s *settings, reference func() *status.Snapshot, log *slog.Logg
 		}
 		fs = append(fs, f)
 		if !c.Observe {
-			m.learned, m.log = func() discipline.Learned { return f.Stats().Learned }, log
-			ms = append(ms, m)
+			ms = append(ms, oscillator.NewSaver(state, func() discipline.Learned { return f.Stats().Learned }, log))
 		}
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
@@ -28,7 +29,7 @@ type collector struct {
 	source func() counted // the pulse source, nil when closed
 	mono   func() int64
 
-	sensor    *thermometer // nil without
+	sensor    *oscillator.Thermometer // nil without
 	exports   []*exportTask
 	followers []*follow.Follower
 	witnesses *refclock.Witnesses // nil without
@@ -229,8 +230,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(mTemp, d.TempC)
 		}
 		gauge(mTempPPB, d.TempPPB)
-		for r := sensorGood + 1; r < numSensorReasons; r++ {
-			count(mReason, c.sensor.bad[r].Load(), "sensor", r.String())
+		for r := oscillator.SensorGood + 1; int(r) < oscillator.NumSensorReasons; r++ {
+			count(mReason, c.sensor.Failed(r), "sensor", r.String())
 		}
 	}
 	if c.pulses != nil {

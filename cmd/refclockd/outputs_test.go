@@ -196,7 +196,7 @@ func TestOutputsWired(t *testing.T) {
 	if err != nil || len(fs) != 2 || fs[0].Name() != "system" || fs[1].Name() != "eth7" {
 		t.Errorf("followers %v, %v", fs, err)
 	}
-	if len(ms) != 1 || ms[0].clock != "eth7" { // the system clock is only observed
+	if len(ms) != 1 || ms[0].String() != "oscillator state of eth7" { // the system clock is only observed
 		t.Errorf("kept in mind: %v", ms)
 	}
 	w, err := newWitnesses(s, nil, log)

@@ -22,7 +22,6 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
-	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
 
@@ -346,59 +345,13 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-func TestMemory(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	s := &settings{file: defaults()}
-	s.StateDir = filepath.Join(t.TempDir(), "state")
-	s.Clock.Device = "eth0"
-	m := newMemory(s)
-	m.log, m.learned = log, func() discipline.Learned { return discipline.Learned{} }
-	if m.save(); m.load(log).OK {
-		t.Error("nothing was remembered as something")
-	}
-	want := discipline.Learned{OK: true, FreqPPB: -2300, SigmaPPB: 0.5, NoiseNS: 3, WhiteFM: 2, WalkFM: 0.1}
-	m.learned = func() discipline.Learned { return want }
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	m.Run(ctx)
-	got := m.load(log)
-	if got.AgeSecond < 0 || got.AgeSecond > 600 {
-		t.Errorf("age %v s", got.AgeSecond)
-	}
-	got.AgeSecond = 0
-	if got != want {
-		t.Errorf("remembered %+v, want %+v", got, want)
-	}
-	s.Clock.Device = "eth1"
-	if newMemory(s).load(log).OK {
-		t.Error("another clock's memory was taken")
-	}
-	if err := os.WriteFile(m.path, []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if m.load(log).OK {
-		t.Error("a damaged file was taken")
-	}
-	s.Clock.Source = "sim"
-	if newMemory(s) != nil {
-		t.Error("a simulated clock is remembered")
-	}
-	var none *memory
-	if none.load(log).OK {
-		t.Error("no memory remembers")
-	}
-	// Followers: each clock has its own, in files that cannot leave the directory.
-	for clock, file := range map[string]string{"system": "oscillator-system.json", "/dev/ptp1": "oscillator-dev-ptp1.json", "eth1": "oscillator-eth1.json", "../x/y": "oscillator-x-y.json"} {
-		f := followerMemory(s, clock)
-		if f.path != filepath.Join(s.StateDir, file) {
-			t.Errorf("%s is kept in %s", clock, f.path)
-		}
-		f.log, f.learned = log, func() discipline.Learned {
-			return discipline.Learned{OK: true, FreqPPB: float64(len(clock)), NoiseNS: 1}
-		}
-		f.save()
-		if l := f.load(log); !l.OK || l.FreqPPB != float64(len(clock)) {
-			t.Errorf("%s: remembered %+v", clock, l)
+// TestLearnedFile: only the state of real clocks is kept.
+func TestLearnedFile(t *testing.T) {
+	for source, want := range map[string]string{"sim": "", "none": "", "phc": "eth0", "system": "system"} {
+		s := &settings{file: defaults()}
+		s.StateDir, s.Clock.Source, s.Clock.Device = "/state", source, "eth0"
+		if f := s.learnedFile(); f.Clock != want || (f.Path != "") != (want != "") {
+			t.Errorf("%s: %+v", source, f)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
@@ -99,14 +100,14 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 	case "ubx":
 		port.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
 	}
-	memory := newMemory(s)
-	sensor := newThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
+	state := s.learnedFile()
+	sensor := oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
 	var src atomic.Pointer[counted] // the pulse source, nil while there is none
 	compared := make(chan refclock.ComparedEdge, edgeQueue)
 	eng, err := refclock.New(refclock.Config{
 		Mono: phc.MonoRaw, Slept: phc.Slept, Publish: w.Write, Leaps: func(t *tai.Table) { s.inForce.Store(t); port.SetLeaps(t) }, Log: log,
 		Open: s.openClock(app), Kind: s.kind, ClockName: s.clockName(), Pulse: s.pulseName(), Receiver: s.Receiver.Device,
-		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: memory.load(log),
+		RefID: s.refid, Stratum: uint8(s.NTP.Stratum), Discipline: s.disc, Settings: s.live(), Learned: state.LoadLogged(log),
 		Watch: s.watch, NotBefore: s.floor(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: s.heldBack(),
 		Stepped: func(d time.Duration) {
 			if c := src.Load(); c != nil {
@@ -115,7 +116,7 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 				}
 			}
 		},
-		RealKept: s.realKept(), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim", Compare: s.compared(), Compared: compared, Temperature: sensor.celsius,
+		RealKept: s.realKept(), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim", Compare: s.compared(), Compared: compared, Temperature: sensor.Celsius,
 	})
 	if err != nil {
 		return err
@@ -148,10 +149,8 @@ func serve(ctx context.Context, path string, s *settings, log *slog.Logger) erro
 		col.sensor = sensor
 		tasks = append(tasks, sensor)
 	}
-	if memory != nil {
-		memory.learned = func() discipline.Learned { return eng.Stats().Learned }
-		memory.log = log
-		tasks = append(tasks, memory)
+	if state.Path != "" {
+		tasks = append(tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Stats().Learned }, log))
 	}
 	if err := s.connect(eng, col, &tasks, log); err != nil {
 		return err
@@ -203,7 +202,7 @@ func (s *settings) connect(eng *refclock.Engine, col *collector, tasks *[]daemon
 	for _, t := range col.exports {
 		*tasks = append(*tasks, t)
 	}
-	var kept []*memory
+	var kept []*oscillator.Saver
 	if col.followers, kept, err = newFollowers(s, snapshot, log); err != nil {
 		return err
 	}
@@ -248,6 +247,15 @@ type engineTask struct {
 
 // Run disciplines until ctx ends.
 func (t *engineTask) Run(ctx context.Context) error { return t.Engine.Run(ctx, t.edges, t.msgs) }
+
+// learnedFile is where the oscillator's learned state is kept. A simulated clock
+// is another one each time, and "none" is only watched: neither has a file.
+func (s *settings) learnedFile() oscillator.File {
+	if s.Clock.Source != "phc" && s.Clock.Source != "system" {
+		return oscillator.File{}
+	}
+	return oscillator.ReferenceFile(s.StateDir, s.clockName())
+}
 
 func (s *settings) clockName() string {
 	if s.Clock.Source == "phc" {
