@@ -88,7 +88,7 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 		d.LabelUTC = &u
 	}
 	n := s.Leap
-	d.Leap = LeapDetails{Table: n.Source, Warnings: []string{}, By: n.By, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextBy}
+	d.Leap = LeapDetails{Table: n.Source, Warnings: []string{}, By: n.Followed, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextSource}
 	for _, x := range n.Tables {
 		o := LeapDetail{Source: x.Name, Expired: x.Expired}
 		if x.Offset != 0 {
@@ -109,15 +109,12 @@ func NewDetails(s *Stats, pid int, mono int64) Details {
 	if n.Receiver != 0 {
 		d.Leap.ReceiverS = &n.Receiver
 	}
-	if n.Table != 0 {
-		d.Leap.TableS = &n.Table
+	if n.Offset != 0 {
+		d.Leap.TableS = &n.Offset
 	}
-	for _, w := range [...]struct {
-		is bool
-		r  reason.Code
-	}{{n.Differ, reason.LeapDisagrees}, {n.Expired, reason.LeapExpired}, {n.Awaited, reason.LeapUnconfirmed}, {n.Even, reason.LeapContradicted}, {n.Refused, reason.LeapRefused}} {
-		if w.is {
-			d.Leap.Warnings = append(d.Leap.Warnings, w.r.String())
+	for _, w := range n.Warnings() {
+		if w.Raised {
+			d.Leap.Warnings = append(d.Leap.Warnings, w.Code.String())
 		}
 	}
 	for _, c := range s.Compared {

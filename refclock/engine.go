@@ -18,6 +18,7 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/incident"
 	"noonmark/refclock/integrity"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -86,6 +87,14 @@ type Settings struct {
 	NoSawtooth bool          // announced quantisation errors are not applied
 }
 
+// tables returns the tables of leap seconds in their order of trust.
+func (s *Settings) tables() []*tai.Table {
+	if s.Table == nil {
+		return append([]*tai.Table{tai.Builtin()}, s.Tables...)
+	}
+	return append([]*tai.Table{s.Table}, s.Tables...)
+}
+
 // tick is how often the clock is read and a snapshot published at least. A reader
 // counts with the bound's growth since: what is promised hangs on it.
 const tick = 200 * time.Millisecond
@@ -113,7 +122,7 @@ type Engine struct {
 	doubted string // what the discipline was told
 	drift   drift
 	proof   proof // what speaks against pulse and second before the first lock
-	leaps   leapWatch
+	leap    *leap.Authority
 	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
 	dateAt  int64        // mono at which the last message was refused for its date
 	dateBad reason.Code  // and why
@@ -152,7 +161,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt}
+	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt, leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap)}
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}
@@ -166,7 +175,6 @@ func New(cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) apply(s Settings) {
-	e.tables(&s)
 	// Later pulses were taken for earlier by the old corrections.
 	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.loop.Control != nil {
 		e.loop.Control.Shift(float64(d), e.cfg.Mono())
@@ -174,7 +182,7 @@ func (e *Engine) apply(s Settings) {
 		e.log.Info("pulse correction changed", "offsets_move_by", d)
 	}
 	e.set = s
-	e.weigh(e.cfg.Mono(), true)
+	e.changed(e.leap.SetTables(s.tables(), e.clocks(e.cfg.Mono())))
 }
 
 // Set changes the settings while Run runs. The latest wins.
@@ -291,7 +299,7 @@ func (e *Engine) Tick() {
 		e.told(why)
 	default:
 	}
-	e.expiry(now)
+	e.changed(e.leap.Tick(e.clocks(now)))
 	e.judge()
 	if e.loop.Clock.Available() {
 		_, ok := e.loop.Clock.Read()

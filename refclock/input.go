@@ -8,6 +8,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/integrity"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -73,29 +74,14 @@ func (e *Engine) Message(m *gnss.Message) {
 	}
 	e.describe(m)
 	e.watch.Message(m)
-	e.minded(m)
+	dated := e.names(m)
+	in := e.clocks(m.Mono)
+	in.SystemDisciplined = e.cfg.RealKept != nil && e.cfg.RealKept()
+	at := e.changed(e.leap.Message(m, in, dated))
 	e.judge()
-	if !m.HasTimeOfDay || m.HasPulse {
+	if !dated {
 		return
 	}
-	if !m.HasDate || m.DateCarried {
-		if !m.HasDate {
-			e.badMsgs++
-			e.Count(reason.MessageNoDate)
-		}
-		return
-	}
-	if e.loop.Control == nil {
-		e.refuse(reason.MessageNoClock, nil)
-		return
-	}
-	if r, ok := e.dated(m); !ok {
-		e.badMsgs++
-		e.dateAt, e.dateBad = m.Mono, r
-		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.set.Table.Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
-		return
-	}
-	at := e.named(m)
 	if m.Valid {
 		e.msgs++
 		e.msgMono = m.Mono
@@ -105,6 +91,54 @@ func (e *Engine) Message(m *gnss.Message) {
 		e.badMsgs++
 	}
 	e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+}
+
+// names reports whether a message names an instant that can be used, valid or
+// not.
+func (e *Engine) names(m *gnss.Message) bool {
+	switch {
+	case !m.HasTimeOfDay || m.HasPulse || m.DateCarried:
+		return false
+	case !m.HasDate:
+		e.badMsgs++
+		e.Count(reason.MessageNoDate)
+		return false
+	case e.loop.Control == nil:
+		e.refuse(reason.MessageNoClock, nil)
+		return false
+	}
+	r, ok := e.dated(m)
+	if !ok {
+		e.badMsgs++
+		e.dateAt, e.dateBad = m.Mono, r
+		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
+	}
+	return ok
+}
+
+// clocks returns what the clocks' models show at an instant of
+// CLOCK_MONOTONIC_RAW.
+func (e *Engine) clocks(mono int64) leap.Clocks {
+	c := leap.Clocks{Mono: mono}
+	c.System, _ = e.systemTAI(mono)
+	if e.loop.Control != nil && e.loop.Clock.Known() {
+		st := e.loop.Control.Status()
+		c.Clock, c.Latency = e.loop.Clock.At(mono), st.Latency
+		c.Tracked = st.State == status.Locked || st.State == status.Holdover
+	}
+	return c
+}
+
+// changed carries out what the leap-second authority found, and returns the
+// instant that a message labels.
+func (e *Engine) changed(r leap.Result) tai.Time {
+	for _, v := range r.Events {
+		e.note(v)
+	}
+	if r.Table != nil && e.cfg.Leaps != nil {
+		e.cfg.Leaps(r.Table)
+	}
+	return r.Label
 }
 
 // rolloverSpan is half of the 1024 weeks by which a receiver can be wrong:
@@ -145,7 +179,7 @@ func (e *Engine) systemTAI(mono int64) (t tai.Time, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return tai.Time(ns) + tai.Time(e.set.Table.OffsetUTC(ns/1e9))*tai.Second, true
+	return tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second, true
 }
 
 func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan }
@@ -159,14 +193,15 @@ func (e *Engine) judge() {
 	now, why := e.cfg.Mono(), e.outer
 	e.expect(now)
 	d := integrity.Highest(e.watch.Alarms(now)...)
-	e.settledLeap()
+	var doubts []integrity.Alarm
+	for _, c := range e.leap.Alarms() {
+		doubts = append(doubts, integrity.Alarm{Code: c})
+	}
 	switch {
 	case d.Code != reason.None:
 		why = d.String()
-	case e.leaps.waits(e.cfg.ProveLeap):
-		why = reason.LeapUnconfirmed.String()
-	case e.leaps.news.Even:
-		why = reason.LeapContradicted.String()
+	case len(doubts) > 0:
+		why = integrity.Highest(doubts...).String()
 	case e.proof.doubt != "":
 		why = e.proof.doubt
 	case e.drift.moved:

@@ -192,12 +192,12 @@ func TestLeapNews(t *testing.T) {
 	says := func(from, to, count int, source string) {
 		for k := from; k < to; k++ {
 			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, LeapOffset: count, LeapSource: source})
-			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Stats().Leap.Table-count) * tai.Second})
+			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Stats().Leap.Offset-count) * tai.Second})
 		}
 	}
 	b.say(1, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
 	says(2, 60, 35, "firmware") // not heard from a satellite, but what its UTC is made by
-	if n := b.eng.Stats().Leap; n.Differ || n.Receiver != 0 || !n.Expired || n.Table != 37 || n.By != "" {
+	if n := b.eng.Stats().Leap; n.Disagree || n.Receiver != 0 || !n.Expired || n.Offset != 37 || n.Followed != "" {
 		t.Errorf("%+v", n)
 	}
 	if s := b.last(); s.TAIOffset != 37 || !s.Usable(b.now) {
@@ -206,7 +206,7 @@ func TestLeapNews(t *testing.T) {
 	epoch := b.last().Epoch
 	says(60, 90, 38, "GPS")
 	st := b.eng.Stats()
-	if n := st.Leap; n.Receiver != 38 || n.Table != 38 || n.By != "receiver" || n.Differ || st.Counts[reason.LeapExpired] != 1 {
+	if n := st.Leap; n.Receiver != 38 || n.Offset != 38 || n.Followed != "receiver" || n.Disagree || st.Counts[reason.LeapExpired] != 1 {
 		t.Errorf("%+v, expiry counted %d", n, st.Counts[reason.LeapExpired])
 	}
 	if s := b.last(); !s.Usable(b.now) || s.TAIOffset != 38 || s.Epoch != epoch {
@@ -220,7 +220,7 @@ func TestLeapNews(t *testing.T) {
 	b.eng.Apply(in)
 	says(90, 120, 38, "GPS")
 	st = b.eng.Stats()
-	if n := st.Leap; !n.Differ || n.Table != 37 || n.Expired || st.Counts[reason.LeapDisagrees] != 2 {
+	if n := st.Leap; !n.Disagree || n.Offset != 37 || n.Expired || st.Counts[reason.LeapDisagrees] != 2 {
 		t.Errorf("%+v, counted %d", n, st.Counts[reason.LeapDisagrees])
 	}
 	if s := b.last(); !s.Usable(b.now) || s.TAIOffset != 37 || s.Epoch != epoch {
@@ -235,7 +235,7 @@ func TestLeapNews(t *testing.T) {
 		}
 	}
 	says(120, 130, 37, "GPS")
-	if n := b.eng.Stats().Leap; n.Differ {
+	if n := b.eng.Stats().Leap; n.Disagree {
 		t.Errorf("they agree again: %+v", n)
 	}
 	b.eng.Apply(refclock.Settings{Table: old})

@@ -62,7 +62,9 @@ type proof struct {
 
 // told hears that a doubt from outside has changed.
 func (e *Engine) told(why string) {
-	e.vindicated(e.outer, why)
+	if e.outer == reason.WitnessAwaited.String() && why == "" {
+		e.leap.WitnessesAgree(e.cfg.Mono())
+	}
 	e.outer = why
 	e.judge()
 }

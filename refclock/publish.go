@@ -5,6 +5,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 	"noonmark/refclock/steer"
@@ -50,7 +51,7 @@ type Stats struct {
 	Begun    Label                // the latest second that a valid message named, and the pulse that began it
 	Learned  discipline.Learned   // to be kept for the next run; OK is false while there is nothing
 	Counts   [reason.Count]uint64 // by reason.Code
-	Leap     LeapNews             // what is known of the sources of leap seconds
+	Leap     leap.Status          // what is known of the sources of leap seconds
 	Compared []Compared           // pulses that are only compared
 	Sawtooth float64              // sign with which the announced sawtooth is applied: 1, 0, -1
 }
@@ -72,14 +73,14 @@ func (e *Engine) publish() {
 		e.state, e.reason, e.stated = s.State, s.Reason, true
 	}
 	e.cfg.Publish(s)
-	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Begun: e.proof.begun, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leaps.told(), Compared: e.comparisons(), Counts: e.incidents.Counts()}
+	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Begun: e.proof.begun, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leap.Status(), Compared: e.comparisons(), Counts: e.incidents.Counts()}
 	e.stats.Store(t)
 }
 
 // terms are the engine's part of the snapshot's state and bound.
 func (e *Engine) terms(now int64) steer.Terms {
 	t := steer.Terms{WanderPPB: e.cfg.WanderPPB, StrainNS: e.drift.strain(), Alarm: e.doubted, Stratum: e.cfg.Stratum}
-	if e.leaps.trial.on {
+	if e.leap.Undecided() {
 		t.Undecided = reason.LeapContradicted
 	}
 	if e.loop.Control != nil {
@@ -90,12 +91,12 @@ func (e *Engine) terms(now int64) steer.Terms {
 
 // leapSeconds fills in what the table in force says of the clock's present time.
 func (e *Engine) leapSeconds(s *status.Snapshot) {
-	s.TAIOffset = int32(e.set.Table.Offset(s.Clock))
+	s.TAIOffset = int32(e.leap.Table().Offset(s.Clock))
 	s.LeapAt, s.LeapSign, s.LeapPast, s.PastSign = 0, 0, 0, 0
-	if n, sign, ok := e.set.Table.Next(s.Clock); ok {
+	if n, sign, ok := e.leap.Table().Next(s.Clock); ok {
 		s.LeapAt, s.LeapSign = n.At(), int8(sign)
 	}
-	if n, sign, ok := e.set.Table.Past(s.Clock); ok {
+	if n, sign, ok := e.leap.Table().Past(s.Clock); ok {
 		s.LeapPast, s.PastSign = n.At(), int8(sign)
 	}
 }
@@ -127,4 +128,16 @@ func (e *Engine) badEdges() (n uint64) {
 // refuse counts a reason and logs it, rate limited.
 func (e *Engine) refuse(c reason.Code, err error, fields ...any) {
 	e.incidents.Report(c, err, fields...)
+}
+
+// note counts and logs an event.
+func (e *Engine) note(v reason.Event) {
+	switch {
+	case v.Code != reason.None:
+		e.refuse(v.Code, nil, v.Fields...)
+	case v.Warn:
+		e.log.Warn(v.Text, v.Fields...)
+	default:
+		e.log.Info(v.Text, v.Fields...)
+	}
 }

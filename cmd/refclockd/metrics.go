@@ -145,11 +145,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count(mCmpN, p.Count, p.Name, "compared")
 		count(mCmpN, p.Skipped, p.Name, "skipped")
 	}
-	gauge(mLeapWarn, one(st.Leap.Differ), reason.LeapDisagrees.String())
-	gauge(mLeapWarn, one(st.Leap.Expired), reason.LeapExpired.String())
-	gauge(mLeapWarn, one(st.Leap.Awaited), reason.LeapUnconfirmed.String())
-	gauge(mLeapWarn, one(st.Leap.Even), reason.LeapContradicted.String())
-	gauge(mLeapWarn, one(st.Leap.Refused), reason.LeapRefused.String())
+	for _, w := range st.Leap.Warnings() {
+		gauge(mLeapWarn, one(w.Raised), w.Code.String())
+	}
 	for _, x := range st.Leap.Tables {
 		if !x.Expires.IsZero() {
 			gauge(mLeapEnds, float64(x.Expires.Unix()), x.Name)

@@ -1,0 +1,278 @@
+// Package leap decides about leap seconds: which table is in force, which
+// instant a receiver's message labels, and whether the receiver can know its leap
+// count. It is pure: it reads no clock, logs nothing and starts no goroutine.
+package leap
+
+import (
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
+)
+
+const (
+	// announcementLife is how long what a receiver announced counts.
+	announcementLife = 24 * time.Hour
+	// warnEvery is how often a lasting warning is repeated.
+	warnEvery = 24 * time.Hour
+	// leapMargin is the time around a leap second in which a receiver's count is not
+	// compared: the receiver may change it with another message of the same second.
+	leapMargin = 5 * tai.Second
+	// weighEvery is how often the sources are weighed anew without news: tables
+	// expire by the day.
+	weighEvery = time.Minute
+)
+
+// Clocks are the clocks' readings at one instant.
+type Clocks struct {
+	Mono    int64         // the instant: CLOCK_MONOTONIC_RAW, ns
+	Clock   tai.Time      // the clock to be disciplined; 0: there is none
+	Tracked bool          // it is locked or in holdover, so Clock is right
+	Latency time.Duration // learned delay from a second to its first message; 0: not known yet
+
+	System            tai.Time // CLOCK_REALTIME as TAI, by the table in force; 0: not known
+	SystemDisciplined bool     // another program disciplines CLOCK_REALTIME to better than 50 ms
+}
+
+// Result is what a message, new tables or the time that passed led to.
+type Result struct {
+	Label  tai.Time       // the instant that the message labels; 0: it labels none that is dated
+	Table  *tai.Table     // the table in force, if it is another one than before; else nil
+	Events []reason.Event // to be counted and logged, in order
+}
+
+// Authority decides about leap seconds. It is for one goroutine.
+type Authority struct {
+	strict       bool // the first lock waits for evidence, whatever the receiver
+	sources      sources
+	candidate    candidate
+	confirmation confirmation
+	labels       labels
+
+	table   *tai.Table // in force
+	status  Status     // as of the last weighing
+	weighed int64      // mono of the last weighing, 0: none yet
+	last    struct {   // the latest valid label
+		time tai.Time
+		mono int64
+	}
+	warned struct { // mono of the latest warnings, 0: the cause is gone
+		disagree, expired int64
+	}
+	result Result // under construction
+}
+
+// New returns an Authority with tables of leap seconds in their order of trust,
+// at least one. Until the date is known the first is in force. strict: the first
+// lock waits for evidence of the leap count even if the receiver had a fix when
+// it was first heard.
+func New(tables []*tai.Table, strict bool) *Authority {
+	return &Authority{strict: strict, sources: sources{tables: tables}, table: tables[0]}
+}
+
+// Table returns the table in force.
+func (a *Authority) Table() *tai.Table { return a.table }
+
+// Status returns what is known of the sources of leap seconds.
+func (a *Authority) Status() Status {
+	s := a.status
+	s.Receiver = a.sources.broadcast.offset
+	s.Unconfirmed = a.confirmation.waits(a.strict)
+	s.Undecided = s.Undecided || a.candidate.open
+	s.Refused = a.candidate.refused != 0
+	return s
+}
+
+// Alarms returns the reasons why the reference cannot be trusted about leap
+// seconds before the first lock.
+func (a *Authority) Alarms() (codes []reason.Code) {
+	if a.confirmation.waits(a.strict) {
+		codes = append(codes, reason.LeapUnconfirmed)
+	}
+	if a.status.Undecided {
+		codes = append(codes, reason.LeapContradicted)
+	}
+	return codes
+}
+
+// Undecided reports whether a leap second is being examined that only the labels
+// show: UTC must not be served.
+func (a *Authority) Undecided() bool { return a.candidate.open }
+
+// SetTables replaces the configured tables, in their order of trust, at least
+// one. It may change the present TAI - UTC.
+func (a *Authority) SetTables(tables []*tai.Table, in Clocks) Result {
+	a.sources.tables = tables
+	a.weigh(&in, true)
+	return a.finish()
+}
+
+// WitnessesAgree takes that the required witnesses have confirmed the second.
+func (a *Authority) WitnessesAgree(mono int64) {
+	a.confirmation.add(witnessesAgree, "witnesses", mono)
+}
+
+// Tick takes the time that passed. It is to be called at least once a minute.
+func (a *Authority) Tick(in Clocks) Result {
+	a.settle(&in)
+	if a.weighed == 0 || in.Mono-a.weighed >= int64(weighEvery) {
+		a.weigh(&in, false)
+	}
+	return a.finish()
+}
+
+// Message takes a message of the receiver, with the clocks at its arrival. dated:
+// it labels an instant whose date is plausible.
+func (a *Authority) Message(m *gnss.Message, in Clocks, dated bool) Result {
+	a.settle(&in)
+	decoded := a.table
+	waited := a.confirmation.waits(a.strict)
+	a.confirmation.message(m, &in)
+	if !waited && a.confirmation.waits(a.strict) {
+		a.event(reason.Event{Code: reason.LeapUnconfirmed, Fields: []any{"for_at_most", almanacTime}})
+	}
+	news := a.announced(m)
+	news = a.counted(m) || news
+	if news || a.weighed == 0 {
+		a.weigh(&in, false)
+	}
+	if dated {
+		a.result.Label = a.label(m, &in, decoded)
+		if m.Valid {
+			a.last.time, a.last.mono = a.result.Label, m.Mono
+		}
+	}
+	return a.finish()
+}
+
+// settle ends the wait for evidence once the clock is tracked: there is no lock
+// to hold back.
+func (a *Authority) settle(in *Clocks) {
+	if in.Tracked {
+		a.confirmation.add(clockLocked, "clock", in.Mono)
+	}
+}
+
+// counted takes the leap count that the receiver announces, and reports whether
+// it is news.
+func (a *Authority) counted(m *gnss.Message) (news bool) {
+	if m.LeapOffset == 0 {
+		return false
+	}
+	a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
+	if m.LeapSource == firmware {
+		return false
+	}
+	b := &a.sources.broadcast
+	news = b.offset != m.LeapOffset
+	b.offset, b.offsetMono = m.LeapOffset, m.Mono
+	return news
+}
+
+// announced takes what the receiver says of a leap second ahead, and reports
+// whether it is news. It is believed only at the end of a month in UTC.
+func (a *Authority) announced(m *gnss.Message) (news bool) {
+	if !m.HasLeapEvent || m.LeapSource == firmware || !m.Valid && m.HasDate {
+		return false
+	}
+	var next tai.Leap // Offset is the change
+	if m.LeapSign != 0 && m.LeapIn > 0 && m.LeapAt != 0 {
+		next.UTC, _ = m.LeapAt.Unix(m.LeapOffset + m.LeapSign)
+		next.Offset = m.LeapSign
+		if !monthStart(next.UTC) {
+			return false
+		}
+	}
+	b := &a.sources.broadcast
+	news = next != b.next && (b.nextMono != 0 || next.UTC != 0)
+	if news && next.UTC != 0 {
+		a.event(reason.Event{Text: "leap second announced by the receiver", Fields: []any{"at", time.Unix(next.UTC, 0).UTC(), "sign", next.Offset, "source", m.LeapSource}})
+	}
+	b.next, b.nextMono = next, m.Mono
+	return news
+}
+
+// nearLeap reports whether t is so near a leap second that counts may differ.
+func (a *Authority) nearLeap(t tai.Time) bool {
+	return t == 0 || a.table.Offset(t-leapMargin) != a.table.Offset(t+leapMargin)
+}
+
+// date returns roughly what time it is, by the best of what is known; 0: nothing
+// is.
+func (a *Authority) date(in *Clocks) tai.Time {
+	switch {
+	case in.Tracked:
+		return in.Clock
+	case a.last.time != 0:
+		return a.last.time + tai.Time(in.Mono-a.last.mono)
+	}
+	return 0
+}
+
+// weigh decides which table is in force. While the clock is tracked the present
+// offset stays as it is, unless free: an operator's new tables, or what the
+// receiver's labels did, may change it.
+func (a *Authority) weigh(in *Clocks, free bool) {
+	t := a.date(in)
+	if t == 0 || !free && a.nearLeap(t) {
+		return // the receiver may have changed its count only in some messages
+	}
+	keep := 0
+	was := a.table.Offset(t)
+	if in.Tracked && !free {
+		keep = was
+	}
+	a.weighed = in.Mono
+	if tb := a.sources.table(t, keep, in.Mono); !same(tb, a.table) {
+		a.table, a.result.Table = tb, tb
+	}
+	if is := a.table.Offset(t); is != was {
+		a.event(reason.Event{Text: "TAI-UTC changed", Warn: true, Fields: []any{"was_s", was, "is_s", is, "table", a.table.Source}})
+	}
+	a.status = a.sources.status(a.table, t, in.Tracked, in.Mono)
+	a.status.Disagree = a.status.Disagree || a.candidate.refused != 0
+	a.warn(in.Mono)
+}
+
+// warn reports once a day that the sources disagree, and that every table has
+// expired. What there is goes on being used.
+func (a *Authority) warn(now int64) {
+	s := &a.status
+	due := func(is bool, last *int64) bool {
+		switch {
+		case !is:
+			*last = 0
+		case *last == 0 || now-*last > int64(warnEvery):
+			*last = now
+			return true
+		}
+		return false
+	}
+	if due(s.Disagree, &a.warned.disagree) {
+		fields := []any{"counted_with_s", s.Offset, "by", s.Followed}
+		if s.Receiver != 0 {
+			fields = append(fields, "receiver_says_s", s.Receiver)
+		}
+		for _, x := range s.Tables {
+			fields = append(fields, "source", x.Name, "says_s", x.Offset, "expired", x.Expired)
+		}
+		if s.NextSign != 0 {
+			fields = append(fields, "next", s.Next.Format(time.DateOnly), "sign", s.NextSign, "next_by", s.NextSource)
+		}
+		a.event(reason.Event{Code: reason.LeapDisagrees, Fields: fields})
+	}
+	if due(s.Expired, &a.warned.expired) {
+		a.event(reason.Event{Code: reason.LeapExpired, Fields: []any{"table", s.Source, "expired", s.Expires.Format(time.DateOnly),
+			"remedy", "fetch a newer leap-seconds.list; until then the receiver's announcements count"}})
+	}
+}
+
+func (a *Authority) event(e reason.Event) { a.result.Events = append(a.result.Events, e) }
+
+// finish returns the result and begins a new one.
+func (a *Authority) finish() Result {
+	r := a.result
+	a.result = Result{}
+	return r
+}

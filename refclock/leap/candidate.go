@@ -1,0 +1,199 @@
+package leap
+
+import (
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
+)
+
+// candidate is a leap second that the labels of a tracked clock's receiver show
+// and the table in force has not, or the reverse: an unexpected second 60, or
+// labels that are off by a second from the end of a month on, be it after a
+// silence. While it is examined nothing is served. The clock is never moved by
+// it: a tracked clock knows TAI better than labels do, and only UTC is in
+// question.
+type candidate struct {
+	open    bool
+	shift   int      // labels are this many seconds behind by the table, +1: one was inserted
+	utc     int64    // when the new offset came into force, POSIX
+	last    tai.Time // the latest second that supports it
+	support int      // how many seconds do
+	refused int      // the shift that the tables outvoted, 0: none; labels in order end it
+}
+
+const (
+	// candidateSeconds is how many seconds must support a leap second: one label may
+	// be damaged and pass its checksum.
+	candidateSeconds = 2
+	// beforeMonthEnd and afterMonthEnd are the time around the end of a month, s, in
+	// which labels may come off by a second: a deletion is one early.
+	beforeMonthEnd = 2
+	afterMonthEnd  = 5
+	// latencyFit is how far a message may be from the learned latency for its second
+	// to be certain.
+	latencyFit = 250 * time.Millisecond
+	// burst is how long the messages of one second take at most, as a rule.
+	burst = 900 * time.Millisecond
+	// usualLatency is assumed where none is learned yet.
+	usualLatency = 300 * time.Millisecond
+)
+
+// labels remembers what the receiver's labels are corrected by.
+type labels struct {
+	own      int      // TAI - UTC by which the receiver makes its UTC, be it stale, s; 0: it does not say
+	ownMono  int64    // when it said so
+	raw      tai.Time // the second that a tracked clock's receiver named last, as it was decoded
+	rawMono  int64    // the first message that named it
+	second60 bool     // raw is an unexpected second 60
+	add      tai.Time // what had to be added to raw
+	inOrder  tai.Time // the last label that agreed with the clock by the table in force
+}
+
+// countsGPSTime reports whether a message labels GPS time, which is free of leap
+// seconds.
+func countsGPSTime(source string) bool { return source == "NAV-TIMEGPS" || source == "NAV-SOL" }
+
+// label returns the instant that a dated message labels. The decoder turned UTC
+// into TAI by the table decoded. Where the receiver announces that it made its UTC
+// with another count, that is undone: its TAI is right however stale its count is.
+// Labels of a tracked clock are corrected only if that makes them agree.
+func (a *Authority) label(m *gnss.Message, in *Clocks, decoded *tai.Table) tai.Time {
+	l := &a.labels
+	if countsGPSTime(m.Source) {
+		return m.Time
+	}
+	d := 0
+	if l.own != 0 && fresh(l.ownMono, m.Mono) && !a.nearLeap(m.Time) {
+		if n := l.own - decoded.Offset(m.Time); max(n, -n) <= int(countSpan/time.Second) {
+			d = n
+		}
+	}
+	if !m.Valid || m.Time%tai.Second != 0 || !in.Tracked {
+		return m.Time + tai.Time(d)*tai.Second
+	}
+	k, ok := behind(m, in)
+	// A new table may make a second look like the one before it.
+	if m.Time == l.raw && m.NewLeap == l.second60 && (!ok || m.Mono-l.rawMono < int64(burst)) {
+		return m.Time + l.add // another message of the same second
+	}
+	l.raw, l.rawMono, l.second60, l.add = m.Time, m.Mono, m.NewLeap, 0
+	switch {
+	case !ok:
+	case k == 0 && m.NewLeap:
+		a.suspect(m, in, 1, m.Time)
+	case k == 0:
+		a.agreed()
+		l.inOrder = m.Time
+	case k == d:
+		a.explained(in, k)
+		l.add = tai.Time(k) * tai.Second
+	default:
+		if at := m.Time + tai.Time(k)*tai.Second; a.suspect(m, in, k, at) {
+			l.add = at - m.Time
+		}
+	}
+	return m.Time + l.add
+}
+
+// behind returns by how many seconds the label of the first message of a second
+// is behind the clock; not ok if the message's arrival leaves that open.
+func behind(m *gnss.Message, in *Clocks) (k int, ok bool) {
+	latency := in.Latency
+	if latency == 0 {
+		latency = usualLatency
+	}
+	d := in.Clock.Sub(m.Time) - latency
+	k = int(math.Round(d.Seconds()))
+	return k, max(k, -k) <= int(countSpan/time.Second) && (d-time.Duration(k)*time.Second).Abs() <= latencyFit
+}
+
+// agreed takes a label that agrees with the clock by the table in force.
+func (a *Authority) agreed() {
+	if a.candidate.open {
+		a.sources.executed = executed{}
+		a.event(reason.Event{Text: "labels agree with the clock again", Fields: []any{"shift_s", a.candidate.shift}})
+	}
+	a.candidate = candidate{}
+}
+
+// explained deals with labels that are k seconds behind, as the receiver's own
+// count explains: it is right about TAI, and the sources decide about UTC.
+func (a *Authority) explained(in *Clocks, k int) {
+	off, _, tied := a.sources.offset(in.Clock, in.Mono)
+	if tied {
+		if !a.candidate.open {
+			a.event(reason.Event{Code: reason.LeapContradicted, Fields: []any{"receiver_says_s", a.labels.own, "counted_with_s", a.table.Offset(in.Clock)}})
+		}
+		a.candidate = candidate{open: true, shift: k}
+		return
+	}
+	a.candidate = candidate{}
+	if off != a.table.Offset(in.Clock) {
+		a.weigh(in, true)
+	}
+}
+
+// suspect deals with a label that is k seconds behind, of the second at. It
+// reports whether that is a matter of leap seconds.
+func (a *Authority) suspect(m *gnss.Message, in *Clocks, k int, at tai.Time) bool {
+	c := &a.candidate
+	switch {
+	case c.refused != 0 && k == c.refused:
+		return true
+	case c.open && k != c.shift:
+		return false
+	case !c.open:
+		utc, ok := nearMonthEnd(at, a.labels.inOrder, a.table)
+		if !ok || k != 1 && k != -1 {
+			return false
+		}
+		*c = candidate{open: true, shift: k, utc: utc}
+		a.event(reason.Event{Code: reason.LeapContradicted, Fields: []any{"labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source}})
+	}
+	if at != c.last {
+		c.last = at
+		c.support++
+	}
+	if c.support >= candidateSeconds {
+		// What was added to the label's UTC, and is missing.
+		a.conclude(in, a.table.Offset(m.Time)+k)
+	}
+	return true
+}
+
+// nearMonthEnd returns the end of a month that t is near to, or that lies between
+// t and the last label that was in order (0: there was none).
+func nearMonthEnd(t, inOrder tai.Time, tb *tai.Table) (utc int64, ok bool) {
+	sec, _ := t.Unix(tb.Offset(t))
+	u := time.Unix(sec+beforeMonthEnd, 0).UTC()
+	utc = time.Date(u.Year(), u.Month(), 1, 0, 0, 0, 0, time.UTC).Unix()
+	if inOrder != 0 && inOrder < t {
+		sec, _ = inOrder.Unix(tb.Offset(inOrder))
+	}
+	return utc, sec <= utc+afterMonthEnd
+}
+
+// conclude weighs what the receiver's labels did, by which TAI - UTC is offset,
+// against the tables. In a tie the candidate stays open, and the next second
+// weighs it again.
+func (a *Authority) conclude(in *Clocks, offset int) {
+	s, c := &a.sources, &a.candidate
+	s.executed = executed{leap: tai.Leap{UTC: c.utc, Offset: offset}, sign: offset - a.table.OffsetUTC(c.utc-beforeMonthEnd-1), mono: in.Mono}
+	decided, source, tied := s.offset(in.Clock, in.Mono)
+	switch {
+	case tied:
+	case decided == offset:
+		*c = candidate{}
+		a.event(reason.Event{Text: "leap second taken from the receiver's labels", Warn: true,
+			Fields: []any{"at", time.Unix(s.executed.leap.UTC, 0).UTC(), "change_s", s.executed.sign, "tai_offset_s", offset}})
+		a.weigh(in, true)
+	default:
+		s.executed = executed{}
+		*c = candidate{refused: c.shift}
+		a.event(reason.Event{Code: reason.LeapRefused, Fields: []any{"receiver_says_s", offset, "counted_with_s", decided, "by", source}})
+		a.weigh(in, false)
+	}
+}
