@@ -56,7 +56,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 		return
 	}
 	c, cfg := &e.compare[i], &e.cfg.Compare[i]
-	if !e.loop.Clock.Available() || e.loop.Control == nil {
+	if !e.loop.Clock.Available() {
 		c.Skipped++
 		e.Count(reason.CompareSkipped)
 		return
@@ -65,7 +65,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	st := e.loop.Control.Status()
 	p, r := e.loop.Clock.Locate(x)
 	e.happened(e.loop.Events())
-	if r != reason.None || st.State != status.Locked && st.State != status.Holdover {
+	if r != reason.None || st.ServoState != status.Locked && st.ServoState != status.Holdover {
 		c.Skipped++
 		e.Count(reason.CompareSkipped)
 		return

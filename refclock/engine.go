@@ -124,8 +124,6 @@ type Engine struct {
 	proof   proof // what speaks against pulse and second before the first lock
 	leap    *leap.Authority
 	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
-	dateAt  int64        // mono at which the last message was refused for its date
-	dateBad reason.Code  // and why
 	compare []compared   // pulses that are only compared
 	rolled  bool         // that a rollover is corrected was logged
 
@@ -166,9 +164,9 @@ func New(cfg Config) (*Engine, error) {
 		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
 	}
 	e.incidents = incident.New(cfg.Mono, cfg.Log)
-	e.loop = steer.New(clock.NewSteered(clock.Config{
+	e.loop = steer.New(clock.Config{
 		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish,
-	}), cfg.Discipline, cfg.Learned)
+	}, cfg.Discipline, cfg.Learned)
 	e.apply(cfg.Settings)
 	e.stats.Store(&Stats{})
 	return e, nil
@@ -176,7 +174,7 @@ func New(cfg Config) (*Engine, error) {
 
 func (e *Engine) apply(s Settings) {
 	// Later pulses were taken for earlier by the old corrections.
-	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 && e.loop.Control != nil {
+	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 {
 		e.loop.Control.Shift(float64(d), e.cfg.Mono())
 		e.drift.clear()
 		e.log.Info("pulse correction changed", "offsets_move_by", d)
@@ -308,7 +306,7 @@ func (e *Engine) Tick() {
 			now = max(now, e.loop.Clock.Anchor())
 			e.warm()
 			e.act(e.loop.Control.Tick(now, e.loop.Clock.At(now)))
-			if now-e.learnedAt >= int64(learnEvery) && e.loop.Control.Status().State == status.Locked {
+			if now-e.learnedAt >= int64(learnEvery) && e.loop.Control.Status().ServoState == status.Locked {
 				e.learned, e.learnedAt = e.loop.Control.Export(), now
 			}
 		}

@@ -52,7 +52,7 @@ func (e *Engine) opened(ev clock.Event) {
 	}
 	e.log.Log(context.Background(), level, "clock opened", "clock", e.cfg.ClockName, "max_freq_ppb", ev.MaxPPB, "freq_ppb", ev.FreqPPB, "read_width", ev.Width)
 	if ev.Other {
-		e.learned, e.doubted = discipline.Learned{}, ""
+		e.learned = discipline.Learned{}
 	}
 }
 

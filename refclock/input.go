@@ -103,14 +103,14 @@ func (e *Engine) names(m *gnss.Message) bool {
 		e.badMsgs++
 		e.Count(reason.MessageNoDate)
 		return false
-	case e.loop.Control == nil:
+	case !e.loop.Clock.Opened():
 		e.refuse(reason.MessageNoClock, nil)
 		return false
 	}
 	r, ok := e.dated(m)
 	if !ok {
 		e.badMsgs++
-		e.dateAt, e.dateBad = m.Mono, r
+		e.loop.Control.MessageRefused(r, m.Mono)
 		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
 	}
 	return ok
@@ -121,10 +121,10 @@ func (e *Engine) names(m *gnss.Message) bool {
 func (e *Engine) clocks(mono int64) leap.Clocks {
 	c := leap.Clocks{Mono: mono}
 	c.System, _ = e.systemTAI(mono)
-	if e.loop.Control != nil && e.loop.Clock.Known() {
+	if e.loop.Clock.Known() {
 		st := e.loop.Control.Status()
 		c.Clock, c.Latency = e.loop.Clock.At(mono), st.Latency
-		c.Tracked = st.State == status.Locked || st.State == status.Holdover
+		c.Tracked = st.ServoState == status.Locked || st.ServoState == status.Holdover
 	}
 	return c
 }
@@ -155,7 +155,7 @@ func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
 		return 0, true
 	}
 	evidence := ""
-	if s := e.loop.Control.Status(); s.State == status.Locked || s.State == status.Holdover {
+	if s := e.loop.Control.Status(); s.ServoState == status.Locked || s.ServoState == status.Holdover {
 		if e.loop.Clock.Known() && near(m.Time, e.loop.Clock.At(m.Mono)) {
 			evidence = "the clock itself"
 		}
@@ -187,9 +187,6 @@ func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan 
 // judge tells the discipline when doubts arise and when they are gone. The
 // receiver's own come first: they are more exact.
 func (e *Engine) judge() {
-	if e.loop.Control == nil {
-		return
-	}
 	now, why := e.cfg.Mono(), e.outer
 	e.expect(now)
 	d := integrity.Highest(e.watch.Alarms(now)...)
@@ -221,7 +218,7 @@ func (e *Engine) judge() {
 	if why == reason.ReferenceDrift.String() {
 		e.refuse(reason.ReferenceDrift, nil)
 	}
-	e.loop.Control.Doubt(why, now)
+	e.loop.Control.Alarm(reason.None, why, now)
 	e.act(discipline.Action{FreqPPB: e.loop.Control.Status().FreqPPB})
 }
 

@@ -156,7 +156,7 @@ func (e *Engine) expect(now int64) {
 
 // unproved reports whether there is no lock yet.
 func (e *Engine) unproved() bool {
-	s := e.loop.Control.Status().State
+	s := e.loop.Control.Status().ServoState
 	return s == status.Unlocked || s == status.Acquiring
 }
 

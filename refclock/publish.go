@@ -8,7 +8,6 @@ import (
 	"noonmark/refclock/leap"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
-	"noonmark/refclock/steer"
 )
 
 // Receiver is the latest of what the receiver said about itself.
@@ -60,33 +59,25 @@ type Stats struct {
 func (e *Engine) publish() {
 	s := &e.snap
 	now := e.cfg.Mono()
-	st := e.loop.Describe(s, now, e.terms(now))
+	e.loop.Control.LeapUndecided(e.leap.Undecided())
+	if half := e.halfAt.Swap(0); half != 0 {
+		e.loop.Control.PulseRefused(reason.PulseAmbiguous, half)
+	}
+	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.drift.strain())
 	s.Kind, s.RefID, s.ClockDev, s.Pulse, s.Receiver = e.cfg.Kind, e.cfg.RefID, e.cfg.ClockName, e.cfg.Pulse, e.recv.text(e.cfg.Receiver)
 	s.MsgMono, s.Msgs, s.BadMsgs = e.msgMono, e.msgs, e.badMsgs
 	s.BadPulses += e.badEdges()
 	e.recv.Sources = st.Labels
-	if e.loop.Control != nil && s.Clock != 0 {
+	if s.Clock != 0 {
 		e.leapSeconds(s)
 	}
-	if !e.loop.Clock.Unsettled() && (s.State != e.state || s.Reason != e.reason || !e.stated) {
+	if !st.Moving && (s.State != e.state || s.Reason != e.reason || !e.stated) {
 		e.log.Info("state", "state", s.State.String(), "was", e.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
 		e.state, e.reason, e.stated = s.State, s.Reason, true
 	}
 	e.cfg.Publish(s)
 	t := &Stats{Snapshot: *s, Status: st, Receiver: e.recv, Label: e.label, Begun: e.proof.begun, Sawtooth: e.sawSign, Learned: e.learned, Leap: e.leap.Status(), Compared: e.comparisons(), Counts: e.incidents.Counts()}
 	e.stats.Store(t)
-}
-
-// terms are the engine's part of the snapshot's state and bound.
-func (e *Engine) terms(now int64) steer.Terms {
-	t := steer.Terms{WanderPPB: e.cfg.WanderPPB, StrainNS: e.drift.strain(), Alarm: e.doubted, Stratum: e.cfg.Stratum}
-	if e.leap.Undecided() {
-		t.Undecided = reason.LeapContradicted
-	}
-	if e.loop.Control != nil {
-		t.Cause = e.cause(e.loop.Control.Status().Reason, now)
-	}
-	return t
 }
 
 // leapSeconds fills in what the table in force says of the clock's present time.
@@ -99,20 +90,6 @@ func (e *Engine) leapSeconds(s *status.Snapshot) {
 	if n, sign, ok := e.leap.Table().Past(s.Clock); ok {
 		s.LeapPast, s.PastSign = n.At(), int8(sign)
 	}
-}
-
-// fresh is how long a cause of silence is named.
-const fresh = 30e9 // ns
-
-// cause names why nothing comes, where that is known; "" if it is not.
-func (e *Engine) cause(r discipline.Reason, now int64) string {
-	switch {
-	case r == discipline.NoMessages && e.dateAt != 0 && now-e.dateAt < fresh:
-		return e.dateBad.String()
-	case (r == discipline.NoPulse || r == discipline.MissingPulses) && e.halfAt.Load() != 0 && now-e.halfAt.Load() < fresh:
-		return reason.PulseAmbiguous.String()
-	}
-	return ""
 }
 
 // badEdges returns how many edges were refused before the discipline saw them.

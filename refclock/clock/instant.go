@@ -138,8 +138,6 @@ type View struct {
 	DitherNS   float64       // distance between the real clock and the requested one
 	DitherRate float64       // growth of DitherNS, ns/s, if nobody steers
 
-	Available  bool
-	Unsettled  bool // a step is under way: nothing holds
 	Index      int32
 	Generation uint32
 	Suspended  time.Duration // total that the model takes into account, at least 1 ns where suspends are watched
@@ -147,7 +145,7 @@ type View struct {
 
 // View returns the model at an instant of CLOCK_MONOTONIC_RAW, ns.
 func (s *Steered) View(now int64) View {
-	v := View{Available: s.dev != nil, Unsettled: s.breaks.unsettled, Index: s.index, Generation: s.breaks.generation}
+	v := View{Index: s.index, Generation: s.breaks.generation}
 	if s.cfg.Suspended != nil {
 		v.Suspended = max(s.breaks.suspended, 1)
 	}
@@ -160,9 +158,6 @@ func (s *Steered) View(now int64) View {
 	v.DitherNS, v.DitherRate = s.dither.bound(now)
 	return v
 }
-
-// Unsettled reports whether a step is under way, so that no model holds.
-func (s *Steered) Unsettled() bool { return s.breaks.unsettled }
 
 // Anchor returns the instant of the latest reading in the model, ns.
 func (s *Steered) Anchor() int64 { return s.model.mono }

@@ -54,9 +54,8 @@ type Steered struct {
 	index    int32
 	maxFreq  float64 // ppb
 	opened   bool    // a device was opened once
-	away     reason.Code
-	denied   bool // it may be read but not adjusted
-	badReads int  // in a row
+	denied   bool    // it may be read but not adjusted
+	badReads int     // in a row
 	retryAt  int64
 	backoff  time.Duration
 
@@ -77,13 +76,12 @@ type breaks struct {
 	generation uint32 // count of steps, ours or another's
 	step       int64  // of the last step, 0 = none
 	realStep   int64  // of the last step of CLOCK_REALTIME that was noticed, 0 = none
-	unsettled  bool   // the model does not hold now
 	suspended  time.Duration
 }
 
 // NewSteered returns a Steered clock. Nothing is opened yet.
 func NewSteered(cfg Config) *Steered {
-	s := &Steered{cfg: cfg, away: reason.ClockMissing, index: -1}
+	s := &Steered{cfg: cfg, index: -1}
 	if cfg.Suspended != nil {
 		s.breaks.suspended = cfg.Suspended()
 	}
@@ -112,8 +110,8 @@ func (s *Steered) Available() bool { return s.dev != nil }
 // known.
 func (s *Steered) Adjustable() bool { return s.dev != nil && !s.denied }
 
-// Away names why no clock is open.
-func (s *Steered) Away() reason.Code { return s.away }
+// Opened reports whether a clock was open at any time.
+func (s *Steered) Opened() bool { return s.opened }
 
 // Maintain opens the clock if it is not open and an attempt is due.
 func (s *Steered) Maintain(now int64) {
@@ -181,9 +179,6 @@ func (s *Steered) openFailed(now int64, err error) {
 		code = reason.ClockDenied
 	case errors.Is(err, ErrTimeout):
 		code = reason.ClockTimeout
-	}
-	if code != reason.ClockMissing || !s.opened { // else the reason why it was lost says more
-		s.away = code
 	}
 	s.happened(Event{Kind: OpenFailed, Code: code, Err: err})
 }
@@ -270,7 +265,6 @@ func (s *Steered) moved(x phc.Cross, by time.Duration, code reason.Code) {
 	s.dither.clear(x.Mono, f)
 	s.model.reset(x, f, true)
 	s.happened(Event{Kind: Moved, Code: code, Mono: at, By: by})
-	s.breaks.unsettled = false
 }
 
 // CheckSuspend looks whether the machine was suspended since the last look.
@@ -290,7 +284,6 @@ func (s *Steered) CheckSuspend() {
 	s.real, s.breaks.realStep = Model{}, s.cfg.Mono()
 	if s.dev != nil {
 		s.unsettle() // before the card is asked, which may take long to wake up
-		s.breaks.unsettled = false
 		x, err := s.dev.Cross()
 		if err == nil {
 			s.moved(x, d, reason.ClockSlept)
@@ -373,7 +366,6 @@ func (s *Steered) reopen() bool {
 // valid after the step.
 func (s *Steered) Step(d time.Duration) {
 	s.unsettle()
-	defer func() { s.breaks.unsettled = false }()
 	err := s.dev.Step(d)
 	now := s.cfg.Mono()
 	if err != nil {
@@ -415,7 +407,6 @@ func (s *Steered) breakAt(mono int64) {
 }
 
 func (s *Steered) unsettle() {
-	s.breaks.unsettled = true
 	if s.cfg.Unsettled != nil {
 		s.cfg.Unsettled()
 	}
@@ -437,18 +428,18 @@ func unusable(err error) bool { return Gone(err) || errors.Is(err, ErrTimeout) }
 
 // lose gives the clock up. It is opened again later.
 func (s *Steered) lose(err error) {
-	s.away = reason.ClockGone
+	code := reason.ClockGone
 	switch {
 	case errors.Is(err, ErrContested):
-		s.away = reason.ClockContested
+		code = reason.ClockContested
 	case errors.Is(err, ErrTimeout):
-		s.away = reason.ClockTimeout
+		code = reason.ClockTimeout
 	}
 	s.Close()
 	s.badReads = 0
 	now := s.cfg.Mono()
 	s.pause(now)
-	s.happened(Event{Kind: Lost, Code: s.away, Err: err, Mono: now})
+	s.happened(Event{Kind: Lost, Code: code, Err: err, Mono: now})
 }
 
 // Lose gives the clock up for an error that somebody else met, if it means that

@@ -153,14 +153,6 @@ func (c *Controller) Clear(mono int64) {
 	c.publish(mono)
 }
 
-// Doubt raises an alarm that has a text only.
-func (c *Controller) Doubt(text string, mono int64) {
-	if text == "" {
-		text = "unspecified"
-	}
-	c.Alarm(reason.None, text, mono)
-}
-
 // Status returns what is known as of the last call.
 func (c *Controller) Status() Status {
 	s, x := c.st, &c.cond

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -78,7 +79,7 @@ func FuzzController(f *testing.F) {
 				c.Stepped(mono, time.Duration(v))
 				stepped = true
 			case 7:
-				c.Doubt("x", mono)
+				c.Alarm(reason.None, "x", mono)
 			case 8:
 				c.Clear(mono)
 			case 9:

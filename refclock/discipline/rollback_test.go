@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -36,7 +37,7 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 		w.run(told+10, until)
 		return quantile(w.offset, 1), w
 	}
-	doubt := func(w *world) { w.at[told] = func(w *world) { w.c.Doubt("no_fix", w.mono(w.now)) } }
+	doubt := func(w *world) { w.at[told] = func(w *world) { w.c.Alarm(reason.None, "no_fix", w.mono(w.now)) } }
 	void := func(w *world) {
 		w.labels = func(k int) []labelSpec { return []labelSpec{{after: 150e6, void: k >= told}} }
 	}
@@ -133,7 +134,7 @@ func TestOscillatorChanged(t *testing.T) {
 // TestAlarmSoonAfterLock: there is nothing to go back to, and nothing breaks.
 func TestAlarmSoonAfterLock(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
-	w.at[20] = func(w *world) { w.c.Doubt("antenna_open", w.mono(w.now)) }
+	w.at[20] = func(w *world) { w.c.Alarm(reason.None, "antenna_open", w.mono(w.now)) }
 	w.run(0, 60)
 	if s := w.c.Status(); s.State != status.Holdover || s.Rollbacks != 0 {
 		t.Errorf("%v, %d rollbacks", s.State, s.Rollbacks)

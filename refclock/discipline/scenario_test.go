@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -282,11 +283,11 @@ var transitions = []struct {
 		}
 	}, 260, []string{"locked disciplined", "holdover void_messages", "holdover returning", "locked disciplined"}},
 	{"doubt", Config{}, func(w *world) {
-		w.at[100] = func(w *world) { w.c.Doubt("antenna_open", w.mono(w.now)) }
+		w.at[100] = func(w *world) { w.c.Alarm(reason.None, "antenna_open", w.mono(w.now)) }
 		w.at[200] = func(w *world) { w.c.Clear(w.mono(w.now)) }
 	}, 260, []string{"locked disciplined", "holdover doubted", "holdover returning", "locked disciplined"}},
 	{"doubt while acquiring", Config{Confirm: 20}, func(w *world) {
-		w.at[10] = func(w *world) { w.c.Doubt("spoofing", w.mono(w.now)) }
+		w.at[10] = func(w *world) { w.c.Alarm(reason.None, "spoofing", w.mono(w.now)) }
 		w.at[60] = func(w *world) { w.c.Clear(w.mono(w.now)) }
 	}, 120, []string{"acquiring labelling", "unlocked doubted", "acquiring labelling", "acquiring verifying", "locked disciplined"}},
 	{"second disputed and settled", Config{}, func(w *world) {

@@ -137,7 +137,7 @@ func New(cfg Config) (*Follower, error) {
 	if cfg.Observe {
 		f.observer = &observer{cfg: &f.cfg, incidents: f.incidents}
 	}
-	f.loop = steer.New(clock.NewSteered(clock.Config{Mono: cfg.Mono, Suspended: cfg.Suspended, Open: f.open, System: cfg.Kind == status.SystemClock}), cfg.Discipline, cfg.Learned)
+	f.loop = steer.New(clock.Config{Mono: cfg.Mono, Suspended: cfg.Suspended, Open: f.open, System: cfg.Kind == status.SystemClock}, cfg.Discipline, cfg.Learned)
 	f.stats.Store(&Stats{})
 	return f, nil
 }
@@ -187,7 +187,7 @@ func (f *Follower) Tick() {
 	if !f.ref.begun && !usable {
 		return // nothing to follow yet: the clock is not touched
 	}
-	if f.ref.begun && f.ref.generation != ref.Epoch && f.loop.Control != nil {
+	if f.ref.begun && f.ref.generation != ref.Epoch {
 		f.loop.Control.Reset(now) // the reference was stepped
 		f.ref.unusable = false
 	}
@@ -206,9 +206,7 @@ func (f *Follower) read(now int64, usable bool) {
 	f.loop.Clock.CheckSuspend()
 	f.loop.Clock.Maintain(now)
 	f.happened(f.loop.Events())
-	if f.loop.Control != nil {
-		f.alarm(now, usable)
-	}
+	f.alarm(now, usable)
 	if !f.loop.Clock.Available() {
 		return
 	}
@@ -219,7 +217,7 @@ func (f *Follower) read(now int64, usable bool) {
 	}
 	now = max(now, f.loop.Clock.Anchor())
 	f.happened(f.loop.Act(f.loop.Control.Tick(now, f.loop.Clock.At(now))))
-	if now-f.learnedAt >= int64(learnEvery) && f.loop.Control.Status().State == status.Locked {
+	if now-f.learnedAt >= int64(learnEvery) && f.loop.Control.Status().ServoState == status.Locked {
 		f.learned, f.learnedAt = f.loop.Control.Export(), now
 	}
 }
@@ -236,7 +234,7 @@ func (f *Follower) alarm(now int64, usable bool) {
 		return
 	}
 	f.incidents.Report(reason.ReferenceUnusable, nil)
-	f.loop.Control.Doubt(reason.ReferenceUnusable.String(), now)
+	f.loop.Control.Alarm(reason.ReferenceUnusable, "", now)
 	f.happened(f.loop.Act(discipline.Action{FreqPPB: f.loop.Control.Status().FreqPPB}))
 }
 
@@ -280,7 +278,6 @@ func (f *Follower) happened(events []clock.Event) {
 			f.cfg.Log.Info("clock opened", "clock", f.cfg.Name, "max_freq_ppb", e.MaxPPB, "freq_ppb", e.FreqPPB, "read_width", e.Width)
 			if e.Other {
 				f.learned = discipline.Learned{}
-				f.ref.unusable = false
 			}
 		case clock.Stepped:
 			f.cfg.Log.Info("clock stepped", "step", e.By)
@@ -301,17 +298,13 @@ func (f *Follower) happened(events []clock.Event) {
 // publish makes the state of now.
 func (f *Follower) publish(ref *status.Snapshot) {
 	now := f.cfg.Mono()
-	terms := steer.Terms{WanderPPB: wanderPPB, Stratum: 1}
-	if f.ref.unusable {
-		terms.Alarm = reason.ReferenceUnusable.String()
-	}
 	s := &f.snap
 	s.Kind, s.ClockDev, s.Pulse, s.Receiver = f.cfg.Kind, f.cfg.Name, "phc", "phc"
-	st := &Stats{Discipline: f.loop.Describe(s, now, terms), Learned: f.learned, Counts: f.incidents.Counts(), ToldKernel: f.told.count}
+	st := &Stats{Discipline: f.loop.Describe(s, now, 1, wanderPPB, 0), Learned: f.learned, Counts: f.incidents.Counts(), ToldKernel: f.told.count}
 	f.logState()
 	f.locked = f.locked || s.State == status.Locked
 	st.Snapshot = *s
-	st.Contested = !f.loop.Clock.Available() && f.loop.Clock.Away() == reason.ClockContested
+	st.Contested = !f.loop.Clock.Available() && st.Discipline.Cause == reason.ClockContested
 	st.Bound = math.MaxInt64
 	if f.loop.Clock.Known() && ref.Usable(now) {
 		st.OffsetNS, st.Compared = float64(s.ClockAt(now)-ref.ClockAt(now)), true
