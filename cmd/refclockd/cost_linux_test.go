@@ -70,7 +70,7 @@ func TestCost(t *testing.T) {
 	if bin := os.Getenv("NOONMARK_BIN"); bin != "" {
 		d = start(t, nil, filepath.Join(bin, "refclockd"), "-config", write(t, conf))
 	} else {
-		d = refclockd(t, conf)
+		d = startDaemon(t, conf)
 	}
 	var s status.Snapshot
 	until(t, "it is locked", func() bool {

@@ -8,20 +8,25 @@ import (
 	"path/filepath"
 	"time"
 
+	"noonmark/internal/durable"
 	"noonmark/refclock"
 )
 
-// details is a task that writes, once a second, what the snapshot has no room
-// for: <runtime_dir>/details.json, which refclockctl status shows.
+// details is the task that writes <runtime_dir>/details.json once a second: what
+// refclockctl status shows beyond the snapshot.
 type details struct {
 	path   string
 	mono   func() int64
-	engine *refclock.Engine
+	stats  func() *refclock.Stats
 	log    *slog.Logger
-	said   bool
+	failed bool // the last write failed, and that was logged
 }
 
-// Run writes until ctx ends, and takes the file away then.
+func newDetails(runtimeDir string, mono func() int64, stats func() *refclock.Stats, log *slog.Logger) *details {
+	return &details{path: filepath.Join(runtimeDir, refclock.DetailsName), mono: mono, stats: stats, log: log}
+}
+
+// Run writes until ctx ends, then removes the file.
 func (d *details) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
@@ -36,24 +41,20 @@ func (d *details) Run(ctx context.Context) error {
 	}
 }
 
-// write writes the file; that it cannot is said once.
+// write writes the file. The first of several failures is logged.
 func (d *details) write() {
-	b, err := json.Marshal(refclock.NewDetails(d.engine.Stats(), os.Getpid(), d.mono()))
+	b, err := json.Marshal(refclock.NewDetails(d.stats(), os.Getpid(), d.mono()))
 	if err == nil {
-		err = writeFile(d.path, append(b, '\n'))
+		err = durable.Publish(d.path, append(b, '\n'), 0o644)
 	}
-	if err != nil && !d.said {
+	if err != nil && !d.failed {
 		d.log.Warn("details for refclockctl status cannot be written", "error", err)
 	}
-	d.said = err != nil
+	d.failed = err != nil
 }
 
-// Ready says that it is ready at once.
+// Ready returns nil: it is ready at once.
 func (d *details) Ready() <-chan struct{} { return nil }
 
-// String names the task.
+// String names the task in logs.
 func (d *details) String() string { return "details" }
-
-func detailsPath(runtimeDir string) string {
-	return filepath.Join(runtimeDir, refclock.DetailsName)
-}

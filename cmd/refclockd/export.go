@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
 	"noonmark/refclock/export"
 	"noonmark/refclock/status"
@@ -88,7 +89,7 @@ const (
 )
 
 // newExports makes the tasks of a configuration.
-func newExports(s *settings, snapshot func() *status.Snapshot, cross func() (phc.Cross, error), log *slog.Logger) (ts []*exportTask) {
+func newExports(s *refclockd.Settings, snapshot func() *status.Snapshot, cross func() (phc.Cross, error), log *slog.Logger) (ts []*exportTask) {
 	add := func(t *exportTask) {
 		t.snapshot, t.cross, t.mono, t.log = snapshot, cross, phc.MonoRaw, log
 		ts = append(ts, t)

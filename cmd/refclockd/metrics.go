@@ -17,16 +17,13 @@ import (
 	"noonmark/refclock/status"
 )
 
-// counted is a pulse source that counts what it does not deliver.
-type counted interface{ Count(pps.Reason) uint64 }
-
 // collector makes metrics of what the engine and its inputs count. It reads
 // copies and never waits for the engine.
 type collector struct {
 	engine *refclock.Engine
 	port   *receiver.Port // nil without a receiver
 	pulses *pps.Reader    // nil without a pulse
-	source func() counted // the pulse source, nil when closed
+	source *pulseSource   // of pulses
 	mono   func() int64
 
 	sensor    *oscillator.Thermometer // nil without
@@ -234,9 +231,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.pulses != nil {
 		count(mOpened, c.pulses.Opened(), "pulse")
-		if src := c.source(); src != nil {
+		if undelivered := c.source.undelivered(); undelivered != nil {
 			for r := pps.Reason(0); r < pps.NumReasons; r++ {
-				count(mReason, src.Count(r), "pulse", r.String())
+				count(mReason, undelivered(r), "pulse", r.String())
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/export"
@@ -168,7 +169,7 @@ func TestWitnessServer(t *testing.T) {
 		x.Real += int64(moved) * 1e9
 		return x, err
 	}
-	if _, err := ask(ctx, cl, step); !errors.Is(err, errMoved) {
+	if _, err := ask(ctx, cl, step); !errors.Is(err, errStepped) {
 		t.Errorf("stepped meanwhile: %v", err)
 	}
 	cancel()
@@ -177,7 +178,7 @@ func TestWitnessServer(t *testing.T) {
 
 // What the configuration asks for is what is made.
 func TestOutputsWired(t *testing.T) {
-	s, err := load(write(t, "[export]\nchrony_sock = \"/run/c\"\nptp4l = \"/run/p\"\n[system_clock]\nmode = \"observe\"\n[[phc]]\ndevice = \"eth7\"\n[[witness]]\naddress = \"127.0.0.1:1\"\nnts = false\nrequired = true\n[receiver]\nbaud = \"auto\"\nconfigure = true\nposition = [47.0, 8.0, 400.0]\n"))
+	s, err := refclockd.Load(write(t, "[export]\nchrony_sock = \"/run/c\"\nptp4l = \"/run/p\"\n[system_clock]\nmode = \"observe\"\n[[phc]]\ndevice = \"eth7\"\n[[witness]]\naddress = \"127.0.0.1:1\"\nnts = false\nrequired = true\n[receiver]\nbaud = \"auto\"\nconfigure = true\nposition = [47.0, 8.0, 400.0]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,10 +187,10 @@ func TestOutputsWired(t *testing.T) {
 	if x := newExports(s, none, nil, log); len(x) != 2 || x[0].name != "chrony_sock" || x[1].ptp == nil {
 		t.Errorf("exports %v", x)
 	}
-	if s.heldBack() != reason.WitnessAwaited.String() || len(s.rates) < 5 || s.setup == nil || s.setup.Fixed == nil || !s.watch.Fixed || s.setup.Layers != 0 {
-		t.Errorf("held back %q, rates %v, setup %+v, watch %+v", s.heldBack(), s.rates, s.setup, s.watch)
+	if initialAlarm(s) != reason.WitnessAwaited.String() {
+		t.Errorf("no alarm while a required witness is awaited: %q", initialAlarm(s))
 	}
-	fs, ms, err := newFollowers(s, none, log)
+	fs, ms, err := newFollowers(s, none, newLeapTable(s.LeapTables[0]), log)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("needs Linux: ", err)
 	}
@@ -199,22 +200,11 @@ func TestOutputsWired(t *testing.T) {
 	if len(ms) != 1 || ms[0].String() != "oscillator state of eth7" { // the system clock is only observed
 		t.Errorf("kept in mind: %v", ms)
 	}
-	w, err := newWitnesses(s, nil, log)
-	if err != nil || len(w.List) != 1 || !w.List[0].Required || w.List[0].MaxOffset != witnessOffset {
+	w, err := newWitnesses(s, nil, newLeapTable(s.LeapTables[0]), log)
+	if err != nil || len(w.List) != 1 || !w.List[0].Required || w.List[0].MaxOffset != 50*time.Millisecond {
 		t.Errorf("witnesses %+v, %v", w, err)
 	}
-	for text, want := range map[string]systemClockConfig{
-		"system_clock = \"observe\"\n":                                   {Mode: "observe", Step: "acquiring"},
-		"system_clock = { mode = \"discipline\", step = \"never\" }\n":   {Mode: "discipline", Step: "never"},
-		"[system_clock]\nstep = \"start\"\n":                             {Mode: "off", Step: "start"},
-		"[system_clock]\nmode = \"observe\"\nstep_threshold = \"1ms\"\n": {Mode: "observe", Step: "acquiring"},
-	} {
-		want.StepThreshold = defaults().SystemClock.StepThreshold
-		if s, err := load(write(t, text)); err != nil || s.SystemClock != want {
-			t.Errorf("%q: %+v, %v", text, s.SystemClock, err)
-		}
-	}
-	if s, _ := load(write(t, "")); s.heldBack() != "" || s.setup != nil || len(s.rates) != 1 {
-		t.Errorf("by default: held back %q, %v, %v", s.heldBack(), s.setup, s.rates)
+	if s, _ := refclockd.Load(write(t, "")); initialAlarm(s) != "" {
+		t.Errorf("alarm by default: %q", initialAlarm(s))
 	}
 }

@@ -63,8 +63,8 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	return p
 }
 
-// refclockd starts the daemon itself on a configuration.
-func refclockd(t *testing.T, conf string) *process {
+// startDaemon starts the daemon itself on a configuration.
+func startDaemon(t *testing.T, conf string) *process {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -136,7 +136,7 @@ func TestRealChronySOCK(t *testing.T) {
 	}
 	start(t, nil, chronyd, "-x", "-d", "-U", "-u", "root", "-f", conf)
 	until(t, "chronyd opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
-	refclockd(t, virtual(dir)+fmt.Sprintf("[export]\nchrony_sock = %q\n", dir+"/s"))
+	startDaemon(t, virtual(dir)+fmt.Sprintf("[export]\nchrony_sock = %q\n", dir+"/s"))
 	var out []byte
 	until(t, "chronyd selects the clock", func() bool {
 		out, _ = exec.Command(chronyc, "-h", dir+"/cmd", "-n", "-c", "sources").CombinedOutput()
@@ -160,7 +160,7 @@ func TestRealSHM(t *testing.T) {
 	ntpshmmon := find(t, "ntpshmmon")
 	const unit = 7
 	t.Cleanup(func() { exec.Command("ipcrm", "-M", fmt.Sprintf("%#x", 0x4e545030+unit)).Run() })
-	refclockd(t, virtual(shortDir(t))+fmt.Sprintf("[export]\nshm_unit = %d\n", unit))
+	startDaemon(t, virtual(shortDir(t))+fmt.Sprintf("[export]\nshm_unit = %d\n", unit))
 	row := regexp.MustCompile(`(?m)^sample\s+NTP7\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(-?\d+)`)
 	var m [][]string
 	until(t, "ntpshmmon sees samples", func() bool { // it looks for segments only when it starts
@@ -191,7 +191,7 @@ func TestRealPTP4L(t *testing.T) {
 	// A namespace of its own: Announce messages go nowhere else.
 	start(t, nil, unshare, "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec "+ptp4l+" -m -S --free_running=1 -f "+conf)
 	until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/p"); return err == nil })
-	d := refclockd(t, virtual(dir)+fmt.Sprintf("[export]\nptp4l = %q\n", dir+"/p"))
+	d := startDaemon(t, virtual(dir)+fmt.Sprintf("[export]\nptp4l = %q\n", dir+"/p"))
 	var out []byte
 	shows := func(k, v string) bool {
 		return regexp.MustCompile(`(?m)^\s*` + k + `\s+` + v + `\s*$`).Match(out)

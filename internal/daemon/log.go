@@ -16,32 +16,8 @@ import (
 	"noonmark/internal/config"
 )
 
-// LogConfig is the [log] table of every daemon.
-type LogConfig struct {
-	Level  string `toml:"level"`  // debug, info (default), warn, error
-	Format string `toml:"format"` // text (default), json
-}
-
-var (
-	levels  = []string{"debug", "info", "warn", "error"}
-	formats = []string{"text", "json"}
-)
-
-// Check complains about the table's values; f is the file they came from.
-func (c LogConfig) Check(f *config.File) error {
-	if c.Level != "" {
-		if err := f.OneOf("log.level", c.Level, levels...); err != nil {
-			return err
-		}
-	}
-	if c.Format != "" {
-		return f.OneOf("log.format", c.Format, formats...)
-	}
-	return nil
-}
-
-// level turns the word into slog's level; an unknown word is info.
-func (c LogConfig) level() slog.Level {
+// levelOf turns the word into slog's level; an unknown word is info.
+func levelOf(c config.Log) slog.Level {
 	var l slog.Level
 	if l.UnmarshalText([]byte(c.Level)) != nil {
 		return slog.LevelInfo
@@ -51,14 +27,14 @@ func (c LogConfig) level() slog.Level {
 
 // New returns the daemon's logger on standard error. Under the journal, which
 // stamps every line itself, text lines carry no time of their own.
-func New(name string, cfg LogConfig) *slog.Logger {
+func New(name string, cfg config.Log) *slog.Logger {
 	return NewTo(os.Stderr, name, cfg, os.Getenv("JOURNAL_STREAM") != "")
 }
 
 // NewTo is New on any writer; untimed leaves the time out of text lines.
-func NewTo(w io.Writer, name string, cfg LogConfig, untimed bool) *slog.Logger {
+func NewTo(w io.Writer, name string, cfg config.Log, untimed bool) *slog.Logger {
 	lv := new(slog.LevelVar)
-	lv.Set(cfg.level())
+	lv.Set(levelOf(cfg))
 	var h slog.Handler
 	if strings.EqualFold(cfg.Format, "json") {
 		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: lv}).WithAttrs([]slog.Attr{slog.String("daemon", name)})
@@ -92,12 +68,12 @@ func (h *leveled) WithGroup(name string) slog.Handler {
 
 // SetLevel changes the level of a logger made by New, and of all derived from
 // it: what a reload does.
-func SetLevel(l *slog.Logger, cfg LogConfig) error {
+func SetLevel(l *slog.Logger, cfg config.Log) error {
 	h, ok := l.Handler().(*leveled)
 	if !ok {
 		return fmt.Errorf("set log level: %T has none that can be set", l.Handler())
 	}
-	h.level.Set(cfg.level())
+	h.level.Set(levelOf(cfg))
 	return nil
 }
 

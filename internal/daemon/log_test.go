@@ -14,29 +14,9 @@ import (
 	"noonmark/internal/config"
 )
 
-func TestLogConfig(t *testing.T) {
-	for in, want := range map[string]string{
-		"[log]\nlevel = \"inof\"\n":              `f.toml:2: log.level: "inof" is not known; did you mean "info"? want "debug", "info", "warn" or "error"`,
-		"[log]\n\nformat = \"xml\"\n":            `f.toml:3: log.format: "xml" is not known; want "text" or "json"`,
-		"[log]\nlevel=\"warn\"\nformat=\"json\"": "",
-		"":                                       "",
-	} {
-		var c struct {
-			Log LogConfig `toml:"log"`
-		}
-		f, err := config.Parse("f.toml", []byte(in), &c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Log.Check(f); (err == nil) != (want == "") || err != nil && err.Error() != want {
-			t.Errorf("%q: got %v, want %q", in, err, want)
-		}
-	}
-}
-
 func TestNew(t *testing.T) {
 	var b bytes.Buffer
-	l := NewTo(&b, "refclockd", LogConfig{Level: "warn", Format: "json"}, true)
+	l := NewTo(&b, "refclockd", config.Log{Level: "warn", Format: "json"}, true)
 	l.Info("hidden")
 	l.Warn("seen", "offset_ns", 5)
 	var m map[string]any
@@ -48,9 +28,9 @@ func TestNew(t *testing.T) {
 	}
 
 	b.Reset()
-	l = NewTo(&b, "refclockd", LogConfig{}, false).With("part", "x").WithGroup("g")
+	l = NewTo(&b, "refclockd", config.Log{}, false).With("part", "x").WithGroup("g")
 	l.Debug("hidden")
-	if err := SetLevel(l, LogConfig{Level: "debug"}); err != nil {
+	if err := SetLevel(l, config.Log{Level: "debug"}); err != nil {
 		t.Fatal(err)
 	}
 	l.Debug("seen", "a", 1)
@@ -59,11 +39,11 @@ func TestNew(t *testing.T) {
 	}
 
 	b.Reset()
-	NewTo(&b, "refclockd", LogConfig{}, true).Info("untimed", "time", "kept")
+	NewTo(&b, "refclockd", config.Log{}, true).Info("untimed", "time", "kept")
 	if b.String() != "level=INFO msg=untimed\n" && b.String() != "level=INFO msg=untimed time=kept\n" {
 		t.Errorf("got %s", &b)
 	}
-	if SetLevel(slog.New(slog.DiscardHandler), LogConfig{}) == nil {
+	if SetLevel(slog.New(slog.DiscardHandler), config.Log{}) == nil {
 		t.Error("set the level of a handler that has none")
 	}
 }
@@ -71,7 +51,7 @@ func TestNew(t *testing.T) {
 func TestLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
-		l := NewLimited(NewTo(&b, "x", LogConfig{}, true), time.Minute, 2)
+		l := NewLimited(NewTo(&b, "x", config.Log{}, true), time.Minute, 2)
 		for i := range 1000 {
 			l.Log(slog.LevelWarn, "bad_mac", "refused", "i", i)
 			l.Log(slog.LevelDebug, "quiet", "hidden")
@@ -99,7 +79,7 @@ level=INFO msg="log lines held back" kind=bad_mac held_back=1
 // Even a caller who makes keys of a stranger's words cannot make it grow.
 func TestLimitedBounded(t *testing.T) {
 	var b bytes.Buffer
-	l := NewLimited(NewTo(&b, "x", LogConfig{}, true), time.Hour, 1)
+	l := NewLimited(NewTo(&b, "x", config.Log{}, true), time.Hour, 1)
 	for i := range 10 * maxKeys {
 		l.Log(slog.LevelInfo, fmt.Sprint(i), "line")
 	}

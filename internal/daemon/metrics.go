@@ -15,16 +15,6 @@ import (
 	"noonmark/internal/config"
 )
 
-// MetricsConfig is the [metrics] table of every daemon.
-type MetricsConfig struct {
-	Listen config.AddrPort `toml:"listen"` // empty: off
-}
-
-// Exposed reports whether others than this machine can read the metrics.
-func (c MetricsConfig) Exposed() bool {
-	return c.Listen != (config.AddrPort{}) && !c.Listen.Addr().IsLoopback()
-}
-
 // Limits of the metrics listener: it has a handful of honest clients.
 const (
 	metricsConns   = 16
@@ -41,13 +31,13 @@ type Metrics struct {
 
 // NewMetrics returns the task; with no address it is ready and finished at
 // once.
-func NewMetrics(c MetricsConfig, reg prometheus.Gatherer) *Metrics {
+func NewMetrics(c config.Metrics, reg prometheus.Gatherer) *Metrics {
 	return &Metrics{addr: c.Listen.AddrPort, reg: reg, ready: make(chan struct{})}
 }
 
 // ServeMetrics is NewMetrics and Run on an address as text.
 func ServeMetrics(ctx context.Context, addr string, reg prometheus.Gatherer) error {
-	var c MetricsConfig
+	var c config.Metrics
 	if err := c.Listen.UnmarshalText([]byte(addr)); err != nil {
 		return err
 	}

@@ -92,16 +92,9 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 	}
 	ready := make(chan struct{})
 	go func() {
-		for _, t := range tasks {
-			if c := t.Ready(); c != nil {
-				select {
-				case <-c:
-				case <-ctx.Done():
-					return
-				}
-			}
+		if waitReady(ctx, tasks) {
+			close(ready)
 		}
-		close(ready)
 	}()
 	var beat <-chan time.Time
 	if watchdog > 0 {
@@ -225,6 +218,48 @@ func Exit(err error) int {
 		return exitcode.OK
 	}
 	return exitcode.Of(err)
+}
+
+// After makes a Task that calls f once the others are ready. It is ready when f
+// has returned without an error, so READY=1 waits for it.
+func After(name string, others []Task, f func() error) Task {
+	return &afterTask{name, others, f, make(chan struct{})}
+}
+
+type afterTask struct {
+	name   string
+	others []Task
+	f      func() error
+	ready  chan struct{}
+}
+
+func (t *afterTask) Run(ctx context.Context) error {
+	if !waitReady(ctx, t.others) {
+		return nil
+	}
+	if err := t.f(); err != nil {
+		return err
+	}
+	close(t.ready)
+	return nil
+}
+func (t *afterTask) Ready() <-chan struct{} { return t.ready }
+func (t *afterTask) String() string         { return t.name }
+
+// waitReady waits until all tasks are ready; false if ctx ended before.
+func waitReady(ctx context.Context, tasks []Task) bool {
+	for _, t := range tasks {
+		c := t.Ready()
+		if c == nil {
+			continue
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // Func makes a Task of a function that is ready at once.

@@ -54,7 +54,7 @@ type rig struct {
 
 func newRig() *rig {
 	r := &rig{sig: make(chan os.Signal)}
-	r.Log = NewTo(&r.log, "test", LogConfig{}, true)
+	r.Log = NewTo(&r.log, "test", config.Log{}, true)
 	r.signals = r.sig
 	r.notify = func(s string) {
 		s, _, _ = strings.Cut(s, "\n")

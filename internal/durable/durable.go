@@ -54,6 +54,18 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	return syncDir(dir)
 }
 
+// Publish replaces a file that other programs read and that need not survive a
+// crash of the machine: a reader sees the old content or the new one. There is
+// one writer for a path.
+func Publish(path string, data []byte, mode os.FileMode) error {
+	dir, base := filepath.Split(path)
+	temp := filepath.Join(dir, "."+base+".new")
+	if err := os.WriteFile(temp, data, mode); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
 // removeLeftovers removes new files that a process was killed over: secrets
 // should not lie about. What is younger than a minute may be another process's
 // work. Both times are the file system's.

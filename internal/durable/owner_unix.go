@@ -15,3 +15,12 @@ func keepOwner(f *os.File, was os.FileInfo) error {
 	}
 	return f.Chown(int(st.Uid), int(st.Gid))
 }
+
+// identityOf returns what the file system knows of the file.
+func identityOf(fi os.FileInfo) identity {
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return identity{}
+	}
+	return identity{inode: uint64(st.Ino), uid: st.Uid, gid: st.Gid}
+}

@@ -26,7 +26,7 @@ func (s *Steps) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q: use acquiring, start or never", b)
+	return fmt.Errorf("%q is not a step policy; want \"acquiring\", \"start\" or \"never\"", b)
 }
 
 // ErrStepPolicy is wrapped where a step was needed and is not allowed.

@@ -87,7 +87,7 @@ func (e *KernelEdge) UnmarshalText(b []byte) error {
 	case "clear", "falling":
 		*e = Clear
 	default:
-		return fmt.Errorf("edge %q: use assert (rising) or clear (falling)", b)
+		return fmt.Errorf("%q is not an edge of a pulse; want \"rising\" (assert) or \"falling\" (clear)", b)
 	}
 	return nil
 }

@@ -237,7 +237,7 @@ func (s *Source) look(asked bool) error {
 	now := s.cfg.now()
 	var errs []error
 	for i, w := range s.files {
-		mark, due := w.due(now)
+		m, due := w.due(now)
 		if !due && !asked {
 			continue
 		}
@@ -247,14 +247,14 @@ func (s *Source) look(asked bool) error {
 			err = supersedes(c, old.cert, w.pair.Cert, now)
 		}
 		if err != nil {
-			if w.tell(mark, asked) {
+			if w.report(m, asked) {
 				s.counters[ReasonOf(err)].Add(1)
 				s.tell(Event{Kind: Refused, From: w.pair.Cert, Names: namesOf(old.cert.Leaf), NotAfter: old.cert.Leaf.NotAfter, Reason: ReasonOf(err), Err: err})
 				errs = append(errs, err)
 			}
 			continue
 		}
-		w.pending, w.told = "", ""
+		w.pending, w.reported = mark{}, mark{}
 		if same(c, old.cert) {
 			continue
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"noonmark/internal/privileges"
 )
 
 // nobody is a user that every machine has, and its number.
@@ -72,7 +74,7 @@ func TestRights(t *testing.T) {
 			if c.user != "" && me != 0 {
 				t.Skip("the right to change users is missing: not root")
 			}
-			if strings.Contains(c.more, ":80\"") && !privileged(80) {
+			if strings.Contains(c.more, ":80\"") && !privileges.PortNeedsCapability(80) {
 				t.Skip("port 80 is for everybody here")
 			}
 			dir := t.TempDir()
@@ -128,7 +130,7 @@ func TestRights(t *testing.T) {
 				}
 				t.Fatalf("it ends before it says %q:\n%s", what, log.String())
 			}
-			until("rights given up")
+			until("privileges dropped")
 			if !strings.Contains(log.String(), c.say) {
 				t.Errorf("it does not say %q:\n%s", c.say, log.String())
 			}
@@ -183,16 +185,5 @@ func checkThreads(t *testing.T, pid, uid int, caps string) {
 				t.Errorf("%s: %s is %q, want %q", f, k, got[k], v)
 			}
 		}
-	}
-}
-
-// TestWrongUser: who is not root can become nobody else.
-func TestWrongUser(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("an ordinary user is missing: running as root")
-	}
-	r := &rights{user: &identity{"another", os.Getuid() + 1, os.Getgid()}}
-	if err := r.afterBinding(); err == nil || exit(err) != 77 {
-		t.Errorf("exit %d, %v", exit(err), err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package privileges
 
 import (
 	"errors"
@@ -27,8 +27,7 @@ type capHeader struct {
 // capData has the lower and the upper 32 capabilities.
 type capData [2]struct{ effective, permitted, inheritable uint32 }
 
-// permitted returns the capabilities of the calling thread; all threads have the
-// same.
+// permitted returns the permitted capabilities. All threads have the same.
 func permitted() (uint64, error) {
 	h := capHeader{version: capVersion3}
 	var d capData
@@ -38,8 +37,8 @@ func permitted() (uint64, error) {
 	return uint64(d[0].permitted) | uint64(d[1].permitted)<<32, nil
 }
 
-// retain gives up all capabilities but those of keep, on all threads. What is not
-// permitted is not ambient either, so that programs it starts have none.
+// retain drops all capabilities but those of keep, on all threads. A capability
+// that is not permitted is not ambient either, so child processes get none.
 func retain(keep uint64) error {
 	h := capHeader{version: capVersion3}
 	var d capData
@@ -51,8 +50,9 @@ func retain(keep uint64) error {
 	return nil
 }
 
-// become changes user and group, without further groups, and keeps of root's
-// capabilities those that are needed until work has begun.
+// become changes user and group, leaves all supplementary groups, and keeps the
+// capabilities that are needed until work has begun: binding low ports and
+// raising the priority of threads.
 func become(uid, gid int) error {
 	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prSetKeepCaps, 1, 0, 0, 0, 0); e != 0 {
 		return os.NewSyscallError("prctl PR_SET_KEEPCAPS", e)
@@ -68,16 +68,16 @@ func become(uid, gid int) error {
 	return retain(have & (1<<capNetBindService | 1<<capSysNice))
 }
 
-// shed gives up all capabilities but, where lowly is set and it is there, that to
-// bind ports below 1024; neither this process nor any that it starts can get more
-// from here on. It returns what is left, for people.
-func shed(lowly bool) (kept string, err error) {
+// drop drops all capabilities. With keepLowPorts it keeps CAP_NET_BIND_SERVICE if
+// the process has it. Neither this process nor its children can gain capabilities
+// afterwards. It returns what was kept, for the log.
+func drop(keepLowPorts bool) (kept string, err error) {
 	have, err := permitted()
 	if err != nil {
 		return "", err
 	}
 	var keep uint64
-	if lowly {
+	if keepLowPorts {
 		keep = have & (1 << capNetBindService)
 	}
 	if err := retain(keep); err != nil {
@@ -92,8 +92,8 @@ func shed(lowly bool) (kept string, err error) {
 	return "none", nil
 }
 
-// privileged reports whether only those with the right for it can bind a port.
-func privileged(port uint16) bool {
+// PortNeedsCapability reports whether binding a port needs CAP_NET_BIND_SERVICE.
+func PortNeedsCapability(port uint16) bool {
 	start := 1024
 	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil {
 		fmt.Fscan(strings.NewReader(string(b)), &start)

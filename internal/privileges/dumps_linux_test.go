@@ -1,11 +1,11 @@
-package main
+package privileges
 
 import (
 	"syscall"
 	"testing"
 )
 
-func TestKeepSecret(t *testing.T) {
+func TestForbidDumpsMakesTheProcessUndumpable(t *testing.T) {
 	dumpable := func() uintptr {
 		r, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, prGetDumpable, 0, 0)
 		if e != 0 {
@@ -15,7 +15,7 @@ func TestKeepSecret(t *testing.T) {
 	}
 	was := dumpable()
 	defer syscall.RawSyscall(syscall.SYS_PRCTL, prSetDumpable, was, 0)
-	if err := keepSecret(); err != nil {
+	if err := ForbidDumps(); err != nil {
 		t.Fatal(err)
 	}
 	if now := dumpable(); now != 0 {

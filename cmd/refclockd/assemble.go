@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/internal/config/refclockd"
+	"noonmark/internal/daemon"
+	"noonmark/internal/exitcode"
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/oscillator"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
+	"noonmark/refclock/status"
+)
+
+// Queue lengths. The engine handles an edge or a message in microseconds; what
+// waits longer than about a second is too old to be of use.
+const (
+	edgeQueue    = 8
+	messageQueue = 128
+)
+
+// parts is the assembled daemon.
+type parts struct {
+	settings *refclockd.Settings
+	log      *slog.Logger
+	engine   *refclock.Engine
+	virtual  *appliance // nil: real hardware
+	tasks    []daemon.Task
+}
+
+// assemble makes all parts from the settings. Nothing runs yet, and no device
+// is open but the pseudo-terminal of a simulation.
+func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.Logger) (*parts, error) {
+	p := &parts{settings: s, log: log}
+	device := s.Receiver.Device
+	if s.Clock.Source == "sim" {
+		var err error
+		if p.virtual, err = newAppliance(s); err != nil {
+			return nil, err
+		}
+		p.tasks = append(p.tasks, p.virtual)
+		device = p.virtual.receiverDevice(device)
+	}
+	if err := p.connect(device, publish); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// connect makes the engine and everything around it.
+func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
+	s, log := p.settings, p.log
+	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan refclock.ComparedEdge, edgeQueue)
+	leaps := newLeapTable(s.LeapTables[0])
+	source := new(pulseSource)
+	count := func(c reason.Code) { p.engine.Count(c) } // nothing counts before the tasks run
+	port := newPort(s, device, messages, count, log)
+	state, sensor := learnedFile(s), oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
+
+	var err error
+	p.engine, err = refclock.New(refclock.Config{
+		Mono: phc.MonoRaw, Slept: phc.Slept, Publish: publish, Log: log,
+		Leaps: func(t *tai.Table) { leaps.Store(t); port.SetLeaps(t) },
+		Open:  p.openClock(leaps), Kind: s.ClockKind(), ClockName: s.ClockName(), Pulse: s.PulseName(), Receiver: device,
+		RefID: s.NTP.ID(), Stratum: uint8(s.NTP.Stratum),
+		Discipline: s.DisciplineConfig(), Settings: s.EngineSettings(), Learned: state.LoadLogged(log),
+		Watch: s.WatchConfig(), NotBefore: s.Earliest(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: initialAlarm(s),
+		Stepped: source.stepped, RealKept: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
+		Compare: s.CompareConfigs(), Compared: compared, Temperature: sensor.Celsius,
+	})
+	if err != nil {
+		return err
+	}
+	eng := p.engine
+	col := &collector{engine: eng, port: port, source: source, sensor: sensor, mono: phc.MonoRaw}
+	for _, r := range newCompared(s, compared, count, log) {
+		p.tasks = append(p.tasks, r)
+	}
+	p.tasks = append(p.tasks, newDetails(s.RuntimeDir, phc.MonoRaw, eng.Stats, log), &engineTask{eng, edges, messages}, port)
+	if s.Pulse.Source != "none" {
+		col.pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
+			return source.opened(p.openPulse(eng.Grid))
+		}}
+		p.tasks = append(p.tasks, col.pulses)
+	}
+	if sensor != nil {
+		p.tasks = append(p.tasks, sensor)
+	}
+	if state.Path != "" {
+		p.tasks = append(p.tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Stats().Learned }, log))
+	}
+	if err := p.attach(col, leaps); err != nil {
+		return err
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(col)
+	p.tasks = append(p.tasks, daemon.NewMetrics(s.Metrics, reg))
+	return nil
+}
+
+// attach makes what works from the engine's snapshots: exports, followers and
+// witnesses.
+func (p *parts) attach(col *collector, leaps *leapTable) error {
+	s, log, snapshot := p.settings, p.log, p.engine.Snapshot
+	sys, err := phc.OpenSystem(func(int64) int { return 0 })
+	switch {
+	case err == nil:
+		col.exports = newExports(s, snapshot, sys.Cross, log)
+	case s.Export.Any():
+		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
+	}
+	for _, t := range col.exports {
+		p.tasks = append(p.tasks, t)
+	}
+	followers, savers, err := newFollowers(s, snapshot, leaps, log)
+	if err != nil {
+		return err
+	}
+	col.followers = followers
+	for _, f := range followers {
+		p.tasks = append(p.tasks, f)
+	}
+	for _, m := range savers {
+		p.tasks = append(p.tasks, m)
+	}
+	if col.witnesses, err = newWitnesses(s, p.engine, leaps, log); err != nil {
+		return err
+	}
+	if col.witnesses != nil {
+		p.tasks = append(p.tasks, col.witnesses)
+	}
+	return nil
+}
+
+// close ends what assemble opened.
+func (p *parts) close() {
+	if p.virtual != nil {
+		p.virtual.close()
+	}
+}
+
+// reload reads the file again and takes over what a running daemon can.
+func (p *parts) reload(path string) error {
+	n, err := refclockd.Load(path)
+	if err != nil {
+		return err
+	}
+	for _, w := range n.Warnings {
+		p.log.Warn(w)
+	}
+	if err := daemon.SetLevel(p.log, n.Log); err != nil {
+		return err
+	}
+	if n.NeedsRestart(p.settings) {
+		p.log.Warn("some changed settings need a restart", "reloaded", refclockd.ReloadedKeys())
+	}
+	p.engine.Set(n.EngineSettings())
+	return nil
+}
+
+// stuckAfter is the age of the engine's last snapshot beyond which the watchdog
+// is not fed: the engine publishes four times a second.
+const stuckAfter = 5 * time.Second
+
+// alive reports an engine that publishes nothing.
+func (p *parts) alive() error {
+	if age := time.Duration(phc.MonoRaw() - p.engine.Stats().Snapshot.Mono); age > stuckAfter {
+		return fmt.Errorf("engine has published nothing for %v", age.Round(time.Second))
+	}
+	return nil
+}
+
+// learnedFile is where the oscillator's learned state is kept. A simulated clock
+// is another one each time, and "none" is only watched: neither has a file.
+func learnedFile(s *refclockd.Settings) oscillator.File {
+	if s.Clock.Source != "phc" && s.Clock.Source != "system" {
+		return oscillator.File{}
+	}
+	return oscillator.ReferenceFile(s.StateDir, s.ClockName())
+}
+
+// initialAlarm is the alarm that stands until a witness agrees.
+func initialAlarm(s *refclockd.Settings) string {
+	if s.RequiresWitness() {
+		return reason.WitnessAwaited.String()
+	}
+	return ""
+}
+
+// engineTask is the engine with its channels.
+type engineTask struct {
+	*refclock.Engine
+	edges    <-chan pps.Edge
+	messages <-chan *gnss.Message
+}
+
+// Run disciplines until ctx ends.
+func (t *engineTask) Run(ctx context.Context) error { return t.Engine.Run(ctx, t.edges, t.messages) }
+
+// leapTable is the table of leap seconds in force.
+type leapTable struct{ atomic.Pointer[tai.Table] }
+
+func newLeapTable(t *tai.Table) *leapTable {
+	l := new(leapTable)
+	l.Store(t)
+	return l
+}
+
+// offset returns TAI - UTC in s for a reading of CLOCK_REALTIME in ns.
+func (l *leapTable) offset(real int64) int { return l.Load().OffsetUTC(real / 1e9) }
+
+// newPort makes the task that reads the receiver.
+func newPort(s *refclockd.Settings, device string, out chan<- *gnss.Message, count func(reason.Code), log *slog.Logger) *receiver.Port {
+	rates := s.Receiver.Rates()
+	p := &receiver.Port{
+		Name: device, Mono: phc.MonoRaw, Out: out, Count: count, Log: log,
+		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.LeapTables[0]},
+		Open:   func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rates[0]) },
+		Rates:  rates, Setup: s.ReceiverSetup(),
+	}
+	switch s.Receiver.Protocol { // UBX has no talker
+	case "nmea":
+		p.Accept = func(m *gnss.Message) bool { return m.Talker != "" }
+	case "ubx":
+		p.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
+	}
+	return p
+}

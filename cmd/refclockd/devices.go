@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"noonmark/internal/config/refclockd"
+	"noonmark/phc"
+	"noonmark/refclock"
+	"noonmark/refclock/clock"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
+)
+
+// openClock returns the opener of the clock that is steered.
+func (p *parts) openClock(leaps *leapTable) func() (clock.Device, error) {
+	s := p.settings
+	switch s.Clock.Source {
+	case "phc":
+		return openPHC(s.Clock.Device, s.Clock.FreqStepPPB)
+	case "system":
+		return func() (clock.Device, error) { return clockOrError(phc.OpenSystem(leaps.offset)) }
+	case "sim":
+		return func() (clock.Device, error) { return p.virtual.Clock, nil }
+	}
+	return func() (clock.Device, error) {
+		c, err := phc.OpenSystem(leaps.offset)
+		if err != nil {
+			return nil, err
+		}
+		return clock.NewSoft(c.Cross), nil
+	}
+}
+
+// openPHC returns the opener of a card's clock. Its driver may hang, and its
+// frequency may have coarser steps than the driver reports.
+func openPHC(device string, stepPPB float64) func() (clock.Device, error) {
+	open := clock.WithFreqStep(func() (clock.Device, error) { return clockOrError(phc.Open(device)) }, stepPPB)
+	return clock.WithTimeout(open, clock.CallTimeout)
+}
+
+// clockOrError keeps a nil pointer out of the interface.
+func clockOrError[T clock.Device](c T, err error) (clock.Device, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// systemClockKept asks the kernel whether another program disciplines the system
+// clock; nil where that says nothing, such as beside a simulation.
+func systemClockKept(s *refclockd.Settings) func() bool {
+	if s.Clock.Source != "phc" {
+		return nil
+	}
+	return clock.Synchronised(phc.Kernel{})
+}
+
+// pulseTimeout is how long a pulse source may deliver nothing before it reports
+// that.
+const pulseTimeout = 10 * time.Second
+
+// openPulse opens the pulse that steers the clock. grid tells where in a second
+// the messages expect the pulse.
+func (p *parts) openPulse(grid func() (time.Duration, bool)) (pps.Source, error) {
+	if p.settings.Pulse.Source == "sim" {
+		return p.virtual.source, nil
+	}
+	return openInput(&p.settings.Pulse.PulseInput, p.settings.Clock.Device, grid)
+}
+
+// openInput opens a pulse of the kernel, or one that a card stamps.
+func openInput(in *refclockd.PulseInput, card string, grid func() (time.Duration, bool)) (pps.Source, error) {
+	if in.Source == "kernel" {
+		k, err := pps.OpenKernel(in.Device, pps.KernelOptions{Edge: in.Edge, Timeout: pulseTimeout})
+		if err != nil {
+			return nil, err
+		}
+		return k, nil
+	}
+	d, err := phc.Open(card)
+	if err != nil {
+		return nil, err
+	}
+	x, err := pps.NewExtTS(d, pps.ExtTSOptions{
+		Channel: in.Channel, Pin: in.Pin, Edge: in.TimestampEdge(), Width: in.Width.Duration, Timeout: pulseTimeout, Grid: grid,
+	})
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &cardPulse{x, d}, nil
+}
+
+// cardPulse is external timestamps with a descriptor of their own.
+type cardPulse struct {
+	*pps.ExtTS
+	card *phc.Device
+}
+
+// Close ends the stamping, then closes the device.
+func (x *cardPulse) Close() error { return errors.Join(x.ExtTS.Close(), x.card.Close()) }
+
+// pulseSource is the source of the steering pulse while one is open. The reader
+// opens it; the engine and the metrics use it from their own goroutines.
+type pulseSource struct{ atomic.Pointer[pps.Source] }
+
+// opened notes the result of an attempt to open the source, and returns it.
+func (p *pulseSource) opened(x pps.Source, err error) (pps.Source, error) {
+	p.Store(nil)
+	if err == nil {
+		p.Store(&x)
+	}
+	return x, err
+}
+
+// stepped tells the source that the clock was stepped by d.
+func (p *pulseSource) stepped(d time.Duration) {
+	if x := p.Load(); x != nil {
+		if s, ok := (*x).(interface{ Stepped(time.Duration) }); ok {
+			s.Stepped(d)
+		}
+	}
+}
+
+// undelivered returns the counter of edges that the source did not deliver, nil
+// if there is none.
+func (p *pulseSource) undelivered() func(pps.Reason) uint64 {
+	if x := p.Load(); x != nil {
+		if c, ok := (*x).(interface{ Count(pps.Reason) uint64 }); ok {
+			return c.Count
+		}
+	}
+	return nil
+}
+
+// newCompared makes the tasks that read pulses which are only compared.
+func newCompared(s *refclockd.Settings, out chan<- refclock.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*pps.Reader) {
+	for i := range s.Pulse.Compare {
+		c := &s.Pulse.Compare[i]
+		tasks = append(tasks, &pps.Reader{
+			Name: c.Name, Log: log,
+			Open: func() (pps.Source, error) { return openInput(&c.PulseInput, s.Clock.Device, nil) },
+			Hand: func(x pps.Edge) bool {
+				select {
+				case out <- refclock.ComparedEdge{Index: i, Edge: x}:
+				default:
+					count(reason.CompareSkipped)
+				}
+				return true
+			},
+			Count: func(r reason.Code) {
+				if r == reason.PulseAmbiguous { // only the steering pulse has that reason
+					r = reason.PulseSilent
+				}
+				count(r)
+			},
+		})
+	}
+	return tasks
+}

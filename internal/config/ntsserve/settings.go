@@ -1,0 +1,195 @@
+package ntsserve
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"noonmark/internal/config"
+	"noonmark/internal/privileges"
+	"noonmark/refclock/status"
+	"noonmark/server"
+	"noonmark/server/certs"
+	"noonmark/server/nts"
+	"noonmark/server/sysclock"
+	"noonmark/server/threads"
+)
+
+// Settings is a checked file and what the server's parts are made from.
+type Settings struct {
+	File
+	// Warnings are problems that do not keep the daemon from running.
+	Warnings []string
+
+	Endpoints      []server.Endpoint
+	AccessList     *server.Access // nil: everybody is answered
+	RateLimit      server.LimitConfig
+	ThreadPriority threads.Priority
+	RunAs          *privileges.User // to become, nil: as started
+	ExternalClock  *sysclock.Config // nil: refclockd's snapshot is served
+
+	ServesKE     bool // NTS-KE runs here
+	OpensCookies bool // NTS is answered here, wherever NTS-KE runs
+	NTPPort      int  // that NTS-KE names to clients; 0: the usual
+	Certificates certs.Config
+	KeyRing      nts.RingConfig
+}
+
+// Load reads and checks the file at path. It opens no other file; one that is
+// missing is a warning. All errors come at once, joined, each a *config.Error
+// with line and key. If the file could be parsed, the settings are returned
+// beside the errors of its values, for a program that examines a damaged file;
+// only those without an error may be run.
+func Load(path string) (*Settings, error) {
+	s := &Settings{File: Default()}
+	f, err := config.Load(path, &s.File)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.check(f)
+}
+
+func (s *Settings) check(f *config.File) error {
+	c := config.NewChecker(f)
+	s.checkSource(c)
+	s.checkProcess(c)
+	s.ServesKE = f.Has("ke.listen") && s.KE.Listen.IsValid() || s.KE.Certificate != "" || s.KE.Key != "" || len(s.Certificate) > 0 || f.Has("acme")
+	s.OpensCookies = s.ServesKE || f.Has("keys.file")
+	if s.ServesKE {
+		s.checkKE(c)
+		s.checkCertificates(c)
+		s.checkACME(c)
+	}
+	if s.OpensCookies {
+		s.checkKeys(c)
+	}
+	s.checkEndpoints(c)
+	s.checkAccess(c)
+	s.Log.Check(c)
+	if s.Metrics.Exposed() {
+		s.warn("metrics.listen: %v can be read by other machines", s.Metrics.Listen)
+	}
+	return c.Err()
+}
+
+func (s *Settings) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
+}
+
+// checkProcess checks the user and the priority of threads.
+func (s *Settings) checkProcess(c *config.Checker) {
+	var err error
+	if s.ThreadPriority, err = threads.ParsePriority(s.Priority); err != nil {
+		c.OneOf("priority", s.Priority, "normal", "high", "realtime")
+	}
+	if s.User == "" {
+		return
+	}
+	if s.RunAs, err = privileges.FindUser(s.User); err != nil {
+		c.Refuse("user", "%w; want a user that exists, such as ntsserve (systemd/noonmark.sysusers makes it), or leave it out", err)
+	}
+}
+
+func (s *Settings) checkSource(c *config.Checker) {
+	x := &s.Source
+	c.OneOf("source.type", x.Type, "snapshot", "chrony", "kernel")
+	c.Require(x.Path != "", "source.path", "is empty; want the file that refclockd publishes, usually %q", status.DefaultPath)
+	for _, k := range [...]struct{ key, of string }{{"source.address", "chrony"}, {"source.stratum", "kernel"}, {"source.refid", "kernel"}} {
+		c.Require(!c.File.Has(k.key) || x.Type == k.of, k.key, "is not used here; want type = %q, or leave it out", k.of)
+	}
+	if x.Type == "snapshot" {
+		return
+	}
+	if !c.File.Has("source.path") {
+		x.Path = DefaultSnapshot
+	}
+	s.ExternalClock = &sysclock.Config{Path: x.Path, Stratum: uint8(x.Stratum), RefID: sysclock.DefaultRefID}
+	if x.Type == "chrony" {
+		s.ExternalClock.Chrony = x.Address
+		if err := sysclock.CheckChrony(x.Address); err != nil {
+			c.Refuse("source.address", "%w; want %q, or the path of chronyd's socket", err, sysclock.DefaultChrony)
+		}
+	}
+	c.Require(x.Stratum >= 1 && x.Stratum <= 15, "source.stratum", "%d is not a stratum to serve; want 1 to 15: one more than that of the clock's own reference", x.Stratum)
+	if x.RefID == "" {
+		return
+	}
+	id, ok := parseRefID(x.RefID, x.Stratum)
+	c.Require(ok, "source.refid", "%q is not a reference ID; want the IPv4 address of the clock's reference, or at stratum 1 up to four letters", x.RefID)
+	s.ExternalClock.RefID = id
+}
+
+// parseRefID reads an IPv4 address or, at stratum 1, up to four letters.
+func parseRefID(text string, stratum int) (id [4]byte, ok bool) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Is4() {
+		return a.As4(), true
+	}
+	if len(text) > 4 || stratum != 1 {
+		return id, false
+	}
+	copy(id[:], text)
+	return id, true
+}
+
+func (s *Settings) checkKeys(c *config.Checker) {
+	s.KeyRing = nts.RingConfig{Rotate: s.Keys.Rotate.Duration, Keep: s.Keys.Keep}
+	if s.Keys.Rotate.Duration <= 0 || s.Keys.Keep <= 0 {
+		c.Refuse("keys.rotate", "a rotation every %v that keeps %d keys is not possible; want for instance rotate = \"24h\" and keep = 8", s.Keys.Rotate, s.Keys.Keep)
+	} else if _, err := nts.NewRing(s.KeyRing, time.Now()); err != nil {
+		c.Refuse("keys.rotate", "makes no key ring: %w", err)
+	}
+	c.Require(s.Keys.File != "", "keys.file", "is empty; want a file in a directory that only this program can write, such as /var/lib/ntsserve/keys")
+}
+
+func (s *Settings) checkAccess(c *config.Checker) {
+	a := s.Access
+	if len(a.Allow)+len(a.Deny)+len(a.NTSOnly) > 0 {
+		var err error
+		if s.AccessList, err = server.NewAccess(prefixes(a.Allow), prefixes(a.Deny), prefixes(a.NTSOnly)); err != nil {
+			c.Refuse("access", "%w; want each prefix on one of allow, deny, nts_only", err)
+		}
+	}
+	c.Require(a.Rate >= 0 && a.Rate <= 1e6, "access.rate_limit", "%v is out of range; want requests per second and prefix, or 0 for no limit", a.Rate)
+	c.Require(a.Burst >= 1 && a.Burst <= 1e6, "access.rate_burst", "%d is out of range; want 1 to 1000000 requests", a.Burst)
+	c.Require(a.Prefix4 >= 1 && a.Prefix4 <= 32, "access.rate_prefix4", "%d is not a prefix length; want 1 to 32", a.Prefix4)
+	c.Require(a.Prefix6 >= 1 && a.Prefix6 <= 128, "access.rate_prefix6", "%d is not a prefix length; want 1 to 128", a.Prefix6)
+	c.Require(a.KissRate >= 0 && a.KissRate <= 1e4, "access.kiss_rate", "%v is out of range; want kiss codes per second, at most 10000, or 0 for none", a.KissRate)
+	s.RateLimit = server.LimitConfig{Rate: a.Rate, Burst: a.Burst, Prefix4: a.Prefix4, Prefix6: a.Prefix6, KissRate: a.KissRate}
+}
+
+func prefixes(ps []config.Prefix) (out []netip.Prefix) {
+	for _, p := range ps {
+		out = append(out, p.Prefix)
+	}
+	return out
+}
+
+// NeedsLowPorts reports whether ports that need a capability may have to be
+// bound again while the daemon runs.
+func (s *Settings) NeedsLowPorts() bool {
+	for _, a := range [...]config.AddrPort{s.ACME.HTTP, s.ACME.TLS} {
+		if a.IsValid() && privileges.PortNeedsCapability(a.Port()) {
+			return true
+		}
+	}
+	return false
+}
+
+// ReloadedKeys are the keys that a running daemon takes over; all others need a
+// restart. Certificates and cookie keys are read again when their files change.
+func ReloadedKeys() []string {
+	return []string{"log.level", "access.allow", "access.deny", "access.nts_only"}
+}
+
+// NeedsRestart reports whether another key than ReloadedKeys differs.
+func (s *Settings) NeedsRestart(running *Settings) bool {
+	return !reflect.DeepEqual(s.withoutReloaded(), running.withoutReloaded())
+}
+
+// withoutReloaded returns the file with the zero value for ReloadedKeys.
+func (s *Settings) withoutReloaded() File {
+	f := s.File
+	f.Access.Allow, f.Access.Deny, f.Access.NTSOnly, f.Log.Level = nil, nil, nil, ""
+	return f
+}

@@ -1,0 +1,90 @@
+package refclockd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"noonmark/internal/config"
+	"noonmark/phc/tai"
+)
+
+// leapSource is a file with a table of leap seconds.
+type leapSource struct {
+	key, path string
+	parse     func(data []byte, name string) (*tai.Table, error)
+	remedy    string
+}
+
+func (l *Leap) sources() []leapSource {
+	list := func(b []byte, name string) (*tai.Table, error) { return tai.ParseLeapSeconds(bytes.NewReader(b), name) }
+	return []leapSource{
+		{"leap.file", l.File, list, `fetch it again, or set it to "" to do without`},
+		{"leap.zone", l.Zone, tai.ParseTZif, `want a zone of right/, as in the package tzdata or tzdata-legacy, or "" to do without`},
+	}
+}
+
+// readLeapTables reads the tables in their order of trust, the built-in one
+// last. A file that is missing or expired is a warning. A damaged one is an
+// error, except for a zone file that the user did not name.
+func (s *Settings) readLeapTables(c *config.Checker) {
+	s.LeapTables = nil
+	for _, x := range s.Leap.sources() {
+		if x.path == "" {
+			continue
+		}
+		named := c.File.Has(x.key)
+		b, err := os.ReadFile(x.path)
+		if errors.Is(err, fs.ErrNotExist) && !named {
+			continue
+		}
+		if err != nil {
+			s.warn("%s: %v; it is ignored", x.key, err)
+			continue
+		}
+		t, err := x.parse(b, x.path)
+		switch {
+		case err == nil:
+			s.LeapTables = append(s.LeapTables, t)
+		case x.key == "leap.zone" && !named:
+			s.warn("leap.zone: %v; it is ignored", err)
+		default:
+			c.Refuse(x.key, "%w; %s", err, x.remedy)
+		}
+	}
+	s.LeapTables = append(s.LeapTables, tai.Builtin())
+	s.warnExpired(time.Now())
+}
+
+// warnExpired warns of tables that ended before now.
+func (s *Settings) warnExpired(now time.Time) {
+	valid := 0
+	for _, t := range s.LeapTables {
+		if now.Before(t.Expires) {
+			valid++
+		} else if !t.Expires.IsZero() && len(s.LeapTables) > 1 {
+			s.warn("leap: %s expired on %s and is ignored; install a newer one", t.Source, t.Expires.Format(time.DateOnly))
+		}
+	}
+	if valid == 0 {
+		s.warn("leap: every table of leap seconds has expired; only the receiver's announcements count")
+	}
+}
+
+// LatestLeapTable returns the table that expires last.
+func (s *Settings) LatestLeapTable() *tai.Table {
+	latest := s.LeapTables[0]
+	for _, t := range s.LeapTables[1:] {
+		if t.Expires.After(latest.Expires) {
+			latest = t
+		}
+	}
+	return latest
+}
+
+func (s *Settings) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,110 @@
+package refclockd
+
+import (
+	"slices"
+	"time"
+
+	"noonmark/internal/config"
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
+	"noonmark/refclock/receiver"
+)
+
+// systems are the satellite systems that receiver.systems can name.
+var systems = [...]gnss.System{gnss.GPS, gnss.SBAS, gnss.Galileo, gnss.BeiDou, gnss.IMES, gnss.QZSS, gnss.GLONASS, gnss.NavIC}
+
+func (s *Settings) checkReceiver(c *config.Checker) {
+	r := &s.Receiver
+	c.Require(s.Clock.Source == "sim" || r.Device != "", "receiver.device", `is empty; name the receiver's port, such as "/dev/ttyAMA0"`)
+	switch b := r.Baud.(type) {
+	case int64:
+		c.Require(b >= 300 && b <= 4_000_000, "receiver.baud", "%d is not a baud rate of a receiver; want 300 to 4000000 (9600 is common), or \"auto\"", b)
+	case string:
+		c.Require(b == "auto", "receiver.baud", "%q is not a baud rate; want a number such as 9600, or \"auto\"", b)
+	default:
+		c.Refuse("receiver.baud", "is not a baud rate; want a number such as 9600, or \"auto\"")
+	}
+	c.OneOf("receiver.rollover", r.Rollover, "correct", "refuse")
+	c.OneOf("receiver.protocol", r.Protocol, "auto", "nmea", "ubx")
+	c.Require(r.PositionLimit >= 10 && r.PositionLimit <= 1e6, "receiver.position_limit", "%v is out of range; want metres, 10 to 1000000", r.PositionLimit)
+	c.Require(r.ConfigureBaud == 0 || slices.Contains(receiver.Rates(), r.ConfigureBaud), "receiver.configure_baud",
+		"%d is not a rate to set a receiver to; want one of %v, or 0 to leave it", r.ConfigureBaud, receiver.Rates())
+	if r.Survey.Duration != 0 {
+		c.Within("receiver.survey", r.Survey, time.Minute, 7*24*time.Hour)
+	}
+	c.Require(r.SurveyAccuracy > 0 && r.SurveyAccuracy <= 1000, "receiver.survey_accuracy", "%v is out of range; want metres, more than 0 to 1000", r.SurveyAccuracy)
+	if p := r.Position; len(p) != 0 {
+		c.Require(len(p) == 3 && p[0] >= -90 && p[0] <= 90 && p[1] >= -180 && p[1] <= 180 && p[2] > -1000 && p[2] < 10_000, "receiver.position",
+			"%v is not a position; want [latitude, longitude, height]: degrees, north and east positive, and metres above the ellipsoid", p)
+	}
+	for _, name := range r.Systems {
+		_, ok := systemOf(name)
+		c.Require(ok, "receiver.systems", "%q is not known; want some of GPS, Galileo, GLONASS, BeiDou, QZSS, NavIC, SBAS", name)
+	}
+}
+
+func systemOf(name string) (gnss.System, bool) {
+	i := slices.IndexFunc(systems[:], func(x gnss.System) bool { return x.String() == name })
+	if i < 0 {
+		return 0, false
+	}
+	return systems[i], true
+}
+
+// Rates are the baud rates at which the receiver may be, the likeliest first.
+// There is at least one.
+func (r *Receiver) Rates() []int {
+	if b, ok := r.Baud.(int64); ok {
+		return []int{int(min(max(b, 0), 4_000_000))}
+	}
+	return receiver.Rates()
+}
+
+// position is the configured place of the antenna, nil for none.
+func (r *Receiver) position() *gnss.Position {
+	if len(r.Position) != 3 {
+		return nil
+	}
+	return &gnss.Position{Lat: r.Position[0], Lon: r.Position[1], Height: r.Position[2], Acc: 1}
+}
+
+// WatchConfig is what the receiver's positions are compared with.
+func (s *Settings) WatchConfig() integrity.ReceiverConfig {
+	place := s.Receiver.position()
+	return integrity.ReceiverConfig{Fixed: s.Receiver.Fixed || place != nil, PositionLimit: s.Receiver.PositionLimit, Place: place}
+}
+
+// ReceiverSetup is how the receiver is to be configured; nil leaves it as it is.
+func (s *Settings) ReceiverSetup() *gnss.Setup {
+	r := &s.Receiver
+	if !r.Configure {
+		return nil
+	}
+	set := &gnss.Setup{
+		Baud: r.ConfigureBaud, USB: r.USB, NMEA: r.Protocol == "nmea",
+		SurveySeconds: int(r.Survey.Seconds()), SurveyAcc: r.SurveyAccuracy, Fixed: r.position(),
+	}
+	if r.Save {
+		set.Layers = gnss.LayerRAM | gnss.LayerBBR | gnss.LayerFlash
+	}
+	for _, name := range r.Systems {
+		if sys, ok := systemOf(name); ok {
+			set.Systems = append(set.Systems, sys)
+		}
+	}
+	if s.Pulse.Source != "none" {
+		length := s.Pulse.Width.Duration
+		if length == 0 {
+			length = 100 * time.Millisecond
+		}
+		set.Pulse = &gnss.Pulse{LengthUS: uint32(length.Microseconds())}
+	}
+	return set
+}
+
+// Earliest is receiver.not_before as an instant.
+func (s *Settings) Earliest() tai.Time {
+	unix := s.Receiver.NotBefore.Unix()
+	return tai.FromUnix(unix, 0, s.LatestLeapTable().OffsetUTC(unix))
+}
