@@ -17,6 +17,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
@@ -112,6 +113,12 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	return nil
 }
 
+// exportTargets are the programs that the clock is exported to.
+func exportTargets(s *refclockd.Settings) export.Targets {
+	x := s.Export
+	return export.Targets{ChronySock: x.ChronySock, SHMUnit: x.SHMUnit, PTP4L: x.PTP4L, PTP4LDomain: uint8(x.PTP4LDomain), RuntimeDir: s.RuntimeDir}
+}
+
 // attach makes what works from the engine's snapshots: exports, followers and
 // witnesses.
 func (p *parts) attach(col *collector, leaps *leapTable) error {
@@ -119,7 +126,7 @@ func (p *parts) attach(col *collector, leaps *leapTable) error {
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	switch {
 	case err == nil:
-		col.exports = newExports(s, snapshot, sys.Cross, log)
+		col.exports = export.Tasks(exportTargets(s), export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log)
 	case s.Export.Any():
 		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/export"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/oscillator"
@@ -27,7 +28,7 @@ type collector struct {
 	mono   func() int64
 
 	sensor    *oscillator.Thermometer // nil without
-	exports   []*exportTask
+	exports   []*export.Task
 	followers []*follow.Follower
 	witnesses *refclock.Witnesses // nil without
 }
@@ -174,8 +175,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for _, x := range c.exports {
-		for r := range numResults {
-			count(mExports, x.count(r), x.name, r.String())
+		for r := range export.Result(export.NumResults) {
+			count(mExports, x.Count(r), x.Name(), r.String())
 		}
 	}
 	for _, f := range c.followers {

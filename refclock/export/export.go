@@ -1,8 +1,8 @@
-// Package export hands the disciplined clock on to other programs on the same
+// Package export passes the disciplined clock to other programs on the same
 // machine: chronyd over its SOCK reference clock, ntpd and others over the NTP
-// shared-memory segment, ptp4l over its management socket. It reads the
-// published snapshot and claims nothing beyond it: while the snapshot is not
-// usable, nothing is exported.
+// shared memory segment, ptp4l over its management socket. While the published
+// snapshot is not usable, no samples are exported, and ptp4l announces a clock
+// that is not synchronised.
 package export
 
 import (
@@ -48,12 +48,44 @@ type Exporter interface {
 	String() string // kind and address, for logs
 }
 
-// wrap names the exporter in an error and says what to look at.
+// samples exports samples.
+type samples struct {
+	open func() (Exporter, error) // called until it succeeds
+	out  Exporter
+}
+
+func (x *samples) export(src *Source, _ int) outcome {
+	c, err := src.Cross()
+	if err != nil {
+		return outcome{tried: true, err: err}
+	}
+	sm, ok := Take(src.Snapshot(), c.Mono, c.Real)
+	if !ok {
+		return outcome{unusable: true} // a program that gets no samples sees that there are none
+	}
+	if x.out == nil {
+		out, err := x.open()
+		if err != nil {
+			return outcome{tried: true, err: err}
+		}
+		x.out = out
+	}
+	return outcome{tried: true, err: x.out.Export(sm)}
+}
+
+func (x *samples) end(*Source) (outcome, error) {
+	if x.out == nil {
+		return outcome{}, nil
+	}
+	return outcome{}, x.out.Close()
+}
+
+// wrap names the exporter in an error and adds what to check.
 func wrap(what, addr, hint string, err error) error {
 	return fmt.Errorf("%s %s: %w (%s)", what, addr, err, hint)
 }
 
-// precision is log2 of the bound in seconds, rounded up, held to -30..0.
+// precision is log2 of the bound in seconds, rounded up and clamped to -30..0.
 func precision(sm Sample) int32 {
 	p := int32(-30)
 	for p < 0 && float64(sm.Bound) > float64(int64(1)<<(30+p))*1e9/(1<<30) {

@@ -1,8 +1,6 @@
 package export
 
 import (
-	"encoding/binary"
-	"errors"
 	"math"
 	"testing"
 	"time"
@@ -55,7 +53,7 @@ func TestLeapIsCarried(t *testing.T) {
 	if sm, _ := Take(&s, 1000, 0); sm.Leap != 1 || sm.Offset != 37 {
 		t.Errorf("before: %+v", sm)
 	}
-	if g := GrandmasterOf(&s, 1000); !g.Leap61 || g.Leap59 {
+	if g := grandmaster(&s, 1000); !g.Leap61 || g.Leap59 {
 		t.Errorf("grandmaster before: %+v", g)
 	}
 	s.Limit = time.Second
@@ -64,7 +62,7 @@ func TestLeapIsCarried(t *testing.T) {
 	}
 }
 
-func TestGrandmasterOf(t *testing.T) {
+func TestGrandmaster(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		edit  func(*status.Snapshot)
@@ -83,7 +81,7 @@ func TestGrandmasterOf(t *testing.T) {
 	} {
 		s := healthy()
 		c.edit(&s)
-		g := GrandmasterOf(&s, 1000)
+		g := grandmaster(&s, 1000)
 		if g.Class != c.class || g.Accuracy != c.acc || g.TimeSource != c.src || g.TimeTrace != c.trace || g.UTCOffset != 37 {
 			t.Errorf("%s: %+v", c.name, g)
 		}
@@ -99,34 +97,4 @@ func TestPrecision(t *testing.T) {
 			t.Errorf("%v: %d, want %d", d, got, want)
 		}
 	}
-}
-
-func TestPTPResponse(t *testing.T) {
-	req := appendSettings(nil, 0, 7, Grandmaster{Class: 6})
-	if len(req) != int(binary.BigEndian.Uint16(req[2:])) {
-		t.Fatalf("length %d, header says %d", len(req), binary.BigEndian.Uint16(req[2:]))
-	}
-	if done, err := checkResponse(req, 7); done || err != nil {
-		t.Error("our own request was taken for the answer")
-	}
-	ans := append([]byte(nil), req...)
-	ans[ptpHeader+12] = actionAnswer
-	if done, _ := checkResponse(ans, 8); done {
-		t.Error("an answer to another request was taken")
-	}
-	if done, err := checkResponse(ans, 7); !done || err != nil {
-		t.Errorf("answer: %v %v", done, err)
-	}
-	e := append(append([]byte(nil), ans[:ptpHeader+mgmtHeader]...), 0, 2, 0, 8, 0, 6, 0xC0, 0x01, 0, 0, 0, 0)
-	if done, err := checkResponse(e, 7); !done || !errors.Is(err, ErrPTP) {
-		t.Errorf("refusal: %v %v", done, err)
-	}
-	for i := range ans {
-		checkResponse(ans[:i], 7)
-	}
-}
-
-func FuzzCheckResponse(f *testing.F) {
-	f.Add(appendSettings(nil, 0, 7, Grandmaster{}), uint16(7))
-	f.Fuzz(func(t *testing.T, b []byte, seq uint16) { checkResponse(b, seq) })
 }

@@ -160,8 +160,8 @@ func TestRealPTP4L(t *testing.T) {
 	until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
 	s := healthy()
 	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
-	want := GrandmasterOf(&s, s.Mono)
-	p := NewPTP(dir+"/s", dir, 0)
+	want := grandmaster(&s, s.Mono)
+	p := NewPTP4L(dir+"/s", dir, 0)
 	if err := p.Set(want); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestRealPTP4L(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(p.local); err == nil {
-		t.Error("our end of the socket was left behind")
+	if left, err := filepath.Glob(dir + "/ptp4l-client.*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
