@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"noonmark/internal/privileges"
+	"noonmark/internal/proctest"
 )
 
 // nobody is a user that every machine has, and its number.
@@ -20,40 +19,24 @@ const (
 	nobodyUID = 65534
 )
 
-// envProgram makes the test binary the program itself.
-const envProgram = "NTSSERVE_TEST_PROGRAM"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(envProgram) != "" {
-		main()
-	}
-	os.Exit(m.Run())
+	os.Exit(proctest.Main(m, func() int { return run(os.Args[1:], os.Stderr) }))
 }
 
-// program returns the program, without cgo as it is released: this very binary, or
-// one that is built if this has cgo, as the race detector needs it.
-func program(t *testing.T) string {
+// program returns a command for the program, without cgo as it is released: this
+// very binary, or one that is built if this has cgo, as the race detector needs
+// it.
+func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	if !withCgo {
-		bin, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bin
+	if withCgo {
+		return exec.Command(proctest.Program(t, "ntsserve"), args...)
 	}
-	bin := filepath.Join(t.TempDir(), "ntsserve")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return bin
+	return proctest.Self(t, args...)
 }
 
-// TestRights starts the real program and looks at what the kernel says that each
-// of its threads may do, also after a reload.
-func TestRights(t *testing.T) {
-	bin := program(t)
+// The real program is started, and the kernel is asked what each of its threads
+// may do, also after a reload.
+func TestPrivilegesOfEveryThread(t *testing.T) {
 	me := os.Getuid()
 	acme := func(port int) string {
 		return fmt.Sprintf("[acme]\nnames = [\"a.test\"]\naccept_terms = true\ndirectory = \"https://127.0.0.1:1/\"\nhttp = \"127.0.0.1:%d\"\nstate_dir = %%q\n", port)
@@ -99,43 +82,17 @@ func TestRights(t *testing.T) {
 			}
 			own(filepath.Dir(dir), dir, cert, key, conf)
 
-			cmd := exec.Command(bin, "-config", conf)
-			cmd.Env = append(os.Environ(), envProgram+"=1")
-			if me == 0 { // as root is in groups of its own in many places
+			cmd := program(t, "-config", conf)
+			if me == 0 { // root has supplementary groups in many places
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{1, 4}}}
 			}
-			stderr, err := cmd.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
+			p := proctest.StartCmd(t, cmd)
+			p.WaitFor(t, "privileges dropped")
+			out := p.WaitFor(t, "msg=ready")
+			if !strings.Contains(out, c.say) {
+				t.Errorf("it does not log %q:\n%s", c.say, out)
 			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				cmd.Process.Signal(syscall.SIGTERM)
-				io.Copy(io.Discard, stderr)
-				if err := cmd.Wait(); err != nil {
-					t.Errorf("ends with %v", err)
-				}
-			}()
-			lines := bufio.NewScanner(stderr)
-			var log strings.Builder
-			until := func(what string) {
-				t.Helper()
-				for lines.Scan() {
-					log.WriteString(lines.Text() + "\n")
-					if strings.Contains(lines.Text(), what) {
-						return
-					}
-				}
-				t.Fatalf("it ends before it says %q:\n%s", what, log.String())
-			}
-			until("privileges dropped")
-			if !strings.Contains(log.String(), c.say) {
-				t.Errorf("it does not say %q:\n%s", c.say, log.String())
-			}
-			until("ready")
-			checkThreads(t, cmd.Process.Pid, c.uid, c.caps)
+			checkThreads(t, p.PID(), c.uid, c.caps)
 			if fi, err := os.Stat(filepath.Join(dir, "keys")); err != nil || fi.Mode().Perm() != 0o600 || int(fi.Sys().(*syscall.Stat_t).Uid) != c.uid {
 				t.Errorf("the key ring: %v, %v", fi, err)
 			}
@@ -144,15 +101,15 @@ func TestRights(t *testing.T) {
 			pemPair(t, cert, key, 2)
 			own(cert, key)
 			write(t, conf, text+"[log]\nlevel = \"debug\"\n")
-			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-				t.Fatal(err)
+			p.Signal(t, syscall.SIGHUP)
+			p.WaitForAfter(t, len(out), "certificate in use")
+			if out := p.WaitForAfter(t, len(out), "reload"); strings.Contains(out, "refused") && c.more == "" {
+				t.Errorf("the reload is refused:\n%s", out)
 			}
-			until("certificate in use")
-			until("reload")
-			if strings.Contains(log.String(), "refused") && c.more == "" {
-				t.Errorf("the reload is refused:\n%s", log.String())
+			checkThreads(t, p.PID(), c.uid, c.caps)
+			if err := p.Stop(); err != nil {
+				t.Errorf("ends with %v", err)
 			}
-			checkThreads(t, cmd.Process.Pid, c.uid, c.caps)
 		})
 	}
 }

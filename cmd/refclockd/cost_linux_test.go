@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/status"
 )
 
@@ -66,14 +67,14 @@ func TestCost(t *testing.T) {
 	}
 	dir := t.TempDir()
 	conf := virtual(dir)
-	var d *process
+	var d *proctest.Process
 	if bin := os.Getenv("NOONMARK_BIN"); bin != "" {
-		d = start(t, nil, filepath.Join(bin, "refclockd"), "-config", write(t, conf))
+		d = proctest.Start(t, filepath.Join(bin, "refclockd"), "-config", write(t, conf))
 	} else {
 		d = startDaemon(t, conf)
 	}
 	var s status.Snapshot
-	until(t, "it is locked", func() bool {
+	proctest.Until(t, "it is locked", func() bool {
 		r, err := status.Open(filepath.Join(dir, "status"))
 		if err != nil {
 			return false
@@ -81,13 +82,13 @@ func TestCost(t *testing.T) {
 		defer r.Close()
 		return r.Load(&s) == nil && s.State == status.Locked
 	})
-	a, err := usageOf(d.Process.Pid)
+	a, err := usageOf(d.PID())
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	time.Sleep(span)
-	b, err := usageOf(d.Process.Pid)
+	b, err := usageOf(d.PID())
 	if err != nil {
 		t.Fatal(err)
 	}

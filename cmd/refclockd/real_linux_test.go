@@ -1,108 +1,33 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
+
+	"noonmark/internal/proctest"
 )
 
-// envDaemon makes this test binary the daemon itself: its arguments are
-// refclockd's.
-const envDaemon = "NOONMARK_TEST_REFCLOCKD"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(envDaemon) != "" {
-		os.Exit(run(os.Args[1:], os.Stderr))
-	}
-	os.Exit(m.Run())
-}
-
-// process is a program that runs until the test ends, and what it prints.
-type process struct {
-	*exec.Cmd
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.buf.Write(b)
-}
-
-func (p *process) String() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.buf.String()
-}
-
-// start starts a program; its output is logged on failure.
-func start(t *testing.T, env []string, name string, args ...string) *process {
-	t.Helper()
-	p := &process{Cmd: exec.Command(name, args...)}
-	p.Stdout, p.Stderr, p.Env = p, p, append(os.Environ(), env...)
-	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		p.Process.Signal(syscall.SIGTERM)
-		p.Wait() // an error if the test has ended it
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, p)
-		}
-	})
-	return p
+	os.Exit(proctest.Main(m, func() int { return run(os.Args[1:], os.Stderr) }))
 }
 
 // startDaemon starts the daemon itself on a configuration.
-func startDaemon(t *testing.T, conf string) *process {
+func startDaemon(t *testing.T, conf string) *proctest.Process {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return start(t, []string{envDaemon + "=1"}, exe, "-config", write(t, conf))
+	return proctest.StartCmd(t, proctest.Self(t, "-config", write(t, conf)))
 }
 
-// find returns the path of somebody else's program, or skips.
+// find returns the path of another project's program that is run as root, or
+// skips.
 func find(t *testing.T, name string) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: ", name, " is run as a daemon")
-	}
-	dirs := append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin")
-	for _, root := range filepath.SplitList(os.Getenv("NOONMARK_PEERS")) {
-		dirs = append(dirs, filepath.Join(root, "usr/sbin"), filepath.Join(root, "usr/bin"))
-	}
-	for _, d := range dirs {
-		if p, err := exec.LookPath(filepath.Join(d, name)); err == nil {
-			return p
-		}
-	}
-	t.Skipf("%s is not installed (server/interop/peers and .ci/run unpack it; put it into PATH or NOONMARK_PEERS)", name)
-	return ""
-}
-
-// until polls f until it says yes; a minute is the bound of the wait, not a
-// limit.
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if f() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within a minute", what)
+	proctest.RequireRoot(t, name+" is run as a daemon")
+	return proctest.Require(t, name)
 }
 
 // virtual is a configuration of the virtual appliance, with directories of its
@@ -111,34 +36,22 @@ func virtual(dir string) string {
 	return fmt.Sprintf("runtime_dir = %q\nstate_dir = %q\n[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n", dir, dir)
 }
 
-// shortDir is a directory with a short name: a Unix socket's path has at most 107
-// octets.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "nm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // The daemon itself, and chronyd takes its time from the socket. The appliance's
 // true time is the system clock's at its start, so chronyd must find next to
 // nothing between the two.
 func TestRealChronySOCK(t *testing.T) {
 	t.Parallel()
 	chronyd, chronyc := find(t, "chronyd"), find(t, "chronyc")
-	dir := shortDir(t)
+	dir := proctest.ShortDir(t)
 	conf := filepath.Join(dir, "c")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, "refclock SOCK %[1]s/s poll 0 refid NOON\nbindcmdaddress %[1]s/cmd\ncmdport 0\nport 0\npidfile %[1]s/pid\n", dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start(t, nil, chronyd, "-x", "-d", "-U", "-u", "root", "-f", conf)
-	until(t, "chronyd opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
+	proctest.Start(t, chronyd, "-x", "-d", "-U", "-u", "root", "-f", conf)
+	proctest.Until(t, "chronyd opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
 	startDaemon(t, virtual(dir)+fmt.Sprintf("[export]\nchrony_sock = %q\n", dir+"/s"))
 	var out []byte
-	until(t, "chronyd selects the clock", func() bool {
+	proctest.Until(t, "chronyd selects the clock", func() bool {
 		out, _ = exec.Command(chronyc, "-h", dir+"/cmd", "-n", "-c", "sources").CombinedOutput()
 		return regexp.MustCompile(`(?m)^#,\*,NOON,`).Match(out)
 	})
@@ -160,10 +73,10 @@ func TestRealSHM(t *testing.T) {
 	ntpshmmon := find(t, "ntpshmmon")
 	const unit = 7
 	t.Cleanup(func() { exec.Command("ipcrm", "-M", fmt.Sprintf("%#x", 0x4e545030+unit)).Run() })
-	startDaemon(t, virtual(shortDir(t))+fmt.Sprintf("[export]\nshm_unit = %d\n", unit))
+	startDaemon(t, virtual(proctest.ShortDir(t))+fmt.Sprintf("[export]\nshm_unit = %d\n", unit))
 	row := regexp.MustCompile(`(?m)^sample\s+NTP7\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(-?\d+)`)
 	var m [][]string
-	until(t, "ntpshmmon sees samples", func() bool { // it looks for segments only when it starts
+	proctest.Until(t, "ntpshmmon sees samples", func() bool { // it looks for segments only when it starts
 		out, _ := exec.Command(ntpshmmon, "-n", "2", "-t", "3").CombinedOutput()
 		m = row.FindAllStringSubmatch(string(out), -1)
 		return len(m) > 0
@@ -183,14 +96,14 @@ func TestRealPTP4L(t *testing.T) {
 	t.Parallel()
 	ptp4l, pmc, unshare := find(t, "ptp4l"), find(t, "pmc"), find(t, "unshare")
 	find(t, "ip")
-	dir := shortDir(t)
+	dir := proctest.ShortDir(t)
 	conf := filepath.Join(dir, "c")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, "[global]\nuds_address %[1]s/p\ntime_stamping software\n[nm0]\n", dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// A namespace of its own: Announce messages go nowhere else.
-	start(t, nil, unshare, "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec "+ptp4l+" -m -S --free_running=1 -f "+conf)
-	until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/p"); return err == nil })
+	proctest.Start(t, unshare, "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec "+ptp4l+" -m -S --free_running=1 -f "+conf)
+	proctest.Until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/p"); return err == nil })
 	d := startDaemon(t, virtual(dir)+fmt.Sprintf("[export]\nptp4l = %q\n", dir+"/p"))
 	var out []byte
 	shows := func(k, v string) bool {
@@ -199,17 +112,14 @@ func TestRealPTP4L(t *testing.T) {
 	ask := func() {
 		out, _ = exec.Command(pmc, "-u", "-s", dir+"/p", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
 	}
-	until(t, "ptp4l is told that the clock is locked", func() bool { ask(); return shows("clockClass", "6") })
+	proctest.Until(t, "ptp4l is told that the clock is locked", func() bool { ask(); return shows("clockClass", "6") })
 	t.Logf("while it is locked: %s", out)
 	for k, v := range map[string]string{"currentUtcOffset": "37", "leap61": "0", "leap59": "0", "currentUtcOffsetValid": "1", "ptpTimescale": "1", "timeTraceable": "1", "frequencyTraceable": "1", "timeSource": "0x20"} {
 		if !shows(k, v) {
 			t.Errorf("pmc does not show %s %s", k, v)
 		}
 	}
-	if err := d.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.Wait(); err != nil {
+	if err := d.Stop(); err != nil {
 		t.Errorf("the daemon ended with %v", err)
 	}
 	ask()
