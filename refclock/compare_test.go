@@ -12,6 +12,7 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -19,7 +20,7 @@ import (
 // it, whatever they do.
 func TestCompare(t *testing.T) {
 	b := doubtBench(t, 0, func(c *refclock.Config) {
-		c.Compare = []refclock.CompareConfig{
+		c.Compare = []pps.CompareConfig{
 			{Name: "/dev/pps1", Bias: 11700, Limit: 2 * time.Microsecond},
 			{Name: "second receiver", Cable: 250, Limit: time.Microsecond},
 			{Name: "unlimited"},
@@ -38,7 +39,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	run(1, 60, func(int) int64 { return 30 })
-	c := b.eng.Stats().Compared
+	c := b.eng.Report().Compared
 	if len(c) != 3 || c[0].Skipped == 0 || c[0].Count < 30 {
 		t.Fatalf("%+v\n%s", c, &b.log)
 	}
@@ -47,7 +48,7 @@ func TestCompare(t *testing.T) {
 	}
 	off := b.clock.Error(b.now)
 	run(60, 64, func(int) int64 { return 5000 })
-	if c := b.eng.Stats().Compared; !c[1].Alarm || c[0].Alarm || c[2].Alarm || b.eng.Stats().Counts[reason.CompareAlarm] != 1 {
+	if c := b.eng.Report().Compared; !c[1].Alarm || c[0].Alarm || c[2].Alarm || b.eng.Report().Counts[reason.CompareAlarm] != 1 {
 		t.Errorf("after three beyond the limit: %+v", c)
 	}
 	if s := b.last(); s.State != status.Locked || math.Abs(b.clock.Error(b.now)-off) > 30 {
@@ -56,17 +57,17 @@ func TestCompare(t *testing.T) {
 	if n := strings.Count(b.log.String(), "compared pulse disagrees"); n != 1 || !strings.Contains(b.log.String(), "reason=pulse_disagrees pulse=\"second receiver\"") {
 		t.Errorf("said %d times:\n%s", n, &b.log)
 	}
-	d := refclock.NewDetails(b.eng.Stats(), 5, b.now)
+	d := report.NewDetails(b.eng.Report(), 5, b.now)
 	if j, err := json.Marshal(d); err != nil || len(d.Pulses) != 3 || d.Pulses[1].Alarm != "pulse_disagrees" || d.Pulses[1].Source != "second receiver" || d.LatencyS == nil || *d.LatencyS < 0.15 || *d.LatencyS > 0.25 {
 		t.Errorf("%v: %s", err, j)
 	}
 	run(64, 80, func(int) int64 { return 0 })
-	if c := b.eng.Stats().Compared; c[1].Alarm {
+	if c := b.eng.Report().Compared; c[1].Alarm {
 		t.Errorf("within the limit again: %+v", c[1])
 	}
 	// One that is wild for one pulse is no alarm.
 	run(80, 90, func(k int) int64 { return int64(k%3/2) * 9000 })
-	if c := b.eng.Stats().Compared; c[1].Alarm {
+	if c := b.eng.Report().Compared; c[1].Alarm {
 		t.Errorf("single outliers: %+v", c[1])
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 	"noonmark/refclock/steer"
 )
@@ -43,8 +44,8 @@ type Config struct {
 	Discipline discipline.Config
 	Learned    discipline.Learned // of an earlier run, if OK
 	Settings   Settings
-	Compare    []CompareConfig     // pulses that are only compared
-	Compared   <-chan ComparedEdge // their edges; may be nil
+	Compare    []pps.CompareConfig     // pulses that are only compared
+	Compared   <-chan pps.ComparedEdge // their edges; may be nil
 
 	// Temperature returns the latest reading of a sensor near the oscillator,
 	// degrees Celsius, and the CLOCK_MONOTONIC_RAW (ns) at which it was taken, 0
@@ -103,7 +104,7 @@ const tick = 200 * time.Millisecond
 const learnEvery = time.Second
 
 // Engine owns one clock. Run is for one goroutine; Edge, Message and Tick are
-// what it calls, and are for that goroutine or a simulation's loop. Stats may
+// what it calls, and are for that goroutine or a simulation's loop. Report may
 // be called by anybody.
 type Engine struct {
 	cfg  Config
@@ -111,11 +112,11 @@ type Engine struct {
 	log  *slog.Logger
 	loop *steer.Loop // the clock and its discipline
 
-	state   status.State
-	reason  string
-	stated  bool // state and reason were logged
-	saw     sawtooth
-	sawSign float64
+	state     status.State
+	reason    string
+	stated    bool // state and reason were logged
+	quant     pps.Quantisation
+	quantSign float64
 
 	watch   *integrity.Receiver
 	outer   string // doubt from outside
@@ -123,20 +124,20 @@ type Engine struct {
 	drift   drift
 	proof   proof // what speaks against pulse and second before the first lock
 	leap    *leap.Authority
-	halfAt  atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = never
-	compare []compared   // pulses that are only compared
-	rolled  bool         // that a rollover is corrected was logged
+	halfAt  atomic.Int64      // mono at which the pulse's edges could not be told apart, 0 = never
+	compare []*pps.Comparator // pulses that are only compared
+	rolled  bool              // that a rollover is corrected was logged
 
 	msgs, badMsgs uint64
 	msgMono       int64
-	label         Label
-	recv          Receiver
+	label         report.Label
+	recv          report.Receiver
 	learned       discipline.Learned
 	learnedAt     int64
 	warmAt        int64 // mono of the last temperature
 	incidents     *incident.Log
 	snap          status.Snapshot
-	stats         atomic.Pointer[Stats]
+	report        atomic.Pointer[report.Report]
 	settings      chan Settings
 	doubts        chan string
 	ready         chan struct{}
@@ -159,16 +160,16 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), sawSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt, leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap)}
+	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), quantSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt, leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap)}
 	for _, c := range cfg.Compare {
-		e.compare = append(e.compare, compared{Compared: Compared{Name: c.Name, Limit: c.Limit}})
+		e.compare = append(e.compare, pps.NewComparator(c))
 	}
 	e.incidents = incident.New(cfg.Mono, cfg.Log)
 	e.loop = steer.New(clock.Config{
 		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish,
 	}, cfg.Discipline, cfg.Learned)
 	e.apply(cfg.Settings)
-	e.stats.Store(&Stats{})
+	e.report.Store(&report.Report{})
 	return e, nil
 }
 
@@ -214,13 +215,13 @@ func (e *Engine) Doubt(why string) {
 	}
 }
 
-// Stats returns the latest state.
-func (e *Engine) Stats() *Stats { return e.stats.Load() }
+// Report returns the latest state.
+func (e *Engine) Report() *report.Report { return e.report.Load() }
 
 // Snapshot returns the latest snapshot. Between a sleep of the machine and the
 // engine's noticing it, that is one of no use. It is not changed any more.
 func (e *Engine) Snapshot() *status.Snapshot {
-	s := &e.Stats().Snapshot
+	s := &e.Report().Snapshot
 	if e.cfg.Slept == nil || !s.Outslept(e.cfg.Slept()) {
 		return s
 	}

@@ -62,7 +62,7 @@ func seededRig(t *testing.T, name string, seed uint64, edit func(*sim.Scenario))
 	return r
 }
 
-func (r *rig) engine(x reason.Code) uint64     { return r.Engine.Stats().Counts[x] }
+func (r *rig) engine(x reason.Code) uint64     { return r.Engine.Report().Counts[x] }
 func (r *rig) disc(x discipline.Reason) uint64 { return r.Status().Counts[x] }
 func (r *rig) decoder(x gnss.Reason) uint64    { c := r.Decoder().Counters(); return c.Of(x) }
 func (r *rig) said(t *testing.T, words ...string) {
@@ -152,7 +152,7 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("%s\n%s", why, &r.log)
 			}
 			if c.count(r) == 0 {
-				t.Errorf("nothing was counted: %+v, %v", r.Status().Counts, r.Engine.Stats().Counts)
+				t.Errorf("nothing was counted: %+v, %v", r.Status().Counts, r.Engine.Report().Counts)
 			}
 			if n := strings.Count(r.log.String(), "\n"); n > 40 {
 				t.Errorf("%d lines in the log:\n%s", n, &r.log)
@@ -253,8 +253,8 @@ func TestNoPermission(t *testing.T) {
 		b.second(k, 100*time.Microsecond)
 	}
 	s := b.snaps[len(b.snaps)-1]
-	if s.State != status.Faulty || s.Reason != reason.ClockDenied.String() || s.Usable(b.now) || b.eng.Stats().Counts[reason.ClockDenied] == 0 {
-		t.Errorf("%v (%s), counted %d", s.State, s.Reason, b.eng.Stats().Counts[reason.ClockDenied])
+	if s.State != status.Faulty || s.Reason != reason.ClockDenied.String() || s.Usable(b.now) || b.eng.Report().Counts[reason.ClockDenied] == 0 {
+		t.Errorf("%v (%s), counted %d", s.State, s.Reason, b.eng.Report().Counts[reason.ClockDenied])
 	}
 	if n := strings.Count(b.log.String(), "clock_denied"); n < 1 || n > 4 {
 		t.Errorf("said %d times:\n%s", n, &b.log)
@@ -310,11 +310,11 @@ func TestStraddle(t *testing.T) {
 	for k := 1; b.now < step; k++ {
 		b.second(k, 290*time.Millisecond)
 	}
-	before := b.eng.Stats().Counts[reason.EdgeStraddles]
+	before := b.eng.Report().Counts[reason.EdgeStraddles]
 	b.now = step + 100e6
 	b.eng.Edge(pps.Edge{Scale: pps.Clock, Stamp: int64(b.clock.At(b.now - 200e6)), Mono: b.now})
 	b.eng.Tick()
-	if got := b.eng.Stats().Counts[reason.EdgeStraddles]; got != before+1 {
+	if got := b.eng.Report().Counts[reason.EdgeStraddles]; got != before+1 {
 		t.Errorf("straddling edges counted %d, before %d", got, before)
 	}
 }
@@ -334,11 +334,11 @@ func TestStaleEdges(t *testing.T) {
 		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now - 5e9), Mono: b.now}, reason.EdgeStale},
 		{pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.now) + 1e9, Mono: b.now}, reason.EdgeFuture},
 	} {
-		before := b.eng.Stats().Counts[c.want]
+		before := b.eng.Report().Counts[c.want]
 		b.eng.Edge(c.edge)
 		b.eng.Tick()
-		if got := b.eng.Stats().Counts[c.want]; got != before+1 {
-			t.Errorf("%+v: %v counted %d, before %d; all %v", c.edge, c.want, got, before, b.eng.Stats().Counts)
+		if got := b.eng.Report().Counts[c.want]; got != before+1 {
+			t.Errorf("%+v: %v counted %d, before %d; all %v", c.edge, c.want, got, before, b.eng.Report().Counts)
 		}
 	}
 	if s := b.snaps[len(b.snaps)-1]; s.State != status.Locked || s.BadPulses < 5 {
@@ -364,7 +364,7 @@ func TestCorrections(t *testing.T) {
 func TestLearned(t *testing.T) {
 	r := newRig(t, "timehat-f9t", nil)
 	r.Run(10 * time.Minute)
-	l := r.Engine.Stats().Learned
+	l := r.Engine.Report().Learned
 	if !l.OK || math.Abs(l.FreqPPB+2300) > 20 {
 		t.Fatalf("learned %+v from an oscillator that is 2300 ppb fast", l)
 	}

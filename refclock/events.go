@@ -58,7 +58,7 @@ func (e *Engine) opened(ev clock.Event) {
 
 // discontinuity forgets what does not compare across a step of the clock.
 func (e *Engine) discontinuity(ev clock.Event) {
-	e.saw.gap()
+	e.quant.Gap()
 	e.drift.clear()
 	if e.cfg.Stepped != nil {
 		e.cfg.Stepped(ev.By)

@@ -11,6 +11,7 @@ import (
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -31,21 +32,21 @@ func (e *Engine) Edge(x pps.Edge) {
 		return
 	}
 	p := discipline.Pulse{Clock: at.Clock.Add(-e.set.Bias - e.set.Cable), Mono: at.Mono, Width: at.Width}
-	q, hasQ := e.saw.take(p.Mono)
+	q, hasQ := e.quant.Take(p.Mono)
 	sec := p.Mono // corrected as the pulse's time is
 	steer := e.loop.Clock.Travel(p.Mono)
 	if hasQ {
-		e.saw.learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
-		if s := e.saw.sign(); s != e.sawSign {
-			e.sawSign = s
+		e.quant.Learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
+		if s := e.quant.Sign(); s != e.quantSign {
+			e.quantSign = s
 			e.refuse(reason.SawtoothRefused, nil, "applied_with_sign", s)
 		}
 		if !e.set.NoSawtooth {
-			p.Clock += tai.Time(math.Round(q * e.sawSign))
-			sec += int64(math.Round(q * e.sawSign))
+			p.Clock += tai.Time(math.Round(q * e.quantSign))
+			sec += int64(math.Round(q * e.quantSign))
 		}
 	} else {
-		e.saw.gap()
+		e.quant.Gap()
 	}
 	// The system clock runs on raw's own crystal: it is no second opinion. Stamps
 	// by CLOCK_REALTIME are carried to raw over their age only, so that whoever
@@ -64,15 +65,47 @@ func (e *Engine) Edge(x pps.Edge) {
 	e.publish()
 }
 
+// Compare takes an edge of the i-th pulse that is only compared.
+func (e *Engine) Compare(i int, x pps.Edge) {
+	if i < 0 || i >= len(e.compare) {
+		return
+	}
+	c, now := e.compare[i], e.cfg.Mono()
+	st := e.loop.Control.Status()
+	if !e.loop.Clock.Available() || st.ServoState != status.Locked && st.ServoState != status.Holdover {
+		c.Skip()
+		e.Count(reason.CompareSkipped)
+		return
+	}
+	p, refused := e.loop.Clock.Locate(x)
+	e.happened(e.loop.Events())
+	if refused != reason.None {
+		c.Skip()
+		e.Count(reason.CompareSkipped)
+		return
+	}
+	at := p.Clock.Add(-c.Delay())
+	offset := float64(at - at.Round())
+	uncertain := float64(p.Width)/2 + st.Bound + st.BoundRate*max(0, float64(now-st.Mono)*1e-9)
+	if !c.Add(offset, p.Mono, uncertain) {
+		return
+	}
+	if s := c.State(); s.Alarm {
+		e.refuse(reason.CompareAlarm, nil, "pulse", s.Name, "offset", time.Duration(offset), "limit", s.Limit, "uncertain", time.Duration(uncertain))
+	} else {
+		e.log.Info("compared pulse agrees again", "pulse", s.Name, "offset", time.Duration(offset))
+	}
+}
+
 // Message takes one statement of the receiver.
 func (e *Engine) Message(m *gnss.Message) {
 	if m.HasQErr {
-		e.saw.announce(m.Mono, float64(m.QErrPS)*1e-3)
+		e.quant.Announce(m.Mono, float64(m.QErrPS)*1e-3)
 	}
 	if m.HasPulse {
 		e.proof.announce(m)
 	}
-	e.describe(m)
+	e.recv.Message(m)
 	e.watch.Message(m)
 	dated := e.names(m)
 	in := e.clocks(m.Mono)
@@ -85,7 +118,7 @@ func (e *Engine) Message(m *gnss.Message) {
 	if m.Valid {
 		e.msgs++
 		e.msgMono = m.Mono
-		e.label = Label{at, m.Mono}
+		e.label = report.Label{Time: at, Mono: m.Mono}
 		e.weighSecond(at, m.Mono)
 	} else {
 		e.badMsgs++
@@ -220,23 +253,4 @@ func (e *Engine) judge() {
 	}
 	e.loop.Control.Alarm(reason.None, why, now)
 	e.act(discipline.Action{FreqPPB: e.loop.Control.Status().FreqPPB})
-}
-
-// describe notes what the receiver says about itself.
-func (e *Engine) describe(m *gnss.Message) {
-	if m.HasSats {
-		e.recv.Sats = m.Sats
-	}
-	if m.Fix != gnss.FixUnknown {
-		e.recv.Fix = m.Fix.String()
-	}
-	if m.HasAntenna {
-		e.recv.Antenna = m.Antenna.String()
-	}
-	if m.Jamming != gnss.ThreatUnknown {
-		e.recv.Jamming = m.Jamming.String()
-	}
-	if m.Spoofing != gnss.ThreatUnknown {
-		e.recv.Spoofing = m.Spoofing.String()
-	}
 }

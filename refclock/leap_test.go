@@ -10,6 +10,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -192,12 +193,12 @@ func TestLeapNews(t *testing.T) {
 	says := func(from, to, count int, source string) {
 		for k := from; k < to; k++ {
 			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, LeapOffset: count, LeapSource: source})
-			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Stats().Leap.Offset-count) * tai.Second})
+			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Report().Leap.Offset-count) * tai.Second})
 		}
 	}
 	b.say(1, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
 	says(2, 60, 35, "firmware") // not heard from a satellite, but what its UTC is made by
-	if n := b.eng.Stats().Leap; n.Disagree || n.Receiver != 0 || !n.Expired || n.Offset != 37 || n.Followed != "" {
+	if n := b.eng.Report().Leap; n.Disagree || n.Receiver != 0 || !n.Expired || n.Offset != 37 || n.Followed != "" {
 		t.Errorf("%+v", n)
 	}
 	if s := b.last(); s.TAIOffset != 37 || !s.Usable(b.now) {
@@ -205,21 +206,21 @@ func TestLeapNews(t *testing.T) {
 	}
 	epoch := b.last().Epoch
 	says(60, 90, 38, "GPS")
-	st := b.eng.Stats()
+	st := b.eng.Report()
 	if n := st.Leap; n.Receiver != 38 || n.Offset != 38 || n.Followed != "receiver" || n.Disagree || st.Counts[reason.LeapExpired] != 1 {
 		t.Errorf("%+v, expiry counted %d", n, st.Counts[reason.LeapExpired])
 	}
 	if s := b.last(); !s.Usable(b.now) || s.TAIOffset != 38 || s.Epoch != epoch {
 		t.Errorf("%v (%s), TAI-UTC %d, epoch %d", s.State, s.Reason, s.TAIOffset, s.Epoch)
 	}
-	if w := refclock.NewDetails(st, 1, b.now).Leap; strings.Join(w.Warnings, " ") != "leap_expired" || w.By != "receiver" || len(w.Sources) != 1 || !w.Sources[0].Expired {
+	if w := report.NewDetails(st, 1, b.now).Leap; strings.Join(w.Warnings, " ") != "leap_expired" || w.By != "receiver" || len(w.Sources) != 1 || !w.Sources[0].Expired {
 		t.Errorf("%+v", w)
 	}
 	// Two tables that are in date: the receiver is outvoted, the clock is not moved.
 	in := refclock.Settings{Table: leapTable("list", good, nil), Tables: []*tai.Table{leapTable("right", good, nil)}}
 	b.eng.Apply(in)
 	says(90, 120, 38, "GPS")
-	st = b.eng.Stats()
+	st = b.eng.Report()
 	if n := st.Leap; !n.Disagree || n.Offset != 37 || n.Expired || st.Counts[reason.LeapDisagrees] != 2 {
 		t.Errorf("%+v, counted %d", n, st.Counts[reason.LeapDisagrees])
 	}
@@ -235,16 +236,16 @@ func TestLeapNews(t *testing.T) {
 		}
 	}
 	says(120, 130, 37, "GPS")
-	if n := b.eng.Stats().Leap; n.Disagree {
+	if n := b.eng.Report().Leap; n.Disagree {
 		t.Errorf("they agree again: %+v", n)
 	}
 	b.eng.Apply(refclock.Settings{Table: old})
 	b.now += 25 * 3600e9 // the daemon was asleep for a day; or a day passed
 	b.say(130+25*3600, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	if n := b.eng.Stats().Counts[reason.LeapExpired]; n != 3 { // twice anew, and after a day
+	if n := b.eng.Report().Counts[reason.LeapExpired]; n != 3 { // twice anew, and after a day
 		t.Errorf("expiry was said %d times", n)
 	}
-	if !slices.Contains(refclock.NewDetails(b.eng.Stats(), 1, b.now).Leap.Warnings, "leap_expired") {
+	if !slices.Contains(report.NewDetails(b.eng.Report(), 1, b.now).Leap.Warnings, "leap_expired") {
 		t.Error("no warning of the expiry")
 	}
 }

@@ -6,7 +6,9 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -49,11 +51,11 @@ type proof struct {
 	against   int      // seconds in a row that a kept system clock shows otherwise
 	otherwise int      // the same of TIM-TP
 
-	next     tai.Time // the second that TIM-TP gave to the next pulse,
-	nextMono int64    // when
-	name     tai.Time // the one it gave to the last
-	edgeMono int64    // of the last pulse
-	begun    Label    // the last second that a message named and a pulse began
+	next     tai.Time     // the second that TIM-TP gave to the next pulse,
+	nextMono int64        // when
+	name     tai.Time     // the one it gave to the last
+	edgeMono int64        // of the last pulse
+	begun    report.Label // the last second that a message named and a pulse began
 
 	other time.Duration // after each edge the other comes, and nothing but this tells them apart; 0 = not so
 	score int           // messages that fit this edge only, less those that fit both
@@ -76,7 +78,7 @@ func (p *proof) announce(m *gnss.Message) { p.next, p.nextMono = m.PulseTime, m.
 func (e *Engine) weighEdge(mono int64, other time.Duration) {
 	p := &e.proof
 	p.name = 0
-	if age := mono - p.nextMono; p.next != 0 && age > 0 && age < maxAnnounce {
+	if age := mono - p.nextMono; p.next != 0 && age > 0 && age < pps.AnnounceMax {
 		p.name = p.next
 	}
 	p.next, p.edgeMono = 0, mono
@@ -106,7 +108,7 @@ func (e *Engine) weighSecond(second tai.Time, mono int64) {
 	if p.edgeMono == 0 || after <= 0 || after >= time.Second {
 		return
 	}
-	p.begun = Label{second, p.edgeMono}
+	p.begun = report.Label{Time: second, Mono: p.edgeMono}
 	// A name that is one too low is TIM-TP's own lateness.
 	if p.name != 0 {
 		p.otherwise = tally(p.otherwise, p.name != second && p.name != second-tai.Second)

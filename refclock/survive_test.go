@@ -235,7 +235,7 @@ func (p *plant) becomes(reason string, within time.Duration) {
 	p.t.Fatalf("not %q within %v: %v (%s)\n%s", reason, within, s.State, s.Reason, p.log.String())
 }
 
-func (p *plant) count(r reason.Code) uint64 { return p.eng.Stats().Counts[r] }
+func (p *plant) count(r reason.Code) uint64 { return p.eng.Report().Counts[r] }
 
 // freq is the correction in force.
 func (p *plant) freq() float64 {

@@ -92,11 +92,11 @@ func TestNoGrowth(t *testing.T) {
 		b, nb := look()
 		secs := (long - long/4).Seconds()
 		t.Logf("%v: heap %d to %d octets, goroutines %d to %d, %.1f allocations and %.0f octets a second, %d pulses, follower %v", long,
-			a.HeapAlloc, b.HeapAlloc, na, nb, float64(b.Mallocs-a.Mallocs)/secs, float64(b.TotalAlloc-a.TotalAlloc)/secs, eng.Stats().Snapshot.Pulses, fol.Stats().Snapshot.State)
+			a.HeapAlloc, b.HeapAlloc, na, nb, float64(b.Mallocs-a.Mallocs)/secs, float64(b.TotalAlloc-a.TotalAlloc)/secs, eng.Report().Snapshot.Pulses, fol.Stats().Snapshot.State)
 		if grown := int64(b.HeapAlloc) - int64(a.HeapAlloc); grown > 64<<10 || nb > na {
 			t.Errorf("grew by %d octets and %d goroutines", grown, nb-na)
 		}
-		if s := &eng.Stats().Snapshot; s.State != status.Locked || float64(s.Pulses) < 0.99*long.Seconds() || fol.Stats().Snapshot.State != status.Locked {
+		if s := &eng.Report().Snapshot; s.State != status.Locked || float64(s.Pulses) < 0.99*long.Seconds() || fol.Stats().Snapshot.State != status.Locked {
 			t.Errorf("%v (%s), %d pulses; follower %v", s.State, s.Reason, s.Pulses, fol.Stats().Snapshot.State)
 		}
 		cancel()

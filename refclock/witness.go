@@ -10,6 +10,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -55,7 +56,7 @@ type WitnessStats struct {
 
 // WitnessEngine is the engine as Witnesses see it.
 type WitnessEngine interface {
-	Stats() *Stats
+	Report() *report.Report
 	Doubt(why string)
 	Count(reason.Code)
 }
@@ -153,7 +154,7 @@ func (w *Witnesses) Tick(ctx context.Context) {
 	}
 	for i := range w.state {
 		now, s := w.Mono(), &w.state[i]
-		if s.rough && w.Engine.Stats().Snapshot.Usable(now) {
+		if s.rough && w.Engine.Report().Snapshot.Usable(now) {
 			s.next = min(s.next, s.heard+int64(witnessQuick)) // now it can be told exactly
 		}
 		if now >= s.next && w.comparable(now) {
@@ -171,7 +172,7 @@ func (w *Witnesses) Tick(ctx context.Context) {
 // comparable reports whether there is anything a witness could be held against:
 // servers are not asked in vain.
 func (w *Witnesses) comparable(now int64) bool {
-	st := w.Engine.Stats()
+	st := w.Engine.Report()
 	return st.Snapshot.Usable(now) || st.Label.Time != 0 && now-st.Label.Mono < int64(freshLabel)
 }
 
@@ -207,7 +208,7 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 		return
 	}
 	s.silent = 0
-	s.rough = !w.Engine.Stats().Snapshot.Usable(t.Mono)
+	s.rough = !w.Engine.Report().Snapshot.Usable(t.Mono)
 	d, ok, err := w.compare(t, c.MaxOffset)
 	if err != nil {
 		return
@@ -233,7 +234,7 @@ func (w *Witnesses) ask(ctx context.Context, i int) {
 // the pulse that began it. A message without a pulse, which comes up to a second
 // after the second it names, is enough to disagree with, not to agree.
 func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, ok bool, err error) {
-	st := w.Engine.Stats()
+	st := w.Engine.Report()
 	s := &st.Snapshot
 	if s.Usable(t.Mono) {
 		at := s.ClockAt(t.Mono)
@@ -247,7 +248,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 	if t.Error > vague {
 		return 0, false, errNothing
 	}
-	if b := st.Begun; b.fresh(t.Mono) {
+	if b := st.Begun; isFresh(&b, t.Mono) {
 		at := b.Time + tai.Time(t.Mono-b.Mono)
 		if s.NearLeap(at, nearLeap) {
 			return 0, false, errNothing
@@ -257,7 +258,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 		return d, d.Abs() <= limit, nil
 	}
 	l := st.Label
-	if !l.fresh(t.Mono) {
+	if !isFresh(&l, t.Mono) {
 		return 0, false, errNothing
 	}
 	at := l.Time + tai.Time(t.Mono-l.Mono)
@@ -270,7 +271,7 @@ func (w *Witnesses) compare(t Testimony, limit time.Duration) (d time.Duration, 
 }
 
 // fresh reports whether a label is near enough to an instant to be compared.
-func (l *Label) fresh(mono int64) bool {
+func isFresh(l *report.Label, mono int64) bool {
 	gap := mono - l.Mono
 	return l.Time != 0 && gap <= int64(freshLabel) && gap >= -int64(freshLabel)
 }

@@ -12,6 +12,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -24,7 +25,7 @@ type court struct {
 	counts  map[reason.Code]int
 }
 
-func (c *court) Stats() *refclock.Stats  { return c.eng.Stats() }
+func (c *court) Report() *report.Report  { return c.eng.Report() }
 func (c *court) Doubt(why string)        { c.pending = append(c.pending, why) }
 func (c *court) Count(r reason.Code)     { c.counts[r]++ }
 func (c *court) said(word string) bool   { return strings.Contains(c.log.String(), word) }

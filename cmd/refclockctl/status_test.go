@@ -12,7 +12,7 @@ import (
 
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -36,7 +36,7 @@ func TestStatus(t *testing.T) {
 	mono := phc.MonoRaw()
 	s := status.Snapshot{State: status.Locked, Reason: "disciplined", Kind: status.PHCClock, Stratum: 1, RefID: [4]byte{'G', 'P', 'S'}, Mono: mono,
 		Clock: tai.FromUnix(1795435200, 0, 37), RefTime: tai.FromUnix(1795435199, 5, 37), TAIOffset: 37, Bound: 100, BoundRate: 2, Limit: 1e5, OffsetNS: -3.5, FreqPPB: 2301.25,
-		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0 ant=open jam=critical", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
+		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
 	w.Write(&s)
 	out.Reset()
 	if code := run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs); code != exitOK {
@@ -54,9 +54,6 @@ func TestStatus(t *testing.T) {
 	if m["state"] != "locked" || m["stratum"] != 1.0 || m["refid"] != "GPS" || m["leap"] != 0.0 || m["reference_time"] != "2026-11-23T11:59:59.000000005Z" || m["offset_ns"] != -3.5 {
 		t.Errorf("got %s", &out)
 	}
-	if r, ok := m["receiver"].(map[string]any); !ok || r["source"] != "/dev/ttyAMA0" || r["antenna"] != "open" || r["jamming"] != "critical" || r["spoofing"] != nil {
-		t.Errorf("receiver %v", m["receiver"])
-	}
 	// What is beside the snapshot is shown while it is the same process's and fresh.
 	if p, ok := m["pulses"].([]any); !ok || len(p) != 0 || m["leap_sources"] != nil {
 		t.Errorf("without details: %s", &out)
@@ -67,17 +64,21 @@ func TestStatus(t *testing.T) {
 		mono  int64
 		shown bool
 	}{{os.Getpid() + 1, mono, false}, {os.Getpid(), mono - 11e9, false}, {os.Getpid(), mono, true}} {
-		b, err := json.Marshal(refclock.Details{PID: c.pid, Mono: c.mono, LatencyS: &lat, Leap: refclock.LeapDetails{
+		b, err := json.Marshal(report.Details{PID: c.pid, Mono: c.mono, LatencyS: &lat, Antenna: "open", Jamming: "critical", Leap: report.LeapDetails{
 			Warnings: []string{"leap_expired"}, By: "list", ReceiverS: &count, Next: &next, Sign: 1, NextBy: "receiver",
-			Sources: []refclock.LeapDetail{{Source: "list", OffsetS: &count, Expires: "2026-06-28", Expired: true}, {Source: "zone", OffsetS: &count, Expires: "2027-06-28"}, {Source: "old zone"}}},
-			Pulses: []refclock.PulseDetail{{Source: "/dev/pps1", OffsetNS: &z, LimitNS: 100, Count: 9, Alarm: "pulse_disagrees"}}})
-		if err := errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(path), refclock.DetailsName), b, 0o644)); err != nil {
+			Sources: []report.LeapDetail{{Source: "list", OffsetS: &count, Expires: "2026-06-28", Expired: true}, {Source: "zone", OffsetS: &count, Expires: "2027-06-28"}, {Source: "old zone"}}},
+			Pulses: []report.PulseDetail{{Source: "/dev/pps1", OffsetNS: &z, LimitNS: 100, Count: 9, Alarm: "pulse_disagrees"}}})
+		if err := errors.Join(err, os.WriteFile(filepath.Join(filepath.Dir(path), report.DetailsName), b, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		var r struct {
-			Pulses   []refclock.PulseDetail `json:"pulses"`
+			Pulses   []report.PulseDetail `json:"pulses"`
 			Receiver struct {
-				Latency *float64 `json:"latency_s"`
+				Source   string   `json:"source"`
+				Latency  *float64 `json:"latency_s"`
+				Antenna  string   `json:"antenna"`
+				Jamming  string   `json:"jamming"`
+				Spoofing *string  `json:"spoofing"`
 			} `json:"receiver"`
 		}
 		out.Reset()
@@ -85,18 +86,18 @@ func TestStatus(t *testing.T) {
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil || (len(r.Pulses) == 1) != c.shown || (r.Receiver.Latency != nil) != c.shown {
 			t.Errorf("details of %d, age %v: %v: %s", c.pid, mono-c.mono, err, &out)
 		}
+		if p := r.Receiver; p.Source != "/dev/ttyAMA0" || (p.Antenna == "open") != c.shown || (p.Jamming == "critical") != c.shown || p.Spoofing != nil {
+			t.Errorf("details of %d: receiver %+v", c.pid, p)
+		}
 	}
 	out.Reset()
 	run([]string{"status", "-snapshot", path}, nil, &out, &errs)
 	for _, w := range []string{"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after",
-		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, good until 2027-06-28; old zone\n",
+		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, valid until 2027-06-28; old zone\n",
 		"WARNING leap_expired"} {
 		if !strings.Contains(out.String(), w) {
 			t.Errorf("no %q in\n%s", w, &out)
 		}
-	}
-	if r := newReceiver("/dev/my gps x=y"); r.Source != "/dev/my gps x=y" || r.Antenna != "" {
-		t.Errorf("a port with spaces: %+v", r)
 	}
 	out.Reset()
 	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitOK || !strings.Contains(out.String(), "locked (disciplined)") {
@@ -105,15 +106,15 @@ func TestStatus(t *testing.T) {
 	if code := run([]string{"status", "extra"}, nil, &out, &errs); code != exitUsage {
 		t.Errorf("extra argument: exit code %d", code)
 	}
-	// When nothing can be claimed, nothing is.
+	// Without a bound there is none to show.
 	s.Bound, s.State, s.RefTime = math.MaxInt64, status.Unlocked, 0
-	r := newReport(&s, mono)
+	r := report.NewStatus(&s, mono)
 	if r.BoundNS != nil || r.Stratum != 16 || r.Leap != 3 || r.RefTime != nil || r.Usable {
 		t.Errorf("unlocked: %+v", r)
 	}
 	out.Reset()
-	r.text(&out)
-	if !strings.Contains(out.String(), "nothing claimed") {
+	r.WriteText(&out)
+	if !strings.Contains(out.String(), "no error bound") {
 		t.Errorf("unlocked: %s", &out)
 	}
 }

@@ -65,7 +65,7 @@ func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.L
 // connect makes the engine and everything around it.
 func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	s, log := p.settings, p.log
-	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan refclock.ComparedEdge, edgeQueue)
+	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan pps.ComparedEdge, edgeQueue)
 	leaps := newLeapTable(s.LeapTables[0])
 	source := new(pulseSource)
 	count := func(c reason.Code) { p.engine.Count(c) } // nothing counts before the tasks run
@@ -91,7 +91,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	for _, r := range newCompared(s, compared, count, log) {
 		p.tasks = append(p.tasks, r)
 	}
-	p.tasks = append(p.tasks, newDetails(s.RuntimeDir, phc.MonoRaw, eng.Stats, log), &engineTask{eng, edges, messages}, port)
+	p.tasks = append(p.tasks, newDetails(s.RuntimeDir, phc.MonoRaw, eng.Report, log), &engineTask{eng, edges, messages}, port)
 	if s.Pulse.Source != "none" {
 		col.pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
 			return source.opened(p.openPulse(eng.Grid))
@@ -102,7 +102,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		p.tasks = append(p.tasks, sensor)
 	}
 	if state.Path != "" {
-		p.tasks = append(p.tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Stats().Learned }, log))
+		p.tasks = append(p.tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Report().Learned }, log))
 	}
 	if err := p.attach(col, leaps); err != nil {
 		return err
@@ -185,7 +185,7 @@ const stuckAfter = 5 * time.Second
 
 // alive reports an engine that publishes nothing.
 func (p *parts) alive() error {
-	if age := time.Duration(phc.MonoRaw() - p.engine.Stats().Snapshot.Mono); age > stuckAfter {
+	if age := time.Duration(phc.MonoRaw() - p.engine.Report().Snapshot.Mono); age > stuckAfter {
 		return fmt.Errorf("engine has published nothing for %v", age.Round(time.Second))
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"noonmark/internal/durable"
-	"noonmark/refclock"
+	"noonmark/refclock/report"
 )
 
 // details is the task that writes <runtime_dir>/details.json once a second: what
@@ -17,13 +17,13 @@ import (
 type details struct {
 	path   string
 	mono   func() int64
-	stats  func() *refclock.Stats
+	latest func() *report.Report
 	log    *slog.Logger
 	failed bool // the last write failed, and that was logged
 }
 
-func newDetails(runtimeDir string, mono func() int64, stats func() *refclock.Stats, log *slog.Logger) *details {
-	return &details{path: filepath.Join(runtimeDir, refclock.DetailsName), mono: mono, stats: stats, log: log}
+func newDetails(runtimeDir string, mono func() int64, latest func() *report.Report, log *slog.Logger) *details {
+	return &details{path: filepath.Join(runtimeDir, report.DetailsName), mono: mono, latest: latest, log: log}
 }
 
 // Run writes until ctx ends, then removes the file.
@@ -43,7 +43,7 @@ func (d *details) Run(ctx context.Context) error {
 
 // write writes the file. The first of several failures is logged.
 func (d *details) write() {
-	b, err := json.Marshal(refclock.NewDetails(d.stats(), os.Getpid(), d.mono()))
+	b, err := json.Marshal(report.NewDetails(d.latest(), os.Getpid(), d.mono()))
 	if err == nil {
 		err = durable.Publish(d.path, append(b, '\n'), 0o644)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
-	"noonmark/refclock"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -136,7 +135,7 @@ func (p *pulseSource) undelivered() func(pps.Reason) uint64 {
 }
 
 // newCompared makes the tasks that read pulses which are only compared.
-func newCompared(s *refclockd.Settings, out chan<- refclock.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*pps.Reader) {
+func newCompared(s *refclockd.Settings, out chan<- pps.ComparedEdge, count func(reason.Code), log *slog.Logger) (tasks []*pps.Reader) {
 	for i := range s.Pulse.Compare {
 		c := &s.Pulse.Compare[i]
 		tasks = append(tasks, &pps.Reader{
@@ -144,7 +143,7 @@ func newCompared(s *refclockd.Settings, out chan<- refclock.ComparedEdge, count 
 			Open: func() (pps.Source, error) { return openInput(&c.PulseInput, s.Clock.Device, nil) },
 			Hand: func(x pps.Edge) bool {
 				select {
-				case out <- refclock.ComparedEdge{Index: i, Edge: x}:
+				case out <- pps.ComparedEdge{Index: i, Edge: x}:
 				default:
 					count(reason.CompareSkipped)
 				}

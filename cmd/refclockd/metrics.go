@@ -100,8 +100,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		return 0
 	}
-	st := c.engine.Stats()
-	s, d, now := &st.Snapshot, &st.Status, c.mono()
+	st := c.engine.Report()
+	s, d, now := &st.Snapshot, &st.Discipline, c.mono()
 	for v := status.Unlocked; v <= status.Faulty; v++ {
 		gauge(mState, one(s.State == v), v.String())
 	}
@@ -169,9 +169,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for r := 1; r < discipline.NumReasons; r++ {
 		count(mReason, d.Counts[r], "discipline", discipline.Reason(r).String())
 	}
-	for _, w := range [...]struct{ what, state string }{{"antenna", st.Receiver.Antenna}, {"jamming", st.Receiver.Jamming}, {"spoofing", st.Receiver.Spoofing}, {"fix", st.Receiver.Fix}} {
-		if w.state != "" {
-			gauge(mRecvState, 1, w.what, w.state)
+	for _, w := range [...]struct {
+		what  string
+		state fmt.Stringer
+	}{{"antenna", st.Receiver.Antenna}, {"jamming", st.Receiver.Jamming}, {"spoofing", st.Receiver.Spoofing}, {"fix", st.Receiver.Fix}} {
+		if word := w.state.String(); word != "unknown" {
+			gauge(mRecvState, 1, w.what, word)
 		}
 	}
 	for _, x := range c.exports {

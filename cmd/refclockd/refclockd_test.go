@@ -22,6 +22,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -96,7 +97,7 @@ func TestServe(t *testing.T) {
 	if err := json.Unmarshal(b, &tr); err != nil || tai.Time(tr.TAI0) != tai.FromUnix(1795435200, 0, 37) {
 		t.Errorf("truth %s: %v", b, err)
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, refclock.DetailsName)); err != nil || !json.Valid(b) {
+	if b, err := os.ReadFile(filepath.Join(dir, report.DetailsName)); err != nil || !json.Valid(b) {
 		t.Errorf("details %q: %v", b, err)
 	}
 	// A second one must not publish over the first.

@@ -201,7 +201,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 			l, until := run(true, sim.Fault{Kind: sim.LateSecond})
 			until(time.Minute)
 			want(l, status.Unlocked, disagrees)
-			if l.Snap.RefTime != 0 || l.Engine.Stats().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
+			if l.Snap.RefTime != 0 || l.Engine.Report().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
 				t.Errorf("reference time %v, no alarm:\n%s", l.Snap.RefTime, &log)
 			}
 
@@ -223,7 +223,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 			own = slow
 			until(2 * time.Minute)
 			want(l, status.Locked, "disciplined") // alarm only
-			if l.Engine.Stats().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
+			if l.Engine.Report().Counts[reason.WitnessDisagrees] == 0 || !strings.Contains(log.String(), "witness disagrees") {
 				t.Errorf("no alarm:\n%s", &log)
 			}
 		})

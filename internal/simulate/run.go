@@ -60,7 +60,7 @@ func (r *Run) Play() (*Statistics, error) {
 	began := time.Now()
 	l.Rows(r.Scenario.Duration, emit)
 	st.took = time.Since(began)
-	st.end = l.Engine.Stats().Snapshot
+	st.end = l.Engine.Report().Snapshot
 	if lines != nil {
 		if err := lines.Flush(); err != nil {
 			return st, err

@@ -171,9 +171,9 @@ func (l *Loop) Rows(d time.Duration, emit func(Row)) {
 		// Both offsets are those of the true instant: a clock that is some ns off
 		// is not a second off at a leap second.
 		r.UTCNS = int64(served) + int64(l.App.recv.cfg.Table.Offset(truth)-s.OffsetAt(truth))*1e9
-		was := l.Engine.Stats().Status.PulseMono
+		was := l.Engine.Report().Discipline.PulseMono
 		l.Run(at + 500*time.Millisecond)
-		if st := &l.Engine.Stats().Status; st.PulseMono != was {
+		if st := &l.Engine.Report().Discipline; st.PulseMono != was {
 			r.MeasuredNS = st.OffsetNS
 		}
 		emit(r)
@@ -187,4 +187,4 @@ func (l *Loop) Feed(b []byte) { l.dec.Feed(b, l.now, l.Engine.Message) }
 func (l *Loop) Decoder() *gnss.Decoder { return l.dec }
 
 // Status returns the discipline's state.
-func (l *Loop) Status() *discipline.Status { return &l.Engine.Stats().Status }
+func (l *Loop) Status() *discipline.Status { return &l.Engine.Report().Discipline }

@@ -288,7 +288,7 @@ func TestSeries(t *testing.T) {
 		if r.first < 0 || r.first > 15 || math.Abs(r.end.TrueNS) > 3 || r.outside > 0 {
 			t.Errorf("sign %+v: first %v s, true %v ns at the end, outside %d", sign, r.first, r.end.TrueNS, r.outside)
 		}
-		if got := l.Engine.Stats().Sawtooth; got != sign {
+		if got := l.Engine.Report().QuantisationSign; got != sign {
 			t.Errorf("sawtooth applied with sign %v, want %v", got, sign)
 		}
 		if l.Snap.Missed < 15 && l.Snap.Pulses > 885 {

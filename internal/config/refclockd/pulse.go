@@ -6,7 +6,6 @@ import (
 
 	"noonmark/internal/config"
 	"noonmark/phc"
-	"noonmark/refclock"
 	"noonmark/refclock/pps"
 )
 
@@ -104,10 +103,10 @@ func (s *Settings) inputName(in *PulseInput) string {
 }
 
 // CompareConfigs are the compared pulses as the engine judges them.
-func (s *Settings) CompareConfigs() (out []refclock.CompareConfig) {
+func (s *Settings) CompareConfigs() (out []pps.CompareConfig) {
 	for i := range s.Pulse.Compare {
 		p := &s.Pulse.Compare[i]
-		out = append(out, refclock.CompareConfig{Name: p.Name, Bias: p.Bias.Duration, Cable: p.CableDelay(), Limit: p.Limit.Duration})
+		out = append(out, pps.CompareConfig{Name: p.Name, Bias: p.Bias.Duration, Cable: p.CableDelay(), Limit: p.Limit.Duration})
 	}
 	return out
 }

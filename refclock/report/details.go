@@ -1,0 +1,171 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/leap"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
+)
+
+// Details is the projection of a Report that refclockd writes beside the snapshot
+// once a second: what people want to see and the snapshot has no room for. Nothing
+// is served from it. Its JSON keys only grow.
+type Details struct {
+	PID       int           `json:"pid"`
+	Mono      int64         `json:"mono_ns"`      // CLOCK_MONOTONIC_RAW at which it was written
+	LatencyS  *float64      `json:"latency_s"`    // from a second to its first message, smoothed; null: not known
+	Sources   string        `json:"label_source"` // the kind of message that named the second last
+	Fix       string        `json:"fix,omitempty"`
+	Sats      int           `json:"satellites"`
+	Antenna   string        `json:"antenna,omitempty"`  // ok, open, short; empty: the receiver does not say
+	Jamming   string        `json:"jamming,omitempty"`  // none, warning, critical; likewise
+	Spoofing  string        `json:"spoofing,omitempty"` // none, warning, critical; likewise
+	Leap      LeapDetails   `json:"leap"`
+	Pulses    []PulseDetail `json:"pulses"` // those that are compared
+	LabelUTC  *string       `json:"label"`  // the second named last, UTC
+	Rollbacks uint64        `json:"rollbacks"`
+
+	Oscillator OscillatorDetails `json:"oscillator"`
+}
+
+// OscillatorDetails are the effects of temperature and age that the discipline
+// compensates.
+type OscillatorDetails struct {
+	Celsius   *float64 `json:"celsius"` // null: no sensor, or no reading yet
+	Stuck     bool     `json:"sensor_stuck"`
+	TempPPB   float64  `json:"ppb_per_kelvin"` // 0: not known well enough to be used
+	TempLagS  float64  `json:"lag_s"`
+	AgeingPPB float64  `json:"ageing_ppb_per_day"` // 0: likewise
+}
+
+// LeapDetails are the sources of leap seconds and what follows from them.
+type LeapDetails struct {
+	ReceiverS *int     `json:"receiver_tai_offset_s"` // null: not announced
+	TableS    *int     `json:"table_tai_offset_s"`
+	Table     string   `json:"table"`
+	Expires   string   `json:"table_expires"`
+	Warnings  []string `json:"warnings"` // leap_disagrees, leap_expired, leap_unconfirmed, leap_contradicted, leap_refused
+
+	By      string       `json:"by"`      // the source that is followed; empty: none has a vote on the present count
+	Sources []LeapDetail `json:"sources"` // the tables in order of trust
+	Next    *string      `json:"next"`    // when the count changes next, UTC
+	Sign    int          `json:"sign"`    // +1 a second is inserted then, -1 deleted
+	NextBy  string       `json:"next_by,omitempty"`
+}
+
+// LeapDetail is one table of leap seconds.
+type LeapDetail struct {
+	Source  string `json:"source"`
+	OffsetS *int   `json:"tai_offset_s"`
+	Expires string `json:"expires"` // empty: not known
+	Expired bool   `json:"expired"`
+}
+
+// PulseDetail is one pulse that is compared.
+type PulseDetail struct {
+	Source   string   `json:"source"`
+	OffsetNS *float64 `json:"offset_ns"` // last: clock - pulse, + = pulse late; null: none yet
+	MeanNS   float64  `json:"mean_ns"`
+	NoiseNS  float64  `json:"noise_ns"`
+	LimitNS  int64    `json:"limit_ns"` // 0: none
+	Count    uint64   `json:"compared"`
+	Skipped  uint64   `json:"skipped"`
+	AgeS     *float64 `json:"age_s"`
+	Alarm    string   `json:"alarm"` // a reason, or empty
+}
+
+// NewDetails returns the Details of a report at an instant of
+// CLOCK_MONOTONIC_RAW, ns.
+func NewDetails(r *Report, pid int, mono int64) Details {
+	st := &r.Discipline
+	d := Details{
+		PID: pid, Mono: mono, Sources: st.Labels, Sats: r.Receiver.Sats, Rollbacks: st.Rollbacks,
+		Antenna: known(r.Receiver.Antenna), Jamming: known(r.Receiver.Jamming), Spoofing: known(r.Receiver.Spoofing),
+		Leap:       newLeapDetails(&r.Leap),
+		Pulses:     []PulseDetail{},
+		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: round3(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: round3(st.AgeingPPB)},
+	}
+	if r.Receiver.Fix != gnss.FixUnknown {
+		d.Fix = r.Receiver.Fix.String()
+	}
+	if st.TempMono != 0 {
+		d.Oscillator.Celsius = &st.TempC
+	}
+	if l := round3(st.Latency.Seconds()); l != 0 {
+		d.LatencyS = &l
+	}
+	if r.Label.Time != 0 {
+		u := utcSeconds(r.Label.Time.UTC(r.Snapshot.OffsetAt(r.Label.Time)))
+		d.LabelUTC = &u
+	}
+	for i := range r.Compared {
+		d.Pulses = append(d.Pulses, newPulseDetail(&r.Compared[i], mono))
+	}
+	return d
+}
+
+// known returns the word of a state, or nothing while it is unknown.
+func known(s fmt.Stringer) string {
+	if w := s.String(); w != "unknown" {
+		return w
+	}
+	return ""
+}
+
+func newLeapDetails(n *leap.Status) LeapDetails {
+	d := LeapDetails{Table: n.Source, Expires: date(n.Expires), Warnings: []string{}, By: n.Followed, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextSource}
+	for _, x := range n.Tables {
+		d.Sources = append(d.Sources, LeapDetail{Source: x.Name, OffsetS: nonZero(x.Offset), Expires: date(x.Expires), Expired: x.Expired})
+	}
+	if n.NextSign != 0 {
+		u := utcSeconds(n.Next)
+		d.Next = &u
+	}
+	d.ReceiverS, d.TableS = nonZero(n.Receiver), nonZero(n.Offset)
+	for _, w := range n.Warnings() {
+		if w.Raised {
+			d.Warnings = append(d.Warnings, w.Code.String())
+		}
+	}
+	return d
+}
+
+func newPulseDetail(c *pps.Comparison, mono int64) PulseDetail {
+	p := PulseDetail{Source: c.Name, MeanNS: c.MeanNS, NoiseNS: c.NoiseNS, LimitNS: int64(c.Limit), Count: c.Count, Skipped: c.Skipped}
+	if c.Mono != 0 {
+		z, age := c.OffsetNS, seconds(mono-c.Mono)
+		p.OffsetNS, p.AgeS = &z, &age
+	}
+	if c.Alarm {
+		p.Alarm = reason.CompareAlarm.String()
+	}
+	return p
+}
+
+// nonZero returns n, or nil for 0, which stands for "not known".
+func nonZero(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// date writes a day, or nothing for the zero time.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}
+
+// utcSeconds writes a time in UTC to the second.
+func utcSeconds(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// seconds returns ns in seconds, to the millisecond.
+func seconds(ns int64) float64 { return math.Round(float64(ns)*1e-6) * 1e-3 }
+
+func round3(v float64) float64 { return math.Round(v*1e3) / 1e3 }

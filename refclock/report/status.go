@@ -1,0 +1,163 @@
+package report
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"noonmark/refclock/status"
+)
+
+// DetailsName is the file beside the snapshot that holds Details.
+const DetailsName = "details.json"
+
+// Status is the projection that `refclockctl status` prints, of a snapshot and the
+// Details beside it. Its JSON keys are a contract: they only grow.
+type Status struct {
+	State     string   `json:"state"`
+	Reason    string   `json:"reason"`
+	Usable    bool     `json:"synchronised"` // clients are told so now
+	OffsetNS  float64  `json:"offset_ns"`    // clock - reference, + = clock fast
+	BoundNS   *int64   `json:"bound_ns"`     // of |clock - true time| now; null: there is none
+	BoundRate float64  `json:"bound_rate_ns_per_s"`
+	NoiseNS   float64  `json:"noise_ns"`
+	FreqPPB   float64  `json:"freq_ppb"` // correction in force, + = clock made faster
+	Stratum   int      `json:"stratum"`
+	RefID     string   `json:"refid"`
+	Leap      int      `json:"leap"` // leap indicator of RFC 5905; 3: not synchronised
+	LeapAt    *string  `json:"leap_at"`
+	TAIOffset int32    `json:"tai_offset_s"`
+	Time      *string  `json:"time"`           // by the clock, UTC
+	RefTime   *string  `json:"reference_time"` // UTC
+	Pulse     Input    `json:"pulse"`
+	Receiver  Port     `json:"receiver"`
+	Clock     ClockNow `json:"clock"`
+	Updates   uint64   `json:"updates"`
+	AgeS      float64  `json:"age_s"` // of the snapshot
+	PID       uint32   `json:"pid"`
+
+	// Of Details; empty where there are none.
+	Pulses     []PulseDetail      `json:"pulses"` // those that are only compared
+	Leaps      *LeapDetails       `json:"leap_sources"`
+	Oscillator *OscillatorDetails `json:"oscillator"`
+}
+
+// Input is a source and what became of its input.
+type Input struct {
+	Source   string   `json:"source"`
+	Accepted uint64   `json:"accepted"`
+	Refused  uint64   `json:"refused"`
+	Missed   *uint64  `json:"missed,omitempty"`
+	AgeS     *float64 `json:"age_s"` // of the last accepted one
+}
+
+// Port is the source of messages, with what the receiver reports about itself. A
+// key is missing while the receiver has not reported it.
+type Port struct {
+	Input
+	Antenna  string `json:"antenna,omitempty"`  // ok, open, short
+	Jamming  string `json:"jamming,omitempty"`  // none, warning, critical
+	Spoofing string `json:"spoofing,omitempty"` // none, warning, critical
+
+	LatencyS *float64 `json:"latency_s"` // from a second to its first message, learned; null: not known
+	Fix      string   `json:"fix,omitempty"`
+	Sats     *int     `json:"satellites"`
+	Label    string   `json:"label_source,omitempty"` // the kind of message that named the second last
+}
+
+// ClockNow is the disciplined clock.
+type ClockNow struct {
+	Kind     string  `json:"kind"`
+	Device   string  `json:"device"`
+	PHCIndex int32   `json:"phc_index"` // -1: no PHC
+	Epoch    uint32  `json:"epoch"`     // clock generation: steps so far
+	RatePPB  float64 `json:"rate_ppb"`  // against CLOCK_MONOTONIC_RAW
+	LineNS   int64   `json:"line_error_ns"`
+}
+
+// NewStatus describes a snapshot at an instant of CLOCK_MONOTONIC_RAW, ns.
+func NewStatus(s *status.Snapshot, mono int64) Status {
+	now := s.ClockAt(mono)
+	r := Status{
+		State: s.State.String(), Reason: s.Reason, Usable: s.Usable(mono), OffsetNS: s.OffsetNS, BoundRate: s.BoundRate,
+		NoiseNS: s.NoiseNS, FreqPPB: s.FreqPPB, Stratum: 16, RefID: strings.TrimRight(string(s.RefID[:]), "\x00"), Leap: 3,
+		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID,
+		Pulse:    Input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed, AgeS: age(mono, s.PulseMono)},
+		Receiver: Port{Input: Input{Source: s.Receiver, Accepted: s.Msgs, Refused: s.BadMsgs, AgeS: age(mono, s.MsgMono)}},
+		Clock:    ClockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
+		Pulses:   []PulseDetail{},
+	}
+	if b := s.BoundAt(mono); b < math.MaxInt64 {
+		n := int64(b)
+		r.BoundNS = &n
+	}
+	if r.Usable {
+		r.Stratum, r.Leap = int(s.Stratum), int(s.LeapIndicator(now))
+	}
+	if s.RefTime != 0 {
+		r.RefTime = utc(s.RefTime.UTC(s.OffsetAt(s.RefTime)))
+		r.Time = utc(now.UTC(s.OffsetAt(now)))
+	}
+	if s.LeapAt != 0 {
+		r.LeapAt = utc(s.LeapAt.UTC(int(s.TAIOffset) + int(s.LeapSign)))
+	}
+	return r
+}
+
+// utc writes a time to the nanosecond.
+func utc(t time.Time) *string {
+	x := t.Format("2006-01-02T15:04:05.000000000Z")
+	return &x
+}
+
+// age returns the age in s of what happened at an instant, nil for 0: it never
+// happened.
+func age(now, mono int64) *float64 {
+	if mono == 0 {
+		return nil
+	}
+	x := seconds(now - mono)
+	return &x
+}
+
+// Details older than staleDetails are not shown. They are written once a second.
+const staleDetails = 10e9 // ns
+
+// AddDetails adds the Details beside the snapshot at path, if the same process
+// wrote them and they are fresh. That there are none is no error: an older
+// refclockd writes none.
+func (r *Status) AddDetails(path string, mono int64) {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), DetailsName))
+	if err != nil {
+		return
+	}
+	var d Details
+	if json.Unmarshal(b, &d) != nil || d.PID != int(r.PID) || mono-d.Mono > staleDetails || d.Mono > mono+1e9 {
+		return
+	}
+	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
+	p := &r.Receiver
+	p.LatencyS, p.Fix, p.Sats, p.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
+	p.Antenna, p.Jamming, p.Spoofing = d.Antenna, d.Jamming, d.Spoofing
+}
+
+// Read returns the Status of the snapshot at path at an instant of
+// CLOCK_MONOTONIC_RAW, ns. mono is called once the snapshot has been read.
+func Read(path string, mono func() int64) (Status, error) {
+	rd, err := status.Open(path)
+	if err != nil {
+		return Status{}, err
+	}
+	defer rd.Close()
+	var s status.Snapshot
+	if err := rd.LoadAll(&s); err != nil {
+		return Status{}, err
+	}
+	now := mono()
+	r := NewStatus(&s, now)
+	r.AddDetails(path, now)
+	return r, nil
+}
