@@ -56,8 +56,8 @@ func (b *bench) last() *status.Snapshot { return &b.snaps[len(b.snaps)-1] }
 // holdover at once, with the reason named, and back when it has been well for
 // a while.
 func TestReceiverDoubted(t *testing.T) {
-	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, HasAntenna: true, Antenna: gnss.AntennaOK, Jamming: gnss.ThreatNone,
-		HasPos: true, Lat: 47.38, Lon: 8.54}
+	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaOK, Jamming: gnss.ThreatNone},
+		Solution: gnss.Solution{HasPos: true, Lat: 47.38, Lon: 8.54}}
 	with := func(f func(*gnss.Message)) gnss.Message { m := good; f(&m); return m }
 	for _, c := range []struct {
 		reason reason.Code
@@ -68,7 +68,7 @@ func TestReceiverDoubted(t *testing.T) {
 		{reason.ReceiverAntennaOpen, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaOpen }), func(r *report.Receiver) bool { return r.Antenna == gnss.AntennaOpen }},
 		{reason.ReceiverAntennaShort, with(func(m *gnss.Message) { m.Antenna = gnss.AntennaShort }), func(r *report.Receiver) bool { return r.Antenna == gnss.AntennaShort }},
 		{reason.ReceiverJammed, with(func(m *gnss.Message) { m.Jamming = gnss.ThreatCritical }), func(r *report.Receiver) bool { return r.Jamming == gnss.ThreatCritical }},
-		{reason.ReceiverSpoofed, with(func(m *gnss.Message) { m.Source, m.Spoofing = "SEC-SIG", gnss.ThreatWarning }), func(r *report.Receiver) bool { return r.Spoofing == gnss.ThreatWarning }},
+		{reason.ReceiverSpoofed, with(func(m *gnss.Message) { m.Source, m.HasSpoofing, m.Spoofing = "SEC-SIG", true, gnss.ThreatWarning }), func(r *report.Receiver) bool { return r.Spoofing == gnss.ThreatWarning }},
 		{reason.ReceiverMoved, with(func(m *gnss.Message) { m.Lat += 0.01 }), func(r *report.Receiver) bool { return r.Antenna == gnss.AntennaOK }},
 	} {
 		b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Watch.Fixed = true })
@@ -101,7 +101,7 @@ func TestReceiverDoubted(t *testing.T) {
 		}
 		if c.reason == reason.ReceiverSpoofed {
 			good := good
-			good.Source, good.Spoofing = "SEC-SIG", gnss.ThreatNone
+			good.Source, good.HasSpoofing, good.Spoofing = "SEC-SIG", true, gnss.ThreatNone
 			for range 30 {
 				b.say(k, good)
 				k++
@@ -121,7 +121,7 @@ func TestReceiverDoubted(t *testing.T) {
 // pulled move the clock by no more than what came before the receiver's word.
 func TestAntennaPulled(t *testing.T) {
 	b := doubtBench(t, 0, func(*refclock.Config) {})
-	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, HasAntenna: true, Antenna: gnss.AntennaOK}
+	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaOK}}
 	for k := 1; k < 60; k++ {
 		b.say(k, good)
 	}
@@ -155,7 +155,7 @@ func TestDoubtFromTheStart(t *testing.T) {
 		t.Errorf("%v (%s), %d pulses", s.State, s.Reason, s.Pulses)
 	}
 	// One doubt follows another: the latest is named.
-	short := gnss.Message{Source: "MON-RF", HasAntenna: true, Antenna: gnss.AntennaShort}
+	short := gnss.Message{Source: "MON-RF", RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaShort}}
 	b.now += 1e6
 	short.Mono = b.now
 	b.eng.Message(&short)

@@ -241,7 +241,7 @@ func (b *bench) second(k int, late time.Duration) {
 	for i := int64(1); i < 4; i++ {
 		b.now = b.clock.MonoAt(sec) + max(i*250e6, int64(late)+1)
 		if i == 2 {
-			b.eng.Message(&gnss.Message{Source: "ZDA", Mono: b.now, Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: sec})
+			b.eng.Message(&gnss.Message{Source: "ZDA", Mono: b.now, Stated: true, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: sec})
 		}
 		b.eng.Tick()
 	}
@@ -389,7 +389,7 @@ func TestSoftClock(t *testing.T) {
 		b.now = b.clock.MonoAt(sec) + 50e3
 		b.eng.Edge(pps.Edge{Scale: pps.System, Stamp: b.clock.RealAt(b.clock.MonoAt(sec)), Mono: b.now})
 		b.now += 200e6
-		b.eng.Message(&gnss.Message{Source: "RMC", Mono: b.now, Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: sec})
+		b.eng.Message(&gnss.Message{Source: "RMC", Mono: b.now, Stated: true, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: sec})
 		b.eng.Tick()
 		b.now += 500e6
 		b.eng.Tick()

@@ -190,14 +190,14 @@ func TestLeapNews(t *testing.T) {
 	old := leapTable("old-list", stale, nil)
 	b := doubtBench(t, 0, func(c *refclock.Config) { c.Settings.Table = old })
 	// A receiver that counts so many leap seconds is so far off by another table.
-	says := func(from, to, count int, source string) {
+	says := func(from, to, count int, source gnss.LeapSource) {
 		for k := from; k < to; k++ {
-			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, LeapOffset: count, LeapSource: source})
+			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, Leap: gnss.Leap{LeapOffset: count, LeapSource: source}})
 			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Report().Leap.Offset-count) * tai.Second})
 		}
 	}
 	b.say(1, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	says(2, 60, 35, "firmware") // not heard from a satellite, but what its UTC is made by
+	says(2, 60, 35, gnss.LeapFirmware) // not heard from a satellite, but what its UTC is made by
 	if n := b.eng.Report().Leap; n.Disagree || n.Receiver != 0 || !n.Expired || n.Offset != 37 || n.Followed != "" {
 		t.Errorf("%+v", n)
 	}
@@ -205,7 +205,7 @@ func TestLeapNews(t *testing.T) {
 		t.Errorf("%v (%s), TAI-UTC %d: an old table is no reason not to serve", s.State, s.Reason, s.TAIOffset)
 	}
 	epoch := b.last().Epoch
-	says(60, 90, 38, "GPS")
+	says(60, 90, 38, gnss.LeapGPS)
 	st := b.eng.Report()
 	if n := st.Leap; n.Receiver != 38 || n.Offset != 38 || n.Followed != "receiver" || n.Disagree || st.Counts[reason.LeapExpired] != 1 {
 		t.Errorf("%+v, expiry counted %d", n, st.Counts[reason.LeapExpired])
@@ -219,7 +219,7 @@ func TestLeapNews(t *testing.T) {
 	// Two tables that are in date: the receiver is outvoted, the clock is not moved.
 	in := refclock.Settings{Table: leapTable("list", good, nil), Tables: []*tai.Table{leapTable("right", good, nil)}}
 	b.eng.Apply(in)
-	says(90, 120, 38, "GPS")
+	says(90, 120, 38, gnss.LeapGPS)
 	st = b.eng.Report()
 	if n := st.Leap; !n.Disagree || n.Offset != 37 || n.Expired || st.Counts[reason.LeapDisagrees] != 2 {
 		t.Errorf("%+v, counted %d", n, st.Counts[reason.LeapDisagrees])
@@ -235,7 +235,7 @@ func TestLeapNews(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", w, &b.log)
 		}
 	}
-	says(120, 130, 37, "GPS")
+	says(120, 130, 37, gnss.LeapGPS)
 	if n := b.eng.Report().Leap; n.Disagree {
 		t.Errorf("they agree again: %+v", n)
 	}

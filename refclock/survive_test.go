@@ -167,7 +167,7 @@ func (p *plant) play(ctx context.Context, edges chan<- pps.Edge, msgs chan<- *gn
 		}
 		time.Sleep(200 * time.Millisecond)
 		select {
-		case msgs <- &gnss.Message{Source: "ZDA", Mono: p.mono(), Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: sec}:
+		case msgs <- &gnss.Message{Source: "ZDA", Mono: p.mono(), Stated: true, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: sec}:
 		default:
 		}
 	}

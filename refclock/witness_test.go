@@ -96,7 +96,7 @@ func TestWitnessesBeforeLock(t *testing.T) {
 				continue
 			}
 			ct.now = ct.clock.MonoAt(truth0+tai.Time(k)*tai.Second) + 300e6
-			ct.eng.Message(&gnss.Message{Source: "ZDA", Mono: ct.now, Stated: true, Valid: true, HasDate: true, HasTimeOfDay: true, Time: truth0 + tai.Time(k)*tai.Second + c.skew})
+			ct.eng.Message(&gnss.Message{Source: "ZDA", Mono: ct.now, Stated: true, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: truth0 + tai.Time(k)*tai.Second + c.skew})
 			ct.eng.Tick()
 			ct.wit.Tick(t.Context())
 		}

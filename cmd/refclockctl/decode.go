@@ -14,6 +14,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 )
 
 // Further exit codes of sysexits.h.
@@ -89,7 +90,7 @@ func runDecode(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func decode(in io.Reader, stdout, stderr io.Writer, cfg gnss.Config, all bool) error {
-	d := gnss.NewDecoder(cfg)
+	d := registry.NewDecoder(cfg)
 	out := bufio.NewWriter(stdout)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
@@ -118,7 +119,10 @@ func decode(in io.Reader, stdout, stderr io.Writer, cfg gnss.Config, all bool) e
 		werr = err
 	}
 	c := d.Counters()
-	fmt.Fprintf(stderr, "decoded %d messages from %d NMEA sentences and %d UBX frames\n", c.Messages, c.NMEA, c.UBX)
+	fmt.Fprintf(stderr, "decoded %d messages\n", c.Messages)
+	for _, f := range c.Frames {
+		fmt.Fprintf(stderr, "%-17s %d\n", f.Protocol+"_frames", f.Frames)
+	}
 	for _, r := range gnss.Reasons() {
 		if n := c.Of(r); n > 0 {
 			fmt.Fprintf(stderr, "%-17s %d\n", r, n)
@@ -229,7 +233,7 @@ func decodeLine(m *gnss.Message, leaps *tai.Table, all bool) *line {
 		l.Vel = &m.Speed
 	}
 	l.HAcc, l.VAcc, l.HDOP = m.HAcc, m.VAcc, m.HDOP
-	l.LeapOffset, l.LeapSource = m.LeapOffset, m.LeapSource
+	l.LeapOffset, l.LeapSource = m.LeapOffset, m.LeapSource.String()
 	if m.HasLeapEvent {
 		l.LeapSign, l.LeapIn = &m.LeapSign, &m.LeapIn
 		if m.LeapAt != 0 {
@@ -249,7 +253,7 @@ func decodeLine(m *gnss.Message, leaps *tai.Table, all bool) *line {
 		l.Survey = &lineSurvey{m.SurveyActive, m.SurveyValid, m.SurveyDur, m.SurveyObs, m.SurveyAcc}
 	}
 	if m.HasAntenna {
-		l.Antenna, l.Power = m.Antenna.String(), m.AntennaPower
+		l.Antenna, l.Power = m.Antenna.String(), m.AntennaPower.String()
 	}
 	if m.Jamming != gnss.ThreatUnknown || m.JamIndicator >= 0 {
 		l.Jamming = m.Jamming.String()

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"noonmark/refclock/gnss/nmea"
+	"noonmark/refclock/gnss/ubx"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"noonmark/refclock/gnss"
 )
 
 func decodeRun(t *testing.T, in string, args ...string) (lines []map[string]any, stderr string, code int) {
@@ -62,10 +62,10 @@ func TestDecodeUsage(t *testing.T) {
 func TestDecodeOutput(t *testing.T) {
 	in := "# a comment\n" +
 		"$GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V*00\r\n" +
-		string(gnss.AppendNMEA(nil, "GNRMC,115959.00,V,,,,,,,010524,,,N")) +
-		string(gnss.AppendNMEA(nil, "GNGSV,1,1,01,05,10,100,40")) +
-		string(gnss.AppendNMEA(nil, "GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V")) +
-		string(gnss.AppendUBX(nil, 0x0D01, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0xF0, 0xD8, 0xFF, 0xFF, 8, 9, 0, 0}))
+		string(nmea.Append(nil, "GNRMC,115959.00,V,,,,,,,010524,,,N")) +
+		string(nmea.Append(nil, "GNGSV,1,1,01,05,10,100,40")) +
+		string(nmea.Append(nil, "GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V")) +
+		string(ubx.Append(nil, 0x0D01, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0xF0, 0xD8, 0xFF, 0xFF, 8, 9, 0, 0}))
 	lines, stderr, code := decodeRun(t, in, "-")
 	if code != 0 || len(lines) != 2 {
 		t.Fatalf("exit %d, %v", code, lines)
@@ -86,13 +86,13 @@ func TestDecodeOutput(t *testing.T) {
 		lines[2]["lat"] == nil || lines[1]["satellites"] == nil {
 		t.Errorf("-all: %v", lines)
 	}
-	old := string(gnss.AppendNMEA(nil, "GPZDA,120000.00,08,04,2007,00,00"))
+	old := string(nmea.Append(nil, "GPZDA,120000.00,08,04,2007,00,00"))
 	lines, _, _ = decodeRun(t, old, "-")
 	moved, _, _ := decodeRun(t, old, "-not-before", "2026-11-01", "-")
 	if lines[0]["time"] != "2007-04-08T12:00:00.000Z" || moved[0]["time"] != "2026-11-22T12:00:00.000Z" || moved[0]["rollover_weeks"] != 1024.0 {
 		t.Errorf("%v, moved %v", lines, moved)
 	}
-	leap := string(gnss.AppendNMEA(nil, "GPZDA,235960.00,31,12,2016,00,00"))
+	leap := string(nmea.Append(nil, "GPZDA,235960.00,31,12,2016,00,00"))
 	if lines, _, _ = decodeRun(t, leap, "-"); lines[0]["time"] != "2016-12-31T23:59:60.000Z" {
 		t.Errorf("leap second: %v", lines)
 	}
@@ -104,7 +104,7 @@ func (failingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
 func TestDecodeOutputLost(t *testing.T) {
 	var errs bytes.Buffer
-	in := strings.NewReader(string(gnss.AppendNMEA(nil, "GPZDA,120000.00,08,04,2007,00,00")))
+	in := strings.NewReader(string(nmea.Append(nil, "GPZDA,120000.00,08,04,2007,00,00")))
 	if code := runDecode([]string{"-"}, in, failingWriter{}, &errs); code != 74 {
 		t.Errorf("exit %d, want 74", code)
 	}

@@ -19,6 +19,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/ubx"
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -237,13 +238,13 @@ func newPort(s *refclockd.Settings, device string, out chan<- *gnss.Message, cou
 		Name: device, Mono: phc.MonoRaw, Out: out, Count: count, Log: log,
 		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.LeapTables[0]},
 		Open:   func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rates[0]) },
-		Rates:  rates, Setup: s.ReceiverSetup(),
+		Rates:  rates,
 	}
-	switch s.Receiver.Protocol { // UBX has no talker
-	case "nmea":
-		p.Accept = func(m *gnss.Message) bool { return m.Talker != "" }
-	case "ubx":
-		p.Accept = func(m *gnss.Message) bool { return m.Talker == "" }
+	if set := s.ReceiverSetup(); set != nil {
+		p.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*set, rates) }
+	}
+	if only := s.Receiver.Protocol; only != "auto" {
+		p.Accept = func(m *gnss.Message) bool { return m.Protocol == only }
 	}
 	return p
 }

@@ -17,7 +17,7 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/nmea"
 	"noonmark/refclock/status"
 	"noonmark/server/certs"
 )
@@ -157,7 +157,7 @@ func (r *fakePort) Read(b []byte) (int, error) {
 	var out []byte
 	for _, s := range r.body {
 		s = strings.NewReplacer("HMS", at.Format("150405.00"), "DMY", at.Format("020106"), "ST", st).Replace(s)
-		out = gnss.AppendNMEA(out, s)
+		out = nmea.Append(out, s)
 	}
 	return copy(b, out), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"noonmark/phc"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 	"noonmark/refclock/pps"
 	receiverport "noonmark/refclock/receiver"
 )
@@ -127,7 +128,7 @@ func (s *spoken) message(m *gnss.Message) {
 // listenPort reads a receiver for a while.
 func listenPort(ctx context.Context, r io.Reader, mono func() int64, d time.Duration) (s spoken, err error) {
 	s.sources = map[string]int{}
-	dec := gnss.NewDecoder(gnss.Config{NotBefore: gnss.BuildDate()})
+	dec := registry.NewDecoder(gnss.Config{NotBefore: gnss.BuildDate()})
 	var buf [1024]byte
 	for end := mono() + int64(d); ctx.Err() == nil && mono() < end; {
 		n, err := r.Read(buf[:])
@@ -145,7 +146,7 @@ func listenPort(ctx context.Context, r io.Reader, mono func() int64, d time.Dura
 }
 
 // framed reports whether anything was understood.
-func (s spoken) framed() bool { return s.seen.NMEA+s.seen.UBX > 0 }
+func (s spoken) framed() bool { return s.seen.AllFrames() > 0 }
 
 // hearAt is long enough for a receiver that speaks once a second.
 const hearAt = 1200 * time.Millisecond

@@ -13,6 +13,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 )
 
 // The decoder reads the sentences of the lab's receiver as the right second.
@@ -21,7 +22,7 @@ func TestBurst(t *testing.T) {
 		time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(2028, 2, 29, 23, 59, 59, 0, time.UTC),
 	} {
-		d := gnss.NewDecoder(gnss.Config{})
+		d := registry.NewDecoder(gnss.Config{})
 		var got []string
 		d.Feed(sentences(at.Unix(), math.MaxInt64, 1, 0), 1, func(m *gnss.Message) {
 			if m.HasTimeOfDay {
@@ -55,7 +56,7 @@ func TestLabels(t *testing.T) {
 
 // A receiver without a fix sends the time but marks it as not valid.
 func TestVoided(t *testing.T) {
-	d := gnss.NewDecoder(gnss.Config{})
+	d := registry.NewDecoder(gnss.Config{})
 	n := 0
 	d.Feed(voided(sentences(1800000000, math.MaxInt64, 1, 0)), 1, func(m *gnss.Message) {
 		if n++; m.Valid || m.Fix.Good() {
@@ -69,7 +70,7 @@ func TestVoided(t *testing.T) {
 
 func TestTimTP(t *testing.T) {
 	const sec = 1800000037 // TAI
-	d := gnss.NewDecoder(gnss.Config{})
+	d := registry.NewDecoder(gnss.Config{})
 	n := 0
 	d.Feed(appendTimTP(nil, sec, -7), 1, func(m *gnss.Message) {
 		if n++; m.Source != "TIM-TP" || !m.HasQErr || m.QErrPS != -7000 || !m.HasPulse || m.PulseTime != tai.Time(sec)*tai.Second {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/ubx"
 	"noonmark/refclock/sim"
 )
 
@@ -114,7 +114,7 @@ func appendTimTP(b []byte, sec, qerr int64) []byte {
 	binary.LittleEndian.PutUint32(p[8:], uint32(int32(qerr*1000)))
 	binary.LittleEndian.PutUint16(p[12:], uint16((sec-gps)/week))
 	p[14] = 0x02 // GNSS time base, UTC available
-	return gnss.AppendUBX(b, 0x0d01, p[:])
+	return ubx.Append(b, 0x0d01, p[:])
 }
 
 // sentences returns the receiver's sentences for the second that would be sec

@@ -1,9 +1,12 @@
-// Package gnss turns the byte stream of a satellite receiver into messages:
-// NMEA 0183 of any talker and u-blox UBX, mixed in any way, with other
-// protocols between them stepped over. It starts no goroutine, logs nothing
-// and reads no clock.
+// Package gnss turns the octet stream of a satellite receiver into messages. It
+// finds the frames of several protocols mixed in any way, lets each protocol
+// decode its own, and supplies what receivers leave out: dates, centuries,
+// weeks lost to a rollover. It starts no goroutine, logs nothing and reads no
+// clock.
 //
-// Nothing is believed that a checksum does not vouch for, every field that
-// matters is checked against its range, and whatever is refused is counted
-// under a Reason.
+// Each protocol lives in a package below this one and is listed in package
+// registry; docs/adding-a-receiver.md says how to add one.
+//
+// Only frames with a valid checksum are decoded, every field that matters is
+// checked against its range, and all that is refused is counted by Reason.
 package gnss

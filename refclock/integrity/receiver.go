@@ -73,9 +73,13 @@ func (r *Receiver) Message(m *gnss.Message) {
 	if m.Jamming != gnss.ThreatUnknown {
 		r.set(reason.ReceiverJammed, m.Jamming == gnss.ThreatCritical)
 	}
-	if m.Source == "SEC-SIG" || m.Source == "NAV-STATUS" {
+	if m.HasSpoofing {
 		r.spoofing[m.Source] = m.Spoofing
-		r.set(reason.ReceiverSpoofed, max(r.spoofing["SEC-SIG"], r.spoofing["NAV-STATUS"]) >= gnss.ThreatWarning)
+		worst := gnss.ThreatUnknown
+		for _, s := range r.spoofing {
+			worst = max(worst, s)
+		}
+		r.set(reason.ReceiverSpoofed, worst >= gnss.ThreatWarning)
 	}
 	if r.cfg.Fixed && m.HasPos && m.Fix.Good() {
 		r.position(m.Lat, m.Lon)
@@ -109,9 +113,8 @@ func (r *Receiver) set(code reason.Code, there bool) {
 // fix looks for a fix that was there and is gone. A receiver that never had one
 // raises no alarm: its messages are not valid to begin with.
 func (r *Receiver) fix(m *gnss.Message) {
-	switch m.Source {
-	case "ZDA", "NAV-TIMEGPS", "NAV-TIMEUTC", "PUBX,04":
-		return // these repeat what the others have said
+	if m.FixRepeated {
+		return
 	}
 	switch {
 	case m.Fix.Good():

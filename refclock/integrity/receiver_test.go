@@ -14,11 +14,15 @@ func TestReceiverAlarms(t *testing.T) {
 		m    gnss.Message
 		want reason.Code
 	}
-	ant := func(a gnss.Antenna) gnss.Message { return gnss.Message{Source: "MON-HW", HasAntenna: true, Antenna: a} }
+	ant := func(a gnss.Antenna) gnss.Message {
+		return gnss.Message{Source: "MON-HW", RF: gnss.RF{HasAntenna: true, Antenna: a}}
+	}
 	fix := func(f gnss.Fix) gnss.Message { return gnss.Message{Source: "RMC", Fix: f} }
-	sec := func(j, s gnss.Threat) gnss.Message { return gnss.Message{Source: "SEC-SIG", Jamming: j, Spoofing: s} }
+	sec := func(j, s gnss.Threat) gnss.Message {
+		return gnss.Message{Source: "SEC-SIG", RF: gnss.RF{Jamming: j, HasSpoofing: true, Spoofing: s}}
+	}
 	at := func(lat, lon float64) gnss.Message {
-		return gnss.Message{Source: "GGA", Fix: gnss.Fix3D, HasPos: true, Lat: lat, Lon: lon}
+		return gnss.Message{Source: "GGA", Fix: gnss.Fix3D, Solution: gnss.Solution{HasPos: true, Lat: lat, Lon: lon}}
 	}
 	place := &gnss.Position{Lat: 48, Lon: 179.9999}
 	for _, c := range []struct {
@@ -41,7 +45,7 @@ func TestReceiverAlarms(t *testing.T) {
 		{"jammed", ReceiverConfig{}, []step{{1, sec(gnss.ThreatCritical, gnss.ThreatNone), reason.ReceiverJammed}, {2, sec(gnss.ThreatNone, gnss.ThreatNone), reason.ReceiverJammed}, {12, sec(gnss.ThreatNone, gnss.ThreatNone), reason.None}}},
 		{"spoofed and jammed", ReceiverConfig{}, []step{{1, sec(gnss.ThreatCritical, gnss.ThreatWarning), reason.ReceiverSpoofed}}},
 		{"spoofing reported by one of two sources", ReceiverConfig{}, []step{{1, sec(gnss.ThreatNone, gnss.ThreatWarning), reason.ReceiverSpoofed},
-			{2, gnss.Message{Source: "NAV-STATUS", Spoofing: gnss.ThreatNone}, reason.ReceiverSpoofed}, {20, sec(gnss.ThreatNone, gnss.ThreatWarning), reason.ReceiverSpoofed}}},
+			{2, gnss.Message{Source: "NAV-STATUS", RF: gnss.RF{HasSpoofing: true, Spoofing: gnss.ThreatNone}}, reason.ReceiverSpoofed}, {20, sec(gnss.ThreatNone, gnss.ThreatWarning), reason.ReceiverSpoofed}}},
 		{"displaced", ReceiverConfig{Fixed: true, Place: place}, []step{{1, at(48.0005, 179.9999), reason.None}, {2, at(48.01, 179.9999), reason.None}, {3, at(48.01, 179.9999), reason.None},
 			{4, at(48.01, 179.9999), reason.ReceiverMoved}, {5, at(48, 179.9999), reason.ReceiverMoved}, {15, at(48, 179.9999), reason.None}}},
 	} {
@@ -63,7 +67,7 @@ func TestReceiverLearnsPlace(t *testing.T) {
 	r := NewReceiver(ReceiverConfig{Fixed: true})
 	feed := func(n int, lat float64) {
 		for range n {
-			r.Message(&gnss.Message{Source: "GGA", Mono: r.now + 1e9, Fix: gnss.Fix3D, HasPos: true, Lat: lat, Lon: 11})
+			r.Message(&gnss.Message{Source: "GGA", Mono: r.now + 1e9, Fix: gnss.Fix3D, Solution: gnss.Solution{HasPos: true, Lat: lat, Lon: 11}})
 		}
 	}
 	feed(30, 40)

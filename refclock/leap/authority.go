@@ -161,7 +161,7 @@ func (a *Authority) counted(m *gnss.Message) (news bool) {
 		return false
 	}
 	a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
-	if m.LeapSource == firmware {
+	if m.LeapSource == gnss.LeapFirmware {
 		return false
 	}
 	b := &a.sources.broadcast
@@ -173,7 +173,7 @@ func (a *Authority) counted(m *gnss.Message) (news bool) {
 // announced takes what the receiver says of a leap second ahead, and reports
 // whether it is news. It is believed only at the end of a month in UTC.
 func (a *Authority) announced(m *gnss.Message) (news bool) {
-	if !m.HasLeapEvent || m.LeapSource == firmware || !m.Valid && m.HasDate {
+	if !m.HasLeapEvent || m.LeapSource == gnss.LeapFirmware || !m.Valid && m.HasDate {
 		return false
 	}
 	var next tai.Leap // Offset is the change

@@ -37,7 +37,7 @@ type site struct {
 // table does not have is marked.
 func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai.Time {
 	sec, _ := now.Unix(by.Offset(now))
-	m := gnss.Message{Source: "RMC", Talker: "GP", Mono: int64(now) + 2e8, Valid: true, HasDate: true, HasTimeOfDay: true}
+	m := gnss.Message{Source: "RMC", Talker: "GP", Mono: int64(now) + 2e8, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}}
 	m.Time = tai.FromUnix(sec, 0, s.auth.Table().OffsetUTC(sec))
 	if by.Offset(now+tai.Second) == by.Offset(now)+1 { // second 60
 		last := sec - 1
@@ -46,7 +46,7 @@ func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai
 	}
 	m.LeapOffset = s.announce
 	if s.announce != 0 {
-		m.LeapSource = "GPS"
+		m.LeapSource = gnss.LeapGPS
 	}
 	if edit != nil {
 		edit(&m)

@@ -16,9 +16,6 @@ const (
 	// countSpan is the largest error of whole seconds that a wrong leap count
 	// makes: there have been 18 leap seconds since GPS began.
 	countSpan = 20 * time.Second
-	// firmware is the source of a receiver's leap count before it has received one:
-	// what its maker built in.
-	firmware = "firmware"
 )
 
 // kind is a kind of evidence for or against the receiver's leap count.
@@ -91,8 +88,8 @@ func (c *confirmation) message(m *gnss.Message, in *Clocks) {
 		c.firstLabel = m.Mono
 	}
 	switch {
-	case m.LeapOffset != 0 && m.LeapSource != firmware:
-		c.add(countReceived, m.LeapSource, m.Mono)
+	case m.LeapOffset != 0 && m.LeapSource != gnss.LeapFirmware:
+		c.add(countReceived, m.LeapSource.String(), m.Mono)
 	case m.HasTimeOfDay && !m.Valid && !m.HasPulse && c.firstLabel == 0:
 		c.add(startedCold, m.Source, m.Mono)
 	}

@@ -11,12 +11,12 @@ import (
 // NMEA; each kind of evidence ends the wait.
 func TestLockWaitsForEvidence(t *testing.T) {
 	const now = tai.Time(1.8e18)
-	label := gnss.Message{Source: "RMC", Talker: "GP", Valid: true, HasDate: true, HasTimeOfDay: true, Time: now, Mono: 1e12}
+	label := gnss.Message{Source: "RMC", Talker: "GP", Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: now, Mono: 1e12}
 	utc, void, count, built := label, label, label, label
 	utc.Source, utc.Talker = "NAV-PVT", ""
 	void.Valid = false
-	count.LeapOffset, count.LeapSource = 37, "GPS"
-	built.LeapOffset, built.LeapSource = 18+19, firmware
+	count.LeapOffset, count.LeapSource = 37, gnss.LeapGPS
+	built.LeapOffset, built.LeapSource = 18+19, gnss.LeapFirmware
 	late := label
 	late.Mono += int64(almanacTime) + 1
 	for _, c := range []struct {

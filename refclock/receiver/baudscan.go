@@ -49,7 +49,7 @@ func (b *BaudScan) Found() bool { return b.found }
 // Next takes the decoder's counters at mono (ns). It returns true if the port
 // should change to a new Rate; the caller then also resets the decoder.
 func (b *BaudScan) Next(c *gnss.Counters, mono int64) (change bool) {
-	frames := c.NMEA + c.UBX
+	frames := c.AllFrames()
 	noise := c.Of(gnss.Noise) + c.Of(gnss.BadCharacter) + c.Of(gnss.BadChecksum)
 	if !b.started {
 		b.started, b.since, b.frames, b.lastFrames, b.noise = true, mono, frames, frames, noise

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/nmea"
+	"noonmark/refclock/gnss/registry"
+	"noonmark/refclock/gnss/ubx"
 )
 
 // zda is the text of a valid sentence.
@@ -51,14 +54,14 @@ func TestScanFollowsTheReceiver(t *testing.T) {
 			return 0
 		}, Rates(), 200, 38400, true},
 	} {
-		scan, d := NewBaudScan(c.rates), gnss.NewDecoder(gnss.Config{})
+		scan, d := NewBaudScan(c.rates), registry.NewDecoder(gnss.Config{})
 		for s := 0.0; s < c.until; s += 0.1 {
 			mono := int64(s * 1e9)
 			if n := int(s*10 + 0.5); n%10 < 3 {
 				switch c.right(s) {
 				case 0:
 				case scan.Rate():
-					d.Feed(gnss.AppendNMEA(nil, zda), mono, func(*gnss.Message) {})
+					d.Feed(nmea.Append(nil, zda), mono, func(*gnss.Message) {})
 				default:
 					b := make([]byte, 60)
 					for i := range b {
@@ -86,18 +89,18 @@ func TestScanFindsEveryRateInEveryProtocol(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	t.Logf("seed %d", seed)
 	want := []int{4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600}
-	timeGPS := gnss.AppendUBX(nil, 0x0120, unhex(t, "50880612000000000809120700000000"))
+	timeGPS := ubx.Append(nil, 0x0120, unhex(t, "50880612000000000809120700000000"))
 	rtcm := unhex(t, "D300133ED7D30202980EDEEF34B4BD62AC0941986F33360B98")
 	for _, c := range []struct {
 		name  string
 		burst []byte
 	}{
-		{"NMEA, one sentence", gnss.AppendNMEA(nil, zda)},
+		{"NMEA, one sentence", nmea.Append(nil, zda)},
 		{"UBX, one message", timeGPS},
-		{"mixed, with RTCM", append(append(gnss.AppendNMEA(nil, zda), rtcm...), gnss.AppendUBX(rtcm, 0x0107, make([]byte, 92))...)},
+		{"mixed, with RTCM", append(append(nmea.Append(nil, zda), rtcm...), ubx.Append(rtcm, 0x0107, make([]byte, 92))...)},
 	} {
 		for _, right := range want {
-			scan, d := NewBaudScan(Rates()), gnss.NewDecoder(gnss.Config{})
+			scan, d := NewBaudScan(Rates()), registry.NewDecoder(gnss.Config{})
 			tried := map[int]bool{}
 			s := 0.0
 			for ; s < 40 && !scan.Found(); s += 0.1 {

@@ -15,6 +15,7 @@ import (
 	"noonmark/internal/retry"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 	"noonmark/refclock/reason"
 )
 
@@ -34,14 +35,29 @@ type Port struct {
 	// Rates are the baud rates at which the receiver may be. If there are two or
 	// more, they are tried in turn until valid frames arrive.
 	Rates []int
-	// Setup, if set, is sent to a u-blox receiver each time the port is opened.
-	// The device must then be an io.Writer and have SetBaud(int) error.
-	Setup *gnss.Setup
+	// Configure, if set, returns what configures the receiver, which may be at one
+	// of these rates. It is called each time the port is opened. The device must
+	// then be an io.Writer and have SetBaud(int) error.
+	Configure func(rates []int) Configurator
 
 	table    atomic.Pointer[tai.Table]     // for the decoder, from the next read on
 	counters atomic.Pointer[gnss.Counters] // as of the last read
 	opened   atomic.Uint64
 	baud     atomic.Int64
+}
+
+// Configurator configures a receiver, such as *ubx.Configurator. It does no
+// input or output: the session does the steps and passes on the messages.
+type Configurator interface {
+	// Message takes each message of the receiver.
+	Message(m *gnss.Message)
+	// Next returns the next step at mono (ns), and false if there is nothing to do
+	// before its Deadline or the next message.
+	Next(mono int64) (step gnss.Step, ok bool)
+	// Done reports whether the configuration is finished.
+	Done() bool
+	// Result returns the outcome once Done.
+	Result() gnss.Configured
 }
 
 // silentAfter is the time without input after which a warning is logged.
@@ -69,7 +85,7 @@ func (p *Port) Ready() <-chan struct{} { return nil }
 func (p *Port) Run(ctx context.Context) error {
 	cfg := p.Decode
 	cfg.NewLeaps = true
-	dec := gnss.NewDecoder(cfg)
+	dec := registry.NewDecoder(cfg)
 	var attempts retry.Backoff
 	for ctx.Err() == nil {
 		rc, err := p.Open()

@@ -14,9 +14,9 @@ import (
 // OpenSerial can.
 type rateSetter interface{ SetBaud(baud int) error }
 
-// settingsLostAfter is the time, ns, without a UBX frame but with NMEA after
-// which a configured receiver is taken for one that lost its settings. They are
-// in RAM, which a power failure clears.
+// settingsLostAfter is the time, ns, without a frame of its own protocol but
+// with frames of others after which a configured receiver is taken for one that
+// lost its settings. They are in RAM, which a power failure clears.
 const settingsLostAfter = 60e9
 
 // session is the use of an open port: it configures the receiver if asked to,
@@ -29,15 +29,15 @@ type session struct {
 	load PortLoad
 	full bool // the port is full, and that was logged
 
-	conf       *gnss.Configurator // nil: nothing to configure, or finished
-	configured bool
-	ubx, nmea  uint64 // frames at ubxAt
-	ubxAt      int64  // mono of the last new UBX frame; 0: to be taken anew
+	conf        Configurator // nil: nothing to configure, or finished
+	protocol    string       // of the messages of a configured receiver; "": not configured
+	own, others uint64       // frames of that protocol and of others, at ownAt
+	ownAt       int64        // mono of the last new frame of that protocol; 0: to be taken anew
 }
 
 func newSession(p *Port, rc io.ReadCloser) *session {
 	s := &session{port: p, rc: rc}
-	if p.Setup != nil {
+	if p.Configure != nil {
 		s.configure()
 	}
 	s.startScan(0)
@@ -51,11 +51,7 @@ func (s *session) configure() {
 		s.configureFailed(errors.New("this port cannot be written to or change its rate"))
 		return
 	}
-	rates := slices.Clone(s.port.Rates)
-	if b := s.port.Setup.Baud; b != 0 && len(rates) > 0 && !slices.Contains(rates, b) {
-		rates = append(rates, b) // an earlier run may have set it
-	}
-	s.conf, s.configured = gnss.NewConfigurator(*s.port.Setup, rates), false
+	s.conf, s.protocol = s.port.Configure(s.port.Rates), ""
 }
 
 // startScan starts the search for the rate at baud, if that is not 0.
@@ -85,22 +81,30 @@ func (s *session) afterRead(dec *gnss.Decoder, now int64) error {
 		return s.continueConfiguration(now)
 	}
 	s.measureLoad(&c, now)
-	if s.configured {
-		switch {
-		case c.UBX != s.ubx || s.ubxAt == 0:
-			s.ubx, s.nmea, s.ubxAt = c.UBX, c.NMEA, now
-		case now-s.ubxAt > settingsLostAfter && c.NMEA > s.nmea:
-			s.port.Log.Info("receiver has lost its settings", "port", s.port.Name)
-			s.ubxAt = 0
-			s.configure()
-		}
-	}
+	s.watchSettings(&c, now)
 	if s.scan == nil || !s.scan.Next(&c, now) {
 		return nil
 	}
 	s.port.Count(reason.PortBaud)
 	dec.Reset()
 	return s.setBaud(s.scan.Rate())
+}
+
+// watchSettings configures a receiver again that has lost its settings.
+func (s *session) watchSettings(c *gnss.Counters, now int64) {
+	if s.protocol == "" {
+		return
+	}
+	own := c.FramesOf(s.protocol)
+	others := c.AllFrames() - own
+	switch {
+	case own != s.own || s.ownAt == 0:
+		s.own, s.others, s.ownAt = own, others, now
+	case now-s.ownAt > settingsLostAfter && others > s.others:
+		s.port.Log.Info("receiver has lost its settings", "port", s.port.Name)
+		s.ownAt = 0
+		s.configure()
+	}
 }
 
 // measureLoad warns when the rate is too low for what the receiver sends.
@@ -148,13 +152,13 @@ func (s *session) continueConfiguration(now int64) error {
 
 // configurationDone reports how the configuration ended.
 func (s *session) configurationDone() {
-	conf, p := s.conf, s.port
+	end, p := s.conf.Result(), s.port
 	s.conf = nil
-	for range conf.Refused() {
+	for range end.Refused {
 		p.Count(reason.SetupRefused)
 	}
-	if err := conf.Err(); err != nil {
-		s.configureFailed(err)
+	if end.Err != nil {
+		s.configureFailed(end.Err)
 		s.startScan(0)
 		if s.scan != nil {
 			if err := s.setBaud(s.scan.Rate()); err != nil {
@@ -163,14 +167,10 @@ func (s *session) configurationDone() {
 		}
 		return
 	}
-	software := ""
-	if v := conf.Version(); v != nil {
-		software = v.Text
-	}
-	s.configured, s.ubxAt = true, 0
-	p.baud.Store(int64(conf.Baud()))
-	p.Log.Info("receiver configured", "port", p.Name, "baud", conf.Baud(), "software", software, "refused", conf.Refused())
-	s.startScan(conf.Baud())
+	s.protocol, s.ownAt = end.Protocol, 0
+	p.baud.Store(int64(end.Baud))
+	p.Log.Info("receiver configured", "port", p.Name, "baud", end.Baud, "software", end.Software, "refused", end.Refused)
+	s.startScan(end.Baud)
 }
 
 // configureFailed reports that the receiver keeps its present settings.

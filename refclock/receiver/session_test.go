@@ -12,6 +12,7 @@ import (
 
 	"noonmark/phc"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/ubx"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
@@ -29,13 +30,16 @@ type onWire struct {
 	msgs chan *gnss.Message
 }
 
-func newOnWire(t *testing.T, rx *sim.UBlox, rates []int, setup *gnss.Setup) *onWire {
+func newOnWire(t *testing.T, rx *sim.UBlox, rates []int, setup *ubx.Setup) *onWire {
 	t.Helper()
 	w := &onWire{pty: openPTY(t), rx: rx, msgs: make(chan *gnss.Message, 1024)}
 	mono := func() int64 { return phc.MonoRaw() * 20 }
 	w.port = &receiver.Port{
-		Name: w.pty.Name(), Mono: mono, Out: w.msgs, Count: w.c.count, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Rates: rates, Setup: setup,
+		Name: w.pty.Name(), Mono: mono, Out: w.msgs, Count: w.c.count, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Rates: rates,
 		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(w.pty.Name(), rates[0]) },
+	}
+	if setup != nil {
+		w.port.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*setup, rates) }
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -96,25 +100,25 @@ func TestConfigureOnWire(t *testing.T) {
 		name  string
 		rx    func(*sim.UBlox)
 		rates []int
-		setup gnss.Setup
+		setup ubx.Setup
 		want  string // to be said
 		check func(*onWire) string
 	}{
-		{"an NMEA receiver", func(u *sim.UBlox) { u.Dead = true }, []int{9600, 38400}, gnss.Setup{}, "receiver not configured",
+		{"an NMEA receiver", func(u *sim.UBlox) { u.Dead = true }, []int{9600, 38400}, ubx.Setup{}, "receiver not configured",
 			func(w *onWire) string {
 				if w.c.of(reason.SetupFailed) != 1 {
 					return "not counted"
 				}
 				return ""
 			}},
-		{"a key that it lacks", func(u *sim.UBlox) { u.Lacks = func(k uint32) bool { return k == 0x2091017e } }, []int{38400}, gnss.Setup{}, "receiver configured",
+		{"a key that it lacks", func(u *sim.UBlox) { u.Lacks = func(k uint32) bool { return k == 0x2091017e } }, []int{38400}, ubx.Setup{}, "receiver configured",
 			func(w *onWire) string {
 				if w.c.of(reason.SetupRefused) != 1 || !strings.Contains(w.log.String(), "0x2091017e") || w.rx.Keys[0x20910007] != 1 {
 					return fmt.Sprintf("%v, keys %#x", w.c.n, w.rx.Keys)
 				}
 				return ""
 			}},
-		{"an M8T, every refusal named", func(u *sim.UBlox) { u.Old, u.Naks = true, 0x0631 }, []int{38400}, gnss.Setup{Pulse: &gnss.Pulse{LengthUS: 100000}}, "receiver configured",
+		{"an M8T, every refusal named", func(u *sim.UBlox) { u.Old, u.Naks = true, 0x0631 }, []int{38400}, ubx.Setup{Pulse: &ubx.Pulse{LengthUS: 100000}}, "receiver configured",
 			func(w *onWire) string {
 				if w.c.of(reason.SetupRefused) != 1 || !strings.Contains(w.log.String(), "CFG-TP5") || w.rx.Set[0x0631] != nil {
 					return fmt.Sprintf("%v, set %x", w.c.n, w.rx.Set)
@@ -122,7 +126,7 @@ func TestConfigureOnWire(t *testing.T) {
 				return ""
 			}},
 		{"an M8T, from another rate to a third", func(u *sim.UBlox) { u.Old, u.Mute = true, 1 }, []int{9600, 38400},
-			gnss.Setup{Baud: 115200, Systems: []gnss.System{gnss.GPS, gnss.QZSS}, Pulse: &gnss.Pulse{LengthUS: 100000}, SurveySeconds: 3600, SurveyAcc: 3},
+			ubx.Setup{Baud: 115200, Systems: []gnss.System{gnss.GPS, gnss.QZSS}, Pulse: &ubx.Pulse{LengthUS: 100000}, SurveySeconds: 3600, SurveyAcc: 3},
 			"receiver configured",
 			func(w *onWire) string {
 				g, tm := w.rx.Set[0x063e], w.rx.Set[0x063d]
@@ -132,17 +136,17 @@ func TestConfigureOnWire(t *testing.T) {
 				}
 				return ""
 			}},
-		{"an M8T, saved when asked", func(u *sim.UBlox) { u.Old = true }, []int{38400}, gnss.Setup{Layers: gnss.LayerRAM | gnss.LayerBBR | gnss.LayerFlash}, "receiver configured",
+		{"an M8T, saved when asked", func(u *sim.UBlox) { u.Old = true }, []int{38400}, ubx.Setup{Layers: ubx.LayerRAM | ubx.LayerBBR | ubx.LayerFlash}, "receiver configured",
 			func(w *onWire) string {
-				if w.rx.Layers != byte(gnss.LayerBBR|gnss.LayerFlash) {
+				if w.rx.Layers != byte(ubx.LayerBBR|ubx.LayerFlash) {
 					return fmt.Sprintf("memories %d", w.rx.Layers)
 				}
 				return ""
 			}},
-		{"frames lost", func(u *sim.UBlox) { u.Mute = 2 }, []int{38400}, gnss.Setup{}, "receiver configured", nil},
-		{"at another rate, to a third", func(u *sim.UBlox) {}, []int{9600, 38400}, gnss.Setup{Baud: 115200, Pulse: &gnss.Pulse{LengthUS: 100000}}, "receiver configured",
+		{"frames lost", func(u *sim.UBlox) { u.Mute = 2 }, []int{38400}, ubx.Setup{}, "receiver configured", nil},
+		{"at another rate, to a third", func(u *sim.UBlox) {}, []int{9600, 38400}, ubx.Setup{Baud: 115200, Pulse: &ubx.Pulse{LengthUS: 100000}}, "receiver configured",
 			func(w *onWire) string {
-				if w.rx.Baud != 115200 || w.port.Baud() != 115200 || w.pty.Baud() != 115200 || w.rx.Keys[0x40050003] != 1e6 || w.rx.Layers != byte(gnss.LayerRAM) {
+				if w.rx.Baud != 115200 || w.port.Baud() != 115200 || w.pty.Baud() != 115200 || w.rx.Keys[0x40050003] != 1e6 || w.rx.Layers != byte(ubx.LayerRAM) {
 					return fmt.Sprintf("receiver at %d, port at %d and %d, memories %d, keys %#x", w.rx.Baud, w.port.Baud(), w.pty.Baud(), w.rx.Layers, w.rx.Keys)
 				}
 				return ""
@@ -177,7 +181,7 @@ func TestConfigureAgain(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	u := sim.NewUBlox(38400, 4)
-	w := newOnWire(t, u, []int{38400}, &gnss.Setup{})
+	w := newOnWire(t, u, []int{38400}, &ubx.Setup{})
 	w.until(t, "receiver configured")
 	w.mu.Lock()
 	u.Reset(38400)

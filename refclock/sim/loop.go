@@ -9,6 +9,7 @@ import (
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
@@ -73,7 +74,7 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	if table == nil {
 		table = tai.Builtin()
 	}
-	l.dec = gnss.NewDecoder(gnss.Config{Leaps: table, NewLeaps: true, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
+	l.dec = registry.NewDecoder(gnss.Config{Leaps: table, NewLeaps: true, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
 	l.event = l.App.Next()
 	return l, nil
 }

@@ -7,6 +7,8 @@ import (
 	"noonmark/internal/config"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
+	"noonmark/refclock/gnss/ubx"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/receiver"
 )
@@ -26,7 +28,7 @@ func (s *Settings) checkReceiver(c *config.Checker) {
 		c.Refuse("receiver.baud", "is not a baud rate; want a number such as 9600, or \"auto\"")
 	}
 	c.OneOf("receiver.rollover", r.Rollover, "correct", "refuse")
-	c.OneOf("receiver.protocol", r.Protocol, "auto", "nmea", "ubx")
+	c.OneOf("receiver.protocol", r.Protocol, append([]string{"auto"}, registry.Names()...)...)
 	c.Require(r.PositionLimit >= 10 && r.PositionLimit <= 1e6, "receiver.position_limit", "%v is out of range; want metres, 10 to 1000000", r.PositionLimit)
 	c.Require(r.ConfigureBaud == 0 || slices.Contains(receiver.Rates(), r.ConfigureBaud), "receiver.configure_baud",
 		"%d is not a rate to set a receiver to; want one of %v, or 0 to leave it", r.ConfigureBaud, receiver.Rates())
@@ -76,17 +78,17 @@ func (s *Settings) WatchConfig() integrity.ReceiverConfig {
 }
 
 // ReceiverSetup is how the receiver is to be configured; nil leaves it as it is.
-func (s *Settings) ReceiverSetup() *gnss.Setup {
+func (s *Settings) ReceiverSetup() *ubx.Setup {
 	r := &s.Receiver
 	if !r.Configure {
 		return nil
 	}
-	set := &gnss.Setup{
+	set := &ubx.Setup{
 		Baud: r.ConfigureBaud, USB: r.USB, NMEA: r.Protocol == "nmea",
 		SurveySeconds: int(r.Survey.Seconds()), SurveyAcc: r.SurveyAccuracy, Fixed: r.position(),
 	}
 	if r.Save {
-		set.Layers = gnss.LayerRAM | gnss.LayerBBR | gnss.LayerFlash
+		set.Layers = ubx.LayerRAM | ubx.LayerBBR | ubx.LayerFlash
 	}
 	for _, name := range r.Systems {
 		if sys, ok := systemOf(name); ok {
@@ -98,7 +100,7 @@ func (s *Settings) ReceiverSetup() *gnss.Setup {
 		if length == 0 {
 			length = 100 * time.Millisecond
 		}
-		set.Pulse = &gnss.Pulse{LengthUS: uint32(length.Microseconds())}
+		set.Pulse = &ubx.Pulse{LengthUS: uint32(length.Microseconds())}
 	}
 	return set
 }

@@ -1,4 +1,4 @@
-package gnss
+package ubx
 
 import (
 	"encoding/binary"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/gnsstest"
 )
 
 var le = binary.LittleEndian
@@ -46,12 +48,13 @@ func sol(fix, flags byte) []byte {
 	return p
 }
 
-func ubxOne(t *testing.T, cfg Config, frames ...[]byte) *Message {
+// decodeLast decodes frames and returns the last message.
+func decodeLast(t *testing.T, cfg gnss.Config, frames ...[]byte) *gnss.Message {
 	t.Helper()
-	d := NewDecoder(cfg)
-	var last *Message
+	d := newDecoder(cfg)
+	var last *gnss.Message
 	for _, f := range frames {
-		d.Feed(f, 0, func(m *Message) { last = m })
+		d.Feed(f, 0, func(m *gnss.Message) { last = m })
 	}
 	return last
 }
@@ -87,7 +90,7 @@ func TestUBXTime(t *testing.T) {
 		{"TIMEGPS", navTimeGPS, timeGPS(2312, 302418000, -123, 18, 7), noon, true, true},
 		{"TIMEGPS, leap seconds unknown", navTimeGPS, timeGPS(2312, 302418000, 499999, 0, 3), noon, true, true},
 	} {
-		m := ubxOne(t, Config{}, AppendUBX(nil, c.id, c.p))
+		m := decodeLast(t, gnss.Config{}, Append(nil, c.id, c.p))
 		if m == nil {
 			t.Errorf("%s: nothing decoded", c.name)
 			continue
@@ -111,25 +114,25 @@ func TestUBXRefused(t *testing.T) {
 	for _, c := range []struct {
 		id   int
 		p    []byte
-		want Reason
+		want gnss.Reason
 	}{
-		{navPVT, bad, BadTime},
-		{navPVT, nano, BadTime},
-		{navPVT, feb, BadDate},
-		{navPVT, sixty, NoLeapSecond},
-		{navPVT, bad[:60], BadLength},
-		{navTimeGPS, timeGPS(-1, 0, 0, 18, 7), BadDate},
-		{navTimeGPS, timeGPS(2312, 700000000, 0, 18, 7), BadTime},
-		{navSAT, sats, BadLength},
-		{navSVInfo, []byte{0, 0, 0, 0, 9, 0, 0, 0}, BadLength},
-		{monRF, rf, BadLength},
-		{secSIG, []byte{1, 0, 0, 0}, BadLength},
-		{secSIG, []byte{9, 0, 0, 0}, UnknownSentence},
-		{0x0105, nil, UnknownSentence},
-		{0x0409, nil, UnknownSentence},
+		{navPVT, bad, gnss.BadTime},
+		{navPVT, nano, gnss.BadTime},
+		{navPVT, feb, gnss.BadDate},
+		{navPVT, sixty, gnss.NoLeapSecond},
+		{navPVT, bad[:60], gnss.BadLength},
+		{navTimeGPS, timeGPS(-1, 0, 0, 18, 7), gnss.BadDate},
+		{navTimeGPS, timeGPS(2312, 700000000, 0, 18, 7), gnss.BadTime},
+		{navSAT, sats, gnss.BadLength},
+		{navSVInfo, []byte{0, 0, 0, 0, 9, 0, 0, 0}, gnss.BadLength},
+		{monRF, rf, gnss.BadLength},
+		{secSIG, []byte{1, 0, 0, 0}, gnss.BadLength},
+		{secSIG, []byte{9, 0, 0, 0}, gnss.UnknownSentence},
+		{0x0105, nil, gnss.UnknownSentence},
+		{0x0409, nil, gnss.UnknownSentence},
 	} {
-		d := NewDecoder(Config{})
-		d.Feed(AppendUBX(nil, c.id, c.p), 0, func(m *Message) { t.Errorf("%04x: %+v", c.id, m) })
+		d := newDecoder(gnss.Config{})
+		d.Feed(Append(nil, c.id, c.p), 0, func(m *gnss.Message) { t.Errorf("%04x: %+v", c.id, m) })
 		n := d.Counters()
 		if n.Of(c.want) != 1 {
 			t.Errorf("%04x: %v not counted: %v", c.id, c.want, n)
@@ -143,31 +146,31 @@ func timeLS(curr, src, change int8, in int32, week, day uint16, valid byte) []by
 	le.PutUint32(p[12:], uint32(in))
 	le.PutUint16(p[16:], week)
 	le.PutUint16(p[18:], day)
-	return AppendUBX(nil, navTimeLS, p)
+	return Append(nil, navTimeLS, p)
 }
 
 func TestTimeLS(t *testing.T) {
 	// The leap second of 2016-12-31: Saturday, day 7 of GPS week 1929.
 	at := tai.FromUnix(1483228800, 0, 37)
 	for _, c := range []struct {
-		name     string
-		in       []byte
-		offset   int
-		event    bool
-		sign     int
-		at       tai.Time
-		resource string
+		name   string
+		in     []byte
+		offset int
+		event  bool
+		sign   int
+		at     tai.Time
+		source gnss.LeapSource
 	}{
-		{"not valid", timeLS(18, 2, 1, 100, 1929, 7, 0), 0, false, 0, 0, "GPS"},
-		{"no event known", timeLS(18, 0, 1, 100, 1929, 7, 1), 37, false, 0, 0, "firmware"},
-		{"two seconds at once", timeLS(18, 2, 2, 100, 1929, 7, 3), 37, false, 0, 0, "GPS"},
-		{"none ahead", timeLS(18, 2, 0, -100, 1929, 7, 3), 37, true, 0, 0, "GPS"},
-		{"day 9", timeLS(17, 2, 1, 100, 1929, 9, 3), 36, true, 1, 0, "GPS"},
-		{"ahead", timeLS(17, 2, 1, 100, 1929, 7, 3), 36, true, 1, at, "GPS"},
-		{"just past", timeLS(18, 2, 1, -5, 1929, 7, 3), 37, true, 1, at, "GPS"},
+		{"not valid", timeLS(18, 2, 1, 100, 1929, 7, 0), 0, false, 0, 0, gnss.LeapGPS},
+		{"no event known", timeLS(18, 0, 1, 100, 1929, 7, 1), 37, false, 0, 0, gnss.LeapFirmware},
+		{"two seconds at once", timeLS(18, 2, 2, 100, 1929, 7, 3), 37, false, 0, 0, gnss.LeapGPS},
+		{"none ahead", timeLS(18, 2, 0, -100, 1929, 7, 3), 37, true, 0, 0, gnss.LeapGPS},
+		{"day 9", timeLS(17, 2, 1, 100, 1929, 9, 3), 36, true, 1, 0, gnss.LeapGPS},
+		{"ahead", timeLS(17, 2, 1, 100, 1929, 7, 3), 36, true, 1, at, gnss.LeapGPS},
+		{"just past", timeLS(18, 2, 1, -5, 1929, 7, 3), 37, true, 1, at, gnss.LeapGPS},
 	} {
-		m := ubxOne(t, Config{}, c.in)
-		if m.LeapOffset != c.offset || m.HasLeapEvent != c.event || m.LeapSign != c.sign || m.LeapAt != c.at || m.LeapSource != c.resource {
+		m := decodeLast(t, gnss.Config{}, c.in)
+		if m.LeapOffset != c.offset || m.HasLeapEvent != c.event || m.LeapSign != c.sign || m.LeapAt != c.at || m.LeapSource != c.source {
 			t.Errorf("%s: offset %d event %v sign %d at %d source %s", c.name, m.LeapOffset, m.HasLeapEvent, m.LeapSign, m.LeapAt, m.LeapSource)
 		}
 	}
@@ -175,18 +178,18 @@ func TestTimeLS(t *testing.T) {
 
 // A receiver that announces 18 leap seconds does not live in 2007.
 func TestRolloverByLeap(t *testing.T) {
-	in := AppendUBX(nil, navTimeGPS, timeGPS(2445-1024, 0, 0, 18, 7))
-	m := ubxOne(t, Config{}, in)
-	if got := stamp(m); got != "2026-11-14T23:59:42.000" || m.Rollover != 1024 {
+	in := Append(nil, navTimeGPS, timeGPS(2445-1024, 0, 0, 18, 7))
+	m := decodeLast(t, gnss.Config{}, in)
+	if got := gnsstest.Stamp(m); got != "2026-11-14T23:59:42.000" || m.Rollover != 1024 {
 		t.Errorf("%s, %d weeks", got, m.Rollover)
 	}
-	m = ubxOne(t, Config{}, AppendUBX(nil, navTimeGPS, timeGPS(2445-1024, 0, 0, 14, 7)))
-	if got := stamp(m); got != "2007-03-31T23:59:46.000" || m.Rollover != 0 {
+	m = decodeLast(t, gnss.Config{}, Append(nil, navTimeGPS, timeGPS(2445-1024, 0, 0, 14, 7)))
+	if got := gnsstest.Stamp(m); got != "2007-03-31T23:59:46.000" || m.Rollover != 0 {
 		t.Errorf("%s, %d weeks", got, m.Rollover)
 	}
 	floor := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	m = ubxOne(t, Config{NotBefore: floor}, AppendUBX(nil, navSOL, sol(3, 13)))
-	if got := stamp(m); got != "2043-12-16T12:00:00.000" || m.Rollover != 1024 {
+	m = decodeLast(t, gnss.Config{NotBefore: floor}, Append(nil, navSOL, sol(3, 13)))
+	if got := gnsstest.Stamp(m); got != "2043-12-16T12:00:00.000" || m.Rollover != 1024 {
 		t.Errorf("%s, %d weeks", got, m.Rollover)
 	}
 }
@@ -199,7 +202,7 @@ func TestTimTP(t *testing.T) {
 		le.PutUint32(p[8:], uint32(qerr))
 		le.PutUint16(p[12:], week)
 		p[14], p[15] = flags, ref
-		return AppendUBX(nil, timTP, p)
+		return Append(nil, timTP, p)
 	}
 	gps := tai.FromUnix(1714564801, 500000, 37)
 	for _, c := range []struct {
@@ -216,7 +219,7 @@ func TestTimTP(t *testing.T) {
 		{"GPS grid", tp(-7000, 2312, 0, 0), -7000, true, gps},
 		{"UTC grid", tp(7000, 2312, 3, 0), 7000, true, gps + 18*tai.Second},
 	} {
-		m := ubxOne(t, Config{}, c.in)
+		m := decodeLast(t, gnss.Config{}, c.in)
 		if m.QErrPS != c.qerr || m.HasQErr != c.has || m.PulseTime != c.at || m.HasPulse != (c.at != 0) || m.HasDate {
 			t.Errorf("%s: %+v", c.name, m)
 		}
@@ -241,39 +244,39 @@ func TestReceiverState(t *testing.T) {
 	for _, c := range []struct {
 		id int
 		p  []byte
-		ok func(*Message) bool
+		ok func(*gnss.Message) bool
 	}{
-		{monHW, hw, func(m *Message) bool {
-			return m.Antenna == AntennaOpen && m.AntennaPower == "on" && m.Jamming == ThreatWarning && m.JamIndicator == 200
+		{monHW, hw, func(m *gnss.Message) bool {
+			return m.Antenna == gnss.AntennaOpen && m.AntennaPower == gnss.PowerOn && m.Jamming == gnss.ThreatWarning && m.JamIndicator == 200
 		}},
-		{monRF, rf, func(m *Message) bool {
-			return m.Antenna == AntennaShort && m.Jamming == ThreatCritical && m.JamIndicator == 17
+		{monRF, rf, func(m *gnss.Message) bool {
+			return m.Antenna == gnss.AntennaShort && m.Jamming == gnss.ThreatCritical && m.JamIndicator == 17
 		}},
-		{secSIG, []byte{1, 0, 0, 0, 1 | 2<<1, 0, 0, 0, 1 | 2<<1, 0, 0, 0}, func(m *Message) bool {
-			return m.Jamming == ThreatWarning && m.Spoofing == ThreatWarning
+		{secSIG, []byte{1, 0, 0, 0, 1 | 2<<1, 0, 0, 0, 1 | 2<<1, 0, 0, 0}, func(m *gnss.Message) bool {
+			return m.Jamming == gnss.ThreatWarning && m.Spoofing == gnss.ThreatWarning
 		}},
-		{secSIG, []byte{1, 0, 0, 0, 2 << 1, 0, 0, 0, 2 << 1, 0, 0, 0}, func(m *Message) bool { // detectors off
-			return m.Jamming == ThreatUnknown && m.Spoofing == ThreatUnknown
+		{secSIG, []byte{1, 0, 0, 0, 2 << 1, 0, 0, 0, 2 << 1, 0, 0, 0}, func(m *gnss.Message) bool { // detectors off
+			return m.Jamming == gnss.ThreatUnknown && m.Spoofing == gnss.ThreatUnknown
 		}},
-		{secSIG, []byte{2, 1 | 1<<1 | 8 | 3<<4, 0, 0}, func(m *Message) bool {
-			return m.Jamming == ThreatNone && m.Spoofing == ThreatCritical
+		{secSIG, []byte{2, 1 | 1<<1 | 8 | 3<<4, 0, 0}, func(m *gnss.Message) bool {
+			return m.Jamming == gnss.ThreatNone && m.Spoofing == gnss.ThreatCritical
 		}},
-		{secSIG, []byte{3, 1 | 2<<1 | 8 | 2<<4, 0, 1, 0x26, 0x0A, 0x18, 1}, func(m *Message) bool { // 1575.462 MHz jammed
-			return m.Jamming == ThreatWarning && m.Spoofing == ThreatWarning
+		{secSIG, []byte{3, 1 | 2<<1 | 8 | 2<<4, 0, 1, 0x26, 0x0A, 0x18, 1}, func(m *gnss.Message) bool { // 1575.462 MHz jammed
+			return m.Jamming == gnss.ThreatWarning && m.Spoofing == gnss.ThreatWarning
 		}},
-		{navStatus, []byte{0, 0, 0, 0, 3, 1, 0, 2 << 3, 0, 0, 0, 0, 0, 0, 0, 0}, func(m *Message) bool {
-			return m.Fix == Fix3D && m.Spoofing == ThreatWarning
+		{navStatus, []byte{0, 0, 0, 0, 3, 1, 0, 2 << 3, 0, 0, 0, 0, 0, 0, 0, 0}, func(m *gnss.Message) bool {
+			return m.Fix == gnss.Fix3D && m.Spoofing == gnss.ThreatWarning
 		}},
-		{timSVIN, svin, func(m *Message) bool {
+		{timSVIN, svin, func(m *gnss.Message) bool {
 			return m.HasSurvey && m.SurveyValid && !m.SurveyActive && m.SurveyAcc == 2 && m.SurveyObs == 3599
 		}},
-		{monVER, ver, func(m *Message) bool {
+		{monVER, ver, func(m *gnss.Message) bool {
 			return m.Text == "EXT CORE 1.00 (535349)" && m.HW == "00190000" && len(m.Modules) == 1 && m.Modules[0] == "FWVER=TIM 2.25"
 		}},
-		{ackAck, []byte{6, 0x8A}, func(m *Message) bool { return m.Source == "ACK-ACK" && m.AckClass == 6 && m.AckID == 0x8A }},
-		{0x0400, []byte("ANTSTATUS=SHORT"), func(m *Message) bool { return m.Source == "INF-ERROR" && m.Antenna == AntennaShort }},
+		{ackAck, []byte{6, 0x8A}, func(m *gnss.Message) bool { return m.Source == "ACK-ACK" && m.AckClass == 6 && m.AckID == 0x8A }},
+		{0x0400, []byte("ANTSTATUS=SHORT"), func(m *gnss.Message) bool { return m.Source == "INF-ERROR" && m.Antenna == gnss.AntennaShort }},
 	} {
-		if m := ubxOne(t, Config{}, AppendUBX(nil, c.id, c.p)); m == nil || !c.ok(m) {
+		if m := decodeLast(t, gnss.Config{}, Append(nil, c.id, c.p)); m == nil || !c.ok(m) {
 			t.Errorf("%04x: %+v", c.id, m)
 		}
 	}
@@ -284,9 +287,9 @@ func TestNavSAT(t *testing.T) {
 	p[5] = 2
 	copy(p[8:], []byte{0, 12, 44, 51, 200, 0, 0, 0, 8, 0, 0, 0})
 	copy(p[20:], []byte{6, 3, 0, 0xA5, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0})
-	m := ubxOne(t, Config{}, AppendUBX(nil, navSAT, p))
-	if len(m.Satellites) != 2 || m.Sats != 1 || m.Satellites[0] != (Satellite{GPS, 12, 51, 200, 44, true}) ||
-		m.Satellites[1] != (Satellite{GLONASS, 3, NoElevation, NoAzimuth, 0, false}) {
+	m := decodeLast(t, gnss.Config{}, Append(nil, navSAT, p))
+	if len(m.Satellites) != 2 || m.Sats != 1 || m.Satellites[0] != (gnss.Satellite{System: gnss.GPS, ID: 12, Elevation: 51, Azimuth: 200, CN0: 44, Used: true}) ||
+		m.Satellites[1] != (gnss.Satellite{System: gnss.GLONASS, ID: 3, Elevation: gnss.NoElevation, Azimuth: gnss.NoAzimuth, CN0: 0, Used: false}) {
 		t.Errorf("%+v", m.Satellites)
 	}
 }

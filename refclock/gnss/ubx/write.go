@@ -1,41 +1,19 @@
-package gnss
+package ubx
 
 import "encoding/binary"
 
-// AppendNMEA appends the sentence whose text between $ and * is body, with its
-// checksum and line end.
-func AppendNMEA(dst []byte, body string) []byte {
-	const hex = "0123456789ABCDEF"
-	sum := byte(0)
-	for i := 0; i < len(body); i++ {
-		sum ^= body[i]
-	}
-	dst = append(dst, '$')
-	dst = append(dst, body...)
-	return append(dst, '*', hex[sum>>4], hex[sum&15], '\r', '\n')
-}
-
-// AppendUBX appends the UBX frame of a message: class in the high byte of id,
-// its number in the low one.
-func AppendUBX(dst []byte, id int, payload []byte) []byte {
-	n := len(dst)
-	dst = append(dst, ubxSync1, ubxSync2, byte(id>>8), byte(id), byte(len(payload)), byte(len(payload)>>8))
-	dst = append(dst, payload...)
-	a, b := ubxSum(dst[n+2:])
-	return append(dst, a, b)
-}
-
-// Layer says which memory of the receiver a setting goes to (CFG-VALSET).
+// Layer is a set of memories of the receiver that a setting goes to (CFG-VALSET).
 type Layer byte
 
+// The memories.
 const (
 	LayerRAM   Layer = 1 // until the next reset
 	LayerBBR   Layer = 2 // while the backup battery lasts
-	LayerFlash Layer = 4 // for good
+	LayerFlash Layer = 4 // permanently
 )
 
-// Setting is one configuration item of generation 9 and later. The key itself
-// says how long the value is.
+// Setting is one configuration item of generation 9 and later. The key contains
+// the length of the value.
 type Setting struct {
 	Key   uint32
 	Value uint64
@@ -68,7 +46,7 @@ func AppendValSet(dst []byte, layers Layer, set []Setting) []byte {
 			p = append(p, byte(s.Value>>(8*i)))
 		}
 	}
-	return AppendUBX(dst, cfgVALSET, p)
+	return Append(dst, cfgVALSET, p)
 }
 
 // AppendValGet appends a CFG-VALGET that asks for the values in force (layer 0,
@@ -78,11 +56,11 @@ func AppendValGet(dst []byte, keys []uint32) []byte {
 	for _, k := range keys {
 		p = binary.LittleEndian.AppendUint32(p, k)
 	}
-	return AppendUBX(dst, cfgVALGET, p)
+	return Append(dst, cfgVALGET, p)
 }
 
-// ParseSettings reads the items of a CFG-VALGET answer or of a CFG-VALSET (a
-// payload from its first octet). It returns nil, false when they don't add up.
+// ParseSettings reads the items of a CFG-VALGET answer or of a CFG-VALSET, from
+// the first octet of the payload. It returns false if the items do not fill it.
 func ParseSettings(p []byte) ([]Setting, bool) {
 	if len(p) < 4 {
 		return nil, false
@@ -107,17 +85,17 @@ func ParseSettings(p []byte) ([]Setting, bool) {
 }
 
 // AppendMsgRate appends a CFG-MSG of generation 8 and before: message id (class
-// in the high byte) once every rate navigation epochs on the port in use, 0 off.
+// in the high byte) once in rate navigation epochs on the port in use; 0 is off.
 func AppendMsgRate(dst []byte, id, rate int) []byte {
-	return AppendUBX(dst, cfgMSG, []byte{byte(id >> 8), byte(id), byte(rate)})
+	return Append(dst, cfgMSG, []byte{byte(id >> 8), byte(id), byte(rate)})
 }
 
 // Pulse describes the time pulse to configure.
 type Pulse struct {
 	LengthUS   uint32 // duration in µs
-	CableNS    int16  // antenna cable delay in ns, taken off by the receiver
-	UserNS     int32  // further delay in ns, + = later pulse
-	WithoutFix bool   // pulse also while there is no fix; then it means nothing
+	CableNS    int16  // antenna cable delay, ns, which the receiver subtracts
+	UserNS     int32  // further delay, ns, + = later pulse
+	WithoutFix bool   // pulse also without a fix; such a pulse marks no second
 }
 
 // AppendTP5 appends a CFG-TP5 of generation 6 to 8: one rising edge a second on
@@ -142,5 +120,5 @@ func AppendTP5(dst []byte, q Pulse) []byte {
 	p = le.AppendUint32(p, q.LengthUS)
 	p = le.AppendUint32(p, uint32(q.UserNS))
 	p = le.AppendUint32(p, active|lockGNSS|lockedOther|isLength|alignTOW|rising|gridGPS)
-	return AppendUBX(dst, cfgTP5, p)
+	return Append(dst, cfgTP5, p)
 }

@@ -1,99 +1,102 @@
-package gnss
+package nmea
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/gnsstest"
 )
+
+// newDecoder returns a decoder of NMEA alone.
+func newDecoder(cfg gnss.Config) *gnss.Decoder {
+	return gnss.NewDecoder(gnss.Protocols{Decoded: []gnss.Protocol{New()}}, cfg)
+}
 
 // decodeAll runs lines through a Decoder; a line without a checksum gets one
 // unless it begins with "=".
-func decodeAll(t *testing.T, cfg Config, lines ...string) ([]*Message, Counters) {
+func decodeAll(t *testing.T, cfg gnss.Config, lines ...string) ([]*gnss.Message, gnss.Counters) {
 	t.Helper()
-	d := NewDecoder(cfg)
-	var out []*Message
+	d := newDecoder(cfg)
+	var out []*gnss.Message
 	for i, l := range lines {
 		b := []byte(strings.TrimPrefix(l, "="))
 		if b[0] == '$' {
 			if l[0] != '=' {
-				b = AppendNMEA(nil, l[1:])
+				b = Append(nil, l[1:])
 			} else {
 				b = append(b, '\r', '\n')
 			}
 		}
-		d.Feed(b, int64(i)*1e8, func(m *Message) { out = append(out, m) })
+		d.Feed(b, int64(i)*1e8, func(m *gnss.Message) { out = append(out, m) })
 	}
-	d.Flush(func(m *Message) { out = append(out, m) })
+	d.Flush(func(m *gnss.Message) { out = append(out, m) })
 	return out, d.Counters()
-}
-
-func stamp(m *Message) string {
-	return fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d", m.Year, m.Month, m.Day, m.Hour, m.Minute, m.Second, m.Nanos/1e6)
 }
 
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		in   string
-		want Reason
+		want gnss.Reason
 	}{
-		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*00", BadChecksum},
-		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*G5", BadChecksum},
-		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*", BadChecksum},
-		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A", MissingChecksum},
-		{"=$GPRMC,120000.00,A,4807\x80.0,N", BadCharacter},
-		{"=$GPRMC,120000.00,A,4807\x00.0,N", BadCharacter},
-		{"=$GPRMC,1200$GPRMC,12", Truncated},
-		{"$GPTXT," + strings.Repeat("x", 600), TooLong},
-		{"$GPRMC,120000.00,A", TooFewFields},
-		{"$GPRMC", MissingChecksum + numReasons}, // no sentence at all
-		{"$GPTXT", Noise},
-		{"$GPTXT,01", TooFewFields},
-		{"$GPRMC,999999,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,240000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,126000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,120061,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,120060,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,12000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,-20000,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,120000.x,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,120000.0000000001,A,4807.0,N,01131.0,E,0,0,010524,,,A", BadTime},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,000000,,,A", BadDate},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,310424,,,A", BadDate},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,290223,,,A", BadDate},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,1524,,,A", BadDate},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,,,,A", NoDate},
-		{"$GPRMC,000231.099,A,4829.0005,N,00022.0015,E,0.15,212.28,2208-1,,,A", BadDate}, // a Telit HE910 past its rollover
-		{"$GPZDA,220516,D,5133.82,N,00042.24,W", BadDate},
-		{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A", BadField},
-		{"$GPRMC,235960,A,4807.0,N,01131.0,E,0,0,300624,,,A", NoLeapSecond},
-		{"$GPRMC,120000,V,4807.0,N,01131.0,E,0,0,010524,,,N", VoidStatus},
-		{"$GPZDA,120000,01,05,24,00,00", BadDate},
-		{"$GPZDA,120000,00,05,2024,00,00", BadDate},
-		{"$GPZDA,120000,01,13,2024,00,00", BadDate},
-		{"$GPZDA,120000,01,05,1970,00,00", BadDate},
-		{"$GPZDA,120000,,,,00,00", NoDate},
-		{"$GPZDA,995959,01,05,2024,00,00", BadTime},
-		{"$GPGGA,120000,4807.0,N,01131.0,E,1,08,1.0,1,M,1,M,,", NoDate},
-		{"$GPGGA,120000,4807.0,N,01131.0,E,Z,08,1.0,1,M,1,M,,", BadField},
-		{"$GPGGA,120000,4807.0,N,01131.0,E,1,-8,1.0,1,M,1,M,,", BadField},
-		{"$GPGLL,4807.0,N,01131.0,E,120000,X", BadField},
-		{"$GPGSV,0,1,00", BadField},
-		{"$GPGSV,3,1,11,abc,1,2,3", BadField},
-		{"$GPXYZ,1", UnknownSentence},
-		{"$PUBX,00,1", UnknownSentence},
-		{"$PUBX,04", NoDate},
-		{"!AIVDM,1,1", Noise},
-		{"$$$$", Noise},
-		{"\x00\x01\x02", Noise},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*00", gnss.BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*G5", gnss.BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*", gnss.BadChecksum},
+		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.MissingChecksum},
+		{"=$GPRMC,120000.00,A,4807\x80.0,N", gnss.BadCharacter},
+		{"=$GPRMC,120000.00,A,4807\x00.0,N", gnss.BadCharacter},
+		{"=$GPRMC,1200$GPRMC,12", gnss.Truncated},
+		{"$GPTXT," + strings.Repeat("x", 600), gnss.TooLong},
+		{"$GPRMC,120000.00,A", gnss.TooFewFields},
+		{"$GPRMC", gnss.Noise}, // no comma: no sentence at all
+		{"$GPTXT", gnss.Noise},
+		{"$GPTXT,01", gnss.TooFewFields},
+		{"$GPRMC,999999,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,240000,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,126000,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,120061,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,120060,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,12000,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,-20000,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,120000.x,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,120000.0000000001,A,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadTime},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,000000,,,A", gnss.BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,310424,,,A", gnss.BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,290223,,,A", gnss.BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,1524,,,A", gnss.BadDate},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,,,,A", gnss.NoDate},
+		{"$GPRMC,000231.099,A,4829.0005,N,00022.0015,E,0.15,212.28,2208-1,,,A", gnss.BadDate}, // a Telit HE910 past its rollover
+		{"$GPZDA,220516,D,5133.82,N,00042.24,W", gnss.BadDate},
+		{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A", gnss.BadField},
+		{"$GPRMC,235960,A,4807.0,N,01131.0,E,0,0,300624,,,A", gnss.NoLeapSecond},
+		{"$GPRMC,120000,V,4807.0,N,01131.0,E,0,0,010524,,,N", gnss.VoidStatus},
+		{"$GPZDA,120000,01,05,24,00,00", gnss.BadDate},
+		{"$GPZDA,120000,00,05,2024,00,00", gnss.BadDate},
+		{"$GPZDA,120000,01,13,2024,00,00", gnss.BadDate},
+		{"$GPZDA,120000,01,05,1970,00,00", gnss.BadDate},
+		{"$GPZDA,120000,,,,00,00", gnss.NoDate},
+		{"$GPZDA,995959,01,05,2024,00,00", gnss.BadTime},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,1,08,1.0,1,M,1,M,,", gnss.NoDate},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,Z,08,1.0,1,M,1,M,,", gnss.BadField},
+		{"$GPGGA,120000,4807.0,N,01131.0,E,1,-8,1.0,1,M,1,M,,", gnss.BadField},
+		{"$GPGLL,4807.0,N,01131.0,E,120000,X", gnss.BadField},
+		{"$GPGSV,0,1,00", gnss.BadField},
+		{"$GPGSV,3,1,11,abc,1,2,3", gnss.BadField},
+		{"$GPXYZ,1", gnss.UnknownSentence},
+		{"$PUBX,00,1", gnss.UnknownSentence},
+		{"$PUBX,04", gnss.NoDate},
+		{"!AIVDM,1,1", gnss.Noise},
+		{"$$$$", gnss.Noise},
+		{"\x00\x01\x02", gnss.Noise},
 	} {
-		msgs, n := decodeAll(t, Config{}, c.in)
+		msgs, n := decodeAll(t, gnss.Config{}, c.in)
 		for _, m := range msgs {
 			if m.Valid || m.Stated {
 				t.Errorf("%q: valid %+v", c.in, m)
 			}
 		}
-		if c.want < numReasons && n.Of(c.want) == 0 {
+		if n.Of(c.want) == 0 {
 			t.Errorf("%q: %v not counted: %v", c.in, c.want, n)
 		}
 	}
@@ -102,15 +105,15 @@ func TestRefused(t *testing.T) {
 // A position out of range does not make the time of the sentence wrong.
 func TestPositionIsNotTime(t *testing.T) {
 	for _, lat := range []string{"9907.0", "NaN", "-Inf", "1e9", "48o7"} {
-		m, n := decodeAll(t, Config{}, "$GPRMC,120000,A,"+lat+",N,01131.0,E,0,0,010524,,,A")
-		if len(m) != 1 || !m[0].Valid || m[0].HasPos || n.Of(BadField) != 1 {
+		m, n := decodeAll(t, gnss.Config{}, "$GPRMC,120000,A,"+lat+",N,01131.0,E,0,0,010524,,,A")
+		if len(m) != 1 || !m[0].Valid || m[0].HasPos || n.Of(gnss.BadField) != 1 {
 			t.Errorf("%s: %+v %v", lat, m, n)
 		}
 	}
 }
 
 func TestLabels(t *testing.T) {
-	sum := string(AppendNMEA(nil, "GPZDA,120000,01,05,2024,00,0"))
+	sum := string(Append(nil, "GPZDA,120000,01,05,2024,00,0"))
 	lower := "=" + sum[:len(sum)-4] + strings.ToLower(sum[len(sum)-4:len(sum)-2])
 	if lower == "="+sum[:len(sum)-2] {
 		t.Fatal("no letter in the checksum")
@@ -173,7 +176,7 @@ func TestLabels(t *testing.T) {
 		{"year 99", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,220899,,,A"}, "1999-08-22T12:00:00.000", true, true},
 		{"year 79", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,220879,,,A"}, "2079-08-22T12:00:00.000", true, true},
 	} {
-		msgs, n := decodeAll(t, Config{}, c.in...)
+		msgs, n := decodeAll(t, gnss.Config{}, c.in...)
 		if len(msgs) == 0 {
 			t.Errorf("%s: nothing decoded: %v", c.name, n)
 			continue
@@ -181,7 +184,7 @@ func TestLabels(t *testing.T) {
 		m := msgs[len(msgs)-1]
 		got := ""
 		if m.HasDate {
-			got = stamp(m)
+			got = gnsstest.Stamp(m)
 		}
 		if got != c.want || m.Stated != c.stated || m.Valid != c.valid {
 			t.Errorf("%s: %s stated %v valid %v; want %s %v %v", c.name, got, m.Stated, m.Valid, c.want, c.stated, c.valid)
@@ -206,15 +209,15 @@ func TestRollover(t *testing.T) {
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,070236,,,A", floor, "2036-02-07T12:00:00.000", 0},
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010185,,,A", floor, "2085-01-01T12:00:00.000", 0},
 	} {
-		m, _ := decodeAll(t, Config{NotBefore: c.floor}, c.in)
-		if len(m) != 1 || stamp(m[0]) != c.want || m[0].Rollover != c.weeks {
-			t.Errorf("%s: %s, %d weeks; want %s, %d", c.in, stamp(m[0]), m[0].Rollover, c.want, c.weeks)
+		m, _ := decodeAll(t, gnss.Config{NotBefore: c.floor}, c.in)
+		if len(m) != 1 || gnsstest.Stamp(m[0]) != c.want || m[0].Rollover != c.weeks {
+			t.Errorf("%s: %s, %d weeks; want %s, %d", c.in, gnsstest.Stamp(m[0]), m[0].Rollover, c.want, c.weeks)
 		}
 	}
 	// A carried date is moved once, not once a message.
-	m, _ := decodeAll(t, Config{NotBefore: floor}, "$GPZDA,235959,07,04,2007,00,00",
+	m, _ := decodeAll(t, gnss.Config{NotBefore: floor}, "$GPZDA,235959,07,04,2007,00,00",
 		"$GPGGA,000000,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,", "$GPGGA,000001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,")
-	if got := stamp(m[2]); got != "2026-11-22T00:00:01.000" || m[2].Rollover != 1024 {
+	if got := gnsstest.Stamp(m[2]); got != "2026-11-22T00:00:01.000" || m[2].Rollover != 1024 {
 		t.Errorf("carried: %s, %d weeks", got, m[2].Rollover)
 	}
 }
@@ -222,27 +225,27 @@ func TestRollover(t *testing.T) {
 // A date is not carried past a silence in which midnight may have come and
 // gone, and a word on the fix does not outlive its epoch by long.
 func TestStale(t *testing.T) {
-	d := NewDecoder(Config{})
-	var last *Message
-	emit := func(m *Message) { last = m }
-	d.Feed(AppendNMEA(nil, "GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,A"), 0, emit)
-	d.Feed(AppendNMEA(nil, "GPGGA,120000,,,,,0,00,,,M,,M,,"), 0, emit)
-	d.Feed(AppendNMEA(nil, "GPZDA,120004,01,05,2024,,"), 4e9, emit)
-	if last.Valid || last.Fix != FixNone {
+	d := newDecoder(gnss.Config{})
+	var last *gnss.Message
+	emit := func(m *gnss.Message) { last = m }
+	d.Feed(Append(nil, "GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,A"), 0, emit)
+	d.Feed(Append(nil, "GPGGA,120000,,,,,0,00,,,M,,M,,"), 0, emit)
+	d.Feed(Append(nil, "GPZDA,120004,01,05,2024,,"), 4e9, emit)
+	if last.Valid || last.Fix != gnss.FixNone {
 		t.Errorf("ZDA 4 s after the fix was lost: %+v", last)
 	}
-	d.Feed(AppendNMEA(nil, "GPZDA,120006,01,05,2024,,"), 6e9, emit)
-	if !last.Valid || last.Fix != FixUnknown {
+	d.Feed(Append(nil, "GPZDA,120006,01,05,2024,,"), 6e9, emit)
+	if !last.Valid || last.Fix != gnss.FixUnknown {
 		t.Errorf("ZDA 6 s after the last word on the fix: %+v", last)
 	}
-	d.Feed(AppendNMEA(nil, "GPGGA,130007,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"), 3607e9, emit)
+	d.Feed(Append(nil, "GPGGA,130007,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"), 3607e9, emit)
 	if last.HasDate {
 		t.Errorf("date carried over an hour of silence: %+v", last)
 	}
 }
 
 func TestSatellites(t *testing.T) {
-	m, _ := decodeAll(t, Config{},
+	m, _ := decodeAll(t, gnss.Config{},
 		"$GPGSV,3,2,11,14,25,170,00,16,57,,39,18,,040,,19,40,246,47",
 		"$GNGSA,A,3,80,71,73,79,69,,,,,,,,1.83,1.09,1.47,2",
 		"$GPGSA,A,3,27,23,13,07,25,,,,,,,,,,,,,,,,,,,,07.9,06.0,05.2",
@@ -252,29 +255,29 @@ func TestSatellites(t *testing.T) {
 	if len(m) != 6 {
 		t.Fatalf("%d messages", len(m))
 	}
-	if s := m[0].Satellites; len(s) != 4 || s[0] != (Satellite{GPS, 14, 25, 170, 0, false}) ||
-		s[1] != (Satellite{GPS, 16, 57, NoAzimuth, 39, false}) || s[2] != (Satellite{GPS, 18, NoElevation, 40, 0, false}) {
+	if s := m[0].Satellites; len(s) != 4 || s[0] != (gnss.Satellite{System: gnss.GPS, ID: 14, Elevation: 25, Azimuth: 170, CN0: 0, Used: false}) ||
+		s[1] != (gnss.Satellite{System: gnss.GPS, ID: 16, Elevation: 57, Azimuth: gnss.NoAzimuth, CN0: 39, Used: false}) || s[2] != (gnss.Satellite{System: gnss.GPS, ID: 18, Elevation: gnss.NoElevation, Azimuth: 40, CN0: 0, Used: false}) {
 		t.Errorf("GSV: %+v", s)
 	}
-	if s := m[1].Satellites; len(s) != 5 || s[0].System != GLONASS || !s[0].Used || m[1].HDOP != 1.09 || m[1].Fix != Fix3D {
+	if s := m[1].Satellites; len(s) != 5 || s[0].System != gnss.GLONASS || !s[0].Used || m[1].HDOP != 1.09 || m[1].Fix != gnss.Fix3D {
 		t.Errorf("GSA: %+v", m[1])
 	}
 	if len(m[2].Satellites) != 5 {
 		t.Errorf("GSA with 24 places: %+v", m[2].Satellites)
 	}
-	old, _ := decodeAll(t, Config{}, "$GPGSA,A,3,07,46,76,193,,,,,,,,,1.83,1.09,1.47", "$GAGSA,A,3,34,,,,,,,,,,,,1.83,1.09,1.47")
-	for i, want := range []System{GPS, SBAS, GLONASS, QZSS} {
+	old, _ := decodeAll(t, gnss.Config{}, "$GPGSA,A,3,07,46,76,193,,,,,,,,,1.83,1.09,1.47", "$GAGSA,A,3,34,,,,,,,,,,,,1.83,1.09,1.47")
+	for i, want := range []gnss.System{gnss.GPS, gnss.SBAS, gnss.GLONASS, gnss.QZSS} {
 		if old[0].Satellites[i].System != want {
 			t.Errorf("GSA of one talker for all, %d: %v, want %v", i, old[0].Satellites[i].System, want)
 		}
 	}
-	if old[1].Satellites[0].System != Galileo {
+	if old[1].Satellites[0].System != gnss.Galileo {
 		t.Errorf("Galileo 34: %v", old[1].Satellites[0].System)
 	}
 	if m[3].HAcc != 5 || m[3].VAcc != 3.1 {
 		t.Errorf("GST: %+v", m[3])
 	}
-	if !m[4].HasAntenna || m[4].Antenna != AntennaOpen || m[5].Antenna != AntennaOK {
+	if !m[4].HasAntenna || m[4].Antenna != gnss.AntennaOpen || m[5].Antenna != gnss.AntennaOK {
 		t.Errorf("TXT: %+v %+v", m[4], m[5])
 	}
 }

@@ -1,4 +1,4 @@
-package gnss
+package ubx
 
 import (
 	"errors"
@@ -6,7 +6,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/nmea"
 )
+
+// zda is the text of a valid sentence.
+const zda = "GPZDA,120000.00,01,05,2024,00,00"
+
+// newDecoder returns a decoder of what a u-blox receiver sends.
+func newDecoder(cfg gnss.Config) *gnss.Decoder {
+	return gnss.NewDecoder(gnss.Protocols{Decoded: []gnss.Protocol{nmea.New(), New()}}, cfg)
+}
 
 // m8Systems is the CFG-GNSS of a NEO-M8T as it comes: GPS, SBAS, QZSS and GLONASS
 // on, Galileo, BeiDou and IMES off.
@@ -25,32 +36,42 @@ type wire struct {
 	protver string
 	keys    map[uint32]uint64
 	lacks   func(key uint32) bool
-	lies    uint32 // acknowledged and not set
+	lies    uint32 // key that is acknowledged and not set
 	old     map[int][]byte
 	nakOld  int     // message refused; negative: also when it is asked for
-	lose    float64 // part of the answers that are lost
+	lose    float64 // fraction of the answers that are lost
 	deafTo  int     // rate that is accepted and does not work
 	dead    bool
 	r       *rand.Rand
 	layers  []byte
-	framer  *framer
-	c       Counters
+	decoder *gnss.Decoder // of what the host sends
 	out     []byte
+}
+
+// tap hands the raw frames of the protocol to a function.
+type tap struct {
+	Protocol
+	frame func([]byte)
+}
+
+func (t tap) Decode(_ *gnss.Stream, _ *gnss.Message, frame []byte) bool {
+	t.frame(frame)
+	return false
 }
 
 func newWire(baud int, protver string, seed uint64) *wire {
 	w := &wire{baud: baud, protver: protver, keys: make(map[uint32]uint64), old: make(map[int][]byte), r: rand.New(rand.NewPCG(seed, 1))}
-	w.framer = newFramer(&w.c, false)
+	w.decoder = gnss.NewDecoder(gnss.Protocols{Decoded: []gnss.Protocol{tap{frame: func(f []byte) { w.frame(f) }}}}, gnss.Config{})
 	return w
 }
 
 // write takes what the host sends at a rate and returns what it hears.
 func (w *wire) write(b []byte, baud int) []byte {
-	w.out = AppendNMEA(nil, zda) // other traffic goes on
+	w.out = nmea.Append(nil, zda) // other traffic goes on
 	if w.dead || w.baud != 0 && baud != 0 && baud != w.baud {
 		return []byte{0x00, 0xFE, 0x80} // framing errors
 	}
-	w.framer.feed(b, 0, func(f frame) { w.frame(payload(f.data)) })
+	w.decoder.Feed(b, 0, func(*gnss.Message) {})
 	if w.r.Float64() < w.lose {
 		return nil
 	}
@@ -65,7 +86,7 @@ func (w *wire) ack(f payload, ok bool) {
 	if ok {
 		id = ackAck
 	}
-	w.out = AppendUBX(w.out, id, []byte{f[2], f[3]})
+	w.out = Append(w.out, id, []byte{f[2], f[3]})
 }
 
 func (w *wire) frame(f payload) {
@@ -79,7 +100,7 @@ func (w *wire) frame(f payload) {
 			copy(x, "PROTVER="+w.protver)
 			v = append(v, x...)
 		}
-		w.out = AppendUBX(w.out, monVER, v)
+		w.out = Append(w.out, monVER, v)
 	case w.protver != "" && w.protver >= "27" && id == cfgVALSET:
 		set, ok := ParseSettings(p)
 		for _, s := range set {
@@ -108,10 +129,10 @@ func (w *wire) frame(f payload) {
 				q = append(q, byte(s.Value>>(8*i)))
 			}
 		}
-		w.out = AppendUBX(w.out, cfgVALGET, q)
+		w.out = Append(w.out, cfgVALGET, q)
 		w.ack(f, true)
 	case id == cfgGNSS && len(p) == 0 && w.nakOld != -cfgGNSS:
-		w.out = AppendUBX(w.out, cfgGNSS, m8Systems)
+		w.out = Append(w.out, cfgGNSS, m8Systems)
 		w.ack(f, true)
 	case id>>8 == 6:
 		ok := id != w.nakOld && id != -w.nakOld && id != cfgVALSET
@@ -133,7 +154,7 @@ func (w *wire) frame(f payload) {
 // time it took in s.
 func run(t *testing.T, c *Configurator, w *wire) float64 {
 	t.Helper()
-	d := NewDecoder(Config{})
+	d := newDecoder(gnss.Config{})
 	mono, baud := int64(0), 38400
 	for range 2000 {
 		s, ok := c.Next(mono)
@@ -156,8 +177,8 @@ func run(t *testing.T, c *Configurator, w *wire) float64 {
 
 var fullSetup = Setup{
 	Pulse:   &Pulse{LengthUS: 100000, CableNS: -50, UserNS: 12},
-	Systems: []System{GPS, Galileo},
-	Fixed:   &Position{Lat: 48.123456789, Lon: -11.987654321, Height: 512.3456, Acc: 0.5},
+	Systems: []gnss.System{gnss.GPS, gnss.Galileo},
+	Fixed:   &gnss.Position{Lat: 48.123456789, Lon: -11.987654321, Height: 512.3456, Acc: 0.5},
 }
 
 func TestConfigure(t *testing.T) {
@@ -184,17 +205,17 @@ func TestConfigure(t *testing.T) {
 		{name: "no time mode", setup: fullSetup, bauds: rates, protver: "34.10", refused: "key 0x",
 			wire: func(w *wire) { w.lacks = func(k uint32) bool { return k>>16&0xFFF == 0x003 } },
 			check: func(w *wire, c *Configurator) bool {
-				return len(c.Refused()) == 9 && w.keys[keyTPLenLk] == 100000
+				return len(c.refused) == 9 && w.keys[keyTPLenLk] == 100000
 			}},
 		{name: "acknowledged and not set", setup: fullSetup, bauds: rates, protver: "29.25", refused: "reads 0",
 			wire: func(w *wire) { w.lies = keyTPGrid }},
 		{name: "old receiver without CFG-TP5", setup: with(func(s *Setup) { s.Systems = nil }), bauds: rates, protver: "18.00", refused: "CFG-TP5",
 			wire: func(w *wire) { w.nakOld = cfgTP5 }},
-		{name: "a system that it lacks", setup: Setup{Systems: []System{GPS, NavIC}}, bauds: rates, protver: "22.00", refused: "system NavIC",
+		{name: "a system it lacks", setup: Setup{Systems: []gnss.System{gnss.GPS, gnss.NavIC}}, bauds: rates, protver: "22.00", refused: "system NavIC",
 			check: func(w *wire, c *Configurator) bool { return w.old[cfgGNSS][8] == 1 && w.old[cfgGNSS][16] == 0 }},
-		{name: "systems that do not go together", setup: Setup{Systems: []System{GLONASS, BeiDou}}, bauds: rates, protver: "22.00", refused: "CFG-GNSS",
+		{name: "systems that exclude each other", setup: Setup{Systems: []gnss.System{gnss.GLONASS, gnss.BeiDou}}, bauds: rates, protver: "22.00", refused: "CFG-GNSS",
 			wire: func(w *wire) { w.nakOld = cfgGNSS }},
-		{name: "sixth generation without CFG-GNSS", setup: Setup{Systems: []System{GPS}}, bauds: rates, protver: "13.00", refused: "satellite systems", within: 6,
+		{name: "sixth generation without CFG-GNSS", setup: Setup{Systems: []gnss.System{gnss.GPS}}, bauds: rates, protver: "13.00", refused: "satellite systems", within: 6,
 			wire: func(w *wire) { w.nakOld = -cfgGNSS }},
 		{name: "old receiver, new rate does not work", setup: Setup{Baud: 460800}, bauds: rates, protver: "18.00", err: ErrLost, refused: "rate 460800",
 			wire: func(w *wire) { w.deafTo = 460800 }},
@@ -207,9 +228,9 @@ func TestConfigure(t *testing.T) {
 					int32(w.keys[keyTModeLon]) == -119876543 && int8(w.keys[keyTModeLonHP]) == -21 &&
 					w.keys[keyTModeH] == 51234 && w.keys[keyTModeHHP] == 56 && w.keys[keyTModeAcc] == 5000 &&
 					int16(w.keys[keyTPCable]) == -50 && w.keys[keyTPUser] == 12 && w.keys[keyTPLen] == 0 &&
-					w.keys[signalKeys[GPS]] == 1 && w.keys[signalKeys[GLONASS]] == 0 && w.keys[0x2091017E] == 1 &&
+					w.keys[0x1031001F] == 1 && w.keys[0x10310025] == 0 && w.keys[0x2091017E] == 1 &&
 					w.keys[keyOutNMEA] == 0 && !slices.ContainsFunc(w.layers, func(l byte) bool { return l != byte(LayerRAM) }) &&
-					c.Baud() == 38400
+					c.rate() == 38400
 			}},
 		{name: "flash on request", setup: with(func(s *Setup) { s.Layers = LayerRAM | LayerFlash }), bauds: rates, protver: "29.25",
 			check: func(w *wire, c *Configurator) bool { return w.layers[0] == 5 }},
@@ -223,7 +244,7 @@ func TestConfigure(t *testing.T) {
 				return w.keys[keyTModeMode] == 1 && w.keys[keySvinDur] == 3600 && w.keys[keySvinAcc] == 20000
 			}},
 		{name: "change of rate", setup: with(func(s *Setup) { s.Baud = 115200 }), bauds: rates, protver: "29.25",
-			check: func(w *wire, c *Configurator) bool { return w.baud == 115200 && c.Baud() == 115200 }},
+			check: func(w *wire, c *Configurator) bool { return w.baud == 115200 && c.rate() == 115200 }},
 		{name: "a third of the answers lost", setup: with(func(s *Setup) { s.Baud = 115200 }), bauds: rates, protver: "29.25",
 			wire: func(w *wire) { w.lose = 0.33 }},
 		{name: "eighth generation", setup: Setup{Pulse: fullSetup.Pulse, Fixed: fullSetup.Fixed, Layers: LayerRAM | LayerBBR}, bauds: rates, protver: "18.00",
@@ -233,7 +254,7 @@ func TestConfigure(t *testing.T) {
 					payload(tm).i32(8) == -119876543 && w.old[cfgMSG<<16|navPVT][2] == 1 && w.old[cfgMSG<<16|0xF003][2] == 0 &&
 					w.old[cfgCFG][12] == 1
 			}},
-		{name: "eighth generation, satellite systems", setup: Setup{Systems: []System{GPS, Galileo}, SurveySeconds: 600, SurveyAcc: 2.5}, bauds: rates, protver: "22.00",
+		{name: "eighth generation, satellite systems", setup: Setup{Systems: []gnss.System{gnss.GPS, gnss.Galileo}, SurveySeconds: 600, SurveyAcc: 2.5}, bauds: rates, protver: "22.00",
 			refused: "Galileo, before",
 			check: func(w *wire, c *Configurator) bool {
 				g, n := w.old[cfgGNSS], w.old[cfgNAV5]
@@ -244,9 +265,9 @@ func TestConfigure(t *testing.T) {
 		{name: "eighth generation, change of rate", setup: Setup{Baud: 115200, NMEA: true}, bauds: rates, protver: "22.00",
 			check: func(w *wire, c *Configurator) bool {
 				p := payload(w.old[cfgPRT])
-				return w.baud == 115200 && c.Baud() == 115200 && len(p) == 20 && p[0] == 1 && p.u32(4) == 0x8D0 && p.u16(12) == 3 && p.u16(14) == 3
+				return w.baud == 115200 && c.rate() == 115200 && len(p) == 20 && p[0] == 1 && p.u32(4) == 0x8D0 && p.u16(12) == 3 && p.u16(14) == 3
 			}},
-		{name: "eighth generation, a third of the answers lost", setup: Setup{Systems: []System{GPS}, Baud: 115200, Pulse: fullSetup.Pulse}, bauds: rates, protver: "22.00",
+		{name: "eighth generation, a third of the answers lost", setup: Setup{Systems: []gnss.System{gnss.GPS}, Baud: 115200, Pulse: fullSetup.Pulse}, bauds: rates, protver: "22.00",
 			wire:  func(w *wire) { w.lose = 0.33 },
 			check: func(w *wire, c *Configurator) bool { return w.old[cfgGNSS][48] == 0 && w.baud == 115200 }},
 		{name: "no protocol version", setup: Setup{SurveySeconds: 60}, bauds: rates,
@@ -258,16 +279,17 @@ func TestConfigure(t *testing.T) {
 		}
 		conf := NewConfigurator(c.setup, c.bauds)
 		took := run(t, conf, w)
-		if !errors.Is(conf.Err(), c.err) {
-			t.Errorf("%s: %v, want %v", c.name, conf.Err(), c.err)
+		end := conf.Result()
+		if !errors.Is(end.Err, c.err) {
+			t.Errorf("%s: %v, want %v", c.name, end.Err, c.err)
 		}
-		if c.refused == "" && len(conf.Refused()) > 0 {
-			t.Errorf("%s: refused %q", c.name, conf.Refused())
+		if c.refused == "" && len(end.Refused) > 0 {
+			t.Errorf("%s: refused %q", c.name, end.Refused)
 		}
-		if c.refused != "" && len(conf.Refused()) == 0 {
+		if c.refused != "" && len(end.Refused) == 0 {
 			t.Errorf("%s: nothing was refused", c.name)
 		}
-		for _, r := range conf.Refused() {
+		for _, r := range end.Refused {
 			if !strings.Contains(r, c.refused) {
 				t.Errorf("%s: refused %q", c.name, r)
 			}
@@ -285,15 +307,15 @@ func TestConfigure(t *testing.T) {
 }
 
 // Whatever is lost, the Configurator ends, and what it calls accepted is set.
-func TestConfigureLossy(t *testing.T) {
+func TestConfigureEndsWhateverIsLost(t *testing.T) {
 	for seed := range uint64(300) {
 		w := newWire(38400, "29.25", seed)
 		w.lose = 0.5
 		c := NewConfigurator(fullSetup, []int{9600, 38400})
 		run(t, c, w)
-		if c.Err() != nil {
-			if !errors.Is(c.Err(), ErrLost) && !errors.Is(c.Err(), ErrSilent) {
-				t.Errorf("seed %d: %v", seed, c.Err())
+		if err := c.Result().Err; err != nil {
+			if !errors.Is(err, ErrLost) && !errors.Is(err, ErrSilent) {
+				t.Errorf("seed %d: %v", seed, err)
 			}
 			continue
 		}
@@ -307,19 +329,18 @@ func TestConfigureLossy(t *testing.T) {
 
 func TestProtocolVersion(t *testing.T) {
 	for in, want := range map[string]int{"": 0, "FWVER=TIM 2.25": 0, "PROTVER=x": 0, "PROTVER=-1": 0, "PROTVER=29.25": 2925, "PROTVER 14.00": 1400, "PROTVER=18.00": 1800} {
-		if got := protocolVersion(&Message{Modules: []string{"x", in}}); got != want {
+		if got := protocolVersion(&gnss.Message{Reply: gnss.Reply{Modules: []string{"x", in}}}); got != want {
 			t.Errorf("%q: %d, want %d", in, got, want)
 		}
 	}
 }
 
-// After a change of satellite systems the receiver is let alone for half a
-// second, and what else is asked comes after it.
-func TestConfigurePause(t *testing.T) {
+// After a change of satellite systems nothing is sent for half a second.
+func TestConfigureWaitsForTheRestartOfReception(t *testing.T) {
 	for _, protver := range []string{"22.00", "29.25"} {
 		w := newWire(9600, protver, 1)
-		c := NewConfigurator(Setup{Systems: []System{GPS}, Layers: LayerRAM | LayerFlash, Baud: 115200}, []int{9600})
-		d := NewDecoder(Config{})
+		c := NewConfigurator(Setup{Systems: []gnss.System{gnss.GPS}, Layers: LayerRAM | LayerFlash, Baud: 115200}, []int{9600})
+		d := newDecoder(gnss.Config{})
 		mono, acked, waited := int64(0), int64(0), int64(-1)
 		for !c.Done() {
 			s, ok := c.Next(mono)
@@ -348,13 +369,13 @@ func TestConfigurePause(t *testing.T) {
 
 func TestChooseSystems(t *testing.T) {
 	for _, bad := range [][]byte{nil, {0, 32, 32}, {0, 32, 32, 0}, {0, 32, 32, 2, 0, 8, 16, 0, 1, 0, 1, 1}} {
-		if set, _ := chooseSystems(bad, []System{GPS}); set != nil {
+		if set, _ := chooseSystems(bad, []gnss.System{gnss.GPS}); set != nil {
 			t.Errorf("% x gives % x", bad, set)
 		}
 	}
 	// A system that was off may have no channels and no signal.
-	set, lacks := chooseSystems([]byte{0, 32, 32, 1, 2, 0, 0, 0, 0, 0, 0, 0}, []System{Galileo, QZSS})
-	if want := []byte{0, 32, 32, 1, 2, 0, 4, 0, 1, 0, 1, 0}; !slices.Equal(set, want) || !slices.Equal(lacks, []System{QZSS}) {
+	set, lacks := chooseSystems([]byte{0, 32, 32, 1, 2, 0, 0, 0, 0, 0, 0, 0}, []gnss.System{gnss.Galileo, gnss.QZSS})
+	if want := []byte{0, 32, 32, 1, 2, 0, 4, 0, 1, 0, 1, 0}; !slices.Equal(set, want) || !slices.Equal(lacks, []gnss.System{gnss.QZSS}) {
 		t.Errorf("% x, lacks %v", set, lacks)
 	}
 }

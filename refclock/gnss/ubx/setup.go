@@ -1,43 +1,39 @@
-package gnss
+package ubx
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"noonmark/refclock/gnss"
 )
 
-// Position is where a fixed antenna stands.
-type Position struct {
-	Lat, Lon float64 // degrees, + = north, east (WGS 84)
-	Height   float64 // m above the ellipsoid (not above mean sea level)
-	Acc      float64 // m, how well that is known
-}
-
-// Setup is what a u-blox receiver is asked to do.
+// Setup is the wanted configuration of a receiver.
 type Setup struct {
-	// Layers is where settings go; 0 means RAM only, so that nothing outlives
-	// the next reset.
+	// Layers are the memories that settings go to; 0 means RAM only, so that
+	// nothing outlives the next reset.
 	Layers Layer
 	// USB: the receiver is connected through its own USB port, not UART 1.
 	USB bool
 	// Baud is the rate of UART 1 to change to; 0 leaves it.
 	Baud int
 	// Systems are the satellite systems to use; nil leaves them.
-	Systems []System
+	Systems []gnss.System
 	// Pulse is the time pulse; nil leaves it.
 	Pulse *Pulse
 	// Fixed, or else a survey-in of SurveySeconds or more down to SurveyAcc (m);
 	// neither leaves the receiver navigating.
-	Fixed         *Position
+	Fixed         *gnss.Position
 	SurveySeconds int
 	SurveyAcc     float64
-	// NMEA keeps RMC, ZDA and GGA beside UBX, for other readers of the port.
+	// NMEA keeps RMC, ZDA and GGA in addition to UBX, for other readers of the port.
 	NMEA bool
 }
 
 // Keys of the configuration database (u-blox generation 9 and later), compared
-// with the table of gpsd 3.22 (gps/ubx.py); those of SEC-SIG and NavIC, which it
-// lacks, with SparkFun's u-blox_config_keys.h.
+// with the table of gpsd 3.22 (gps/ubx.py); those of SEC-SIG and NavIC, which are
+// not in it, with SparkFun's u-blox_config_keys.h.
 const (
 	keyRateMeas   = 0x30210001 // ms
 	keyRateNav    = 0x30210002
@@ -74,16 +70,16 @@ const (
 	keyITFM       = 0x1041000D // interference monitor, which MON-RF reports
 )
 
-// output is one message on a port: its key for I2C (UART 1 is the next, USB
-// two further), its id for CFG-MSG, and once in how many epochs it is wanted.
+// output is one message on a port: its key for I2C (that of UART 1 is one more,
+// that of USB three), its id for CFG-MSG, and its period in epochs.
 type output struct {
 	key  uint32
 	id   int
 	rate int
 }
 
-// outputs are the messages the daemon reads. The time message comes every
-// second; what changes slowly comes seldom, so that 9600 baud suffices.
+// outputs are the messages that are used. The time message comes every second;
+// what changes slowly comes rarely, so that 9600 baud is enough.
 var outputs = [...]output{
 	{0x20910006, navPVT, 1},
 	{0x2091017D, timTP, 1},
@@ -96,8 +92,8 @@ var outputs = [...]output{
 	{0x20910634, secSIG, 5},
 }
 
-// surveyOutputs tell how a survey-in goes: timing receivers have the first,
-// those for high precision the second.
+// surveyOutputs report the progress of a survey-in. Timing receivers have the
+// first, high-precision receivers the second.
 var surveyOutputs = [...]output{{0x20910097, timSVIN, 10}, {0x20910088, navSVIN, 10}}
 
 // sentences are the NMEA sentences switched off, and those that Setup.NMEA keeps.
@@ -118,9 +114,19 @@ var sentences = [...]struct {
 // signalGroup is the upper half of the keys of satellite systems.
 const signalGroup = 0x1031
 
-var signalKeys = map[System]uint32{
-	GPS: 0x1031001F, SBAS: 0x10310020, Galileo: 0x10310021, BeiDou: 0x10310022, QZSS: 0x10310024, GLONASS: 0x10310025,
-	NavIC: 0x10310026,
+// signalKeys are the keys that enable a satellite system, in the order in which
+// they are sent. NavIC is sent only if it is wanted: few receivers have it.
+var signalKeys = [...]struct {
+	system gnss.System
+	key    uint32
+}{
+	{gnss.GPS, 0x1031001F},
+	{gnss.SBAS, 0x10310020},
+	{gnss.Galileo, 0x10310021},
+	{gnss.BeiDou, 0x10310022},
+	{gnss.QZSS, 0x10310024},
+	{gnss.GLONASS, 0x10310025},
+	{gnss.NavIC, 0x10310026},
 }
 
 func flag(b bool) uint64 {
@@ -150,28 +156,37 @@ func (s *Setup) settings() [][]Setting {
 		}
 	}
 	groups = append(groups, out, []Setting{{keyITFM, 1}})
-	if p := s.Pulse; p != nil {
-		free := uint64(0)
-		if p.WithoutFix {
-			free = uint64(p.LengthUS)
-		}
-		groups = append(groups, []Setting{
-			{keyTPPulseDef, 0}, {keyTPLenDef, 1}, {keyTPCable, uint64(uint16(p.CableNS))},
-			{keyTPPeriod, 1e6}, {keyTPPeriodLk, 1e6}, {keyTPLen, free}, {keyTPLenLk, uint64(p.LengthUS)},
-			{keyTPUser, uint64(uint32(p.UserNS))}, {keyTPEnable, 1}, {keyTPSync, 1}, {keyTPUseLk, 1},
-			{keyTPAlign, 1}, {keyTPRising, 1}, {keyTPGrid, 1},
-		})
+	if s.Pulse != nil {
+		groups = append(groups, s.Pulse.settings())
 	}
 	if s.Systems != nil {
 		var sig []Setting
-		for sys := GPS; sys <= NavIC; sys++ {
-			// Few receivers have NavIC: those that lack it are not asked to be without.
-			if k, ok := signalKeys[sys]; ok && (sys != NavIC || has(s.Systems, sys)) {
-				sig = append(sig, Setting{k, flag(has(s.Systems, sys))})
+		for _, k := range signalKeys {
+			if want := slices.Contains(s.Systems, k.system); want || k.system != gnss.NavIC {
+				sig = append(sig, Setting{k.key, flag(want)})
 			}
 		}
 		groups = append(groups, sig)
 	}
+	return append(groups, s.timeMode(port)...)
+}
+
+// settings returns the settings of the time pulse.
+func (p *Pulse) settings() []Setting {
+	unlocked := uint64(0)
+	if p.WithoutFix {
+		unlocked = uint64(p.LengthUS)
+	}
+	return []Setting{
+		{keyTPPulseDef, 0}, {keyTPLenDef, 1}, {keyTPCable, uint64(uint16(p.CableNS))},
+		{keyTPPeriod, 1e6}, {keyTPPeriodLk, 1e6}, {keyTPLen, unlocked}, {keyTPLenLk, uint64(p.LengthUS)},
+		{keyTPUser, uint64(uint32(p.UserNS))}, {keyTPEnable, 1}, {keyTPSync, 1}, {keyTPUseLk, 1},
+		{keyTPAlign, 1}, {keyTPRising, 1}, {keyTPGrid, 1},
+	}
+}
+
+// timeMode returns the groups of settings for a fixed antenna.
+func (s *Setup) timeMode(port uint32) (groups [][]Setting) {
 	switch {
 	case s.Fixed != nil:
 		lat, latHP := split(s.Fixed.Lat, 1e7)
@@ -192,30 +207,22 @@ func (s *Setup) settings() [][]Setting {
 	return groups
 }
 
-// split writes v in units of 1/scale with a second value in hundredths of
-// them, both two's complement of the lengths the keys want.
+// split writes v in units of 1/scale, with a second value in hundredths of them.
+// Both are two's complement, of the lengths that the keys have.
 func split(v, scale float64) (unit, hundredth uint64) {
 	all := int64(math.Round(v * scale * 100))
 	u := all / 100
 	return uint64(uint32(int32(u))), uint64(uint8(int8(all - u*100)))
 }
 
+// tenthMM writes a length in m in units of 0.1 mm, at most 100 km.
 func tenthMM(m float64) uint64 {
 	return uint64(math.Round(math.Min(math.Max(m, 0), 1e5) * 1e4))
 }
 
-func has(list []System, s System) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}
-
 // protocolVersion returns the PROTVER of a MON-VER in hundredths, 0 if it has
 // none (before generation 7).
-func protocolVersion(m *Message) int {
+func protocolVersion(m *gnss.Message) int {
 	for _, x := range m.Modules {
 		v, ok := strings.CutPrefix(x, "PROTVER")
 		if !ok {

@@ -1,4 +1,4 @@
-package gnss
+package gnss_test
 
 import (
 	"bytes"
@@ -6,6 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/gnsstest"
+	"noonmark/refclock/gnss/registry"
 )
 
 // dataDir finds the recorded streams (from gpsd's tests) or skips.
@@ -39,12 +43,12 @@ func TestRecorded(t *testing.T) {
 		}
 		var order []string
 		seen := make(map[string]bool)
-		d := NewDecoder(Config{Comments: true})
-		emit := func(m *Message) {
+		d := registry.NewDecoder(gnss.Config{Comments: true})
+		emit := func(m *gnss.Message) {
 			if m.Valid && !m.Stated {
 				t.Errorf("%s: valid without being stated: %+v", name, m)
 			}
-			if s := stamp(m) + "Z"; m.HasDate && m.Stated && !seen[s] {
+			if s := gnsstest.Stamp(m) + "Z"; m.HasDate && m.Stated && !seen[s] {
 				seen[s] = true
 				order = append(order, s)
 			}
@@ -52,7 +56,7 @@ func TestRecorded(t *testing.T) {
 		d.Feed(in, 0, emit)
 		d.Flush(emit)
 		n := d.Counters()
-		if n.Of(BadChecksum)+n.Of(TooLong)+n.Of(BadTime)+n.Of(BadDate)+n.Of(BadLength) > 0 {
+		if n.Of(gnss.BadChecksum)+n.Of(gnss.TooLong)+n.Of(gnss.BadTime)+n.Of(gnss.BadDate)+n.Of(gnss.BadLength) > 0 {
 			t.Errorf("%s: refused good input: %v", name, n)
 		}
 		text, err := os.ReadFile(name + ".times")
@@ -84,10 +88,10 @@ func TestRecordedCut(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
 	times := func(in []byte) map[string]bool {
 		seen := make(map[string]bool)
-		d := NewDecoder(Config{})
-		emit := func(m *Message) {
+		d := registry.NewDecoder(gnss.Config{})
+		emit := func(m *gnss.Message) {
 			if m.Stated && !m.DateCarried {
-				seen[stamp(m)] = true
+				seen[gnsstest.Stamp(m)] = true
 			}
 		}
 		d.Feed(in, 0, emit)
@@ -121,10 +125,10 @@ func BenchmarkDecode(b *testing.B) {
 	if err != nil {
 		b.Skip(err)
 	}
-	d := NewDecoder(Config{})
+	d := registry.NewDecoder(gnss.Config{})
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()
 	for b.Loop() {
-		d.Feed(in, 0, func(*Message) {})
+		d.Feed(in, 0, func(*gnss.Message) {})
 	}
 }

@@ -1,0 +1,70 @@
+package gnss
+
+// Framing finds the frames of one protocol in a stream. It keeps no state.
+type Framing interface {
+	// Name is the protocol in metric labels and logs, lower case, such as "ubx".
+	Name() string
+	// Starts returns the octets with which a frame can begin.
+	Starts() string
+	// Match looks for a frame at the beginning of b. The first octet of b is one
+	// of Starts. Match must not return Incomplete for MaxFrame octets or more.
+	Match(b []byte) Match
+}
+
+// Protocol decodes the frames that it finds.
+type Protocol interface {
+	Framing
+	// Decode fills in m from one frame and returns true if m is to be handed out.
+	// The frame has a valid checksum and is valid only during the call. Mono is
+	// set in m, all else is zero and JamIndicator unknown. What is refused is
+	// counted in s.
+	Decode(s *Stream, m *Message, frame []byte) bool
+}
+
+// Protocols are the protocols of a Decoder. If several can begin with the same
+// octet, a complete frame wins over an incomplete one, and an earlier protocol
+// over a later one.
+type Protocols struct {
+	Decoded []Protocol
+	// Skipped frames are counted as ForeignFrame and not decoded. Their octets
+	// are neither noise nor mistaken for frames of other protocols.
+	Skipped []Framing
+}
+
+// matchState orders what can be at a place of the stream; higher wins.
+type matchState uint8
+
+const (
+	noise      matchState = iota // no frame of this protocol
+	damaged                      // a frame of this protocol that is refused
+	incomplete                   // undecided until more octets come
+	complete                     // a frame with a valid checksum
+)
+
+// Match is the outcome of looking for a frame at a place of the stream.
+type Match struct {
+	state  matchState
+	n      int // octets: the frame, or what to skip
+	reason Reason
+}
+
+// Complete reports a frame of n octets with a valid checksum.
+func Complete(n int) Match { return Match{state: complete, n: n} }
+
+// Incomplete asks for more octets. If none come, the first octet is refused
+// with r.
+func Incomplete(r Reason) Match { return Match{state: incomplete, n: 1, reason: r} }
+
+// NoFrame reports that the first n octets, at least one, begin no frame. What
+// follows is looked at afresh.
+func NoFrame(n int) Match { return Match{state: noise, n: n, reason: Noise} }
+
+// Damaged reports a frame of this protocol that is refused with r. After n
+// octets, at least one, the stream is looked at afresh, so that a frame that
+// begins inside the damaged one is found.
+func Damaged(n int, r Reason) Match {
+	if r == Noise {
+		return NoFrame(n)
+	}
+	return Match{state: damaged, n: n, reason: r}
+}

@@ -1,0 +1,161 @@
+package gnss
+
+import (
+	"time"
+
+	"noonmark/phc/tai"
+)
+
+// Stream is what all protocols of one input share: the calendar, the latest fix
+// and the counters. A Protocol uses it while it decodes a frame.
+type Stream struct {
+	c        Counters
+	dates    dates
+	newLeaps bool
+
+	fix     Fix   // latest that the receiver reported
+	fixMono int64 // when
+}
+
+// staleFix is the age, ns, from which the latest fix no longer applies to a
+// message that reports none itself.
+const staleFix = 5e9
+
+func (s *Stream) init(cfg Config) {
+	s.newLeaps = cfg.NewLeaps
+	s.dates = dates{floor: cfg.NotBefore.UTC(), leaps: cfg.Leaps}
+	if s.dates.leaps == nil {
+		s.dates.leaps = tai.Builtin()
+	}
+}
+
+func (s *Stream) reset() {
+	s.dates.forget()
+	s.dates.offset = 0
+	s.fix = FixUnknown
+}
+
+// Count counts a Reason for a message that is handed out all the same.
+func (s *Stream) Count(r Reason) { s.c.count(r) }
+
+// Refuse counts a Reason and returns false, for Decode to return.
+func (s *Stream) Refuse(r Reason) bool {
+	s.c.count(r)
+	return false
+}
+
+// SetFix sets the fix of a message that reports one.
+func (s *Stream) SetFix(m *Message, f Fix) {
+	m.Fix = f
+	s.fix, s.fixMono = f, m.Mono
+}
+
+// UseFix sets the fix of a message that reports none, which is the one reported
+// last. It is FixUnknown if that was too long ago.
+func (s *Stream) UseFix(m *Message) {
+	m.Fix, m.FixRepeated = s.LatestFix(m.Mono), true
+}
+
+// LatestFix returns the fix reported last, FixUnknown if that was long before
+// mono.
+func (s *Stream) LatestFix(mono int64) Fix {
+	if mono-s.fixMono > staleFix {
+		return FixUnknown
+	}
+	return s.fix
+}
+
+// Century returns the full year of a two-digit one.
+func (s *Stream) Century(yy int) int { return s.dates.century(yy) }
+
+// SetUTC labels m with its calendar fields, which are UTC. A date that lies
+// before the earliest possible one is moved. trust says that the date may be
+// carried to messages without one. It returns false, and counts why, if the
+// fields are no instant.
+func (s *Stream) SetUTC(m *Message, trust bool) bool {
+	c := civil{m.Year, m.Month, m.Day}
+	if !c.exists() {
+		return s.Refuse(BadDate)
+	}
+	sent := c
+	c, m.Rollover = s.dates.rollover(c)
+	m.Year, m.Month, m.Day = c.year, c.month, c.day
+	t, err := s.dates.leaps.FromUTC(c.year, c.month, c.day, m.Hour, m.Minute, m.Second, m.Nanos)
+	if err != nil {
+		if m.Second != 60 {
+			return s.Refuse(BadDate)
+		}
+		// At the end of a month it may be true, and the table out of date.
+		if !s.newLeaps || m.Hour != 23 || m.Minute != 59 || c.add(1).day != 1 {
+			return s.Refuse(NoLeapSecond)
+		}
+		if t, err = s.dates.leaps.FromUTC(c.year, c.month, c.day, 23, 59, 59, m.Nanos); err != nil {
+			return s.Refuse(BadDate)
+		}
+		m.Time, m.HasDate, m.NewLeap = roundMS(t+tai.Second), true, true
+		return true
+	}
+	tod := m.timeOfDay()
+	s.SetTime(m, t)
+	if trust {
+		s.dates.set(sent, tod, m.Mono)
+	}
+	return true
+}
+
+// SetGPS labels m with an instant of GPS time as the receiver sent it. An
+// instant before the earliest possible date is moved.
+func (s *Stream) SetGPS(m *Message, sent tai.Time) {
+	t, weeks := s.Rollover(sent)
+	m.Rollover = weeks
+	s.SetTime(m, t)
+	// A carried date is moved again when it is used, so it is kept as sent.
+	u, _ := s.utc(roundMS(sent))
+	s.dates.set(civilOf(u), m.timeOfDay(), m.Mono)
+}
+
+// SetTime labels m with t, rounded to the millisecond, and sets its calendar
+// fields.
+func (s *Stream) SetTime(m *Message, t tai.Time) {
+	m.Time, m.HasDate, m.HasTimeOfDay = roundMS(t), true, true
+	u, leap := s.utc(m.Time)
+	m.Year, m.Month, m.Day = u.Year(), int(u.Month()), u.Day()
+	m.Hour, m.Minute, m.Second = u.Clock()
+	m.Second += leap
+	m.Nanos = u.Nanosecond()
+}
+
+// CarryDate sets the date of a message that has only a time of day: that of the
+// latest message with a date, across midnight. It returns false if that date is
+// unknown or too old.
+func (s *Stream) CarryDate(m *Message) bool {
+	date, ok := s.dates.carry(m.timeOfDay(), m.Mono)
+	if ok {
+		m.Year, m.Month, m.Day = date.year, date.month, date.day
+	}
+	return ok
+}
+
+// ForgetDate stops the carrying of dates: the receiver's clock is lost.
+func (s *Stream) ForgetDate() { s.dates.forget() }
+
+// SetLeapOffset notes the TAI - UTC, s, that the receiver has from satellites.
+// It shows that a date with fewer leap seconds is short of a rollover.
+func (s *Stream) SetLeapOffset(offset int) { s.dates.offset = offset }
+
+// LeapOffset returns TAI - UTC, s, at a POSIX time, by the table.
+func (s *Stream) LeapOffset(posix int64) int { return s.dates.leaps.OffsetUTC(posix) }
+
+// Rollover moves an instant of GPS time by as many times 1024 weeks as it needs
+// to be possible. It returns the instant and the number of weeks.
+func (s *Stream) Rollover(t tai.Time) (tai.Time, int) { return s.dates.instant(t) }
+
+// utc returns the calendar reading of t, and 1 with the 59th second if t lies in
+// an inserted leap second.
+func (s *Stream) utc(t tai.Time) (u time.Time, leap int) {
+	off := s.dates.leaps.Offset(t)
+	if s.dates.leaps.Offset(t+tai.Second) > off && t.UTC(off).Second() == 0 {
+		t, leap = t-tai.Second, 1
+	}
+	return t.UTC(off), leap
+}

@@ -1,0 +1,153 @@
+package gnss
+
+// Fix is the kind of solution that the receiver reports.
+type Fix uint8
+
+// The kinds of fix.
+const (
+	FixUnknown   Fix = iota // not reported
+	FixNone                 // reported as missing
+	FixEstimated            // dead reckoning or simulation: not from satellites
+	FixManual               // a position entered by hand
+	Fix2D
+	Fix3D
+	FixTime // time from satellites at a fixed position
+	FixGNSS // from satellites, dimension unknown
+)
+
+var fixNames = [...]string{"unknown", "none", "estimated", "manual", "2d", "3d", "time", "gnss"}
+
+// String returns the word in documents and JSON.
+func (f Fix) String() string {
+	if int(f) < len(fixNames) {
+		return fixNames[f]
+	}
+	return "unknown"
+}
+
+// Good reports whether the time comes from satellites. FixManual counts: timing
+// receivers report their surveyed position so.
+func (f Fix) Good() bool { return f >= FixManual }
+
+// Antenna is the state of the antenna supply.
+type Antenna uint8
+
+// The states of the antenna supply. The worse one is the greater.
+const (
+	AntennaUnknown Antenna = iota
+	AntennaOK
+	AntennaShort
+	AntennaOpen
+)
+
+var antennaNames = [...]string{"unknown", "ok", "short", "open"}
+
+// String returns the word in status and JSON.
+func (a Antenna) String() string {
+	if int(a) < len(antennaNames) {
+		return antennaNames[a]
+	}
+	return "unknown"
+}
+
+// AntennaPower is the state of the antenna's power as the receiver switches it.
+type AntennaPower uint8
+
+// The states of the antenna's power.
+const (
+	PowerUnreported AntennaPower = iota // the message does not report it
+	PowerUnknown                        // the receiver does not know it
+	PowerOff
+	PowerOn
+)
+
+var powerNames = [...]string{"", "unknown", "off", "on"}
+
+// String returns the word in JSON, empty for PowerUnreported.
+func (p AntennaPower) String() string {
+	if int(p) < len(powerNames) {
+		return powerNames[p]
+	}
+	return "unknown"
+}
+
+// Threat is what the receiver reports of jamming or spoofing.
+type Threat uint8
+
+// The threats. The worse one is the greater.
+const (
+	ThreatUnknown  Threat = iota // not reported; most receivers ship with the detectors off
+	ThreatNone                   // the detector is on and finds nothing
+	ThreatWarning                // detected; the fix is still good
+	ThreatCritical               // detected; the fix cannot be relied on
+)
+
+var threatNames = [...]string{"unknown", "none", "warning", "critical"}
+
+// String returns the word in status and JSON.
+func (t Threat) String() string {
+	if int(t) < len(threatNames) {
+		return threatNames[t]
+	}
+	return "unknown"
+}
+
+// System is a satellite system, numbered as u-blox does (gnssId).
+type System uint8
+
+// The satellite systems.
+const (
+	GPS System = iota
+	SBAS
+	Galileo
+	BeiDou
+	IMES
+	QZSS
+	GLONASS
+	NavIC
+	SystemUnknown System = 255
+)
+
+var systemNames = [...]string{"GPS", "SBAS", "Galileo", "BeiDou", "IMES", "QZSS", "GLONASS", "NavIC"}
+
+// String returns the system's name.
+func (s System) String() string {
+	if int(s) < len(systemNames) {
+		return systemNames[s]
+	}
+	return "unknown"
+}
+
+// LeapSource is where a receiver has its present count of leap seconds from.
+type LeapSource uint8
+
+// The sources of the count.
+const (
+	LeapUnreported LeapSource = iota // the message does not report it
+	LeapUnknown                      // the receiver does not know it
+	LeapFirmware                     // the default of the firmware, which may be years old
+	LeapGLONASS                      // difference between GPS and GLONASS time
+	LeapGPS
+	LeapSBAS
+	LeapBeiDou
+	LeapGalileo
+	LeapConfigured // by the user
+	LeapNavIC
+)
+
+var leapSourceNames = [...]string{"", "unknown", "firmware", "GPS-GLONASS difference", "GPS", "SBAS", "BeiDou", "Galileo", "configured", "NavIC"}
+
+// String returns the word in logs and JSON, empty for LeapUnreported.
+func (l LeapSource) String() string {
+	if int(l) < len(leapSourceNames) {
+		return leapSourceNames[l]
+	}
+	return "unknown"
+}
+
+// Position is where a fixed antenna stands.
+type Position struct {
+	Lat, Lon float64 // degrees, + = north, east (WGS 84)
+	Height   float64 // m above the ellipsoid, not above mean sea level
+	Acc      float64 // m, accuracy of the position
+}
