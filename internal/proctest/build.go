@@ -1,6 +1,8 @@
 package proctest
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,33 +19,55 @@ var built struct {
 	err map[string]error // by program; nil: it is there
 }
 
+// EnvPrograms names a folder with our programs, already built.
+const EnvPrograms = "NOONMARK_BIN"
+
 // Program returns the path of a program of ours, as it is released: without cgo.
-// It is taken from the folder that NOONMARK_BIN names; else it is built, once.
+// It is taken from the folder that EnvPrograms names; else it is built, once.
 // TestMain must call Main, which removes it.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	if dir := os.Getenv("NOONMARK_BIN"); dir != "" {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lookAtSources(root); err != nil {
+		t.Fatal(err)
+	}
+	if dir := os.Getenv(EnvPrograms); dir != "" {
 		return filepath.Join(dir, name)
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("needs the programs: NOONMARK_BIN is not set and there is no go command to build them")
+		t.Skip("needs the programs: " + EnvPrograms + " is not set and there is no go command to build them")
 	}
-	root := moduleRoot(t)
-	lookAtSources(t, root)
+	path, err := Build(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Build builds a program of ours, unless this process has built it before, and
+// returns its path.
+func Build(name string) (path string, err error) {
 	built.mu.Lock()
 	defer built.mu.Unlock()
 	err, done := built.err[name]
 	if !done {
-		err = build(root, name)
+		err = build(name)
 	}
 	if err != nil {
-		t.Fatalf("build %s: %v", name, err)
+		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	return filepath.Join(built.dir, name)
+	return filepath.Join(built.dir, name), nil
 }
 
 // build builds one program. built.mu is held.
-func build(root, name string) (err error) {
+func build(name string) error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
 	if built.dir == "" {
 		if built.dir, err = os.MkdirTemp("", "noonmark-bin-"); err != nil {
 			return err
@@ -60,7 +84,8 @@ func build(root, name string) (err error) {
 	return err
 }
 
-func removeBuilt() {
+// RemoveBuilt removes what Build has built. Main calls it.
+func RemoveBuilt() {
 	built.mu.Lock()
 	defer built.mu.Unlock()
 	if built.dir != "" {
@@ -69,19 +94,18 @@ func removeBuilt() {
 }
 
 // moduleRoot is the nearest folder above that has a go.mod of ours.
-func moduleRoot(t testing.TB) string {
-	t.Helper()
+func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	for {
 		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(b), "module noonmark\n") {
-			return dir
+			return dir, nil
 		}
 		up := filepath.Dir(dir)
 		if up == dir {
-			t.Fatal("no go.mod of module noonmark above this folder")
+			return "", errors.New("no go.mod of module noonmark above this folder")
 		}
 		dir = up
 	}
@@ -90,8 +114,7 @@ func moduleRoot(t testing.TB) string {
 // lookAtSources looks at the files that the programs are made of. The go command
 // repeats a cached result if nothing has changed that the test has looked at,
 // and it does not see what a compiler that the test starts looks at.
-func lookAtSources(t testing.TB, root string) {
-	t.Helper()
+func lookAtSources(root string) error {
 	for _, top := range [...]string{"cmd", "internal", "phc", "refclock", "server", "go.mod"} {
 		err := filepath.WalkDir(filepath.Join(root, top), func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && (filepath.Ext(path) == ".go" || top == "go.mod") {
@@ -100,7 +123,8 @@ func lookAtSources(t testing.TB, root string) {
 			return err
 		})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }

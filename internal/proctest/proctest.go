@@ -139,6 +139,12 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
+// Kill kills the program and waits for its end.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill() // an error if it has ended
+	<-p.ended
+}
+
 // WaitFor waits until the output contains text, and returns the output.
 func (p *Process) WaitFor(t testing.TB, text string) string {
 	t.Helper()
@@ -172,7 +178,18 @@ func (p *Process) WaitForAfter(t testing.TB, n int, text string) string {
 // waits, the programs given must not end.
 func Until(t testing.TB, what string, ok func() bool, alive ...*Process) {
 	t.Helper()
-	for end := time.Now().Add(waitLimit); !ok(); time.Sleep(pollInterval) {
+	UntilState(t, what, func() (bool, string) { return ok(), "" }, alive...)
+}
+
+// UntilState is Until with a description of the present state, which is shown on
+// failure.
+func UntilState(t testing.TB, what string, ok func() (good bool, state string), alive ...*Process) {
+	t.Helper()
+	for end := time.Now().Add(waitLimit); ; time.Sleep(pollInterval) {
+		good, state := ok()
+		if good {
+			return
+		}
 		for _, p := range alive {
 			select {
 			case <-p.ended:
@@ -181,7 +198,7 @@ func Until(t testing.TB, what string, ok func() bool, alive ...*Process) {
 			}
 		}
 		if time.Now().After(end) {
-			t.Fatalf("waited %v until %s", waitLimit, what)
+			t.Fatalf("waited %v until %s\n%s", waitLimit, what, state)
 		}
 	}
 }
@@ -285,7 +302,7 @@ func Main(m *testing.M, program func() int) int {
 	if os.Getenv(envSelf) != "" {
 		return program()
 	}
-	defer removeBuilt()
+	defer RemoveBuilt()
 	return m.Run()
 }
 

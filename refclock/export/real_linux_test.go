@@ -1,80 +1,25 @@
 package export
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 // need skips, naming what is missing.
 func need(t *testing.T, progs ...string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	proctest.RequireRoot(t, "daemons are run")
 	for _, p := range progs {
-		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("%s is not installed", p)
-		}
+		proctest.Require(t, p)
 	}
-}
-
-// start runs a program until the test ends; its output is logged on failure.
-func start(t *testing.T, name string, args ...string) *output {
-	t.Helper()
-	out := new(output)
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, out.String())
-		}
-	})
-	return out
-}
-
-// output collects what a running program prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// until polls f until it says yes; 30 s is the bound of the wait, not a limit.
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		if f() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 30 s", what)
 }
 
 // ahead is how far the exported clock is in front of the system clock.
@@ -87,19 +32,15 @@ func sample() Sample {
 
 func TestRealChronySOCK(t *testing.T) {
 	need(t, "chronyd", "chronyc")
-	dir, err := os.MkdirTemp("", "nmsock") // a Unix socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := proctest.ShortDir(t)
 	conf := filepath.Join(dir, "c")
 	os.WriteFile(conf, fmt.Appendf(nil, "refclock SOCK %[1]s/s poll 0 refid NOON\nbindcmdaddress %[1]s/cmd\ncmdport 0\nport 0\npidfile %[1]s/pid\n", dir), 0o600)
-	start(t, "chronyd", "-x", "-d", "-U", "-u", "root", "-f", conf)
+	proctest.Start(t, "chronyd", "-x", "-d", "-U", "-u", "root", "-f", conf)
 	e := NewSock(filepath.Join(dir, "s"))
 	defer e.Close()
 	line := regexp.MustCompile(`(?m)^#\*\sNOON.*$`)
 	var out []byte
-	until(t, "chronyd selects the SOCK clock", func() bool {
+	proctest.Until(t, "chronyd selects the SOCK clock", func() bool {
 		if err := e.Export(sample()); err != nil {
 			return false
 		}
@@ -127,14 +68,14 @@ func TestRealSHM(t *testing.T) {
 	}
 	defer exec.Command("ipcrm", "-M", fmt.Sprintf("%#x", shmKey+5)).Run()
 	defer e.Close()
-	out := start(t, "ntpshmmon", "-n", "3", "-t", "20")
+	out := proctest.Start(t, "ntpshmmon", "-n", "3", "-t", "20")
 	row := regexp.MustCompile(`(?m)^sample\s+NTP5\s+(\S+)\s+(\S+)\s+(\S+)\s+(\d+)\s+(-?\d+)`)
 	var m [][]string
-	until(t, "ntpshmmon sees samples", func() bool {
+	proctest.Until(t, "ntpshmmon sees samples", func() bool {
 		if err := e.Export(sample()); err != nil {
 			t.Fatal(err)
 		}
-		m = row.FindAllStringSubmatch(out.String(), -1)
+		m = row.FindAllStringSubmatch(out.Output.String(), -1)
 		return len(m) > 0
 	})
 	t.Log(m[0][0])
@@ -148,16 +89,12 @@ func TestRealSHM(t *testing.T) {
 
 func TestRealPTP4L(t *testing.T) {
 	need(t, "ptp4l", "pmc", "ip", "unshare")
-	dir, err := os.MkdirTemp("", "nmptp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := proctest.ShortDir(t)
 	conf := filepath.Join(dir, "c")
 	os.WriteFile(conf, fmt.Appendf(nil, "[global]\nuds_address %[1]s/s\ntime_stamping software\n[nm0]\n", dir), 0o600)
 	// a namespace of its own: Announce messages go nowhere else
-	start(t, "unshare", "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec ptp4l -m -S --free_running=1 -f "+conf)
-	until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
+	proctest.Start(t, "unshare", "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec ptp4l -m -S --free_running=1 -f "+conf)
+	proctest.Until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
 	s := healthy()
 	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
 	want := grandmaster(&s, s.Mono)

@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
+
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -28,30 +29,12 @@ type pebble struct {
 	dir, ca, roots    string // directory URL, its CA file, URL of what it issues from
 	httpPort, tlsPort int
 	client            *http.Client
-	out               *lockedBuffer
 	mu                sync.Mutex // guards hosts
 	hosts             map[string][4]byte
 	lastHost          byte
 }
 
 const pebbleInstall = "GOBIN=$HOME/bin go install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1"
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func startPebble(t *testing.T) *pebble {
 	t.Helper()
@@ -63,7 +46,7 @@ func startPebble(t *testing.T) *pebble {
 		}
 	}
 	dir := t.TempDir()
-	p := &pebble{ca: filepath.Join(dir, AuthorityCert), out: new(lockedBuffer), hosts: map[string][4]byte{}}
+	p := &pebble{ca: filepath.Join(dir, AuthorityCert), hosts: map[string][4]byte{}}
 	now := time.Now()
 	ca, err := NewAuthority(AuthorityConfig{Name: "pebble's own"}, now)
 	if err != nil {
@@ -100,37 +83,18 @@ func startPebble(t *testing.T) *pebble {
 	}
 	cmd := exec.Command(prog, "-strict", "-config", filepath.Join(dir, "pebble.json"), "-dnsserver", p.serveDNS(t))
 	cmd.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=5", "PEBBLE_CHAIN_LENGTH=2")
-	cmd.Stdout, cmd.Stderr = p.out, p.out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("pebble said:\n%s", p.out)
-		}
-	})
+	proc := proctest.StartCmd(t, cmd)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Cert)
 	p.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 10 * time.Second}
-	for range 100 {
-		if r, err := p.client.Get(p.dir); err == nil {
+	proctest.Until(t, "pebble answers", func() bool {
+		r, err := p.client.Get(p.dir)
+		if err == nil {
 			r.Body.Close()
-			return p
 		}
-		wait(t, 50*time.Millisecond) // a process starts: nothing to wait on but its socket
-	}
-	t.Fatal("pebble does not answer")
-	return nil
-}
-
-// wait lets another process get on.
-func wait(t *testing.T, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-	}
+		return err == nil
+	}, proc)
+	return p
 }
 
 func freePorts(t *testing.T, n int) (ports []int) {

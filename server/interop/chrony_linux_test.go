@@ -150,7 +150,7 @@ func testChronydNTSOnly(t *testing.T, chronyd string) {
 	t.Logf("chronyc -N authdata; chronyc -N sources\n%s", both())
 
 	// New keys: the cookies get NTS NAK, and chronyd asks NTS-KE again.
-	s.stop()
+	s.Stop()
 	if err := os.Remove(s.keys()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"noonmark/internal/proctest"
 )
 
 // allowed expands the filter of system calls of a unit and its drop-ins by what
@@ -100,21 +103,21 @@ listen = "127.0.0.1:9124"
 		ask := func() (bool, string) {
 			// Without chronyd the answer is authenticated, and says that the clock is not.
 			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "500ms", ourAddr)
-			return strings.Contains(out, `"authenticated":true`), out + errs + p.out.String()
+			return strings.Contains(out, `"authenticated":true`), out + errs + p.Output.String()
 		}
 		until(t, "ntsserve gives authenticated answers", p, ask)
-		pid, err := child(p.cmd.Process.Pid)
+		pid, err := child(p.PID())
 		if err != nil {
 			t.Fatal(err)
 		}
 		syscall.Kill(pid, syscall.SIGHUP)
 		until(t, "ntsserve has reloaded", p, func() (bool, string) {
-			return strings.Contains(p.out.String(), "reload"), p.out.String()
+			return strings.Contains(p.Output.String(), "reload"), p.Output.String()
 		})
 		tool(t, "curl", "-s", "http://127.0.0.1:9124/metrics")
 		ask()
 		syscall.Kill(pid, syscall.SIGTERM)
-		<-p.done
+		<-p.Ended()
 		b, err := os.ReadFile(trace)
 		if err != nil {
 			t.Fatal(err)
@@ -153,21 +156,22 @@ func TestNoCore(t *testing.T) {
 	crash := func(args ...string) bool {
 		c := exec.Command("sh", append([]string{"-c", `cd "$0" && ulimit -c unlimited && exec "$@"`, dir}, args...)...)
 		c.Env = append(os.Environ(), "GOTRACEBACK=crash")
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
+		p := &proc{proctest.StartCmd(t, c)}
 		if len(args) > 2 { // ntsserve: until it is there
-			p := &proc{name: "ntsserve", cmd: c, done: make(chan struct{})}
 			until(t, "ntsserve answers", p, func() (bool, string) {
 				out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "200ms", ourAddr)
 				return strings.Contains(out, `"leap":3`), out + errs
 			})
 		}
-		c.Process.Signal(syscall.SIGABRT)
-		c.Wait()
-		ws, _ := c.ProcessState.Sys().(syscall.WaitStatus)
+		p.Signal(t, syscall.SIGABRT)
+		<-p.Ended()
+		var exit *exec.ExitError
+		if err := p.Stop(); !errors.As(err, &exit) {
+			t.Fatalf("%v ended with %v", args, err)
+		}
+		ws, _ := exit.Sys().(syscall.WaitStatus)
 		if !ws.Signaled() {
-			t.Fatalf("%v did not die of a signal: %v", args, c.ProcessState)
+			t.Fatalf("%v did not die of a signal: %v", args, exit)
 		}
 		return ws.CoreDump()
 	}

@@ -16,6 +16,7 @@ import (
 
 	fbntp "github.com/facebook/time/ntp/protocol"
 	fbnts "github.com/facebook/time/ntp/protocol/nts"
+
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntsclient"
@@ -60,7 +61,7 @@ func TestGoClients(t *testing.T) {
 
 	for _, id := range []uint16{15, 17, 30} {
 		t.Run(fmt.Sprintf("facebook with AEAD %d", id), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 			defer cancel()
 			c := fbke.Client{SupportedAEAD: []uint16{id}, RequestCompliantExport: true}
 			ke, err := c.Handshake(ctx, addrNTS+":4460", &tls.Config{RootCAs: pool(t, s.ca)})

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"noonmark/internal/proctest"
 )
 
 // The link: our end and the peer's. Ours has an address for each way in which a
@@ -34,7 +36,6 @@ var ourAddrs = []string{ourAddr, addrNTS, addrNTSX, addrPlain, addrPlainX, addrV
 // runs the tests in our namespace, "hold" keeps the peer's namespace alive.
 const (
 	envRole = "NOONMARK_INTEROP_ROLE"
-	envBin  = "NOONMARK_INTEROP_BIN" // directory of the programs under test
 )
 
 var (
@@ -49,7 +50,9 @@ func TestMain(m *testing.M) {
 	case "inside":
 		os.Exit(inside(m))
 	default:
-		os.Exit(outside(m))
+		code := outside(m)
+		proctest.RemoveBuilt()
+		os.Exit(code)
 	}
 }
 
@@ -72,26 +75,23 @@ func outside(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	// Built here, where the network is. A program that does not build fails the
-	// tests that need it.
-	bin := os.Getenv("NOONMARK_BIN")
-	for _, prog := range []string{"ntsserve", "ntsquery", "refclockctl"} {
-		if bin != "" {
+	// Built here, where the network is.
+	bin := os.Getenv(proctest.EnvPrograms)
+	for _, prog := range [...]string{"ntsserve", "ntsquery", "refclockctl"} {
+		if os.Getenv(proctest.EnvPrograms) != "" {
 			break
 		}
-		build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, prog), "noonmark/cmd/"+prog)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are released
-		if out, err := build.CombinedOutput(); err != nil {
-			os.WriteFile(filepath.Join(dir, prog+".err"), fmt.Appendf(nil, "go build: %v\n%s", err, out), 0o600)
+		path, err := proctest.Build(prog)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
-	}
-	if bin == "" {
-		bin = dir
+		bin = filepath.Dir(path)
 	}
 	runtime.LockOSThread() // Pdeathsig follows the thread
 	start := func(attr *syscall.SysProcAttr, args ...string) (*exec.Cmd, error) {
 		c := exec.Command(args[0], append(args[1:], os.Args[1:]...)...)
-		c.Env = append(os.Environ(), envRole+"=inside", envBin+"="+bin, "TMPDIR="+dir)
+		c.Env = append(os.Environ(), envRole+"=inside", proctest.EnvPrograms+"="+bin, "TMPDIR="+dir)
 		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 		attr.Pdeathsig = syscall.SIGKILL
 		c.SysProcAttr = attr

@@ -27,7 +27,7 @@ func ntpdRs(t *testing.T, prog, dir, conf string) (*proc, func() string) {
 observation-path = "`+dir+`/observe"
 `+conf)
 	p := daemon(t, enter(strace, "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+calls, "-e", "inject="+calls+":retval=0", prog, "-c", path)...)
-	p.name = filepath.Base(prog)
+	p.Name = filepath.Base(prog)
 	ctl := filepath.Join(filepath.Dir(prog), "ntp-ctl")
 	return p, func() string {
 		t.Helper()

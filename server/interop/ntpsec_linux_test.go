@@ -91,7 +91,7 @@ func TestNTPsecClient(t *testing.T) {
 				if err != nil || nts["nts_client_recv_good"] == "0" || nts["nts_client_recv_good"] == "" || nts["nts_client_recv_bad"] != "0" {
 					t.Error("no good authenticated answer, or a bad one")
 				}
-				if !strings.Contains(p.out.String(), "cookies, length 100, aead=15") {
+				if !strings.Contains(p.Output.String(), "cookies, length 100, aead=15") {
 					t.Error("not the cookies that were expected")
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/server/ntsclient"
 )
 
@@ -163,10 +164,10 @@ func TestNtsqueryNtsserve(t *testing.T) {
 		}
 	}
 	ask("first", nil)
-	s.stop()
+	s.Stop()
 	s.start(t)
 	ask("after a restart", nil)
-	s.stop()
+	s.Stop()
 	if err := os.Remove(s.keys()); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestNtsqueryNtsserve(t *testing.T) {
 // TestNtpdig: NTPsec's one-shot client, without NTS.
 func TestNtpdig(t *testing.T) {
 	dir := setup(t)
-	progs := find("ntpdig")
+	progs := proctest.Find("ntpdig")
 	if len(progs) == 0 {
 		t.Skip("ntpdig is missing: " + getNtpdig)
 	}

@@ -186,6 +186,6 @@ func (s *server) start(t *testing.T) {
 	s.proc = daemon(t, ours(t, "ntsserve"), "-config", s.conf)
 	until(t, "ntsserve gives authenticated time", s.proc, func() (bool, string) {
 		_, errs, code := tool(t, ours(t, "ntsquery"), "-ca", s.ca, "-timeout", "200ms", ourAddr)
-		return code == 0, errs + s.out.String()
+		return code == 0, errs + s.Output.String()
 	})
 }

@@ -218,10 +218,10 @@ func TestConstraints(t *testing.T) {
 						s := prepare(t, dir, i.pki, "")
 						s.measured(t)
 						s.proc = daemon(t, ours(t, "ntsserve"), "-config", s.conf)
-						until(t, "ntsserve has metrics", s.proc, func() (bool, string) { return exchanges(t, "served") == 0, s.out.String() })
+						until(t, "ntsserve has metrics", s.proc, func() (bool, string) { return exchanges(t, "served") == 0, s.Output.String() })
 						r := c.start(t, prog, dir, i)
 						until(t, c.name+" has refused the certificate", r.p, func() (bool, string) {
-							return exchanges(t, c.refusal) > 0, r.p.out.String()
+							return exchanges(t, c.refusal) > 0, r.p.Output.String()
 						})
 						if n := exchanges(t, "served"); n != 0 {
 							t.Errorf("%s took the certificate %d times", c.name, n)

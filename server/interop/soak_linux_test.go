@@ -35,7 +35,7 @@ type usage struct {
 
 func (p *proc) usage(t *testing.T) (u usage) {
 	t.Helper()
-	dir := fmt.Sprintf("/proc/%d", p.cmd.Process.Pid)
+	dir := fmt.Sprintf("/proc/%d", p.PID())
 	b, err := os.ReadFile(dir + "/status")
 	if err != nil {
 		t.Fatal(err)
@@ -256,8 +256,8 @@ func TestSoak(t *testing.T) {
 	for begin := time.Now(); ctx.Err() == nil; {
 		select {
 		case <-tick.C:
-		case <-s.done:
-			t.Fatalf("ntsserve has ended:\n%s", s.out.String())
+		case <-s.Ended():
+			t.Fatalf("ntsserve has ended:\n%s", s.Output.String())
 		}
 		if c == nil || asked%40 == 0 { // a newcomer: keys under load
 			if c != nil {
@@ -292,9 +292,8 @@ func TestSoak(t *testing.T) {
 		return u.fds <= idle.fds+2, fmt.Sprintf("%d, idle %d", u.fds, idle.fds)
 	})
 	// It ends in order, with all that behind it.
-	s.stop()
-	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit code %d", code)
+	if err := s.Stop(); err != nil {
+		t.Errorf("ends with %v", err)
 	}
 }
 
@@ -314,11 +313,7 @@ func TestKillDaemon(t *testing.T) {
 	if _, err := c.Query(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	kill := func() {
-		s.cmd.Process.Kill()
-		<-s.done
-	}
-	kill()
+	s.Kill()
 	ring, err := os.ReadFile(s.keys())
 	if err != nil {
 		t.Fatal(err)
@@ -334,14 +329,14 @@ func TestKillDaemon(t *testing.T) {
 		s.proc = daemon(t, ours, "-config", s.conf)
 		wait := time.Duration(rnd.Int64N(int64(60 * time.Millisecond)))
 		select {
-		case <-s.done:
-			t.Fatalf("round %d: ntsserve does not start:\n%s", i, s.out.String())
+		case <-s.Ended():
+			t.Fatalf("round %d: ntsserve does not start:\n%s", i, s.Output.String())
 		case <-time.After(wait):
 		}
 		if rnd.IntN(2) == 0 {
-			s.cmd.Process.Signal(syscall.SIGHUP) // a reload under way
+			s.Signal(t, syscall.SIGHUP) // a reload under way
 		}
-		kill()
+		s.Kill()
 		got, err := os.ReadFile(s.keys())
 		switch {
 		case !fresh && (err != nil || string(got) != string(ring)):

@@ -30,7 +30,7 @@ func (p *proc) ask(t *testing.T) (a answer, all string, code int) {
 	t.Helper()
 	out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "500ms", fmt.Sprintf("%s:%d", peerAddr, otherPort))
 	json.Unmarshal([]byte(out), &a) // empty without an answer
-	return a, out + errs + p.out.String(), code
+	return a, out + errs + p.Output.String(), code
 }
 
 // TestSourceChrony: chronyd has its time from us, and a second ntsserve has
@@ -67,7 +67,7 @@ func testSourceVia(t *testing.T, chronyd string, unix bool) {
 		a, all, code := in.ask(t)
 		return code == 69 && a.Leap == 3 && a.Stratum == 16 && strings.Contains(all, "not_synchronised"), all
 	})
-	sleeper.stop()
+	sleeper.Stop()
 	// One that has it from us.
 	p := daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "some.conf",
 		fmt.Sprintf("port 0\npidfile %s/pid\n%sserver %s iburst minpoll 0 maxpoll 0\n", run, conf, addrPlain)))...)
@@ -88,10 +88,10 @@ func testSourceVia(t *testing.T, chronyd string, unix bool) {
 	}
 	sameClock(t, last)
 	// It dies: the clock is still as good as it was, and getting worse.
-	p.stop()
+	p.Stop()
 	os.Remove(run + "/sock")
 	until(t, "the second ntsserve has lost chronyd", in, func() (bool, string) {
-		return strings.Contains(in.out.String(), "state=holdover reason=no_answer"), in.out.String()
+		return strings.Contains(in.Output.String(), "state=holdover reason=no_answer"), in.Output.String()
 	})
 	a, all, code := in.ask(t)
 	if code != 0 || a.Stratum != 2 || a.Leap != 0 {
