@@ -1,8 +1,6 @@
 package docs
 
 import (
-	"bytes"
-	"context"
 	"maps"
 	"os"
 	"os/exec"
@@ -11,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
+
+	"noonmark/internal/proctest"
 )
 
 const root = "../.." // of the project
@@ -21,76 +19,22 @@ const root = "../.." // of the project
 // programs are those that the README and the units speak of.
 var programs = []string{"refclockd", "ntsserve", "refclockctl", "ntsquery"}
 
-// bin returns the folder with the built programs: $NOONMARK_BIN, else it
-// builds them.
-var bin = sync.OnceValues(func() (string, error) {
-	if b := os.Getenv("NOONMARK_BIN"); b != "" {
-		return b, nil
-	}
-	dir, err := os.MkdirTemp("", "noonmark-docs")
-	if err != nil {
-		return "", err
-	}
-	args := []string{"build", "-buildvcs=false", "-o", dir}
-	for _, p := range programs {
-		args = append(args, "./cmd/"+p)
-	}
-	c := exec.Command("go", args...)
-	c.Dir = root
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := c.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return "", &buildError{string(out), err}
-	}
-	built = dir
-	return dir, nil
-})
-
-var built string // by bin, to be removed
-
-type buildError struct {
-	out string
-	err error
-}
-
-func (e *buildError) Error() string { return e.err.Error() + "\n" + e.out }
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if built != "" {
-		os.RemoveAll(built)
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
 
 // program returns the path of a built program.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	if _, err := exec.LookPath("go"); err != nil && os.Getenv("NOONMARK_BIN") == "" {
-		t.Skip("needs the programs: NOONMARK_BIN is not set and there is no go command to build them")
-	}
-	dir, err := bin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(dir, name)
+	return proctest.Program(t, name)
 }
 
-// run runs a program for at most ten seconds and returns what it says and its
+// run runs a program in the root of the tree and returns what it writes and its
 // exit code.
 func run(t *testing.T, path string, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	c := exec.CommandContext(ctx, path, args...)
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
+	c := exec.Command(path, args...)
 	c.Dir = root
-	err := c.Run()
-	if c.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return out.String(), c.ProcessState.ExitCode()
+	out, errs, code := proctest.RunCmd(t, c)
+	return out + errs, code
 }
 
 func read(t *testing.T, name string) string {

@@ -296,7 +296,8 @@ func RequireRoot(t testing.TB, why string) {
 const envSelf = "NOONMARK_TEST_PROGRAM"
 
 // Main is for TestMain. In a process that Self started, it runs the program;
-// else it runs the tests and removes the programs that they built. Its result is
+// else it runs the tests and removes the programs that they built. program may be
+// nil where Self is not used. The result is
 // the exit code.
 func Main(m *testing.M, program func() int) int {
 	if os.Getenv(envSelf) != "" {
