@@ -5,39 +5,39 @@ import (
 	"net/netip"
 )
 
-// Verdict is what the access lists say of an address.
-type Verdict uint8
+// Permission is what an address may do.
+type Permission uint8
 
-// Verdicts.
+// Permissions.
 const (
-	Allow Verdict = iota
+	Allow Permission = iota
 	NTSOnly
 	Deny
 )
 
-// Access decides by the source address. It is a binary trie of prefixes,
-// immutable once made, read by all workers; the longest prefix that holds the
-// address decides. Its size follows from the configuration alone.
+// Access decides by the source address: the longest prefix that contains it. It
+// is a binary trie, immutable, and read by all workers. Only the configuration
+// determines its size.
 type Access struct {
 	nodes []accessNode // 0 and 1 are the roots of IPv4 and IPv6
-	rest  Verdict
+	rest  Permission   // of addresses in no prefix
 }
 
 type accessNode struct {
-	child   [2]int32 // 0 = none: a root is nobody's child
-	verdict Verdict
-	set     bool
+	child      [2]int32 // 0 = none: no node has a root as its child
+	permission Permission
+	set        bool // permission is set
 }
 
-// NewAccess makes the lists. An address on none of them is allowed if allow is
-// empty, and denied otherwise: whoever lists some means only these. The same
-// prefix on two lists is an error.
+// NewAccess makes an Access from lists of prefixes. An address on none of them is
+// allowed if allow is empty, and denied otherwise. The same prefix on two lists
+// is an error.
 func NewAccess(allow, deny, ntsOnly []netip.Prefix) (*Access, error) {
 	a := &Access{nodes: make([]accessNode, 2)}
 	if len(allow) > 0 {
 		a.rest = Deny
 	}
-	for v, list := range map[Verdict][]netip.Prefix{Allow: allow, Deny: deny, NTSOnly: ntsOnly} {
+	for v, list := range map[Permission][]netip.Prefix{Allow: allow, Deny: deny, NTSOnly: ntsOnly} {
 		for _, p := range list {
 			if err := a.add(p, v); err != nil {
 				return nil, err
@@ -47,9 +47,9 @@ func NewAccess(allow, deny, ntsOnly []netip.Prefix) (*Access, error) {
 	return a, nil
 }
 
-func (a *Access) add(p netip.Prefix, v Verdict) error {
+func (a *Access) add(p netip.Prefix, v Permission) error {
 	if !p.IsValid() || p.Addr().Is4In6() {
-		return fmt.Errorf("prefix %v is not usable", p)
+		return fmt.Errorf("prefix %v is invalid or IPv4-mapped IPv6", p)
 	}
 	b := p.Addr().AsSlice()
 	n := root(p.Addr())
@@ -61,10 +61,10 @@ func (a *Access) add(p netip.Prefix, v Verdict) error {
 		}
 		n = a.nodes[n].child[bit]
 	}
-	if a.nodes[n].set && a.nodes[n].verdict != v {
+	if a.nodes[n].set && a.nodes[n].permission != v {
 		return fmt.Errorf("prefix %v is on two lists", p)
 	}
-	a.nodes[n].verdict, a.nodes[n].set = v, true
+	a.nodes[n].permission, a.nodes[n].set = v, true
 	return nil
 }
 
@@ -75,8 +75,8 @@ func root(a netip.Addr) int32 {
 	return 1
 }
 
-// Check returns the verdict on an address, which must not be 4-in-6.
-func (a *Access) Check(ip netip.Addr) Verdict {
+// Check returns the permission of an address, which must not be IPv4-mapped IPv6.
+func (a *Access) Check(ip netip.Addr) Permission {
 	v := a.rest
 	b := ip.As16()
 	n, i := root(ip), 0
@@ -86,7 +86,7 @@ func (a *Access) Check(ip netip.Addr) Verdict {
 	for {
 		x := &a.nodes[n]
 		if x.set {
-			v = x.verdict
+			v = x.permission
 		}
 		if i == 128 {
 			return v

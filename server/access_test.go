@@ -30,7 +30,7 @@ func TestAccess(t *testing.T) {
 	for _, c := range []struct {
 		allow, deny, nts []netip.Prefix
 		ip               string
-		want             Verdict
+		want             Permission
 	}{
 		{nil, prefixes("0.0.0.0/0"), nil, "1.2.3.4", Deny},
 		{nil, prefixes("0.0.0.0/0"), nil, "::1", Allow}, // another family
@@ -85,7 +85,7 @@ func TestAccessLikeScan(t *testing.T) {
 			for v, l := range lists {
 				for _, p := range l {
 					if p.Contains(ip) && p.Bits() > best {
-						want, best = Verdict(v), p.Bits()
+						want, best = Permission(v), p.Bits()
 					}
 				}
 			}

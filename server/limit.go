@@ -9,61 +9,61 @@ import (
 	"noonmark/server/nts"
 )
 
-// LimitConfig says how often the addresses of a prefix, and the holder of one
-// set of NTS keys, may ask.
+// LimitConfig is how often the addresses of a prefix, or the holder of one set of
+// NTS keys, may ask.
 type LimitConfig struct {
-	Rate      float64 // requests per second in the long run; 0 = no limit
+	Rate      float64 // requests per second on average; 0 = no limit
 	Burst     int     // requests at once after a pause; at least 1
-	Prefix4   int     // bits of an IPv4 address that count; 0 = 32
-	Prefix6   int     // bits of an IPv6 address that count; 0 = 56
-	KissRate  float64 // kiss codes per second and worker to those over the limit
+	Prefix4   int     // length of an IPv4 prefix, bits; 0 = 32
+	Prefix6   int     // length of an IPv6 prefix, bits; 0 = 56
+	KissRate  float64 // kiss codes per second and worker
 	TableBits int     // binary logarithm of the table's entries; 0 = 14
 }
 
-// Limiter limits the rate of requests. It belongs to one worker, to whom a given
-// address always comes (the sockets distribute by address). Its memory is fixed, whatever
-// strangers send: a set-associative table of the instants at which those who
-// asked will have paid for it (the virtual scheduling of ATM's generic cell rate
-// algorithm). One who is pushed out of the table begins with a full burst again;
-// those who owe most are kept. The hash is keyed: nobody can choose addresses
-// that meet in one set.
+// Limiter limits the rate of requests. It belongs to one worker, which receives
+// all requests of a given address (package sockets distributes by address). Its
+// memory is fixed, whatever strangers send: a set-associative table of the
+// instants at which each client's earlier requests are used up (the virtual
+// scheduling of ATM's generic cell rate algorithm). A client that is evicted
+// starts with a full burst again; the entries with the latest instants stay. The
+// hash is keyed, so that nobody can choose addresses of one set.
 //
-// Addresses can be forged. What nothing vouches for is therefore counted by the
-// prefix of its source, plain requests apart from those that failed to
-// authenticate, and what was authenticated is counted by its session, that is by
-// its keys, and by nothing else: no packet in the name of a client's address
-// takes anything from its NTS service, and whoever has keys gains nothing by
-// forging addresses. The price is that a request is authenticated before it is
-// limited: four tenths of a microsecond for one that fails, less than
-// the kernel needs to receive it.
+// Addresses can be forged. Requests without authentication are therefore counted
+// by the prefix of their source, and plain ones separately from those whose
+// authentication failed. Authenticated requests are counted by their session,
+// that is by their keys, and by nothing else. A forged packet with a client's
+// address thus takes nothing from that client's NTS service, and the holder of
+// keys gains nothing by forging addresses. For that, a request is authenticated
+// before it is limited: a failing one costs 0.4 us, less than its reception in
+// the kernel.
 //
-// Kiss codes follow the same thought. A session over its limit is told so,
-// authenticated. A plain client is told only where the very port that it asks
-// from has been refused a whole burst, since who forges a client's address has
-// to guess its port (RFC 9109). Who failed to authenticate is told nothing.
+// Kiss codes follow the same rule. A session over its limit gets an
+// authenticated one. A plain client gets one only after a whole burst of requests
+// from the same port was refused, because whoever forges the address has to guess
+// the port (RFC 9109). A request whose authentication failed gets none.
 type Limiter struct {
-	cost  int64 // ns a request costs
-	depth int64 // ns of debt allowed
-	mask4 int
+	cost  int64 // of a request, ns
+	depth int64 // how far an entry may be in the future, ns
+	mask4 int   // prefix lengths, bits
 	mask6 int
 	seed  maphash.Seed
 	sets  []limitSet
-	kiss  struct{ cost, paid int64 }
+	kiss  struct{ cost, next int64 } // cost: 0 = no kiss codes; next: CLOCK_MONOTONIC_RAW, ns
 }
 
 // limitSet fills one cache line.
 type limitSet struct {
-	key  [4]uint64 // 0 = free
-	paid [4]int64  // CLOCK_MONOTONIC_RAW, ns
+	key    [4]uint64 // 0 = free
+	usedUp [4]int64  // CLOCK_MONOTONIC_RAW, ns
 }
 
-// What is counted.
+// Classes of requests, each counted by itself.
 const (
-	plainRequest  = iota // by prefix
-	failedRequest        // by prefix: NTS that did not authenticate
+	plainRequest  = iota // by prefix: without NTS
+	failedRequest        // by prefix: NTS whose authentication failed
 	session              // by keys
 	refusedPort          // by address and port: plain requests over the limit
-	family4       = 0x80 // of an address
+	family4       = 0x80 // flag of IPv4 addresses
 )
 
 // NewLimiter returns a limiter, nil if cfg has no rate.
@@ -96,40 +96,38 @@ func (l *Limiter) plain(from netip.Addr, mono int64) bool {
 	return l == nil || l.prefix(from, plainRequest, mono)
 }
 
-// failed counts one that did not authenticate.
+// failed counts a request whose authentication failed.
 func (l *Limiter) failed(from netip.Addr, mono int64) bool {
 	return l == nil || l.prefix(from, failedRequest, mono)
 }
 
-// session counts one that did.
+// session counts an authenticated request.
 func (l *Limiter) session(s *nts.SessionKeys, mono int64) bool {
 	if l == nil {
 		return true
 	}
-	// 128 bits of a key derived for this session alone; only a keyed hash of them
-	// is kept.
+	// 128 bits of the session's own key; the table contains only a keyed hash.
 	return l.take(binary.BigEndian.Uint64(s.C2S[:]), binary.BigEndian.Uint64(s.C2S[8:]), session, 0, mono)
 }
 
-// kissPlain reports whether the sender of a plain request over the limit shall
-// be told so.
+// kissPlain reports whether a plain request over the limit gets a kiss code.
 func (l *Limiter) kissPlain(from netip.AddrPort, mono int64) bool {
 	hi, lo, family := words(from.Addr())
 	return !l.take(hi, lo, refusedPort|family, from.Port(), mono) && l.kissNow(mono)
 }
 
-// kissNow reports whether a kiss is due: they go out at a bounded rate over all,
-// so that they cannot become a flood themselves.
+// kissNow reports whether a kiss code may be sent: the total rate is limited, so
+// that they cannot become a flood.
 func (l *Limiter) kissNow(mono int64) bool {
-	if l.kiss.cost == 0 || l.kiss.paid > mono {
+	if l.kiss.cost == 0 || l.kiss.next > mono {
 		return false
 	}
-	l.kiss.paid = mono + l.kiss.cost
+	l.kiss.next = mono + l.kiss.cost
 	return true
 }
 
-// prefix counts something by the prefix of an address.
-func (l *Limiter) prefix(from netip.Addr, what byte, mono int64) bool {
+// prefix counts a request of a class by the prefix of its address.
+func (l *Limiter) prefix(from netip.Addr, class byte, mono int64) bool {
 	hi, lo, family := words(from)
 	bits := l.mask6
 	if family != 0 {
@@ -140,10 +138,10 @@ func (l *Limiter) prefix(from netip.Addr, what byte, mono int64) bool {
 	} else if bits < 128 {
 		lo &^= 1<<(128-bits) - 1
 	}
-	return l.take(hi, lo, what|family, 0, mono)
+	return l.take(hi, lo, class|family, 0, mono)
 }
 
-// words splits an address.
+// words splits an address into two numbers and the flag of its family.
 func words(ip netip.Addr) (hi, lo uint64, family byte) {
 	a := ip.As16()
 	if ip.Is4() {
@@ -152,16 +150,16 @@ func words(ip netip.Addr) (hi, lo uint64, family byte) {
 	return binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(a[8:]), family
 }
 
-// take counts one and reports whether it is within the limit; one that is not
-// costs nothing.
-func (l *Limiter) take(hi, lo uint64, what byte, port uint16, mono int64) bool {
+// take counts one request and reports whether it is within the limit. One that is
+// not is not counted.
+func (l *Limiter) take(hi, lo uint64, class byte, port uint16, mono int64) bool {
 	var b [19]byte
 	binary.BigEndian.PutUint64(b[:], hi)
 	binary.BigEndian.PutUint64(b[8:], lo)
-	b[16], b[17], b[18] = what, byte(port>>8), byte(port)
+	b[16], b[17], b[18] = class, byte(port>>8), byte(port)
 	h := maphash.Bytes(l.seed, b[:])
 	s := &l.sets[h>>32&uint64(len(l.sets)-1)]
-	h |= 1 // 0 is "free"; the set was chosen by other bits
+	h |= 1 // 0 means free; other bits chose the set
 	at := -1
 	for i, k := range s.key {
 		if k == h {
@@ -171,21 +169,21 @@ func (l *Limiter) take(hi, lo uint64, what byte, port uint16, mono int64) bool {
 	}
 	if at < 0 {
 		at = 0
-		for i := range s.paid {
+		for i := range s.usedUp {
 			if s.key[i] == 0 {
 				at = i
 				break
 			}
-			if s.paid[i] < s.paid[at] {
+			if s.usedUp[i] < s.usedUp[at] {
 				at = i
 			}
 		}
-		s.key[at], s.paid[at] = h, mono
+		s.key[at], s.usedUp[at] = h, mono
 	}
-	paid := max(s.paid[at], mono) + l.cost
-	if paid-mono > l.depth {
+	usedUp := max(s.usedUp[at], mono) + l.cost
+	if usedUp-mono > l.depth {
 		return false
 	}
-	s.paid[at] = paid
+	s.usedUp[at] = usedUp
 	return true
 }

@@ -7,39 +7,39 @@ type Reason uint8
 // Answers.
 const (
 	NTP            Reason = iota // plain, basic mode
-	NTPInterleaved               // plain, with the transmit timestamp of the answer before (RFC 9769)
+	NTPInterleaved               // plain, with the transmit timestamp of the earlier answer (RFC 9769)
 	NTS                          // authenticated, basic mode
 	NTSInterleaved               // authenticated, interleaved
-	NAKKey                       // kiss NTSN: a cookie of a key that is gone or never was
-	NAKCookie                    // kiss NTSN: no cookie of ours, or a damaged one
-	NAKAuth                      // kiss NTSN: a good cookie, a bad authenticator
-	KissRate                     // kiss RATE: too many requests from the prefix
+	NAKKey                       // kiss code NTSN: the cookie's key is unknown, or no longer known
+	NAKCookie                    // kiss code NTSN: not our cookie, or damaged
+	NAKAuth                      // kiss code NTSN: a valid cookie, but authentication failed
+	KissRate                     // kiss code RATE: over the rate limit
 
-	// Silence, in the order of the checks.
+	// No answer, in the order of the checks.
 
-	TooShort          // less than a header
-	TooLong           // more than MaxPacket octets
+	TooShort          // shorter than a header
+	TooLong           // longer than MaxPacket
 	Denied            // the source is on the deny list, or not on the allow list
-	RateLimited       // too many requests from the prefix, and no kiss due
+	RateLimited       // over the rate limit, without kiss code
 	BadVersion        // neither NTPv4 nor NTPv3
 	ModeReserved      // mode 0
 	ModeSymmetric     // modes 1 and 2
-	ModeServer        // mode 4: an answer, or somebody wants two servers to talk to each other
+	ModeServer        // mode 4: an answer, or an attempt to make two servers answer each other
 	ModeBroadcast     // mode 5
 	ModeControl       // mode 6
 	ModePrivate       // mode 7
-	BadField          // an extension field's length (RFC 7822), or octets behind an NTPv3 header
-	LegacyMAC         // a symmetric key's MAC or crypto-NAK: there are no symmetric keys here
+	BadField          // invalid length of an extension field (RFC 7822), or octets after an NTPv3 header
+	LegacyMAC         // a MAC or crypto-NAK of symmetric keys, which are not supported
 	PlainOff          // a plain request where only NTS is served
 	NTSOff            // NTS fields where NTS is not served
 	DuplicateField    // a second unique identifier, cookie or authenticator
 	NoUniqueID        // NTS without unique identifier
-	ShortUniqueID     // NTS with a unique identifier under 32 octets (RFC 8915, section 5.3)
+	ShortUniqueID     // NTS with a unique identifier of less than 32 octets (RFC 8915, section 5.3)
 	NoCookie          // NTS without cookie
-	NoAuthenticator   // NTS fields, but nothing that authenticates them
-	PlaceholderLength // a placeholder that has not the cookie's length (RFC 8915, section 5.5)
-	BadAuthenticator  // lengths inside the authenticator
-	BadNonce          // a nonce length the AEAD does not take
+	NoAuthenticator   // NTS fields without authenticator
+	PlaceholderLength // a placeholder without the length of the cookie (RFC 8915, section 5.5)
+	BadAuthenticator  // invalid lengths inside the authenticator
+	BadNonce          // a nonce length that the AEAD does not support
 	ShortPadding      // no additional padding for a short nonce (RFC 8915, section 5.6)
 	NoRoom            // the answer would be longer than the request
 	numReasons
@@ -60,7 +60,7 @@ var reasonText = [numReasons]string{
 	BadNonce: "bad_nonce_length", ShortPadding: "short_authenticator_padding", NoRoom: "no_room",
 }
 
-// String returns the reason's word.
+// String returns the word for the reason.
 func (r Reason) String() string {
 	if int(r) < len(reasonText) {
 		return reasonText[r]
@@ -68,5 +68,5 @@ func (r Reason) String() string {
 	return "unknown"
 }
 
-// Answered reports whether a packet goes out.
+// Answered reports whether the request gets an answer.
 func (r Reason) Answered() bool { return r <= KissRate }

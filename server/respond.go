@@ -1,7 +1,6 @@
 // Package server answers NTP and NTS requests from a published snapshot of the
-// clock: Responder.Respond turns one request into at most one answer, workers
-// run its two halves over batches of packets, Access and Limiter say who may
-// ask and how often.
+// clock. Responder turns one request into at most one answer, workers run it over
+// batches of packets, Access decides who may ask, and Limiter how often.
 package server
 
 import (
@@ -12,24 +11,25 @@ import (
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
+	"noonmark/server/transport"
 )
 
-// MaxPacket is the longest request that is looked at, in octets. A request
-// with eight cookies of AEAD 17 has under 1600.
-const MaxPacket = 2048
+// MaxPacket is the length of the longest request that is answered, in octets. A
+// request with eight cookies of AEAD 17 has less than 1600.
+const MaxPacket = transport.MaxPacket
 
 const (
 	minUniqueID = 32 // octets (RFC 8915, section 5.3)
-	// maxCookies is the most that one answer carries: a client keeps eight
-	// (RFC 8915, section 5.7), and asks for more only to be a nuisance.
+	// maxCookies is the most that one answer carries: no client needs more than
+	// the eight that it keeps (RFC 8915, section 5.7).
 	maxCookies  = 8
 	fieldHeader = 4
-	// maxSteps bounds how far a receive timestamp is moved to be a key of its
-	// own in Sent: 4 ns.
+	// maxSteps limits how far a receive timestamp is moved to be a unique key in
+	// Sent: 4 ns.
 	maxSteps = 8
 )
 
-// Policy restricts how a request may be answered.
+// Policy restricts how a request is answered.
 type Policy uint8
 
 // Restrictions.
@@ -39,86 +39,87 @@ const (
 	Kiss                       // answer with the kiss code RATE
 )
 
-// Stamp is the arrival of a request.
-type Stamp struct {
+// Arrival is when a request arrived.
+type Arrival struct {
 	Mono int64    // CLOCK_MONOTONIC_RAW, ns
-	Hard tai.Time // the served clock's own reading at arrival, 0 if there is none
+	Hard tai.Time // the reading of the served clock itself, which is preferred; 0 = none
 }
 
-// Responder answers requests. Its answers follow from the request, its stamp,
-// View, Keys, Sent, Limit, Now and the randomness of cookies and nonces alone; it
-// touches no socket and allocates nothing. It belongs to one goroutine.
+// Responder answers requests. An answer depends only on the request, its
+// arrival, the exported fields, and the random numbers of cookies and nonces. A
+// Responder uses no socket, allocates nothing, and belongs to one goroutine.
 //
-// Respond is Prepare, which does everything slow, and Finish, which dates the
-// answer and seals it; a worker prepares several answers before it finishes them
-// and sends them together.
+// Respond calls Prepare, which does all slow work but the sealing, and Finish,
+// which sets the transmit timestamp and seals. A worker prepares several answers,
+// finishes them, and sends them together.
 type Responder struct {
 	View View
 	Keys *nts.Keys // cookie keys; nil: NTS is off
 	Sent *Sent     // nil: basic mode only
-	// Limit is asked about each request that would be answered, with From and Mono;
-	// nil: no limit.
+	// Limit counts each request that would be answered, by From and Mono; nil: no
+	// limit.
 	Limit *Limiter
-	From  netip.AddrPort // who sent the request at hand
+	From  netip.AddrPort // source of the current request
 	Mono  int64          // CLOCK_MONOTONIC_RAW of its batch, ns
-	// Now returns CLOCK_MONOTONIC_RAW (ns) for the transmit timestamp of Respond,
-	// the time to the wire included. It is called once per answer.
+	// Now returns the predicted CLOCK_MONOTONIC_RAW (ns) of the departure, for
+	// Respond, which calls it once per answer.
 	Now func() int64
 
 	draft   Draft // of Respond
 	sess    nts.SessionKeys
 	c2s     aead.Key
 	scratch nts.Scratch
-	plain   [MaxPacket]byte // what a request's authenticator holds
+	plain   [MaxPacket]byte // decrypted content of a request's authenticator
 }
 
-// Draft is a prepared answer: all of it but its transmit timestamp and what
-// depends on that. It belongs to the Responder that prepared it, and needs the
-// View of that time.
+// Draft is a prepared answer: all of it but the transmit timestamp and what
+// depends on that. Only the Responder that prepared it can finish it, with the
+// same View.
 type Draft struct {
-	// Left is the reading of the served clock that the answer's own departure was
-	// dated with (also when the answer is interleaved). Finish sets it.
-	Left tai.Time
-	// Saved is the key in Sent under which the answer was remembered, 0 if it was
-	// not: the caller may Correct its transmit timestamp.
+	// Departure is the predicted reading of the served clock at the departure of
+	// this answer, also if the answer is interleaved. Finish sets it.
+	Departure tai.Time
+	// Saved is the key in Sent under which the answer is stored, 0 if it is not:
+	// Sent.Correct corrects its transmit timestamp.
 	Saved ntp.Timestamp
 
-	n       int      // octets of the answer that are neither header nor authenticator, and the header's; 0 = silence
-	in      tai.Time // the request's arrival
+	len     int      // octets of the answer without authenticator; 0 = no answer
+	arrival tai.Time // of the request
 	head    ntp.Header
-	kiss    string        // the kiss code, or none
-	earlier ntp.Timestamp // an interleaved answer's transmit timestamp, 0 in basic mode
-	dist    ntp.Short     // and the root distance that was told with the answer it is of
+	kiss    string // kiss code; empty: none
 
-	secure bool // NTS
-	limit  int  // octets the answer may have
-	s2c    aead.Key
-	nonce  [16]byte // as long as any of our nonces
-	inner  int      // octets of cookies
-	room   [maxCookies * (fieldHeader + maxCookieLen)]byte
+	// Of an interleaved answer: the transmit timestamp of the earlier answer, and
+	// the root distance in that answer. earlierTx is 0 in basic mode.
+	earlierTx       ntp.Timestamp
+	earlierDistance ntp.Short
+
+	sealing sealing
 }
 
-// maxCookieLen is enough for the longest cookie, that of AEAD 17.
+// sealing is what Finish needs to make the authenticator of an NTS answer.
+type sealing struct {
+	needed     bool
+	limit      int // largest length of the answer, octets
+	s2c        aead.Key
+	nonce      [16]byte // as long as the longest nonce that we use
+	cookiesLen int
+	cookies    [maxCookies * (fieldHeader + maxCookieLen)]byte
+}
+
+// maxCookieLen is room for the longest cookie, that of AEAD 17, in octets.
 const maxCookieLen = 256
 
-// Answered reports whether there is anything to finish and send.
-func (d *Draft) Answered() bool { return d.n > 0 }
+// Answered reports whether there is an answer to finish and send.
+func (d *Draft) Answered() bool { return d.len > 0 }
 
-// Secure reports whether Finish has an authenticator to make, which takes longer
-// than all else it does.
-func (d *Draft) Secure() bool { return d.secure }
+// Secure reports whether Finish has to make an authenticator, which takes longer
+// than all its other work.
+func (d *Draft) Secure() bool { return d.sealing.needed }
 
-// fields is where the extension fields of a request are.
-type fields struct {
-	uid, cookie, auth ntp.Field // End == 0: absent
-	placeholders      int
-	odd               bool // a placeholder of another length than the cookie
-}
-
-// Respond writes the answer to req into dst and returns its length, 0 for
-// silence, and the reason. dst must be at least as long as req and not overlap
-// it; an answer is never longer than req.
-func (r *Responder) Respond(dst, req []byte, rx Stamp, p Policy) (int, Reason) {
+// Respond writes the answer to req into dst. It returns the length, 0 for no
+// answer, and the reason. dst must be at least as long as req and must not
+// overlap it; an answer is never longer than req.
+func (r *Responder) Respond(dst, req []byte, rx Arrival, p Policy) (int, Reason) {
 	d := &r.draft
 	why := r.Prepare(d, dst, req, rx, p)
 	if !d.Answered() {
@@ -127,10 +128,10 @@ func (r *Responder) Respond(dst, req []byte, rx Stamp, p Policy) (int, Reason) {
 	return r.Finish(d, dst, r.Now()), why
 }
 
-// Prepare begins the answer to req in dst and d; d tells whether there is one.
-// dst is as Respond wants it, and Finish gets the same.
-func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reason {
-	d.n, d.Saved, d.kiss, d.secure = 0, 0, "", false
+// Prepare begins the answer to req in dst and d. d.Answered reports whether there
+// is one. dst is as for Respond, and must be passed to Finish too.
+func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Arrival, p Policy) Reason {
+	d.len, d.Saved, d.kiss, d.sealing.needed = 0, 0, "", false
 	var q ntp.Header
 	if q.Parse(req) != nil {
 		return TooShort
@@ -145,7 +146,7 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reaso
 		if p&NoPlain != 0 {
 			return PlainOff
 		}
-		return r.unvouched(d, &q, rx, p)
+		return r.plainAnswer(d, &q, rx, p)
 	}
 	if q.Version < 4 { // no extension fields: only a MAC could follow
 		if n := len(req) - ntp.HeaderLen; n == 12 || ntp.IsMAC(req, ntp.HeaderLen) {
@@ -161,15 +162,14 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reaso
 	case !isNTS && p&NoPlain != 0:
 		return PlainOff
 	case !isNTS:
-		// The unique identifier may be used without NTS; an answer without the
-		// client's, or to one that is too short, would break the rules (RFC 8915,
-		// section 5.3).
+		// A unique identifier may be used without NTS. The answer must repeat it, and
+		// one that is too short is invalid (RFC 8915, section 5.3).
 		if f.uid.End != 0 && len(f.uid.Body) < minUniqueID {
 			return ShortUniqueID
 		}
-		why := r.unvouched(d, &q, rx, p)
+		why := r.plainAnswer(d, &q, rx, p)
 		if d.Answered() {
-			d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
+			d.len += copy(dst[d.len:], req[f.uid.Start:f.uid.End])
 		}
 		return why
 	case r.Keys == nil || p&NoNTS != 0:
@@ -178,116 +178,11 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Stamp, p Policy) Reaso
 	if why := f.check(); why != NTP {
 		return why
 	}
-	return r.secure(d, dst, req, &q, &f, rx, p)
+	return r.secureAnswer(d, dst, req, &q, &f, rx, p)
 }
 
-// checkMode accepts client requests of NTPv4 and NTPv3 with NTP.
-func checkMode(q *ntp.Header) Reason {
-	if q.Version != 4 && q.Version != 3 {
-		return BadVersion
-	}
-	switch q.Mode {
-	case ntp.ModeClient:
-		return NTP
-	case ntp.ModeSymmetricActive, ntp.ModeSymmetricPassive:
-		return ModeSymmetric
-	case ntp.ModeServer:
-		return ModeServer
-	case ntp.ModeBroadcast:
-		return ModeBroadcast
-	case ntp.ModeControl:
-		return ModeControl
-	case ntp.ModePrivate:
-		return ModePrivate
-	}
-	return ModeReserved
-}
-
-// scan finds the fields of a request up to its authenticator; what follows
-// that is ignored (RFC 8915, section 5.7). It reports whether any of them
-// belongs to NTS, and NTP unless the request deserves silence.
-func (f *fields) scan(req []byte) (isNTS bool, why Reason) {
-	off := ntp.HeaderLen
-	var place int // length of the first placeholder
-	for {
-		x, ok, err := ntp.NextField(req, off)
-		if err != nil {
-			return isNTS, BadField
-		}
-		if !ok {
-			break
-		}
-		switch x.Type {
-		case ntp.ExtUniqueID:
-			if f.uid.End != 0 {
-				return isNTS, DuplicateField
-			}
-			f.uid = x
-		case ntp.ExtCookie:
-			if isNTS = true; f.cookie.End != 0 {
-				return isNTS, DuplicateField
-			}
-			f.cookie = x
-		case ntp.ExtPlaceholder:
-			isNTS = true
-			if place == 0 {
-				place = len(x.Body)
-			}
-			f.odd = f.odd || len(x.Body) != place
-			f.placeholders++
-		case ntp.ExtAuthenticator:
-			f.auth = x
-			f.odd = f.odd || f.placeholders > 0 && place != len(f.cookie.Body)
-			return true, NTP
-		}
-		off = x.End
-	}
-	if off != len(req) {
-		return isNTS, LegacyMAC
-	}
-	return isNTS, NTP
-}
-
-// check looks for what an NTS request must have (RFC 8915, section 5.7).
-func (f *fields) check() Reason {
-	switch {
-	case f.auth.End == 0:
-		return NoAuthenticator
-	case f.uid.End == 0:
-		return NoUniqueID
-	case len(f.uid.Body) < minUniqueID:
-		return ShortUniqueID
-	case f.cookie.End == 0:
-		return NoCookie
-	case f.odd:
-		return PlaceholderLength
-	}
-	return NTP
-}
-
-// scanInner reads what a request's authenticator encrypts: placeholders may be
-// there (RFC 8915, section 5.7), other fields are ignored.
-func (f *fields) scanInner(plain []byte) Reason {
-	for off := 0; ; {
-		x, ok, err := ntp.NextInner(plain, off)
-		if err != nil {
-			return BadField
-		}
-		if !ok {
-			return NTP
-		}
-		if x.Type == ntp.ExtPlaceholder {
-			if len(x.Body) != len(f.cookie.Body) {
-				return PlaceholderLength
-			}
-			f.placeholders++
-		}
-		off = x.End
-	}
-}
-
-// unvouched prepares the answer to a plain request.
-func (r *Responder) unvouched(d *Draft, q *ntp.Header, rx Stamp, p Policy) Reason {
+// plainAnswer prepares the answer to a plain request.
+func (r *Responder) plainAnswer(d *Draft, q *ntp.Header, rx Arrival, p Policy) Reason {
 	if !r.Limit.plain(r.From.Addr(), r.Mono) {
 		if !r.Limit.kissPlain(r.From, r.Mono) {
 			return RateLimited
@@ -297,8 +192,8 @@ func (r *Responder) unvouched(d *Draft, q *ntp.Header, rx Stamp, p Policy) Reaso
 	return r.answer(d, q, rx, p, NTP)
 }
 
-// secure prepares the answer to an NTS request.
-func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, p Policy) Reason {
+// secureAnswer prepares the answer to an NTS request.
+func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Arrival, p Policy) Reason {
 	s := &r.sess
 	if err := r.Keys.OpenCookie(f.cookie.Body, s, &r.scratch); err != nil {
 		if err == nts.UnknownCookieKey {
@@ -307,8 +202,8 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 		return r.nak(d, dst, req, q, f, rx, NAKCookie)
 	}
 	n := s.AEAD.KeyLen()
-	if r.c2s.Init(s.AEAD, s.C2S[:n]) != nil || d.s2c.Init(s.AEAD, s.S2C[:n]) != nil {
-		return r.nak(d, dst, req, q, f, rx, NAKCookie) // a cookie of a version that had another AEAD
+	if r.c2s.Init(s.AEAD, s.C2S[:n]) != nil || d.sealing.s2c.Init(s.AEAD, s.S2C[:n]) != nil {
+		return r.nak(d, dst, req, q, f, rx, NAKCookie) // a cookie of a version with other AEADs
 	}
 	plain, err := nts.OpenRequestAuth(req, f.auth.Start, f.auth.End, &r.c2s, r.plain[:0])
 	if err != nil {
@@ -341,7 +236,7 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 	if count < 1 || room < one {
 		return NoRoom
 	}
-	inner := d.room[:0]
+	inner := d.sealing.cookies[:0]
 	for range count {
 		var err error
 		inner = append(inner, ntp.ExtCookie>>8, ntp.ExtCookie&0xff, byte(one>>8), byte(one))
@@ -349,93 +244,94 @@ func (r *Responder) secure(d *Draft, dst, req []byte, q *ntp.Header, f *fields, 
 			return NoCookie
 		}
 	}
-	d.inner = len(inner)
-	copy(d.nonce[:], r.scratch.Random(s.AEAD.NonceLen()))
+	d.sealing.cookiesLen = len(inner)
+	copy(d.sealing.nonce[:], r.scratch.Random(s.AEAD.NonceLen()))
 	why := r.answer(d, q, rx, p, NTS)
-	d.n += copy(dst[d.n:], uid)
-	d.secure, d.limit = true, len(req)
+	d.len += copy(dst[d.len:], uid)
+	d.sealing.needed, d.sealing.limit = true, len(req)
 	return why
 }
 
 // nak prepares the kiss code NTSN: the unique identifier in the clear and no
 // authenticator (RFC 8915, section 5.7).
-func (r *Responder) nak(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Stamp, why Reason) Reason {
+func (r *Responder) nak(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Arrival, why Reason) Reason {
 	if !r.Limit.failed(r.From.Addr(), r.Mono) {
 		return RateLimited
 	}
 	r.header(d, q, rx, false)
 	d.kiss = "NTSN"
-	d.n += copy(dst[d.n:], req[f.uid.Start:f.uid.End])
+	d.len += copy(dst[d.len:], req[f.uid.Start:f.uid.End])
 	return why
 }
 
 // answer prepares the header of an answer.
-func (r *Responder) answer(d *Draft, q *ntp.Header, rx Stamp, p Policy, why Reason) Reason {
+func (r *Responder) answer(d *Draft, q *ntp.Header, rx Arrival, p Policy, why Reason) Reason {
 	r.header(d, q, rx, p&Kiss == 0)
 	switch {
 	case p&Kiss != 0:
 		d.kiss = "RATE"
 		why = KissRate
-	case d.earlier != 0:
+	case d.earlierTx != 0:
 		why++ // NTP to NTPInterleaved, NTS to NTSInterleaved
 	}
 	return why
 }
 
-// header prepares the header of an answer but for what its departure decides. It
-// interleaves if it may and can.
-func (r *Responder) header(d *Draft, q *ntp.Header, rx Stamp, may bool) {
+// header prepares the header of an answer without what depends on its departure.
+// interleave allows interleaved mode.
+func (r *Responder) header(d *Draft, q *ntp.Header, rx Arrival, interleave bool) {
 	v := &r.View
-	in := rx.Hard
-	if in == 0 {
-		in = v.at(rx.Mono)
+	arrival := rx.Hard
+	if arrival == 0 {
+		arrival = v.clockAt(rx.Mono)
 	}
-	receive := v.wire(in) | markRx
+	receive := v.timestamp(arrival) | markRx
 	origin := q.Transmit
-	d.earlier = 0
+	d.earlierTx = 0
 	// A client that interleaves sends back a receive timestamp of ours, and its
 	// own two timestamps differ (RFC 9769, section 2).
-	save := may && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
+	save := interleave && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
 	if save {
 		if tx, dist, ok := r.Sent.Take(q.Origin); ok {
-			d.earlier, d.dist, origin = tx, dist, q.Receive
+			d.earlierTx, d.earlierDistance, origin = tx, dist, q.Receive
 		}
 	}
-	// No two timestamps of an answer are equal: receive and transmit differ in
-	// the mark, and the client's is stepped around.
+	// No two timestamps of an answer are equal: receive and transmit timestamps
+	// differ in markRx, and the receive timestamp is moved away from the origin
+	// timestamp.
 	for i := 0; receive == origin || save && i < maxSteps && r.Sent.Has(receive); i++ {
 		receive += 2
 	}
 	if save {
-		// Taken from now on; Finish tells the departure.
-		r.Sent.Put(receive, receive&^markRx, distance(&v.head))
+		// This occupies the key; Finish sets the departure.
+		r.Sent.Put(receive, receive&^markRx, rootDistance(&v.head))
 		d.Saved = receive
 	}
-	d.n, d.in = ntp.HeaderLen, in
+	d.len, d.arrival = ntp.HeaderLen, arrival
 	d.head.Version, d.head.Mode, d.head.Poll = q.Version, ntp.ModeServer, q.Poll
 	d.head.Origin, d.head.Receive = origin, receive
 }
 
-// Finish dates a prepared answer with its departure at mono
-// (CLOCK_MONOTONIC_RAW, ns), writes header and authenticator into dst, and
-// returns the answer's length.
+// Finish completes a prepared answer that leaves at mono (CLOCK_MONOTONIC_RAW,
+// ns): it writes header and authenticator into dst and returns the length. It may
+// be called again with another departure.
 func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 	v := &r.View
-	now := v.at(mono)
-	if now <= d.in {
-		now = d.in + 1 // the stamps' noise: an answer leaves after its request came
+	now := v.clockAt(mono)
+	if now <= d.arrival {
+		now = d.arrival + 1 // the noise of timestamps: an answer leaves after its request arrived
 	}
-	d.Left = now
+	d.Departure = now
 	h := v.header(now)
-	transmit := v.wire(now) &^ markRx
+	transmit := v.timestamp(now) &^ markRx
 	if d.Saved != 0 {
 		r.Sent.Correct(d.Saved, transmit)
 	}
-	if d.earlier != 0 {
-		transmit = d.earlier
-		// Its timestamps are the earlier answer's, and no better than that told.
-		if dist := distance(&h); d.dist > dist {
-			h.RootDisp += d.dist - dist
+	if d.earlierTx != 0 {
+		transmit = d.earlierTx
+		// The timestamp is no better than the earlier answer reported.
+		if dist := rootDistance(&h); d.earlierDistance > dist {
+			h.RootDisp += d.earlierDistance - dist
 		}
 	}
 	for transmit == d.head.Origin || transmit == 0 {
@@ -448,16 +344,17 @@ func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 		copy(h.RefID[:], d.kiss)
 	}
 	h.Put(dst)
-	if !d.secure {
-		return d.n
+	s := &d.sealing
+	if !s.needed {
+		return d.len
 	}
-	nonce := d.nonce[:d.s2c.ID().NonceLen()]
-	return len(nts.AppendAuth(dst[:d.n:d.limit], &d.s2c, nonce, d.room[:d.inner]))
+	nonce := s.nonce[:s.s2c.ID().NonceLen()]
+	return len(nts.AppendAuth(dst[:d.len:s.limit], &s.s2c, nonce, s.cookies[:s.cookiesLen]))
 }
 
-// distance is the root distance that a header tells (RFC 5905, section 11.2), held
-// at what root dispersion can be.
-func distance(h *ntp.Header) ntp.Short {
+// rootDistance returns the root distance in a header (RFC 5905, section 11.2),
+// limited to the largest root dispersion.
+func rootDistance(h *ntp.Header) ntp.Short {
 	half := h.RootDelay/2 + h.RootDelay%2
 	return min(h.RootDisp, math.MaxUint32-half) + half
 }

@@ -113,7 +113,7 @@ func (g *rig) respond(req []byte, p Policy) ([]byte, Reason) {
 	g.t.Helper()
 	dst := bytes.Repeat([]byte{0xee}, MaxPacket)
 	was := bytes.Clone(req)
-	n, why := g.Respond(dst, req, Stamp{Mono: rxMono}, p)
+	n, why := g.Respond(dst, req, Arrival{Mono: rxMono}, p)
 	if !bytes.Equal(was, req) {
 		g.t.Errorf("%v: the request was changed", why)
 	}
@@ -617,21 +617,21 @@ func TestDistinct(t *testing.T) {
 
 func TestHardwareStamp(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
-	if !g.View.Hard(3) || g.View.Hard(0) || g.View.Hard(-1) {
+	if !g.View.IsPHC(3) || g.View.IsPHC(0) || g.View.IsPHC(-1) {
 		t.Error("the wrong clock's stamps are taken")
 	}
 	dst := make([]byte, MaxPacket)
-	n, _ := g.Respond(dst, header(v4client), Stamp{Mono: rxMono, Hard: t2026 - 5000}, 0)
+	n, _ := g.Respond(dst, header(v4client), Arrival{Mono: rxMono, Hard: t2026 - 5000}, 0)
 	var h ntp.Header
 	if h.Parse(dst[:n]) != nil || h.Receive != ntp.FromTAI(t2026-5000, 37)|1 {
 		t.Errorf("%+v", h)
 	}
 	s := locked(t2026)
 	s.Kind = status.SimClock
-	if g.View.Set(s, 0, rxMono, -24); g.View.Hard(3) {
+	if g.View.Set(s, 0, rxMono, -24); g.View.IsPHC(3) {
 		t.Error("a simulated clock has hardware stamps")
 	}
-	if g.View.SetNone(0, rxMono, -24); g.View.Hard(3) || g.View.Hard(0) {
+	if g.View.SetNone(0, rxMono, -24); g.View.IsPHC(3) || g.View.IsPHC(0) {
 		t.Error("no clock has hardware stamps")
 	}
 }
@@ -738,7 +738,7 @@ func TestRespondAllocs(t *testing.T) {
 			"plain": header(v4client), "NTS": g.request(0), "NTS with 7 placeholders": g.request(7),
 			"NAK": g.requestWith(make([]byte, 52)), "silence": header(4<<3 | 6),
 		} {
-			if n := testing.AllocsPerRun(500, func() { g.Respond(dst, req, Stamp{Mono: rxMono}, 0) }); n > 0 {
+			if n := testing.AllocsPerRun(500, func() { g.Respond(dst, req, Arrival{Mono: rxMono}, 0) }); n > 0 {
 				t.Errorf("%v, %s: %v allocations", id, name, n)
 			}
 		}
@@ -755,7 +755,7 @@ func TestDrafts(t *testing.T) {
 	var out [5][MaxPacket]byte
 	var why [5]Reason
 	for i, req := range reqs {
-		why[i] = g.Prepare(&drafts[i], out[i][:], req, Stamp{Mono: rxMono}, 0)
+		why[i] = g.Prepare(&drafts[i], out[i][:], req, Arrival{Mono: rxMono}, 0)
 	}
 	if drafts[3].Answered() || why[3] != ModeControl {
 		t.Errorf("mode 6: %v", why[3])
@@ -769,15 +769,15 @@ func TestDrafts(t *testing.T) {
 			n := g.Finish(d, out[i][:], g.tx+late)
 			var dst [MaxPacket]byte
 			g.Responder.Now = func() int64 { return g.tx + late }
-			m, same := g.Respond(dst[:], req, Stamp{Mono: rxMono}, 0)
+			m, same := g.Respond(dst[:], req, Arrival{Mono: rxMono}, 0)
 			if same != why[i] || m != n {
 				t.Errorf("request %d: %v, %d octets; Respond: %v, %d octets", i, why[i], n, same, m)
 			}
 			if n < ntp.HeaderLen || !bytes.Equal(dst[:ntp.HeaderLen], out[i][:ntp.HeaderLen]) {
 				t.Errorf("request %d: another header than Respond's", i)
 			}
-			if d.Left != g.View.at(g.tx+late) {
-				t.Errorf("request %d: left at %v", i, d.Left)
+			if d.Departure != g.View.clockAt(g.tx+late) {
+				t.Errorf("request %d: left at %v", i, d.Departure)
 			}
 			if d.Secure() {
 				g.openNTS(out[i][:n])
@@ -844,7 +844,7 @@ func BenchmarkRespond(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				g.Respond(dst, req, Stamp{Mono: rxMono}, 0)
+				g.Respond(dst, req, Arrival{Mono: rxMono}, 0)
 			}
 		})
 	}

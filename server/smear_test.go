@@ -55,7 +55,7 @@ func TestSmear(t *testing.T) {
 			t.Fatalf("sign %d: from %d to %d, want %d to %d", sign, m.from, m.to, from, to)
 		}
 		utc := func(at tai.Time) ntp.Timestamp { return ntp.FromTAI(at, tb.Offset(at)) }
-		if m.wire(from) != utc(from) || m.wire(to) != utc(to) || m.wire(from+1) > utc(from+1) && sign > 0 {
+		if m.timestamp(from) != utc(from) || m.timestamp(to) != utc(to) || m.timestamp(from+1) > utc(from+1) && sign > 0 {
 			t.Errorf("sign %d: not exact at the noons", sign)
 		}
 		// Half way it is half a second from UTC, on the one side and then on the other.
@@ -63,16 +63,16 @@ func TestSmear(t *testing.T) {
 		if lag := m.lag(mid); lag != tai.Time(sign)*tai.Second/2 {
 			t.Errorf("sign %d: lag %d ns half way", sign, lag)
 		}
-		if before := m.wire(l.At() - 1).Sub(utc(l.At() - 1)); before.Abs() > 500012*time.Microsecond {
+		if before := m.timestamp(l.At() - 1).Sub(utc(l.At() - 1)); before.Abs() > 500012*time.Microsecond {
 			t.Errorf("sign %d: %v from UTC before the leap", sign, before)
 		}
-		last, lastAt := m.wire(from), from
+		last, lastAt := m.timestamp(from), from
 		for at := from; at < to; at += 1 + tai.Time(g.rnd.Int64N(int64(60*tai.Second))) {
 			for _, x := range []tai.Time{at, at + 1, at + 2} {
 				if x > to {
 					continue
 				}
-				w := m.wire(x)
+				w := m.timestamp(x)
 				d, want := w.Sub(last), time.Duration(float64(x-lastAt)*(1-float64(sign)/float64(86400+sign)))
 				if d < 0 || (d-want).Abs() > 2 {
 					t.Fatalf("sign %d: %d ns of the clock are %d on the wire", sign, x-lastAt, d)
@@ -239,7 +239,7 @@ func TestLeapAtAnyPoll(t *testing.T) {
 					want := ntp.FromTAI(x.at, tb.Offset(x.at))
 					if g.View.Smear && x.at > from && x.at < to {
 						m := newSmear(l.At(), int8(sign), 37)
-						want = m.wire(x.at)
+						want = m.timestamp(x.at)
 					}
 					if d := x.got.Sub(want); d.Abs() > 1 {
 						t.Fatalf("sign %d, timestamp %d at %v from the edge, snapshot of %v, smear %v: off by %v", sign, j, x.at-edge, made-edge, g.View.Smear, d)
@@ -263,7 +263,7 @@ func TestInterleavedAcrossLeap(t *testing.T) {
 				m := newSmear(l.At(), int8(sign), 37)
 				label := func(at tai.Time) ntp.Timestamp {
 					if smeared {
-						return m.wire(at)
+						return m.timestamp(at)
 					}
 					return ntp.FromTAI(at, tb.Offset(at))
 				}
@@ -290,7 +290,7 @@ func TestInterleavedAcrossLeap(t *testing.T) {
 				b := ask(at(-1e8), at(-5e3), at(5e3), a.Receive, NTP)       // the request before, the answer after
 				c := ask(at(1e6), at(1e9), at(1e9+1e4), b.Receive, NTP+1)   // a snapshot from after
 				g.View.Set(published(tb, at(2e6), at(3e6)), 0, rxMono, -24) // the stamp of b, late
-				g.Sent.Correct(c.Receive, g.View.wire(at(-2e3)))
+				g.Sent.Correct(c.Receive, g.View.timestamp(at(-2e3)))
 				d := ask(at(3e6), at(2e9), at(2e9+1e4), c.Receive, NTP+1)
 				for _, x := range []struct {
 					what string
@@ -320,7 +320,7 @@ func TestSmearAllocs(t *testing.T) {
 	snap, req, dst := published(tb, l.At()-1e8, l.At()), header(v4client), make([]byte, MaxPacket)
 	if n := testing.AllocsPerRun(100, func() {
 		g.View.Set(snap, 0, rxMono, -24)
-		g.Respond(dst, req, Stamp{Mono: rxMono}, 0)
+		g.Respond(dst, req, Arrival{Mono: rxMono}, 0)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -342,7 +342,7 @@ func BenchmarkSmear(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				g.View.Set(snap, 0, rxMono, -24)
-				g.Respond(dst, req, Stamp{Mono: rxMono}, 0)
+				g.Respond(dst, req, Arrival{Mono: rxMono}, 0)
 			}
 		})
 	}

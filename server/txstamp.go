@@ -5,137 +5,163 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/server/ntp"
-	"noonmark/server/transport/sockets"
+	"noonmark/server/transport"
 )
 
-// asked is an answer whose transmit stamp is expected.
-type asked struct {
-	id    uint32
-	valid bool
-	card  bool     // a hardware stamp would be of the served clock
-	tx    tai.Time // the departure that the answer was dated with
-	mono  int64    // the same instant of CLOCK_MONOTONIC_RAW, ns
-	lead  int64    // ns that it was ahead of the clock's reading
-	line  int64    // ns that the served clock may be off its line
-	era   uint32   // of the served clock
-	wall  wall
-	saved ntp.Timestamp
-	kind  uint8
-	count uint8 // sent together
-	place uint8 // among them
+// txStampQueue holds the answers whose transmit timestamp is expected.
+type txStampQueue struct {
+	entries  [queueLen]pendingStamp // by identifier, modulo queueLen
+	pending  int                    // number of expected timestamps
+	deadline int64                  // CLOCK_MONOTONIC_RAW, ns, after which they are no longer expected
+	sampleAt int64                  // CLOCK_MONOTONIC_RAW, ns, of the next sample of the latency
+	missing  int                    // samples in a row without a timestamp
+	rotate   int                    // selects the answer that is the next sample
+	drained  [16]transport.TxStamp
 }
 
-// sample asks for the transmit stamp of one answer of those sent together, if it
-// is time for one, or little is known of such answers.
-func (w *worker) sample(from, to, kind, count int, mono int64) {
-	w.rotate++
-	want, place := w.rotate%count, 0
-	if mono < w.sampleAt && (w.mute > muteAfter || !w.toWire.young(kind, count, want)) {
+const (
+	queueLen    = 128 // more than the answers of two batches
+	stampWait   = int64(time.Second)
+	samplePause = int64(10 * time.Millisecond) // a hundred samples a second have no measurable cost
+	// After maxMissing samples without a timestamp, the next sample waits for
+	// missingPause.
+	maxMissing   = 10
+	missingPause = int64(10 * time.Second)
+)
+
+// pendingStamp is an answer whose transmit timestamp is expected.
+type pendingStamp struct {
+	id         uint32
+	valid      bool
+	phc        bool     // a hardware timestamp is a reading of the served clock
+	departure  tai.Time // predicted; the transmit timestamp follows from it
+	mono       int64    // CLOCK_MONOTONIC_RAW of the predicted departure, ns
+	lead       int64    // ns from the reading of the clock to the predicted departure
+	lineError  int64    // error of the snapshot's line, ns
+	generation uint32   // of the served clock
+	realtime   realtimeOffset
+	saved      ntp.Timestamp // key in Sent, or 0
+	place      groupPlace
+}
+
+// requestStamp requests the transmit timestamp of one answer of a group, if the
+// next sample is due or such groups are little known.
+func (w *worker) requestStamp(g group, mono int64) {
+	q := &w.stamps
+	q.rotate++
+	want, p := uint8(q.rotate%int(g.count)), g.first()
+	wanted := p
+	wanted.index = want
+	if mono < q.sampleAt && (q.missing > maxMissing || !w.timing.toWire.young(wanted)) {
 		return
 	}
-	for i := from; i < to; i++ {
-		if !w.drafts[i-from].Answered() {
+	for i := g.from; i < g.to; i++ {
+		if !w.drafts[i-g.from].Answered() {
 			continue
 		}
-		if place == want {
-			w.batch.Packets[i].Stamp = true
+		if p.index == want {
+			w.batch[i].WantStamp = true
 			break
 		}
-		place++
+		p.index++
 	}
-	w.sampleAt = mono + samplePause
-	if w.mute++; w.mute > muteAfter {
-		w.sampleAt = mono + mutePause
+	q.sampleAt = mono + samplePause
+	if q.missing++; q.missing > maxMissing {
+		q.sampleAt = mono + missingPause
 	}
 }
 
-// remember notes which answers a transmit stamp is expected of.
-func (w *worker) remember(from, to, kind, count int, mono int64) {
-	place := -1
-	for i := from; i < to; i++ {
-		d, p := &w.drafts[i-from], &w.batch.Packets[i]
+// recordStamps enters the answers of a group whose transmit timestamp is
+// expected.
+func (w *worker) recordStamps(g group, mono int64) {
+	q, v, p := &w.stamps, &w.resp.View, g.first()
+	for i := g.from; i < g.to; i++ {
+		d, packet := &w.drafts[i-g.from], &w.batch[i]
 		if !d.Answered() {
 			continue
 		}
-		place++
-		if !p.Stamp {
-			continue
+		if packet.WantStamp {
+			lead := w.timing.toWire.of(p)
+			predicted := w.timing.read + lead
+			q.entries[packet.ID%queueLen] = pendingStamp{
+				id: packet.ID, valid: true, phc: packet.StampsTx && v.IsPHC(packet.PHC),
+				departure: d.Departure, mono: predicted + int64(d.Departure.Sub(v.clockAt(predicted))), lead: lead,
+				lineError: int64(v.snap.LineErr), generation: w.generation.count, realtime: w.realtime,
+				saved: d.Saved, place: p,
+			}
+			q.pending++
+			q.deadline = mono + stampWait
 		}
-		v, lead := &w.resp.View, w.toWire.of(kind, count, place)
-		left := w.active + lead
-		w.asked[p.ID%askedLen] = asked{id: p.ID, valid: true, card: p.Transmits && v.Hard(p.PHC), tx: d.Left, saved: d.Saved,
-			mono: left + int64(d.Left.Sub(v.at(left))), lead: lead, line: int64(v.snap.LineErr), era: w.era.n, wall: w.wall,
-			kind: uint8(kind), count: uint8(count), place: uint8(place)}
-		w.pending++
-		w.deadline = mono + askedWait
+		p.index++
 	}
 }
 
-// departures takes the transmit stamps that have come.
-func (w *worker) departures(real, mono int64) {
-	var d [16]sockets.Departure
+// takeStamps processes the transmit timestamps that have come.
+func (w *worker) takeStamps(real, mono int64) {
+	stamps := w.stamps.drained[:]
 	for {
-		n := w.conn.Departures(d[:])
+		n := w.conn.TxStamps(stamps)
 		for i := range n {
-			w.departed(&d[i], real, mono)
+			w.takeStamp(&stamps[i], real, mono)
 		}
-		if n < len(d) {
+		if n < len(stamps) {
 			break
 		}
 	}
-	if mono > w.deadline {
-		w.pending = 0
+	if mono > w.stamps.deadline {
+		w.stamps.pending = 0
 	}
 }
 
-// departed takes one transmit stamp.
-func (w *worker) departed(d *sockets.Departure, real, mono int64) {
-	a := &w.asked[d.ID%askedLen]
-	if !a.valid || a.id != d.ID {
+// takeStamp processes one transmit timestamp: it corrects what the next
+// interleaved answer reports, and learns the latency.
+func (w *worker) takeStamp(s *transport.TxStamp, real, mono int64) {
+	e := &w.stamps.entries[s.ID%queueLen]
+	if !e.valid || e.id != s.ID {
 		return
 	}
-	hard := d.Hard != 0 && a.card
-	final := hard || !a.card // else the card's own is still to come
+	hard := s.Hard != 0 && e.phc
+	final := hard || !e.phc // else the hardware timestamp is still to come
 	if final {
-		a.valid = false
-		w.pending = max(0, w.pending-1)
+		e.valid = false
+		w.stamps.pending = max(0, w.stamps.pending-1)
 	}
-	late, ok := a.late(d, hard, real, mono)
-	// What the card stamps is its clock: that must not have been moved.
-	if !ok || hard && a.era != w.era.n {
+	late, ok := e.lateness(s, hard, newRealtimeOffset(real, mono))
+	// A hardware timestamp is comparable only if its clock was not moved since.
+	if !ok || hard && e.generation != w.generation.count {
 		return
 	}
-	w.mute = 0
-	if a.saved != 0 {
-		w.resp.Sent.Correct(a.saved, w.resp.View.wire(a.tx.Add(-late)))
+	w.stamps.missing = 0
+	if e.saved != 0 {
+		w.resp.Sent.Correct(e.saved, w.resp.View.timestamp(e.departure.Add(-late)))
 	}
 	if !final {
 		return
 	}
-	// Without the stamp it would have left the sooner.
-	late += time.Duration(w.srv.stampCost[a.kind])
-	w.toWire.learn(int(a.kind), int(a.count), int(a.place), a.lead-int64(late))
-	w.late.learn(int64(late))
-	w.stats.departed(late)
-	w.stats.toWire.Store(w.toWire.of(0, 1, 0))
+	// Without the timestamp the answer would have left earlier.
+	late += time.Duration(w.srv.sendCost.stamping[e.place.kind])
+	w.timing.toWire.learn(e.place, e.lead-int64(late))
+	w.timing.late.learn(int64(late))
+	w.metrics.addTxError(late)
+	w.metrics.toWire.Store(w.timing.toWire.of(groupPlace{count: 1}))
 }
 
-// late returns by how much the timestamp was later than the departure. A card's
-// stamp is compared on the line that dated the answer; the kernel's by
-// CLOCK_MONOTONIC_RAW, which no step moves. ok is false for a stamp that cannot
-// be: of before the clock was read or of after now, real and mono; or the clock
-// that it is of was set meanwhile.
-func (a *asked) late(d *sockets.Departure, hard bool, real, mono int64) (late time.Duration, ok bool) {
-	slack := wallSlack
+// lateness returns by how much the transmit timestamp of the answer was later
+// than its departure, - = earlier. A hardware timestamp is compared by the
+// served clock, a kernel timestamp by CLOCK_MONOTONIC_RAW, which is never
+// stepped. ok is false if the timestamp is impossible, because it is before the
+// reading of the clock or after now, or if CLOCK_REALTIME was set in between.
+func (e *pendingStamp) lateness(s *transport.TxStamp, hard bool, now realtimeOffset) (late time.Duration, ok bool) {
+	slack := compareSlack
 	if hard {
-		late = a.tx.Sub(tai.Time(d.Hard))
-		slack += a.line
+		late = e.departure.Sub(tai.Time(s.Hard))
+		slack += e.lineError
 	} else {
-		at, ok := softMono(d.Soft, real, mono)
-		if !ok || !(wall{real - mono, mono}).since(a.wall) {
+		at, ok := realtimeToMono(s.Soft, now.offset+now.mono, now.mono)
+		if !ok || !now.steadySince(e.realtime) {
 			return 0, false
 		}
-		late = time.Duration(a.mono - at)
+		late = time.Duration(e.mono - at)
 	}
-	return late, int64(late) <= a.lead+slack && int64(-late) <= mono-a.mono+slack
+	return late, int64(late) <= e.lead+slack && int64(-late) <= now.mono-e.mono+slack
 }

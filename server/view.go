@@ -9,40 +9,41 @@ import (
 	"noonmark/server/ntp"
 )
 
-// viewSpan is how long after Set a View may be used. The root dispersion is
-// that of its end, so that no answer promises too much; at a bound's usual
-// growth it does not change the rounded value.
+// viewSpan is how long after Set a View may be used. The root dispersion is that
+// of its end, so that it is large enough for every answer. With the usual growth
+// of the bound, the rounded value is the same.
 const viewSpan = 10 * time.Millisecond
 
 // initID is the reference identifier of a clock that is not synchronised
-// (RFC 5905, figure 13). Leap indicator 3 and stratum 16 say that it is not;
-// the identifier stays INIT also for a clock that once was, because no other
-// code of the registry means "was, and no longer is".
+// (RFC 5905, figure 13). It is also that of a clock that is no longer
+// synchronised, for which the registry has no code. Leap indicator 3 and stratum
+// 16 are what clients evaluate.
 var initID = [4]byte{'I', 'N', 'I', 'T'}
 
-// View is what answers tell of the clock: one snapshot, seen at one instant.
-// Set or SetNone derives it once per batch.
+// View is what answers report of the clock: one snapshot at one instant. Set or
+// SetNone derives it once per batch.
 type View struct {
-	// Slack is added to the root dispersion from the next Set on: what the
-	// server's own timestamps may be off beyond what a client can see.
+	// Slack is added to the root dispersion from the next Set on: the error of the
+	// server's own timestamps that a client cannot see in the delay.
 	Slack time.Duration
-	// Smear: leap seconds are spread over the day around them instead of being
-	// announced and executed (see smear). From the next Set on.
+	// Smear spreads leap seconds over a day (see smear) instead of announcing and
+	// executing them. From the next Set on.
 	Smear bool
 
 	snap   *status.Snapshot
-	head   ntp.Header // leap, stratum, precision, root delay and dispersion, identifier, reference time
+	head   ntp.Header // what all answers have in common
 	synced bool
 	smear  smear
-	none   status.Snapshot // the system's clock, where there is no other
+	none   status.Snapshot // the system clock, for SetNone
 }
 
 // Set derives the view from a snapshot, for answers at mono
 // (CLOCK_MONOTONIC_RAW, ns) and up to viewSpan later. s must not change until
-// the next Set. precision is that of reading the clock (log2 seconds). real
-// (CLOCK_REALTIME at mono, ns) is used only where the snapshot has no time:
-// then clients are told so. The bound covers half the root delay, which clients
-// add themselves (RFC 5905, section 11.2: root distance).
+// the next Set. precision is that of reading the clock (log2 of seconds). real
+// (CLOCK_REALTIME at mono, ns) is used only if the snapshot has no time; answers
+// then report an unsynchronised clock. The snapshot's bound includes half the
+// root delay, which clients add to the root dispersion themselves (RFC 5905,
+// section 11.2: root distance).
 func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 	if s.State != status.Locked && s.State != status.Holdover || s.Kind == status.NoClock {
 		v.SetNone(real, mono, precision)
@@ -60,9 +61,9 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 		RootDelay: ntp.ShortFrom(s.RootDelay),
 		RootDisp:  ntp.ShortFrom(max(s.BoundAt(mono+int64(viewSpan))-s.RootDelay/2, Resolution(precision)) + v.Slack),
 		RefID:     s.RefID,
-		RefTime:   v.wire(s.RefTime),
+		RefTime:   v.timestamp(s.RefTime),
 	}
-	if v.head.RefTime == 0 { // the first instant of an era; old clients take 0 for "never"
+	if v.head.RefTime == 0 { // the first instant of an NTP era; old clients read 0 as "never"
 		v.head.RefTime = 1
 	}
 	if s.RefTime == 0 {
@@ -73,20 +74,17 @@ func (v *View) Set(s *status.Snapshot, real, mono int64, precision int8) {
 	}
 }
 
-// SetNone is Set where there is no usable snapshot. The system's clock stands
-// in, so that a client sees its request answered; leap indicator 3, stratum
-// 16, the largest root dispersion and no reference time tell what it is worth.
+// SetNone is Set without a usable snapshot. Answers come from the system clock,
+// so that a client sees that the server works; leap indicator 3, stratum 16, the
+// largest root dispersion and no reference time make them unusable as time.
 func (v *View) SetNone(real, mono int64, precision int8) {
-	// With TAI - UTC = 0 the line gives UTC labels without knowing the offset.
+	// With TAI - UTC = 0 the labels are UTC without knowing the offset.
 	v.none = status.Snapshot{Mono: mono, Clock: tai.Time(real)}
 	v.snap, v.synced, v.smear = &v.none, false, smear{}
 	v.head = ntp.Header{Leap: ntp.LeapUnknown, Stratum: 16, Precision: precision, RootDisp: math.MaxUint32, RefID: initID}
 }
 
-// Synced reports whether clients are told that the clock is synchronised.
-func (v *View) Synced() bool { return v.synced }
-
-// header returns the fields that every answer at t shares.
+// header returns the fields that are the same in every answer at t.
 func (v *View) header(t tai.Time) ntp.Header {
 	h := v.head
 	switch {
@@ -99,23 +97,24 @@ func (v *View) header(t tai.Time) ntp.Header {
 	return h
 }
 
-// at returns the clock's reading at an instant of CLOCK_MONOTONIC_RAW.
-func (v *View) at(mono int64) tai.Time { return v.snap.ClockAt(mono) }
+// clockAt returns the reading of the served clock at an instant of
+// CLOCK_MONOTONIC_RAW, ns.
+func (v *View) clockAt(mono int64) tai.Time { return v.snap.ClockAt(mono) }
 
-// wire returns the timestamp that tells clients of t, a leap second executed or
-// smeared. Executed means: an inserted second has the labels of the first second
-// of the next day, which come twice, as POSIX counts; a deleted one's labels
-// never come. The leap indicator stays until the leap second is over.
-func (v *View) wire(t tai.Time) ntp.Timestamp {
+// timestamp returns the NTP timestamp of t, with a leap second executed or
+// smeared. Executed means as POSIX counts: an inserted second has the labels of
+// the first second of the next day, which occur twice; the labels of a deleted
+// second never occur. The leap indicator stays until the leap second is over.
+func (v *View) timestamp(t tai.Time) ntp.Timestamp {
 	if v.Smear && v.smear.covers(t) {
-		return v.smear.wire(t)
+		return v.smear.timestamp(t)
 	}
 	return ntp.FromTAI(t, v.snap.OffsetAt(t))
 }
 
-// Hard reports whether stamps of the PTP hardware clock with this index are
-// readings of the very clock that is served.
-func (v *View) Hard(index int32) bool {
+// IsPHC reports whether the served clock is the PTP hardware clock with this
+// index, so that its hardware timestamps are readings of the served clock.
+func (v *View) IsPHC(index int32) bool {
 	return index >= 0 && v.snap.Kind == status.PHCClock && v.snap.PHCIndex == index
 }
 

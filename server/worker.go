@@ -3,143 +3,131 @@ package server
 import (
 	"errors"
 	"runtime"
-	"sync/atomic"
 	"time"
 
-	"noonmark/refclock/status"
 	"noonmark/server/threads"
-	"noonmark/server/transport/sockets"
+	"noonmark/server/transport"
 )
 
-// worker answers what comes to one socket. All it touches per packet is its
-// own; what others change it loads once per batch.
+// packetConn is a worker's path to the network: a kernel socket, or in tests the
+// server's end of transport.NewPair. Stop may be called from any goroutine, the
+// other methods only from the worker's. None of them allocates.
+type packetConn interface {
+	// Receive waits for at least one datagram and fills p with those that have
+	// come. With gather > 0 it may first let datagrams gather for so long. After
+	// Stop it returns transport.ErrClosed.
+	Receive(p []transport.Packet, gather time.Duration) (n int, err error)
+	// Compose prepares the answers of the packets from to to-1 of the last batch,
+	// so that Transmit takes as little time as possible. The octets of an answer
+	// may change until Transmit, its length may not.
+	Compose(from, to int)
+	// Transmit sends what was composed and returns how many answers were sent.
+	Transmit() (sent int, err error)
+	// TxStamps moves transmit timestamps that have come to dst, without waiting.
+	TxStamps(dst []transport.TxStamp) int
+	// Stop makes Receive return transport.ErrClosed, now and always.
+	Stop()
+}
+
+// clock reads CLOCK_REALTIME and CLOCK_MONOTONIC_RAW, both in ns.
+type clock interface {
+	now() (real, mono int64) // both at one instant
+	mono() int64
+}
+
+// worker answers what one socket receives. What it touches for each packet is
+// its own; what others change it loads once per batch.
 type worker struct {
-	srv    *Server
-	conn   *sockets.Conn
-	policy Policy
-	batch  *sockets.Batch
-	resp   Responder
-	stats  *stats
+	srv     *Server
+	conn    packetConn
+	clock   clock
+	policy  Policy
+	resp    Responder
+	metrics *workerMetrics
 
-	reader *status.Reader
-	fresh  atomic.Pointer[status.Reader] // a new mapping of the snapshot, from the server's watch
-	snap   status.Snapshot
-	seen   bool // snap has been published
-	// retryAt is when to read the snapshot again after a writer that died while
-	// writing: finding that out takes long.
-	retryAt int64
+	feed       feed
+	generation generation     // of the served clock
+	realtime   realtimeOffset // at the current batch
+	steady     bool           // CLOCK_REALTIME was not set since the batch before
+	timing     txTiming
+	stamps     txStampQueue
+	pace       pace
+	yieldAt    int64         // CLOCK_MONOTONIC_RAW of the next yield, ns
+	gather     time.Duration // for the next Receive
 
-	clock   *hostClock
-	era     era  // of the clock that is told
-	wall    wall // of the batch at hand
-	even    bool // CLOCK_REALTIME was not set since the batch before
-	toWire  latency
-	late    overshoot
-	finish  [kinds][sendLen]leastOf // ns from reading the clock to sending
-	active  int64                   // CLOCK_MONOTONIC_RAW when answers were dated last, ns
-	yieldAt int64                   // CLOCK_MONOTONIC_RAW of the next yield, ns
-	before  int64                   // active, of the batch before
-	pace    int64                   // ns from one request to the next, smoothed
+	// The current batch.
+	batch  [transport.BatchLen]transport.Packet
+	drafts [groupLen]Draft // of the answers that are sent together
+	tally  tally
 
-	// Of the batch at hand.
-	drafts [sendLen]Draft // those sent together
-	count  [numReasons]uint64
-	hard   uint64
-	soft   uint64
-	bare   uint64
-	octets uint64
-
-	// Transmit stamps asked for and not yet come.
-	asked    [askedLen]asked
-	pending  int
-	deadline int64 // CLOCK_MONOTONIC_RAW after which they are given up
-	sampleAt int64 // when the next answer is stamped to learn the latency
-	mute     int   // samples in a row that gave no stamp
-	rotate   int   // which packet is the sample
-
-	_ [64]byte // no cache line is another's too
+	_ [64]byte // no other worker's data on the last cache line
 }
 
 const (
-	// yieldEvery keeps the Go runtime's monitor asleep. A goroutine that the
-	// scheduler has not seen for 10 ms loses its processor in the next system
-	// call, even if nobody waits for one, and each such loss makes the monitor
-	// wake every 20 us for a while (retake and sysmon, runtime/proc.go): 5 us of
-	// CPU per answer at 10,000 a second, of which a yield every 8 ms costs 0.1.
+	// yieldEvery keeps the Go runtime's monitor thread asleep. The monitor takes
+	// the processor (P) from a goroutine that the scheduler has not seen for 10 ms
+	// at its next system call, even if nobody waits for it, and then wakes every
+	// 20 us for a while (retake and sysmon, runtime/proc.go). At 10,000 requests a
+	// second that costs 5 us of CPU per answer, a yield every 8 ms costs 0.1 us.
 	yieldEvery = int64(8 * time.Millisecond)
-	// The processor comes back by way of another thread, which nobody prefers: on
-	// a machine that has too much to do that took up to 0.1 s. Where a yield takes
-	// longer than yieldSlow, the next is not tried before yieldPause.
+	// After a yield the goroutine continues via another thread, which has normal
+	// priority: on an overloaded machine that took up to 0.1 s. After a yield that
+	// takes longer than yieldSlow, the next one waits for yieldPause.
 	yieldSlow  = int64(500 * time.Microsecond)
 	yieldPause = int64(10 * time.Second)
-	// At lingerPace ns a request and faster, being woken for each costs more than
-	// answering it. The worker then lets them gather for lingerFor, as a network
-	// card moderates its interrupts. No timestamp knows of it: the time that a
-	// request waits lies between its receive and its transmit timestamp. At 100
-	// ppm, a bad crystal, the client's clock errs by 40 ns in that time.
-	lingerPace  = int64(200 * time.Microsecond)
-	lingerFor   = 400 * time.Microsecond
-	busyPause   = int64(100 * time.Millisecond)
-	askedLen    = 128 // more than two batches
-	askedWait   = int64(time.Second)
-	samplePause = int64(10 * time.Millisecond) // 100 samples a second cost nothing
-	mutePause   = int64(10 * time.Second)      // where stamps don't come
-	muteAfter   = 10
-	maxTries    = 3   // of dating answers
-	finishSlack = 300 // ns beyond twice the least that dating and sealing may take
+	// maxTries limits how often an interrupted group is timestamped again.
+	maxTries = 3
 )
 
-func newWorker(s *Server, c *sockets.Conn, policy Policy) *worker {
-	w := &worker{
-		srv: s, conn: c, policy: policy, batch: sockets.NewBatch(), stats: new(stats),
-		clock: newHostClock(),
-	}
+func newWorker(s *Server, c packetConn, policy Policy) *worker {
+	w := &worker{srv: s, conn: c, policy: policy, metrics: new(workerMetrics), clock: newHostClock()}
 	w.resp.Limit = NewLimiter(s.cfg.Limit)
 	if !s.cfg.BasicOnly {
 		w.resp.Sent = NewSent()
 	}
-	w.toWire.floor = s.floor
-	real, mono := w.clock.now()
-	w.wall = wall{real - mono, mono}
-	w.pace = lingerPace * 8
+	w.timing.toWire.floor = s.sendCost.least
+	w.realtime = newRealtimeOffset(w.clock.now())
+	w.pace.interval = idleInterval
 	return w
 }
 
-// maxErrors is how many receive calls in a row may fail before the worker
-// gives up: a broken socket must not become a busy loop.
+// maxErrors is how many receive calls in a row may fail before the worker gives
+// up: a broken socket must not become a busy loop.
 const maxErrors = 100
 
-// run answers until the socket is stopped. raised is told the thread that it
-// does so on, once, and why the thread is not preferred if it should be.
-func (w *worker) run(raised func(thread int, err error)) error {
-	defer w.closeReader()
+// run answers until the transport is stopped. It calls started once with the
+// thread it runs on and, if that thread has not the configured priority, why.
+func (w *worker) run(started func(thread int, err error)) error {
+	defer w.feed.close()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the worker
-	raised(threads.Raise(w.srv.cfg.Priority))
-	for errs := 0; ; {
+	started(threads.Raise(w.srv.cfg.Priority))
+	for failed := 0; ; {
 		err := w.step()
-		if errors.Is(err, sockets.ErrClosed) {
+		if errors.Is(err, transport.ErrClosed) {
 			return nil
 		}
 		if err != nil {
-			bump(&w.stats.failed, 1)
-			if errs++; errs == maxErrors {
+			bump(&w.metrics.failed, 1)
+			if failed++; failed == maxErrors {
 				return err
 			}
 			continue
 		}
-		errs = 0
+		failed = 0
 	}
 }
 
 // step waits for requests and answers one batch of them.
 func (w *worker) step() error {
-	n, err := w.conn.Recv(w.batch)
+	gather := w.gather
+	w.gather = 0
+	n, err := w.conn.Receive(w.batch[:], gather)
 	if err != nil {
 		return err
 	}
 	w.serve(n)
-	if w.busy(n) {
-		w.conn.Linger(lingerFor)
+	if w.pace.busy(n, w.timing.read) {
+		w.gather = gatherFor
 	}
 	if mono := w.clock.mono(); mono > w.yieldAt {
 		runtime.Gosched()
@@ -148,8 +136,8 @@ func (w *worker) step() error {
 	return nil
 }
 
-// nextYield is how long to wait with the next yield after one that took so long,
-// in ns.
+// nextYield returns the time in ns until the next yield after one that took so
+// many ns.
 func nextYield(took int64) int64 {
 	if took > yieldSlow {
 		return yieldPause
@@ -157,134 +145,115 @@ func nextYield(took int64) int64 {
 	return yieldEvery
 }
 
-// busy reports, after a batch of n, whether requests come so fast that it saves
-// processor time to let some gather.
-func (w *worker) busy(n int) bool {
-	each := (w.active - w.before) / int64(n) // ns from one to the next
-	w.before = w.active
-	w.pace += (min(each, lingerPace*8) - w.pace) / 8
-	return w.pace < lingerPace && n < sockets.BatchLen
-}
-
-// serve answers one batch.
+// serve answers one batch of n.
 func (w *worker) serve(n int) {
-	real, mono := w.look()
-	if w.pending > 0 {
-		w.departures(real, mono)
+	real, mono := w.load()
+	if w.stamps.pending > 0 {
+		w.takeStamps(real, mono)
 	}
-	for from := 0; from < n; from += sendLen {
-		to := min(from+sendLen, n)
-		w.together(from, to, real, mono)
+	for from := 0; from < n; from += groupLen {
+		w.answerGroup(from, min(from+groupLen, n), real, mono)
 	}
-	w.flush(n)
+	w.tally.flush(w.metrics, n)
 }
 
-// together answers the packets from to to-1: prepares all, dates all by one
-// reading of the clock, and sends all with one system call. Nothing that takes
-// its time lies between reading and sending but the sealing of what is dated.
-func (w *worker) together(from, to int, real, mono int64) {
-	b := w.batch
-	count, kind := 0, 0
+// group is the packets from to to-1 of a batch, whose answers are sent together.
+type group struct {
+	from, to int
+	kind     uint8 // secureKind, coldKind
+	count    uint8 // number of answers
+}
+
+// answerGroup answers the packets from to to-1. It prepares all answers, takes
+// one reading of the clock for all transmit timestamps, and sends all with one
+// system call. Only sealing lies between the reading and the system call.
+func (w *worker) answerGroup(from, to int, real, mono int64) {
+	g := group{from: from, to: to}
 	for i := from; i < to; i++ {
 		d := &w.drafts[i-from]
-		w.count[w.packet(d, &b.Packets[i], real, mono)]++
+		w.tally.reasons[w.prepare(d, &w.batch[i], real, mono)]++
 		if d.Answered() {
-			count++
+			g.count++
 			if d.Secure() {
-				kind |= secureKind
+				g.kind |= secureKind
 			}
 		}
 	}
-	if count == 0 {
+	if g.count == 0 {
 		return
 	}
-	// A collection of garbage or the kernel may take the processor away between
-	// the reading of the clock and the system call. Then all are dated anew.
+	// A garbage collection or the kernel may take the processor away between the
+	// reading and the system call. Then all answers get new timestamps.
 	for try := 1; ; try++ {
 		now := w.clock.mono()
-		if try == 1 && now-w.active > coldAfter {
-			kind |= coldKind
+		if try == 1 && now-w.timing.read > coldAfter {
+			g.kind |= coldKind
 		}
-		w.active = now
-		place := 0
-		for i := from; i < to; i++ {
-			d, p := &w.drafts[i-from], &b.Packets[i]
-			if !d.Answered() {
-				continue
-			}
-			p.Out = p.Out[:w.resp.Finish(d, p.Out[:cap(p.Out)], now+w.toWire.of(kind, count, place))]
-			place++
-		}
+		w.timing.read = now
+		w.finish(g)
 		if try == 1 {
-			w.sample(from, to, kind, count, mono)
-			w.conn.Compose(b, from, to)
+			w.requestStamp(g, mono)
+			w.conn.Compose(from, to)
 		}
-		spent, least := w.clock.mono()-now, &w.finish[kind][count-1]
-		usual := !least.known || spent <= 2*least.least()+finishSlack
-		least.add(spent)
-		if usual || try == maxTries {
+		if !w.timing.interrupted(g, w.clock.mono()-now) || try == maxTries {
 			break
 		}
-		bump(&w.stats.redated, 1)
+		bump(&w.metrics.redated, 1)
 	}
-	if sent, _ := w.conn.Transmit(b); sent < count {
-		bump(&w.stats.refused, uint64(count-sent))
+	if sent, _ := w.conn.Transmit(); sent < int(g.count) {
+		bump(&w.metrics.refused, uint64(int(g.count)-sent))
 	}
-	w.remember(from, to, kind, count, mono)
+	w.recordStamps(g, mono)
 }
 
-// look loads what others publish: the snapshot, the cookie keys. It returns
-// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW in ns.
-func (w *worker) look() (real, mono int64) {
-	if f := w.fresh.Load(); f != nil && w.fresh.CompareAndSwap(f, nil) {
-		w.closeReader()
-		w.reader, w.seen = f, false
-	}
-	real, mono = w.clock.now()
-	if w.reader != nil && mono >= w.retryAt {
-		switch err := w.reader.Load(&w.snap); err {
-		case nil:
-			w.seen = true
-		case status.ErrBusy: // the last one ages
-			w.retryAt = mono + busyPause
-		default:
-			w.seen = false
+// finish completes the answers of a group, with the transmit timestamps that
+// follow from the last reading of the clock.
+func (w *worker) finish(g group) {
+	p := g.first()
+	for i := g.from; i < g.to; i++ {
+		d, packet := &w.drafts[i-g.from], &w.batch[i]
+		if !d.Answered() {
+			continue
 		}
+		n := w.resp.Finish(d, packet.Out[:cap(packet.Out)], w.timing.read+w.timing.toWire.of(p))
+		packet.Out = packet.Out[:n]
+		p.index++
 	}
-	w.tell(real, mono)
+}
+
+// load reads what others publish, the snapshot and the cookie keys, and returns
+// CLOCK_REALTIME and CLOCK_MONOTONIC_RAW in ns.
+func (w *worker) load() (real, mono int64) {
+	w.feed.swap()
+	real, mono = w.clock.now()
+	w.feed.load(mono)
+	w.setView(real, mono)
 	if w.srv.cfg.Ring != nil {
 		w.resp.Keys = w.srv.cfg.Ring.Load()
 	}
 	return real, mono
 }
 
-// tell derives what the answers of a batch tell of the clock.
-func (w *worker) tell(real, mono int64) {
-	now := wall{real - mono, mono}
-	w.even, w.wall = now.since(w.wall), now
+// setView derives from the snapshot what the answers of a batch say of the clock.
+func (w *worker) setView(real, mono int64) {
+	now := newRealtimeOffset(real, mono)
+	w.steady, w.realtime = now.steadySince(w.realtime), now
 	w.resp.Mono = mono
-	w.resp.View.Slack = time.Duration(w.late)
-	if w.seen {
-		w.resp.View.Set(&w.snap, real, mono, w.srv.precision)
+	w.resp.View.Slack = time.Duration(w.timing.late)
+	if w.feed.valid {
+		w.resp.View.Set(&w.feed.snap, real, mono, w.srv.precision)
 	} else {
 		w.resp.View.SetNone(real, mono, w.srv.precision)
 	}
-	if w.era.next(&w.resp.View, mono) && w.resp.Sent != nil {
-		w.resp.Sent.Forget()
+	if w.generation.update(&w.resp.View, mono) && w.resp.Sent != nil {
+		w.resp.Sent.Clear()
 	}
 }
 
-func (w *worker) closeReader() {
-	if w.reader != nil {
-		w.reader.Close() // unmapping cannot fail usefully
-		w.reader = nil
-	}
-}
-
-// packet prepares the answer to one datagram.
-func (w *worker) packet(d *Draft, p *sockets.Packet, real, mono int64) Reason {
-	d.n = 0
-	w.octets += uint64(len(p.Req))
+// prepare prepares the answer to one datagram.
+func (w *worker) prepare(d *Draft, p *transport.Packet, real, mono int64) Reason {
+	d.len = 0
+	w.tally.octets += uint64(len(p.Req))
 	if p.Truncated {
 		return TooLong
 	}
@@ -298,46 +267,7 @@ func (w *worker) packet(d *Draft, p *sockets.Packet, real, mono int64) Reason {
 		}
 	}
 	w.resp.From = p.Src
-	why := w.resp.Prepare(d, p.Out[:cap(p.Out)], p.Req, w.stamp(p, real, mono), policy)
-	p.Stamp = d.Saved != 0
+	why := w.resp.Prepare(d, p.Out[:cap(p.Out)], p.Req, w.arrival(p, real, mono), policy)
+	p.WantStamp = d.Saved != 0
 	return why
-}
-
-// stamp dates the arrival of a datagram with the best that is known of it.
-func (w *worker) stamp(p *sockets.Packet, real, mono int64) Stamp {
-	soft, ok := softMono(p.Soft, real, mono)
-	ok = ok && w.even
-	if p.Hard != 0 && w.resp.View.Hard(p.PHC) {
-		last, oldest := mono, hardAge
-		if ok {
-			last, oldest = soft, hardLag
-		}
-		if at, ok := hardTime(p.Hard, w.resp.View.at(last), oldest); ok {
-			w.hard++
-			return Stamp{Hard: at}
-		}
-	}
-	if ok {
-		w.soft++
-		return Stamp{Mono: soft}
-	}
-	w.bare++
-	return Stamp{Mono: mono}
-}
-
-// flush publishes the counts of a batch of n.
-func (w *worker) flush(n int) {
-	s := w.stats
-	bump(&s.received, uint64(n))
-	bump(&s.octetsIn, w.octets)
-	for r, c := range w.count {
-		if c != 0 {
-			bump(&s.reasons[r], c)
-			w.count[r] = 0
-		}
-	}
-	bump(&s.soft, w.soft)
-	bump(&s.hard, w.hard)
-	bump(&s.unstamp, w.bare)
-	w.octets, w.soft, w.hard, w.bare = 0, 0, 0, 0
 }

@@ -50,7 +50,7 @@ func TestWorkerAllocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer snap.Close()
-	(&served{t: t, snap: snap}).tellLocked(0)
+	snap.Write(lockedNow(0))
 	ring, err := nts.NewRing(nts.RingConfig{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestWorkerAllocs(t *testing.T) {
 	defer s.Close()
 	s.remap()
 	w := s.endpoints[0].workers[0]
-	defer w.closeReader()
+	defer w.feed.close()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestWorkerAllocs(t *testing.T) {
 				return
 			}
 		}
-		for want := w.stats.received.Load() + uint64(len(clients)); w.stats.received.Load() < want; {
+		for want := w.metrics.received.Load() + uint64(len(clients)); w.metrics.received.Load() < want; {
 			if w.step() != nil {
 				failed++
 				return
@@ -156,11 +156,11 @@ func TestWorkerAllocs(t *testing.T) {
 		t.Errorf("%d interleaved answers, want %d", interleaved, want)
 	}
 	for _, r := range []Reason{NTP, NTPInterleaved, NTS, NTSInterleaved} {
-		if w.stats.reasons[r].Load() == 0 {
+		if w.metrics.reasons[r].Load() == 0 {
 			t.Errorf("no answer was %v", r)
 		}
 	}
-	if early, late := &w.stats.early, &w.stats.late; early.sum.Load() == 0 && late.sum.Load() == 0 {
+	if early, late := &w.metrics.early, &w.metrics.late; early.sum.Load() == 0 && late.sum.Load() == 0 {
 		t.Error("no transmit stamp came")
 	}
 }

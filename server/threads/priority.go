@@ -1,26 +1,27 @@
+// Package threads sets the priority of the threads that answer requests. A
+// thread that loses its processor between reading the clock and sending makes a
+// transmit timestamp early by that time.
 package threads
 
 import "fmt"
 
-// Priority says how much the kernel shall prefer a thread that answers to those
-// that do anything else: a thread that loses its processor between the reading
-// of the clock and the sending makes an answer's timestamp early by as long.
+// Priority is how much the kernel prefers an answering thread to others.
 type Priority uint8
 
-// ThreadName is the name that Raise gives a thread, as `top -H` shows it; not the
-// first of the process, whose name is that of the program.
-const ThreadName = "ntp-answers"
+// Name is the name that Raise gives a thread, as `top -H` shows it. The first
+// thread of the process keeps the name of the program.
+const Name = "ntp-answers"
 
 // Priorities.
 const (
-	Normal   Priority = iota // as the process was started
-	High                     // before all other threads of the process
-	Realtime                 // before everything that is not a real-time thread (SCHED_FIFO)
+	Normal   Priority = iota // that of the process
+	High                     // above all other threads of the process
+	Realtime                 // SCHED_FIFO: above all threads that are not real-time
 )
 
 var priorityNames = [...]string{"normal", "high", "realtime"}
 
-// String returns the priority's word in configuration.
+// String returns the word for the priority in the configuration.
 func (p Priority) String() string {
 	if int(p) < len(priorityNames) {
 		return priorityNames[p]
@@ -35,5 +36,5 @@ func ParsePriority(s string) (Priority, error) {
 			return Priority(i), nil
 		}
 	}
-	return 0, fmt.Errorf("priority %q is not known", s)
+	return 0, fmt.Errorf("priority %q is unknown", s)
 }

@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	// raiseBy and recedeBy are steps of niceness, each of which is worth a
-	// quarter more or less of a contended processor (sched_prio_to_weight,
-	// kernel/sched/core.c): together the preferred have 28 times the weight.
-	raiseBy  = 10
-	recedeBy = 5
-	// fifoPriority is the least of the real-time priorities: the kernel's own
-	// threads that have one stay before ours.
+	// raiseBy and lowerBy are steps of niceness. Each step changes the share of a
+	// contended processor by a quarter (sched_prio_to_weight, kernel/sched/core.c):
+	// together they give answering threads 28 times the weight.
+	raiseBy = 10
+	lowerBy = 5
+	// fifoPriority is the lowest real-time priority: the kernel's own real-time
+	// threads stay above ours.
 	fifoPriority = 1
 )
 
 // Raise gives the calling thread, to which the goroutine must be locked, a
-// priority, and its name. It returns the thread's number. High needs CAP_SYS_NICE or
-// RLIMIT_NICE, Realtime CAP_SYS_NICE or RLIMIT_RTPRIO; without them the error is
-// EACCES or EPERM, and the thread stays what it was.
+// priority and the name Name. It returns the thread's number. High needs
+// CAP_SYS_NICE or RLIMIT_NICE, Realtime CAP_SYS_NICE or RLIMIT_RTPRIO; without
+// them the error is EACCES or EPERM, and the priority stays as it was.
 func Raise(p Priority) (thread int, err error) {
 	thread = unix.Gettid()
 	if thread != os.Getpid() { // the first thread's name is the process's
-		_ = os.WriteFile("/proc/thread-self/comm", []byte(ThreadName), 0) // for people only
+		_ = os.WriteFile("/proc/thread-self/comm", []byte(Name), 0) // informative only
 	}
 	switch p {
 	case High:
@@ -44,7 +44,8 @@ func Raise(p Priority) (thread int, err error) {
 	return thread, nil
 }
 
-// niceness of a thread; the system call gives 20 - nice (getpriority(2)).
+// niceness returns the niceness of a thread. The system call returns 20 minus it
+// (getpriority(2)).
 func niceness(thread int) (int, error) {
 	n, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
 	if err != nil {
@@ -53,11 +54,11 @@ func niceness(thread int) (int, error) {
 	return 20 - n, nil
 }
 
-// Recede makes all threads of the process but these nicer than the first of
-// them, which needs no permission. Threads that the runtime starts later are
-// children of those: it starts none from a thread to which a goroutine is locked
-// (newm1, runtime/proc.go).
-func Recede(threads []int) error {
+// LowerOthers makes all threads of the process but these nicer than the first of
+// them, which needs no permission. Threads that the runtime starts later inherit
+// that: it starts none from a thread to which a goroutine is locked (newm1,
+// runtime/proc.go).
+func LowerOthers(threads []int) error {
 	if len(threads) == 0 {
 		return nil
 	}
@@ -65,9 +66,9 @@ func Recede(threads []int) error {
 	if err != nil {
 		return err
 	}
-	nice = min(nice+recedeBy, 19)
+	nice = min(nice+lowerBy, 19)
 	done := slices.Clone(threads)
-	for again := true; again; { // threads may start while we look
+	for again := true; again; { // a thread may start during the listing
 		again = false
 		list, err := os.ReadDir("/proc/self/task")
 		if err != nil {
@@ -80,7 +81,7 @@ func Recede(threads []int) error {
 			}
 			done, again = append(done, thread), true
 			err = os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, thread, nice))
-			if err != nil && !errors.Is(err, unix.ESRCH) { // it may have ended
+			if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it has ended
 				return err
 			}
 		}

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPriority wants a thread that is raised preferred to all others, and where
-// that is not permitted the others to recede, those not yet started included. It
-// runs in a process of its own, which stays what it becomes.
-func TestPriority(t *testing.T) {
+// Raised threads are above all others. Where that is not permitted, LowerOthers
+// puts the others below, including those that start later. The test runs in a
+// process of its own, because the change is permanent.
+func TestRaiseAndLowerOthers(t *testing.T) {
 	if os.Getenv("NOONMARK_PRIORITY_CHILD") == "" {
-		c := exec.Command(os.Args[0], "-test.run=^TestPriority$", "-test.v")
+		c := exec.Command(os.Args[0], "-test.run=^TestRaiseAndLowerOthers$", "-test.v")
 		c.Env = append(os.Environ(), "NOONMARK_PRIORITY_CHILD=1")
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -27,8 +27,8 @@ func TestPriority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if here+recedeBy > 19 {
-		t.Skip("the tests run too nicely to recede")
+	if here+lowerBy > 19 {
+		t.Skip("needs a niceness of at most 14 to lower")
 	}
 	before := here
 	type result struct {
@@ -58,44 +58,44 @@ func TestPriority(t *testing.T) {
 	case r.err != nil && !errors.Is(r.err, unix.EACCES) && !errors.Is(r.err, unix.EPERM):
 		t.Errorf("high: %v", r.err)
 	case r.err != nil && r.nice != before:
-		t.Errorf("refused, and yet niceness %d, was %d", r.nice, before)
+		t.Errorf("high was refused but niceness is %d, was %d", r.nice, before)
 	}
 	if r := on(Realtime, hold); r.err != nil && !errors.Is(r.err, unix.EPERM) {
 		t.Errorf("realtime: %v", r.err)
 	}
 	plain := on(Normal, hold)
-	if err := Recede([]int{plain.thread, r.thread}); err != nil {
+	if err := LowerOthers([]int{plain.thread, r.thread}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := niceness(plain.thread); err != nil || n != before {
-		t.Errorf("a thread that should stay has niceness %d, was %d, error %v", n, before, err)
+		t.Errorf("an excepted thread has niceness %d, was %d, error %v", n, before, err)
 	}
 	list, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
 	}
-	receded := 0
+	lowered := 0
 	for _, e := range list {
 		id, _ := strconv.Atoi(e.Name())
-		if n, err := niceness(id); err == nil && n == before+recedeBy {
-			receded++
+		if n, err := niceness(id); err == nil && n == before+lowerBy {
+			lowered++
 		}
 	}
-	if receded < len(list)-4 || receded == 0 {
-		t.Errorf("%d of %d threads receded", receded, len(list))
+	if lowered < len(list)-4 || lowered == 0 {
+		t.Errorf("%d of %d threads were lowered", lowered, len(list))
 	}
 	for range 8 { // each needs a thread, all but a few of them new
-		if r := on(Normal, hold); r.nice < before+recedeBy {
+		if r := on(Normal, hold); r.nice < before+lowerBy {
 			t.Errorf("thread %d, started later, has niceness %d", r.thread, r.nice)
 		}
 	}
 }
 
-// TestParsePriority wants every word understood, and no other.
-func TestParsePriority(t *testing.T) {
+func TestParsePriorityInvertsString(t *testing.T) {
+	t.Parallel()
 	for _, s := range []string{"", "High", "invalid", "real-time"} {
 		if p, err := ParsePriority(s); err == nil {
-			t.Errorf("%q: %v", s, p)
+			t.Errorf("%q is accepted as %v", s, p)
 		}
 	}
 	for p := Normal; p <= Realtime; p++ {

@@ -12,5 +12,5 @@ func Raise(p Priority) (thread int, err error) {
 	return 0, errors.ErrUnsupported
 }
 
-// Recede makes all threads of the process but these the last to be preferred.
-func Recede(threads []int) error { return errors.ErrUnsupported }
+// LowerOthers lowers the priority of all threads of the process but these.
+func LowerOthers(threads []int) error { return errors.ErrUnsupported }

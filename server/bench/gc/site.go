@@ -83,7 +83,7 @@ func (t *site) start(ctx context.Context) error {
 func workers() (list []string) {
 	all, _ := filepath.Glob("/proc/self/task/*")
 	for _, f := range all {
-		if name, err := os.ReadFile(f + "/comm"); err == nil && strings.TrimSpace(string(name)) == threads.ThreadName {
+		if name, err := os.ReadFile(f + "/comm"); err == nil && strings.TrimSpace(string(name)) == threads.Name {
 			list = append(list, f)
 		}
 	}

@@ -9,34 +9,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setupCards finds the interfaces that concern cfg and makes them stamp.
-func setupCards(cfg Config) ([]Stamping, error) {
+// setupCards enables hardware timestamps on the interfaces that cfg receives
+// from, and returns those with a clock.
+func setupCards(cfg Config) ([]Card, error) {
 	if cfg.Stamps == Off || cfg.Stamps == Software {
 		return nil, nil
 	}
-	all, err := Interfaces(cfg.Interface)
+	cards, err := openCards(cfg.Interface)
 	if err != nil {
 		return nil, err
 	}
 	why := ErrNoHardware
-	for _, s := range all {
-		if s.Receive {
-			return all, nil
+	for _, c := range cards {
+		if c.Receive {
+			return cards, nil
 		}
-		if s.Err != nil {
-			why = fmt.Errorf("%w (%s: %w)", ErrNoHardware, s.Interface, s.Err)
+		if c.Err != nil {
+			why = fmt.Errorf("%w (%s: %w)", ErrNoHardware, c.Interface, c.Err)
 		}
 	}
 	if cfg.Stamps == Hardware {
 		return nil, why
 	}
-	return all, nil
+	return cards, nil
 }
 
-// Interfaces tells what the interfaces with a PTP hardware clock stamp, all of
-// them or the one named, after telling each to stamp all it can. A process that
-// may not tell them takes what is set.
-func Interfaces(name string) ([]Stamping, error) {
+// openCards enables timestamps on all interfaces with a PTP hardware clock, or
+// on the one with this name. Without the permission to change an interface it
+// returns what is enabled already.
+func openCards(name string) ([]Card, error) {
 	list, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
@@ -46,7 +47,7 @@ func Interfaces(name string) ([]Stamping, error) {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	var out []Stamping
+	var cards []Card
 	found := name == ""
 	for _, ifi := range list {
 		if name != "" && ifi.Name != name {
@@ -57,30 +58,30 @@ func Interfaces(name string) ([]Stamping, error) {
 		if err != nil || info.Phc_index < 0 {
 			continue
 		}
-		s := Stamping{Interface: ifi.Name, Index: ifi.Index, PHC: info.Phc_index, link: newLink(ifi.Name)}
-		s.setup(fd, info)
-		out = append(out, s)
+		c := Card{Interface: ifi.Name, Index: ifi.Index, PHC: info.Phc_index, link: newLink(ifi.Name)}
+		c.enable(fd, info)
+		cards = append(cards, c)
 	}
 	if !found {
 		return nil, fmt.Errorf("interface %s: %w", name, unix.ENODEV)
 	}
-	return out, nil
+	return cards, nil
 }
 
-// errPTPOnly is why a card gives no receive stamps.
-var errPTPOnly = errors.New("driver stamps PTP packets only")
+// errPTPOnly explains why a card has no receive timestamps for NTP.
+var errPTPOnly = errors.New("driver timestamps PTP packets only")
 
-// setup asks the driver for stamps on all received UDP datagrams and on those
-// sent that ask for one. Where it has no filter for the first, or refuses it, the
-// second is worth having alone; whatever is received stays as others set it.
-func (s *Stamping) setup(fd int, info *unix.EthtoolTsInfo) {
-	now, err := unix.IoctlGetHwTstamp(fd, s.Interface)
-	if err != nil { // an old driver: it cannot tell
+// enable asks the driver to timestamp all received UDP datagrams, and sent ones
+// on request. If it refuses or lacks a filter for the first, enable asks for the
+// second alone and leaves the receive filter as others set it.
+func (c *Card) enable(fd int, info *unix.EthtoolTsInfo) {
+	now, err := unix.IoctlGetHwTstamp(fd, c.Interface)
+	if err != nil { // old drivers cannot report it
 		now = &unix.HwTstampConfig{Tx_type: unix.HWTSTAMP_TX_OFF, Rx_filter: unix.HWTSTAMP_FILTER_NONE}
 	}
-	want, all := wanted(info.Rx_filters, info.Tx_types, *now)
+	want, all := wantedStamps(info.Rx_filters, info.Tx_types, *now)
 	if !all {
-		s.Err = errPTPOnly
+		c.Err = errPTPOnly
 	}
 	got := *now
 	for _, try := range []unix.HwTstampConfig{want, {Tx_type: want.Tx_type, Rx_filter: now.Rx_filter}} {
@@ -88,31 +89,31 @@ func (s *Stamping) setup(fd int, info *unix.EthtoolTsInfo) {
 			break
 		}
 		set := try
-		err := unix.IoctlSetHwTstamp(fd, s.Interface, &set)
+		err := unix.IoctlSetHwTstamp(fd, c.Interface, &set)
 		if err == nil {
 			got = set
 			break
 		}
-		if s.Err == nil {
-			s.Err = os.NewSyscallError("ioctl SIOCSHWTSTAMP", err)
+		if c.Err == nil {
+			c.Err = os.NewSyscallError("ioctl SIOCSHWTSTAMP", err)
 		}
 	}
-	s.Receive = stampsAll(got.Rx_filter)
-	s.Transmit = got.Tx_type == unix.HWTSTAMP_TX_ON
-	if s.Receive {
-		s.Err = nil
+	c.Receive = stampsAll(got.Rx_filter)
+	c.Transmit = got.Tx_type == unix.HWTSTAMP_TX_ON
+	if c.Receive {
+		c.Err = nil
 	}
 }
 
-// stampsAll reports whether a filter lets the card stamp every UDP datagram.
+// stampsAll reports whether a receive filter includes every UDP datagram.
 func stampsAll(filter int32) bool {
 	return filter == unix.HWTSTAMP_FILTER_NTP_ALL || filter == unix.HWTSTAMP_FILTER_ALL
 }
 
-// wanted is what to ask of a driver that has these filters and types (bit masks,
-// ethtool_ts_info in include/uapi/linux/ethtool.h) and stamps as now; all tells
-// whether that includes every datagram received.
-func wanted(filters, types uint32, now unix.HwTstampConfig) (want unix.HwTstampConfig, all bool) {
+// wantedStamps returns what to ask of a driver that has these receive filters
+// and transmit types (bit masks of ethtool_ts_info, include/uapi/linux/ethtool.h)
+// and now the given setting. all: that includes every received datagram.
+func wantedStamps(filters, types uint32, now unix.HwTstampConfig) (want unix.HwTstampConfig, all bool) {
 	want = unix.HwTstampConfig{Tx_type: now.Tx_type, Rx_filter: now.Rx_filter}
 	if types&(1<<unix.HWTSTAMP_TX_ON) != 0 {
 		want.Tx_type = unix.HWTSTAMP_TX_ON

@@ -8,25 +8,22 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"noonmark/server/transport"
 )
 
-// Conn is one socket. Recv, Send and Departures are for one goroutine; Stop may
-// be called from any.
+// Conn is one socket. Receive, Compose, Transmit and TxStamps are for one
+// goroutine; Stop may be called from any.
 type Conn struct {
-	c       *net.UDPConn
-	stopped atomic.Bool
+	c        *net.UDPConn
+	stopped  atomic.Bool
+	batch    []transport.Packet
+	in, out  [transport.MaxPacket + 1]byte
+	from, to int // composed
 }
 
-type batchSys struct {
-	in, out  [MaxPacket + 1]byte
-	from, to int
-}
-
-// NewBatch returns the memory for one worker.
-func NewBatch() *Batch { return new(Batch) }
-
-// Listen opens one socket, whatever cfg.Sockets says: sharing an address is
-// not portable.
+// Listen opens one socket, whatever cfg.Sockets is: sharing an address is not
+// portable.
 func Listen(cfg Config) ([]*Conn, error) {
 	if cfg.Stamps == Hardware {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, ErrNoHardware)
@@ -42,39 +39,41 @@ func Listen(cfg Config) ([]*Conn, error) {
 	return []*Conn{{c: c}}, nil
 }
 
-// Addr is the address the socket is bound to.
+// Addr returns the address the socket is bound to.
 func (c *Conn) Addr() netip.AddrPort { return c.c.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// Cards lists the interfaces whose stamps the socket gets: none here.
-func (c *Conn) Cards() []Stamping { return nil }
+// Cards returns the interfaces with a clock: none are known here.
+func (c *Conn) Cards() []Card { return nil }
 
-// LookAtLinks does nothing: no card's stamps are known here.
-func (c *Conn) LookAtLinks() {}
+// RefreshLinks does nothing: no card's timestamps are known here.
+func (c *Conn) RefreshLinks() {}
 
-// Recv blocks until a datagram is there. After Stop it returns ErrClosed.
-func (c *Conn) Recv(b *Batch) (int, error) {
-	n, src, err := c.c.ReadFromUDPAddrPort(b.sys.in[:])
+// Receive blocks until there is a datagram. After Stop it returns ErrClosed. It
+// ignores gather, because it receives one datagram at a time.
+func (c *Conn) Receive(p []transport.Packet, _ time.Duration) (int, error) {
+	n, src, err := c.c.ReadFromUDPAddrPort(c.in[:])
 	if c.stopped.Load() {
-		return 0, ErrClosed
+		return 0, transport.ErrClosed
 	}
 	if err != nil {
 		return 0, err
 	}
-	b.Packets[0] = Packet{
-		Req: b.sys.in[:min(n, MaxPacket)], Truncated: n > MaxPacket, PHC: -1, Out: b.sys.out[:0:MaxPacket],
+	p[0] = transport.Packet{
+		Req: c.in[:min(n, transport.MaxPacket)], Truncated: n > transport.MaxPacket, PHC: -1, Out: c.out[:0:transport.MaxPacket],
 		Src: netip.AddrPortFrom(src.Addr().Unmap(), src.Port()),
 	}
+	c.batch = p[:1]
 	return 1, nil
 }
 
-// Compose gets the answers of the packets from to to-1 ready to be sent.
-func (c *Conn) Compose(b *Batch, from, to int) { b.sys.from, b.sys.to = from, to }
+// Compose prepares the answers of the packets from to to-1 of the last batch.
+func (c *Conn) Compose(from, to int) { c.from, c.to = from, to }
 
-// Transmit sends what was composed, and returns how many answers left.
-func (c *Conn) Transmit(b *Batch) (sent int, err error) {
-	for i := b.sys.from; i < b.sys.to; i++ {
-		p := &b.Packets[i]
-		p.Stamp = false
+// Transmit sends what was composed and returns how many answers were sent.
+func (c *Conn) Transmit() (sent int, err error) {
+	for i := c.from; i < c.to; i++ {
+		p := &c.batch[i]
+		p.WantStamp = false
 		if len(p.Out) == 0 {
 			continue
 		}
@@ -87,24 +86,18 @@ func (c *Conn) Transmit(b *Batch) (sent int, err error) {
 	return sent, err
 }
 
-// Linger does nothing: a datagram at a time is received here anyway.
-func (c *Conn) Linger(time.Duration) {}
+// TxStamps returns 0: there are no transmit timestamps here.
+func (c *Conn) TxStamps([]transport.TxStamp) int { return 0 }
 
-// Departures has no transmit stamps here.
-func (c *Conn) Departures([]Departure) int { return 0 }
-
-// Stop ends Recv, now and for ever. The caller waits for the worker and then
-// calls Close.
+// Stop makes Receive return ErrClosed, now and always. Call Close after the
+// worker has ended.
 func (c *Conn) Stop() {
 	c.stopped.Store(true)
-	_ = c.c.SetReadDeadline(time.Unix(1, 0)) // fails only once closed
+	_ = c.c.SetReadDeadline(time.Unix(1, 0)) // fails only if closed
 }
 
-// Close frees the socket. Nobody may be using it.
+// Close frees the socket, which must not be in use.
 func (c *Conn) Close() error { return c.c.Close() }
 
-// Interfaces tells what the interfaces stamp: nothing that is known here.
-func Interfaces(string) ([]Stamping, error) { return nil, nil }
-
-// SendTime has nothing to tell here: there are no stamps.
-func SendTime() (warm, cold Sending) { return Sending{}, Sending{} }
+// MeasureSend returns zeros: there are no timestamps to measure with.
+func MeasureSend() (warm, cold SendCost) { return SendCost{}, SendCost{} }

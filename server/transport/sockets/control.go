@@ -24,20 +24,20 @@ const (
 	eeOriginTimestamping = 4 // SO_EE_ORIGIN_TIMESTAMPING
 )
 
-// control is what the control messages of one datagram say.
+// control is the content of the control messages of one datagram.
 type control struct {
-	soft, hard int64      // ns, 0 = none
-	ifindex    uint32     // of the interface that stamped or received, 0 = not told
-	length     uint32     // of the frame without its check sequence, octets; 0 = not told
-	local      netip.Addr // address the datagram was sent to, invalid = not told
-	localIf    uint32     // interface index belonging to local
-	id         uint32     // key of a transmit stamp
-	isID       bool
+	soft, hard int64      // timestamps, ns; 0 = none
+	ifindex    uint32     // index of the interface that stamped or received, 0 = unknown
+	length     uint32     // of the frame without its check sequence, octets; 0 = unknown
+	local      netip.Addr // address the datagram was sent to, invalid = unknown
+	localIf    uint32     // index of the interface of local
+	id         uint32     // identifier of a transmit timestamp
+	isID       bool       // id is set
 }
 
 // parseControl reads the control messages in b. word is the size of a C long:
-// 8 or 4 octets. Anything that does not fit is passed over: it comes from the
-// kernel, and the worst is a stamp missing.
+// 8 or 4 octets. It skips what is malformed: b comes from the kernel, and the
+// worst result is a missing timestamp.
 func parseControl(b []byte, word int, c *control) {
 	*c = control{}
 	ne := binary.NativeEndian
@@ -50,27 +50,7 @@ func parseControl(b []byte, word int, c *control) {
 		if n < uint64(head) || n > uint64(len(b)) {
 			return
 		}
-		level, typ, body := ne.Uint32(b[word:]), ne.Uint32(b[word+4:]), b[head:n]
-		switch {
-		case level == solSocket && typ == scmTimestampingNew && len(body) >= 48,
-			level == solSocket && typ == scmTimestampingOld && len(body) >= 48 && word == 8:
-			c.soft = stamp(ne.Uint64(body), ne.Uint64(body[8:]))
-			c.hard = stamp(ne.Uint64(body[32:]), ne.Uint64(body[40:])) // the middle one is obsolete
-		case level == solSocket && typ == scmStampPktinfo && len(body) >= 8:
-			if i := ne.Uint32(body); i != 0 { // a driver without NAPI gives 0
-				c.ifindex, c.length = i, ne.Uint32(body[4:])
-			}
-		case level == solIP && typ == ipPktinfo && len(body) >= 12:
-			c.localIf = ne.Uint32(body)
-			c.local = netip.AddrFrom4([4]byte(body[4:8])) // ipi_spec_dst: ours, also for a broadcast
-		case level == solIPv6 && typ == ipv6Pktinfo && len(body) >= 20:
-			c.local = netip.AddrFrom16([16]byte(body[:16]))
-			c.localIf = ne.Uint32(body[16:])
-		case (level == solIP && typ == ipRecvErr || level == solIPv6 && typ == ipv6RecvErr) && len(body) >= 16:
-			if body[4] == eeOriginTimestamping {
-				c.id, c.isID = ne.Uint32(body[12:]), true // ee_data
-			}
-		}
+		c.add(ne.Uint32(b[word:]), ne.Uint32(b[word+4:]), b[head:n], word)
 		n = (n + uint64(word) - 1) &^ (uint64(word) - 1)
 		if n >= uint64(len(b)) {
 			break
@@ -82,9 +62,55 @@ func parseControl(b []byte, word int, c *control) {
 	}
 }
 
-// maxStampSec keeps seconds within what fits an int64 of nanoseconds.
+// add reads one control message.
+func (c *control) add(level, typ uint32, body []byte, word int) {
+	switch level {
+	case solSocket:
+		c.addStamps(typ, body, word)
+	case solIP:
+		switch {
+		case typ == ipPktinfo && len(body) >= 12:
+			c.localIf = binary.NativeEndian.Uint32(body)
+			c.local = netip.AddrFrom4([4]byte(body[4:8])) // ipi_spec_dst: ours, also for a broadcast
+		case typ == ipRecvErr:
+			c.addError(body)
+		}
+	case solIPv6:
+		switch {
+		case typ == ipv6Pktinfo && len(body) >= 20:
+			c.local = netip.AddrFrom16([16]byte(body[:16]))
+			c.localIf = binary.NativeEndian.Uint32(body[16:])
+		case typ == ipv6RecvErr:
+			c.addError(body)
+		}
+	}
+}
+
+// addStamps reads a message of level SOL_SOCKET.
+func (c *control) addStamps(typ uint32, body []byte, word int) {
+	ne := binary.NativeEndian
+	switch {
+	case len(body) >= 48 && (typ == scmTimestampingNew || typ == scmTimestampingOld && word == 8):
+		c.soft = stamp(ne.Uint64(body), ne.Uint64(body[8:]))
+		c.hard = stamp(ne.Uint64(body[32:]), ne.Uint64(body[40:])) // the one between is obsolete
+	case typ == scmStampPktinfo && len(body) >= 8:
+		if i := ne.Uint32(body); i != 0 { // a driver without NAPI gives 0
+			c.ifindex, c.length = i, ne.Uint32(body[4:])
+		}
+	}
+}
+
+// addError reads a sock_extended_err.
+func (c *control) addError(body []byte) {
+	if len(body) >= 16 && body[4] == eeOriginTimestamping {
+		c.id, c.isID = binary.NativeEndian.Uint32(body[12:]), true // ee_data
+	}
+}
+
+// maxStampSec is the limit of seconds that fit an int64 of nanoseconds.
 const maxStampSec = 1 << 33
 
+// stamp returns a timestamp in ns, 0 if it is out of range.
 func stamp(sec, nsec uint64) int64 {
 	if sec >= maxStampSec || nsec >= 1e9 {
 		return 0
@@ -92,8 +118,8 @@ func stamp(sec, nsec uint64) int64 {
 	return int64(sec)*1e9 + int64(nsec)
 }
 
-// appendPktinfo appends a control message that makes the datagram leave from
-// local. The interface is named for link-local addresses only: others are
+// appendPktinfo appends a control message that sets the source address of the
+// datagram. It sets the interface of link-local addresses only: others are
 // routed.
 func appendPktinfo(b []byte, word int, local netip.Addr, ifindex uint32) []byte {
 	ne := binary.NativeEndian
@@ -114,7 +140,7 @@ func appendPktinfo(b []byte, word int, local netip.Addr, ifindex uint32) []byte 
 	return pad(b, word)
 }
 
-// appendStampRequest appends a control message that asks for transmit stamps
+// appendStampRequest appends a control message that requests transmit timestamps
 // of this datagram.
 func appendStampRequest(b []byte, word int, flags uint32) []byte {
 	b = appendHeader(b, word, solSocket, scmTimestampingOld, 4)

@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// usualSpeed is that of a card that does not tell, Mb/s; chronyd assumes it, too.
+// usualSpeed is assumed for an interface whose driver reports none, Mb/s.
+// chronyd assumes the same.
 const usualSpeed = 1000
 
 func newLink(name string) *link {
 	l := new(link)
 	l.speed.Store(usualSpeed)
-	l.look(name)
+	l.refresh(name)
 	return l
 }
 
-// look asks the driver. Where it cannot tell, because there is no carrier or it
-// never can, what was known before stays.
-func (l *link) look(name string) {
+// refresh asks the driver for the speed. If it has none to report (no carrier,
+// or never), the last known speed stays.
+func (l *link) refresh(name string) {
 	b, err := os.ReadFile("/sys/class/net/" + name + "/speed")
 	if err != nil {
 		return
@@ -28,12 +29,13 @@ func (l *link) look(name string) {
 	}
 }
 
-// LookAtLinks asks for the speed of the links anew; it may have changed with the
-// cable. It may wait for the driver, and is not for the goroutine of Recv.
-func (c *Conn) LookAtLinks() {
+// RefreshLinks asks the drivers for the speed of the links, which may have
+// changed. It may wait for a driver; do not call it from the goroutine that
+// receives.
+func (c *Conn) RefreshLinks() {
 	for i := range c.cards {
 		if card := &c.cards[i]; card.link != nil {
-			card.link.look(card.Interface)
+			card.link.refresh(card.Interface)
 		}
 	}
 }

@@ -4,4 +4,4 @@ package sockets
 
 const hasStamps = false
 
-func spoil(*Batch, int) {}
+func refuseAnswer(*Conn, int) {}

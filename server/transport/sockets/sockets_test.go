@@ -2,102 +2,19 @@ package sockets
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
+
+	"noonmark/server/transport"
 )
 
-func cmsg(word int, level, typ uint32, body []byte) []byte {
-	return pad(append(appendHeader(nil, word, level, typ, len(body)), body...), word)
-}
-
-func u32(v ...uint32) (b []byte) {
-	for _, x := range v {
-		b = binary.NativeEndian.AppendUint32(b, x)
-	}
-	return b
-}
-
-func u64(v ...uint64) (b []byte) {
-	for _, x := range v {
-		b = binary.NativeEndian.AppendUint64(b, x)
-	}
-	return b
-}
-
-func TestParseControl(t *testing.T) {
-	stamps := u64(1, 2, 0, 0, 3, 4)
-	for _, w := range []int{4, 8} {
-		for _, c := range []struct {
-			name string
-			b    []byte
-			want control
-		}{
-			{"empty", nil, control{}},
-			{"header cut", make([]byte, w+7), control{}},
-			{"length 0", make([]byte, w+8), control{}},
-			{"length beyond", append(appendHeader(nil, w, solSocket, scmTimestampingNew, 48), make([]byte, 40)...), control{}},
-			{"stamps cut", cmsg(w, solSocket, scmTimestampingNew, stamps[:40]), control{}},
-			{"nanoseconds out of range", cmsg(w, solSocket, scmTimestampingNew, u64(1, 1e9, 0, 0, 1<<40, 0)), control{}},
-			{"pktinfo cut", cmsg(w, solIP, ipPktinfo, make([]byte, 8)), control{}},
-			{"unknown", cmsg(w, 99, 99, stamps), control{}},
-			{"stamps", cmsg(w, solSocket, scmTimestampingNew, stamps), control{soft: 1e9 + 2, hard: 3e9 + 4}},
-			{"interface 0", append(cmsg(w, solSocket, scmStampPktinfo, u32(0, 90, 0, 0)), cmsg(w, solIP, ipPktinfo, append(u32(7), 10, 0, 0, 1, 10, 0, 0, 255))...),
-				control{ifindex: 7, localIf: 7, local: netip.MustParseAddr("10.0.0.1")}},
-			{"all", bytes.Join([][]byte{cmsg(w, solSocket, scmTimestampingNew, stamps), cmsg(w, solSocket, scmStampPktinfo, u32(3, 90, 0, 0)),
-				cmsg(w, solIPv6, ipv6Pktinfo, append(netip.MustParseAddr("fe80::1").AsSlice(), u32(9)...))}, nil),
-				control{soft: 1e9 + 2, hard: 3e9 + 4, ifindex: 3, length: 90, localIf: 9, local: netip.MustParseAddr("fe80::1")}},
-			{"transmit", append(cmsg(w, solSocket, scmTimestampingNew, stamps), cmsg(w, solIP, ipRecvErr, append([]byte{42, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0}, u32(77)...))...),
-				control{soft: 1e9 + 2, hard: 3e9 + 4, id: 77, isID: true}},
-			{"another error", cmsg(w, solIP, ipRecvErr, make([]byte, 16)), control{}},
-		} {
-			var got control
-			if parseControl(c.b, w, &got); got != c.want {
-				t.Errorf("%s (word %d): %+v, want %+v", c.name, w, got, c.want)
-			}
-		}
-	}
-}
-
-func TestAppendPktinfo(t *testing.T) {
-	for _, w := range []int{4, 8} {
-		for _, c := range []struct {
-			addr string
-			ifi  uint32
-			want uint32
-		}{{"10.1.2.3", 5, 0}, {"2001:db8::1", 5, 0}, {"fe80::1", 5, 5}, {"169.254.1.1", 5, 5}} {
-			info := appendPktinfo(nil, w, netip.MustParseAddr(c.addr), c.ifi)
-			b := appendStampRequest(info, w, 3)
-			var got control
-			if parseControl(b, w, &got); got.local.String() != c.addr || got.localIf != c.want || len(info)%w != 0 || len(b)%w != 0 || len(b) > 72 {
-				t.Errorf("%s: %+v in %d and %d octets", c.addr, got, len(info), len(b))
-			}
-		}
-	}
-}
-
-func FuzzParseControl(f *testing.F) {
-	f.Add(cmsg(8, solSocket, scmTimestampingNew, u64(1, 2, 0, 0, 3, 4)), true)
-	f.Add(cmsg(4, solIP, ipPktinfo, u32(1, 2, 3)), false)
-	f.Fuzz(func(t *testing.T, b []byte, wide bool) {
-		w := 4
-		if wide {
-			w = 8
-		}
-		var c control
-		parseControl(b, w, &c)
-		if c.soft < 0 || c.hard < 0 {
-			t.Errorf("negative stamp %+v", c)
-		}
-	})
-}
-
-func TestMode(t *testing.T) {
+func TestParseModeInvertsString(t *testing.T) {
+	t.Parallel()
 	if _, err := ParseMode("none"); err == nil {
-		t.Error("an unknown mode is taken")
+		t.Error("an unknown mode is accepted")
 	}
 	for m := Auto; m <= Off; m++ {
 		if got, err := ParseMode(m.String()); err != nil || got != m {
@@ -106,40 +23,41 @@ func TestMode(t *testing.T) {
 	}
 }
 
-// listenEcho runs workers that answer with what they get, and returns the stamps of
-// each packet over a channel.
-func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan Packet, <-chan Departure) {
+// send sends the answers of a batch of n.
+func send(c *Conn, n int) (int, error) {
+	c.Compose(0, n)
+	return c.Transmit()
+}
+
+// listenEcho runs workers that answer with what they receive. It returns their
+// address and a channel of the received packets.
+func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan transport.Packet) {
 	t.Helper()
 	a := netip.MustParseAddrPort(addr)
 	conns, err := Listen(Config{Addr: a, Sockets: sockets})
 	if err != nil {
 		t.Skipf("no socket on %s: %v", addr, err)
 	}
-	pkts, deps := make(chan Packet, 100), make(chan Departure, 100)
+	pkts := make(chan transport.Packet, 100)
 	done := make(chan error)
 	for _, c := range conns {
 		go func() {
-			b := NewBatch()
+			var b [transport.BatchLen]transport.Packet
 			for {
-				n, err := c.Recv(b)
+				n, err := c.Receive(b[:], 0)
 				if err != nil {
 					done <- err
 					return
 				}
 				for i := range n {
-					p := &b.Packets[i]
+					p := &b[i]
 					p.Out = append(p.Out, p.Req...)
-					p.Stamp = true
 				}
-				if sent, err := c.Send(b, 0, n); sent != n || err != nil {
+				if sent, err := send(c, n); sent != n || err != nil {
 					t.Errorf("sent %d of %d: %v", sent, n, err)
 				}
 				for i := range n {
-					pkts <- b.Packets[i]
-				}
-				var d [8]Departure
-				for _, d := range d[:c.Departures(d[:])] {
-					deps <- d
+					pkts <- b[i]
 				}
 			}
 		}()
@@ -149,7 +67,7 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 			c.Stop()
 		}
 		for _, c := range conns {
-			if err := <-done; !errors.Is(err, ErrClosed) {
+			if err := <-done; !errors.Is(err, transport.ErrClosed) {
 				t.Errorf("worker ended with %v", err)
 			}
 			if err := c.Close(); err != nil {
@@ -157,18 +75,18 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 			}
 		}
 	})
-	return conns[0].Addr(), pkts, deps
+	return conns[0].Addr(), pkts
 }
 
-// stamping returns once the kernel stamps what it receives, and keeps it at that:
-// it begins some time after the first socket has asked for it
-// (net_enable_timestamp, net/core/dev.c).
+// stamping returns when the kernel timestamps what it receives, and keeps it
+// doing so until the test ends: the kernel starts some time after the first
+// socket asked for it (net_enable_timestamp, net/core/dev.c).
 func stamping(t *testing.T) {
 	t.Helper()
 	if !hasStamps {
 		return
 	}
-	at, pkts, _ := listenEcho(t, "127.0.0.1:0", 1)
+	at, pkts := listenEcho(t, "127.0.0.1:0", 1)
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		t.Fatal(err)
@@ -178,18 +96,18 @@ func stamping(t *testing.T) {
 		if _, err := c.Write([]byte{0}); err != nil {
 			t.Fatal(err)
 		}
-		if p := <-pkts; p.Soft != 0 {
+		if p := <-pkts; p.SoftStamp != 0 {
 			return
 		}
 	}
 }
 
-func TestEcho(t *testing.T) {
+func TestEchoFromTheAddressThatWasAsked(t *testing.T) {
 	stamping(t)
 	for _, addr := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
 		t.Run(addr, func(t *testing.T) {
-			at, pkts, _ := listenEcho(t, addr, 2)
-			host := "127.0.0.5" // an address of ours that routing would not choose
+			at, pkts := listenEcho(t, addr, 2)
+			host := "127.0.0.5" // a local address that routing would not choose
 			if at.Addr().Is6() {
 				host = "::1"
 			} else if !at.Addr().IsUnspecified() {
@@ -200,42 +118,42 @@ func TestEcho(t *testing.T) {
 				t.Skipf("no route to %s: %v", host, err)
 			}
 			defer c.Close()
-			for _, n := range []int{1, 48, MaxPacket, MaxPacket + 1} {
+			for _, n := range []int{1, 48, transport.MaxPacket, transport.MaxPacket + 1} {
 				msg := bytes.Repeat([]byte{byte(n)}, n)
 				before := time.Now().UnixNano()
 				if _, err := c.Write(msg); err != nil {
 					t.Fatal(err)
 				}
-				got := make([]byte, 2*MaxPacket)
-				m, err := c.Read(got) // connected: it comes from the address asked
+				got := make([]byte, 2*transport.MaxPacket)
+				m, err := c.Read(got) // connected: it receives only from the address it sent to
 				if err != nil {
 					t.Fatal(err)
 				}
 				p := <-pkts
 				after := time.Now().UnixNano()
-				if want := msg[:min(n, MaxPacket)]; !bytes.Equal(got[:m], want) {
+				if want := msg[:min(n, transport.MaxPacket)]; !bytes.Equal(got[:m], want) {
 					t.Errorf("%d octets came back as %d", n, m)
 				}
-				if p.Truncated != (n > MaxPacket) {
+				if p.Truncated != (n > transport.MaxPacket) {
 					t.Errorf("%d octets: truncated %v", n, p.Truncated)
 				}
 				if p.Src.String() != c.LocalAddr().String() {
 					t.Errorf("source %s, want %s", p.Src, c.LocalAddr())
 				}
-				// The stamp lies between sending and receiving.
-				if hasStamps && (p.Soft < before || p.Soft > after) {
-					t.Errorf("stamp %d is not within %d to %d", p.Soft, before, after)
+				// The timestamp lies between sending and receiving.
+				if hasStamps && (p.SoftStamp < before || p.SoftStamp > after) {
+					t.Errorf("timestamp %d is not within %d to %d", p.SoftStamp, before, after)
 				}
 			}
 		})
 	}
 }
 
-// TestDepartures wants a transmit stamp for every answer, under its identifier,
+// Each answer that asks for a transmit timestamp gets it under its identifier,
 // also after a refused answer made the kernel's count uncertain.
-func TestDepartures(t *testing.T) {
+func TestEveryRequestedTxStampComes(t *testing.T) {
 	if !hasStamps {
-		t.Skip("needs Linux: transmit stamps")
+		t.Skip("needs Linux: transmit timestamps")
 	}
 	conns, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0")})
 	if err != nil {
@@ -248,60 +166,60 @@ func TestDepartures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	b := NewBatch()
+	var b [transport.BatchLen]transport.Packet
 	for round := range 20 {
 		for range 3 {
 			if _, err := c.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		n, err := s.Recv(b)
+		n, err := s.Receive(b[:], 0)
 		if err != nil || n != 3 {
 			t.Fatalf("%d datagrams, %v", n, err)
 		}
 		before := time.Now().UnixNano()
 		for i := range n {
-			p := &b.Packets[i]
-			p.Out, p.Stamp = append(p.Out, p.Req...), i != 1
+			p := &b[i]
+			p.Out, p.WantStamp = append(p.Out, p.Req...), i != 1
 		}
 		refuse := round%5 == 4
 		if refuse {
-			b.Packets[0].Out = b.Packets[0].Out[:MaxPacket]
-			spoil(b, 0)
+			b[0].Out = b[0].Out[:transport.MaxPacket]
+			refuseAnswer(s, 0)
 		}
 		want := n
 		if refuse {
 			want--
 		}
-		if sent, err := s.Send(b, 0, n); sent != want || (err != nil) != refuse {
+		if sent, err := send(s, n); sent != want || (err != nil) != refuse {
 			t.Fatalf("sent %d, want %d: %v", sent, want, err)
 		}
 		after := time.Now().UnixNano()
 		got := map[uint32]int64{}
-		var d [8]Departure
-		for _, d := range d[:s.Departures(d[:])] { // the loopback stamps before Send returns
-			got[d.ID] = d.Soft
+		var stamps [8]transport.TxStamp
+		for _, x := range stamps[:s.TxStamps(stamps[:])] { // the loopback timestamps before Transmit returns
+			got[x.ID] = x.Soft
 		}
 		for i := range n {
-			p := &b.Packets[i]
+			p := &b[i]
 			at, ok := got[p.ID]
 			switch {
-			case p.Stamp && !ok:
-				t.Errorf("round %d, packet %d: no stamp", round, i)
-			case p.Stamp && (at < before || at > after):
+			case p.WantStamp && !ok:
+				t.Errorf("round %d, packet %d: no timestamp", round, i)
+			case p.WantStamp && (at < before || at > after):
 				t.Errorf("round %d, packet %d: left at %d, not within %d to %d", round, i, at, before, after)
 			}
-			if p.Stamp {
+			if p.WantStamp {
 				delete(got, p.ID)
 			}
 		}
 		if len(got) > 0 {
-			t.Errorf("round %d: stamps of nothing: %v", round, got)
+			t.Errorf("round %d: timestamps of no answer: %v", round, got)
 		}
 	}
 }
 
-func TestAddressInUse(t *testing.T) {
+func TestAddressInUseIsRefused(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		conns, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: n})
 		if err != nil {
@@ -310,7 +228,7 @@ func TestAddressInUse(t *testing.T) {
 		for _, m := range []int{1, 2} {
 			again, err := Listen(Config{Addr: conns[0].Addr(), Sockets: m})
 			if err == nil {
-				t.Errorf("%d sockets beside %d on the same address", m, n)
+				t.Errorf("%d sockets opened beside %d on the same address", m, n)
 				for _, c := range again {
 					c.Close()
 				}
@@ -324,17 +242,17 @@ func TestAddressInUse(t *testing.T) {
 
 func TestListenErrors(t *testing.T) {
 	if _, err := Listen(Config{Addr: netip.MustParseAddrPort("192.0.2.1:0")}); err == nil {
-		t.Error("an address that is not ours")
+		t.Error("an address of another machine is accepted")
 	}
 	if _, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Interface: "nonexistent0"}); err == nil && hasStamps {
-		t.Error("an interface that is not there")
+		t.Error("an interface that does not exist is accepted")
 	}
 	if _, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Interface: "lo", Stamps: Hardware}); !errors.Is(err, ErrNoHardware) {
-		t.Errorf("hardware stamps of the loopback: %v", err)
+		t.Errorf("hardware timestamps of the loopback: %v", err)
 	}
 }
 
-func TestSteering(t *testing.T) {
+func TestClientAlwaysMeetsTheSameSocket(t *testing.T) {
 	if !hasStamps {
 		t.Skip("needs Linux: sockets that share an address")
 	}
@@ -350,15 +268,15 @@ func TestSteering(t *testing.T) {
 	done := make(chan error)
 	for i, c := range conns {
 		go func() {
-			b := NewBatch()
+			var b [transport.BatchLen]transport.Packet
 			for {
-				n, err := c.Recv(b)
+				n, err := c.Receive(b[:], 0)
 				if err != nil {
 					done <- err
 					return
 				}
 				for k := range n {
-					got <- arrival{i, b.Packets[k].Src.Addr()}
+					got <- arrival{i, b[k].Src.Addr()}
 				}
 			}
 		}()
@@ -396,11 +314,10 @@ func TestSteering(t *testing.T) {
 	}
 }
 
-// TestSendTime wants plausible figures of this machine, or none.
-func TestSendTime(t *testing.T) {
-	warm, cold := SendTime()
+func TestMeasureSendIsPlausibleOrZero(t *testing.T) {
+	warm, cold := MeasureSend()
 	t.Logf("warm %+v, cold %+v", warm, cold)
-	for _, s := range []Sending{warm, cold} {
+	for _, s := range []SendCost{warm, cold} {
 		if s.Least < 0 || s.Stamping < 0 || s.Least > time.Second || s.Stamping > time.Second {
 			t.Errorf("%+v", s)
 		}

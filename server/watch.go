@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"noonmark/phc"
+	"noonmark/refclock/status"
+)
+
+const (
+	// watchEvery is how often the snapshot's file is checked: the server follows a
+	// restarted refclockd within this time.
+	watchEvery = time.Second
+	// linksEvery is the number of checks between two readings of the link speeds.
+	linksEvery = 10
+)
+
+// watch gives the workers new mappings when the snapshot's file is replaced, and
+// logs when the clock that answers report becomes synchronised or
+// unsynchronised.
+func (s *Server) watch(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	var r *status.Reader
+	defer func() {
+		if r != nil {
+			r.Close()
+		}
+	}()
+	var was string
+	var ticks uint
+	for {
+		if r != nil && r.Replaced() {
+			r.Close()
+			r = nil
+		}
+		if r == nil {
+			var err error
+			if r, err = status.Open(s.cfg.Snapshot); err != nil {
+				r = nil
+			} else {
+				s.remap()
+			}
+		}
+		if is, why := s.updateSynced(r); is != was {
+			level := slog.LevelInfo
+			if !s.synced.Load() {
+				level = slog.LevelWarn
+			}
+			s.log.Log(ctx, level, "served clock", "state", is, "reason", why, "snapshot", s.cfg.Snapshot)
+			was = is
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if ticks++; ticks%linksEvery == 0 {
+			for _, e := range s.endpoints {
+				e.sockets[0].RefreshLinks() // all sockets of an endpoint share the links
+			}
+		}
+	}
+}
+
+// updateSynced sets s.synced from the snapshot, which may be nil, and returns
+// what answers report, and why.
+func (s *Server) updateSynced(r *status.Reader) (is, why string) {
+	s.synced.Store(false)
+	if r == nil {
+		return "unsynchronised", status.ErrNone.Error()
+	}
+	var snap status.Snapshot
+	if err := r.LoadAll(&snap); err != nil {
+		return "unsynchronised", err.Error()
+	}
+	switch mono := phc.MonoRaw(); {
+	case snap.Usable(mono):
+		s.synced.Store(true)
+		return fmt.Sprintf("synchronised, stratum %d, %s", snap.Stratum, snap.State), snap.Reason
+	case snap.State == status.Locked || snap.State == status.Holdover:
+		return "unsynchronised, " + snap.State.String(), fmt.Sprintf("the error bound is above %v; check that refclockd is running", snap.Limit)
+	}
+	return "unsynchronised, " + snap.State.String(), snap.Reason
+}
