@@ -15,18 +15,19 @@ import (
 	"github.com/facebook/time/ntp/chrony"
 )
 
-// patience is how long chronyd may take to answer.
-const patience = 500 * time.Millisecond
+// chronyTimeout is how long chronyd may take to answer.
+const chronyTimeout = 500 * time.Millisecond
 
-// maxClockError is chrony's allowance for a frequency that wanders, ns/s
+// maxClockError is chrony's allowance for changes of the frequency, ns/s
 // (chrony.conf, maxclockerror: 1 ppm).
 const maxClockError = 1e3
 
-// chronyd asks a chronyd on this machine for its tracking report, over UDP,
-// which answers that to everybody on the machine, or over its socket.
+// chronyd asks a chronyd on this machine for its tracking report, over UDP, where
+// it answers all users of the machine, or over its socket.
 type chronyd struct{ addr string }
 
-// CheckChrony says what is wrong with an address of chronyd.
+// CheckChrony returns an error if addr cannot be the address of a chronyd on this
+// machine.
 func CheckChrony(addr string) error {
 	_, err := newChrony(addr)
 	return err
@@ -41,7 +42,7 @@ func newChrony(addr string) (*chronyd, error) {
 		return nil, fmt.Errorf("chronyd's address: %w", err)
 	}
 	if !a.IP.IsLoopback() {
-		return nil, fmt.Errorf("chronyd's address %s is not on this machine; its clock is not ours", addr)
+		return nil, fmt.Errorf("chronyd's address %s is not on this machine, so its clock is another one", addr)
 	}
 	return &chronyd{addr}, nil
 }
@@ -49,15 +50,15 @@ func newChrony(addr string) (*chronyd, error) {
 func (c *chronyd) String() string       { return "chronyd" }
 func (c *chronyd) every() time.Duration { return time.Second }
 
-// probe asks once, from a socket of its own: an answer that comes too late
-// cannot be taken for that to the next question.
+// probe asks once, from a new socket: an answer that comes too late cannot be
+// confused with that to the next request.
 func (c *chronyd) probe(ctx context.Context, now int64) (quality, error) {
 	conn, done, err := c.dial(ctx)
 	if err != nil {
 		return quality{}, &Error{NoAnswer, err}
 	}
 	defer done()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(chronyTimeout)); err != nil {
 		return quality{}, &Error{NoAnswer, err}
 	}
 	cl := &chrony.Client{Connection: conn}
@@ -67,19 +68,19 @@ func (c *chronyd) probe(ctx context.Context, now int64) (quality, error) {
 		switch {
 		case errors.As(err, &ne):
 			return quality{}, &Error{NoAnswer, err}
-		case strings.HasPrefix(err.Error(), "got status"): // the package has no other sign of it
+		case strings.HasPrefix(err.Error(), "got status"): // the package has no error value for it
 			return quality{}, &Error{Refused, err}
 		}
 		return quality{}, &Error{BadAnswer, err}
 	}
 	t, ok := r.(*chrony.ReplyTracking)
 	if !ok || t.Sequence != cl.Sequence {
-		return quality{}, &Error{BadAnswer, errors.New("it is not that to the question")}
+		return quality{}, &Error{BadAnswer, errors.New("it is not the answer to this request")}
 	}
-	return judgeTracking(&t.Tracking, now)
+	return trackingQuality(&t.Tracking, now)
 }
 
-// dial connects. A Unix datagram socket needs a name of its own for the answer.
+// dial connects. A Unix datagram socket needs a path of its own for the answer.
 func (c *chronyd) dial(ctx context.Context) (net.Conn, func(), error) {
 	if !strings.HasPrefix(c.addr, "/") {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", c.addr)
@@ -88,31 +89,31 @@ func (c *chronyd) dial(ctx context.Context) (net.Conn, func(), error) {
 		}
 		return conn, func() { conn.Close() }, nil
 	}
-	// As chronyc does: beside chronyd's, where it can write, with the process's id.
+	// Beside chronyd's socket, where it can write, with the process ID, as chronyc does.
 	own := filepath.Join(filepath.Dir(c.addr), fmt.Sprintf("ntsserve.%d.sock", os.Getpid()))
-	os.Remove(own) // of a process before us with the same number
+	os.Remove(own) // of an earlier process with the same ID
 	conn, err := net.DialUnix("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"}, &net.UnixAddr{Name: c.addr, Net: "unixgram"})
 	if err != nil {
 		os.Remove(own)
 		return nil, nil, err
 	}
 	done := func() { conn.Close(); os.Remove(own) }
-	if err := os.Chmod(own, 0o666); err != nil { // chronyd has another user
+	if err := os.Chmod(own, 0o666); err != nil { // chronyd runs as another user
 		done()
 		return nil, nil, err
 	}
 	return conn, done, nil
 }
 
-// judgeTracking makes a quality of a tracking report. chronyd's own clock is
-// CLOCK_REALTIME with what it has still to correct, as it serves it itself; so
-// are stratum and identifier.
-func judgeTracking(t *chrony.Tracking, now int64) (quality, error) {
+// trackingQuality returns the quality in a tracking report. chronyd's own clock
+// is CLOCK_REALTIME with the remaining correction, and it serves that clock with
+// this stratum and reference ID.
+func trackingQuality(t *chrony.Tracking, now int64) (quality, error) {
 	if t.LeapStatus >= 3 || t.Stratum == 0 || t.Stratum >= 16 {
 		return quality{}, &Error{Reason: NotSynced}
 	}
 	for _, x := range [...]float64{t.RootDelay, t.RootDispersion, t.SkewPPM, math.Abs(t.CurrentCorrection), math.Abs(t.ResidFreqPPM)} {
-		if !(x >= 0 && x < 1e7) { // also NaN; a skew of 1e6 ppm is chronyd's "not known yet"
+		if !(x >= 0 && x < 1e7) { // also NaN; a skew of 1e6 ppm means that it is not yet known
 			return quality{}, &Error{BadAnswer, errors.New("a number is out of range")}
 		}
 	}
@@ -124,7 +125,7 @@ func judgeTracking(t *chrony.Tracking, now int64) (quality, error) {
 		rate:       (t.SkewPPM+math.Abs(t.ResidFreqPPM))*1e3 + maxClockError,
 		correction: time.Duration(math.Round(t.CurrentCorrection * 1e9)),
 	}
-	// The coefficient of chrony's floating point numbers has 25 bits.
+	// chrony's floating-point format has a coefficient of 25 bits.
 	q.dispersion += time.Duration(math.Ceil(math.Abs(t.CurrentCorrection)*1e9/(1<<24))) + time.Nanosecond
 	if q.refTime <= 0 || t.RefTime.Year() > 2261 {
 		q.refTime = now
@@ -136,7 +137,7 @@ func judgeTracking(t *chrony.Tracking, now int64) (quality, error) {
 	case 2:
 		q.leapSign = -1
 	}
-	if q.leapSign != 0 { // chronyd takes leap seconds for the ends of months
+	if q.leapSign != 0 { // for chronyd, leap seconds are at the end of the month
 		u := time.Unix(0, now).UTC()
 		q.leapAt = time.Date(u.Year(), u.Month()+1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	}

@@ -18,8 +18,8 @@ import (
 )
 
 // fakeChronyd speaks chrony's command protocol, version 6, over a socket: it
-// answers every datagram with what make says of it.
-func fakeChronyd(t *testing.T, network, addr string, make func(req []byte) []byte) net.Addr {
+// answers every datagram with what reply returns for it.
+func fakeChronyd(t *testing.T, network, addr string, reply func(req []byte) []byte) net.Addr {
 	t.Helper()
 	c, err := net.ListenPacket(network, addr)
 	if err != nil {
@@ -33,7 +33,7 @@ func fakeChronyd(t *testing.T, network, addr string, make func(req []byte) []byt
 			if err != nil {
 				return
 			}
-			if r := make(b[:n]); r != nil {
+			if r := reply(b[:n]); r != nil {
 				c.WriteTo(r, from)
 			}
 		}
@@ -41,7 +41,7 @@ func fakeChronyd(t *testing.T, network, addr string, make func(req []byte) []byt
 	return c.LocalAddr()
 }
 
-// float encodes as chrony does: 7 bits of exponent, 25 of coefficient.
+// float encodes a number as chrony does: 7 bits of exponent, 25 of coefficient.
 func float(x float64) uint32 {
 	if x == 0 {
 		return 0
@@ -57,7 +57,7 @@ func float(x float64) uint32 {
 	return uint32(exp+1)<<25 | uint32(coef)&(1<<25-1)
 }
 
-// tracking answers a request for tracking as chronyd 4 does.
+// tracking returns the answer of chronyd 4 to a request for tracking.
 func tracking(req []byte, leap, stratum uint16, correction, skew, delay, disp float64) []byte {
 	be := binary.BigEndian
 	b := make([]byte, 28+76)
@@ -81,7 +81,8 @@ func tracking(req []byte, leap, stratum uint16, correction, skew, delay, disp fl
 	return b
 }
 
-func TestFloat(t *testing.T) {
+func TestFloatEncoding(t *testing.T) {
+	t.Parallel()
 	for _, x := range []float64{0, 1, -1, 0.5, 0.003, -0.0005, 12.5, 1e-9, 64, 3.25e5} {
 		b := tracking(make([]byte, 12), 0, 1, x, 0, 0, 0)
 		if got := decode(b[28+40:]); math.Abs(got-x) > math.Abs(x)/(1<<23) {
@@ -90,33 +91,34 @@ func TestFloat(t *testing.T) {
 	}
 }
 
-// decode is float's opposite, as candm.h describes it.
+// decode is the inverse of float, from the description in candm.h.
 func decode(b []byte) float64 {
 	u := binary.BigEndian.Uint32(b)
 	exp, coef := int32(u)>>25, int32(u<<7)>>7
 	return math.Ldexp(float64(coef), int(exp)-25)
 }
 
-func TestChronyRefuses(t *testing.T) {
+func TestInvalidTrackingIsRefused(t *testing.T) {
+	t.Parallel()
 	fine := func(req []byte) []byte { return tracking(req, 0, 2, -0.004, 0.5, 0.02, 0.003) }
 	for _, c := range []struct {
-		name string
-		make func(req []byte) []byte
-		want Reason
+		name  string
+		reply func(req []byte) []byte
+		want  Reason
 	}{
-		{"too short", func(req []byte) []byte { return fine(req)[:50] }, BadAnswer},
-		{"not to this question", func(req []byte) []byte { b := fine(req); b[19] ^= 1; return b }, BadAnswer},
-		{"another kind", func(req []byte) []byte { b := fine(req); b[7] = 0xee; return b }, BadAnswer},
-		{"no authority", func(req []byte) []byte { b := fine(req); b[9] = 2; return b }, Refused},
+		{"truncated", func(req []byte) []byte { return fine(req)[:50] }, BadAnswer},
+		{"answer to another request", func(req []byte) []byte { b := fine(req); b[19] ^= 1; return b }, BadAnswer},
+		{"answer of another kind", func(req []byte) []byte { b := fine(req); b[7] = 0xee; return b }, BadAnswer},
+		{"refused", func(req []byte) []byte { b := fine(req); b[9] = 2; return b }, Refused},
 		{"not synchronised", func(req []byte) []byte { return tracking(req, 3, 0, 0, 0, 1, 1) }, NotSynced},
 		{"stratum 0", func(req []byte) []byte { return tracking(req, 0, 0, 0, 0, 1, 1) }, NotSynced},
 		{"stratum 16", func(req []byte) []byte { return tracking(req, 0, 16, 0, 0, 1, 1) }, NotSynced},
 		{"negative delay", func(req []byte) []byte { return tracking(req, 0, 2, 0, 0, -0.1, 0.1) }, BadAnswer},
 		{"negative dispersion", func(req []byte) []byte { return tracking(req, 0, 2, 0, 0, 0.1, -0.1) }, BadAnswer},
-		{"absurd correction", func(req []byte) []byte { return tracking(req, 0, 2, 2e7, 0, 0.1, 0.1) }, BadAnswer},
+		{"correction out of range", func(req []byte) []byte { return tracking(req, 0, 2, 2e7, 0, 0.1, 0.1) }, BadAnswer},
 		{"good", fine, Good},
 	} {
-		addr := fakeChronyd(t, "udp4", "127.0.0.1:0", c.make)
+		addr := fakeChronyd(t, "udp4", "127.0.0.1:0", c.reply)
 		p, err := newChrony(addr.String())
 		if err != nil {
 			t.Fatal(err)
@@ -135,28 +137,29 @@ func TestChronyRefuses(t *testing.T) {
 	p, _ := newChrony("127.0.0.1:1")
 	var e *Error
 	if _, err := p.probe(t.Context(), 0); !errors.As(err, &e) || e.Reason != NoAnswer {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no chronyd: %v", err)
 	}
 	for _, a := range []string{"192.0.2.1:323", "nonsense", "127.0.0.1"} {
 		if _, err := newChrony(a); err == nil {
-			t.Errorf("address %q is taken", a)
+			t.Errorf("address %q is accepted", a)
 		}
 	}
 }
 
-// Leap seconds come at the ends of months.
-func TestChronyLeap(t *testing.T) {
+func TestChronyLeapSecondIsAtTheEndOfTheMonth(t *testing.T) {
+	t.Parallel()
 	for leap, sign := range map[uint16]int8{1: 1, 2: -1} {
 		tr := &chrony.Tracking{Stratum: 2, LeapStatus: leap, RefTime: time.Unix(1, 0)}
-		q, err := judgeTracking(tr, time.Date(2026, 12, 31, 1, 0, 0, 0, time.UTC).UnixNano())
+		q, err := trackingQuality(tr, time.Date(2026, 12, 31, 1, 0, 0, 0, time.UTC).UnixNano())
 		if err != nil || q.leapSign != sign || q.leapAt != time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC).Unix() {
 			t.Errorf("%+v, %v", q, err)
 		}
 	}
 }
 
-// The socket's directory is what is left clean.
-func TestChronySocket(t *testing.T) {
+// The client's own socket files are removed.
+func TestChronySocketLeavesNoFiles(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "c")
 	if err != nil {
 		t.Fatal(err)
@@ -178,8 +181,9 @@ func TestChronySocket(t *testing.T) {
 	}
 }
 
-// The whole way from chronyd's answers to the file that the server reads.
-func TestSource(t *testing.T) {
+// From chronyd's answers to the file that the server reads.
+func TestSourcePublishesASnapshot(t *testing.T) {
+	t.Parallel()
 	var leap atomic.Uint32
 	addr := fakeChronyd(t, "udp4", "127.0.0.1:0", func(req []byte) []byte {
 		return tracking(req, uint16(leap.Load()), 2, 0, 0.5, 0.02, 0.003)
@@ -236,18 +240,18 @@ func FuzzTracking(f *testing.F) {
 		if !ok {
 			return
 		}
-		q, err := judgeTracking(&tr.Tracking, start)
+		q, err := trackingQuality(&tr.Tracking, start)
 		if err != nil {
 			return
 		}
 		w := &world{mono: 1e9}
-		l := newLine()
+		l := newTracker()
 		for range 3 {
 			s := l.next(q, nil, w.cross(), time.Millisecond)
 			if s.Stratum == 0 || s.Stratum > 15 || s.Bound < 0 || s.LineErr < 0 || s.BoundRate < 0 || s.BoundAt(w.mono+1e9) < s.BoundAt(w.mono) || s.RefTime <= 0 {
 				t.Fatalf("%+v of %+v", s, tr.Tracking)
 			}
-			w.pass(time.Second)
+			w.advance(time.Second)
 		}
 	})
 }

@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// Of linux/timex.h.
+// From linux/timex.h.
 const (
 	staUnsync = 0x0040
 	timeIns   = 1 // a second is inserted at the end of this day
 	timeDel   = 2
 	timeError = 5
-	// maxPhase is where the kernel stops counting (NTP_PHASE_LIMIT, 16 s).
+	// maxPhase is the limit of the maximum error (NTP_PHASE_LIMIT, 16 s).
 	maxPhase = 16 * time.Second
 )
 
-// kernel is what whoever steers the system clock told the kernel of it. The
-// kernel itself lets the maximum error grow by 500 ppm.
+// kernel reads the quality of the system clock that the program which steers it
+// reported to the kernel. The kernel lets the maximum error grow by 500 ppm.
 type kernel struct {
 	cfg      Config
 	adjtimex func(*syscall.Timex) (int, error)
 	last     time.Duration // maximum error at the last reading
-	told     int64         // CLOCK_REALTIME when the kernel was last told anything, as far as can be seen
+	reported int64         // CLOCK_REALTIME of the last report, ns: when the maximum error last fell
 }
 
 func newKernel(cfg Config) (prober, error) {
 	k := &kernel{cfg: cfg, adjtimex: syscall.Adjtimex}
 	var tx syscall.Timex
 	if _, err := k.adjtimex(&tx); err != nil {
-		return nil, fmt.Errorf("read the kernel's word on the system clock: %w; under systemd it needs ProtectClock=no and SystemCallFilter=adjtimex (ntsserve-kernel-source.conf)", err)
+		return nil, fmt.Errorf("read the state of the system clock (adjtimex): %w; under systemd it needs ProtectClock=no and SystemCallFilter=adjtimex (ntsserve-kernel-source.conf)", err)
 	}
 	return k, nil
 }
@@ -48,12 +48,12 @@ func (k *kernel) probe(_ context.Context, now int64) (quality, error) {
 	if state == timeError || tx.Status&staUnsync != 0 || maxError < 0 || maxError >= maxPhase {
 		return quality{}, &Error{Reason: NotSynced}
 	}
-	if k.told == 0 || maxError < k.last {
-		k.told = now
+	if k.reported == 0 || maxError < k.last {
+		k.reported = now
 	}
 	k.last = maxError
 	q := quality{
-		stratum: k.cfg.Stratum, refID: k.cfg.RefID, refTime: k.told,
+		stratum: k.cfg.Stratum, refID: k.cfg.RefID, refTime: k.reported,
 		dispersion: maxError, rate: phi, slewing: true, tai: max(int(tx.Tai), 0),
 	}
 	switch state {

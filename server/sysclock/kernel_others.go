@@ -8,5 +8,5 @@ import (
 )
 
 func newKernel(Config) (prober, error) {
-	return nil, fmt.Errorf("read the kernel's word on the system clock: %w", errors.ErrUnsupported)
+	return nil, fmt.Errorf("read the state of the system clock (adjtimex): %w", errors.ErrUnsupported)
 }

@@ -1,9 +1,10 @@
-// Package sysclock makes a snapshot of the system clock, where something else
-// than refclockd steers it: chronyd, or whatever keeps the kernel's clock. The
-// server then answers at that clock's honest stratum, with its error.
+// Package sysclock publishes a snapshot of the system clock on machines where
+// another program than refclockd steers it: chronyd, or any that reports the
+// clock's quality to the kernel. The server then answers with that clock's stratum
+// and error bound.
 //
-// The snapshot is a file of the same format that refclockd publishes, private
-// to the server, so that there is one way to an answer.
+// The snapshot is a file of the format that refclockd publishes, private to the
+// server, so that all answers are made in the same way.
 package sysclock
 
 import (
@@ -22,25 +23,25 @@ import (
 	"noonmark/refclock/status"
 )
 
-// Reason is the outcome of one reading of the clock's quality. Its String is
-// the metric's label, and the snapshot's reason.
+// Reason is the outcome of one reading of the clock's quality. Its String is the
+// label of the metric and the reason in the snapshot.
 type Reason uint8
 
 // The outcomes.
 const (
 	Good           Reason = iota
-	NoAnswer              // nobody answers there
-	BadAnswer             // an answer that makes no sense
-	Refused               // an answer that says no
-	NotSynced             // whoever steers the clock says that it is not synchronised
-	Unavailable           // the system does not tell
-	ClockUnsettled        // the clock could not be read finely enough
+	NoAnswer              // nobody answers at the address
+	BadAnswer             // an invalid answer
+	Refused               // chronyd refuses the request
+	NotSynced             // the clock is not synchronised, by chronyd or the kernel
+	Unavailable           // the kernel refuses the request
+	ClockUnsettled        // the bracket of the reading is too wide
 	numReasons
 )
 
 var reasonText = [numReasons]string{"good", "no_answer", "bad_answer", "refused", "not_synchronised", "unavailable", "clock_unsettled"}
 
-// String returns the reason's word.
+// String returns the word for the reason.
 func (r Reason) String() string {
 	if int(r) < len(reasonText) {
 		return reasonText[r]
@@ -51,7 +52,7 @@ func (r Reason) String() string {
 // Error is why there is no reading.
 type Error struct {
 	Reason Reason
-	Err    error // what the system or the peer said; may be nil
+	Err    error // of the system or of the answer; may be nil
 }
 
 func (e *Error) Error() string {
@@ -63,19 +64,19 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// quality is what is known of CLOCK_REALTIME at one instant.
+// quality is what chronyd or the kernel reports of CLOCK_REALTIME at one instant.
 type quality struct {
 	stratum    uint8
 	refID      [4]byte
 	refTime    int64         // CLOCK_REALTIME of the last measurement, ns
 	rootDelay  time.Duration // to the reference
-	dispersion time.Duration // error of the clock beyond half of rootDelay
-	rate       float64       // growth of the error, ns/s
-	correction time.Duration // to be added to CLOCK_REALTIME, + = it is slow
-	slewing    bool          // corrections are made by running the clock faster or slower, not taken into account above
+	dispersion time.Duration // error bound of the clock without half of rootDelay
+	rate       float64       // growth of the error bound, ns/s
+	correction time.Duration // to add to CLOCK_REALTIME, + = it is slow
+	slewing    bool          // the clock is corrected by changing its rate, which correction does not include
 	leapSign   int8          // +1 inserted, -1 deleted, 0 none known
-	leapAt     int64         // POSIX second after it
-	tai        int           // TAI - UTC in seconds, 0 if not known
+	leapAt     int64         // POSIX time of the second after it
+	tai        int           // TAI - UTC in seconds, 0 = unknown
 }
 
 // prober asks for the quality. now is CLOCK_REALTIME, ns.
@@ -85,25 +86,24 @@ type prober interface {
 	String() string
 }
 
-// What is said of a clock that says nothing else.
 const (
-	// phi is how fast an unattended clock goes wrong (RFC 5905, section 7.2:
-	// PHI), ns/s.
+	// phi is the frequency tolerance of a clock that nobody steers (RFC 5905,
+	// section 7.2: PHI), ns/s.
 	phi = 15e3
-	// limit is the distance beyond which no client takes a server (RFC 5905,
+	// limit is the root distance beyond which clients ignore a server (RFC 5905,
 	// section 11.2.2: MAXDIST).
 	limit = time.Second
 	// maxWidth is the widest bracket of a reading of the clock that is used.
 	maxWidth = time.Millisecond
-	// stepped is a jump of the clock after which stamps do not compare.
-	stepped = 10 * time.Millisecond
+	// stepLimit is the least deviation from the prediction that is a step of the
+	// clock.
+	stepLimit = 10 * time.Millisecond
 	// leapHold is the time before and after a leap second in which the clock is
-	// not read but carried on: its labels are ambiguous then.
+	// predicted and not read: its labels are ambiguous.
 	leapHold = 2 * time.Second
-	// rateSpan is the least time over which the clock's rate is measured.
+	// The rate of the clock is measured over rateSpan to rateMax.
 	rateSpan = time.Second
-	// rateMax is the longest.
-	rateMax = 16 * time.Second
+	rateMax  = 16 * time.Second
 	// maxSlew is how fast a clock is slewed at most (chrony.conf, maxslewrate:
 	// 83333.333 ppm; the kernel allows 10 %).
 	maxSlew = 0.1
@@ -111,37 +111,38 @@ const (
 
 // Config is what a Source needs.
 type Config struct {
-	Path    string // of the snapshot to publish
-	Chrony  string // chronyd's address, "127.0.0.1:323", or the path of its socket; empty: the kernel's word alone
-	Stratum uint8  // of a clock that only the kernel vouches for, which does not know it
-	RefID   [4]byte
+	Path    string       // of the snapshot to publish
+	Chrony  string       // chronyd's address, "127.0.0.1:323", or the path of its socket; empty: ask the kernel
+	Stratum uint8        // of a clock that the kernel reports: it does not know the stratum
+	RefID   [4]byte      // likewise
 	Log     *slog.Logger // nil: silent
 }
 
-// DefaultChrony is where chronyd answers everybody on the same machine.
+// DefaultChrony is where chronyd answers all users of the machine.
 const DefaultChrony = "127.0.0.1:323"
 
-// DefaultStratum is what is told of a clock of which nobody knows how far it is
-// from a reference: further away than any real server.
+// DefaultStratum is the stratum of a clock whose distance from a reference is
+// unknown: below any real server.
 const DefaultStratum = 10
 
-// DefaultRefID is the "local clock" of chronyd and ntpd, 127.127.1.1.
+// DefaultRefID is the reference ID of the local clock in chronyd and ntpd,
+// 127.127.1.1.
 var DefaultRefID = [4]byte{127, 127, 1, 1}
 
 // Source publishes snapshots of the system clock. It is a task: New creates the
 // file, Run works until its context is done.
 type Source struct {
-	p     prober
-	w     *status.Writer
-	log   *slog.Logger
-	line  line
-	ready chan struct{}
-	was   string
-	count [numReasons]atomic.Uint64
-	bound atomic.Uint64 // bits of a float64: s
+	prober  prober
+	writer  *status.Writer
+	log     *slog.Logger
+	tracker tracker
+	ready   chan struct{}
+	logged  string // state and reason that were logged last
+	count   [numReasons]atomic.Uint64
+	bound   atomic.Uint64 // bits of a float64: s
 }
 
-// New creates the snapshot. Errors wrap what the system said.
+// New creates the file. Errors wrap the system's error.
 func New(cfg Config) (*Source, error) {
 	s := &Source{log: cfg.Log, ready: make(chan struct{})}
 	if s.log == nil {
@@ -149,29 +150,29 @@ func New(cfg Config) (*Source, error) {
 	}
 	var err error
 	if cfg.Chrony != "" {
-		s.p, err = newChrony(cfg.Chrony)
+		s.prober, err = newChrony(cfg.Chrony)
 	} else {
-		s.p, err = newKernel(cfg)
+		s.prober, err = newKernel(cfg)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if s.w, err = status.Create(cfg.Path); err != nil {
+	if s.writer, err = status.Create(cfg.Path); err != nil {
 		return nil, err
 	}
-	s.line = line{table: tai.Builtin(), device: s.p.String()}
+	s.tracker = tracker{table: tai.Builtin(), device: s.prober.String()}
 	return s, nil
 }
 
-// String names the task.
+// String returns the name of the task.
 func (s *Source) String() string { return "source" }
 
-// Ready is closed after the first reading, a bad one too.
+// Ready returns a channel that is closed after the first reading, also if it failed.
 func (s *Source) Ready() <-chan struct{} { return s.ready }
 
 // Run reads the clock's quality and publishes it until ctx is done.
 func (s *Source) Run(ctx context.Context) error {
-	t := time.NewTicker(s.p.every())
+	t := time.NewTicker(s.prober.every())
 	defer t.Stop()
 	s.poll(ctx)
 	close(s.ready)
@@ -186,16 +187,17 @@ func (s *Source) Run(ctx context.Context) error {
 }
 
 // Close closes the file, after Run. The last snapshot stays in it and ages.
-func (s *Source) Close() error { return s.w.Close() }
+func (s *Source) Close() error { return s.writer.Close() }
 
+// poll reads the quality and the clock once, and publishes.
 func (s *Source) poll(ctx context.Context) {
 	before := phc.MonoRaw()
-	q, err := s.p.probe(ctx, time.Now().UnixNano())
+	q, err := s.prober.probe(ctx, time.Now().UnixNano())
 	if ctx.Err() != nil {
 		return
 	}
 	c := cross()
-	snap := s.line.next(q, err, c, time.Duration(c.Mono-before))
+	snap := s.tracker.next(q, err, c, time.Duration(c.Mono-before))
 	reason := Good
 	if err != nil {
 		reason = BadAnswer
@@ -208,19 +210,19 @@ func (s *Source) poll(ctx context.Context) {
 	snap.Reason = reason.String()
 	s.count[reason].Add(1)
 	s.bound.Store(math.Float64bits(snap.BoundAt(c.Mono).Seconds()))
-	s.w.Write(&snap)
-	if is := snap.State.String() + " " + snap.Reason; is != s.was {
-		s.was = is
+	s.writer.Write(&snap)
+	if is := snap.State.String() + " " + snap.Reason; is != s.logged {
+		s.logged = is
 		if snap.State == status.Locked {
-			s.log.Info("clock source", "source", s.p.String(), "state", snap.State.String(), "stratum", snap.Stratum, "bound", snap.BoundAt(c.Mono))
+			s.log.Info("clock source", "source", s.prober.String(), "state", snap.State.String(), "stratum", snap.Stratum, "bound", snap.BoundAt(c.Mono))
 		} else {
-			s.log.Warn("clock source", "source", s.p.String(), "state", snap.State.String(), "reason", snap.Reason, "error", err)
+			s.log.Warn("clock source", "source", s.prober.String(), "state", snap.State.String(), "reason", snap.Reason, "error", err)
 		}
 	}
 }
 
-// cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW, the
-// narrowest of several brackets.
+// cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW: the
+// narrowest of eight brackets.
 func cross() phc.Cross {
 	var best phc.Cross
 	for i := range 8 {
@@ -245,7 +247,7 @@ func (s *Source) Describe(ch chan<- *prometheus.Desc) { ch <- descReadings; ch <
 // Collect implements prometheus.Collector.
 func (s *Source) Collect(ch chan<- prometheus.Metric) {
 	for r := range s.count {
-		ch <- prometheus.MustNewConstMetric(descReadings, prometheus.CounterValue, float64(s.count[r].Load()), s.p.String(), Reason(r).String())
+		ch <- prometheus.MustNewConstMetric(descReadings, prometheus.CounterValue, float64(s.count[r].Load()), s.prober.String(), Reason(r).String())
 	}
-	ch <- prometheus.MustNewConstMetric(descBound, prometheus.GaugeValue, math.Float64frombits(s.bound.Load()), s.p.String())
+	ch <- prometheus.MustNewConstMetric(descBound, prometheus.GaugeValue, math.Float64frombits(s.bound.Load()), s.prober.String())
 }

@@ -11,16 +11,16 @@ import (
 	"noonmark/refclock/status"
 )
 
-// world is a system clock that a test steers: virtual time.
+// world is a system clock in virtual time.
 type world struct {
 	mono int64   // ns
 	real float64 // ns since start
-	rate float64 // ppb, of the system clock against the raw one
+	rate float64 // of the system clock against CLOCK_MONOTONIC_RAW, ppb
 }
 
 const start = int64(1_790_000_000e9) // 2026-09-21, 37 s
 
-func (w *world) pass(d time.Duration) {
+func (w *world) advance(d time.Duration) {
 	w.mono += int64(d)
 	w.real += float64(d) * (1 + w.rate*1e-9)
 }
@@ -33,9 +33,10 @@ func good() quality {
 	return quality{stratum: 2, refID: [4]byte{192, 0, 2, 1}, refTime: start, rootDelay: 20 * time.Millisecond, dispersion: 3 * time.Millisecond, rate: 5e3}
 }
 
-func newLine() *line { return &line{table: tai.Builtin(), device: "test"} }
+func newTracker() *tracker { return &tracker{table: tai.Builtin(), device: "test"} }
 
-func TestLineUnusable(t *testing.T) {
+func TestSnapshotWithoutQuality(t *testing.T) {
+	t.Parallel()
 	w := &world{mono: 5e9}
 	for _, c := range []struct {
 		name  string
@@ -45,34 +46,35 @@ func TestLineUnusable(t *testing.T) {
 	}{
 		{"never an answer", &Error{Reason: NoAnswer}, false, status.Unlocked},
 		{"not synchronised at first", &Error{Reason: NotSynced}, false, status.Unlocked},
-		{"not synchronised any more", &Error{Reason: NotSynced}, true, status.Unlocked},
-		{"no answer any more", &Error{Reason: NoAnswer}, true, status.Holdover},
-		{"nonsense", &Error{Reason: BadAnswer}, true, status.Holdover},
+		{"no longer synchronised", &Error{Reason: NotSynced}, true, status.Unlocked},
+		{"no longer an answer", &Error{Reason: NoAnswer}, true, status.Holdover},
+		{"invalid answer", &Error{Reason: BadAnswer}, true, status.Holdover},
 		{"another error", errors.New("x"), true, status.Holdover},
 	} {
-		l := newLine()
+		l := newTracker()
 		if c.known {
 			l.next(good(), nil, w.cross(), 0)
-			w.pass(time.Second)
+			w.advance(time.Second)
 		}
 		s := l.next(quality{}, c.err, w.cross(), 0)
 		if s.State != c.want || s.Usable(w.mono) != (c.want == status.Holdover) {
 			t.Errorf("%s: %v, usable %v", c.name, s.State, s.Usable(w.mono))
 		}
 	}
-	l := newLine()
+	l := newTracker()
 	wide := w.cross()
 	wide.Width = maxWidth + 1
 	if s := l.next(good(), nil, wide, 0); s.State != status.Unlocked {
-		t.Errorf("a clock that cannot be read: %v", s.State)
+		t.Errorf("a reading with a wide bracket: %v", s.State)
 	}
 }
 
-// What is published is the clock, its rate and its error, and the error grows
-// as an unattended clock's when nobody answers any more.
-func TestLineFollows(t *testing.T) {
+// Snapshots have the clock, its rate and its error bound. Without answers, the
+// bound grows as that of a clock that nobody steers.
+func TestSnapshotFollowsTheClock(t *testing.T) {
+	t.Parallel()
 	w := &world{mono: 77e9, rate: 23_000}
-	l := newLine()
+	l := newTracker()
 	var s status.Snapshot
 	for range 40 {
 		s = l.next(good(), nil, w.cross(), 0)
@@ -80,7 +82,7 @@ func TestLineFollows(t *testing.T) {
 			t.Fatalf("clock is %v off", off)
 		}
 		before := s
-		w.pass(time.Second)
+		w.advance(time.Second)
 		truth := tai.FromUnix(0, start+int64(w.real), 37)
 		if off := before.ClockAt(w.mono).Sub(truth); off.Abs() > before.BoundAt(w.mono)-before.Bound {
 			t.Fatalf("a second later %v off, more than the %v that the bound grew", off, before.BoundAt(w.mono)-before.Bound)
@@ -92,42 +94,44 @@ func TestLineFollows(t *testing.T) {
 	}
 	for range 100 {
 		s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0)
-		w.pass(time.Second)
+		w.advance(time.Second)
 	}
 	if grown := s.BoundAt(w.mono) - 13*time.Millisecond; grown < 1480*time.Microsecond || grown > 1600*time.Microsecond {
 		t.Errorf("in 100 s of silence the bound grew by %v", grown)
 	}
-	w.pass(24 * time.Hour)
+	w.advance(24 * time.Hour)
 	if s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0); s.Usable(w.mono) {
 		t.Errorf("after a day of silence still usable, bound %v", s.BoundAt(w.mono))
 	}
 }
 
-// chronyd's clock is the system's with the correction that is still under way.
-func TestLineCorrection(t *testing.T) {
+// chronyd's clock is the system clock with the remaining correction.
+func TestSnapshotIncludesTheCorrection(t *testing.T) {
+	t.Parallel()
 	w := &world{mono: 1e9}
-	l := newLine()
+	l := newTracker()
 	q := good()
 	q.correction = -4 * time.Millisecond // the system clock is 4 ms fast
 	s := l.next(q, nil, w.cross(), 10*time.Millisecond)
 	if got, want := s.Clock, tai.FromUnix(0, start, 37).Add(-4*time.Millisecond); got != want {
 		t.Errorf("clock %d, want %d", got, want)
 	}
-	// While it was asked for, chronyd may have slewed away a tenth of 10 ms.
+	// In the 10 ms of the request, chronyd may have slewed a tenth of that time.
 	if s.LineErr < time.Millisecond || s.LineErr > time.Millisecond+2*time.Microsecond {
 		t.Errorf("line error %v", s.LineErr)
 	}
 }
 
-func TestLineStep(t *testing.T) {
+func TestStepIsCounted(t *testing.T) {
+	t.Parallel()
 	for _, slewing := range []bool{false, true} {
 		w := &world{mono: 1e9, rate: 100}
-		l := newLine()
+		l := newTracker()
 		q := good()
 		q.slewing = slewing
 		for range 5 {
 			l.next(q, nil, w.cross(), 0)
-			w.pass(time.Second)
+			w.advance(time.Second)
 		}
 		rate := l.snap.RatePPB
 		w.real += 3e9
@@ -138,16 +142,17 @@ func TestLineStep(t *testing.T) {
 	}
 }
 
-// A kernel that begins to slew at 500 ppm (ntpd) is followed, and while it is
-// not yet, the line's error says so.
-func TestLineSlew(t *testing.T) {
+// When the kernel starts to slew at 500 ppm (ntpd), the snapshot follows at the
+// second reading, and the line error covers the first.
+func TestSlewIsFollowed(t *testing.T) {
+	t.Parallel()
 	w := &world{mono: 1e9}
-	l := newLine()
+	l := newTracker()
 	q := good()
 	q.slewing = true
 	step := func() (miss time.Duration, s status.Snapshot) {
 		before := l.snap
-		w.pass(250 * time.Millisecond)
+		w.advance(250 * time.Millisecond)
 		miss = before.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)).Abs()
 		return miss, l.next(q, nil, w.cross(), 0)
 	}
@@ -164,13 +169,14 @@ func TestLineSlew(t *testing.T) {
 	}
 }
 
-// Over a leap second the line goes straight on in TAI, whatever the labels of
-// the system clock, and clients get each label once.
-func TestLineLeap(t *testing.T) {
+// Over a leap second the clock continues in TAI, whatever the labels of the system
+// clock, and TAI-UTC changes at the leap second.
+func TestLeapSecondIsCarriedOver(t *testing.T) {
+	t.Parallel()
 	for _, kernelTAI := range []int{0, 37} {
 		at := time.Date(2026, 12, 31, 24, 0, 0, 0, time.UTC).Unix()
 		w := &world{mono: 9e9, real: float64(at*1e9-start) - 20e9}
-		l := newLine()
+		l := newTracker()
 		q := good()
 		q.tai = kernelTAI
 		q.leapSign, q.leapAt = 1, at
@@ -180,8 +186,8 @@ func TestLineLeap(t *testing.T) {
 		}
 		repeated := false
 		for i := range 40 {
-			w.pass(time.Second)
-			if left := float64(at*1e9-start) - w.real; left <= 0 && !repeated { // the kernel inserts: the last second again
+			w.advance(time.Second)
+			if left := float64(at*1e9-start) - w.real; left <= 0 && !repeated { // the kernel inserts: the last second repeats
 				w.real -= 1e9
 				repeated = true
 				if q.tai != 0 {
@@ -205,7 +211,8 @@ func TestLineLeap(t *testing.T) {
 	}
 }
 
-func TestReasons(t *testing.T) {
+func TestEachReasonHasItsWord(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for r := range numReasons {
 		if s := r.String(); s == "" || s == "unknown" || seen[s] {
@@ -215,6 +222,6 @@ func TestReasons(t *testing.T) {
 		}
 	}
 	if Reason(200).String() != "unknown" {
-		t.Error("no such reason")
+		t.Error("a reason that does not exist has a word")
 	}
 }
