@@ -40,6 +40,7 @@ const (
 
 type options struct {
 	json, plain, watch bool
+	version            bool // print it, ask nobody
 	count              int
 	interval           time.Duration
 	client             ntsclient.Config // Host and Port are per host
@@ -79,12 +80,16 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.IntVar(&o.client.NTPPort, "port", 0, "NTP server's UDP port, overrides what NTS-KE says")
 	fs.BoolVar(&four, "4", false, "IPv4 only")
 	fs.BoolVar(&six, "6", false, "IPv6 only")
+	fs.BoolVar(&o.version, "version", false, "print the version and exit")
 	for { // flags may follow hosts
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				return nil, err
 			}
 			return nil, fmt.Errorf("%w: see -help", errUsage)
+		}
+		if o.version {
+			return &o, nil
 		}
 		if fs.NArg() == 0 {
 			break

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/version"
 	"noonmark/server/ntsclient"
 	"noonmark/server/ntske"
 )
@@ -37,6 +38,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "ntsquery:", err)
 		return exitCode(err)
+	}
+	if o.version {
+		fmt.Fprintln(stdout, version.Text("ntsquery"))
+		return exitcode.OK
 	}
 	if o.watch {
 		return watch(ctx, o, stdout, stderr)

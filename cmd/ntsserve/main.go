@@ -13,7 +13,6 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
-	"noonmark/internal/exitcode"
 	"noonmark/internal/privileges"
 )
 
@@ -21,40 +20,25 @@ func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
 // run is the whole program; it returns the exit code.
 func run(args []string, stderr io.Writer) int {
-	opt, err := daemon.ParseOptions("ntsserve", ntsserve.DefaultPath, args, stderr)
+	return daemon.Main(daemon.Program{Name: "ntsserve", Config: ntsserve.DefaultPath, Load: load}, args, stderr)
+}
+
+func load(path string) (*daemon.Loaded, error) {
+	s, err := ntsserve.Load(path)
 	if err != nil {
-		return daemon.Exit(err)
+		return nil, err
 	}
-	s, err := ntsserve.Load(opt.Config)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return daemon.Exit(err)
-	}
-	if opt.Check {
-		for _, w := range s.Warnings {
-			fmt.Fprintln(stderr, "warning:", w)
+	return &daemon.Loaded{Warnings: s.Warnings, Log: s.Log, Serve: func(ctx context.Context, log *slog.Logger) error {
+		if err := privileges.ForbidDumps(); err != nil {
+			log.Warn("keys can get into core dumps", "error", err)
 		}
-		fmt.Fprintf(stderr, "%s: good\n", opt.Config)
-		return exitcode.OK
-	}
-	log := daemon.New("ntsserve", s.Log)
-	if err := privileges.ForbidDumps(); err != nil {
-		log.Warn("keys can get into core dumps", "error", err)
-	}
-	plan := &privileges.Plan{User: s.RunAs, KeepLowPorts: s.NeedsLowPorts(), Log: log}
-	if err := serve(context.Background(), opt.Config, s, plan, log); err != nil {
-		log.Error("ntsserve ends", "error", err)
-		return daemon.Exit(err)
-	}
-	return exitcode.OK
+		return serve(ctx, path, s, &privileges.Plan{User: s.RunAs, KeepLowPorts: s.NeedsLowPorts(), Log: log}, log)
+	}}, nil
 }
 
 // serve answers until a signal or ctx ends it. path is the file that a reload
 // reads again; a nil plan keeps all privileges.
 func serve(ctx context.Context, path string, s *ntsserve.Settings, plan *privileges.Plan, log *slog.Logger) error {
-	for _, w := range s.Warnings {
-		log.Warn(w)
-	}
 	d, err := assemble(ctx, path, s, plan, log)
 	if err != nil {
 		return explain(err)

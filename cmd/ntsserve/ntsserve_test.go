@@ -23,6 +23,7 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
+	"noonmark/internal/exitcode"
 	"noonmark/server"
 	"noonmark/server/ntp"
 	"noonmark/server/ntske"
@@ -153,7 +154,7 @@ func TestService(t *testing.T) {
 
 	// A reload with a broken file, then with a new certificate and access list.
 	write(t, path, conf+"[access]\ndeny = 1\n")
-	if err := d.reload(context.Background()); err == nil || daemon.Exit(err) != 78 {
+	if err := d.reload(context.Background()); err == nil || exitcode.Of(err) != 78 {
 		t.Errorf("a broken configuration is reloaded: %v", err)
 	}
 	if err := exchange(pool); err != nil {
@@ -211,8 +212,8 @@ func TestExitCodes(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		err = serve(t.Context(), path, s, nil, daemon.NewTo(&out, "ntsserve", s.Log, true))
-		if daemon.Exit(err) != c.want || !strings.Contains(err.Error(), c.say) {
-			t.Errorf("%s: exit %d, %v; want %d, %q", c.name, daemon.Exit(err), err, c.want, c.say)
+		if exitcode.Of(err) != c.want || !strings.Contains(err.Error(), c.say) {
+			t.Errorf("%s: exit %d, %v; want %d, %q", c.name, exitcode.Of(err), err, c.want, c.say)
 		}
 	}
 	if os.Getuid() != 0 {
@@ -223,8 +224,8 @@ func TestExitCodes(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // where low ports are for everybody, it starts, and ends
-		if err := serve(ctx, path, s, nil, daemon.NewTo(io.Discard, "ntsserve", s.Log, true)); err != nil && (daemon.Exit(err) != 77 || !strings.Contains(err.Error(), "cap_net_bind_service")) {
-			t.Errorf("low port: exit %d, %v", daemon.Exit(err), err)
+		if err := serve(ctx, path, s, nil, daemon.NewTo(io.Discard, "ntsserve", s.Log, true)); err != nil && (exitcode.Of(err) != 77 || !strings.Contains(err.Error(), "cap_net_bind_service")) {
+			t.Errorf("low port: exit %d, %v", exitcode.Of(err), err)
 		}
 	}
 	for _, c := range []struct {

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"noonmark/refclock/gnss/nmea"
-	"noonmark/refclock/gnss/ubx"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"noonmark/refclock/gnss/nmea"
+	"noonmark/refclock/gnss/ubx"
 )
 
 func decodeRun(t *testing.T, in string, args ...string) (lines []map[string]any, stderr string, code int) {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/version"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -51,11 +52,14 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		switch args[0] {
 		case "-h", "-help", "--help", "help":
 			out, code = stdout, exitOK
+		case "-version", "--version", "version":
+			fmt.Fprintln(stdout, version.Text("refclockctl"))
+			return exitOK
 		default:
 			fmt.Fprintf(stderr, "refclockctl: unknown command %q\n", args[0])
 		}
 	}
-	fmt.Fprintln(out, "usage: refclockctl COMMAND [OPTIONS]; -h after a command shows its options")
+	fmt.Fprintln(out, "usage: refclockctl COMMAND [OPTIONS]; -h after a command shows its options; -version shows the version")
 	for _, c := range commands {
 		fmt.Fprintf(out, "  %-9s %s\n", c.name, c.about)
 	}

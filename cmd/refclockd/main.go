@@ -20,36 +20,22 @@ func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
 
 // run is the whole program; it returns the exit code.
 func run(args []string, stderr io.Writer) int {
-	opt, err := daemon.ParseOptions("refclockd", refclockd.DefaultPath, args, stderr)
+	return daemon.Main(daemon.Program{Name: "refclockd", Config: refclockd.DefaultPath, Load: load}, args, stderr)
+}
+
+func load(path string) (*daemon.Loaded, error) {
+	s, err := refclockd.Load(path)
 	if err != nil {
-		return daemon.Exit(err)
+		return nil, err
 	}
-	s, err := refclockd.Load(opt.Config)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return daemon.Exit(err)
-	}
-	if opt.Check {
-		for _, w := range s.Warnings {
-			fmt.Fprintln(stderr, "warning:", w)
-		}
-		fmt.Fprintf(stderr, "%s: good\n", opt.Config)
-		return exitcode.OK
-	}
-	log := daemon.New("refclockd", s.Log)
-	if err := serve(context.Background(), opt.Config, s, log); err != nil {
-		log.Error("refclockd ends", "error", err)
-		return daemon.Exit(err)
-	}
-	return exitcode.OK
+	return &daemon.Loaded{Warnings: s.Warnings, Log: s.Log, Serve: func(ctx context.Context, log *slog.Logger) error {
+		return serve(ctx, path, s, log)
+	}}, nil
 }
 
 // serve publishes until a signal or ctx ends it. path is the file that a reload
 // reads again.
 func serve(ctx context.Context, path string, s *refclockd.Settings, log *slog.Logger) error {
-	for _, w := range s.Warnings {
-		log.Warn(w)
-	}
 	w, err := status.Create(filepath.Join(s.RuntimeDir, "status"))
 	if err != nil {
 		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)

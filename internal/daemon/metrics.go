@@ -35,15 +35,6 @@ func NewMetrics(c config.Metrics, reg prometheus.Gatherer) *Metrics {
 	return &Metrics{addr: c.Listen.AddrPort, reg: reg, ready: make(chan struct{})}
 }
 
-// ServeMetrics is NewMetrics and Run on an address as text.
-func ServeMetrics(ctx context.Context, addr string, reg prometheus.Gatherer) error {
-	var c config.Metrics
-	if err := c.Listen.UnmarshalText([]byte(addr)); err != nil {
-		return err
-	}
-	return NewMetrics(c, reg).Run(ctx)
-}
-
 // Run listens until ctx is done.
 func (m *Metrics) Run(ctx context.Context) error {
 	if !m.addr.IsValid() {

@@ -47,8 +47,8 @@ func TestMetrics(t *testing.T) {
 	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "noonmark_test_total 3\n") {
 		t.Errorf("/metrics answers %d:\n%s", code, body)
 	}
-	if err := ServeMetrics(ctx, m.Addr().String(), reg); Exit(err) != exitcode.Unavailable {
-		t.Errorf("taken address: %v with exit code %d, want %d", err, Exit(err), exitcode.Unavailable)
+	if err := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: m.Addr().(*net.TCPAddr).AddrPort()}}, reg).Run(ctx); exitcode.Of(err) != exitcode.Unavailable {
+		t.Errorf("taken address: %v with exit code %d, want %d", err, exitcode.Of(err), exitcode.Unavailable)
 	}
 	cancel()
 	if err := <-done; err != nil {
@@ -66,7 +66,4 @@ func TestMetricsOff(t *testing.T) {
 		t.Error(err)
 	}
 	<-m.Ready()
-	if err := ServeMetrics(t.Context(), "localhost", prometheus.NewRegistry()); err == nil {
-		t.Error("listens on a name")
-	}
 }

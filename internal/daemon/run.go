@@ -12,21 +12,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-
-	"noonmark/internal/exitcode"
 )
-
-// Task is one long-running part of a daemon.
-type Task interface {
-	// Run works until ctx is done. Returning nil earlier means it is finished;
-	// an error ends the daemon.
-	Run(ctx context.Context) error
-	// Ready is closed once the task does its work, or does all it can while
-	// hardware is missing. nil means ready at once.
-	Ready() <-chan struct{}
-	// String names it in logs.
-	String() string
-}
 
 // Daemon runs tasks as the service manager and the operator expect it. The
 // zero value works.
@@ -34,158 +20,213 @@ type Daemon struct {
 	Log *slog.Logger // slog.Default() if nil
 	// Reload is called on SIGHUP, on a goroutine of its own, never twice at a
 	// time. An error means that the old configuration stays in force; it is
-	// logged. nil: SIGHUP is ignored with a line in the log.
+	// logged. nil: SIGHUP only writes a line to the log.
 	Reload func(ctx context.Context) error
-	// Alive is asked before each sign of life to the service manager's
-	// watchdog. While it returns an error there is none, and the manager
-	// restarts the daemon. nil: always alive.
+	// Alive is called before each message to the service manager's watchdog. While
+	// it returns an error there is none, and the manager restarts the daemon. nil:
+	// always alive.
 	Alive func() error
 	// Grace is how long tasks may take to end once asked; 10 s if zero.
 	Grace time.Duration
 
-	signals  <-chan os.Signal // injected by tests
-	notify   func(state string)
-	watchdog time.Duration
+	outside surroundings
 }
+
+// surroundings are what tests replace: the operator and the service manager.
+type surroundings struct {
+	signals  <-chan os.Signal // nil: those of the process
+	notify   func(state string)
+	watchdog time.Duration // interval that the service manager wants; 0: none
+}
+
+// defaultGrace is Daemon.Grace if that is zero.
+const defaultGrace = 10 * time.Second
 
 // ErrStuck is wrapped by the error of Run when tasks don't end within Grace.
 var ErrStuck = errors.New("does not end")
 
-// Run runs the tasks with the default Daemon.
-func Run(ctx context.Context, tasks ...Task) error { return new(Daemon).Run(ctx, tasks...) }
-
 // Run runs all tasks until the first fails, all are finished, ctx is done or
-// SIGINT or SIGTERM arrives; a second such signal kills at once. READY=1 goes
-// out when all tasks are ready. The error is the first task's; being asked to
-// stop is none.
+// SIGINT or SIGTERM arrives; a second such signal kills at once. READY=1 is sent
+// when all tasks are ready. The error is the first task's; a requested end is
+// none.
 func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
-	log := d.Log
-	if log == nil {
-		log = slog.Default()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &runner{
+		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside,
+		ctx: ctx, cancel: cancel, tasks: tasks,
+		reload: reloader{call: d.Reload, done: make(chan error, 1)},
+		ended:  make([]bool, len(tasks)), results: make(chan result, len(tasks)), ready: make(chan struct{}),
 	}
-	signals := d.signals
-	if signals == nil {
+	if r.log == nil {
+		r.log = slog.Default()
+	}
+	if r.grace == 0 {
+		r.grace = defaultGrace
+	}
+	if r.outside.signals == nil {
 		c := make(chan os.Signal, 4)
 		signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer signal.Stop(c)
-		signals = c
+		r.outside.signals, r.secondKills = c, true
 	}
-	notify, watchdog := d.notify, d.watchdog
-	if notify == nil {
-		notify = Notify
-		watchdog, _ = daemon.SdWatchdogEnabled(false)
+	if r.outside.notify == nil {
+		r.outside.notify = notify
+		r.outside.watchdog, _ = daemon.SdWatchdogEnabled(false)
 	}
-	grace := d.Grace
-	if grace == 0 {
-		grace = 10 * time.Second
-	}
+	return r.run()
+}
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		i   int
-		err error
-	}
-	results := make(chan result, len(tasks))
-	for i, t := range tasks {
-		go func() { results <- result{i, t.Run(ctx)} }()
-	}
-	ready := make(chan struct{})
-	go func() {
-		if waitReady(ctx, tasks) {
-			close(ready)
-		}
-	}()
+// runner is one call of Run. Apart from the channels it is for one goroutine.
+type runner struct {
+	log     *slog.Logger
+	alive   func() error
+	grace   time.Duration
+	outside surroundings
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	tasks   []Task
+	ended   []bool // by task
+	first   error  // of a task
+	results chan result
+	ready   chan struct{} // closed once all tasks are ready
+	isReady bool          // and that was sent
+	reload  reloader
+
+	secondKills bool // a second signal to stop has its default action
+}
+
+// result is the end of a task.
+type result struct {
+	task int
+	err  error
+}
+
+// reloader keeps reloads apart.
+type reloader struct {
+	call    func(context.Context) error // nil: there is nothing to reload
+	done    chan error
+	running bool
+	again   bool // SIGHUP came while one was running
+}
+
+func (r *runner) run() error {
+	r.start()
 	var beat <-chan time.Time
-	if watchdog > 0 {
-		t := time.NewTicker(watchdog / 2)
+	if r.outside.watchdog > 0 {
+		t := time.NewTicker(r.outside.watchdog / 2)
 		defer t.Stop()
 		beat = t.C
 	}
-
-	var (
-		first     error
-		running   = len(tasks)
-		ended     = make([]bool, len(tasks))
-		done      = ctx.Done()
-		stuck     <-chan time.Time
-		reloading bool
-		again     bool // another SIGHUP came during a reload
-		reloaded  = make(chan error, 1)
-		isReady   bool
-	)
-	reload := func() {
-		reloading = true
-		notify(Reloading())
-		go func() { reloaded <- d.Reload(ctx) }()
-	}
-	for running > 0 {
+	stopping, ready, done := (<-chan time.Time)(nil), (<-chan struct{})(r.ready), r.ctx.Done()
+	for running := len(r.tasks); running > 0; {
 		select {
-		case r := <-results:
+		case x := <-r.results:
 			running--
-			ended[r.i] = true
-			if r.err != nil && (ctx.Err() == nil || !errors.Is(r.err, context.Canceled)) {
-				if first == nil {
-					first = fmt.Errorf("%s: %w", tasks[r.i], r.err)
-				} else {
-					log.Error("task failed while stopping", "task", tasks[r.i].String(), "error", r.err)
-				}
-				cancel()
-			}
+			r.taskEnded(x)
 		case <-ready:
-			ready, isReady = nil, true
-			notify(daemon.SdNotifyReady)
-			log.Info("ready", "tasks", names(tasks, nil))
-		case s := <-signals:
-			switch {
-			case s == syscall.SIGHUP && d.Reload == nil:
-				log.Info("nothing to reload", "signal", s.String())
-			case s == syscall.SIGHUP && reloading:
-				again = true
-			case s == syscall.SIGHUP && ctx.Err() == nil:
-				reload()
-			case s == syscall.SIGHUP:
-			default:
-				log.Info("stopping", "signal", s.String())
-				if d.signals == nil {
-					signal.Reset(syscall.SIGINT, syscall.SIGTERM) // the next one kills
-				}
-				cancel()
-			}
-		case err := <-reloaded:
-			reloading = false
-			if err != nil {
-				log.Error("reload refused, the old configuration stays in force", "error", err)
-			} else {
-				log.Info("reloaded")
-			}
-			if isReady {
-				notify(daemon.SdNotifyReady)
-			}
-			if again && ctx.Err() == nil {
-				again = false
-				reload()
-			}
+			ready, r.isReady = nil, true
+			r.outside.notify(daemon.SdNotifyReady)
+			r.log.Info("ready", "tasks", names(r.tasks, nil))
+		case s := <-r.outside.signals:
+			r.signal(s)
+		case err := <-r.reload.done:
+			r.reloaded(err)
 		case <-beat:
-			if d.Alive != nil {
-				if err := d.Alive(); err != nil {
-					log.Error("no sign of life for the watchdog", "error", err)
-					continue
-				}
-			}
-			notify(daemon.SdNotifyWatchdog)
+			r.heartbeat()
 		case <-done:
 			done = nil
-			notify(daemon.SdNotifyStopping)
-			stuck = time.After(grace)
-		case <-stuck:
-			return errors.Join(first, fmt.Errorf("%s %w within %v", names(tasks, ended), ErrStuck, grace))
+			r.outside.notify(daemon.SdNotifyStopping)
+			stopping = time.After(r.grace)
+		case <-stopping:
+			return errors.Join(r.first, fmt.Errorf("%s %w within %v", names(r.tasks, r.ended), ErrStuck, r.grace))
 		}
 	}
 	if done != nil { // the last task ended before its end was noticed
-		notify(daemon.SdNotifyStopping)
+		r.outside.notify(daemon.SdNotifyStopping)
 	}
-	return first
+	return r.first
+}
+
+// start starts the tasks and waits for them to be ready.
+func (r *runner) start() {
+	for i, t := range r.tasks {
+		go func() { r.results <- result{i, t.Run(r.ctx)} }()
+	}
+	go func() {
+		if waitReady(r.ctx, r.tasks) {
+			close(r.ready)
+		}
+	}()
+}
+
+// taskEnded handles the end of a task: an error ends the daemon.
+func (r *runner) taskEnded(x result) {
+	r.ended[x.task] = true
+	if x.err == nil || r.ctx.Err() != nil && errors.Is(x.err, context.Canceled) {
+		return
+	}
+	if r.first == nil {
+		r.first = fmt.Errorf("%s: %w", r.tasks[x.task], x.err)
+	} else {
+		r.log.Error("task failed while stopping", "task", r.tasks[x.task].String(), "error", x.err)
+	}
+	r.cancel()
+}
+
+func (r *runner) signal(s os.Signal) {
+	switch {
+	case s == syscall.SIGHUP && r.reload.call == nil:
+		r.log.Info("nothing to reload", "signal", s.String())
+	case s == syscall.SIGHUP:
+		r.startReload()
+	default:
+		r.log.Info("stopping", "signal", s.String())
+		if r.secondKills {
+			signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+		}
+		r.cancel()
+	}
+}
+
+// startReload starts a reload, or notes that another one is due.
+func (r *runner) startReload() {
+	switch {
+	case r.reload.running:
+		r.reload.again = true
+	case r.ctx.Err() == nil:
+		r.reload.running = true
+		r.outside.notify(reloading())
+		go func() { r.reload.done <- r.reload.call(r.ctx) }()
+	}
+}
+
+func (r *runner) reloaded(err error) {
+	r.reload.running = false
+	if err != nil {
+		r.log.Error("reload refused, the old configuration stays in force", "error", err)
+	} else {
+		r.log.Info("reloaded")
+	}
+	if r.isReady {
+		r.outside.notify(daemon.SdNotifyReady)
+	}
+	if r.reload.again {
+		r.reload.again = false
+		r.startReload()
+	}
+}
+
+// heartbeat tells the watchdog that the daemon works, if it does.
+func (r *runner) heartbeat() {
+	if r.alive != nil {
+		if err := r.alive(); err != nil {
+			r.log.Error("watchdog is not fed", "error", err)
+			return
+		}
+	}
+	r.outside.notify(daemon.SdNotifyWatchdog)
 }
 
 // names lists the tasks that have not ended.
@@ -199,77 +240,10 @@ func names(tasks []Task, ended []bool) string {
 	return strings.Join(n, ", ")
 }
 
-// Notify tells the service manager, if there is one. That it cannot be told
-// is no reason to stop serving time.
-func Notify(state string) { _, _ = daemon.SdNotify(false, state) }
+// notify tells the service manager, if there is one. A failure is no reason to
+// stop serving time.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
-// Reloading is the state to notify while a configuration is being reloaded
+// reloading is the state to notify while a configuration is being reloaded
 // (Type=notify-reload wants the time of it).
-func Reloading() string { return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() }
-
-// Status notifies one line for people, shown by systemctl status.
-func Status(format string, args ...any) {
-	Notify("STATUS=" + strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
-}
-
-// Exit maps the error of a daemon to its exit code (sysexits.h).
-func Exit(err error) int {
-	if errors.Is(err, ErrDone) {
-		return exitcode.OK
-	}
-	return exitcode.Of(err)
-}
-
-// After makes a Task that calls f once the others are ready. It is ready when f
-// has returned without an error, so READY=1 waits for it.
-func After(name string, others []Task, f func() error) Task {
-	return &afterTask{name, others, f, make(chan struct{})}
-}
-
-type afterTask struct {
-	name   string
-	others []Task
-	f      func() error
-	ready  chan struct{}
-}
-
-func (t *afterTask) Run(ctx context.Context) error {
-	if !waitReady(ctx, t.others) {
-		return nil
-	}
-	if err := t.f(); err != nil {
-		return err
-	}
-	close(t.ready)
-	return nil
-}
-func (t *afterTask) Ready() <-chan struct{} { return t.ready }
-func (t *afterTask) String() string         { return t.name }
-
-// waitReady waits until all tasks are ready; false if ctx ended before.
-func waitReady(ctx context.Context, tasks []Task) bool {
-	for _, t := range tasks {
-		c := t.Ready()
-		if c == nil {
-			continue
-		}
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
-// Func makes a Task of a function that is ready at once.
-func Func(name string, run func(ctx context.Context) error) Task { return &funcTask{name, run} }
-
-type funcTask struct {
-	name string
-	run  func(ctx context.Context) error
-}
-
-func (t *funcTask) Run(ctx context.Context) error { return t.run(ctx) }
-func (t *funcTask) Ready() <-chan struct{}        { return nil }
-func (t *funcTask) String() string                { return t.name }
+func reloading() string { return daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() }

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +16,6 @@ import (
 	"time"
 
 	"noonmark/internal/config"
-	"noonmark/internal/exitcode"
 )
 
 // fake is a task that does as it is told.
@@ -55,8 +51,8 @@ type rig struct {
 func newRig() *rig {
 	r := &rig{sig: make(chan os.Signal)}
 	r.Log = NewTo(&r.log, "test", config.Log{}, true)
-	r.signals = r.sig
-	r.notify = func(s string) {
+	r.outside.signals = r.sig
+	r.outside.notify = func(s string) {
 		s, _, _ = strings.Cut(s, "\n")
 		r.mu.Lock()
 		r.states = append(r.states, s)
@@ -166,6 +162,41 @@ func TestReload(t *testing.T) {
 	})
 }
 
+// Tasks that wait for others to be ready hold up READY=1 themselves.
+func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
+	boom := errors.New("boom")
+	for _, c := range []struct {
+		name  string
+		never bool
+		f     error
+		ran   bool
+		said  string
+		is    error
+	}{
+		{"another is never ready", true, nil, false, "STOPPING=1", nil},
+		{"it fails", false, boom, true, "STOPPING=1", boom},
+		{"it succeeds", false, nil, true, "READY=1 STOPPING=1", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, ran := newRig(), false
+				other := &fake{"a", c.never, untilDone}
+				after := After("b", []Task{other}, func() error { ran = true; return c.f })
+				time.AfterFunc(time.Second, func() {
+					select {
+					case r.sig <- syscall.SIGTERM:
+					case <-t.Context().Done():
+					}
+				})
+				err := r.Run(t.Context(), other, after)
+				if !errors.Is(err, c.is) || ran != c.ran || r.said() != c.said {
+					t.Errorf("got %v, ran %v, notified %q; want %v, %v, %q", err, ran, r.said(), c.is, c.ran, c.said)
+				}
+			})
+		})
+	}
+}
+
 func TestReloadNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
@@ -179,7 +210,7 @@ func TestReloadNothing(t *testing.T) {
 func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.watchdog = 2 * time.Second
+		r.outside.watchdog = 2 * time.Second
 		start := time.Now()
 		r.Alive = func() error { // dies after 3.5 s
 			if time.Since(start) > 3500*time.Millisecond {
@@ -247,40 +278,5 @@ func TestRunForReal(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestExit(t *testing.T) {
-	for err, want := range map[error]int{
-		nil: 0, ErrDone: 0, errors.New("x"): exitcode.Software, fs.ErrPermission: exitcode.Permission,
-		fmt.Errorf("b: %w", &config.Error{File: "f", Problem: "p"}): exitcode.Config,
-	} {
-		if got := Exit(err); got != want {
-			t.Errorf("Exit(%v) = %d, want %d", err, got, want)
-		}
-	}
-}
-
-func TestParseOptions(t *testing.T) {
-	tests := []struct {
-		args []string
-		want Options
-		is   error
-		says string
-	}{
-		{[]string{"-nope"}, Options{}, exitcode.ErrUsage, "flag provided but not defined: -nope"},
-		{[]string{"-config"}, Options{}, exitcode.ErrUsage, "needs an argument"},
-		{[]string{"x.toml"}, Options{}, exitcode.ErrUsage, "name the file with -config FILE"},
-		{[]string{"-h"}, Options{}, ErrDone, "-check"},
-		{[]string{"-version"}, Options{}, ErrDone, "refclockd "},
-		{nil, Options{Config: "/etc/d.toml"}, nil, ""},
-		{[]string{"-check", "-config", "x.toml"}, Options{Config: "x.toml", Check: true}, nil, ""},
-	}
-	for _, tt := range tests {
-		var out bytes.Buffer
-		o, err := ParseOptions("refclockd", "/etc/d.toml", tt.args, &out)
-		if !errors.Is(err, tt.is) || err == nil && !reflect.DeepEqual(o, tt.want) || !strings.Contains(out.String(), tt.says) {
-			t.Errorf("%q: got %+v, %v, %q; want %+v, %v, %q", tt.args, o, err, &out, tt.want, tt.is, tt.says)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"noonmark/internal/proctest"
+	"noonmark/internal/version"
 )
 
 const root = "../.." // of the project
@@ -78,6 +79,15 @@ func TestConfigsRefused(t *testing.T) {
 		out, code := run(t, program(t, daemon), "-config", bad, "-check")
 		if want := bad + ":" + strconv.Itoa(lines+1) + ": "; code != 78 || !strings.Contains(out, want) || !strings.Contains(out, "levle: is not known") {
 			t.Errorf("%s ends with %d, wants 78 and %q:\n%s", daemon, code, want, out)
+		}
+	}
+}
+
+func TestEveryProgramPrintsTheVersionOfTheTree(t *testing.T) {
+	for _, name := range programs {
+		out, code := run(t, program(t, name), "-version")
+		if want := name + " " + version.Number + " ("; code != 0 || !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s -version ends with %d and prints %q, want %q", name, code, out, want)
 		}
 	}
 }
