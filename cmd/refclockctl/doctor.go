@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/doctor"
 )
 
@@ -33,9 +35,9 @@ func runDoctor(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fl.Usage = func() { fmt.Fprint(stderr, doctorHelp); fl.PrintDefaults() }
 	var o doctor.Options
 	asJSON := fl.Bool("json", false, "print one JSON object")
-	fl.StringVar(&o.Refclockd, "config", "/etc/noonmark/refclockd.toml", "refclockd's configuration `FILE`")
-	fl.StringVar(&o.Ntsserve, "server", "/etc/noonmark/ntsserve.toml", "ntsserve's configuration `FILE`")
-	fl.StringVar(&o.User, "user", "refclock", "the `USER` that refclockd runs as; root checks permissions for it")
+	fl.StringVar(&o.Refclockd, "config", refclockd.DefaultPath, "refclockd's configuration `FILE`")
+	fl.StringVar(&o.Ntsserve, "server", ntsserve.DefaultPath, "ntsserve's configuration `FILE`")
+	user := fl.String("user", "refclock", "the `USER` that refclockd runs as; root checks permissions for it")
 	fl.DurationVar(&o.Listen, "listen", 5*time.Second, "how long to listen for pulses and messages")
 	if err := fl.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -53,7 +55,7 @@ func runDoctor(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	found := doctor.Examine(ctx, o)
+	found := doctor.Findings(doctor.ThisHost(*user).Examine(ctx, o))
 	if err := doctor.Print(stdout, found, *asJSON); err != nil {
 		fmt.Fprintf(stderr, "refclockctl: doctor: %v\n", err)
 		return exitSoftware

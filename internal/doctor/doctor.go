@@ -1,72 +1,36 @@
 // Package doctor examines a machine for everything that refclockd and ntsserve
-// need: facts of the host become findings, each with its remedy.
+// need, and says what is wrong and what to do about it.
+//
+// It works in three steps that are independent of each other: Host.Examine
+// gathers facts and judges nothing; Findings judges facts and looks at nothing;
+// Print shows findings. Kinds is the table of everything that can be found,
+// from which documents are generated.
 package doctor
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"noonmark/internal/exitcode"
 	"strings"
-	"time"
+
+	"noonmark/internal/exitcode"
 )
 
-// Level is how bad a finding is.
-type Level string
-
-const (
-	levelOK   Level = "ok"
-	levelWarn Level = "warn" // works, or may work later; look at it
-	levelFail Level = "fail"
-)
-
-// Finding is what doctor has to say of one thing. Its JSON keys are a contract.
+// Finding is one statement about the machine. Its JSON keys are a contract.
 type Finding struct {
+	ID    string `json:"id"` // Kind.ID
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	What  string `json:"what"`
-	Mend  string `json:"mend,omitempty"`
+	Mend  string `json:"mend,omitempty"` // the remedy
 
-	code int // exit code of a failure; 0 is exitcode.Unavailable
+	code int // exit code of a failure; 0: exitcode.Unavailable
 }
 
-func good(check, format string, a ...any) Finding {
-	return Finding{Check: check, Level: levelOK, What: fmt.Sprintf(format, a...)}
-}
-
-func warn(check, mend, format string, a ...any) Finding {
-	return Finding{Check: check, Level: levelWarn, What: fmt.Sprintf(format, a...), Mend: mend}
-}
-
-func bad(check, mend, format string, a ...any) Finding {
-	return Finding{Check: check, Level: levelFail, What: fmt.Sprintf(format, a...), Mend: mend}
-}
-
-// as gives a finding the exit code it causes.
-func (f Finding) as(code int) Finding {
-	f.code = code
-	return f
-}
-
-// Options say what is examined.
-type Options struct {
-	Refclockd, Ntsserve           string // configuration files
-	RefclockdNamed, NtsserveNamed bool   // the user gave the path: a missing file is an error
-	User                          string // refclockd's, whose rights are checked when root examines
-	Listen                        time.Duration
-}
-
-// Examine looks at this machine.
-func Examine(ctx context.Context, o Options) []Finding {
-	d := doctor{host: thisHost(), user: o.User, listen: o.Listen}
-	return d.examine(ctx, o.Refclockd, o.RefclockdNamed, o.Ntsserve, o.NtsserveNamed)
-}
-
-// ExitCode is the exit code of findings: that of the first failure.
+// ExitCode returns the exit code of findings: that of the first failure.
 func ExitCode(found []Finding) int {
 	for _, f := range found {
-		if f.Level == levelFail {
+		if f.Level == Fail {
 			if f.code != 0 {
 				return f.code
 			}
@@ -76,26 +40,19 @@ func ExitCode(found []Finding) int {
 	return exitcode.OK
 }
 
-// count returns how many findings are of a level.
-func count(found []Finding, l Level) (n int) {
-	for _, f := range found {
-		if f.Level == l {
-			n++
-		}
-	}
-	return n
-}
-
 // Print writes findings for people, or as one JSON object.
 func Print(w io.Writer, found []Finding, asJSON bool) error {
-	ok, warns, fails := count(found, levelOK), count(found, levelWarn), count(found, levelFail)
+	n := map[Level]int{}
+	for _, f := range found {
+		n[f.Level]++
+	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(struct {
 			Findings []Finding `json:"findings"`
 			OK       int       `json:"ok"`
 			Warn     int       `json:"warn"`
 			Fail     int       `json:"fail"`
-		}{found, ok, warns, fails})
+		}{found, n[OK], n[Warn], n[Fail]})
 	}
 	var b strings.Builder
 	for _, f := range found {
@@ -104,7 +61,7 @@ func Print(w io.Writer, found []Finding, asJSON bool) error {
 			fmt.Fprintf(&b, "%17s > %s\n", "", f.Mend)
 		}
 	}
-	fmt.Fprintf(&b, "%d fine, %d to look at, %d wrong\n", ok, warns, fails)
+	fmt.Fprintf(&b, "%d fine, %d to look at, %d wrong\n", n[OK], n[Warn], n[Fail])
 	_, err := io.WriteString(w, b.String())
 	return err
 }

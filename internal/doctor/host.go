@@ -1,8 +1,10 @@
 package doctor
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,41 +15,113 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/internal/exitcode"
+	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
+	"noonmark/phc/tai"
 	"noonmark/refclock/clock"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/receiver"
 )
 
-// host is the machine as doctor sees it. Tests put their own in its place.
-type host struct {
-	proc, sys string
-	root      bool
-	now       func() time.Time
-	mono      func() int64
-	kernel    func() (phc.Timex, error)
-	rivals    func() []string
-	run       func(name string, args ...string) (string, error)
-	names     func() []string // host name and addresses
+// Devices opens what takes a driver. Each method closes what it has opened, but
+// for the port that Serial returns.
+type Devices interface {
+	// Clock reads the facts of a PTP clock, named by interface or device.
+	Clock(name string) ClockFacts
+	// Pulses listens to the configured pulse for a while.
+	Pulses(ctx context.Context, c *refclockd.Settings, d time.Duration) PulseFacts
+	// Serial opens a receiver's port at a rate.
+	Serial(path string, baud int) (io.ReadCloser, error)
+	// Stamping asks an interface what it can stamp, and changes nothing.
+	Stamping(ifname string) (Stamping, error)
 }
 
-func thisHost() host {
-	return host{
-		proc: "/proc", sys: "/sys", root: os.Geteuid() == 0, now: time.Now, mono: phc.MonoRaw,
-		kernel: phc.Kernel{}.Load, rivals: clock.Rivals, names: ownNames,
-		run: func(name string, args ...string) (string, error) {
-			for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-				if p, err := exec.LookPath(dir + name); err == nil {
-					out, err := exec.Command(p, args...).Output()
-					return string(out), err
-				}
-			}
-			return "", exec.ErrNotFound
-		},
+// Host is the machine to be examined. ThisHost returns the one that doctor runs
+// on; tests build others.
+type Host struct {
+	Root    string // directory in which /proc, /sys, /dev and the like are looked up
+	Devices Devices
+
+	Now   func() time.Time
+	Mono  func() int64 // CLOCK_MONOTONIC_RAW, ns
+	Timex func() (phc.Timex, error)
+
+	Account Account         // whose permissions are checked
+	Names   []string        // names and addresses that clients may know the machine by
+	Rivals  func() []string // programs that steer the system clock
+	Command func(name string, args ...string) (string, error)
+}
+
+// ThisHost returns the machine that doctor runs on. Permissions are checked for
+// the daemon's user if root runs doctor and that user exists, else for the user
+// who runs it.
+func ThisHost(daemon string) *Host {
+	return &Host{
+		Root: "/", Devices: hardware{}, Now: time.Now, Mono: phc.MonoRaw, Timex: phc.Kernel{}.Load,
+		Account: accountOf(daemon), Names: machineNames(), Rivals: clock.Rivals, Command: command,
 	}
 }
 
-// ownNames are what clients may know this machine by.
-func ownNames() (names []string) {
+// path returns where a file of the machine is found.
+func (h *Host) path(elem ...string) string { return filepath.Join(h.Root, filepath.Join(elem...)) }
+
+// resolve follows the links of a device's path. The result is a path of the
+// machine, as links below /proc name it.
+func (h *Host) resolve(path string) string {
+	real, err := filepath.EvalSymlinks(h.path(path))
+	if err != nil {
+		return path
+	}
+	if rel, err := filepath.Rel(h.Root, real); err == nil && !strings.HasPrefix(rel, "..") {
+		return "/" + rel
+	}
+	return real
+}
+
+// Account is a user with groups, as numbers. The zero Account is root.
+type Account struct {
+	Name   string
+	UID    int
+	Groups []int
+}
+
+func accountOf(daemon string) Account {
+	u, err := user.Current()
+	if os.Geteuid() == 0 {
+		if d, derr := user.Lookup(daemon); derr == nil {
+			u, err = d, nil
+		}
+	}
+	if err != nil {
+		return Account{Name: "this user", UID: os.Geteuid()}
+	}
+	a := Account{Name: u.Username}
+	a.UID, _ = strconv.Atoi(u.Uid) // a number wherever there are device files
+	ids, _ := u.GroupIds()         // without them the owner's bits have to do
+	for _, id := range ids {
+		if n, err := strconv.Atoi(id); err == nil {
+			a.Groups = append(a.Groups, n)
+		}
+	}
+	return a
+}
+
+// may reports whether the account may read and write a file.
+func (a Account) may(mode os.FileMode, uid, gid int) bool {
+	want := os.FileMode(0o006)
+	switch {
+	case a.UID == 0:
+		return true
+	case a.UID == uid:
+		want = 0o600
+	case slices.Contains(a.Groups, gid):
+		want = 0o060
+	}
+	return mode.Perm()&want == want
+}
+
+// machineNames returns the host name and the addresses of this machine.
+func machineNames() (names []string) {
 	if n, err := os.Hostname(); err == nil {
 		names = append(names, n)
 	}
@@ -60,235 +134,109 @@ func ownNames() (names []string) {
 	return names
 }
 
-// process is a program that runs.
-type process struct {
-	pid  int
-	name string
-}
-
-func (p process) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid) }
-
-// open tells who holds what: file or socket, as /proc shows it, to processes.
-type open struct {
-	by     map[string][]process
-	hidden bool // some processes would not show theirs
-}
-
-// descriptors reads who holds which files.
-func (h host) descriptors() open {
-	o := open{by: map[string][]process{}}
-	dirs, err := filepath.Glob(filepath.Join(h.proc, "[0-9]*"))
-	if err != nil || len(dirs) == 0 {
-		o.hidden = true
-	}
-	for _, dir := range dirs {
-		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil || pid == os.Getpid() {
-			continue
+// command runs a program, also one that is only in root's path.
+func command(name string, args ...string) (string, error) {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if p, err := exec.LookPath(dir + name); err == nil {
+			out, err := exec.Command(p, args...).Output()
+			return string(out), err
 		}
-		fds, err := os.ReadDir(filepath.Join(dir, "fd"))
+	}
+	return "", exec.ErrNotFound
+}
+
+// hardware are the devices of this machine.
+type hardware struct{}
+
+// Clock reads the facts of a PTP clock.
+func (hardware) Clock(name string) (k ClockFacts) {
+	dev, err := phc.Open(name)
+	if err != nil {
+		return ClockFacts{Err: err, Index: -1}
+	}
+	defer dev.Close()
+	k = ClockFacts{Path: dev.Path(), Index: dev.Index(), Caps: dev.Caps()}
+	k.Pins, k.PinsErr = dev.Pins()
+	var x phc.Cross
+	if x, k.ReadErr = dev.Cross(); k.ReadErr == nil {
+		k.Method, k.Width = dev.CrossMethod(), x.Width
+	}
+	return k
+}
+
+// Pulses listens to the configured pulse.
+func (hardware) Pulses(ctx context.Context, c *refclockd.Settings, d time.Duration) PulseFacts {
+	in := &c.Pulse.PulseInput
+	if in.Source == "kernel" {
+		k, err := pps.OpenKernel(in.Device, pps.KernelOptions{Edge: in.Edge})
 		if err != nil {
-			o.hidden = true
-			continue
+			return PulseFacts{Err: err}
 		}
-		for _, fd := range fds {
-			to, err := os.Readlink(filepath.Join(dir, "fd", fd.Name()))
-			if err != nil {
-				continue // closed meanwhile
-			}
-			if p := (process{pid, h.comm(dir)}); !slices.Contains(o.by[to], p) {
-				o.by[to] = append(o.by[to], p)
-			}
-		}
-	}
-	return o
-}
-
-func (h host) comm(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, "comm"))
-	if err != nil {
-		return "a process"
-	}
-	return strings.TrimSpace(string(b))
-}
-
-// of returns who holds the device at path, through whatever links. Whoever made
-// a pseudo-terminal plays the device: it does not count.
-func (o open) of(path string) []process {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	if !strings.HasPrefix(path, "/dev/pts/") {
-		return o.by[path]
-	}
-	var out []process
-	for _, p := range o.by[path] {
-		if !slices.Contains(o.by["/dev/ptmx"], p) && !slices.Contains(o.by["/dev/pts/ptmx"], p) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// held is the finding on a device that nobody but refclockd should hold.
-func (o open) held(check, path, mend string, mayShare bool) (f Finding, free bool) {
-	var others []string
-	ours := false
-	for _, p := range o.of(path) {
-		if p.name == "refclockd" {
-			ours = true
-		} else {
-			others = append(others, p.String())
-		}
-	}
-	switch {
-	case len(others) > 0 && mayShare:
-		return warn(check, mend, "%s is also open in %s", path, strings.Join(others, ", ")), false
-	case len(others) > 0:
-		return bad(check, mend, "%s is held by %s", path, strings.Join(others, ", ")), false
-	case ours:
-		return good(check, "%s is held by refclockd alone", path), true
-	case o.hidden:
-		return warn(check, "run doctor as root", "who holds %s cannot be seen in full; nobody as far as it can", path), true
-	}
-	return good(check, "nobody else holds %s", path), true
-}
-
-// account is a user with groups, as numbers.
-type account struct {
-	name   string
-	uid    int
-	groups []int
-}
-
-// whoami returns the user to ask permissions for: the daemon's when root looks
-// and that user exists, else the one who runs doctor.
-func whoami(daemon string) account {
-	u, err := user.Current()
-	if os.Geteuid() == 0 {
-		if d, derr := user.Lookup(daemon); derr == nil {
-			u, err = d, nil
-		}
-	}
-	if err != nil {
-		return account{name: "this user", uid: os.Geteuid()}
-	}
-	a := account{name: u.Username}
-	a.uid, _ = strconv.Atoi(u.Uid)
-	ids, _ := u.GroupIds()
-	for _, id := range ids {
-		if n, err := strconv.Atoi(id); err == nil {
-			a.groups = append(a.groups, n)
-		}
-	}
-	return a
-}
-
-// may reports whether the account may read and write a file of that mode and
-// owner.
-func (a account) may(mode fs.FileMode, uid, gid int) bool {
-	want := fs.FileMode(0o006)
-	switch {
-	case a.uid == 0:
-		return true
-	case a.uid == uid:
-		want = 0o600
-	case slices.Contains(a.groups, gid):
-		want = 0o060
-	}
-	return mode.Perm()&want == want
-}
-
-// device looks whether a device is there and may be used; is it what it is to
-// be, its driver is asked later.
-func device(check, path string, who account, missing, denied string) (f Finding, ok bool) {
-	fi, err := os.Stat(path)
-	switch {
-	case err != nil && os.IsPermission(err):
-		return bad(check, denied, "%v", err).as(exitcode.Permission), false
-	case err != nil:
-		return bad(check, missing, "%s is missing", path), false
-	case fi.Mode()&fs.ModeCharDevice == 0:
-		return bad(check, "name the device itself", "%s is no device", path), false
-	}
-	if uid, gid, known := owner(fi); known && !who.may(fi.Mode(), uid, gid) {
-		return bad(check, denied, "%s is mode %04o of user %d, group %d: %s may not read and write it", path, fi.Mode().Perm(), uid, gid, who.name).as(exitcode.Permission), false
-	}
-	return good(check, "%s is there and %s may use it", path, who.name), true
-}
-
-// consoles names the terminals the kernel writes its messages to.
-func (h host) consoles() (names []string) {
-	b, err := os.ReadFile(filepath.Join(h.proc, "consoles"))
-	if err != nil {
-		return nil
-	}
-	for _, l := range strings.Split(string(b), "\n") {
-		if n, _, ok := strings.Cut(l, " "); ok {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
-// console warns where the kernel talks into the receiver's line.
-func (h host) console(path string) (Finding, bool) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	if slices.Contains(h.consoles(), filepath.Base(path)) {
-		return bad("receiver", "take console="+filepath.Base(path)+" out of the kernel's command line (on a Raspberry Pi: raspi-config, serial port, no login shell), and reboot",
-			"the kernel's console is %s: it writes into the receiver, and a login may read from it", path), true
-	}
-	return Finding{}, false
-}
-
-// carrier looks at the interface of the clock.
-func (h host) carrier(ifname string) (Finding, bool) {
-	b, err := os.ReadFile(filepath.Join(h.sys, "class/net", ifname, "carrier"))
-	switch {
-	case os.IsNotExist(err):
-		return Finding{}, false // no interface: a clock named by its device
-	case err != nil:
-		return warn("carrier", "ip link set "+ifname+" up", "%s is down", ifname), true
-	case strings.TrimSpace(string(b)) != "1":
-		return warn("carrier", "plug in the cable; a CM4 or CM5 stamps no pulse without a link", "%s has no carrier", ifname), true
-	}
-	return good("carrier", "%s has a carrier", ifname), true
-}
-
-// interfaceOf returns the network interface of PTP clock N, "" if it has none.
-func (h host) interfaceOf(index int) string {
-	m, err := filepath.Glob(filepath.Join(h.sys, "class/ptp", fmt.Sprintf("ptp%d", index), "device/net/*"))
-	if err != nil || len(m) == 0 {
-		return ""
-	}
-	return filepath.Base(m[0])
-}
-
-// listener names who listens on a port: "udp" or "tcp". taken is false where
-// nobody does.
-func (h host) listener(o open, proto string, port int) (who []process, taken bool) {
-	for _, v := range []string{"", "6"} {
-		b, err := os.ReadFile(filepath.Join(h.proc, "net", proto+v))
+		defer k.Close()
+		sys, err := phc.OpenSystem(func(real int64) int { return tai.Builtin().OffsetUTC(real / 1e9) })
 		if err != nil {
+			return PulseFacts{Err: err}
+		}
+		return listenPulses(ctx, k, edgeTime(sys.Cross), d)
+	}
+	dev, err := phc.Open(c.Clock.Device)
+	if err != nil {
+		return PulseFacts{Err: err}
+	}
+	defer dev.Close()
+	x, err := pps.NewExtTS(dev, pps.ExtTSOptions{Channel: in.Channel, Pin: in.Pin, Edge: in.TimestampEdge(), Width: in.Width.Duration})
+	if err != nil {
+		return PulseFacts{Err: err}
+	}
+	defer x.Close()
+	p := listenPulses(ctx, x, edgeTime(dev.Cross), d)
+	g := x.Grant()
+	p.Note = fmt.Sprintf(" (the driver stamps %v, version %d)", g.Edges, g.Version)
+	return p
+}
+
+// edgeTime returns the conversion of a source's edges to CLOCK_MONOTONIC_RAW: by
+// one reading of the clock they were stamped with.
+func edgeTime(cross func() (phc.Cross, error)) func(pps.Edge) (int64, error) {
+	return func(e pps.Edge) (int64, error) {
+		x, err := cross()
+		if err != nil {
+			return 0, err
+		}
+		now := x.Real
+		if e.Scale == pps.Clock {
+			now = int64(x.Clock)
+		}
+		return x.Mono - (now - e.Stamp), nil
+	}
+}
+
+// listenPulses reads edges for a while. at converts an edge to
+// CLOCK_MONOTONIC_RAW.
+func listenPulses(ctx context.Context, src pps.Source, at func(pps.Edge) (int64, error), d time.Duration) (p PulseFacts) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for ctx.Err() == nil {
+		e, err := src.Next(ctx)
+		if errors.Is(err, pps.ErrNoPulse) {
 			continue
 		}
-		for _, l := range strings.Split(string(b), "\n") {
-			f := strings.Fields(l)
-			if len(f) < 10 || !strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) {
-				continue
-			}
-			if proto == "tcp" && f[3] != "0A" { // TCP_LISTEN, net/tcp_states.h
-				continue
-			}
-			taken = true
-			for _, p := range o.by["socket:["+f[9]+"]"] {
-				if !slices.Contains(who, p) {
-					who = append(who, p)
-				}
-			}
+		var mono int64
+		if err == nil {
+			mono, err = at(e)
 		}
+		if err != nil {
+			if ctx.Err() == nil {
+				p.Err = err
+			}
+			return p
+		}
+		p.Edges = append(p.Edges, mono)
 	}
-	return who, taken
+	return p
+}
+
+// Serial opens a receiver's port.
+func (hardware) Serial(path string, baud int) (io.ReadCloser, error) {
+	return receiver.OpenSerial(path, baud)
 }

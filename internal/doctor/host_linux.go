@@ -16,9 +16,8 @@ func owner(fi fs.FileInfo) (uid, gid int, ok bool) {
 	return int(st.Uid), int(st.Gid), true
 }
 
-// stampsOf asks an interface what it can stamp and what it is set to, and
-// changes nothing.
-func stampsOf(ifname string) (s stamps, err error) {
+// Stamping asks an interface what it can stamp and what it is set to.
+func (hardware) Stamping(ifname string) (s Stamping, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return s, err
@@ -29,15 +28,14 @@ func stampsOf(ifname string) (s stamps, err error) {
 		return s, err
 	}
 	const all, ntp = 1 << unix.HWTSTAMP_FILTER_ALL, 1 << unix.HWTSTAMP_FILTER_NTP_ALL
-	s = stamps{
-		ifname: ifname, phc: int(info.Phc_index),
-		all: info.Rx_filters&(all|ntp) != 0, some: info.Rx_filters&^1 != 0, tx: info.Tx_types&(1<<unix.HWTSTAMP_TX_ON) != 0,
+	s = Stamping{
+		Interface: ifname, PHC: int(info.Phc_index),
+		All: info.Rx_filters&(all|ntp) != 0, Some: info.Rx_filters&^1 != 0, Transmit: info.Tx_types&(1<<unix.HWTSTAMP_TX_ON) != 0,
 	}
+	// A driver that does not tell its setting is taken as set to nothing.
 	if now, err := unix.IoctlGetHwTstamp(fd, ifname); err == nil {
-		s.known = true
-		s.rxNow = now.Rx_filter == unix.HWTSTAMP_FILTER_ALL || now.Rx_filter == unix.HWTSTAMP_FILTER_NTP_ALL
-		s.txNow = now.Tx_type == unix.HWTSTAMP_TX_ON
-		s.rxPTP = !s.rxNow && now.Rx_filter != unix.HWTSTAMP_FILTER_NONE
+		s.AllNow = now.Rx_filter == unix.HWTSTAMP_FILTER_ALL || now.Rx_filter == unix.HWTSTAMP_FILTER_NTP_ALL
+		s.PTPNow = !s.AllNow && now.Rx_filter != unix.HWTSTAMP_FILTER_NONE
 	}
 	return s, nil
 }

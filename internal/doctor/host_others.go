@@ -9,4 +9,4 @@ import (
 
 func owner(fs.FileInfo) (uid, gid int, ok bool) { return 0, 0, false }
 
-func stampsOf(string) (stamps, error) { return stamps{}, errors.ErrUnsupported }
+func (hardware) Stamping(string) (Stamping, error) { return Stamping{}, errors.ErrUnsupported }

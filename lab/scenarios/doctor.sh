@@ -93,7 +93,7 @@ conf; finds "port 123 taken" fail "123/udp is taken by openntpd" 69; gone; rm /t
 say "== leap seconds, certificate, keys, firewall"
 old=$(($(date -u -d 2026-01-01 +%s) + 2208988800))
 printf '#@\t%s\n%s 37\n' $old $(($(date -u -d 2017-01-01 +%s) + 2208988800)) >/tmp/leap.list
-conf; printf '[leap]\nfile = "/tmp/leap.list"\n' >>/tmp/doctor.toml; finds "leap file old" ok "older than the table built in"
+conf; printf '[leap]\nfile = "/tmp/leap.list"\n' >>/tmp/doctor.toml; finds "leap file old" ok "older than the built-in table"
 was=$(date -u '+%Y-%m-%d %H:%M:%S'); date -u -s '2027-08-01 00:00:00' >/dev/null
 finds "leap table expired" warn "expired on 2027-06-28"; date -u -s "$was" >/dev/null
 sed -i 1d /tmp/leap.list; echo nonsense >>/tmp/leap.list; finds "leap file damaged" fail "leap" 78; conf
@@ -114,13 +114,13 @@ rm /tmp/bin/nft
 
 say "== refclockd and ntsserve run"
 conf extts; refclockd_start doctor; lock 60; sleep 10; server_start
-finds "healthy" ok "says locked" 0
-finds "healthy" ok "refclockd took 3 pulses" 0
+finds "healthy" ok "reports locked" 0
+finds "healthy" ok "refclockd accepted 3 pulses" 0
 finds "healthy" ok "ntsserve listens on 4460/tcp" 0
 echo '0 0' >/sys/class/ptp/ptp0/pins/$pin; finds "pin taken away" fail "while refclockd runs" 69
-say "the remedy: refclockd takes the pin back"; sleep 10; lock 150; sleep 5; finds "pin back" ok "says locked" 0
-set_ pulse_on 0; sleep 5; finds "holdover" warn "says holdover"; finds "pulses ended" fail "took 0 pulses" 69; set_ pulse_on 1; lock 60
-kill -STOP $receiver; sleep 3; finds "receiver fell silent" fail "took 0 time messages" 69; kill -CONT $receiver; sleep 5
+say "the remedy: refclockd takes the pin back"; sleep 10; lock 150; sleep 5; finds "pin back" ok "reports locked" 0
+set_ pulse_on 0; sleep 5; finds "holdover" warn "reports holdover"; finds "pulses ended" fail "accepted 0 pulses" 69; set_ pulse_on 1; lock 60
+kill -STOP $receiver; sleep 3; finds "receiver fell silent" fail "accepted 0 time messages" 69; kill -CONT $receiver; sleep 5
 kill -STOP $refclockd; sleep 5; finds "refclockd hangs" fail "has published nothing" 69; kill -CONT $refclockd
 kill -9 $refclockd; sleep 5; finds "refclockd killed" warn "refclockd is not running"
 kill $ntsserve; wait $ntsserve; kill $receiver
