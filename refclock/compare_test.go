@@ -19,7 +19,7 @@ import (
 // TestCompare: further pulses are measured against the clock and never steer
 // it, whatever they do.
 func TestCompare(t *testing.T) {
-	b := doubtBench(t, 0, func(c *refclock.Config) {
+	b := customBench(t, 0, func(c *refclock.Config) {
 		c.Compare = []pps.CompareConfig{
 			{Name: "/dev/pps1", Bias: 11700, Limit: 2 * time.Microsecond},
 			{Name: "second receiver", Cable: 250, Limit: time.Microsecond},

@@ -52,20 +52,14 @@ type Config struct {
 	// before the first. It must not wait. nil: there is no sensor.
 	Temperature func() (celsius float64, mono int64)
 
-	Watch integrity.ReceiverConfig // which of the receiver's own statements raise an alarm
+	// Integrity says what speaks against the reference. Its OwnCrystal follows from
+	// Kind.
+	Integrity integrity.Config
 	// ProveLeap: a receiver that names UTC without announcing its leap count, as
 	// plain NMEA does, is held back until something confirms the second, for at
 	// most 13 min: until it must have heard the count. Else only one that was
 	// heard without a fix, or that a kept system clock contradicts.
 	ProveLeap bool
-
-	Doubt string // a doubt from outside that is there from the start; Engine.Doubt takes it back
-	// NotBefore is a date before which this machine cannot be: messages that
-	// name an earlier one are refused. Zero: none is.
-	NotBefore tai.Time
-	// RefuseRollover: dates that the decoder had to move by 1024 weeks are never
-	// used. Else they are when the system clock or the clock itself agrees.
-	RefuseRollover bool
 
 	// RealKept tells whether somebody else disciplines CLOCK_REALTIME to better
 	// than 50 ms, so that it may contradict a receiver by whole seconds and a
@@ -118,19 +112,15 @@ type Engine struct {
 	quant     pps.Quantisation
 	quantSign float64
 
-	watch   *integrity.Receiver
-	outer   string // doubt from outside
-	doubted string // what the discipline was told
-	drift   drift
-	proof   proof // what speaks against pulse and second before the first lock
-	leap    *leap.Authority
-	halfAt  atomic.Int64      // mono at which the pulse's edges could not be told apart, 0 = never
-	compare []*pps.Comparator // pulses that are only compared
-	rolled  bool              // that a rollover is corrected was logged
+	leap      *leap.Authority
+	integrity *integrity.Judge
+	grid      atomic.Int64      // where in the clock's second a disciplined system clock's begins, ns plus 1; 0 = not known
+	halfAt    atomic.Int64      // mono at which the pulse's edges could not be told apart, 0 = never
+	compare   []*pps.Comparator // pulses that are only compared
 
 	msgs, badMsgs uint64
 	msgMono       int64
-	label         report.Label
+	label         integrity.Label // the latest valid one
 	recv          report.Receiver
 	learned       discipline.Learned
 	learnedAt     int64
@@ -139,7 +129,7 @@ type Engine struct {
 	snap          status.Snapshot
 	report        atomic.Pointer[report.Report]
 	settings      chan Settings
-	doubts        chan string
+	alarms        chan integrity.Alarm
 	ready         chan struct{}
 }
 
@@ -160,7 +150,12 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), doubts: make(chan string, 1), ready: make(chan struct{}), quantSign: 1, watch: integrity.NewReceiver(cfg.Watch), outer: cfg.Doubt, leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap)}
+	e := &Engine{cfg: cfg, log: cfg.Log, settings: make(chan Settings, 1), alarms: make(chan integrity.Alarm, 1), ready: make(chan struct{}), quantSign: 1, leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap)}
+	// The system clock runs on the crystal of CLOCK_MONOTONIC_RAW. Stamps by
+	// CLOCK_REALTIME are carried to raw over their age only, so a program that slews
+	// it moves them by less than their noise.
+	cfg.Integrity.OwnCrystal = cfg.Kind == status.PHCClock || cfg.Kind == status.SimClock
+	e.integrity = integrity.New(cfg.Integrity)
 	for _, c := range cfg.Compare {
 		e.compare = append(e.compare, pps.NewComparator(c))
 	}
@@ -177,7 +172,7 @@ func (e *Engine) apply(s Settings) {
 	// Later pulses were taken for earlier by the old corrections.
 	if d := e.set.Bias + e.set.Cable - s.Bias - s.Cable; d != 0 {
 		e.loop.Control.Shift(float64(d), e.cfg.Mono())
-		e.drift.clear()
+		e.integrity.Break()
 		e.log.Info("pulse correction changed", "offsets_move_by", d)
 	}
 	e.set = s
@@ -199,20 +194,26 @@ func (e *Engine) Set(s Settings) {
 	}
 }
 
-// Doubt tells from outside that the reference is not to be trusted, and why;
-// the empty string clears it. The latest wins.
-func (e *Engine) Doubt(why string) {
+// Alarm reports from outside that the reference is not to be trusted, and why;
+// the zero value ends it. The latest wins.
+func (e *Engine) Alarm(a integrity.Alarm) {
 	for {
 		select {
-		case e.doubts <- why:
+		case e.alarms <- a:
 			return
 		default:
 		}
 		select {
-		case <-e.doubts:
+		case <-e.alarms:
 		default:
 		}
 	}
+}
+
+// Reference returns what witnesses are compared with.
+func (e *Engine) Reference() integrity.Reference {
+	r := e.Report()
+	return integrity.Reference{Snapshot: &r.Snapshot, Label: r.Label, Begun: r.Begun, Table: r.Table}
 }
 
 // Report returns the latest state.
@@ -237,7 +238,7 @@ func (e *Engine) Grid() (phase time.Duration, ok bool) {
 	if e.Snapshot().Usable(e.cfg.Mono()) {
 		return 0, true
 	}
-	g := e.proof.grid.Load()
+	g := e.grid.Load()
 	return time.Duration(g - 1), g != 0
 }
 
@@ -278,8 +279,8 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 			e.Message(m)
 		case s := <-e.settings:
 			e.apply(s)
-		case why := <-e.doubts:
-			e.told(why)
+		case a := <-e.alarms:
+			e.outside(a)
 		case <-t.C:
 			e.Tick()
 		}
@@ -294,8 +295,8 @@ func (e *Engine) Tick() {
 	e.loop.Clock.Maintain(now)
 	e.happened(e.loop.Events())
 	select {
-	case why := <-e.doubts: // in a simulation nobody else listens
-		e.told(why)
+	case a := <-e.alarms: // in a simulation Run does not listen
+		e.outside(a)
 	default:
 	}
 	e.changed(e.leap.Tick(e.clocks(now)))

@@ -59,7 +59,7 @@ func (e *Engine) opened(ev clock.Event) {
 // discontinuity forgets what does not compare across a step of the clock.
 func (e *Engine) discontinuity(ev clock.Event) {
 	e.quant.Gap()
-	e.drift.clear()
+	e.integrity.Break()
 	if e.cfg.Stepped != nil {
 		e.cfg.Stepped(ev.By)
 	}

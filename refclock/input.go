@@ -11,7 +11,6 @@ import (
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
-	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -48,17 +47,12 @@ func (e *Engine) Edge(x pps.Edge) {
 	} else {
 		e.quant.Gap()
 	}
-	// The system clock runs on raw's own crystal: it is no second opinion. Stamps
-	// by CLOCK_REALTIME are carried to raw over their age only, so that whoever
-	// slews it moves them by less than their noise.
-	if e.cfg.Kind == status.PHCClock || e.cfg.Kind == status.SimClock {
-		e.drift.pulse(sec, float64(p.Clock.Sub(p.Clock.Round()))-steer)
-		e.judge()
-		if !e.loop.Clock.Available() {
-			return
-		}
+	free := float64(p.Clock.Sub(p.Clock.Round())) - steer
+	e.integrity.Edge(integrity.Edge{Mono: p.Mono, Corrected: sec, Free: free, Other: x.Other}, e.checks(e.clocks(p.Mono)))
+	e.judge()
+	if !e.loop.Clock.Available() {
+		return
 	}
-	e.weighEdge(p.Mono, x.Other)
 	p.Now = e.cfg.Mono()
 	p.Clock = e.loop.Clock.Requested(p.Clock, p.Mono)
 	e.act(e.loop.Control.Pulse(p))
@@ -102,33 +96,30 @@ func (e *Engine) Message(m *gnss.Message) {
 	if m.HasQErr {
 		e.quant.Announce(m.Mono, float64(m.QErrPS)*1e-3)
 	}
-	if m.HasPulse {
-		e.proof.announce(m)
-	}
 	e.recv.Message(m)
-	e.watch.Message(m)
-	dated := e.names(m)
+	e.integrity.Message(m)
 	in := e.clocks(m.Mono)
-	in.SystemDisciplined = e.cfg.RealKept != nil && e.cfg.RealKept()
+	dated := e.names(m, in)
 	at := e.changed(e.leap.Message(m, in, dated))
+	switch {
+	case dated && m.Valid:
+		e.msgs++
+		e.msgMono = m.Mono
+		e.label = integrity.Label{Time: at, Mono: m.Mono}
+		e.integrity.Second(e.label, e.checks(in))
+	case dated:
+		e.badMsgs++
+	}
 	e.judge()
 	if !dated {
 		return
-	}
-	if m.Valid {
-		e.msgs++
-		e.msgMono = m.Mono
-		e.label = report.Label{Time: at, Mono: m.Mono}
-		e.weighSecond(at, m.Mono)
-	} else {
-		e.badMsgs++
 	}
 	e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 }
 
 // names reports whether a message names an instant that can be used, valid or
 // not.
-func (e *Engine) names(m *gnss.Message) bool {
+func (e *Engine) names(m *gnss.Message, in leap.Clocks) bool {
 	switch {
 	case !m.HasTimeOfDay || m.HasPulse || m.DateCarried:
 		return false
@@ -140,19 +131,19 @@ func (e *Engine) names(m *gnss.Message) bool {
 		e.refuse(reason.MessageNoClock, nil)
 		return false
 	}
-	r, ok := e.dated(m)
-	if !ok {
+	r := e.integrity.Date(m, e.checks(in))
+	if r != reason.None {
 		e.badMsgs++
 		e.loop.Control.MessageRefused(r, m.Mono)
 		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
 	}
-	return ok
+	return r == reason.None
 }
 
 // clocks returns what the clocks' models show at an instant of
 // CLOCK_MONOTONIC_RAW.
 func (e *Engine) clocks(mono int64) leap.Clocks {
-	c := leap.Clocks{Mono: mono}
+	c := leap.Clocks{Mono: mono, SystemDisciplined: e.cfg.RealKept != nil && e.cfg.RealKept()}
 	c.System, _ = e.systemTAI(mono)
 	if e.loop.Clock.Known() {
 		st := e.loop.Control.Status()
@@ -165,45 +156,21 @@ func (e *Engine) clocks(mono int64) leap.Clocks {
 // changed carries out what the leap-second authority found, and returns the
 // instant that a message labels.
 func (e *Engine) changed(r leap.Result) tai.Time {
-	for _, v := range r.Events {
-		e.note(v)
-	}
+	e.note(r.Events)
 	if r.Table != nil && e.cfg.Leaps != nil {
 		e.cfg.Leaps(r.Table)
 	}
 	return r.Label
 }
 
-// rolloverSpan is half of the 1024 weeks by which a receiver can be wrong:
-// evidence that is nearer than this tells which of them it is.
-const rolloverSpan = 512 * 7 * 86400 * tai.Second
-
-// dated judges the date of a message: none before the configured floor, and a
-// date that had to be moved by 1024 weeks only with other evidence for it.
-func (e *Engine) dated(m *gnss.Message) (reason.Code, bool) {
-	if e.cfg.NotBefore != 0 && m.Time < e.cfg.NotBefore {
-		return reason.MessageTooEarly, false
+// checks returns the same for the checks of the reference.
+func (e *Engine) checks(in leap.Clocks) integrity.Clocks {
+	s := e.loop.Control.Status().ServoState
+	c := integrity.Clocks{Unlocked: s == status.Unlocked || s == status.Acquiring, System: in.System, SystemDisciplined: in.SystemDisciplined}
+	if in.Tracked {
+		c.Own = in.Clock
 	}
-	if m.Rollover == 0 {
-		return 0, true
-	}
-	evidence := ""
-	if s := e.loop.Control.Status(); s.ServoState == status.Locked || s.ServoState == status.Holdover {
-		if e.loop.Clock.Known() && near(m.Time, e.loop.Clock.At(m.Mono)) {
-			evidence = "the clock itself"
-		}
-	}
-	if t, ok := e.systemTAI(m.Mono); ok && evidence == "" && t >= e.cfg.NotBefore && near(m.Time, t) {
-		evidence = "the system clock"
-	}
-	if e.cfg.RefuseRollover || evidence == "" {
-		return reason.MessageRollover, false
-	}
-	if !e.rolled {
-		e.rolled = true
-		e.log.Warn("receiver is past a week rollover; its dates are corrected", "weeks", m.Rollover, "evidence", evidence, "policy", "correct")
-	}
-	return 0, true
+	return c
 }
 
 // systemTAI returns CLOCK_REALTIME as TAI at an instant of CLOCK_MONOTONIC_RAW.
@@ -215,42 +182,37 @@ func (e *Engine) systemTAI(mono int64) (t tai.Time, ok bool) {
 	return tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second, true
 }
 
-func near(a, b tai.Time) bool { return a-b < rolloverSpan && b-a < rolloverSpan }
+// outside takes the alarm from outside.
+func (e *Engine) outside(a integrity.Alarm) {
+	if e.integrity.Outside(a) {
+		e.leap.WitnessesAgree(e.cfg.Mono())
+	}
+	e.judge()
+}
 
-// judge tells the discipline when doubts arise and when they are gone. The
-// receiver's own come first: they are more exact.
+// judge reports to the discipline when the alarm in force changes.
 func (e *Engine) judge() {
-	now, why := e.cfg.Mono(), e.outer
+	now := e.cfg.Mono()
 	e.expect(now)
-	d := integrity.Highest(e.watch.Alarms(now)...)
-	var doubts []integrity.Alarm
-	for _, c := range e.leap.Alarms() {
-		doubts = append(doubts, integrity.Alarm{Code: c})
-	}
+	alarm, changed := e.integrity.Decide(now, e.leap.Alarms()...)
+	e.note(e.integrity.Events())
 	switch {
-	case d.Code != reason.None:
-		why = d.String()
-	case len(doubts) > 0:
-		why = integrity.Highest(doubts...).String()
-	case e.proof.doubt != "":
-		why = e.proof.doubt
-	case e.drift.moved:
-		why = reason.ReferenceDrift.String()
-	}
-	if why == e.doubted {
-		return
-	}
-	e.doubted = why
-	if why == "" {
+	case !changed:
+	case alarm.Code == reason.None:
 		e.loop.Control.Clear(now)
-		return
+	default:
+		e.loop.Control.Alarm(alarm.Code, alarm.Detail, now)
+		e.act(discipline.Action{FreqPPB: e.loop.Control.Status().FreqPPB})
 	}
-	if d.Code != reason.None {
-		e.refuse(d.Code, nil)
+}
+
+// expect notes where in the clock's second a disciplined system clock has its
+// own, for Grid.
+func (e *Engine) expect(now int64) {
+	g := int64(0)
+	if t := e.checks(e.clocks(now)).Startup(); t != 0 && e.loop.Clock.Known() {
+		at := e.loop.Clock.At(now - int64(t-t.Floor()))
+		g = int64(at-at.Floor()) + 1
 	}
-	if why == reason.ReferenceDrift.String() {
-		e.refuse(reason.ReferenceDrift, nil)
-	}
-	e.loop.Control.Alarm(reason.None, why, now)
-	e.act(discipline.Action{FreqPPB: e.loop.Control.Status().FreqPPB})
+	e.grid.Store(g)
 }

@@ -16,7 +16,7 @@ func (e *Engine) publish() {
 	if half := e.halfAt.Swap(0); half != 0 {
 		e.loop.Control.PulseRefused(reason.PulseAmbiguous, half)
 	}
-	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.drift.strain())
+	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.integrity.Unexplained())
 	s.Kind, s.RefID, s.ClockDev, s.Pulse, s.Receiver = e.cfg.Kind, e.cfg.RefID, e.cfg.ClockName, e.cfg.Pulse, e.cfg.Receiver
 	s.MsgMono, s.Msgs, s.BadMsgs = e.msgMono, e.msgs, e.badMsgs
 	s.BadPulses += e.badEdges()
@@ -29,8 +29,8 @@ func (e *Engine) publish() {
 	}
 	e.cfg.Publish(s)
 	r := &report.Report{
-		Snapshot: *s, Discipline: st, Receiver: e.recv, Label: e.label, Begun: e.proof.begun, Learned: e.learned,
-		Counts: e.incidents.Counts(), Leap: e.leap.Status(), QuantisationSign: e.quantSign,
+		Snapshot: *s, Discipline: st, Receiver: e.recv, Label: e.label, Begun: e.integrity.Begun(), Learned: e.learned,
+		Counts: e.incidents.Counts(), Leap: e.leap.Status(), Table: e.leap.Table(), QuantisationSign: e.quantSign,
 	}
 	for _, c := range e.compare {
 		r.Compared = append(r.Compared, c.State())
@@ -65,14 +65,16 @@ func (e *Engine) refuse(c reason.Code, err error, fields ...any) {
 	e.incidents.Report(c, err, fields...)
 }
 
-// note counts and logs an event.
-func (e *Engine) note(v reason.Event) {
-	switch {
-	case v.Code != reason.None:
-		e.refuse(v.Code, nil, v.Fields...)
-	case v.Warn:
-		e.log.Warn(v.Text, v.Fields...)
-	default:
-		e.log.Info(v.Text, v.Fields...)
+// note counts and logs events.
+func (e *Engine) note(events []reason.Event) {
+	for _, v := range events {
+		switch {
+		case v.Code != reason.None:
+			e.refuse(v.Code, nil, v.Fields...)
+		case v.Warn:
+			e.log.Warn(v.Text, v.Fields...)
+		default:
+			e.log.Info(v.Text, v.Fields...)
+		}
 	}
 }

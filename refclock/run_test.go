@@ -14,8 +14,8 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
-	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	receiverport "noonmark/refclock/receiver"
@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		eng, err := refclock.New(refclock.Config{
 			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
-			Doubt: reason.WitnessAwaited.String(),
+			Integrity: integrity.Config{Outside: integrity.Alarm{Code: reason.WitnessAwaited}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -90,19 +90,19 @@ func TestRun(t *testing.T) {
 				if s.State != status.Unlocked || s.Pulses != 0 {
 					t.Errorf("held back: %v (%s), %d pulses", s.State, s.Reason, s.Pulses)
 				}
-				eng.Doubt("")
+				eng.Alarm(integrity.Alarm{})
 			}
 			if i == 20 && s.State != status.Locked {
 				t.Errorf("after 20 s %v (%s)", s.State, s.Reason)
 			}
 			switch i {
 			case 30:
-				eng.Doubt("antenna open")
+				eng.Alarm(integrity.Alarm{Code: reason.WitnessDisagrees, Detail: "a b"})
 			case 31:
-				if s.State != status.Holdover || s.Reason != discipline.Doubted.String()+": antenna open" {
-					t.Errorf("doubted: %v (%s)", s.State, s.Reason)
+				if s.State != status.Holdover || s.Reason != "doubted: witness_disagrees a b" {
+					t.Errorf("alarm: %v (%s)", s.State, s.Reason)
 				}
-				eng.Doubt("")
+				eng.Alarm(integrity.Alarm{})
 			case 40: // settings: a bias that is not there must move the clock by it
 				eng.Set(refclock.Settings{Bias: 60 * time.Nanosecond})
 			}

@@ -20,6 +20,7 @@ import (
 	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/gnss/ubx"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -80,8 +81,8 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		Open:  p.openClock(leaps), Kind: s.ClockKind(), ClockName: s.ClockName(), Pulse: s.PulseName(), Receiver: device,
 		RefID: s.NTP.ID(), Stratum: uint8(s.NTP.Stratum),
 		Discipline: s.DisciplineConfig(), Settings: s.EngineSettings(), Learned: state.LoadLogged(log),
-		Watch: s.WatchConfig(), NotBefore: s.Earliest(), RefuseRollover: s.Receiver.Rollover == "refuse", Doubt: initialAlarm(s),
-		Stepped: source.stepped, RealKept: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
+		Integrity: integrity.Config{Receiver: s.WatchConfig(), NotBefore: s.Earliest(), RefuseRollover: s.Receiver.Rollover == "refuse", Outside: initialAlarm(s)},
+		Stepped:   source.stepped, RealKept: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
 		Compare: s.CompareConfigs(), Compared: compared, Temperature: sensor.Celsius,
 	})
 	if err != nil {
@@ -145,7 +146,7 @@ func (p *parts) attach(col *collector, leaps *leapTable) error {
 	for _, m := range savers {
 		p.tasks = append(p.tasks, m)
 	}
-	if col.witnesses, err = newWitnesses(s, p.engine, leaps, log); err != nil {
+	if col.witnesses, err = newWitnesses(s, p.engine, log); err != nil {
 		return err
 	}
 	if col.witnesses != nil {
@@ -202,11 +203,11 @@ func learnedFile(s *refclockd.Settings) oscillator.File {
 }
 
 // initialAlarm is the alarm that stands until a witness agrees.
-func initialAlarm(s *refclockd.Settings) string {
+func initialAlarm(s *refclockd.Settings) (a integrity.Alarm) {
 	if s.RequiresWitness() {
-		return reason.WitnessAwaited.String()
+		a.Code = reason.WitnessAwaited
 	}
-	return ""
+	return a
 }
 
 // engineTask is the engine with its channels.

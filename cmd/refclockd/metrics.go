@@ -11,11 +11,13 @@ import (
 	"noonmark/refclock/export"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/status"
+	"noonmark/refclock/witness"
 )
 
 // collector makes metrics of what the engine and its inputs count. It reads
@@ -30,7 +32,7 @@ type collector struct {
 	sensor    *oscillator.Thermometer // nil without
 	exports   []*export.Task
 	followers []*follow.Follower
-	witnesses *refclock.Witnesses // nil without
+	witnesses *witness.Task // nil without
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -205,9 +207,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	if c.witnesses != nil {
-		for _, w := range c.witnesses.Stats() {
+		for _, w := range c.witnesses.Status() {
 			gauge(mWitOffset, w.OffsetNS*1e-9, w.Name)
-			for v := refclock.NoVerdict; v <= refclock.Disagrees; v++ {
+			for v := integrity.NoVerdict; v <= integrity.Disagrees; v++ {
 				gauge(mWitState, one(w.Verdict == v), w.Name, v.String())
 			}
 			count(mWitAsked, w.Asked-w.Silent, w.Name, "answered")

@@ -12,6 +12,7 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
 	"noonmark/refclock/export"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 	"noonmark/server"
@@ -89,7 +90,7 @@ func TestOutputsWired(t *testing.T) {
 	if x := exportTargets(s); x != (export.Targets{ChronySock: "/run/c", SHMUnit: -1, PTP4L: "/run/p", RuntimeDir: s.RuntimeDir}) {
 		t.Errorf("exports %+v", x)
 	}
-	if initialAlarm(s) != reason.WitnessAwaited.String() {
+	if initialAlarm(s).Code != reason.WitnessAwaited {
 		t.Errorf("no alarm while a required witness is awaited: %q", initialAlarm(s))
 	}
 	fs, ms, err := newFollowers(s, none, newLeapTable(s.LeapTables[0]), log)
@@ -102,11 +103,11 @@ func TestOutputsWired(t *testing.T) {
 	if len(ms) != 1 || ms[0].String() != "oscillator state of eth7" { // the system clock is only observed
 		t.Errorf("kept in mind: %v", ms)
 	}
-	w, err := newWitnesses(s, nil, newLeapTable(s.LeapTables[0]), log)
-	if err != nil || len(w.List) != 1 || !w.List[0].Required || w.List[0].MaxOffset != 50*time.Millisecond {
+	w, err := newWitnesses(s, nil, log)
+	if err != nil || len(w.Status()) != 1 || !w.Status()[0].Required || s.Servers[0].MaxOffset != 50*time.Millisecond {
 		t.Errorf("witnesses %+v, %v", w, err)
 	}
-	if s, _ := refclockd.Load(write(t, "")); initialAlarm(s) != "" {
+	if s, _ := refclockd.Load(write(t, "")); initialAlarm(s) != (integrity.Alarm{}) {
 		t.Errorf("alarm by default: %q", initialAlarm(s))
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/phc/tai"
-	"noonmark/refclock"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
+	"noonmark/refclock/witness"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/nts"
@@ -135,7 +135,7 @@ func (s *ownServer) publish(t *testing.T, d time.Duration) {
 
 // ask asks the server, and takes its answer into virtual time: there it is as
 // far from the truth as here from the system clock.
-func (s *ownServer) ask(ctx context.Context, l *sim.Loop) (refclock.Testimony, error) {
+func (s *ownServer) ask(ctx context.Context, l *sim.Loop) (integrity.Answer, error) {
 	got, err := ask(ctx, s.client, s.sys.Cross)
 	if err != nil {
 		return got, err
@@ -170,22 +170,22 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 				sc.Engine.Log = slog.New(slog.NewTextHandler(&log, nil))
 				sc.Config.Receiver.Faults = faults
 				if required {
-					sc.Engine.Doubt = reason.WitnessAwaited.String()
+					sc.Engine.Integrity.Outside.Code = reason.WitnessAwaited
 				}
 				l, err := sc.Loop(1)
 				if err != nil {
 					t.Fatal(err)
 				}
-				w := &refclock.Witnesses{Engine: l.Engine, Mono: l.Mono, Table: tai.Builtin, Log: sc.Engine.Log, List: []refclock.Witness{{
-					Name: name, MaxOffset: 100 * time.Millisecond, Required: required,
-					Ask: func(ctx context.Context) (refclock.Testimony, error) { return own.ask(ctx, l) },
-				}}}
+				w := witness.New(l.Engine, l.Mono, sc.Engine.Log, []witness.Server{{
+					WitnessConfig: integrity.WitnessConfig{Name: name, MaxOffset: 100 * time.Millisecond, Required: required},
+					Ask:           func(ctx context.Context) (integrity.Answer, error) { return own.ask(ctx, l) },
+				}})
 				return l, func(until time.Duration) {
 					for l.Since() < until {
 						l.Run(l.Since() + time.Second)
 						w.Tick(t.Context())
 					}
-					if v := w.Stats()[0]; v.Silent != 0 || v.Asked == 0 {
+					if v := w.Status()[0]; v.Silent != 0 || v.Asked == 0 {
 						t.Errorf("asked %d times, %d without an answer\n%s", v.Asked, v.Silent, &log)
 					}
 				}

@@ -10,32 +10,33 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/phc"
-	"noonmark/refclock"
+	"noonmark/refclock/integrity"
+	"noonmark/refclock/witness"
 	"noonmark/server/ntsclient"
 )
 
 // newWitnesses makes the task that asks other time servers; nil without any. It
 // is here because refclock must not depend on the client of the server side.
-func newWitnesses(s *refclockd.Settings, eng refclock.WitnessEngine, leaps *leapTable, log *slog.Logger) (*refclock.Witnesses, error) {
+func newWitnesses(s *refclockd.Settings, eng witness.Engine, log *slog.Logger) (*witness.Task, error) {
 	if len(s.Servers) == 0 {
 		return nil, nil
 	}
-	w := &refclock.Witnesses{Engine: eng, Mono: phc.MonoRaw, Table: leaps.Load, Log: log}
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
+	var servers []witness.Server
 	for _, c := range s.Servers {
 		cl, err := ntsclient.New(ntsclient.Config{Host: c.Host, Port: c.Port, Plain: !c.NTS, RootCAs: c.Roots})
 		if err != nil {
 			return nil, err
 		}
-		w.List = append(w.List, refclock.Witness{
-			Name: c.Name, MaxOffset: c.MaxOffset, Required: c.Required, Every: c.Interval,
-			Ask: func(ctx context.Context) (refclock.Testimony, error) { return ask(ctx, cl, sys.Cross) },
+		servers = append(servers, witness.Server{
+			WitnessConfig: integrity.WitnessConfig{Name: c.Name, MaxOffset: c.MaxOffset, Required: c.Required, Every: c.Interval},
+			Ask:           func(ctx context.Context) (integrity.Answer, error) { return ask(ctx, cl, sys.Cross) },
 		})
 	}
-	return w, nil
+	return witness.New(eng, phc.MonoRaw, log, servers), nil
 }
 
 // errStepped: the system clock, by which the answer was measured, was stepped
@@ -43,22 +44,22 @@ func newWitnesses(s *refclockd.Settings, eng refclock.WitnessEngine, leaps *leap
 var errStepped = errors.New("system clock was stepped while the witness was asked")
 
 // ask asks a server and expresses its answer on CLOCK_MONOTONIC_RAW.
-func ask(ctx context.Context, cl *ntsclient.Client, cross func() (phc.Cross, error)) (refclock.Testimony, error) {
+func ask(ctx context.Context, cl *ntsclient.Client, cross func() (phc.Cross, error)) (integrity.Answer, error) {
 	before, err := cross()
 	if err != nil {
-		return refclock.Testimony{}, err
+		return integrity.Answer{}, err
 	}
 	r, err := cl.Query(ctx)
 	if err != nil {
-		return refclock.Testimony{}, err
+		return integrity.Answer{}, err
 	}
 	x, err := cross()
 	if err != nil {
-		return refclock.Testimony{}, err
+		return integrity.Answer{}, err
 	}
 	// A slew of 500 ppm over a query of a few seconds stays well below this.
 	if moved := time.Duration((x.Real - before.Real) - (x.Mono - before.Mono)); moved.Abs() > 10*time.Millisecond {
-		return refclock.Testimony{}, errStepped
+		return integrity.Answer{}, errStepped
 	}
-	return refclock.Testimony{Mono: x.Mono, UTC: x.Real - int64(r.Offset), Error: r.RootDistance()}, nil
+	return integrity.Answer{Mono: x.Mono, UTC: x.Real - int64(r.Offset), Error: r.RootDistance()}, nil
 }

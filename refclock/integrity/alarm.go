@@ -25,9 +25,9 @@ func (a Alarm) String() string {
 	return a.Code.String()
 }
 
-// Highest returns the alarm whose code has the highest priority, the first of
+// highest returns the alarm whose code has the highest priority, the first of
 // equals; the zero value if there is none.
-func Highest(alarms ...Alarm) (top Alarm) {
+func highest(alarms ...Alarm) (top Alarm) {
 	for _, a := range alarms {
 		if a.Code != reason.None && a.Code.Info().Priority > top.Code.Info().Priority {
 			top = a

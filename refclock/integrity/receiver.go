@@ -33,9 +33,9 @@ const (
 	earthM     = 6371008.8 // mean radius, m
 )
 
-// Receiver keeps what the receiver says against its own time: fix lost, antenna,
-// jamming, spoofing, a fixed antenna that moved. It is for one goroutine.
-type Receiver struct {
+// receiver keeps what the receiver says against its own time: fix lost, antenna,
+// jamming, spoofing, a fixed antenna that moved.
+type receiver struct {
 	cfg    ReceiverConfig
 	now    int64                 // latest CLOCK_MONOTONIC_RAW seen, ns
 	raised map[reason.Code]int64 // alarms, with the mono at which the cause went away; 0 while it is there
@@ -50,23 +50,23 @@ type Receiver struct {
 	moved    int // fixes elsewhere in a row
 }
 
-// NewReceiver returns a Receiver without alarms.
-func NewReceiver(cfg ReceiverConfig) *Receiver {
+// newReceiver returns a receiver without alarms.
+func newReceiver(cfg ReceiverConfig) *receiver {
 	if cfg.Settle == 0 {
 		cfg.Settle = 10 * time.Second
 	}
 	if cfg.PositionLimit == 0 {
 		cfg.PositionLimit = 100
 	}
-	r := &Receiver{cfg: cfg, raised: make(map[reason.Code]int64), spoofing: make(map[string]gnss.Threat)}
+	r := &receiver{cfg: cfg, raised: make(map[reason.Code]int64), spoofing: make(map[string]gnss.Threat)}
 	if p := cfg.Place; p != nil {
 		r.lat, r.lon, r.fixes = p.Lat, p.Lon, placeFixes
 	}
 	return r
 }
 
-// Message takes every message of the receiver, in order.
-func (r *Receiver) Message(m *gnss.Message) {
+// message takes every message of the receiver, in order.
+func (r *receiver) message(m *gnss.Message) {
 	r.now = max(r.now, m.Mono)
 	r.fix(m)
 	r.antenna(m)
@@ -86,8 +86,8 @@ func (r *Receiver) Message(m *gnss.Message) {
 	}
 }
 
-// Alarms returns the alarms at mono, in no order.
-func (r *Receiver) Alarms(mono int64) (alarms []Alarm) {
+// current returns the alarms at mono, in no order.
+func (r *receiver) current(mono int64) (alarms []Alarm) {
 	r.now = max(r.now, mono)
 	for code, gone := range r.raised {
 		if gone != 0 && r.now-gone >= int64(r.cfg.Settle) {
@@ -100,7 +100,7 @@ func (r *Receiver) Alarms(mono int64) (alarms []Alarm) {
 }
 
 // set notes whether the cause of an alarm is there.
-func (r *Receiver) set(code reason.Code, there bool) {
+func (r *receiver) set(code reason.Code, there bool) {
 	gone, raised := r.raised[code]
 	switch {
 	case there:
@@ -112,7 +112,7 @@ func (r *Receiver) set(code reason.Code, there bool) {
 
 // fix looks for a fix that was there and is gone. A receiver that never had one
 // raises no alarm: its messages are not valid to begin with.
-func (r *Receiver) fix(m *gnss.Message) {
+func (r *receiver) fix(m *gnss.Message) {
 	if m.FixRepeated {
 		return
 	}
@@ -128,7 +128,7 @@ func (r *Receiver) fix(m *gnss.Message) {
 // antenna looks for a change for the worse. An antenna that was "open" from the
 // start is powered from elsewhere, through a splitter or a DC block, and is no
 // cause for an alarm.
-func (r *Receiver) antenna(m *gnss.Message) {
+func (r *receiver) antenna(m *gnss.Message) {
 	if !m.HasAntenna || m.Antenna == gnss.AntennaUnknown {
 		return
 	}
@@ -138,7 +138,7 @@ func (r *Receiver) antenna(m *gnss.Message) {
 }
 
 // position learns the place of a fixed antenna, then compares fixes with it.
-func (r *Receiver) position(lat, lon float64) {
+func (r *receiver) position(lat, lon float64) {
 	if r.fixes < placeFixes {
 		if r.fixes > 0 && distance(lat, lon, r.lat/float64(r.fixes), r.lon/float64(r.fixes)) > r.cfg.PositionLimit {
 			r.lat, r.lon, r.fixes = 0, 0, 0 // not settled yet

@@ -49,12 +49,12 @@ func TestReceiverAlarms(t *testing.T) {
 		{"displaced", ReceiverConfig{Fixed: true, Place: place}, []step{{1, at(48.0005, 179.9999), reason.None}, {2, at(48.01, 179.9999), reason.None}, {3, at(48.01, 179.9999), reason.None},
 			{4, at(48.01, 179.9999), reason.ReceiverMoved}, {5, at(48, 179.9999), reason.ReceiverMoved}, {15, at(48, 179.9999), reason.None}}},
 	} {
-		r := NewReceiver(c.cfg)
+		r := newReceiver(c.cfg)
 		for _, s := range c.steps {
 			m := s.m
 			m.Mono = int64(s.at * 1e9)
-			r.Message(&m)
-			if got := Highest(r.Alarms(m.Mono)...).Code; got != s.want {
+			r.message(&m)
+			if got := highest(r.current(m.Mono)...).Code; got != s.want {
 				t.Errorf("%s, at %v s: %v, want %v", c.name, s.at, got, s.want)
 			}
 		}
@@ -64,20 +64,20 @@ func TestReceiverAlarms(t *testing.T) {
 // Without a given place the first minute's mean is it; a jump during that
 // minute starts it anew.
 func TestReceiverLearnsPlace(t *testing.T) {
-	r := NewReceiver(ReceiverConfig{Fixed: true})
+	r := newReceiver(ReceiverConfig{Fixed: true})
 	feed := func(n int, lat float64) {
 		for range n {
-			r.Message(&gnss.Message{Source: "GGA", Mono: r.now + 1e9, Fix: gnss.Fix3D, Solution: gnss.Solution{HasPos: true, Lat: lat, Lon: 11}})
+			r.message(&gnss.Message{Source: "GGA", Mono: r.now + 1e9, Fix: gnss.Fix3D, Solution: gnss.Solution{HasPos: true, Lat: lat, Lon: 11}})
 		}
 	}
 	feed(30, 40)
 	feed(60, 48)
 	feed(5, 48.0003)
-	if d := Highest(r.Alarms(r.now)...).Code; d != reason.None {
+	if d := highest(r.current(r.now)...).Code; d != reason.None {
 		t.Errorf("33 m away: %v", d)
 	}
 	feed(3, 48.002)
-	if d := Highest(r.Alarms(r.now)...).Code; d != reason.ReceiverMoved {
+	if d := highest(r.current(r.now)...).Code; d != reason.ReceiverMoved {
 		t.Errorf("222 m away: %v", d)
 	}
 }

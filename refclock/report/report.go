@@ -6,6 +6,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -18,11 +19,12 @@ type Report struct {
 	Snapshot   status.Snapshot // as published
 	Discipline discipline.Status
 	Receiver   Receiver
-	Label      Label              // the latest valid one
-	Begun      Label              // the latest second that a valid message named, with the pulse that began it
+	Label      integrity.Label    // the latest valid one
+	Begun      integrity.Label    // the latest second that a valid message named, with the pulse that began it
 	Learned    discipline.Learned // to be kept for the next run; OK is false while there is nothing
 	Counts     [reason.Count]uint64
 	Leap       leap.Status
+	Table      *tai.Table       // leap seconds in force
 	Compared   []pps.Comparison // pulses that are only compared
 	// QuantisationSign is the factor with which announced quantisation errors are
 	// applied: 1, 0, -1.
@@ -55,10 +57,4 @@ func (r *Receiver) Message(m *gnss.Message) {
 	if m.Spoofing != gnss.ThreatUnknown {
 		r.Spoofing = m.Spoofing
 	}
-}
-
-// Label is a second that the receiver named.
-type Label struct {
-	Time tai.Time // the second; 0 = none yet
-	Mono int64    // CLOCK_MONOTONIC_RAW (ns) at the arrival of the message, or at the pulse
 }

@@ -17,8 +17,8 @@ import (
 	"noonmark/refclock/status"
 )
 
-// doubtBench is a bench whose engine and system clock can be chosen.
-func doubtBench(t *testing.T, system time.Duration, edit func(*refclock.Config)) *bench {
+// customBench is a bench whose engine and system clock are the test's choice.
+func customBench(t *testing.T, system time.Duration, edit func(*refclock.Config)) *bench {
 	t.Helper()
 	b := &bench{now: 1e12}
 	mono := func() int64 { return b.now }
@@ -52,10 +52,9 @@ func (b *bench) say(k int, m gnss.Message) {
 
 func (b *bench) last() *status.Snapshot { return &b.snaps[len(b.snaps)-1] }
 
-// TestReceiverDoubted: what the receiver says of itself puts the clock into
-// holdover at once, with the reason named, and back when it has been well for
-// a while.
-func TestReceiverDoubted(t *testing.T) {
+// What the receiver says of itself puts the clock into holdover at once, with the
+// reason named, and back when the cause has been gone for a while.
+func TestReceiverAlarms(t *testing.T) {
 	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaOK, Jamming: gnss.ThreatNone},
 		Solution: gnss.Solution{HasPos: true, Lat: 47.38, Lon: 8.54}}
 	with := func(f func(*gnss.Message)) gnss.Message { m := good; f(&m); return m }
@@ -71,13 +70,13 @@ func TestReceiverDoubted(t *testing.T) {
 		{reason.ReceiverSpoofed, with(func(m *gnss.Message) { m.Source, m.HasSpoofing, m.Spoofing = "SEC-SIG", true, gnss.ThreatWarning }), func(r *report.Receiver) bool { return r.Spoofing == gnss.ThreatWarning }},
 		{reason.ReceiverMoved, with(func(m *gnss.Message) { m.Lat += 0.01 }), func(r *report.Receiver) bool { return r.Antenna == gnss.AntennaOK }},
 	} {
-		b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Watch.Fixed = true })
+		b := customBench(t, 0, func(cfg *refclock.Config) { cfg.Integrity.Receiver.Fixed = true })
 		k := 1
 		for ; k < 90; k++ {
 			b.say(k, good)
 		}
 		if s := b.last(); s.State != status.Locked {
-			t.Fatalf("%v: %v (%s) before the doubt", c.reason, s.State, s.Reason)
+			t.Fatalf("%v: %v (%s) before the alarm", c.reason, s.State, s.Reason)
 		}
 		pulses := b.last().Pulses
 		seconds := 1
@@ -97,7 +96,7 @@ func TestReceiverDoubted(t *testing.T) {
 			k++
 		}
 		if s := b.last(); s.Pulses != pulses || b.eng.Report().Counts[c.reason] != 1 {
-			t.Errorf("%v: %d pulses taken while doubted, counted %d", c.reason, s.Pulses-pulses, b.eng.Report().Counts[c.reason])
+			t.Errorf("%v: %d pulses taken during the alarm, counted %d", c.reason, s.Pulses-pulses, b.eng.Report().Counts[c.reason])
 		}
 		if c.reason == reason.ReceiverSpoofed {
 			good := good
@@ -117,10 +116,10 @@ func TestReceiverDoubted(t *testing.T) {
 	}
 }
 
-// TestAntennaPulled: pulses that drift off from the moment the antenna was
-// pulled move the clock by no more than what came before the receiver's word.
+// Pulses that drift from the moment the antenna is pulled move the clock by no
+// more than those before the receiver reported it.
 func TestAntennaPulled(t *testing.T) {
-	b := doubtBench(t, 0, func(*refclock.Config) {})
+	b := customBench(t, 0, func(*refclock.Config) {})
 	good := gnss.Message{Source: "NAV-PVT", Valid: true, Fix: gnss.Fix3D, RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaOK}}
 	for k := 1; k < 60; k++ {
 		b.say(k, good)
@@ -144,9 +143,10 @@ func TestAntennaPulled(t *testing.T) {
 	}
 }
 
-// A doubt that is there before the clock is, and one that outlives another.
-func TestDoubtFromTheStart(t *testing.T) {
-	b := doubtBench(t, 0, func(cfg *refclock.Config) { cfg.Doubt = reason.WitnessAwaited.String() })
+// An alarm holds from before the clock is there. Of two alarms the one with the
+// higher priority is named.
+func TestAlarmFromTheStart(t *testing.T) {
+	b := customBench(t, 0, func(cfg *refclock.Config) { cfg.Integrity.Outside.Code = reason.WitnessAwaited })
 	good := gnss.Message{Source: "ZDA", Valid: true}
 	for k := 1; k < 30; k++ {
 		b.say(k, good)
@@ -154,7 +154,6 @@ func TestDoubtFromTheStart(t *testing.T) {
 	if s := b.last(); s.State != status.Unlocked || s.Pulses != 0 || !strings.Contains(s.Reason, "witness_awaited") || s.Usable(b.now) {
 		t.Errorf("%v (%s), %d pulses", s.State, s.Reason, s.Pulses)
 	}
-	// One doubt follows another: the latest is named.
 	short := gnss.Message{Source: "MON-RF", RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaShort}}
 	b.now += 1e6
 	short.Mono = b.now
@@ -168,7 +167,7 @@ func TestDoubtFromTheStart(t *testing.T) {
 	}
 }
 
-// TestRollover: a date moved by 1024 weeks disciplines nothing without other
+// A date moved by 1024 weeks disciplines nothing without other
 // evidence, and a date before not_before nothing at all.
 func TestRollover(t *testing.T) {
 	const weeks = 7 * 86400 * tai.Second
@@ -189,7 +188,7 @@ func TestRollover(t *testing.T) {
 		{"system clock agrees", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 40 * 24 * time.Hour, false, true, reason.Code(reason.Count)},
 		{"nothing to correct", gnss.Message{Source: "RMC", Valid: true}, -56 * 365 * 24 * time.Hour, true, true, reason.Code(reason.Count)},
 	} {
-		b := doubtBench(t, c.system, func(cfg *refclock.Config) { cfg.NotBefore, cfg.RefuseRollover = floor, c.refuse })
+		b := customBench(t, c.system, func(cfg *refclock.Config) { cfg.Integrity.NotBefore, cfg.Integrity.RefuseRollover = floor, c.refuse })
 		for k := 1; k < 30; k++ {
 			b.say(k, c.m)
 		}
@@ -205,7 +204,7 @@ func TestRollover(t *testing.T) {
 		}
 	}
 	// A clock that is tracked needs no other evidence.
-	b := doubtBench(t, -56*365*24*time.Hour, func(cfg *refclock.Config) { cfg.NotBefore = floor })
+	b := customBench(t, -56*365*24*time.Hour, func(cfg *refclock.Config) { cfg.Integrity.NotBefore = floor })
 	for k := 1; k < 60; k++ {
 		m := gnss.Message{Source: "RMC", Valid: true}
 		if k > 30 {

@@ -1,0 +1,174 @@
+package integrity
+
+import (
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
+)
+
+// Config describes a Judge.
+type Config struct {
+	Receiver ReceiverConfig
+	// NotBefore is a date before which this machine cannot be: messages with an
+	// earlier date are refused. Zero: none are.
+	NotBefore tai.Time
+	// RefuseRollover: dates that the decoder had to move by 1024 weeks are never
+	// used. Else they are when the system clock or the clock itself agrees.
+	RefuseRollover bool
+	// OwnCrystal: the clock to be disciplined has another crystal than
+	// CLOCK_MONOTONIC_RAW. The two are two opinions on pulses that drift away.
+	OwnCrystal bool
+	// Outside is an alarm from outside that is in force from the start, until
+	// Judge.Outside replaces it.
+	Outside Alarm
+}
+
+// Clocks are the readings of other clocks at the instant of an input.
+type Clocks struct {
+	Unlocked bool     // there is no lock yet: the clock is unlocked or acquiring
+	Own      tai.Time // the clock to be disciplined, while it is locked or in holdover; 0: it is not
+	System   tai.Time // CLOCK_REALTIME as TAI; 0: not known
+	// SystemDisciplined: another program disciplines CLOCK_REALTIME to better than
+	// 50 ms, so that it may contradict the receiver before the first lock.
+	SystemDisciplined bool
+}
+
+// Startup returns the system clock while it may contradict the receiver, else 0.
+func (c Clocks) Startup() tai.Time {
+	if c.Unlocked && c.SystemDisciplined {
+		return c.System
+	}
+	return 0
+}
+
+// Edge is an edge of the pulse, as the Judge looks at it.
+type Edge struct {
+	Mono      int64         // CLOCK_MONOTONIC_RAW, ns, uncorrected
+	Corrected int64         // the same with the quantisation correction
+	Free      float64       // phase by the clock without steering, corrected, ns within the second
+	Other     time.Duration // so long after it another edge comes that nothing tells apart; 0: none
+}
+
+// Judge decides whether the reference may be trusted now. It is for one
+// goroutine.
+type Judge struct {
+	receiver *receiver
+	startup  startup
+	ramp     ramp
+	dates    dates
+	outside  Alarm
+
+	ownCrystal bool
+	raised     [reason.Count]bool // own alarms at the last decision
+	reported   Alarm
+	events     []reason.Event
+}
+
+// New returns a Judge.
+func New(cfg Config) *Judge {
+	return &Judge{
+		receiver: newReceiver(cfg.Receiver), dates: dates{notBefore: cfg.NotBefore, refuse: cfg.RefuseRollover},
+		ownCrystal: cfg.OwnCrystal, outside: cfg.Outside,
+	}
+}
+
+// Message takes every message of the receiver, in order.
+func (j *Judge) Message(m *gnss.Message) {
+	if m.HasPulse {
+		j.startup.announce(m)
+	}
+	j.receiver.message(m)
+}
+
+// Date returns why the date of a message is refused, None if it is plausible.
+func (j *Judge) Date(m *gnss.Message, c Clocks) reason.Code {
+	code, evidence := j.dates.check(m, c.Own, c.System)
+	if evidence != "" && !j.dates.corrected {
+		j.dates.corrected = true
+		j.event(reason.Event{Text: "receiver is past a week rollover; its dates are corrected", Warn: true,
+			Fields: []any{"weeks", m.Rollover, "evidence", evidence, "policy", "correct"}})
+	}
+	return code
+}
+
+// Second takes the second that a valid, dated message names.
+func (j *Judge) Second(l Label, c Clocks) {
+	j.startup.second(l, c.Startup())
+	j.startup.update(c.Unlocked)
+}
+
+// Edge takes an edge of the pulse.
+func (j *Judge) Edge(e Edge, c Clocks) {
+	if j.ownCrystal {
+		j.ramp.pulse(e.Corrected, e.Free)
+	}
+	j.startup.edge(e.Mono, e.Other, c.Startup())
+	j.startup.update(c.Unlocked)
+}
+
+// Begun returns the latest second that a valid message named and a pulse began.
+func (j *Judge) Begun() Label { return j.startup.begun }
+
+// Outside replaces the alarm from outside, such as that of the witnesses. It
+// reports whether that means that the required witnesses have confirmed the
+// second.
+func (j *Judge) Outside(a Alarm) (confirmed bool) {
+	confirmed = j.outside.Code == reason.WitnessAwaited && a.Code == reason.None
+	j.outside = a
+	return confirmed
+}
+
+// Break says that pulses before and after now do not compare: the clock was
+// stepped, or their correction changed.
+func (j *Judge) Break() { j.ramp.clear() }
+
+// Unexplained returns by how much pulses have left what two clocks predict, ns,
+// while it is too little for an alarm. The bound has to cover it.
+func (j *Judge) Unexplained() float64 { return j.ramp.unexplained() }
+
+// Decide returns the alarm to report at now, CLOCK_MONOTONIC_RAW in ns: the one
+// with the highest priority of its own and others. It also reports whether that
+// is another one than before.
+func (j *Judge) Decide(now int64, others ...reason.Code) (top Alarm, changed bool) {
+	alarms := append(j.receiver.current(now), j.startup.alarms...)
+	if j.ramp.alarm.raised {
+		alarms = append(alarms, Alarm{Code: reason.ReferenceDrift})
+	}
+	j.began(alarms)
+	alarms = append(alarms, j.outside)
+	for _, code := range others {
+		alarms = append(alarms, Alarm{Code: code})
+	}
+	top = highest(alarms...)
+	changed = top.Code != j.reported.Code || top.Detail != j.reported.Detail
+	j.reported = top
+	return top, changed
+}
+
+// began makes an event of each alarm that was not raised at the last decision.
+func (j *Judge) began(alarms []Alarm) {
+	var now [reason.Count]bool
+	for _, a := range alarms {
+		now[a.Code] = true
+		if j.raised[a.Code] {
+			continue
+		}
+		e := reason.Event{Code: a.Code}
+		if a.Remedy != "" {
+			e.Fields = []any{"remedy", a.Remedy}
+		}
+		j.event(e)
+	}
+	j.raised = now
+}
+
+// Events returns what is to be counted and logged since the last call, in order.
+func (j *Judge) Events() []reason.Event {
+	all := j.events
+	j.events = nil
+	return all
+}
+
+func (j *Judge) event(e reason.Event) { j.events = append(j.events, e) }

@@ -1,0 +1,178 @@
+package integrity
+
+import (
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
+)
+
+const (
+	// edgeMargin is how far from the second of a disciplined system clock an edge
+	// must be to be taken for the other edge of the pulse. A clock that is
+	// disciplined over a network is nearer; pulses are 100 ms wide and more, or so
+	// narrow that nobody confuses their edges.
+	edgeMargin = tai.Second / 20
+	// soonest and latest are when the first message of a second comes after its
+	// pulse, with some room: receivers need some 40 ms to compute a fix, and send
+	// within 0.9 s.
+	soonest = 30 * time.Millisecond
+	latest  = 920 * time.Millisecond
+	// startupSeconds is how many seconds must speak against something.
+	startupSeconds = 3
+	// startupEdges is by how many more messages must fit one edge only for it to be
+	// the second's.
+	startupEdges = 8
+	// announceAge is how long before its pulse TIM-TP may have come: the message
+	// period of 1 s and some latency.
+	announceAge = 1_100_000_000
+	// sameOffset is by how much the distance of two edges may vary.
+	sameOffset = 20 * time.Millisecond
+)
+
+// Label says which second began or was named, and when.
+type Label struct {
+	Time tai.Time // the second; 0: none yet
+	Mono int64    // CLOCK_MONOTONIC_RAW, ns: arrival of the message, or the pulse that began the second
+}
+
+// startup checks the receiver's second and the pulse's edge before the first lock
+// against other evidence:
+//
+//   - a system clock that another program disciplines: its second, and where its
+//     seconds begin;
+//   - UBX-TIM-TP, which labels each pulse beforehand: messages that come a second
+//     late label the pulses otherwise;
+//   - when messages come: of two edges that nothing else tells apart, the second's
+//     is not the one that messages follow too soon or too late.
+//
+// A receiver that is constantly one second late shows in none of these: a witness
+// is needed.
+type startup struct {
+	seconds seconds
+	timTP   timTP
+	edges   edges
+	begun   Label // the latest second that a message named and a pulse began
+	pulse   int64 // CLOCK_MONOTONIC_RAW of the latest pulse, 0: none yet
+	alarms  []Alarm
+}
+
+// seconds compares the receiver's second with a disciplined system clock's.
+type seconds struct {
+	last    tai.Time // the second named last
+	against int      // how strongly the system clock contradicts
+	opposed bool     // the alarm is raised
+}
+
+// timTP compares the labels of UBX-TIM-TP with those of the messages that follow.
+type timTP struct {
+	next     tai.Time // label of the next pulse
+	nextMono int64    // when it came
+	pulse    tai.Time // label of the latest pulse, 0: none
+	against  int
+	differs  bool // the alarm is raised
+}
+
+// edges finds out which of a pulse's edges begins the second.
+type edges struct {
+	elsewhere bool          // a disciplined system clock begins its seconds elsewhere
+	other     time.Duration // after each edge another comes, and nothing but messages tells them apart; 0: not so
+	score     int           // messages that fit this edge only, less those that fit both
+	known     bool          // this edge is the second's
+}
+
+// announce takes the label that UBX-TIM-TP gives to the next pulse.
+func (s *startup) announce(m *gnss.Message) { s.timTP.next, s.timTP.nextMono = m.PulseTime, m.Mono }
+
+// edge takes an edge. other: so long after it another one comes that nothing else
+// tells apart; 0: none. Disciplined is the system clock at the edge, 0: there is
+// none that is disciplined.
+func (s *startup) edge(mono int64, other time.Duration, disciplined tai.Time) {
+	n := &s.timTP
+	n.pulse = 0
+	if age := mono - n.nextMono; n.next != 0 && age > 0 && age < announceAge {
+		n.pulse = n.next
+	}
+	n.next, s.pulse = 0, mono
+	e := &s.edges
+	if d := other - e.other; d.Abs() > sameOffset {
+		e.other, e.score, e.known = other, 0, false
+	}
+	e.elsewhere = disciplined != 0 && max(disciplined-disciplined.Round(), disciplined.Round()-disciplined) > edgeMargin
+}
+
+// second takes the second that a valid message names.
+func (s *startup) second(l Label, disciplined tai.Time) {
+	c := &s.seconds
+	if l.Time == c.last {
+		return // of the same burst
+	}
+	c.last = l.Time
+	if disciplined == 0 {
+		c.against = 0
+	} else if in := disciplined - disciplined.Floor(); in > edgeMargin && in < tai.Second-edgeMargin {
+		c.against = tally(c.against, disciplined.Floor() != l.Time)
+	}
+	after := time.Duration(l.Mono - s.pulse)
+	if s.pulse == 0 || after <= 0 || after >= time.Second {
+		return
+	}
+	s.begun = Label{l.Time, s.pulse}
+	// A label that is one too low is TIM-TP's own lateness.
+	if n := &s.timTP; n.pulse != 0 {
+		n.against = tally(n.against, n.pulse != l.Time && n.pulse != l.Time-tai.Second)
+	}
+	s.edges.message(after)
+}
+
+// message takes that the first message of a second came so long after the pulse.
+func (e *edges) message(after time.Duration) {
+	if e.other == 0 || e.known {
+		return
+	}
+	since := after - e.other // the other edge
+	if since < 0 {
+		since += time.Second
+	}
+	switch {
+	case since >= soonest && since <= latest:
+		e.score = max(0, e.score-1)
+	case after >= soonest && after <= latest:
+		e.score++
+	}
+	e.known = e.score >= startupEdges
+}
+
+// tally counts what speaks against, up to twice what raises an alarm. What speaks
+// for it counts double.
+func tally(n int, against bool) int {
+	if against {
+		return min(n+1, 2*startupSeconds)
+	}
+	return max(0, n-2)
+}
+
+// update draws the conclusions; after the first lock there are none.
+func (s *startup) update(unlocked bool) {
+	s.alarms = s.alarms[:0]
+	if !unlocked {
+		s.seconds.opposed, s.timTP.differs = false, false
+		return
+	}
+	raised := func(against int, was bool) bool { return against >= startupSeconds || against > 0 && was }
+	s.seconds.opposed = raised(s.seconds.against, s.seconds.opposed)
+	s.timTP.differs = raised(s.timTP.against, s.timTP.differs)
+	add := func(is bool, code reason.Code, remedy string) {
+		if is {
+			s.alarms = append(s.alarms, Alarm{Code: code, Remedy: remedy})
+		}
+	}
+	add(s.seconds.opposed, reason.SecondOpposed, "the system clock is disciplined to 50 ms and shows another second than the receiver: find out by a third clock which is right")
+	add(s.timTP.differs, reason.SecondNamed, "its messages come a second late: raise receiver.baud, or let it send fewer")
+	if s.edges.elsewhere {
+		add(true, reason.PulseAmbiguous, "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge")
+	} else {
+		add(s.edges.other != 0 && !s.edges.known, reason.PulseAmbiguous, "the card stamps both edges: set pulse.width to what the receiver has")
+	}
+}
