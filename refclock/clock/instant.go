@@ -31,6 +31,25 @@ type Instant struct {
 	Width time.Duration // bracket of the cross timestamp behind Clock; 0 if the clock itself stamped
 }
 
+// scales carry instants between the clock, CLOCK_REALTIME and
+// CLOCK_MONOTONIC_RAW. They know the corrections in force and the steps; they
+// touch no device.
+type scales struct {
+	system bool // the clock is CLOCK_REALTIME itself
+
+	model  Model // of the clock
+	real   Model // of CLOCK_REALTIME
+	dither dither
+
+	travelNS float64 // by how much corrections moved the clock up to travelAt, ns
+	travelAt int64
+
+	// Instants across which stamps do not compare, CLOCK_MONOTONIC_RAW.
+	generation uint32 // count of steps, ours or another's
+	step       int64  // the last step, 0 = none
+	realStep   int64  // the last step of CLOCK_REALTIME that was noticed, 0 = none
+}
+
 // Locate carries an edge to the clock and to CLOCK_MONOTONIC_RAW. The code names
 // why the edge is refused; reason.None: it is not. reason.ClockRead is an Event as
 // well.
