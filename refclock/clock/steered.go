@@ -6,16 +6,15 @@ import (
 	"math"
 	"time"
 
+	"noonmark/internal/retry"
 	"noonmark/phc"
 	"noonmark/phc/tai"
+	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
 const (
-	// realStep is the disagreement of CLOCK_REALTIME with its model that counts as
-	// a step and not as slewing, ns.
-	realStep = 100e3
 	// awaySlack is the part of the residual's limit, ppb, that does not apply to a
 	// clock that was away: Model.residual allows crystals to jump, and a second
 	// reading shows a wrong guess. While nobody reads the clock they only wander,
@@ -24,10 +23,6 @@ const (
 	// badReadsLost is how many readings in a row may fail before the clock is
 	// given up and opened again.
 	badReadsLost = 3
-	// The next attempt to open or adjust a clock comes after retryFirst, doubling
-	// up to retryMost.
-	retryFirst = 500 * time.Millisecond
-	retryMost  = 15 * time.Second
 )
 
 // Config describes a Steered clock. Mono and Open are required.
@@ -46,6 +41,7 @@ type Config struct {
 // happens to the clock is an Event; Events returns those since its last call, and
 // is to be called after each method that touches the device.
 type Steered struct {
+	scales
 	cfg    Config
 	dev    Device // nil: none is open
 	events []Event
@@ -56,40 +52,48 @@ type Steered struct {
 	opened   bool    // a device was opened once
 	denied   bool    // it may be read but not adjusted
 	badReads int     // in a row
-	retryAt  int64
-	backoff  time.Duration
+	retryAt  int64   // no attempt to open or adjust before it
+	backoff  retry.Backoff
 
-	// Models against CLOCK_MONOTONIC_RAW, and corrections.
-	model    Model
-	real     Model // of CLOCK_REALTIME
-	dither   dither
-	travelNS float64 // by how much corrections moved the clock up to travelAt, ns
-	travelAt int64
-
-	// Discontinuities.
-	breaks breaks
+	suspended time.Duration // as of the last look
 }
 
-// breaks are the instants, CLOCK_MONOTONIC_RAW, across which stamps do not
-// compare.
-type breaks struct {
-	generation uint32 // count of steps, ours or another's
-	step       int64  // of the last step, 0 = none
-	realStep   int64  // of the last step of CLOCK_REALTIME that was noticed, 0 = none
-	suspended  time.Duration
+// Instant is where an edge happened, uncorrected.
+type Instant struct {
+	Clock tai.Time      // by the clock
+	Mono  int64         // CLOCK_MONOTONIC_RAW, ns
+	Width time.Duration // bracket of the cross timestamp behind Clock; 0 if the clock itself stamped
+}
+
+// View is the model as it is published.
+type View struct {
+	Known      bool // Clock and what follows it mean something
+	Clock      tai.Time
+	RatePPB    float64       // against CLOCK_MONOTONIC_RAW, + = faster
+	Err        time.Duration // bound of Clock's error
+	RateErrPPB float64       // error of RatePPB
+	Width      time.Duration // smoothed bracket of a reading
+	DitherNS   float64       // distance between the real clock and the requested one
+	DitherRate float64       // growth of DitherNS, ns/s, if nobody steers
+
+	Index      int32         // N of /dev/ptpN, -1: no PTP device
+	Generation uint32        // count of steps
+	Suspended  time.Duration // total that the model takes into account, at least 1 ns where suspends are watched
 }
 
 // NewSteered returns a Steered clock. Nothing is opened yet.
 func NewSteered(cfg Config) *Steered {
-	s := &Steered{cfg: cfg, index: -1}
+	if cfg.Unsettled == nil {
+		cfg.Unsettled = func() {}
+	}
+	s := &Steered{cfg: cfg, index: -1, scales: scales{system: cfg.System}}
 	if cfg.Suspended != nil {
-		s.breaks.suspended = cfg.Suspended()
+		s.suspended = cfg.Suspended()
 	}
 	return s
 }
 
-// Events returns what happened since the last call, oldest first. The slice is
-// valid until the next call of a method.
+// Events returns what happened since the last call, oldest first.
 func (s *Steered) Events() []Event {
 	e := s.events
 	s.events = nil
@@ -113,6 +117,19 @@ func (s *Steered) Adjustable() bool { return s.dev != nil && !s.denied }
 // Opened reports whether a clock was open at any time.
 func (s *Steered) Opened() bool { return s.opened }
 
+// Known reports whether a clock is open and its model holds.
+func (s *Steered) Known() bool { return s.dev != nil && s.model.known }
+
+// View returns the model at an instant of CLOCK_MONOTONIC_RAW, ns.
+func (s *Steered) View(now int64) View {
+	v := s.view(now)
+	v.Index = s.index
+	if s.cfg.Suspended != nil {
+		v.Suspended = max(s.suspended, 1)
+	}
+	return v
+}
+
 // Maintain opens the clock if it is not open and an attempt is due.
 func (s *Steered) Maintain(now int64) {
 	if s.dev == nil && now >= s.retryAt {
@@ -134,12 +151,15 @@ func (s *Steered) open(now int64) {
 		}
 	}
 	if err != nil {
-		s.openFailed(now, err)
+		s.retryAt = now + int64(s.backoff.Next())
+		if !errors.Is(err, ErrNotYet) {
+			s.happened(Event{Kind: OpenFailed, Code: failure(err, reason.ClockMissing), Err: err})
+		}
 		return
 	}
 	s.dev, s.badReads, s.index = d, 0, int32(Index(d))
 	if !s.denied { // else it is not known yet whether it may be adjusted now
-		s.backoff = 0
+		s.backoff.Reset()
 	}
 	m := d.MaxFreq()
 	e := Event{Kind: Opened, First: !s.opened, Other: s.opened && m != s.maxFreq, MaxPPB: m, FreqPPB: f, Width: x.Width}
@@ -149,42 +169,31 @@ func (s *Steered) open(now int64) {
 		s.breakAt(s.cfg.Mono())
 	}
 	s.happened(e)
-	s.travelAt = x.Mono
 	if !e.First && s.model.known {
 		// It was away. If it ran on as before it is still the same clock. Else
 		// somebody, or a loss of power, moved it, or another card is in its place.
 		if v, limit := s.model.residual(x); math.Abs(v) > limit-awaySlack*float64(x.Mono-s.model.mono)*1e-9 || f != s.model.cmdPPB {
 			at := s.cfg.Mono()
 			s.breakAt(at)
-			s.happened(Event{Kind: Moved, Mono: at, By: distance(v)})
+			s.happened(Event{Kind: Moved, Mono: at, By: max(time.Duration(v), 1)}) // 0 would mean "not moved"
 		}
 	}
-	s.dither.clear(x.Mono, f)
-	s.model.reset(x, f, e.First)
-	s.real = Model{}
-	s.followReal(x)
+	s.start(x, f, e.First)
 }
 
-// openFailed notes why the clock could not be opened.
-func (s *Steered) openFailed(now int64, err error) {
-	s.pause(now)
-	if errors.Is(err, ErrNotYet) {
-		return
-	}
-	code := reason.ClockMissing
+// failure names the failure behind an error; other is for those without a name of
+// their own.
+func failure(err error, other reason.Code) reason.Code {
 	switch {
 	case errors.Is(err, ErrContested):
-		code = reason.ClockContested
+		return reason.ClockContested
 	case errors.Is(err, fs.ErrPermission):
-		code = reason.ClockDenied
+		return reason.ClockDenied
 	case errors.Is(err, ErrTimeout):
-		code = reason.ClockTimeout
+		return reason.ClockTimeout
 	}
-	s.happened(Event{Kind: OpenFailed, Code: code, Err: err})
+	return other
 }
-
-// distance returns ns as a duration that is never 0: 0 would mean "not moved".
-func distance(ns float64) time.Duration { return max(time.Duration(ns), 1) }
 
 // Read reads the clocks into the models. It notices when another program stepped
 // one of them, and when the clock is gone. Not ok: there is no usable reading.
@@ -210,8 +219,7 @@ func (s *Steered) Read() (x phc.Cross, ok bool) {
 		x = y
 	}
 	s.badReads = 0
-	s.model.update(x)
-	s.followReal(x)
+	s.update(x)
 	return x, true
 }
 
@@ -228,42 +236,31 @@ func (s *Steered) badRead(err error) {
 	}
 }
 
-// followReal keeps the model of CLOCK_REALTIME.
-func (s *Steered) followReal(x phc.Cross) {
-	r := phc.Cross{Clock: tai.Time(x.Real), Mono: x.Mono, Width: x.Width}
-	if !s.real.known {
-		ppb := 0.0
-		if s.cfg.System {
-			ppb = s.model.cmdPPB
-		}
-		s.real.reset(r, ppb, false)
-		return
+// Locate carries an edge to the clock and to CLOCK_MONOTONIC_RAW. The code names
+// why the edge is refused; reason.None: it is not. reason.ClockRead is an Event as
+// well.
+func (s *Steered) Locate(x pps.Edge) (Instant, reason.Code) {
+	if x.Scale == pps.Clock {
+		return s.locateStamped(x)
 	}
-	switch v, limit := s.real.residual(r); {
-	case math.Abs(v) > max(limit, realStep):
-		s.breaks.realStep = x.Mono
-		s.real.reset(r, s.real.cmdPPB, true)
-	case math.Abs(v) > limit: // a daemon slews it: learn the rate anew
-		s.real.update(r)
-		s.real.p11 += 1e8 // (10 ppm)^2
-	default:
-		s.real.update(r)
+	c, ok := s.Read()
+	if !ok {
+		return Instant{}, reason.ClockRead
 	}
+	return s.locateReal(x, c)
 }
 
 // moved begins a new generation after the clock, or what it is read against, was
 // moved by something else. x is a reading taken afterwards.
 func (s *Steered) moved(x phc.Cross, by time.Duration, code reason.Code) {
-	s.unsettle()
+	s.cfg.Unsettled()
 	at := s.cfg.Mono()
 	s.breakAt(at)
 	f, err := s.dev.FreqPPB() // a reset of the card may have reset the correction, too
 	if err != nil {
 		f = s.model.cmdPPB
 	}
-	s.travel(x.Mono)
-	s.dither.clear(x.Mono, f)
-	s.model.reset(x, f, true)
+	s.jump(x, f)
 	s.happened(Event{Kind: Moved, Code: code, Mono: at, By: by})
 }
 
@@ -276,18 +273,18 @@ func (s *Steered) CheckSuspend() {
 		return
 	}
 	total := s.cfg.Suspended()
-	d := total - s.breaks.suspended
+	d := total - s.suspended
 	if d < status.SleptLeast {
 		return // noise of a difference between two readings: keep the old total
 	}
-	s.breaks.suspended = total
-	s.real, s.breaks.realStep = Model{}, s.cfg.Mono()
+	s.suspended = total
+	s.real, s.realStep = Model{}, s.cfg.Mono()
 	if s.dev != nil {
-		s.unsettle() // before the card is asked, which may take long to wake up
+		s.cfg.Unsettled() // before the card is asked, which may take long to wake up
 		x, err := s.dev.Cross()
 		if err == nil {
 			s.moved(x, d, reason.ClockSlept)
-			s.followReal(x)
+			s.follow(x)
 			return
 		}
 		s.lose(err)
@@ -305,117 +302,85 @@ func (s *Steered) CheckSuspend() {
 // Request makes ppb the mean correction from now on, absolute, + = faster. A
 // device that rounds is dithered. A refusal is an Event.
 func (s *Steered) Request(ppb float64) {
-	more := s.dither.due(s.cfg.Mono())
+	now := s.cfg.Mono()
+	more := s.dither.due(now)
 	if ppb == s.dither.request && more == 0 && !s.denied {
 		return
 	}
-	if s.denied && !s.reopen() {
-		return
+	if s.denied {
+		if now < s.retryAt {
+			return
+		}
+		// A descriptor that was opened for reading only stays so, whatever was
+		// repaired since.
+		s.Close()
+		if s.open(now); s.dev == nil {
+			return
+		}
 	}
 	set := ppb + more
 	err := s.dev.AdjFreq(set)
-	now := s.cfg.Mono()
+	now = s.cfg.Mono()
 	if err != nil && !errors.Is(err, phc.ErrFreqRange) {
-		if !s.lost(err) {
+		if !s.Lose(err) {
 			s.deny(now, err)
 		}
 		return
 	}
 	if s.denied {
-		s.denied, s.backoff = false, 0
+		s.denied = false
+		s.backoff.Reset()
 		s.happened(Event{Kind: Allowed, Mono: now})
 	}
 	if got, err := s.dev.FreqPPB(); err == nil { // the device rounds
 		set = got
 	}
-	if err != nil { // beyond the device's range: that cannot be made up for
-		s.dither.clear(now, set)
-		s.dither.request = ppb
-	} else {
-		s.dither.set(now, ppb, set)
-	}
-	s.travel(now)
-	s.model.command(now, set)
-	if s.cfg.System {
-		s.real.command(now, set)
-	}
+	s.corrected(now, ppb, set, err == nil)
 }
 
 // deny stops adjusting for a while.
 func (s *Steered) deny(now int64, err error) {
 	s.denied = true
-	s.pause(now)
+	s.retryAt = now + int64(s.backoff.Next())
 	s.happened(Event{Kind: Denied, Code: reason.ClockDenied, Err: err, Mono: now})
-}
-
-// reopen reports whether it is time to adjust a clock again that refused. The
-// clock is opened anew for that: a descriptor that was opened for reading only
-// stays so, whatever was repaired since.
-func (s *Steered) reopen() bool {
-	now := s.cfg.Mono()
-	if now < s.retryAt {
-		return false
-	}
-	s.Close()
-	s.open(now)
-	return s.dev != nil
 }
 
 // Step adds d to the clock, + = forward. Readers of what is published see "not
 // usable", then the new model in a new generation, and never the old model as
 // valid after the step.
 func (s *Steered) Step(d time.Duration) {
-	s.unsettle()
+	s.cfg.Unsettled()
 	err := s.dev.Step(d)
 	now := s.cfg.Mono()
 	if err != nil {
-		s.stepFailed(now, d, err)
+		e := Event{Kind: StepFailed, Code: reason.ClockStep, Err: err, Mono: now, By: d}
+		denied := errors.Is(err, fs.ErrPermission)
+		if denied || unusable(err) {
+			e.Code = reason.None // an event of its own names the failure
+		}
+		s.happened(e)
+		if !s.Lose(err) && denied {
+			s.deny(now, err)
+		}
 		return
 	}
 	s.breakAt(now)
-	if s.cfg.System {
+	if s.system {
 		s.real = Model{}
 	}
 	s.happened(Event{Kind: Stepped, Mono: now, By: d})
 	x, err := s.dev.Cross()
 	if err != nil {
-		s.lost(err)
+		s.Lose(err)
 		return
 	}
-	s.model.reset(x, s.model.cmdPPB, true)
-	s.followReal(x)
+	s.stepped(x)
 }
 
-// stepFailed notes a step that was not made. A lost clock or a refusal has an event
-// of its own that names the failure.
-func (s *Steered) stepFailed(now int64, d time.Duration, err error) {
-	e := Event{Kind: StepFailed, Err: err, Mono: now, By: d}
-	denied := errors.Is(err, fs.ErrPermission)
-	if !denied && !unusable(err) {
-		e.Code = reason.ClockStep
-	}
-	s.happened(e)
-	if !s.lost(err) && denied {
-		s.deny(now, err)
-	}
-}
-
-// breakAt begins a new generation: earlier stamps do not compare with later ones.
-func (s *Steered) breakAt(mono int64) {
-	s.breaks.step = mono
-	s.breaks.generation++
-}
-
-func (s *Steered) unsettle() {
-	if s.cfg.Unsettled != nil {
-		s.cfg.Unsettled()
-	}
-}
-
-// lost gives the clock up if the error of a change means that it is gone, or that
-// nobody knows whether the change was made. It reports whether it did.
-func (s *Steered) lost(err error) bool {
-	if !unusable(err) {
+// Lose gives the clock up if the error of a call means that the clock is gone, or
+// that nobody knows whether a change was made. It reports whether it did.
+func (s *Steered) Lose(err error) bool {
+	if s.dev == nil || !unusable(err) {
 		return false
 	}
 	s.lose(err)
@@ -428,28 +393,15 @@ func unusable(err error) bool { return Gone(err) || errors.Is(err, ErrTimeout) }
 
 // lose gives the clock up. It is opened again later.
 func (s *Steered) lose(err error) {
-	code := reason.ClockGone
-	switch {
-	case errors.Is(err, ErrContested):
-		code = reason.ClockContested
-	case errors.Is(err, ErrTimeout):
-		code = reason.ClockTimeout
+	code := failure(err, reason.ClockGone)
+	if code == reason.ClockDenied {
+		code = reason.ClockGone // denied is a clock that is there
 	}
 	s.Close()
 	s.badReads = 0
 	now := s.cfg.Mono()
-	s.pause(now)
+	s.retryAt = now + int64(s.backoff.Next())
 	s.happened(Event{Kind: Lost, Code: code, Err: err, Mono: now})
-}
-
-// Lose gives the clock up for an error that somebody else met, if it means that
-// the clock is gone, and reports whether it did.
-func (s *Steered) Lose(err error) bool { return s.dev != nil && Gone(err) && s.lost(err) }
-
-// pause sets the time of the next attempt.
-func (s *Steered) pause(now int64) {
-	s.backoff = min(max(2*s.backoff, retryFirst), retryMost)
-	s.retryAt = now + int64(s.backoff)
 }
 
 // Close closes the clock if it is open.
@@ -458,17 +410,4 @@ func (s *Steered) Close() {
 		Close(s.dev)
 		s.dev = nil
 	}
-}
-
-// travel books the corrections up to an instant.
-func (s *Steered) travel(mono int64) {
-	s.travelNS = s.Travel(mono)
-	s.travelAt = mono
-}
-
-// Travel returns by how much corrections have moved the clock up to an instant of
-// CLOCK_MONOTONIC_RAW, ns, from an arbitrary origin. A reading less Travel is that
-// of the free-running oscillator.
-func (s *Steered) Travel(mono int64) float64 {
-	return s.travelNS + s.model.cmdPPB*float64(mono-s.travelAt)*1e-9
 }
