@@ -1,10 +1,9 @@
-// Package config reads the daemons' TOML files strictly. Every complaint has
-// the form
+// Package config reads the daemons' TOML files strictly. Every error has the form
 //
 //	FILE:LINE: KEY: what is wrong; what would be right
 //
-// whether it is the file's syntax, a key nobody knows, a value of the wrong
-// type, or (through File.Errorf) a value that makes no sense to the daemon.
+// whether it concerns the file's syntax, an unknown key, a value of the wrong
+// type, or (through File.Errorf) a value that the daemon cannot use.
 package config
 
 import (
@@ -19,11 +18,11 @@ import (
 )
 
 // MaxSize is the largest file that is read, in bytes. A daemon's file has a
-// few kB; the parser recurses on nested arrays, so the cap bounds its stack.
+// few kB; the parser recurses on nested arrays, so the limit bounds its stack.
 const MaxSize = 64 << 10
 
-// File is what is remembered of a parsed file: which keys it sets, on which
-// lines. It makes errors about their values.
+// File is a parsed file: which keys it sets, on which lines. It makes errors
+// about their values.
 type File struct {
 	Path string
 	line map[string]int // dotted key, array tables as "endpoint[1]", to its first line
@@ -31,8 +30,8 @@ type File struct {
 
 // Load reads the file at path into dst, a pointer to a struct that already
 // holds the defaults. On error dst must not be used. The error is one *Error,
-// or several joined, and wraps what the system said (fs.ErrNotExist,
-// fs.ErrPermission) where it was the system that refused.
+// or several joined, and wraps the system's error (fs.ErrNotExist,
+// fs.ErrPermission) if there was one.
 func Load(path string, dst any) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -63,8 +62,8 @@ func fileError(path string, err error) error {
 	return e
 }
 
-// Parse is Load on bytes; name stands for the file in errors. dst is left
-// alone if keys are unknown or values have the wrong type.
+// Parse is Load on bytes; name is that of the file in errors. dst is not changed
+// if keys are unknown or values have the wrong type.
 func Parse(name string, data []byte, dst any) (*File, error) {
 	f := &File{Path: name, line: map[string]int{}}
 	if len(data) > MaxSize {
@@ -82,8 +81,8 @@ func Parse(name string, data []byte, dst any) (*File, error) {
 	return f, nil
 }
 
-// decodeError dresses an error of go-toml: what the walk does not look for,
-// such as a key given twice.
+// decodeError turns an error of go-toml into one of ours: what the walker does
+// not look for, such as a key that is set twice.
 func (f *File) decodeError(err error) error {
 	var missing *toml.StrictMissingError
 	if errors.As(err, &missing) && len(missing.Errors) > 0 {
@@ -102,7 +101,7 @@ func (f *File) decodeError(err error) error {
 	return e
 }
 
-// Has reports whether the file itself sets the key, as opposed to a default.
+// Has reports whether the file itself sets the key. A default does not count.
 func (f *File) Has(key string) bool { return f.line[key] != 0 }
 
 // Line returns the line of a dotted key such as "receiver.device" or
@@ -123,13 +122,13 @@ func (f *File) Line(key string) int {
 }
 
 // Errorf makes an error about the value of a key. The text says what is wrong
-// and, after a semicolon, what would be right. %w is honoured.
+// and, after a semicolon, what would be right. %w works as in fmt.Errorf.
 func (f *File) Errorf(key, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &Error{File: f.Path, Line: f.Line(key), Key: key, Problem: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// OneOf complains if value is none of the words, proposing the nearest.
+// OneOf returns an error if value is none of the words. It proposes the nearest.
 func (f *File) OneOf(key, value string, words ...string) error {
 	for _, w := range words {
 		if value == w {

@@ -75,16 +75,16 @@ func TestParse(t *testing.T) {
 		{"uint negative", "[receiver]\npin = -1\n", "f.toml:2: receiver.pin: -1 is out of range; want a whole number from 0 to 255"},
 		{"int too large", "[receiver]\nbaud = 99999999999999999999\n", "f.toml:2: receiver.baud: 99999999999999999999 is out of range; "},
 		{"number for duration", "[receiver]\ncable = 5\n", `f.toml:2: receiver.cable: is a whole number; want a duration in quotes such as "1m30s", "50ms" or "11.7us"`},
-		{"bad duration", "[receiver]\ncable = \"5 parsec\"\n", `f.toml:2: receiver.cable: "5 parsec" is no duration; want a duration in quotes such as`},
+		{"bad duration", "[receiver]\ncable = \"5 parsec\"\n", `f.toml:2: receiver.cable: "5 parsec" is not a duration; want a duration in quotes such as`},
 		{"bare date", "[receiver]\nnot_before = 2026-11-01\n", `f.toml:2: receiver.not_before: is a date or time; want a date in quotes such as "2026-11-01"`},
-		{"no such day", "[receiver]\nnot_before = \"2026-11-31\"\n", `f.toml:2: receiver.not_before: "2026-11-31" is no date; want`},
+		{"no such day", "[receiver]\nnot_before = \"2026-11-31\"\n", `f.toml:2: receiver.not_before: "2026-11-31" is not a date; want`},
 		{"text for time", "at = \"now\"\n", "f.toml:1: at: is text; want a date and time such as"},
-		{"bad address", "[[endpoint]]\naddress = \"localhost:123\"\n", `f.toml:2: endpoint[0].address: "localhost:123" is no address with a port; want`},
-		{"no port", "[[endpoint]]\naddress = \"::1\"\n", `f.toml:2: endpoint[0].address: "::1" is no address with a port; want`},
-		{"bad prefix in list", "[access]\nallow = [\n  \"192.0.2.0/24\",\n  \"192.0.2.0/33\",\n]\n", `f.toml:4: access.allow[1]: "192.0.2.0/33" is no network; want`},
+		{"bad address", "[[endpoint]]\naddress = \"localhost:123\"\n", `f.toml:2: endpoint[0].address: "localhost:123" is not an address with a port; want`},
+		{"no port", "[[endpoint]]\naddress = \"::1\"\n", `f.toml:2: endpoint[0].address: "::1" is not an address with a port; want`},
+		{"bad prefix in list", "[access]\nallow = [\n  \"192.0.2.0/24\",\n  \"192.0.2.0/33\",\n]\n", `f.toml:4: access.allow[1]: "192.0.2.0/33" is not a network; want`},
 		{"host bits", "[access]\nallow = [\"10.1.2.3/8\"]\n", `f.toml:2: access.allow[0]: "10.1.2.3/8" has bits beyond its length; want "10.0.0.0/8" or "10.1.2.3"`},
 		{"mixed families", "[access]\nallow = [\"::ffff:10.0.0.0/90\"]\n", `mixes IPv4 and IPv6; want`},
-		{"zone", "[access]\nallow = [\"fe80::1%eth0\"]\n", `is no network; want`},
+		{"zone", "[access]\nallow = [\"fe80::1%eth0\"]\n", `is not a network; want`},
 		{"text for list", "[access]\nallow = \"10.0.0.0/8\"\n", "f.toml:2: access.allow: is text; want [a list], each a network in quotes"},
 		{"list of wrong", "[access]\nallow = [ 1 ]\n", "f.toml:2: access.allow[0]: is a whole number; want a network in quotes"},
 		{"map of wrong", "[access.rates]\nx = 1.5\n", "f.toml:2: access.rates.x: is a number with a fraction; want a whole number"},
@@ -209,7 +209,7 @@ allow = ["192.0.2.0/24", "::1", "::ffff:198.51.100.0/120"]
 	}
 }
 
-// Several complaints come at once, but not without end.
+// Several errors come at once, but not without limit.
 func TestParseMany(t *testing.T) {
 	var b strings.Builder
 	for i := range 1000 {
@@ -217,7 +217,7 @@ func TestParseMany(t *testing.T) {
 	}
 	_, err := Parse("f.toml", []byte(b.String()), new(sample))
 	if err == nil || strings.Count(err.Error(), "is not known") != maxErrors {
-		t.Errorf("got %v, want %d complaints", err, maxErrors)
+		t.Errorf("got %v, want %d errors", err, maxErrors)
 	}
 }
 

@@ -1,7 +1,7 @@
 package config
 
-// nearest returns the known word that word was probably meant to be, or "" if
-// none is near: at most a third of its letters wrong.
+// nearest returns the known word that was probably meant, or "" if none is near.
+// At most a third of the letters may be wrong.
 func nearest(word string, known []string) string {
 	if len(word) > 64 {
 		return ""
@@ -16,7 +16,7 @@ func nearest(word string, known []string) string {
 }
 
 // distance counts the letters to insert, delete, replace or swap with their
-// neighbour to make b of a (optimal string alignment).
+// neighbour to turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	row := make([][]int, len(a)+1)
 	for i := range row {

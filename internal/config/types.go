@@ -16,7 +16,7 @@ func D(d time.Duration) Duration { return Duration{d} }
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is no duration; want %s", b, d.Expect())
+		return fmt.Errorf("%q is not a duration; want %s", b, d.Expect())
 	}
 	d.Duration = v
 	return nil
@@ -35,7 +35,7 @@ type Date struct{ time.Time }
 func (d *Date) UnmarshalText(b []byte) error {
 	t, err := time.Parse(time.DateOnly, string(b))
 	if err != nil {
-		return fmt.Errorf("%q is no date; want %s", b, d.Expect())
+		return fmt.Errorf("%q is not a date; want %s", b, d.Expect())
 	}
 	d.Time = t
 	return nil
@@ -48,17 +48,17 @@ func (d Date) MarshalText() ([]byte, error) { return []byte(d.Format(time.DateOn
 func (Date) Expect() string { return `a date in quotes such as "2026-11-01"` }
 
 // Prefix is a network: "192.0.2.0/24", "2001:db8::/32", or one address. An
-// IPv4 address in IPv6 clothes becomes plain IPv4.
+// IPv4-mapped IPv6 address becomes plain IPv4.
 type Prefix struct{ netip.Prefix }
 
 // UnmarshalText reads an address with or without a prefix length. Bits beyond
-// the length are refused: the user meant another network or another length.
+// the length are an error: the user meant another network or another length.
 func (p *Prefix) UnmarshalText(b []byte) error {
 	v, err := netip.ParsePrefix(string(b))
 	if err != nil {
 		a, aerr := netip.ParseAddr(string(b))
 		if aerr != nil || a.Zone() != "" {
-			return fmt.Errorf("%q is no network; want %s", b, p.Expect())
+			return fmt.Errorf("%q is not a network; want %s", b, p.Expect())
 		}
 		a = a.Unmap()
 		v = netip.PrefixFrom(a, a.BitLen())
@@ -94,7 +94,7 @@ func (a *AddrPort) UnmarshalText(b []byte) error {
 	}
 	v, err := netip.ParseAddrPort(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is no address with a port; want %s", b, a.Expect())
+		return fmt.Errorf("%q is not an address with a port; want %s", b, a.Expect())
 	}
 	a.AddrPort = v
 	return nil
