@@ -55,16 +55,17 @@ type Config struct {
 	// Integrity says what speaks against the reference. Its OwnCrystal follows from
 	// Kind.
 	Integrity integrity.Config
-	// ProveLeap: a receiver that names UTC without announcing its leap count, as
-	// plain NMEA does, is held back until something confirms the second, for at
-	// most 13 min: until it must have heard the count. Else only one that was
-	// heard without a fix, or that a kept system clock contradicts.
+	// ProveLeap: the first lock on a receiver that labels UTC without announcing its
+	// leap count, as plain NMEA does, waits until other evidence confirms the second,
+	// for 13 min at most: by then it must have received the count. Else only a
+	// receiver waits that had no fix when it was first heard, or that a disciplined
+	// system clock contradicts.
 	ProveLeap bool
 
-	// RealKept tells whether somebody else disciplines CLOCK_REALTIME to better
-	// than 50 ms, so that it may contradict a receiver by whole seconds and a
-	// pulse by its width before the first lock; nil: nobody knows.
-	RealKept func() bool
+	// SystemDisciplined reports whether another program disciplines CLOCK_REALTIME
+	// to better than 50 ms. Then it may contradict a receiver by whole seconds, and a
+	// pulse by its width, before the first lock. nil: not known.
+	SystemDisciplined func() bool
 
 	// WanderPPB is what CLOCK_MONOTONIC_RAW may wander against the clock while
 	// nobody compares them: it makes the bound grow when the daemon is gone.

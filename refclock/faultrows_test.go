@@ -99,7 +99,7 @@ func heldCrystal(d time.Duration) float64 {
 }
 
 // kept says that the system clock is disciplined by others.
-func kept(s *sim.Scenario) { s.Engine.RealKept = func() bool { return true } }
+func kept(s *sim.Scenario) { s.Engine.SystemDisciplined = func() bool { return true } }
 
 func builtin(y, mo, d, h, mi, s int) tai.Time {
 	t, err := tai.Builtin().FromUTC(y, mo, d, h, mi, s, 0)

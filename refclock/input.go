@@ -143,7 +143,7 @@ func (e *Engine) names(m *gnss.Message, in leap.Clocks) bool {
 // clocks returns what the clocks' models show at an instant of
 // CLOCK_MONOTONIC_RAW.
 func (e *Engine) clocks(mono int64) leap.Clocks {
-	c := leap.Clocks{Mono: mono, SystemDisciplined: e.cfg.RealKept != nil && e.cfg.RealKept()}
+	c := leap.Clocks{Mono: mono, SystemDisciplined: e.cfg.SystemDisciplined != nil && e.cfg.SystemDisciplined()}
 	c.System, _ = e.systemTAI(mono)
 	if e.loop.Clock.Known() {
 		st := e.loop.Control.Status()

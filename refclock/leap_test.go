@@ -15,7 +15,8 @@ import (
 	"noonmark/refclock/status"
 )
 
-// leapTable is a table built in, its end moved and its leap seconds changed.
+// leapTable is the built-in table with another name and expiry, and its leap
+// seconds edited.
 func leapTable(source, expires string, edit func([]tai.Leap) []tai.Leap) *tai.Table {
 	tb := tai.Builtin()
 	end, err := time.Parse(time.DateOnly, expires)
@@ -31,8 +32,8 @@ func leapTable(source, expires string, edit func([]tai.Leap) []tai.Leap) *tai.Ta
 
 func inserted(l []tai.Leap) []tai.Leap { return append(l, tai.Leap{UTC: 1798761600, Offset: 38}) } // 2026-12-31
 func deleted(l []tai.Leap) []tai.Leap  { return append(l, tai.Leap{UTC: 1798761600, Offset: 36}) }
-func forgotten(l []tai.Leap) []tai.Leap {
-	return l[:len(l)-1] // that of 2016
+func missing2016(l []tai.Leap) []tai.Leap {
+	return l[:len(l)-1]
 }
 
 const (
@@ -40,7 +41,7 @@ const (
 	good  = "2028-06-28"
 )
 
-// leapLook is what must be published at a time since the start.
+// leapLook is what must be published so long after the start.
 type leapLook struct {
 	at     time.Duration
 	state  status.State
@@ -50,28 +51,28 @@ type leapLook struct {
 // eve is how long before the end of 2026 a run begins.
 const eve = 3 * time.Minute
 
-// leapRow is a case of sources that know or do not know of leap seconds. The
-// run begins shortly before the end of 2026, or a month later.
+// leapRow is a case of sources of leap seconds. The run begins shortly before the
+// end of 2026, or a month later.
 type leapRow struct {
 	name     string
-	truth    *tai.Table   // what UTC is
-	receiver *tai.Table   // what the receiver makes UTC by
-	says     bool         // it announces count and leap second (UBX), else its labels are all (NMEA)
+	truth    *tai.Table   // of true UTC
+	receiver *tai.Table   // by which the receiver makes its UTC
+	says     bool         // it announces count and leap second (UBX); else it only labels (NMEA)
 	tables   []*tai.Table // in order of trust
 	later    bool         // a month later
 	edit     func(*sim.Scenario)
 	looks    []leapLook
-	gap      time.Duration // not served for at most so long after the first time, to the end of the last look; -1: to the end
-	blind    time.Duration // from the leap second on nothing can be known for so long
-	counted  reason.Code
-	not      reason.Code
+	gap      time.Duration // longest time not served after the first time it was; -1: to the end
+	blind    time.Duration // so long after the leap second nothing can show it yet
+	counted  reason.Code   // must be counted
+	not      reason.Code   // must not be counted
 }
 
 func leapRows() []leapRow {
 	no := reason.Code(reason.Count)
 	none, ins, del := leapTable("list", good, nil), leapTable("list", good, inserted), leapTable("list", good, deleted)
 	right := func(tb *tai.Table) *tai.Table { c := *tb; c.Source = "right"; return &c }
-	old, oldRight, fool := leapTable("list", stale, nil), leapTable("right", stale, nil), leapTable("fool", good, forgotten)
+	old, oldRight, short := leapTable("list", stale, nil), leapTable("right", stale, nil), leapTable("short", good, missing2016)
 	lock := func(at time.Duration) leapLook { return leapLook{at, status.Locked, "disciplined"} }
 	stop := func(at time.Duration) leapLook { return leapLook{at, status.Faulty, "leap_contradicted"} }
 	silence := func(s *sim.Scenario) {
@@ -79,13 +80,13 @@ func leapRows() []leapRow {
 	}
 	off := func(s *sim.Scenario) { s.Config.Clock.System = -400 * time.Second }
 	return []leapRow{
-		// Known to nobody but the receiver: its labels tell, and for a second nothing is served.
+		// Only the receiver knows of it: its labels show it, and for a second nothing is served.
 		{"second 60, tables expired", ins, ins, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapContradicted, reason.LeapRefused},
 		{"second 59 left out, tables expired", del, del, false, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 200 * time.Millisecond, reason.LeapContradicted, reason.LeapRefused},
 		{"second 60, one table says none", ins, ins, false, []*tai.Table{none, oldRight}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, reason.LeapContradicted, reason.LeapRefused},
-		{"second 60 of a receiver's own, two tables say none", none, ins, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
+		{"second 60 by the receiver alone, two tables say none", none, ins, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
 		{"second 59 left out by the receiver alone, two tables say none", none, del, false, []*tai.Table{none, right(none)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
-		// Known to all, or to enough.
+		// All sources know of it, or enough of them.
 		{"all agree", ins, ins, true, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, reason.LeapDisagrees},
 		{"all agree on a deletion", del, del, true, []*tai.Table{del, right(del)}, false, nil, []leapLook{lock(eve), lock(2 * eve)}, 0, 0, no, reason.LeapDisagrees},
 		{"announced by the receiver, tables expired", ins, ins, true, []*tai.Table{old, oldRight}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, reason.LeapExpired, reason.LeapContradicted},
@@ -95,18 +96,18 @@ func leapRows() []leapRow {
 		{"from right/UTC alone, list expired", ins, ins, false, []*tai.Table{old, right(ins)}, false, nil, []leapLook{lock(2 * eve)}, 0, 0, no, reason.LeapExpired},
 		{"the receiver does not know, two tables do", ins, tai.Builtin(), false, []*tai.Table{ins, right(ins)}, false, nil, []leapLook{lock(eve - minute), lock(2 * eve)}, 1200 * time.Millisecond, 0, reason.LeapRefused, no},
 		{"the receiver does not know, one table does", ins, tai.Builtin(), false, []*tai.Table{ins}, false, nil, []leapLook{lock(eve - minute), stop(2 * eve)}, -1, 0, reason.LeapContradicted, no},
-		// At a start, a month after.
-		{"stale files, a fresh broadcast", ins, ins, true, []*tai.Table{old, oldRight}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapExpired, reason.LeapDisagrees},
-		{"stale list, right/UTC in date", ins, ins, false, []*tai.Table{old, right(ins)}, true, nil, []leapLook{lock(eve)}, 0, 0, no, reason.LeapExpired},
-		{"warm receiver with a stale count, two tables in date", none, fool, true, []*tai.Table{none, right(none)}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapDisagrees, no},
-		{"warm receiver with a stale count, one table in date", none, fool, true, []*tai.Table{none, oldRight}, true, nil, []leapLook{{eve, status.Unlocked, "doubted: leap_contradicted"}}, -1, 0, reason.LeapDisagrees, no},
-		{"warm receiver with a stale count that it does not tell, held back", none, tai.Builtin(), false, []*tai.Table{old}, true, func(s *sim.Scenario) {
+		// A start, a month after.
+		{"expired files, a fresh broadcast", ins, ins, true, []*tai.Table{old, oldRight}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapExpired, reason.LeapDisagrees},
+		{"expired list, right/UTC in date", ins, ins, false, []*tai.Table{old, right(ins)}, true, nil, []leapLook{lock(eve)}, 0, 0, no, reason.LeapExpired},
+		{"warm receiver with a stale count, two tables in date", none, short, true, []*tai.Table{none, right(none)}, true, nil, []leapLook{lock(eve)}, 0, 0, reason.LeapDisagrees, no},
+		{"warm receiver with a stale count, one table in date", none, short, true, []*tai.Table{none, oldRight}, true, nil, []leapLook{{eve, status.Unlocked, "doubted: leap_contradicted"}}, -1, 0, reason.LeapDisagrees, no},
+		{"warm receiver with a stale count that it does not announce, held back", none, tai.Builtin(), false, []*tai.Table{old}, true, func(s *sim.Scenario) {
 			off(s)
 			faults(fault(sim.SecondOff, 0, 12*minute, 1))(s)
 			s.Engine.ProveLeap = true
 		}, []leapLook{{eve, status.Unlocked, "doubted: leap_unconfirmed"}, lock(20 * minute)}, 0, 0, reason.LeapUnconfirmed, no},
 		{"a warm receiver that the system clock confirms", none, none, false, []*tai.Table{none}, true, func(s *sim.Scenario) { s.Engine.ProveLeap = true }, []leapLook{lock(minute)}, 0, 0, no, reason.LeapUnconfirmed},
-		// The antenna was out when it happened.
+		// The receiver was silent when it happened.
 		{"a leap second, announced before the receiver fell silent", ins, ins, true, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 0, 0, no, reason.LeapContradicted},
 		{"a leap second while the receiver was silent, tables expired", ins, ins, false, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 1200 * time.Millisecond, 61 * time.Second, reason.LeapContradicted, no},
 		{"a second lost while the receiver was silent, in the middle of a month", none, none, false, []*tai.Table{old}, true, func(s *sim.Scenario) {
@@ -116,8 +117,8 @@ func leapRows() []leapRow {
 	}
 }
 
-// TestLeapSources: whatever the sources know, while clients are told that the
-// clock may be used UTC is right, and where it may not be used is as named.
+// Whatever the sources know, UTC is right while clients are served, and state and
+// reason are as named where they are not.
 func TestLeapSources(t *testing.T) {
 	if raceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
@@ -183,10 +184,10 @@ func TestLeapSources(t *testing.T) {
 	}
 }
 
-// TestLeapNews: a receiver with another count than the table, and tables that
-// have ended, are warnings with a name, once a day; the receiver's count
-// explains its labels, and is followed where no table is in date.
-func TestLeapNews(t *testing.T) {
+// A receiver with another count than the table, and expired tables, raise named
+// warnings once a day. The receiver's count explains its labels, and is followed
+// where no table is in date.
+func TestLeapWarnings(t *testing.T) {
 	old := leapTable("old-list", stale, nil)
 	b := customBench(t, 0, func(c *refclock.Config) { c.Settings.Table = old })
 	// A receiver that counts so many leap seconds is so far off by another table.
@@ -197,7 +198,7 @@ func TestLeapNews(t *testing.T) {
 		}
 	}
 	b.say(1, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	says(2, 60, 35, gnss.LeapFirmware) // not heard from a satellite, but what its UTC is made by
+	says(2, 60, 35, gnss.LeapFirmware) // built in, not received, but the receiver makes its UTC by it
 	if n := b.eng.Report().Leap; n.Disagree || n.Receiver != 0 || !n.Expired || n.Offset != 37 || n.Followed != "" {
 		t.Errorf("%+v", n)
 	}
@@ -240,9 +241,9 @@ func TestLeapNews(t *testing.T) {
 		t.Errorf("they agree again: %+v", n)
 	}
 	b.eng.Apply(refclock.Settings{Table: old})
-	b.now += 25 * 3600e9 // the daemon was asleep for a day; or a day passed
+	b.now += 25 * 3600e9 // a day passes
 	b.say(130+25*3600, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})
-	if n := b.eng.Report().Counts[reason.LeapExpired]; n != 3 { // twice anew, and after a day
+	if n := b.eng.Report().Counts[reason.LeapExpired]; n != 3 { // three times anew
 		t.Errorf("expiry was said %d times", n)
 	}
 	if !slices.Contains(report.NewDetails(b.eng.Report(), 1, b.now).Leap.Warnings, "leap_expired") {

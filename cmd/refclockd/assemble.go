@@ -82,7 +82,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		RefID: s.NTP.ID(), Stratum: uint8(s.NTP.Stratum),
 		Discipline: s.DisciplineConfig(), Settings: s.EngineSettings(), Learned: state.LoadLogged(log),
 		Integrity: integrity.Config{Receiver: s.WatchConfig(), NotBefore: s.Earliest(), RefuseRollover: s.Receiver.Rollover == "refuse", Outside: initialAlarm(s)},
-		Stepped:   source.stepped, RealKept: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
+		Stepped:   source.stepped, SystemDisciplined: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
 		Compare: s.CompareConfigs(), Compared: compared, Temperature: sensor.Celsius,
 	})
 	if err != nil {
