@@ -131,11 +131,12 @@ const (
 	LeapSBAS
 	LeapBeiDou
 	LeapGalileo
+	LeapAided      // aiding data that the host supplied
 	LeapConfigured // by the user
 	LeapNavIC
 )
 
-var leapSourceNames = [...]string{"", "unknown", "firmware", "GPS-GLONASS difference", "GPS", "SBAS", "BeiDou", "Galileo", "configured", "NavIC"}
+var leapSourceNames = [...]string{"", "unknown", "firmware", "GPS-GLONASS difference", "GPS", "SBAS", "BeiDou", "Galileo", "aided data", "configured", "NavIC"}
 
 // String returns the word in logs and JSON, empty for LeapUnreported.
 func (l LeapSource) String() string {

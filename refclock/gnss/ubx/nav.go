@@ -123,9 +123,9 @@ func setGPS(s *gnss.Stream, m *gnss.Message, week int, tow int64, stated bool) b
 	return true
 }
 
-// leapSources are the values of srcOfCurrLs in NAV-TIMELS.
+// leapSources are the values of srcOfCurrLs in NAV-TIMELS, from 0; 255 is unknown.
 var leapSources = [...]gnss.LeapSource{
-	gnss.LeapFirmware, gnss.LeapGLONASS, gnss.LeapGPS, gnss.LeapSBAS, gnss.LeapBeiDou, gnss.LeapGalileo, gnss.LeapConfigured, gnss.LeapNavIC,
+	gnss.LeapFirmware, gnss.LeapGLONASS, gnss.LeapGPS, gnss.LeapSBAS, gnss.LeapBeiDou, gnss.LeapGalileo, gnss.LeapAided, gnss.LeapConfigured, gnss.LeapNavIC,
 }
 
 // decodeTimeLS reads NAV-TIMELS: source at 8, current GPS - UTC at 9, source of

@@ -166,6 +166,11 @@ func TestTimeLS(t *testing.T) {
 		{"two seconds at once", timeLS(18, 2, 2, 100, 1929, 7, 3), 37, false, 0, 0, gnss.LeapGPS},
 		{"none ahead", timeLS(18, 2, 0, -100, 1929, 7, 3), 37, true, 0, 0, gnss.LeapGPS},
 		{"day 9", timeLS(17, 2, 1, 100, 1929, 9, 3), 36, true, 1, 0, gnss.LeapGPS},
+		{"source 255", timeLS(18, -1, 0, 0, 0, 0, 1), 37, false, 0, 0, gnss.LeapUnknown},
+		{"source 9", timeLS(18, 9, 0, 0, 0, 0, 1), 37, false, 0, 0, gnss.LeapUnknown},
+		{"aided", timeLS(18, 6, 0, 0, 0, 0, 1), 37, false, 0, 0, gnss.LeapAided},
+		{"configured", timeLS(18, 7, 0, 0, 0, 0, 1), 37, false, 0, 0, gnss.LeapConfigured},
+		{"NavIC", timeLS(18, 8, 0, 0, 0, 0, 1), 37, false, 0, 0, gnss.LeapNavIC},
 		{"ahead", timeLS(17, 2, 1, 100, 1929, 7, 3), 36, true, 1, at, gnss.LeapGPS},
 		{"just past", timeLS(18, 2, 1, -5, 1929, 7, 3), 37, true, 1, at, gnss.LeapGPS},
 	} {
