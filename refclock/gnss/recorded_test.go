@@ -2,8 +2,7 @@ package gnss_test
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,119 +11,144 @@ import (
 	"noonmark/refclock/gnss/registry"
 )
 
-// dataDir finds the recorded streams (from gpsd's tests) or skips.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("NOONMARK_DATA")
-	if dir == "" {
-		dir = "../../../shared/data"
-	}
-	dir = filepath.Join(dir, "gnss")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("recorded receiver streams missing (set NOONMARK_DATA): %v", err)
-	}
-	return dir
+// undecoded are recordings whose seconds are only in a protocol that is not
+// decoded. Whoever adds the protocol removes them here.
+var undecoded = map[string]string{
+	"bynav-m10-time-dual":              "NovAtel TIMEA, TIMEB",
+	"casic-at632-timeutc":              "CASIC binary",
+	"casic-atgm332d5n71-timeutc-5hz":   "CASIC binary",
+	"septentrio-mosaicg5-receivertime": "SBF",
+	"unicore-um980-rectime-dual":       "Unicore RECTIME",
 }
 
-// TestRecorded compares the seconds found in recorded streams with those that
-// gpsd found, first and last epoch aside.
-func TestRecorded(t *testing.T) {
-	dir := dataDir(t)
-	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil || len(logs) == 0 {
-		t.Skipf("no recorded streams in %s", dir)
-	}
+// decode feeds a stream as one piece and calls emit for each message.
+func decode(in []byte, comments bool, emit func(*gnss.Message)) gnss.Counters {
+	d := registry.NewDecoder(gnss.Config{Comments: comments})
+	d.Feed(in, 0, emit)
+	d.Flush(emit)
+	return d.Counters()
+}
+
+// The seconds that gpsd found in a log are found, first and last epoch aside,
+// and no others.
+func TestLogsGiveTheSecondsOfGPSD(t *testing.T) {
+	t.Parallel()
 	// gpsd reports once a cycle and skips this one, whose RMC and GGA are whole.
-	skipped := map[string]bool{"2019-04-06T23:57:26.020Z": true}
-	for _, name := range logs {
-		in, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	skipped := map[string]bool{"2019-04-06T23:57:26.020": true}
+	for _, r := range gnsstest.Recordings(t, "testdata") {
+		if !r.Log {
+			continue
 		}
 		var order []string
 		seen := make(map[string]bool)
-		d := registry.NewDecoder(gnss.Config{Comments: true})
-		emit := func(m *gnss.Message) {
-			if m.Valid && !m.Stated {
-				t.Errorf("%s: valid without being stated: %+v", name, m)
-			}
-			if s := gnsstest.Stamp(m) + "Z"; m.HasDate && m.Stated && !seen[s] {
+		n := decode(r.Data, true, func(m *gnss.Message) {
+			gnsstest.CheckMessage(t, m)
+			if s := gnsstest.Stamp(m); m.HasDate && m.Stated && !seen[s] {
 				seen[s] = true
 				order = append(order, s)
 			}
-		}
-		d.Feed(in, 0, emit)
-		d.Flush(emit)
-		n := d.Counters()
+		})
 		if n.Of(gnss.BadChecksum)+n.Of(gnss.TooLong)+n.Of(gnss.BadTime)+n.Of(gnss.BadDate)+n.Of(gnss.BadLength) > 0 {
-			t.Errorf("%s: refused good input: %v", name, n)
+			t.Errorf("%s: valid input was refused: %+v", r.Name, n)
 		}
-		text, err := os.ReadFile(name + ".times")
-		if err != nil {
+		if !r.Known {
 			if len(order) == 0 {
-				t.Errorf("%s: no time found", name)
+				t.Errorf("%s: no second was found", r.Name)
 			}
-			continue // gpsd's reading is not known for this one
+			continue
 		}
-		want := strings.Fields(string(text))
-		for i, w := range want {
-			if !seen[w] && i > 0 && i < len(want)-1 {
-				t.Errorf("%s: %s is missing", name, w)
+		for i, w := range r.Times {
+			if !seen[w] && i > 0 && i < len(r.Times)-1 {
+				t.Errorf("%s: %s is missing", r.Name, w)
 			}
 			delete(seen, w)
 		}
 		for _, s := range order[1 : len(order)-1] {
 			if seen[s] && !skipped[s] {
-				t.Errorf("%s: %s is not gpsd's", name, s)
+				t.Errorf("%s: %s is not in gpsd's reading", r.Name, s)
 			}
 		}
 	}
 }
 
-// TestRecordedCut starts every stream at odd places: nothing but whole frames
-// may come out, so the seconds are a subset of those of the whole.
-func TestRecordedCut(t *testing.T) {
-	dir := dataDir(t)
-	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+// Just the whole seconds that are in a capture are valid. Where they are in a
+// protocol that is not decoded, none is.
+func TestCapturesGiveTheirSecondsAndNoOthers(t *testing.T) {
+	t.Parallel()
+	for _, r := range gnsstest.Recordings(t, "testdata") {
+		if r.Log {
+			continue
+		}
+		var found []string
+		decode(r.Data, false, func(m *gnss.Message) {
+			gnsstest.CheckMessage(t, m)
+			if s := gnsstest.Stamp(m); m.Valid && m.Nanos == 0 && !slices.Contains(found, s) {
+				found = append(found, s)
+			}
+		})
+		want := r.Times
+		if undecoded[r.Name] != "" {
+			want = nil
+		}
+		slices.Sort(found)
+		if want = slices.Sorted(slices.Values(want)); !slices.Equal(found, want) {
+			t.Errorf("%s: found %v, want %v", r.Name, found, want)
+		}
+	}
+}
+
+// A stream that begins or breaks anywhere gives only seconds of the whole one.
+func TestCutStreamsGiveNoOtherSeconds(t *testing.T) {
+	t.Parallel()
 	times := func(in []byte) map[string]bool {
 		seen := make(map[string]bool)
-		d := registry.NewDecoder(gnss.Config{})
-		emit := func(m *gnss.Message) {
+		decode(in, false, func(m *gnss.Message) {
 			if m.Stated && !m.DateCarried {
 				seen[gnsstest.Stamp(m)] = true
 			}
-		}
-		d.Feed(in, 0, emit)
-		d.Flush(emit)
+		})
 		return seen
 	}
-	for _, name := range logs {
-		in, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		whole := times(in)
-		for i := 1; i < len(in); i += len(in)/7 + 13 {
-			for s := range times(in[i:]) {
+	for _, r := range gnsstest.Recordings(t, "testdata") {
+		whole := times(r.Data)
+		for i := 1; i < len(r.Data); i += len(r.Data)/7 + 13 {
+			for s := range times(r.Data[i:]) {
 				if !whole[s] {
-					t.Errorf("%s from %d: %s", name, i, s)
+					t.Errorf("%s from octet %d: %s", r.Name, i, s)
 				}
 			}
-			cut := append(bytes.Clone(in[:i]), in[min(i+37, len(in)):]...)
+			cut := append(bytes.Clone(r.Data[:i]), r.Data[min(i+37, len(r.Data)):]...)
 			for s := range times(cut) {
 				if !whole[s] {
-					t.Errorf("%s without 37 octets at %d: %s", name, i, s)
+					t.Errorf("%s without 37 octets at %d: %s", r.Name, i, s)
 				}
 			}
+		}
+	}
+}
+
+// Every protocol of the registry is in a recording.
+func TestEveryProtocolIsRecorded(t *testing.T) {
+	t.Parallel()
+	seen := map[string]uint64{}
+	for _, r := range gnsstest.Recordings(t, "testdata") {
+		n := decode(r.Data, r.Log, func(*gnss.Message) {})
+		for _, f := range n.Frames {
+			seen[f.Protocol] += f.Frames
+		}
+	}
+	for _, name := range registry.Names() {
+		if seen[name] == 0 {
+			t.Errorf("no frame of %s", name)
+		}
+		if name != strings.ToLower(name) {
+			t.Errorf("name %s is not lower case", name)
 		}
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
-	in, err := os.ReadFile(filepath.Join(dataDir(b), "ublox-neo-m9n-nmea.log"))
-	if err != nil {
-		b.Skip(err)
-	}
+	in := gnsstest.Recorded(b, "testdata", "ublox-neo-m9n-nmea").Data
 	d := registry.NewDecoder(gnss.Config{})
 	b.SetBytes(int64(len(in)))
 	b.ReportAllocs()

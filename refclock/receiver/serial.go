@@ -10,15 +10,15 @@ import (
 	"go.bug.st/serial"
 )
 
-// portWait is the longest a read of a silent port blocks, so that its owner
-// can look whether it is to end: only the owner may close it.
+// portWait is how long a read of a silent port blocks. Then its owner can see
+// that it should end: only the owner may close the port.
 const portWait = 500 * time.Millisecond
 
-// OpenSerial opens a receiver's port: 8 data bits, no parity, one stop bit. A
-// pseudo-terminal is one, too. It is an io.Writer and has SetBaud(int) error,
-// both for its owner. A read returns 0, nil when nothing came for a
-// while. Its errors say what to do and answer errors.Is with fs.ErrNotExist
-// and fs.ErrPermission.
+// OpenSerial opens a serial port or pseudo-terminal: 8 data bits, no parity, one
+// stop bit. The port is also an io.Writer and has SetBaud(int) error, for the
+// goroutine that reads it. A read returns 0, nil if nothing comes for half a
+// second. The errors name the remedy; errors.Is finds fs.ErrNotExist and
+// fs.ErrPermission in them.
 func OpenSerial(device string, baud int) (io.ReadCloser, error) {
 	p, err := serial.Open(device, &serial.Mode{BaudRate: baud, DataBits: 8})
 	if err != nil {
@@ -30,16 +30,16 @@ func OpenSerial(device string, baud int) (io.ReadCloser, error) {
 	return serialPort{p}, nil
 }
 
-// serialPort is a port whose rate can be changed. It can also be written to.
+// serialPort is a serial.Port with SetBaud.
 type serialPort struct{ serial.Port }
 
-// SetBaud changes the rate; what was on its way is damaged.
+// SetBaud changes the rate. Octets in transit are damaged.
 func (p serialPort) SetBaud(baud int) error {
 	return p.SetMode(&serial.Mode{BaudRate: baud, DataBits: 8})
 }
 
-// explain adds what to do, and the sentinel that serial's PortError hides (it
-// has no Unwrap).
+// explain adds the remedy, and the sentinel that serial.PortError hides: it has
+// no Unwrap.
 func explain(err error) error {
 	const missing = "is the receiver connected, and its overlay or driver loaded?"
 	var pe *serial.PortError
@@ -55,11 +55,11 @@ func explain(err error) error {
 	case serial.PermissionDenied:
 		return fmt.Errorf("%w; add this user to the group that owns the device (dialout)", fs.ErrPermission)
 	case serial.PortBusy:
-		return fmt.Errorf("%w; another program has it open: stop gpsd, a login on the console, or a modem manager", err)
+		return fmt.Errorf("%w; another program has it open: stop gpsd, the console login or the modem manager", err)
 	case serial.InvalidSerialPort:
-		return fmt.Errorf("%w; this is no serial port", err)
+		return fmt.Errorf("%w; this is not a serial port", err)
 	case serial.InvalidSpeed:
-		return fmt.Errorf("%w; the port cannot do this baud rate", err)
+		return fmt.Errorf("%w; the port does not support this baud rate", err)
 	}
 	return err
 }

@@ -1,0 +1,61 @@
+package receiver_test
+
+import (
+	"bytes"
+	"sync"
+	"testing"
+
+	"noonmark/refclock/reason"
+	"noonmark/refclock/sim"
+)
+
+// zda is a sentence that labels a second.
+const zda = "$GPZDA,120000.00,23,11,2026,00,00*62\r\n"
+
+func openPTY(t *testing.T) *sim.PTY {
+	t.Helper()
+	p, err := sim.OpenPTY()
+	if err != nil {
+		t.Skipf("needs a pseudo-terminal: %v", err)
+	}
+	return p
+}
+
+// tally counts reasons.
+type tally struct {
+	mu sync.Mutex
+	n  map[reason.Code]int
+}
+
+func (c *tally) count(r reason.Code) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[reason.Code]int{}
+	}
+	c.n[r]++
+}
+
+func (c *tally) of(r reason.Code) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[r]
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
