@@ -13,7 +13,7 @@ func prefixes(s ...string) (p []netip.Prefix) {
 	return p
 }
 
-func TestNewAccess(t *testing.T) {
+func TestContradictoryAccessListsAreRefused(t *testing.T) {
 	for _, c := range []struct{ allow, deny, nts []netip.Prefix }{
 		{prefixes("10.0.0.0/8"), prefixes("10.0.0.0/8"), nil},
 		{nil, prefixes("::/0"), prefixes("::/0")},
@@ -26,7 +26,7 @@ func TestNewAccess(t *testing.T) {
 	}
 }
 
-func TestAccess(t *testing.T) {
+func TestLongestPrefixDecides(t *testing.T) {
 	for _, c := range []struct {
 		allow, deny, nts []netip.Prefix
 		ip               string
@@ -56,8 +56,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// TestAccessLikeScan compares the trie with a search of the lists.
-func TestAccessLikeScan(t *testing.T) {
+func TestAccessEqualsASearchOfTheLists(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -9,9 +9,9 @@ import (
 	"noonmark/server/ntp"
 )
 
-// What a placeholder holds is of no interest (RFC 8915, section 5.5), and does
-// not come back.
-func TestConformancePlaceholder(t *testing.T) {
+// The content of a placeholder is ignored and is not in the answer (RFC 8915,
+// section 5.5).
+func TestPlaceholderContentIsIgnored(t *testing.T) {
 	for _, id := range aeads {
 		g := newRig(t, id)
 		c := g.cookie()
@@ -43,9 +43,9 @@ func TestConformancePlaceholder(t *testing.T) {
 	}
 }
 
-// A nonce is never used twice (RFC 8915, section 5.6), also where the same
-// request is answered again at the same instant.
-func TestConformanceNonce(t *testing.T) {
+// A nonce is never used twice (RFC 8915, section 5.6), also if the same request is
+// answered twice at the same instant.
+func TestNonceIsNeverReused(t *testing.T) {
 	for _, id := range aeads {
 		g := newRig(t, id)
 		req := g.request(0)
@@ -73,8 +73,8 @@ func TestConformanceNonce(t *testing.T) {
 	}
 }
 
-// FuzzParsers compares our reading of a packet with facebook/time's. Ours is
-// the stricter one: what it takes for fields alone, theirs takes for the same.
+// Differential: our reading of a packet against that of facebook/time. Ours is
+// stricter: where it finds only fields, the other finds the same fields.
 func FuzzParsers(f *testing.F) {
 	g := newRig(f, aeads[0])
 	f.Add(header(v4client))

@@ -11,7 +11,7 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-func TestLimiter(t *testing.T) {
+func TestLimiterCountsByPrefixAndSession(t *testing.T) {
 	if NewLimiter(LimitConfig{}) != nil {
 		t.Error("a limiter without a rate")
 	}
@@ -65,9 +65,9 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
-// TestLimiterUnderFlood wants a prefix that owes to stay limited while strangers
-// fill the table, which must not grow.
-func TestLimiterUnderFlood(t *testing.T) {
+// A prefix over its limit stays limited while strangers fill the table, which does
+// not grow.
+func TestLimiterKeepsItsMemoryAndLimitUnderFlood(t *testing.T) {
 	l := NewLimiter(LimitConfig{Rate: 1, Burst: 8, TableBits: 8})
 	a := netip.MustParseAddr("192.0.2.1")
 	now := int64(1e12)
@@ -92,10 +92,9 @@ func TestLimiterUnderFlood(t *testing.T) {
 	}
 }
 
-// TestForgedAddress: whatever is sent in the name of a client's address takes
-// nothing from its NTS service and gets it no kiss, and what the forgers are
-// answered is bounded.
-func TestForgedAddress(t *testing.T) {
+// Requests with a forged client address take nothing from that client's NTS
+// service and cause no kiss code for it. The number of answers to them is limited.
+func TestForgedAddressTakesNothingFromAClient(t *testing.T) {
 	const burst = 4
 	for _, id := range aeads {
 		g := newRig(t, id)
@@ -162,8 +161,8 @@ func TestForgedAddress(t *testing.T) {
 	}
 }
 
-// TestOneSession: who has keys is answered no more often for forging addresses.
-func TestOneSession(t *testing.T) {
+// The holder of keys gets no more answers by forging addresses.
+func TestForgedAddressesGainNothingForASession(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	g.Limit = NewLimiter(LimitConfig{Rate: 1, Burst: 8, KissRate: 1})
 	g.Mono = rxMono
@@ -179,9 +178,9 @@ func TestOneSession(t *testing.T) {
 	}
 }
 
-// TestPlainKiss: a plain client over its limit is told so, at a bounded rate, but
-// not on account of what others send in its name.
-func TestPlainKiss(t *testing.T) {
+// A plain client over its limit gets kiss codes at a limited rate, and none for
+// what others send with its address.
+func TestPlainKissCodeIsForTheClientsOwnPort(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))

@@ -126,7 +126,7 @@ func (g *rig) respond(req []byte, p Policy) ([]byte, Reason) {
 	return dst[:n], why
 }
 
-func TestSilence(t *testing.T) {
+func TestInvalidRequestsGetNoAnswer(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	cookie := g.cookie()
 	f := ntp.AppendField
@@ -221,7 +221,7 @@ const goldenPlain = "24" + "01" + "06" + "e8" + // leap 0, version 4, mode 4; st
 	"eeae0080" + "00000001" + // receive, marked
 	"eeae0080" + "0000cf1c" // transmit 12345 ns later: 53021.3 units, 0xcf1d, unmarked
 
-func TestPlain(t *testing.T) {
+func TestPlainAnswer(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	out, why := g.respond(header(v4client), 0)
 	want, _ := hex.DecodeString(goldenPlain)
@@ -287,7 +287,7 @@ func (g *rig) openNTS(out []byte) (cookies [][]byte) {
 	}
 }
 
-func TestNTS(t *testing.T) {
+func TestNTSAnswer(t *testing.T) {
 	for _, id := range aeads {
 		g := newRig(t, id)
 		seen := map[string]bool{}
@@ -351,9 +351,9 @@ func TestNTS(t *testing.T) {
 	}
 }
 
-// TestShortNonce uses nonces that AES-SIV allows and nobody recommends, with
-// the padding that RFC 8915, section 5.6 wants.
-func TestShortNonce(t *testing.T) {
+// Nonces that AES-SIV allows but nobody recommends, with the padding that RFC
+// 8915, section 5.6, requires.
+func TestShortNonceWithPaddingIsAnswered(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	for n := 1; n < 40; n++ {
 		b := ntp.AppendField(ntp.AppendField(header(v4client), ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie())
@@ -364,7 +364,7 @@ func TestShortNonce(t *testing.T) {
 	}
 }
 
-func TestNAK(t *testing.T) {
+func TestUnknownCookiesAndKeysGetANAK(t *testing.T) {
 	for _, id := range aeads {
 		g := newRig(t, id)
 		other, err := nts.NewRing(nts.RingConfig{}, time.Unix(1795392000, 0))
@@ -406,10 +406,9 @@ func TestNAK(t *testing.T) {
 	}
 }
 
-// TestEveryBit flips each bit of a good request: no answer may be an
-// authenticated one unless the bit lies behind the authenticator, and none may
-// be longer than the request.
-func TestEveryBit(t *testing.T) {
+// Each bit of a valid request is flipped, and the request is truncated at each
+// octet: no answer is an authenticated one, or longer than the request.
+func TestAnyFlippedBitIsDetected(t *testing.T) {
 	for _, id := range aeads {
 		g := newRig(t, id)
 		req := g.request(1)
@@ -428,7 +427,7 @@ func TestEveryBit(t *testing.T) {
 	}
 }
 
-func TestSnapshotStates(t *testing.T) {
+func TestAnswerReportsTheSnapshotsState(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	const real = 1795392000e9 + 777
 	for _, c := range []struct {
@@ -486,9 +485,9 @@ func TestSnapshotStates(t *testing.T) {
 	}
 }
 
-// TestDispersion wants the root distance, half the root delay and the root
-// dispersion, never below the bound at any instant at which the view may be used.
-func TestDispersion(t *testing.T) {
+// Half the root delay and the root dispersion are together never below the bound,
+// at any instant at which the view may be used.
+func TestRootDistanceIsNeverBelowTheBound(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	for range 2000 {
 		s := locked(t2026)
@@ -506,7 +505,7 @@ func TestDispersion(t *testing.T) {
 	}
 }
 
-func TestLeapSecond(t *testing.T) {
+func TestLeapSecondIsAnnouncedAndExecuted(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	leap := tai.FromUnix(1798761600, 0, 38) // 2027-01-01, if a second were inserted before it
 	for _, sign := range []int8{1, -1} {
@@ -554,7 +553,7 @@ func TestLeapSecond(t *testing.T) {
 	}
 }
 
-func TestEra(t *testing.T) {
+func TestTimestampsAcrossTheNTPEra(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	era1 := tai.FromUnix(2085978496, 0, 37) // 2036-02-07 06:28:16 UTC
 	for _, d := range []time.Duration{-time.Second, -12346, -12345, -12344, -1, 0, 1, time.Second, 300 * time.Millisecond} {
@@ -580,9 +579,8 @@ func TestEra(t *testing.T) {
 	}
 }
 
-// TestDistinct wants receive, origin and transmit timestamps that differ, also
-// against a client that guesses ours.
-func TestDistinct(t *testing.T) {
+// Receive, origin and transmit timestamps differ, also if a client predicts ours.
+func TestTimestampsOfAnAnswerDiffer(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	try := func(origin, receive, transmit ntp.Timestamp) {
 		b := header(v4client)
@@ -615,7 +613,7 @@ func TestDistinct(t *testing.T) {
 	}
 }
 
-func TestHardwareStamp(t *testing.T) {
+func TestHardStampOfTheServedClockIsUsed(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	if !g.View.IsPHC(3) || g.View.IsPHC(0) || g.View.IsPHC(-1) {
 		t.Error("the wrong clock's stamps are taken")
@@ -636,8 +634,8 @@ func TestHardwareStamp(t *testing.T) {
 	}
 }
 
-// TestInterleaved plays a client of RFC 9769 by its figure 1.
-func TestInterleaved(t *testing.T) {
+// A client as in figure 1 of RFC 9769.
+func TestInterleavedMode(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		g := newRig(t, aead.AESSIVCMAC256)
 		basic, inter := NTP, NTPInterleaved
@@ -688,7 +686,7 @@ func TestInterleaved(t *testing.T) {
 	}
 }
 
-func TestSentIsBounded(t *testing.T) {
+func TestSentHasFixedMemory(t *testing.T) {
 	s := NewSent()
 	for i := range ntp.Timestamp(100000) {
 		s.Put(i<<20|1, i, 7)
@@ -710,7 +708,7 @@ func TestSentIsBounded(t *testing.T) {
 	}
 }
 
-func TestReasons(t *testing.T) {
+func TestEachReasonHasItsWord(t *testing.T) {
 	seen := map[string]bool{}
 	for r := Reason(0); r < numReasons; r++ {
 		if w := r.String(); w == "" || w == "unknown" || seen[w] {
@@ -723,7 +721,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestRespondAllocs(t *testing.T) {
+func TestRespondDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("needs a build without the race detector, which allocates")
 	}
@@ -745,10 +743,9 @@ func TestRespondAllocs(t *testing.T) {
 	}
 }
 
-// TestDrafts prepares several answers before it finishes them, twice as if
-// something had come in between: each must be the answer that Respond gives to
-// its request at that time.
-func TestDrafts(t *testing.T) {
+// Several answers are prepared before they are finished, twice as after an
+// interruption: each equals the answer of Respond at that time.
+func TestFinishedDraftsEqualRespond(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	reqs := [][]byte{g.request(0), header(v4client), g.request(2), header(4<<3 | 6), g.requestWith(make([]byte, 52))}
 	var drafts [5]Draft
@@ -786,7 +783,7 @@ func TestDrafts(t *testing.T) {
 	}
 }
 
-// FuzzRespond feeds any octets, with and without the policy bits.
+// Any octets, with any policy.
 func FuzzRespond(f *testing.F) {
 	g := newRig(f, aead.AESSIVCMAC256)
 	f.Add(header(v4client), uint8(0))
@@ -801,9 +798,8 @@ func FuzzRespond(f *testing.F) {
 	})
 }
 
-// FuzzSealed puts the fuzzer's octets where only the holder of the keys could:
-// between header and authenticator, and inside the authenticator, correctly
-// sealed.
+// The fuzzer's octets are where only the holder of the keys can put them: between
+// header and authenticator, and correctly sealed in the authenticator.
 func FuzzSealed(f *testing.F) {
 	f.Add([]byte{}, []byte{}, []byte{}, uint8(0))
 	f.Add(ntp.AppendField(nil, ntp.ExtPlaceholder, make([]byte, 100)), []byte{1, 2, 3}, []byte{4}, uint8(1))

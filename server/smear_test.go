@@ -43,9 +43,9 @@ func noons(t *testing.T, tb *tai.Table) (from, to tai.Time) {
 	return from, to
 }
 
-// TestSmear: exact at both noons and half a second off in the middle, never
-// going back, at the even rate that was promised.
-func TestSmear(t *testing.T) {
+// Smeared time is exact at both noons, half a second off in the middle, never goes
+// back, and has a constant rate.
+func TestSmearIsLinearBetweenTheNoons(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
@@ -83,8 +83,8 @@ func TestSmear(t *testing.T) {
 	}
 }
 
-// TestSmearRefID has ntpd's own examples (its test of refidsmear).
-func TestSmearRefID(t *testing.T) {
+// The examples are from the tests of ntpd (refidsmear).
+func TestSmearRefIDEqualsNtpds(t *testing.T) {
 	m := newSmear(1<<60, 1, 37)
 	for _, c := range []struct {
 		name string
@@ -107,10 +107,10 @@ func TestSmearRefID(t *testing.T) {
 	}
 }
 
-// TestSmearServed asks a smearing and a plain view of the same snapshot, before,
-// in and after the day of smearing: receive, transmit and reference timestamps
-// are smeared alike, no leap second is announced, the plain one is as ever.
-func TestSmearServed(t *testing.T) {
+// A smearing and a plain view of the same snapshot, before, during and after the
+// smear: receive, transmit and reference timestamps are smeared alike, no leap
+// second is announced, and the plain view does not change.
+func TestSmearedAnswersOfOneDay(t *testing.T) {
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
 		from, to := noons(t, tb)
@@ -205,10 +205,9 @@ func TestSmearServed(t *testing.T) {
 	}
 }
 
-// TestLeapAtAnyPoll: whenever the snapshot was published, before or after the
-// leap second, however old it is, and wherever the stamps lie, each timestamp is
-// that of its own instant; also smeared.
-func TestLeapAtAnyPoll(t *testing.T) {
+// Each timestamp is that of its own instant, whenever the snapshot was published,
+// before or after the leap second; also smeared.
+func TestTimestampsAroundALeapSecond(t *testing.T) {
 	g := newRig(t, aead.AESSIVCMAC256)
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
@@ -250,10 +249,10 @@ func TestLeapAtAnyPoll(t *testing.T) {
 	}
 }
 
-// TestInterleavedAcrossLeap: what the earlier answer's departure was called does
-// not change when the leap second comes, whether known at once or told later by
-// a transmit stamp; executed and smeared, plain and NTS.
-func TestInterleavedAcrossLeap(t *testing.T) {
+// The transmit timestamp of the earlier answer does not change when the leap
+// second comes, whether it was known at once or comes later from a transmit
+// timestamp; executed and smeared, plain and NTS.
+func TestInterleavedAcrossALeapSecond(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, smeared := range []bool{false, true} {
 			for _, sign := range []int{1, -1} {
@@ -309,8 +308,7 @@ func TestInterleavedAcrossLeap(t *testing.T) {
 	}
 }
 
-// TestSmearAllocs: smearing costs no memory.
-func TestSmearAllocs(t *testing.T) {
+func TestSmearDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
@@ -326,8 +324,8 @@ func TestSmearAllocs(t *testing.T) {
 	}
 }
 
-// BenchmarkSmear is one plain answer, its view derived anew as for a batch of
-// one: executed, smearing on a day without, smearing on the day.
+// One plain answer with a new view, as in a batch of one: executed, smearing on a
+// day without leap second, and on the day.
 func BenchmarkSmear(b *testing.B) {
 	tb, l := leapTable(1)
 	for _, c := range []struct {

@@ -37,9 +37,9 @@ func (c *loopClient) request() []byte {
 	return nts.AppendAuth(b, &c.c2s, nonce[:c.id.NonceLen()], nil)
 }
 
-// TestWorkerAllocs drives the whole loop of a worker, from receiving a batch to
-// sending its answers and reading their transmit stamps, with every kind of
-// request over a real socket: it allocates nothing.
+// The whole loop of a worker allocates nothing: receiving a batch, sending its
+// answers and reading their transmit timestamps, for every kind of request, over
+// a real socket.
 func TestWorkerAllocs(t *testing.T) {
 	if raceEnabled {
 		t.Skip("needs a build without the race detector, which allocates")

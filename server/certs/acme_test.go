@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-func TestACMECheck(t *testing.T) {
+func TestInvalidACMEConfigurationIsRefused(t *testing.T) {
 	good := ACME{Directory: "https://ca.test/dir", Names: []string{"a.test"}, AcceptTerms: true, HTTP: ":80", Dir: "d"}
 	for _, c := range []struct {
 		name string
@@ -46,7 +46,7 @@ func TestACMECheck(t *testing.T) {
 	}
 }
 
-func TestACMEDirectory(t *testing.T) {
+func TestEachACMEServerHasItsFolder(t *testing.T) {
 	dir := t.TempDir()
 	a := ACME{Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(dir, "acme")}
 	if _, err := New(Config{ACME: &a}); err != nil {
@@ -65,8 +65,8 @@ func TestACMEDirectory(t *testing.T) {
 	}
 }
 
-// TestRenewalTime: a third of the life before the end, somewhat spread, and at
-// once when a name is missing.
+// Renewal is due when a third of the life is left, with some jitter, and at once if
+// a name is missing.
 func TestRenewalTime(t *testing.T) {
 	f := newFixture(t)
 	l, err := f.ca.Issue([]string{"a.test", "192.0.2.1"}, 89*24*time.Hour, nil, f.now) // 90 days with the backdate
@@ -125,7 +125,7 @@ func TestRenewalTime(t *testing.T) {
 	}
 }
 
-func TestServerName(t *testing.T) {
+func TestServerNameOfChallenge(t *testing.T) {
 	for in, want := range map[string]string{ // RFC 8738 section 6 has both addresses' forms
 		"a.test":      "a.test",
 		"192.0.2.1":   "1.2.0.192.in-addr.arpa",
@@ -165,8 +165,7 @@ func grumpy(t *testing.T, code int, problem string, header http.Header) (dir, ca
 	return srv.URL + "/dir", ca, asked
 }
 
-// TestACMERefusals: every refusal has its reason and its wait.
-func TestACMERefusals(t *testing.T) {
+func TestEachACMERefusalHasItsReasonAndWait(t *testing.T) {
 	plain := httptest.NewTLSServer(http.NotFoundHandler())
 	defer plain.Close()
 	plainCA := filepath.Join(t.TempDir(), "ca.pem")
@@ -220,8 +219,8 @@ func TestACMERefusals(t *testing.T) {
 	}
 }
 
-// TestACMEBackOff: waits grow to their end, and end when the operator asks.
-func TestACMEBackOff(t *testing.T) {
+// Waits grow to their limit, and end when the operator reloads.
+func TestACMEWaitsGrowUntilReload(t *testing.T) {
 	is := &issuer{now: time.Now}
 	var waits []time.Duration
 	for range 7 {
@@ -261,9 +260,9 @@ func TestACMEBackOff(t *testing.T) {
 	})
 }
 
-// TestACMEClockSet: a wait that began while the clock was years ahead does not
-// last for years, one of today lasts.
-func TestACMEClockSet(t *testing.T) {
+// A wait that began while the clock was years ahead does not last for years. A
+// recent one lasts.
+func TestACMEWaitFromTheFutureIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
 	s, err := New(Config{now: func() time.Time { return now }, ACME: &ACME{Directory: "https://ca.test/dir", CAFile: filepath.Join(dir, "none"),

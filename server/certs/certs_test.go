@@ -145,7 +145,7 @@ func (e *events) take() (words []string) {
 	return words
 }
 
-func TestPairs(t *testing.T) {
+func TestUnusablePairsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
@@ -252,7 +252,7 @@ type conn struct {
 
 func (c conn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.local), Port: 4460} }
 
-func TestGet(t *testing.T) {
+func TestGetChoosesTheBestCertificate(t *testing.T) {
 	f := newFixture(t)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -321,8 +321,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// TestWatch follows a pair through good and bad changes, on fake time.
-func TestWatch(t *testing.T) {
+// A pair goes through valid and invalid changes, in virtual time.
+func TestChangedFilesAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		first, firstKey := f.make(nil, nil, "a.test")
@@ -410,8 +410,7 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestReload: asked, the source reads at once, tells at once and says so.
-func TestReload(t *testing.T) {
+func TestReloadReadsAndReportsAtOnce(t *testing.T) {
 	f := newFixture(t)
 	cert, key := f.make(nil, nil, "a.test")
 	p := f.put(f.pair("a"), cert, key)
@@ -453,8 +452,7 @@ func TestReload(t *testing.T) {
 	_ = s
 }
 
-// TestAlarm lets a certificate grow old.
-func TestAlarm(t *testing.T) {
+func TestExpiryIsReportedOnceADay(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		life, expiry time.Duration // since the start of the test, when the alarm comes
@@ -510,9 +508,9 @@ func TestAlarm(t *testing.T) {
 	}
 }
 
-// TestHandshakes changes the certificate under a running TLS server: no
-// handshake fails, and the new certificate is seen.
-func TestHandshakes(t *testing.T) {
+// The certificate changes under a running TLS server: no handshake fails, and
+// clients see the new certificate.
+func TestCertificateChangesUnderHandshakes(t *testing.T) {
 	f := newFixture(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -563,7 +561,7 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
-// FuzzPair: what is in the files is either a pair that serves or a named refusal.
+// The files are either a usable pair or refused with a reason.
 func FuzzPair(f *testing.F) {
 	ca, err := NewAuthority(AuthorityConfig{Name: "fuzz"}, time.Now())
 	if err != nil {

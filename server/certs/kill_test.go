@@ -72,10 +72,10 @@ func authorityFor(dir string) (*Authority, error) {
 	return a, err
 }
 
-// TestKill: SIGKILL at any moment leaves whole files, of the account, of an
-// ordered certificate, and of one that is renewed with a new key; what was said
-// to be kept is kept.
-func TestKill(t *testing.T) {
+// SIGKILL at any moment leaves complete files: of the account, of an ordered
+// certificate, and of one that is renewed with a new key. What was reported as
+// saved is there.
+func TestFilesSurviveSIGKILL(t *testing.T) {
 	if dir := os.Getenv(envKill); dir != "" {
 		if err := writeOn(dir); err != nil {
 			fmt.Println("error:", err)
@@ -95,7 +95,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	account, serials := "", map[string]bool{}
-	killed(t, "TestKill", dir, 10, 6, func(round int, last string) {
+	killed(t, "TestFilesSurviveSIGKILL", dir, 10, 6, func(round int, last string) {
 		if strings.HasPrefix(last, "error") {
 			t.Error(last)
 			return
@@ -183,8 +183,8 @@ func writeOn(dir string) error {
 	}
 }
 
-// TestRenewCutOff: between the two files of a renewal with a new key.
-func TestRenewCutOff(t *testing.T) {
+// The interruption is between the two files of a renewal with a new key.
+func TestInterruptedRenewalIsCompleted(t *testing.T) {
 	dir := t.TempDir()
 	ca, err := authorityFor(filepath.Join(dir, "ca"))
 	if err != nil {
@@ -216,9 +216,9 @@ func TestRenewCutOff(t *testing.T) {
 	}
 }
 
-// TestPebbleKill: the same in the middle of orders from a real ACME server. What
-// remains goes on with the same account.
-func TestPebbleKill(t *testing.T) {
+// SIGKILL in the middle of orders from a real ACME server. The next process
+// continues with the same account.
+func TestOrdersSurviveSIGKILL(t *testing.T) {
 	if conf := os.Getenv(envKill); conf != "" {
 		var a ACME
 		if err := json.Unmarshal([]byte(conf), &a); err != nil {
@@ -250,7 +250,7 @@ func TestPebbleKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	account := ""
-	killed(t, "TestPebbleKill", string(conf), 8, 4, func(round int, last string) {
+	killed(t, "TestOrdersSurviveSIGKILL", string(conf), 8, 4, func(round int, last string) {
 		is, err := newIssuer(a, time.Now)
 		if err != nil {
 			t.Fatal(err)

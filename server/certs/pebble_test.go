@@ -216,7 +216,7 @@ func visit(t *testing.T, s *Source, pool *x509.CertPool, name string) *x509.Cert
 	return c.ConnectionState().PeerCertificates[0]
 }
 
-func TestPebble(t *testing.T) {
+func TestOrdersFromPebble(t *testing.T) {
 	p := startPebble(t)
 	pool := p.pool(t)
 	addr := func(ip string, port int) string { return fmt.Sprintf("%s:%d", ip, port) }

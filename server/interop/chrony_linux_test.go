@@ -44,7 +44,7 @@ ntsdumpdir `+run+`
 	return p, ask, raw
 }
 
-// TestChronydClient: Debian's chronyd asks us in six ways at once.
+// Debian's chronyd queries ntsserve in six ways at once.
 func TestChronydClient(t *testing.T) { each(t, "chronyd", getChrony, testChronydClient) }
 
 func testChronydClient(t *testing.T, chronyd string) {
@@ -129,9 +129,9 @@ server %s nts iburst minpoll 0 maxpoll 0
 	}
 }
 
-// TestChronydNTSOnly: as most people will have it, one source with NTS, which
-// loses its keys and finds new ones.
-func TestChronydNTSOnly(t *testing.T) { each(t, "chronyd", getChrony, testChronydNTSOnly) }
+// One source with NTS, the usual configuration. It loses its keys and gets new
+// ones.
+func TestChronydFindsNewKeys(t *testing.T) { each(t, "chronyd", getChrony, testChronydNTSOnly) }
 
 func testChronydNTSOnly(t *testing.T, chronyd string) {
 	dir := setup(t)
@@ -166,8 +166,8 @@ func testChronydNTSOnly(t *testing.T, chronyd string) {
 	t.Logf("after the loss of all keys: chronyc -N authdata; chronyc -N sources\n%s", both())
 }
 
-// TestNegotiated: NTS-KE sends clients to another address and port.
-func TestNegotiated(t *testing.T) { each(t, "chronyd", getChrony, testNegotiated) }
+// NTS-KE sends clients to another address and port.
+func TestNTSKENamesAnotherServer(t *testing.T) { each(t, "chronyd", getChrony, testNegotiated) }
 
 func testNegotiated(t *testing.T, chronyd string) {
 	dir := setup(t)

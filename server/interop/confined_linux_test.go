@@ -59,9 +59,9 @@ func allowed(t *testing.T, files ...string) map[string]bool {
 	return set
 }
 
-// TestSyscalls: what ntsserve calls, from its start to its end, under load,
-// reloaded and with another source, is what the unit's filter lets through.
-func TestSyscalls(t *testing.T) {
+// What ntsserve calls, from start to end, under load, reloaded and with another
+// source, is in the filter of its unit.
+func TestSyscallsAreInTheFilter(t *testing.T) {
 	dir := setup(t)
 	for _, prog := range []string{"strace", "systemd-analyze"} {
 		if _, err := exec.LookPath(prog); err != nil {
@@ -150,8 +150,8 @@ func child(pid int) (int, error) {
 	return c, err
 }
 
-// TestNoCore: a crash leaves no memory behind, whatever the limits are.
-func TestNoCore(t *testing.T) {
+// A crash leaves no memory image, whatever the limits are.
+func TestNoCoreDump(t *testing.T) {
 	dir := setup(t)
 	crash := func(args ...string) bool {
 		c := exec.Command("sh", append([]string{"-c", `cd "$0" && ulimit -c unlimited && exec "$@"`, dir}, args...)...)

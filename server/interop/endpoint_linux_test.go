@@ -148,8 +148,8 @@ func plainly(t *testing.T, remote bool, to string, port uint16) (a asked) {
 	return a
 }
 
-// TestEndpoints: address, interface, port, plain or NTS only, smeared or not,
-// DSCP, each on a real socket.
+// Address, interface, port, plain or NTS only, smeared or not, DSCP, each on a real
+// socket.
 func TestEndpoints(t *testing.T) {
 	s := endpoints(t, setup(t))
 	for _, c := range []struct {
@@ -202,9 +202,9 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestChronydSmeared: chronyd, which only measures, finds the smeared endpoint
-// where it should be, plain and interleaved, and no leap second coming.
-func TestChronydSmeared(t *testing.T) { each(t, "chronyd", getChrony, testChronydSmeared) }
+// chronyd, which only measures, sees the smeared endpoint at the expected offset,
+// plain and interleaved, and no announced leap second.
+func TestChronydSeesTheSmear(t *testing.T) { each(t, "chronyd", getChrony, testChronydSmeared) }
 
 func testChronydSmeared(t *testing.T, chronyd string) {
 	dir := setup(t)

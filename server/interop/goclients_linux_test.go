@@ -36,7 +36,7 @@ func pool(t *testing.T, path string) *x509.CertPool {
 	return p
 }
 
-// TestGoClients: two clients written by others in Go.
+// Two clients in Go, by others.
 func TestGoClients(t *testing.T) {
 	s := serve(t, setup(t), "")
 

@@ -36,7 +36,7 @@ observation-path = "`+dir+`/observe"
 	}
 }
 
-// TestNtpdRsClient: ntpd-rs asks us with NTS and without.
+// ntpd-rs queries ntsserve with NTS and without.
 func TestNtpdRsClient(t *testing.T) {
 	each(t, "ntp-daemon", getNtpdRs, func(t *testing.T, prog string) {
 		dir := setup(t)
@@ -65,8 +65,8 @@ address = "%s"
 	})
 }
 
-// TestNtsqueryNtpdRs: ntpd-rs is the server, and has its time from us.
-func TestNtsqueryNtpdRs(t *testing.T) {
+// ntpd-rs is the server, and gets its time from ntsserve.
+func TestNtsqueryOfNtpdRs(t *testing.T) {
 	each(t, "ntp-daemon", getNtpdRs, func(t *testing.T, prog string) {
 		dir := setup(t)
 		k := serve(t, dir, "")

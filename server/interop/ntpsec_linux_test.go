@@ -17,8 +17,8 @@ statsdir `+dir+`
 `+conf))...)
 }
 
-// TestNtsqueryNTPsec: NTPsec's ntpd is the server.
-func TestNtsqueryNTPsec(t *testing.T) {
+// NTPsec's ntpd is the server.
+func TestNtsqueryOfNTPsec(t *testing.T) {
 	each(t, "ntpd", getNTPsec, func(t *testing.T, prog string) {
 		dir := setup(t)
 		k := newPKI(t, dir)
@@ -48,7 +48,7 @@ nts cookie `+dir+`/cookies
 	})
 }
 
-// TestNTPsecClient: NTPsec's ntpd synchronises to us with NTS and without.
+// NTPsec's ntpd synchronises to ntsserve with NTS and without.
 func TestNTPsecClient(t *testing.T) {
 	each(t, "ntpd", getNTPsec, func(t *testing.T, prog string) {
 		for _, c := range []struct {

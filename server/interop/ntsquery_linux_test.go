@@ -67,8 +67,8 @@ func sameClock(t *testing.T, a answer) {
 	}
 }
 
-// TestNtsqueryChronyd: Debian's chronyd is the server.
-func TestNtsqueryChronyd(t *testing.T) { each(t, "chronyd", getChrony, testNtsqueryChronyd) }
+// Debian's chronyd is the server.
+func TestNtsqueryOfChronyd(t *testing.T) { each(t, "chronyd", getChrony, testNtsqueryChronyd) }
 
 func testNtsqueryChronyd(t *testing.T, chronyd string) {
 	dir := setup(t)
@@ -132,8 +132,8 @@ pidfile `+dir+`/pid
 	}
 }
 
-// TestNtsqueryNtsserve: both ends are ours.
-func TestNtsqueryNtsserve(t *testing.T) {
+// Both ends are ours.
+func TestNtsqueryOfNtsserve(t *testing.T) {
 	dir := setup(t)
 	s := serve(t, dir, "")
 	for aead, n := range map[string]int{"15": 15, "17": 17, "30": 30} {
@@ -183,7 +183,7 @@ func TestNtsqueryNtsserve(t *testing.T) {
 	})
 }
 
-// TestNtpdig: NTPsec's one-shot client, without NTS.
+// NTPsec's one-shot client, without NTS.
 func TestNtpdig(t *testing.T) {
 	dir := setup(t)
 	progs := proctest.Find("ntpdig")

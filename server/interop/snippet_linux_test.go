@@ -170,10 +170,10 @@ var clients = []struct {
 	}},
 }
 
-// TestSnippets: what refclockctl ca issue prints for each client, used as it is
-// printed, gives authenticated time; with name constraints on the authority, and
-// a server known by name, by IPv4 address and by IPv6 address.
-func TestSnippets(t *testing.T) {
+// What refclockctl ca issue prints for each client gives authenticated time; with
+// name constraints on the authority, and a server known by name, IPv4 address and
+// IPv6 address.
+func TestClientSnippetsWork(t *testing.T) {
 	lan := []string{"-permit-name", "lan.test", "-permit-net", "10.91.0.0/16", "-permit-net", "fd91::/64"}
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
@@ -200,9 +200,9 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// TestConstraints: no client takes a certificate for a name or an address that
-// its authority must not vouch for, though the authority has signed it.
-func TestConstraints(t *testing.T) {
+// No client accepts a certificate for a name or an address outside its authority's
+// name constraints.
+func TestNameConstraintsHold(t *testing.T) {
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
 			each(t, c.prog, c.how, func(t *testing.T, prog string) {

@@ -171,9 +171,9 @@ func stalled(ctx context.Context, seed uint64, from string) {
 	}
 }
 
-// TestSoak: valid clients are answered while others replay, mangle, spoof,
-// fragment and stall, and the server takes no more memory or descriptors for it.
-func TestSoak(t *testing.T) {
+// Valid clients are answered while others replay, damage, forge, fragment and
+// stall. The server needs no more memory and file descriptors for it.
+func TestValidClientsUnderAttack(t *testing.T) {
 	dir := setup(t)
 	length := soakTime
 	if v := os.Getenv("NOONMARK_SOAK"); v != "" {
@@ -297,9 +297,9 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// TestKillDaemon: SIGKILL at any moment, from the first instruction on, loses
-// no cookie key, damages no file and does not keep the next from starting.
-func TestKillDaemon(t *testing.T) {
+// SIGKILL at any moment, from the first instruction on, loses no cookie key,
+// damages no file, and does not prevent the next start.
+func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	dir := setup(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

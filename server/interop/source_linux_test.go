@@ -33,10 +33,9 @@ func (p *proc) ask(t *testing.T) (a answer, all string, code int) {
 	return a, out + errs + p.Output.String(), code
 }
 
-// TestSourceChrony: chronyd has its time from us, and a second ntsserve has
-// chronyd's, at chronyd's stratum and with its reference. Over UDP, as every
-// chronyd answers, and over its socket.
-func TestSourceChrony(t *testing.T) { each(t, "chronyd", getChrony, testSourceChrony) }
+// chronyd gets its time from one ntsserve, and another serves chronyd's clock with
+// chronyd's stratum and reference; over UDP and over chronyd's socket.
+func TestServingChronydsClock(t *testing.T) { each(t, "chronyd", getChrony, testSourceChrony) }
 
 func testSourceChrony(t *testing.T, chronyd string) {
 	t.Run("udp", func(t *testing.T) { testSourceVia(t, chronyd, false) })
@@ -100,9 +99,8 @@ func testSourceVia(t *testing.T, chronyd string, unix bool) {
 	sameClock(t, a)
 }
 
-// TestSourceKernel: whatever the kernel of this machine says of its clock, that
-// is what clients are told.
-func TestSourceKernel(t *testing.T) {
+// Answers report what the kernel of this machine reports of its clock.
+func TestServingTheKernelsClock(t *testing.T) {
 	dir := setup(t)
 	in := inner(t, dir, "type = \"kernel\"\nstratum = 4\nrefid = \"192.0.2.4\"")
 	until(t, "ntsserve answers", in, func() (bool, string) {
@@ -117,10 +115,9 @@ func TestSourceKernel(t *testing.T) {
 	})
 }
 
-// TestSourceCorrection: chronyd must not set the clock here, so that all it
-// would correct stays a correction. The second ntsserve serves chronyd's time,
-// not that of the system clock, which is 40 ms away.
-func TestSourceCorrection(t *testing.T) {
+// chronyd must not set the clock here, so its correction stays. The second ntsserve
+// serves chronyd's time, not the system clock, which is 40 ms away.
+func TestServingChronydsCorrection(t *testing.T) {
 	each(t, "chronyd", getChrony, testSourceCorrection)
 }
 

@@ -16,7 +16,7 @@ import (
 // era1 is 2036-02-07 06:28:16 UTC, the first second of NTP era 1.
 const era1 = 2085978496
 
-func TestTimestampKnown(t *testing.T) {
+func TestTimestampOfKnownInstants(t *testing.T) {
 	for _, c := range []struct {
 		sec, nsec int64
 		off       int
@@ -55,7 +55,7 @@ func roundTrip(t *testing.T, at tai.Time, away time.Duration, off int) {
 	}
 }
 
-func TestTimestampEra(t *testing.T) {
+func TestTimestampAcrossEras(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -90,7 +90,7 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
-func TestShort(t *testing.T) {
+func TestShortRoundsUp(t *testing.T) {
 	for _, c := range []struct {
 		d    time.Duration
 		want Short
@@ -139,7 +139,7 @@ const golden = "e4" + "01" + "06" + "ec" + // leap 3, version 4, mode 4; stratum
 	"00010000" + "00008000" + "47505300" + // 1 s; 0.5 s; "GPS\0"
 	"e0000000" + "11111111" + "e0000001" + "22222222" + "e0000002" + "33333333" + "e0000003" + "44444444"
 
-func TestHeader(t *testing.T) {
+func TestHeaderLayout(t *testing.T) {
 	b, _ := hex.DecodeString(golden)
 	var h Header
 	for n := range HeaderLen {
@@ -174,7 +174,7 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-func TestNextField(t *testing.T) {
+func TestNextFieldFollowsRFC7822(t *testing.T) {
 	hdr := make([]byte, HeaderLen)
 	fl := func(typ, n int, room int) []byte { // a field that says n and has room octets
 		return append([]byte{byte(typ >> 8), byte(typ), byte(n >> 8), byte(n)}, make([]byte, room-4)...)
@@ -240,7 +240,7 @@ func TestNextField(t *testing.T) {
 	}
 }
 
-func TestAppendField(t *testing.T) {
+func TestAppendFieldPads(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{"", "010400100000000000000000" + "00000000"},
 		{"aa", "01040010aa00000000000000" + "00000000"},

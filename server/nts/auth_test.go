@@ -31,7 +31,7 @@ func field(nonceLen, ctLen int, rest []byte) []byte {
 	return b
 }
 
-func TestOpenAuthRefuses(t *testing.T) {
+func TestMalformedAuthenticatorIsRefused(t *testing.T) {
 	head := bytes.Repeat([]byte{9}, 84)
 	siv, gcm := testKey(t, aead.AESSIVCMAC256), testKey(t, aead.AES128GCMSIV)
 	good := AppendAuth(bytes.Clone(head), siv, make([]byte, 16), nil)
@@ -92,7 +92,7 @@ func TestOpenAuthRefuses(t *testing.T) {
 	}
 }
 
-func TestAuthRoundTrip(t *testing.T) {
+func TestAuthenticatorRoundTrip(t *testing.T) {
 	for _, id := range allAEADs {
 		k := testKey(t, id)
 		for n := range 250 {
@@ -119,9 +119,8 @@ func TestAuthRoundTrip(t *testing.T) {
 	}
 }
 
-// TestAppendAuthReuses writes into the room it is given, and leaves what lies
-// behind alone.
-func TestAppendAuthReuses(t *testing.T) {
+// It uses the capacity of its destination and changes nothing behind it.
+func TestAppendAuthWritesInPlace(t *testing.T) {
 	k := testKey(t, aead.AESSIVCMAC256)
 	room := bytes.Repeat([]byte{0xee}, 48+AuthLen(aead.AESSIVCMAC256, 21)+8)
 	out := AppendAuth(room[:48], k, make([]byte, 16), make([]byte, 21))
@@ -130,8 +129,7 @@ func TestAppendAuthReuses(t *testing.T) {
 	}
 }
 
-// FuzzOpenAuth feeds raw packets, and the same octets as a correctly sealed
-// plaintext.
+// Raw packets, and the same octets as a correctly sealed plaintext.
 func FuzzOpenAuth(f *testing.F) {
 	f.Add([]byte{}, 0, 0, uint8(0))
 	f.Add(append(make([]byte, 48), field(16, 16, make([]byte, 32))...), 48, 88, uint8(1))

@@ -7,10 +7,9 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// BenchmarkRequest is all the cryptography of one answered request as
-// server does it: open the cookie, expand both keys, verify the request (header,
-// unique identifier and cookie before the authenticator), draw nonces, seal a
-// cookie and the answer.
+// All cryptography of one answered request: open the cookie, expand both keys,
+// verify the request (header, unique identifier and cookie before the
+// authenticator), draw nonces, seal a cookie and the answer.
 func BenchmarkRequest(b *testing.B) {
 	for _, id := range []aead.ID{aead.AESSIVCMAC256, aead.AESSIVCMAC512, aead.AES128GCMSIV} {
 		b.Run(id.String(), func(b *testing.B) {

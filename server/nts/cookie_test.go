@@ -32,7 +32,7 @@ func testSession(id aead.ID) *SessionKeys {
 	return s
 }
 
-func TestCookie(t *testing.T) {
+func TestCookieRoundTrip(t *testing.T) {
 	var scratch Scratch
 	k := testRing(t).Load()
 	for _, c := range []struct {
@@ -74,7 +74,7 @@ func TestCookie(t *testing.T) {
 	}
 }
 
-func TestCookieRefused(t *testing.T) {
+func TestInvalidCookieIsRefused(t *testing.T) {
 	var scratch Scratch
 	ring := testRing(t)
 	k := ring.Load()
@@ -133,7 +133,7 @@ func TestCookieRefused(t *testing.T) {
 	}
 }
 
-func TestNoAllocation(t *testing.T) {
+func TestCookiesDoNotAllocate(t *testing.T) {
 	for _, id := range allAEADs {
 		x := newExchange(t, testRing(t).Load(), id)
 		var probe aead.Key
@@ -170,8 +170,7 @@ func TestScratchNeverRepeats(t *testing.T) {
 	}
 }
 
-// TestNotPrinted looks for the secrets in everything that prints.
-func TestNotPrinted(t *testing.T) {
+func TestSecretsAreNotPrinted(t *testing.T) {
 	ring := testRing(t)
 	s := SessionKeys{AEAD: aead.AESSIVCMAC256}
 	for i := range s.C2S {
@@ -199,7 +198,7 @@ func TestNotPrinted(t *testing.T) {
 	}
 }
 
-func TestReasons(t *testing.T) {
+func TestEachReasonHasItsWord(t *testing.T) {
 	seen := make(map[string]bool)
 	for r := range numReasons {
 		w := r.String()

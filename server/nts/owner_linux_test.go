@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestOwnerStays: what root changes stays readable to the user it belongs to.
-func TestOwnerStays(t *testing.T) {
+// A file that root changes stays readable to its owner.
+func TestFileKeepsItsOwner(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("the right to change owners is missing: not root")
 	}

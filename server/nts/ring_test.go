@@ -36,7 +36,7 @@ func opens(r *Ring, cookie []byte) error {
 	return r.Load().OpenCookie(cookie, &s, &scratch)
 }
 
-func TestRingConfig(t *testing.T) {
+func TestInvalidRingConfigIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		cfg RingConfig
 		ok  bool
@@ -55,9 +55,9 @@ func TestRingConfig(t *testing.T) {
 	}
 }
 
-// TestCookieLife rotates through the days: a cookie opens for at least a week
-// and not for longer than eight days.
-func TestCookieLife(t *testing.T) {
+// Rotation over days: a cookie opens for at least seven days and not for more than
+// eight.
+func TestCookieLivesSevenToEightDays(t *testing.T) {
 	r := testRing(t)
 	cookie := seal(t, r)
 	for h := 0; h <= 24*9; h++ {
@@ -76,7 +76,7 @@ func TestCookieLife(t *testing.T) {
 	}
 }
 
-func TestRotate(t *testing.T) {
+func TestRotateFollowsThePeriod(t *testing.T) {
 	r := testRing(t)
 	next := r.NextRotation(t0)
 	if want := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC); !next.Equal(want) {
@@ -100,8 +100,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestWrongClock: a clock that goes far astray and comes back destroys nothing.
-func TestWrongClock(t *testing.T) {
+// The clock goes far astray and comes back.
+func TestWrongClockDestroysNoKeys(t *testing.T) {
 	r := testRing(t)
 	cookie := seal(t, r)
 	for _, wrong := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0), time.Unix(-1e9, 0), time.Unix(1<<40, 0)} {
@@ -131,9 +131,8 @@ func open(t testing.TB, p string, now time.Time) *Ring {
 	return r
 }
 
-// TestServersAgree: whoever has the file has the keys, at any time, also with
-// clocks a little apart.
-func TestServersAgree(t *testing.T) {
+// At any time, also with small differences between the clocks.
+func TestServersWithOneFileHaveTheSameKeys(t *testing.T) {
 	p := path(t)
 	a := open(t, p, t0)
 	st, err := os.Stat(p)
@@ -257,7 +256,7 @@ func TestNewRootAndRevoke(t *testing.T) {
 	t.Error("roots without end")
 }
 
-func TestRingFileRefused(t *testing.T) {
+func TestInvalidKeyFileIsRefused(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Log("running as root: permissions of the directory are not tested")
 	}
@@ -315,8 +314,8 @@ func TestRingFileRefused(t *testing.T) {
 	}
 }
 
-// TestBrokenFileKeepsRing: what runs goes on with what it has.
-func TestBrokenFileKeepsRing(t *testing.T) {
+// A running ring keeps its keys.
+func TestBrokenKeyFileChangesNothing(t *testing.T) {
 	p := path(t)
 	r := open(t, p, t0)
 	c := seal(t, r)
@@ -336,9 +335,8 @@ func TestBrokenFileKeepsRing(t *testing.T) {
 	}
 }
 
-// TestCreateTogether: of several processes that find no file, one makes it and
-// all use it.
-func TestCreateTogether(t *testing.T) {
+// Of several processes that find no file, one creates it and all use it.
+func TestSeveralProcessesCreateOneFile(t *testing.T) {
 	p := path(t)
 	rings := make([]*Ring, 8)
 	var wg sync.WaitGroup
@@ -366,9 +364,9 @@ func TestCreateTogether(t *testing.T) {
 	}
 }
 
-// TestKill kills a process that writes the file over and over, at whatever
-// moment: the file is whole each time, and a root that was said to be there is.
-func TestKill(t *testing.T) {
+// A process that rewrites the file is killed at any moment: the file is complete
+// each time, and a root that was reported as saved is there.
+func TestKeyFileSurvivesSIGKILL(t *testing.T) {
 	if p := os.Getenv("NOONMARK_TEST_RING"); p != "" {
 		r, err := OpenRing(p, RingConfig{}, t0)
 		for i := 1; err == nil; i++ {
@@ -390,7 +388,7 @@ func TestKill(t *testing.T) {
 	p := path(t)
 	seen := make(map[string]bool)
 	for i := range 12 {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKeyFileSurvivesSIGKILL$")
 		cmd.Env = append(os.Environ(), "NOONMARK_TEST_RING="+p)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -433,8 +431,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestLeftovers: what a killed process left is removed once it is old.
-func TestLeftovers(t *testing.T) {
+// They are from a process that was killed.
+func TestOldTemporaryFilesAreRemoved(t *testing.T) {
 	p := path(t)
 	r := open(t, p, t0)
 	dir := filepath.Dir(p)

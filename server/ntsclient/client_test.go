@@ -21,7 +21,7 @@ func flip(at int) func(req, ans []byte) [][]byte {
 	return func(_, ans []byte) [][]byte { ans[at] ^= 1; return [][]byte{ans} }
 }
 
-func TestRefused(t *testing.T) {
+func TestUnacceptablePacketsAreIgnored(t *testing.T) {
 	uidAt := ntp.HeaderLen + 4
 	for _, c := range []struct {
 		name   string
@@ -78,7 +78,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestContent(t *testing.T) {
+func TestContradictoryAnswersAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		set  func(*fake)
@@ -115,7 +115,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-func TestMeasure(t *testing.T) {
+func TestOffsetAndDelay(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		now                 time.Time
@@ -151,7 +151,7 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-func TestCookies(t *testing.T) {
+func TestCookiesAreUsedOnce(t *testing.T) {
 	for _, id := range []aead.ID{aead.AESSIVCMAC256, aead.AESSIVCMAC512, aead.AES128GCMSIV} {
 		f := newFake(t, id)
 		cl := f.client(Config{})
@@ -197,7 +197,7 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-func TestNAK(t *testing.T) {
+func TestNAKLeadsToAKeyExchange(t *testing.T) {
 	f := newFake(t, aead.AESSIVCMAC256)
 	cl := f.client(Config{Timeout: time.Second})
 	if _, err := cl.Query(ctx); err != nil {
@@ -236,7 +236,7 @@ func TestNAK(t *testing.T) {
 	}
 }
 
-func TestKeyExchangeBackoff(t *testing.T) {
+func TestKeyExchangesBackOff(t *testing.T) {
 	f := newFake(t, aead.AESSIVCMAC256)
 	f.failKE = net.ErrClosed
 	cl := f.client(Config{})
@@ -271,9 +271,9 @@ func TestKeyExchangeBackoff(t *testing.T) {
 	}
 }
 
-// TestAltKeys: where the key exchange leaves in doubt which keys the server
-// derived, a NAK leads to the other ones and not to a new exchange.
-func TestAltKeys(t *testing.T) {
+// If the key exchange leaves open how the server derives its keys, a NAK leads to
+// the alternative keys and not to a new exchange.
+func TestNAKLeadsToTheAlternativeKeys(t *testing.T) {
 	f := newFake(t, aead.AES128GCMSIV)
 	f.altKeys = true
 	cl := f.client(Config{})
@@ -290,9 +290,9 @@ func TestAltKeys(t *testing.T) {
 	}
 }
 
-// TestBadKeys: an NTS-KE server whose keys the NTP server does not have, or whose
-// NTP server is dead, is not asked again with every query.
-func TestBadKeys(t *testing.T) {
+// An NTS-KE server whose keys the NTP server does not know, or whose NTP server is
+// dead, is not asked again with every query.
+func TestUselessKeysDoNotLoop(t *testing.T) {
 	for name, mangle := range map[string]func(req, ans []byte) [][]byte{
 		"NAK":     func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "NTSN")} },
 		"silence": func(_, _ []byte) [][]byte { return nil },
@@ -318,7 +318,7 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
-func TestKiss(t *testing.T) {
+func TestKissCodesAreObeyed(t *testing.T) {
 	for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 		send := func(code string, poll int8) *fake {
 			f := newFake(t, id)
@@ -371,10 +371,10 @@ func TestKiss(t *testing.T) {
 	}
 }
 
-// TestUnauthenticatedKiss: a server may send kiss codes without an authenticator.
-// With the identifier of the request they are obeyed where no valid answer comes
-// (RFC 8915, section 5.7), and forgotten where one does.
-func TestUnauthenticatedKiss(t *testing.T) {
+// A server may send kiss codes without authenticator. One with the identifier of
+// the request is obeyed if no valid answer comes (RFC 8915, section 5.7), and
+// ignored if one does.
+func TestUnauthenticatedKissCode(t *testing.T) {
 	for _, code := range []string{"DENY", "RSTR", "RATE"} {
 		f := newFake(t, aead.AESSIVCMAC256)
 		only := func(_, ans []byte) [][]byte { return [][]byte{kiss(bytes.Clone(ans[:84]), code)} }
@@ -401,7 +401,7 @@ func TestUnauthenticatedKiss(t *testing.T) {
 	}
 }
 
-func TestInterleaved(t *testing.T) {
+func TestInterleavedClient(t *testing.T) {
 	for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 		f := newFake(t, id)
 		f.late = time.Millisecond // a stamp taken before sealing is early by so much
@@ -448,7 +448,7 @@ func TestInterleaved(t *testing.T) {
 	}
 }
 
-func TestPrivacy(t *testing.T) {
+func TestRequestRevealsNothing(t *testing.T) {
 	f := newFake(t, 0)
 	seen := map[ntp.Timestamp]bool{}
 	f.mangle = func(req, ans []byte) [][]byte {
@@ -474,8 +474,7 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
-// TestAfterAuthenticator shows that what nobody vouches for is not looked at.
-func TestAfterAuthenticator(t *testing.T) {
+func TestFieldsAfterTheAuthenticatorAreIgnored(t *testing.T) {
 	f := newFake(t, aead.AESSIVCMAC256)
 	evil := bytes.Repeat([]byte{0xee}, 100)
 	f.mangle = func(_, ans []byte) [][]byte {
@@ -492,7 +491,7 @@ func TestAfterAuthenticator(t *testing.T) {
 	}
 }
 
-func TestJar(t *testing.T) {
+func TestJarReturnsEachCookieOnce(t *testing.T) {
 	var j jar
 	if j.take() != nil || j.put(nil) || j.put(make([]byte, maxCookie+1)) {
 		t.Error("jar takes what it must not, or gives what it has not")
@@ -510,7 +509,7 @@ func TestJar(t *testing.T) {
 	}
 }
 
-func TestBest(t *testing.T) {
+func TestBestHasTheLeastDelay(t *testing.T) {
 	if Best(nil) != -1 || Jitter(nil, 0) != 0 {
 		t.Error("something out of nothing")
 	}
@@ -520,7 +519,7 @@ func TestBest(t *testing.T) {
 	}
 }
 
-func TestStepped(t *testing.T) {
+func TestStepDuringTheExchangeIsDetected(t *testing.T) {
 	for step, want := range map[time.Duration]error{-time.Hour: ErrStepped, 20 * time.Millisecond: ErrStepped, 0: nil} {
 		f := newFake(t, 0)
 		f.step = step
@@ -568,9 +567,8 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// TestNegativeDelay: stamps a little out of true cost certainty, and are not
-// preferred to good ones.
-func TestNegativeDelay(t *testing.T) {
+// A slightly negative delay is used by its absolute value, and is not preferred.
+func TestNegativeDelayCountsAsUncertainty(t *testing.T) {
 	f := newFake(t, 0)
 	f.there, f.back = 3*time.Microsecond, -20*time.Microsecond
 	r, err := f.client(Config{}).Query(ctx)

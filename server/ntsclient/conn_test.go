@@ -52,7 +52,7 @@ func serve(req []byte) []byte {
 	return b
 }
 
-func TestSocket(t *testing.T) {
+func TestSocketTimestamps(t *testing.T) {
 	addr := loopback(t, serve)
 	cl, err := New(Config{Host: "127.0.0.1", Port: int(addr.Port()), Plain: true, Timeout: 10 * time.Second})
 	if err != nil {
@@ -81,7 +81,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-func TestSocketErrors(t *testing.T) {
+func TestSocketErrorsKeepTheirCause(t *testing.T) {
 	addr := loopback(t, func([]byte) []byte { return nil })
 	cl, err := New(Config{Host: "127.0.0.1", Port: int(addr.Port()), Plain: true, Timeout: time.Millisecond})
 	if err != nil {
@@ -109,9 +109,8 @@ func TestSocketErrors(t *testing.T) {
 	}
 }
 
-// TestPorts: each client asks from a port of its own that the system chose (RFC
-// 9109).
-func TestPorts(t *testing.T) {
+// The system chooses the source port (RFC 9109).
+func TestEachClientHasItsOwnPort(t *testing.T) {
 	addr := loopback(t, serve)
 	seen := map[int]bool{}
 	for range 8 {

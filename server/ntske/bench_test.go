@@ -2,8 +2,7 @@ package ntske
 
 import "testing"
 
-// BenchmarkExchange is a whole exchange over loopback, client included, one
-// after the other.
+// A whole exchange over loopback, client included, sequentially.
 func BenchmarkExchange(b *testing.B) {
 	a := newAuthority(b)
 	host, port := loopback(b, newServer(b, a, nil))

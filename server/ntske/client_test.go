@@ -21,7 +21,7 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// fakeServer answers one connection with octets of the test's choice.
+// fakeServer answers one connection with given octets.
 func fakeServer(t *testing.T, cfg *tls.Config, answer []byte) ClientConfig {
 	c, sc := net.Pipe()
 	c, sc = queue(c), queue(sc)
@@ -42,7 +42,7 @@ func fakeServer(t *testing.T, cfg *tls.Config, answer []byte) ClientConfig {
 	return ClientConfig{Host: "time.test", Dial: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
 }
 
-func TestClientRefuses(t *testing.T) {
+func TestClientRefusesInvalidServers(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	good := appendMessage(nil, Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}},
 		Record{false, RecordCookie, make([]byte, 100)})
@@ -103,14 +103,14 @@ func TestClientRefuses(t *testing.T) {
 				}
 				if c.name == "unsupported AEAD" {
 					conn, _ := cc.Dial(t.Context(), "", "")
-					conn.Close() // nobody dialled
+					conn.Close() // the client did not dial
 				}
 			})
 		})
 	}
 }
 
-func TestClientCancelled(t *testing.T) {
+func TestClientEndsWithItsContext(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		cc := fakeServer(t, secure(a.serverTLS(t)), nil)
@@ -148,7 +148,7 @@ func loopback(t testing.TB, s *Server) (host string, port int) {
 	return "127.0.0.1", l.Addr().(*net.TCPAddr).Port
 }
 
-func TestLoopback(t *testing.T) {
+func TestExchangeOverLoopback(t *testing.T) {
 	a := newAuthority(t)
 	s := newServer(t, a, nil)
 	host, port := loopback(t, s)
@@ -162,9 +162,9 @@ func TestLoopback(t *testing.T) {
 	checkCookies(t, s, got)
 }
 
-// TestFacebookClient: facebook/time's NTS-KE client gets the keys that are in
-// the cookies, for each AEAD.
-func TestFacebookClient(t *testing.T) {
+// facebook/time's NTS-KE client gets the keys that are in the cookies, for each
+// AEAD.
+func TestFacebookClientGetsTheKeys(t *testing.T) {
 	a := newAuthority(t)
 	s := newServer(t, a, func(c *Config) { c.NTPServer, c.NTPPort = "ntp.test", 4123 })
 	host, port := loopback(t, s)
@@ -184,8 +184,7 @@ func TestFacebookClient(t *testing.T) {
 	}
 }
 
-// TestBeevikClient: beevik/nts accepts our answer.
-func TestBeevikClient(t *testing.T) {
+func TestBeevikClientAcceptsTheAnswer(t *testing.T) {
 	a := newAuthority(t)
 	s := newServer(t, a, func(c *Config) { c.NTPPort = 4123 })
 	host, port := loopback(t, s)

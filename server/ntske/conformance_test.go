@@ -12,16 +12,15 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// TestConformanceResponse looks at a response octet by octet: which records,
-// with which critical bits (RFC 8915, section 4.1), and that close_notify ends
-// it (section 4).
-func TestConformanceResponse(t *testing.T) {
+// Which records, with which critical bits (RFC 8915, section 4.1), and that
+// close_notify ends the response (section 4).
+func TestResponseOctets(t *testing.T) {
 	a := newAuthority(t)
 	req := []Record{
-		{false, 0x4000, []byte{1, 2, 3}}, // nobody knows it, and it is not critical
+		{false, 0x4000, []byte{1, 2, 3}}, // unknown and not critical
 		{true, RecordAEAD, []byte{0, 15, 0, 30}},
 		{true, RecordNextProtocol, []byte{0, 1, 0, 0}},
-		{false, RecordServer, []byte("another.test")}, // it may wish, and gets ours
+		{false, RecordServer, []byte("another.test")}, // the server may ignore it
 		{false, RecordPort, []byte{0, 7}},
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -40,9 +39,9 @@ func TestConformanceResponse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Without close_notify crypto/tls says io.ErrUnexpectedEOF.
+			// Without close_notify, crypto/tls returns io.ErrUnexpectedEOF.
 			if n, err := tc.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-				t.Errorf("behind the response: %d octets, %v", n, err)
+				t.Errorf("after the response: %d octets, %v", n, err)
 			}
 			n := map[uint16]int{}
 			for _, r := range recs {
@@ -73,23 +72,23 @@ func TestConformanceResponse(t *testing.T) {
 	})
 }
 
-// TestConformanceWish: a client that names this very host as its NTP server has
-// its record back (RFC 8915, section 4.1.7); others get none.
-func TestConformanceWish(t *testing.T) {
+// A client that requests this host as its NTP server gets its record back (RFC
+// 8915, section 4.1.7); others get none.
+func TestRequestedServerIsConfirmedIfItIsThisHost(t *testing.T) {
 	s := newServer(t, newAuthority(t), nil)
 	export := func(string, []byte, int) ([]byte, error) { return make([]byte, 32), nil }
 	here := []string{"time.test", "192.0.2.7", ""}
-	for wish, want := range map[string]string{
+	for requested, want := range map[string]string{
 		"": "", "other.test": "", "192.0.2.8": "", "2001:db8::7": "",
 		"time.test": "time.test", "Time.Test.": "Time.Test.", "192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7",
 	} {
 		req := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}}
-		if wish != "" {
-			req = append(req, Record{false, RecordServer, []byte(wish)})
+		if requested != "" {
+			req = append(req, Record{false, RecordServer, []byte(requested)})
 		}
 		b, r, err := s.answer(req, Served, export, here)
 		if r != Served || err != nil {
-			t.Fatalf("%q: %v, %v", wish, r, err)
+			t.Fatalf("%q: %v, %v", requested, r, err)
 		}
 		recs, err := ReadMessage(bytes.NewReader(b), maxResponse)
 		if err != nil {
@@ -102,14 +101,14 @@ func TestConformanceWish(t *testing.T) {
 			}
 		}
 		if got != want {
-			t.Errorf("%q: the answer names %q, want %q", wish, got, want)
+			t.Errorf("%q: the answer names %q, want %q", requested, got, want)
 		}
 	}
 }
 
-// TestConformanceLengths: a server takes requests of 1024 octets, a client takes
-// answers of 65536 (RFC 8915, section 4).
-func TestConformanceLengths(t *testing.T) {
+// A server accepts requests of 1024 octets, a client responses of 65536 (RFC 8915,
+// section 4).
+func TestLongMessagesAreAccepted(t *testing.T) {
 	a := newAuthority(t)
 	pad := func(n int) Record { return Record{Type: 0x4000, Body: make([]byte, n)} }
 	np, ae := Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}}
@@ -131,30 +130,28 @@ func TestConformanceLengths(t *testing.T) {
 	if err != nil {
 		t.Fatalf("an answer of %d octets: %v", len(answer), err)
 	}
-	if _, _, err := parseResponse(recs, []aead.ID{15}); err != nil {
+	if _, err := parseResponse(recs, []aead.ID{15}); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestConformanceName: a server's name is a full one (RFC 8915, section 4.1.7);
-// addresses stay as they are.
-func TestConformanceName(t *testing.T) {
+// RFC 8915, section 4.1.7; addresses stay as they are.
+func TestServerNameIsFullyQualified(t *testing.T) {
 	for in, want := range map[string]string{"": "bad", ".": "bad", "a b": "bad", "fe80::1%lo": "bad", "1.2.3": "bad", "-a": "bad", "a-.b": "bad", "ntp.test": "ntp.test.",
 		"ntp.test.": "ntp.test.", "xn--bcher-kva.example": "xn--bcher-kva.example.", "192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1"} {
 		got := "bad"
 		recs := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}, {false, RecordCookie, make([]byte, 100)}, {true, RecordServer, []byte(in)}}
-		if s, _, err := parseResponse(recs, []aead.ID{15}); err == nil {
+		if s, err := parseResponse(recs, []aead.ID{15}); err == nil {
 			got = s.Server
 		}
 		if got != want {
-			t.Errorf("%q is taken as %q, want %q", in, got, want)
+			t.Errorf("%q is read as %q, want %q", in, got, want)
 		}
 	}
 }
 
-// TestConformanceTLS: no session is resumed and no data comes early, whatever the
-// client would like (RFC 8915, section 3, through BCP 195).
-func TestConformanceTLS(t *testing.T) {
+// Whatever the client offers (RFC 8915, section 3, BCP 195).
+func TestNoResumptionAndNoEarlyData(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)

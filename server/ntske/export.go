@@ -10,9 +10,8 @@ import (
 // exporter is tls.ConnectionState.ExportKeyingMaterial.
 type exporter func(label string, context []byte, length int) ([]byte, error)
 
-// exportKeys derives the session keys for id from the TLS session (RFC 8915
-// section 5.1). named is the AEAD number in the context: id itself, but for
-// chrony's peculiarity with AES-128-GCM-SIV (see RecordCompliantGCMSIV).
+// exportKeys derives the session keys for id from the TLS session (RFC 8915,
+// section 5.1). named is the AEAD number in the context (contextAEAD).
 func exportKeys(export exporter, id, named aead.ID) (nts.SessionKeys, error) {
 	s := nts.SessionKeys{AEAD: id}
 	for i, dst := range [2][]byte{s.C2S[:], s.S2C[:]} {
@@ -26,7 +25,8 @@ func exportKeys(export exporter, id, named aead.ID) (nts.SessionKeys, error) {
 	return s, nil
 }
 
-// contextAEAD returns the AEAD number in the exporter's context.
+// contextAEAD returns the AEAD number in the exporter's context: id, except with
+// chrony's AES-128-GCM-SIV (see RecordCompliantGCMSIV).
 func contextAEAD(id aead.ID, compliant bool) aead.ID {
 	if id == aead.AES128GCMSIV && !compliant {
 		return aead.AESSIVCMAC256
@@ -34,8 +34,8 @@ func contextAEAD(id aead.ID, compliant bool) aead.ID {
 	return id
 }
 
-// secure makes c fit for NTS-KE whatever it says: TLS 1.3, the protocol's ALPN
-// name, no session tickets and with them no early data (RFC 8915 section 3).
+// secure returns a copy of c with what NTS-KE requires: TLS 1.3, the ALPN name,
+// and no session tickets, hence no early data (RFC 8915, section 3).
 func secure(c *tls.Config) *tls.Config {
 	if c == nil {
 		c = &tls.Config{}

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// ValidServer reports whether s can be an NTP server (RFC 8915, section
-// 4.1.7): an IPv4 address in dotted decimal, an IPv6 address without a zone, or a
-// domain name, of which labels in other scripts are A-labels.
+// ValidServer reports whether s can name an NTP server (RFC 8915, section 4.1.7):
+// an IPv4 address, an IPv6 address without zone, or a domain name (labels in other
+// scripts as A-labels).
 func ValidServer(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Zone() == ""
@@ -22,16 +22,17 @@ func ValidServer(s string) bool {
 			return false
 		}
 	}
-	// An all-numeric last label would be an address that is none, as 10.0.0.256.
+	// A name with a numeric last label is an invalid address, as 10.0.0.256.
 	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
-// hostLetters may be in a host name. An underscore is none of them, but is in use.
+// hostLetters are the characters of host names, and the underscore, which is in
+// use although it is not one of them.
 const hostLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
-// fqdn returns a server's name so that nobody tries search domains on it; an
-// address stays as it is, and so does a name of one label: localhost is looked up
-// in the host's own table, which knows it only without a dot.
+// fqdn returns a server's name with a final dot, so that no resolver appends
+// search domains. An address stays as it is, and so does a name of one label:
+// localhost is in the hosts file without dot.
 func fqdn(s string) string {
 	if _, err := netip.ParseAddr(s); err == nil || !strings.Contains(s, ".") || strings.HasSuffix(s, ".") {
 		return s
@@ -39,7 +40,7 @@ func fqdn(s string) string {
 	return s + "."
 }
 
-// sameHost reports whether two texts are one address, or one name.
+// sameHost reports whether two texts are the same address, or the same name.
 func sameHost(a, b string) bool {
 	x, err := netip.ParseAddr(a)
 	y, yerr := netip.ParseAddr(b)

@@ -4,7 +4,7 @@ import "testing"
 
 func TestFQDN(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
-		{"localhost", "localhost"}, // the host's own table knows no dot at its end
+		{"localhost", "localhost"}, // in the hosts file without final dot
 		{"ntp", "ntp"},
 		{"192.0.2.1", "192.0.2.1"},
 		{"2001:db8::1", "2001:db8::1"},

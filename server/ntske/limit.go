@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// bucket is a token bucket. A nil bucket is never empty.
+// bucket is a token bucket. A nil bucket does not limit.
 type bucket struct {
-	rate, size float64 // tokens a second; tokens it holds
+	rate, size float64 // tokens per second; largest number of tokens
 	state      bucketState
 }
 
 type bucketState struct {
 	tokens float64
-	last   time.Time // zero: never used, full
+	last   time.Time // zero: never used, and full
 }
 
 func newBucket(rate float64) *bucket {
@@ -24,7 +24,7 @@ func newBucket(rate float64) *bucket {
 	return &bucket{rate: rate, size: max(1, burstSeconds*rate)}
 }
 
-// take takes a token if there is one.
+// take removes a token and reports whether there was one.
 func (b *bucket) take(now time.Time) bool { return b == nil || b.state.take(b.rate, b.size, now) }
 
 func (s *bucketState) take(rate, size float64, now time.Time) bool {
@@ -41,15 +41,15 @@ func (s *bucketState) take(rate, size float64, now time.Time) bool {
 	return true
 }
 
-// bucketTable has a bucket for each prefix in memory that does not grow:
-// prefixes whose keyed hashes meet share one. A nil table is never empty.
+// bucketTable has buckets for prefixes, in fixed memory: prefixes with the same
+// keyed hash share one. A nil table does not limit.
 type bucketTable struct {
 	rate, size float64
 	seed       maphash.Seed
 	state      [bucketCount]bucketState
 }
 
-// bucketCount buckets take 128 kB.
+// bucketCount is the number of buckets; they take 128 kB.
 const bucketCount = 4096
 
 func newBucketTable(rate float64) *bucketTable {

@@ -2,19 +2,19 @@ package ntske
 
 import "sync/atomic"
 
-// Reason names how an exchange ended. Its String is the metric's label.
+// Reason is how an exchange ended. Its String is the label of the metric.
 type Reason uint8
 
-// How an exchange can end.
+// Reasons.
 const (
-	Served           Reason = iota // cookies given
-	ConnectionCap                  // refused: as many connections as configured
-	AddressCap                     // refused: as many from this address as configured
-	RateLimited                    // refused: too many new connections a second, in all or from this address
-	HandshakeFailed                // TLS could not be established
-	NoALPN                         // TLS without the protocol ntske/1
+	Served           Reason = iota // the client got cookies
+	ConnectionCap                  // refused: MaxConns connections are open
+	AddressCap                     // refused: MaxPerAddr connections from this address are open
+	RateLimited                    // refused: more new connections than Rate or RatePerIP
+	HandshakeFailed                // the TLS handshake failed
+	NoALPN                         // the client did not offer the protocol ntske/1
 	TimedOut                       // the deadline passed
-	ConnectionLost                 // the peer went away, or the answer could not be sent
+	ConnectionLost                 // the client disconnected, or the answer could not be sent
 	MessageTooLong                 // more octets than any request needs
 	BadRequest                     // answered with error 1
 	UnknownCritical                // answered with error 0
@@ -41,7 +41,7 @@ var reasonText = [numReasons]string{
 	InternalError:    "internal_error",
 }
 
-// String returns the reason's snake_case word.
+// String returns the word for the reason.
 func (r Reason) String() string {
 	if r >= numReasons {
 		return "unknown"
@@ -49,11 +49,11 @@ func (r Reason) String() string {
 	return reasonText[r]
 }
 
-// Error makes a Reason an error.
+// Error returns the text of the reason as an error.
 func (r Reason) Error() string { return "nts-ke: " + r.String() }
 
-// Counters counts exchanges by how they ended. Its zero value is ready; its
-// methods may be called from any goroutine.
+// Counters counts exchanges by reason. The zero value is ready. The methods may be
+// called from any goroutine.
 type Counters struct {
 	n    [numReasons]atomic.Uint64
 	open atomic.Int64
@@ -61,7 +61,7 @@ type Counters struct {
 
 func (c *Counters) add(r Reason) { c.n[r].Add(1) }
 
-// Get returns how many exchanges have ended for this reason.
+// Get returns the number of exchanges that ended with this reason.
 func (c *Counters) Get(r Reason) uint64 {
 	if r >= numReasons {
 		return 0
@@ -69,10 +69,10 @@ func (c *Counters) Get(r Reason) uint64 {
 	return c.n[r].Load()
 }
 
-// Open returns the number of connections in work.
+// Open returns the number of open connections.
 func (c *Counters) Open() int { return int(c.open.Load()) }
 
-// Snapshot returns all counts by the reasons' words.
+// Snapshot returns all counts, by the word for the reason.
 func (c *Counters) Snapshot() map[string]uint64 {
 	m := make(map[string]uint64, numReasons)
 	for r := range numReasons {

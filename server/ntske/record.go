@@ -1,6 +1,6 @@
-// Package ntske is NTS Key Establishment (RFC 8915 section 4), both sides: a
-// client and a server agree over TLS 1.3 on an AEAD and its keys, and the
-// server hands out cookies.
+// Package ntske is NTS Key Establishment (RFC 8915, section 4), client and server:
+// they agree over TLS 1.3 on an AEAD and its keys, and the server gives the client
+// cookies.
 package ntske
 
 import (
@@ -10,7 +10,7 @@ import (
 	"io"
 )
 
-// Record types (RFC 8915 section 7.6 and the IANA registry).
+// Record types (RFC 8915, section 7.6, and the IANA registry).
 const (
 	RecordEnd          uint16 = 0
 	RecordNextProtocol uint16 = 1
@@ -20,21 +20,21 @@ const (
 	RecordCookie       uint16 = 5
 	RecordServer       uint16 = 6
 	RecordPort         uint16 = 7
-	// RecordCompliantGCMSIV (chrony, registered with IANA) has an empty body.
-	// It says that keys for AES-128-GCM-SIV are exported with its own number in
-	// the context, as RFC 8915 section 5.1 wants. Without it chrony has the
-	// number of AES-SIV-CMAC-256 there.
+	// RecordCompliantGCMSIV (of chrony, registered with IANA) has an empty body. It
+	// says that keys for AES-128-GCM-SIV are exported with that AEAD's number in the
+	// context, as RFC 8915, section 5.1 specifies. Without it, chrony uses the
+	// number of AES-SIV-CMAC-256.
 	RecordCompliantGCMSIV uint16 = 1024
 )
 
-// Error codes of an Error record (RFC 8915 section 4.1.3).
+// Error codes of an Error record (RFC 8915, section 4.1.3).
 const (
 	CodeUnrecognizedCritical uint16 = 0
 	CodeBadRequest           uint16 = 1
 	CodeInternal             uint16 = 2
 )
 
-// Names and numbers of RFC 8915 sections 4, 5.1, 7.1 and 7.7.
+// Names and numbers of RFC 8915, sections 4, 5.1, 7.1 and 7.7.
 const (
 	ALPN          = "ntske/1"
 	DefaultPort   = 4460
@@ -46,8 +46,7 @@ const (
 const (
 	recordHeader = 4
 	criticalBit  = 0x8000
-	// An honest request takes less than 100 octets, an answer with eight
-	// cookies about 1000.
+	// A request has less than 100 octets, an answer with eight cookies about 1000.
 	maxRequest  = 16 << 10
 	maxResponse = 64 << 10
 )
@@ -59,8 +58,8 @@ type Record struct {
 	Body     []byte // at most 65535 octets
 }
 
-// Append appends the record as it goes over the wire. A longer body is a
-// mistake of the caller's and is cut off.
+// Append appends the record in wire format. It truncates a body that is too
+// long.
 func (r Record) Append(dst []byte) []byte {
 	t := r.Type &^ criticalBit
 	if r.Critical {
@@ -78,10 +77,10 @@ var (
 	ErrEnd     = errors.New("end-of-message record with a body or without its critical bit")
 )
 
-// ReadMessage reads records up to and including End of Message, which it does
-// not return, and never more than limit octets. The records may arrive in
-// pieces of any size. Other errors are r's; a stream that ends early gives
-// io.ErrUnexpectedEOF.
+// ReadMessage reads records up to End of Message, which it does not return, and
+// not more than limit octets. The records may arrive in pieces of any size. It
+// returns ErrTooLong, ErrEnd, errors of r, and io.ErrUnexpectedEOF for a stream
+// that ends early.
 func ReadMessage(r io.Reader, limit int) ([]Record, error) {
 	var recs []Record
 	for used := 0; ; {
@@ -90,7 +89,7 @@ func ReadMessage(r io.Reader, limit int) ([]Record, error) {
 			return nil, ErrTooLong
 		}
 		if _, err := io.ReadFull(r, h[:]); err != nil {
-			return nil, early(err)
+			return nil, unexpectedEOF(err)
 		}
 		t, n := binary.BigEndian.Uint16(h[:]), int(binary.BigEndian.Uint16(h[2:]))
 		rec := Record{Critical: t&criticalBit != 0, Type: t &^ criticalBit}
@@ -100,7 +99,7 @@ func ReadMessage(r io.Reader, limit int) ([]Record, error) {
 		if n > 0 {
 			rec.Body = make([]byte, n)
 			if _, err := io.ReadFull(r, rec.Body); err != nil {
-				return nil, early(err)
+				return nil, unexpectedEOF(err)
 			}
 		}
 		if rec.Type == RecordEnd {
@@ -113,7 +112,7 @@ func ReadMessage(r io.Reader, limit int) ([]Record, error) {
 	}
 }
 
-func early(err error) error {
+func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}

@@ -14,7 +14,7 @@ import (
 
 var end = Record{Critical: true, Type: RecordEnd}
 
-func TestReadMessage(t *testing.T) {
+func TestReadMessageRefusesMalformedMessages(t *testing.T) {
 	np := Record{Critical: true, Type: RecordNextProtocol, Body: []byte{0, 0}}
 	big := Record{Type: 99, Body: make([]byte, 1000)}
 	for _, c := range []struct {
@@ -61,7 +61,7 @@ func TestReadMessage(t *testing.T) {
 	}
 }
 
-func TestParseRequest(t *testing.T) {
+func TestInvalidRequestIsRefused(t *testing.T) {
 	np := Record{Critical: true, Type: RecordNextProtocol, Body: []byte{0, 0}}
 	ae := Record{Critical: true, Type: RecordAEAD, Body: []byte{0, 15}}
 	rec := func(critical bool, typ uint16, body ...byte) Record { return Record{critical, typ, body} }
@@ -99,7 +99,7 @@ func TestParseRequest(t *testing.T) {
 		{"unknown, not critical, twice", []Record{rec(false, 8), rec(false, 8), np, ae}, Served},
 		{"AEAD not critical", []Record{np, rec(false, RecordAEAD, 0, 15)}, Served},
 		{"only a protocol that needs no AEAD", []Record{rec(true, RecordNextProtocol, 0x80, 0)}, Served},
-		{"wishes", []Record{np, ae, rec(false, RecordServer, 'a'), rec(false, RecordPort, 0, 123), rec(false, RecordCompliantGCMSIV)}, Served},
+		{"server and port", []Record{np, ae, rec(false, RecordServer, 'a'), rec(false, RecordPort, 0, 123), rec(false, RecordCompliantGCMSIV)}, Served},
 		{"good", []Record{np, ae}, Served},
 		{"another order", []Record{ae, np}, Served},
 	} {
@@ -109,20 +109,21 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
+func TestChosenAEAD(t *testing.T) {
 	ours := []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV}
 	for _, c := range []struct {
-		protocols, aeads []uint16
-		serverOrder      bool
-		id               aead.ID
-		want             Reason
+		protocols   []uint16
+		aeads       []aead.ID
+		serverOrder bool
+		id          aead.ID
+		want        Reason
 	}{
-		{[]uint16{1}, []uint16{15}, false, 0, NoCommonProtocol},
-		{[]uint16{0}, []uint16{17, 1, 16}, false, 0, NoCommonAEAD},
-		{[]uint16{0}, []uint16{17, 1, 16}, true, 0, NoCommonAEAD},
-		{[]uint16{7, 0}, []uint16{30, 15}, false, aead.AES128GCMSIV, Served},
-		{[]uint16{0}, []uint16{30, 15}, true, aead.AESSIVCMAC256, Served},
-		{[]uint16{0}, []uint16{99, 15, 30}, false, aead.AESSIVCMAC256, Served},
+		{[]uint16{1}, []aead.ID{15}, false, 0, NoCommonProtocol},
+		{[]uint16{0}, []aead.ID{17, 1, 16}, false, 0, NoCommonAEAD},
+		{[]uint16{0}, []aead.ID{17, 1, 16}, true, 0, NoCommonAEAD},
+		{[]uint16{7, 0}, []aead.ID{30, 15}, false, aead.AES128GCMSIV, Served},
+		{[]uint16{0}, []aead.ID{30, 15}, true, aead.AESSIVCMAC256, Served},
+		{[]uint16{0}, []aead.ID{99, 15, 30}, false, aead.AESSIVCMAC256, Served},
 	} {
 		q := request{protocols: c.protocols, aeads: c.aeads}
 		if id, r := q.choose(ours, c.serverOrder); id != c.id || r != c.want {
@@ -131,7 +132,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestParseResponse(t *testing.T) {
+func TestInvalidResponseIsRefused(t *testing.T) {
 	offered := []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV}
 	rec := func(critical bool, typ uint16, body ...byte) Record { return Record{critical, typ, body} }
 	np, ae, ck := rec(true, RecordNextProtocol, 0, 0), rec(true, RecordAEAD, 0, 15), rec(false, RecordCookie, 1, 2, 3, 4)
@@ -149,9 +150,9 @@ func TestParseResponse(t *testing.T) {
 		{"no cookie", []Record{np, ae}, "no cookie"},
 		{"no protocol", []Record{ae, ck}, "no protocol"},
 		{"protocol not critical", []Record{rec(false, RecordNextProtocol, 0, 0), ae, ck}, "malformed protocol"},
-		{"empty protocol list", []Record{rec(true, RecordNextProtocol)}, "no NTPv4"},
+		{"empty protocol list", []Record{rec(true, RecordNextProtocol)}, "does not support NTPv4"},
 		{"two protocols", []Record{rec(true, RecordNextProtocol, 0, 0, 0, 1), ae, ck}, "malformed protocol"},
-		{"another protocol", []Record{rec(true, RecordNextProtocol, 0, 1), ae, ck}, "not asked for"},
+		{"another protocol", []Record{rec(true, RecordNextProtocol, 0, 1), ae, ck}, "not offered"},
 		{"empty AEAD list", []Record{np, rec(true, RecordAEAD)}, "no AEAD in common"},
 		{"two AEADs", []Record{np, rec(true, RecordAEAD, 0, 15, 0, 30), ck}, "malformed AEAD"},
 		{"AEAD not offered", []Record{np, rec(true, RecordAEAD, 0, 17), ck}, "not offered"},
@@ -164,19 +165,19 @@ func TestParseResponse(t *testing.T) {
 		{"short error", []Record{rec(true, RecordError, 0)}, "malformed error"},
 		{"warning", []Record{np, ae, ck, rec(true, RecordWarning, 0, 0)}, "warning"},
 		{"unknown critical", []Record{np, ae, ck, rec(true, 9)}, "unknown critical record 9"},
-		{"empty cookie", []Record{np, ae, rec(false, RecordCookie)}, "impossible length"},
-		{"cookie of 5 octets", []Record{np, ae, rec(false, RecordCookie, 1, 2, 3, 4, 5)}, "impossible length"},
-		{"huge cookie", []Record{np, ae, rec(false, RecordCookie, make([]byte, 1028)...)}, "impossible length"},
+		{"empty cookie", []Record{np, ae, rec(false, RecordCookie)}, "invalid length"},
+		{"cookie of 5 octets", []Record{np, ae, rec(false, RecordCookie, 1, 2, 3, 4, 5)}, "invalid length"},
+		{"huge cookie", []Record{np, ae, rec(false, RecordCookie, make([]byte, 1028)...)}, "invalid length"},
 		{"empty server", []Record{np, ae, ck, rec(true, RecordServer)}, "server name"},
 		{"server with a newline", []Record{np, ae, ck, rec(true, RecordServer, 'a', '\n')}, "server name"},
 		{"port 0", []Record{np, ae, ck, rec(true, RecordPort, 0, 0)}, "port"},
 		{"short port", []Record{np, ae, ck, rec(true, RecordPort, 1)}, "port"},
 		{"record 1024 with a body", []Record{np, ae, ck, rec(false, RecordCompliantGCMSIV, 1)}, "1024"},
 		{"good", []Record{np, ae, ck}, ""},
-		{"more cookies than anybody needs", append(many, np, ae), ""},
+		{"200 cookies", append(many, np, ae), ""},
 		{"all", []Record{rec(false, 77), np, ae, rec(false, RecordServer, 'a'), rec(false, RecordPort, 1, 2), ck, ck}, ""},
 	} {
-		s, _, err := parseResponse(c.recs, offered)
+		s, err := parseResponse(c.recs, offered)
 		if c.err == "" {
 			if err != nil || len(s.Cookies) > maxCookies || s.Keys.AEAD != 15 {
 				t.Errorf("%s: %v, %+v", c.name, err, s)
@@ -190,7 +191,7 @@ func TestParseResponse(t *testing.T) {
 	}
 }
 
-func TestReasons(t *testing.T) {
+func TestEachReasonHasItsWord(t *testing.T) {
 	seen := make(map[string]bool)
 	for r := range numReasons {
 		w := r.String()
@@ -204,7 +205,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// FuzzReadMessage reads any octets, at once and piece by piece.
+// Any octets, at once and in pieces.
 func FuzzReadMessage(f *testing.F) {
 	f.Add(appendRequest(nil, []aead.ID{15, 30}), 1000)
 	f.Add([]byte{0x80, 0, 0, 0}, 4)
@@ -212,7 +213,7 @@ func FuzzReadMessage(f *testing.F) {
 		recs, err := ReadMessage(bytes.NewReader(b), limit)
 		again, err2 := ReadMessage(iotest.OneByteReader(bytes.NewReader(b)), limit)
 		if !reflect.DeepEqual(recs, again) || !errors.Is(err2, err) {
-			t.Fatalf("depends on how the octets come: %v, %v; %v, %v", recs, err, again, err2)
+			t.Fatalf("depends on how the octets arrive: %v, %v; %v, %v", recs, err, again, err2)
 		}
 		if err == nil {
 			out := appendMessage(nil, recs...)
@@ -223,8 +224,8 @@ func FuzzReadMessage(f *testing.F) {
 	})
 }
 
-// FuzzRequest gives a server any message: the answer is well formed, and never
-// has cookies unless the request was in order.
+// Any message to a server: the answer is well formed, and has cookies only if the
+// request was valid.
 func FuzzRequest(f *testing.F) {
 	ring := newRing(f)
 	s, err := NewServer(Config{TLS: newAuthority(f).serverTLS(f), Ring: ring})
@@ -250,7 +251,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v: answer %x: %v", r, answer, err)
 		}
-		session, _, err := parseResponse(got, []aead.ID{15, 17, 30})
+		session, err := parseResponse(got, []aead.ID{15, 17, 30})
 		if (r == Served) != (err == nil) {
 			t.Fatalf("%v, but %v", r, err)
 		}
@@ -260,7 +261,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzResponse gives a client any message.
+// Any message to a client.
 func FuzzResponse(f *testing.F) {
 	f.Add(appendMessage(nil, Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}}, Record{false, RecordCookie, make([]byte, 100)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -268,7 +269,7 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, _, err := parseResponse(recs, []aead.ID{15, 17, 30})
+		s, err := parseResponse(recs, []aead.ID{15, 17, 30})
 		if err == nil && (len(s.Cookies) == 0 || len(s.Cookies) > maxCookies || !s.Keys.AEAD.Supported() || s.Port == 0) {
 			t.Fatalf("accepted %+v", s)
 		}

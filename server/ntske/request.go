@@ -1,18 +1,20 @@
 package ntske
 
 import (
+	"slices"
+
 	"noonmark/server/nts/aead"
 )
 
-// request is what a client asked for.
+// request is the content of a client's message.
 type request struct {
 	protocols []uint16
-	aeads     []uint16
+	aeads     []aead.ID
 	compliant bool   // RecordCompliantGCMSIV was there
-	server    string // the NTP server it wishes for, or none
+	server    string // the NTP server that the client wants; empty: none
 }
 
-// parseRequest checks a request's records (RFC 8915 sections 4 and 4.1). The
+// parseRequest checks a request's records (RFC 8915, sections 4 and 4.1). The
 // reason is Served, BadRequest or UnknownCritical.
 func parseRequest(recs []Record) (request, Reason) {
 	var q request
@@ -30,14 +32,18 @@ func parseRequest(recs []Record) (request, Reason) {
 			q.protocols, ok = uint16s(r.Body)
 			ok = ok && r.Critical && len(q.protocols) > 0
 		case RecordAEAD: // section 4.1.5: at least one
-			q.aeads, ok = uint16s(r.Body)
-			ok = ok && len(q.aeads) > 0
+			var ids []uint16
+			ids, ok = uint16s(r.Body)
+			ok = ok && len(ids) > 0
+			for _, id := range ids {
+				q.aeads = append(q.aeads, aead.ID(id))
+			}
 		case RecordError, RecordWarning, RecordCookie: // only servers send these
 			ok = false
-		case RecordServer: // a wish, which we need not grant (section 4.1.7)
+		case RecordServer: // a request that the server may ignore (section 4.1.7)
 			q.server = string(r.Body)
 			ok = ValidServer(q.server)
-		case RecordPort: // likewise (section 4.1.8)
+		case RecordPort: // the same (section 4.1.8)
 			ok = len(r.Body) == 2
 		case RecordCompliantGCMSIV:
 			ok = len(r.Body) == 0
@@ -54,44 +60,27 @@ func parseRequest(recs []Record) (request, Reason) {
 	if !seen[RecordNextProtocol] {
 		return q, BadRequest
 	}
-	for _, p := range q.protocols {
-		if p == protocolNTPv4 && !seen[RecordAEAD] {
-			return q, BadRequest
-		}
+	if slices.Contains(q.protocols, protocolNTPv4) && !seen[RecordAEAD] {
+		return q, BadRequest
 	}
 	return q, Served
 }
 
-// choose picks the protocol and the AEAD. By default the client's order counts,
-// as with chrony and ntpd-rs: honouring it is optional (RFC 8915 section
-// 4.1.5), and a client has its reasons. The reason is Served, NoCommonProtocol
-// or NoCommonAEAD.
+// choose selects the AEAD, by the client's order (optional in RFC 8915, section
+// 4.1.5; chrony and ntpd-rs do it too) or, with serverOrder, by that of ours. The
+// reason is Served, NoCommonProtocol or NoCommonAEAD.
 func (q *request) choose(ours []aead.ID, serverOrder bool) (aead.ID, Reason) {
-	common := NoCommonProtocol
-	for _, p := range q.protocols {
-		if p == protocolNTPv4 {
-			common = NoCommonAEAD
-		}
+	if !slices.Contains(q.protocols, protocolNTPv4) {
+		return 0, NoCommonProtocol
 	}
-	if common == NoCommonProtocol {
-		return 0, common
-	}
+	first, second := q.aeads, ours
 	if serverOrder {
-		for _, id := range ours {
-			for _, theirs := range q.aeads {
-				if aead.ID(theirs) == id {
-					return id, Served
-				}
-			}
-		}
-		return 0, common
+		first, second = ours, q.aeads
 	}
-	for _, theirs := range q.aeads {
-		for _, id := range ours {
-			if aead.ID(theirs) == id {
-				return id, Served
-			}
+	for _, id := range first {
+		if slices.Contains(second, id) {
+			return id, Served
 		}
 	}
-	return 0, common
+	return 0, NoCommonAEAD
 }

@@ -5,11 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,28 +14,28 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// Config says how a Server works. TLS, with a certificate or GetCertificate,
-// and Ring are required.
+// Config describes a Server. TLS, with a certificate or GetCertificate, and Ring
+// are required.
 type Config struct {
-	TLS  *tls.Config // cloned; version, ALPN and tickets are set by the server
+	TLS  *tls.Config // cloned; the server sets version, ALPN and session tickets
 	Ring *nts.Ring
 
-	NTPServer string // host or address that clients should ask for time; empty = the one they asked for keys
-	NTPPort   int    // UDP port of the NTP service; 0 = 123
+	NTPServer string // NTP server that clients are told to use, a name or address; empty = the NTS-KE server
+	NTPPort   int    // UDP port of the NTP server; 0 = 123
 
-	AEADs       []aead.ID // offered; nil = all that are supported
-	ServerOrder bool      // AEADs is in order of our preference, which overrules the client's
+	AEADs       []aead.ID // accepted; nil = all that are supported
+	ServerOrder bool      // choose by the order of AEADs instead of the client's order
 
-	Cookies    int           // per exchange, 1 to 8; 0 = 8 (RFC 8915 section 4.1.6)
-	Timeout    time.Duration // for a whole exchange, handshake included; 0 = 5 s
-	MaxConns   int           // connections at once; 0 = 512
-	MaxPerAddr int           // connections at once from one IPv4 address or IPv6 /64; 0 = 16
-	Rate       float64       // new connections a second, on average; 0 = unlimited
-	RatePerIP  float64       // the same for one IPv4 address or IPv6 /64; 0 = unlimited
+	Cookies    int           // per exchange, 1 to 8; 0 = 8 (RFC 8915, section 4.1.6)
+	Timeout    time.Duration // for an exchange including the handshake; 0 = 5 s
+	MaxConns   int           // simultaneous connections; 0 = 512
+	MaxPerAddr int           // simultaneous connections from one IPv4 address or IPv6 /64; 0 = 16
+	Rate       float64       // new connections per second, on average; 0 = unlimited
+	RatePerIP  float64       // new connections per second from one IPv4 address or IPv6 /64; 0 = unlimited
 
-	// Done, if set, is told of each exchange: where from, how it ended and, for
-	// people, why. It is called from the exchange's goroutine and must not
-	// block; what it logs it must limit, since strangers cause it.
+	// Done, if set, is called after each exchange with the client's address, the
+	// outcome, and details for the log. It is called from the exchange's goroutine
+	// and must not block. It must limit what it logs, because strangers cause it.
 	Done func(remote net.Addr, r Reason, err error)
 }
 
@@ -48,11 +45,11 @@ const (
 	defaultTimeout    = 5 * time.Second
 	defaultMaxConns   = 512
 	defaultMaxPerAddr = 16
-	// linger is how long a served client may take to close its side. Closing
-	// first, with octets of it unread, would reset the connection and could
-	// destroy the answer on its way.
+	// linger is how long a served client may take to close its side. If the server
+	// closed first while octets are unread, it would reset the connection, and the
+	// answer might be lost.
 	linger = time.Second
-	// burst of the rate limits, in seconds of their rate.
+	// burstSeconds is the burst of the rate limits, in seconds of their rate.
 	burstSeconds = 2
 )
 
@@ -64,43 +61,16 @@ type Server struct {
 	all      *bucket
 	each     *bucketTable
 
-	mu   sync.Mutex // guards what follows
-	open map[netip.Prefix]int
-	n    int
+	mu    sync.Mutex // guards the following fields
+	open  map[netip.Prefix]int
+	conns int
 }
 
-// NewServer checks cfg.
+// NewServer returns a server. The error is about cfg.
 func NewServer(cfg Config) (*Server, error) {
-	if cfg.Ring == nil {
-		return nil, errors.New("nts-ke server: no key ring")
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("nts-ke server: %w", err)
 	}
-	if cfg.TLS == nil || len(cfg.TLS.Certificates) == 0 && cfg.TLS.GetCertificate == nil && cfg.TLS.GetConfigForClient == nil {
-		return nil, errors.New("nts-ke server: no certificate")
-	}
-	if cfg.NTPServer != "" && !ValidServer(cfg.NTPServer) {
-		return nil, fmt.Errorf("nts-ke server: %q is no address or host name", cfg.NTPServer)
-	}
-	if cfg.NTPPort < 0 || cfg.NTPPort > 0xffff {
-		return nil, fmt.Errorf("nts-ke server: %d is no port", cfg.NTPPort)
-	}
-	if cfg.Cookies < 0 || cfg.Cookies > defaultCookies {
-		return nil, fmt.Errorf("nts-ke server: %d cookies: want 1 to %d", cfg.Cookies, defaultCookies)
-	}
-	if cfg.Timeout < 0 || cfg.MaxConns < 0 || cfg.MaxPerAddr < 0 || cfg.Rate < 0 || cfg.RatePerIP < 0 {
-		return nil, errors.New("nts-ke server: a limit is negative")
-	}
-	if cfg.AEADs == nil {
-		cfg.AEADs = []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV, aead.AESSIVCMAC512}
-	}
-	for _, id := range cfg.AEADs {
-		if !id.Supported() {
-			return nil, fmt.Errorf("nts-ke server: %v is not supported", id)
-		}
-	}
-	cfg.Cookies = orElse(cfg.Cookies, defaultCookies)
-	cfg.Timeout = orElse(cfg.Timeout, defaultTimeout)
-	cfg.MaxConns = orElse(cfg.MaxConns, defaultMaxConns)
-	cfg.MaxPerAddr = orElse(cfg.MaxPerAddr, defaultMaxPerAddr)
 	return &Server{
 		cfg:  cfg,
 		tls:  secure(cfg.TLS),
@@ -108,6 +78,41 @@ func NewServer(cfg Config) (*Server, error) {
 		each: newBucketTable(cfg.RatePerIP),
 		open: make(map[netip.Prefix]int),
 	}, nil
+}
+
+// complete checks c and sets the defaults.
+func (c *Config) complete() error {
+	if c.Ring == nil {
+		return errors.New("no cookie keys")
+	}
+	if c.TLS == nil || len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
+		return errors.New("no certificate")
+	}
+	if c.NTPServer != "" && !ValidServer(c.NTPServer) {
+		return fmt.Errorf("%q is not an address or host name", c.NTPServer)
+	}
+	if c.NTPPort < 0 || c.NTPPort > 0xffff {
+		return fmt.Errorf("port %d is out of range", c.NTPPort)
+	}
+	if c.Cookies < 0 || c.Cookies > defaultCookies {
+		return fmt.Errorf("%d cookies are not from 1 to %d", c.Cookies, defaultCookies)
+	}
+	if c.Timeout < 0 || c.MaxConns < 0 || c.MaxPerAddr < 0 || c.Rate < 0 || c.RatePerIP < 0 {
+		return errors.New("a limit is negative")
+	}
+	if c.AEADs == nil {
+		c.AEADs = []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV, aead.AESSIVCMAC512}
+	}
+	for _, id := range c.AEADs {
+		if !id.Supported() {
+			return fmt.Errorf("%v is not supported", id)
+		}
+	}
+	c.Cookies = orElse(c.Cookies, defaultCookies)
+	c.Timeout = orElse(c.Timeout, defaultTimeout)
+	c.MaxConns = orElse(c.MaxConns, defaultMaxConns)
+	c.MaxPerAddr = orElse(c.MaxPerAddr, defaultMaxPerAddr)
+	return nil
 }
 
 func orElse[T int | time.Duration](v, otherwise T) T {
@@ -120,9 +125,9 @@ func orElse[T int | time.Duration](v, otherwise T) T {
 // Counters returns the server's counts.
 func (s *Server) Counters() *Counters { return &s.counters }
 
-// Serve answers on l until ctx ends; then it closes l, lets the exchanges that
-// have begun end (each within Config.Timeout), and returns nil. Any other end
-// is an error. Several listeners may be served at once; they share the limits.
+// Serve answers on l until ctx ends. Then it closes l, waits for the exchanges
+// that have begun (each ends within Config.Timeout), and returns nil. Serve may
+// be called for several listeners at once; they share the limits.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	var wg sync.WaitGroup
@@ -143,8 +148,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			if errors.Is(err, net.ErrClosed) {
 				return fmt.Errorf("accept nts-ke connection: %w", err)
 			}
-			// Out of descriptors, or a peer that left between SYN and accept:
-			// both pass.
+			// No free file descriptor, or the peer left before accept: try again.
 			wait = min(max(2*wait, time.Millisecond), time.Second)
 			if !sleep(ctx, wait) {
 				return nil
@@ -166,7 +170,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// sleep waits and reports whether ctx still lives.
+// sleep waits and reports whether ctx has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -178,202 +182,10 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// done counts an exchange.
 func (s *Server) done(remote net.Addr, r Reason, err error) {
 	s.counters.add(r)
 	if s.cfg.Done != nil {
 		s.cfg.Done(remote, r, err)
 	}
-}
-
-// prefix is what the limits per address count: an IPv4 address, or the /64 that
-// an IPv6 host can choose addresses from. Addresses that are neither (a pipe in
-// a test) share the zero prefix.
-func prefix(a net.Addr) netip.Prefix {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := t.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
-}
-
-// admit takes a place for a connection, or says why there is none.
-func (s *Server) admit(from netip.Prefix, now time.Time) Reason {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.open[from] >= s.cfg.MaxPerAddr:
-		return AddressCap
-	case s.n >= s.cfg.MaxConns:
-		return ConnectionCap
-	case !s.each.take(from, now) || !s.all.take(now):
-		return RateLimited
-	}
-	s.open[from]++
-	s.n++
-	s.counters.open.Add(1)
-	return Served
-}
-
-func (s *Server) leave(from netip.Prefix) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[from]--; s.open[from] == 0 {
-		delete(s.open, from)
-	}
-	s.n--
-	s.counters.open.Add(-1)
-}
-
-// exchange does one connection from handshake to close.
-func (s *Server) exchange(c net.Conn) (Reason, error) {
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(s.cfg.Timeout)); err != nil {
-		return ConnectionLost, err
-	}
-	t := tls.Server(c, s.tls)
-	if err := t.Handshake(); err != nil {
-		return lost(err, HandshakeFailed), err
-	}
-	state := t.ConnectionState()
-	if state.NegotiatedProtocol != ALPN {
-		return NoALPN, nil
-	}
-	recs, err := ReadMessage(t, maxRequest)
-	r := Served
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrTooLong):
-		r = MessageTooLong
-	case errors.Is(err, ErrEnd):
-		r = BadRequest
-	default:
-		// A request that is not complete, or not in time, is a bad one (RFC 8915,
-		// section 4.1.3). Whoever still listens is told, and not waited for.
-		if c.SetWriteDeadline(time.Now().Add(min(linger, s.cfg.Timeout))) == nil {
-			if _, werr := t.Write(refusal(BadRequest)); werr == nil {
-				t.CloseWrite()
-			}
-		}
-		return lost(err, ConnectionLost), err
-	}
-	answer, r, err := s.answer(recs, r, state.ExportKeyingMaterial, here(c, state.ServerName))
-	if _, werr := t.Write(answer); werr != nil {
-		return lost(werr, ConnectionLost), werr
-	}
-	if t.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(min(linger, s.cfg.Timeout))) == nil {
-		io.Copy(io.Discard, io.LimitReader(c, maxRequest))
-	}
-	return r, err
-}
-
-// here is what the client can call this host: the address it has connected to,
-// and the name by which it found it.
-func here(c net.Conn, name string) []string {
-	names := []string{name}
-	if host, _, err := net.SplitHostPort(c.LocalAddr().String()); err == nil {
-		names = append(names, host)
-	}
-	return names
-}
-
-// lost tells a deadline that passed from other ends of a connection.
-func lost(err error, otherwise Reason) Reason {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return TimedOut
-	}
-	return otherwise
-}
-
-// answer makes the message for a request whose reading ended with r. here has
-// the names that the client can know this host by.
-func (s *Server) answer(recs []Record, r Reason, export exporter, here []string) ([]byte, Reason, error) {
-	var q request
-	var id aead.ID
-	if r == Served {
-		q, r = parseRequest(recs)
-	}
-	if r == Served {
-		id, r = q.choose(s.cfg.AEADs, s.cfg.ServerOrder)
-	}
-	var err error
-	if r == Served {
-		var cookies []Record
-		if cookies, err = s.cookies(id, q.compliant, export); err == nil {
-			server := s.cfg.NTPServer
-			if server == "" && q.server != "" && slices.ContainsFunc(here, func(h string) bool { return sameHost(h, q.server) }) {
-				server = q.server // its wish, which happens to be ours (section 4.1.7)
-			}
-			return s.success(id, q.compliant, server, cookies), Served, nil
-		}
-		r = InternalError
-	}
-	return refusal(r), r, err
-}
-
-func (s *Server) cookies(id aead.ID, compliant bool, export exporter) ([]Record, error) {
-	keys, err := exportKeys(export, id, contextAEAD(id, compliant))
-	if err != nil {
-		return nil, fmt.Errorf("export session keys: %w", err)
-	}
-	var scratch nts.Scratch
-	ring := s.cfg.Ring.Load()
-	recs := make([]Record, s.cfg.Cookies)
-	for i := range recs {
-		recs[i].Type = RecordCookie
-		if recs[i].Body, err = ring.SealCookie(nil, &keys, &scratch); err != nil {
-			return nil, fmt.Errorf("seal cookie: %w", err)
-		}
-	}
-	return recs, nil
-}
-
-// success has Next Protocol, AEAD, chrony's record where the client sent it and
-// it matters, server and port where they differ from what a client assumes, and
-// cookies.
-func (s *Server) success(id aead.ID, compliant bool, server string, cookies []Record) []byte {
-	recs := []Record{
-		{Critical: true, Type: RecordNextProtocol, Body: put16(protocolNTPv4)},
-		{Critical: true, Type: RecordAEAD, Body: put16(uint16(id))},
-	}
-	if compliant && id == aead.AES128GCMSIV {
-		recs = append(recs, Record{Type: RecordCompliantGCMSIV})
-	}
-	// Critical: a client that does not understand these would ask the wrong
-	// server.
-	if server != "" {
-		recs = append(recs, Record{Critical: true, Type: RecordServer, Body: []byte(server)})
-	}
-	if s.cfg.NTPPort != 0 && s.cfg.NTPPort != ntpPort {
-		recs = append(recs, Record{Critical: true, Type: RecordPort, Body: put16(uint16(s.cfg.NTPPort))})
-	}
-	return appendMessage(nil, append(recs, cookies...)...)
-}
-
-// refusal is the answer without cookies for a reason that has one.
-func refusal(r Reason) []byte {
-	switch r {
-	case NoCommonProtocol: // section 4.1.2: an empty list
-		return appendMessage(nil, Record{Critical: true, Type: RecordNextProtocol})
-	case NoCommonAEAD: // section 4.1.5: likewise
-		return appendMessage(nil,
-			Record{Critical: true, Type: RecordNextProtocol, Body: put16(protocolNTPv4)},
-			Record{Critical: true, Type: RecordAEAD})
-	}
-	code := CodeBadRequest
-	switch r {
-	case UnknownCritical:
-		code = CodeUnrecognizedCritical
-	case InternalError:
-		code = CodeInternal
-	}
-	return appendMessage(nil, Record{Critical: true, Type: RecordError, Body: put16(code)})
 }

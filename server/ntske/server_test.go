@@ -17,21 +17,21 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-func TestNewServerRefuses(t *testing.T) {
+func TestInvalidServerConfigIsRefused(t *testing.T) {
 	a := newAuthority(t)
 	good := Config{TLS: a.serverTLS(t), Ring: newRing(t)}
 	for name, edit := range map[string]func(*Config){
-		"no ring":           func(c *Config) { c.Ring = nil },
-		"no TLS":            func(c *Config) { c.TLS = nil },
-		"no certificate":    func(c *Config) { c.TLS = &tls.Config{} },
-		"server no name":    func(c *Config) { c.NTPServer = "a b" },
-		"port too high":     func(c *Config) { c.NTPPort = 65536 },
-		"negative port":     func(c *Config) { c.NTPPort = -1 },
-		"nine cookies":      func(c *Config) { c.Cookies = 9 },
-		"negative timeout":  func(c *Config) { c.Timeout = -1 },
-		"negative rate":     func(c *Config) { c.RatePerIP = -1 },
-		"unsupported AEAD":  func(c *Config) { c.AEADs = []aead.ID{15, 16} },
-		"negative MaxConns": func(c *Config) { c.MaxConns = -1 },
+		"no ring":             func(c *Config) { c.Ring = nil },
+		"no TLS":              func(c *Config) { c.TLS = nil },
+		"no certificate":      func(c *Config) { c.TLS = &tls.Config{} },
+		"invalid server name": func(c *Config) { c.NTPServer = "a b" },
+		"port too high":       func(c *Config) { c.NTPPort = 65536 },
+		"negative port":       func(c *Config) { c.NTPPort = -1 },
+		"nine cookies":        func(c *Config) { c.Cookies = 9 },
+		"negative timeout":    func(c *Config) { c.Timeout = -1 },
+		"negative rate":       func(c *Config) { c.RatePerIP = -1 },
+		"unsupported AEAD":    func(c *Config) { c.AEADs = []aead.ID{15, 16} },
+		"negative MaxConns":   func(c *Config) { c.MaxConns = -1 },
 	} {
 		c := good
 		edit(&c)
@@ -44,8 +44,8 @@ func TestNewServerRefuses(t *testing.T) {
 	}
 }
 
-// serve runs s on pipes for f, and then stops it: within a synctest bubble
-// nothing may be left running.
+// serve runs s on pipes for f and then stops it: no goroutine may be left in a
+// synctest bubble.
 func serve(t *testing.T, s *Server, f func(l *pipes)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -85,7 +85,7 @@ func ask(t *testing.T, l *pipes, cfg *tls.Config, pieces ...[]byte) ([]Record, *
 	return recs, tc, err
 }
 
-func TestExchange(t *testing.T) {
+func TestExchangeForEachAEAD(t *testing.T) {
 	a := newAuthority(t)
 	for _, id := range []aead.ID{aead.AESSIVCMAC256, aead.AESSIVCMAC512, aead.AES128GCMSIV} {
 		synctest.Test(t, func(t *testing.T) {
@@ -115,12 +115,12 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// checkCookies opens the cookies with the server's ring: they hold the client's
+// checkCookies opens the cookies with the server's ring: they contain the client's
 // keys.
 func checkCookies(t *testing.T, s *Server, got *Session) {
 	t.Helper()
 	if got.Keys.C2S == got.Keys.S2C || got.Keys.C2S == [64]byte{} {
-		t.Error("no two keys")
+		t.Error("the keys are equal or zero")
 	}
 	var scratch nts.Scratch
 	for i, c := range got.Cookies {
@@ -128,7 +128,7 @@ func checkCookies(t *testing.T, s *Server, got *Session) {
 		if err := s.cfg.Ring.Load().OpenCookie(c, &keys, &scratch); err != nil {
 			t.Errorf("cookie %d: %v", i, err)
 		} else if keys != got.Keys {
-			t.Errorf("cookie %d holds other keys", i)
+			t.Errorf("cookie %d contains other keys", i)
 		}
 		if len(c) != nts.CookieLen(got.Keys.AEAD) {
 			t.Errorf("cookie %d has %d octets", i, len(c))
@@ -141,9 +141,9 @@ func checkCookies(t *testing.T, s *Server, got *Session) {
 	}
 }
 
-// TestGCMSIVContext is chrony's record 1024: keys are exported with AEAD 30 in
-// the context when the client sends it, with 15 when not.
-func TestGCMSIVContext(t *testing.T) {
+// chrony's record 1024: keys are exported with AEAD 30 in the context if the client
+// sends it, else with 15.
+func TestExporterContextOfAES128GCMSIV(t *testing.T) {
 	a := newAuthority(t)
 	for _, compliant := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -157,10 +157,11 @@ func TestGCMSIVContext(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, echoed, err := parseResponse(recs, []aead.ID{30})
-				if err != nil || echoed != compliant {
-					t.Fatalf("echoed %v, want %v; %v", echoed, compliant, err)
+				p, err := parseResponse(recs, []aead.ID{30})
+				if err != nil || p.compliant != compliant {
+					t.Fatalf("%+v, want record 1024: %v; %v", p, compliant, err)
 				}
+				got := &p.Session
 				cs := tc.ConnectionState()
 				context := []byte{0, 0, 0, 15, 0}
 				if compliant {
@@ -180,9 +181,9 @@ func TestGCMSIVContext(t *testing.T) {
 	}
 }
 
-// TestOldChrony: a server that does not echo record 1024 leaves a doubt, and the
-// client keeps both pairs of keys.
-func TestOldChrony(t *testing.T) {
+// A server that does not echo record 1024 may export either keys: the client keeps
+// both.
+func TestClientKeepsBothKeysWithOldChrony(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		c, sc := net.Pipe()
@@ -213,7 +214,7 @@ func TestOldChrony(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.AltKeys == nil || !bytes.Equal(got.Keys.S2C[:16], want[0]) || !bytes.Equal(got.AltKeys.S2C[:16], want[1]) {
-			t.Error("not both pairs of keys")
+			t.Error("one of the two pairs of keys is missing or wrong")
 		}
 		if got.Server != "time.test" || got.Port != 123 {
 			t.Errorf("server %s port %d", got.Server, got.Port)
@@ -221,8 +222,7 @@ func TestOldChrony(t *testing.T) {
 	})
 }
 
-// TestAnswers has each request that is refused, and its answer.
-func TestAnswers(t *testing.T) {
+func TestEachRefusedRequestHasItsAnswer(t *testing.T) {
 	a := newAuthority(t)
 	np := Record{true, RecordNextProtocol, []byte{0, 0}}
 	errRec := func(code byte) []Record { return []Record{{true, RecordError, []byte{0, code}}} }
@@ -260,8 +260,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestInternalError: keys that cannot be exported are the server's fault.
-func TestInternalError(t *testing.T) {
+func TestFailedExportIsAnInternalError(t *testing.T) {
 	s := newServer(t, newAuthority(t), nil)
 	recs := []Record{{true, RecordNextProtocol, []byte{0, 0}}, {true, RecordAEAD, []byte{0, 15}}}
 	boom := errors.New("boom")
@@ -272,9 +271,9 @@ func TestInternalError(t *testing.T) {
 	}
 }
 
-// TestSplit sends a request cut in two at every octet, and octet by octet, each
-// piece in a TLS record of its own.
-func TestSplit(t *testing.T) {
+// A request is split at every octet, and sent octet by octet, each piece in its own
+// TLS record.
+func TestRequestInPieces(t *testing.T) {
 	a := newAuthority(t)
 	req := appendRequest(nil, []aead.ID{15, 30})
 	synctest.Test(t, func(t *testing.T) {
@@ -292,7 +291,7 @@ func TestSplit(t *testing.T) {
 				if err != nil {
 					t.Fatalf("cut at %d: %v", cut, err)
 				}
-				if _, _, err := parseResponse(recs, []aead.ID{15, 30}); err != nil {
+				if _, err := parseResponse(recs, []aead.ID{15, 30}); err != nil {
 					t.Fatalf("cut at %d: %v", cut, err)
 				}
 			}
@@ -300,7 +299,7 @@ func TestSplit(t *testing.T) {
 	})
 }
 
-func TestHandshakes(t *testing.T) {
+func TestOnlyTLS13WithALPNIsServed(t *testing.T) {
 	a := newAuthority(t)
 	for _, c := range []struct {
 		name string
@@ -329,7 +328,7 @@ func TestHandshakes(t *testing.T) {
 			})
 		})
 	}
-	t.Run("TLS 1.2 by a config of the caller's", func(t *testing.T) {
+	t.Run("TLS 1.2 in GetConfigForClient", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t, a, func(c *Config) {
 				lax := a.serverTLS(t)
@@ -367,9 +366,9 @@ func TestHandshakes(t *testing.T) {
 	})
 }
 
-// TestStalled: who says nothing, at any stage, is cut off at the deadline, and
-// the caps hold for others meanwhile.
-func TestStalled(t *testing.T) {
+// Clients that send nothing, at any stage, are cut off at the deadline, and the
+// limits hold for others until then.
+func TestSilentClientsAreCutOff(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, func(c *Config) { c.MaxConns, c.MaxPerAddr, c.Timeout = 20, 3, 5*time.Second })
@@ -397,24 +396,24 @@ func TestStalled(t *testing.T) {
 			if got.Open() != 20 || got.Get(ConnectionCap) != 1 || got.Get(AddressCap) != 1 {
 				t.Errorf("%d open, counted %v", got.Open(), got.Snapshot())
 			}
-			// One of IPv6 counts by /64; the cap is still reached.
+			// IPv6 addresses count by /64; MaxConns is still reached.
 			if c, err := l.dial(tcp("2001:db8::1")); err != nil {
 				t.Fatal(err)
 			} else if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				t.Errorf("beyond the cap: %v", err)
+				t.Errorf("connection above MaxConns: %v", err)
 			}
 			for _, c := range stalled {
-				c.Read(make([]byte, 1)) // until the server gives up
+				c.Read(make([]byte, 1)) // until the server closes it
 			}
 			if d := time.Since(begin); d != 5*time.Second {
-				t.Errorf("given up after %v", d)
+				t.Errorf("closed after %v", d)
 			}
 			synctest.Wait()
 			if got.Open() != 0 || got.Get(TimedOut) != 20 {
 				t.Errorf("%d open, counted %v", got.Open(), got.Snapshot())
 			}
 			if recs, _, err := ask(t, l, a.clientTLS(), appendRequest(nil, []aead.ID{15})); err != nil || len(recs) < 8 {
-				t.Errorf("after the siege: %v, %v", recs, err)
+				t.Errorf("after the silent clients: %v, %v", recs, err)
 			}
 		})
 	})
@@ -423,9 +422,9 @@ func TestStalled(t *testing.T) {
 // badRequest is the answer with error 1.
 var badRequest = []Record{{true, RecordError, []byte{0, 1}}}
 
-// TestStalledLater: after the handshake and in the middle of a record, where the
-// client is told (RFC 8915, section 4.1.3), and a client that never reads.
-func TestStalledLater(t *testing.T) {
+// After the handshake and inside a record, where the client gets an answer (RFC
+// 8915, section 4.1.3), and a client that never reads.
+func TestClientsThatStallLaterAreCutOff(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)
@@ -447,7 +446,7 @@ func TestStalledLater(t *testing.T) {
 				t.Fatal(err)
 			}
 			tc.Write(appendRequest(nil, []aead.ID{15}))
-			time.Sleep(6 * time.Second) // of the bubble's clock
+			time.Sleep(6 * time.Second) // virtual time
 			c.Close()
 		})
 		if n := s.Counters().Get(TimedOut); n != 4 {
@@ -456,8 +455,8 @@ func TestStalledLater(t *testing.T) {
 	})
 }
 
-// TestClientLeaves: at each stage, deaf or still listening for what it gets.
-func TestClientLeaves(t *testing.T) {
+// At each stage, closed or still reading.
+func TestClientLeavesAtAnyStage(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)
@@ -488,9 +487,9 @@ func TestClientLeaves(t *testing.T) {
 	})
 }
 
-// TestDrain: an exchange that has begun when the server is told to stop ends
-// well, and no new one begins.
-func TestDrain(t *testing.T) {
+// An exchange that has begun when the server is stopped finishes, and no new one
+// begins.
+func TestExchangesInProgressFinishOnStop(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)
@@ -509,11 +508,11 @@ func TestDrain(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		if _, err := l.dial(tcp("192.0.2.1")); err == nil {
-			t.Error("a connection after the end")
+			t.Error("a connection is accepted after the stop")
 		}
 		select {
 		case <-done:
-			t.Error("ended over an open exchange")
+			t.Error("Serve ended during an open exchange")
 		default:
 		}
 		if _, err := tc.Write(appendRequest(nil, []aead.ID{15})); err != nil {
@@ -529,7 +528,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-func TestAcceptErrors(t *testing.T) {
+func TestAcceptErrorsAreRetried(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)
@@ -544,12 +543,12 @@ func TestAcceptErrors(t *testing.T) {
 		l := newPipes()
 		l.Close()
 		if err := s.Serve(t.Context(), l); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("a listener that is closed: %v", err)
+			t.Errorf("a closed listener: %v", err)
 		}
 	})
 }
 
-func TestRateLimit(t *testing.T) {
+func TestConnectionRateIsLimited(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, func(c *Config) { c.Rate, c.RatePerIP = 100, 2 })
@@ -579,7 +578,7 @@ func TestRateLimit(t *testing.T) {
 		if n := count("192.0.2.1", 10); n != 3 {
 			t.Errorf("%d after a second and a half", n)
 		}
-		now = now.Add(-time.Hour) // a clock set back neither gives nor takes
+		now = now.Add(-time.Hour) // a clock that was set back changes nothing
 		if n := count("192.0.2.1", 10); n != 0 {
 			t.Errorf("%d after the clock went back", n)
 		}
@@ -588,13 +587,13 @@ func TestRateLimit(t *testing.T) {
 		for i := range 300 {
 			all += count(fmt.Sprintf("203.0.%d.1", i), 1)
 		}
-		if all > 200 || all < 150 { // buckets of addresses may meet
+		if all > 200 || all < 150 { // addresses may share buckets
 			t.Errorf("%d in all at once, want 200", all)
 		}
 	})
 }
 
-func TestPrefix(t *testing.T) {
+func TestPrefixOfAnAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1":        "192.0.2.1/32",
 		"::ffff:192.0.2.1": "192.0.2.1/32",
@@ -605,11 +604,11 @@ func TestPrefix(t *testing.T) {
 		}
 	}
 	if prefix(addr("x")).IsValid() || prefix(&net.TCPAddr{}).IsValid() {
-		t.Error("a prefix of nothing")
+		t.Error("an address of another kind has a prefix")
 	}
 }
 
-func TestDoneIsTold(t *testing.T) {
+func TestDoneGetsEachExchange(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
@@ -622,7 +621,7 @@ func TestDoneIsTold(t *testing.T) {
 			}
 		})
 		if got := strings.Join(told, ","); got != "192.0.2.1:1234 served" {
-			t.Errorf("told %q", got)
+			t.Errorf("Done got %q", got)
 		}
 	})
 }

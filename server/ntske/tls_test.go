@@ -116,11 +116,11 @@ func newServer(t testing.TB, a *authority, edit func(*Config)) *Server {
 	return s
 }
 
-// pipes is a net.Listener whose connections are pipes. They take what is
-// written at once, as sockets do, unless slow is set.
+// pipes is a net.Listener whose connections are pipes. Writes to them do not wait
+// for the reader, as with sockets, unless slow is set.
 type pipes struct {
 	slow    bool
-	dialled []net.Conn // by the test's one goroutine
+	dialled []net.Conn // only the goroutine of the test uses it
 
 	conns chan net.Conn
 	errs  chan error
@@ -150,7 +150,7 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return addr("pipe") }
 
-// hangUp closes what dial has opened.
+// hangUp closes all connections of dial.
 func (p *pipes) hangUp() {
 	for _, c := range p.dialled {
 		c.Close()
@@ -200,11 +200,11 @@ func (q *queued) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Only reading has a deadline: what is written here is as good as sent.
+// Only reads have a deadline: writes do not wait.
 func (q *queued) SetDeadline(t time.Time) error    { return q.SetReadDeadline(t) }
 func (q *queued) SetWriteDeadline(time.Time) error { return nil }
 
-// Close lets what was written arrive, and what arrives go.
+// Close lets what was written arrive, and drops what arrives.
 func (q *queued) Close() error {
 	q.once.Do(func() {
 		close(q.out)

@@ -30,7 +30,7 @@ func octets(r *mrand.ChaCha8, n int) []byte {
 	return b
 }
 
-func TestInitRefuses(t *testing.T) {
+func TestInitRefusesWrongKeys(t *testing.T) {
 	for _, c := range []struct {
 		id ID
 		n  int
@@ -49,7 +49,7 @@ func TestInitRefuses(t *testing.T) {
 	}
 }
 
-func TestID(t *testing.T) {
+func TestPropertiesOfEachAEAD(t *testing.T) {
 	for _, c := range []struct {
 		id                    ID
 		name                  string
@@ -89,10 +89,9 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	}
 }
 
-// TestLengths seals and opens every combination of short lengths with every
-// engine, and compares them. Memory sits at odd addresses, and the octets
-// around each buffer must survive.
-func TestLengths(t *testing.T) {
+// Every combination of short lengths, with every engine. Buffers are at odd
+// addresses, and the octets around them must not change.
+func TestEnginesAgreeOnShortLengths(t *testing.T) {
 	r := seeded(t)
 	for _, id := range allIDs {
 		key := octets(r, id.KeyLen())
@@ -138,9 +137,9 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestForgeries flips every bit of the ciphertext, the nonce and the associated
-// data, cuts and extends them: nothing may open, and no plaintext may be left.
-func TestForgeries(t *testing.T) {
+// Every bit of ciphertext, nonce and associated data is flipped, and each is
+// truncated and extended: nothing opens, and no plaintext is left.
+func TestForgeriesAreRefused(t *testing.T) {
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -181,8 +180,7 @@ func TestForgeries(t *testing.T) {
 	})
 }
 
-// TestInPlace is the aliasing that Seal and Open promise.
-func TestInPlace(t *testing.T) {
+func TestSealAndOpenInPlace(t *testing.T) {
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -208,10 +206,9 @@ func TestInPlace(t *testing.T) {
 	})
 }
 
-// TestOracles compares with siv-go (all three AEADs) and facebook's aessiv.
-// siv-go's assembly faults on sources that are not aligned, so that it gets
-// copies in memory of its own.
-func TestOracles(t *testing.T) {
+// The oracles are siv-go (all three AEADs) and facebook's aessiv. siv-go's assembly
+// faults on unaligned sources, so it gets copies in memory of its own.
+func TestEnginesAgreeWithOracles(t *testing.T) {
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -260,7 +257,7 @@ func oracle(t testing.TB, id ID, key, nonce, plain, ad []byte) []byte {
 	return a.Seal(nil, aligned(nonce), aligned(plain), aligned(ad))
 }
 
-func TestNoAllocation(t *testing.T) {
+func TestAssemblyDoesNotAllocate(t *testing.T) {
 	if !haveHW {
 		t.Skip("no assembly engine on this processor: crypto/aes allocates")
 	}
@@ -282,7 +279,7 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-func TestSealPanics(t *testing.T) {
+func TestSealPanicsOnAWrongNonce(t *testing.T) {
 	var ready Key
 	if err := ready.Init(AES128GCMSIV, make([]byte, 16)); err != nil {
 		t.Fatal(err)
@@ -302,9 +299,8 @@ func TestSealPanics(t *testing.T) {
 	}
 }
 
-// TestConcurrent uses one key from several goroutines, as workers do with
-// cookie keys; the race detector watches.
-func TestConcurrent(t *testing.T) {
+// Workers share cookie keys. Run it under the race detector.
+func TestKeyIsSafeForConcurrentUse(t *testing.T) {
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
 			k := newKey(t, eng, id, make([]byte, id.KeyLen()))
@@ -336,7 +332,7 @@ func TestConcurrent(t *testing.T) {
 	})
 }
 
-// FuzzDifferential gives every engine and siv-go the same input.
+// Every engine and siv-go get the same input.
 func FuzzDifferential(f *testing.F) {
 	f.Add(uint8(0), make([]byte, 64), make([]byte, 16), []byte("plaintext"), []byte("associated data"), uint16(3))
 	f.Add(uint8(1), []byte{}, []byte{}, []byte{}, []byte{}, uint16(0))

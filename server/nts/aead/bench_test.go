@@ -22,8 +22,7 @@ func BenchmarkInit(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen verifies a request: 188 octets before the authenticator and
-// nothing in it.
+// Verifies a request: 188 octets before an empty authenticator.
 func BenchmarkOpen(b *testing.B) {
 	for _, id := range benchIDs {
 		for name, eng := range engines() {
@@ -42,8 +41,8 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// BenchmarkSeal seals an answer: 84 octets before the authenticator and one
-// cookie of 104 octets with its field header in it.
+// Seals an answer: 84 octets before the authenticator and one cookie of 104 octets
+// with its field header in it.
 func BenchmarkSeal(b *testing.B) {
 	for _, id := range benchIDs {
 		for name, eng := range engines() {
@@ -60,9 +59,9 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is the AEAD work of one NTS request: open the cookie, expand
-// both session keys, verify, seal a cookie and the answer. The cookie's key is
-// AES-SIV-CMAC-256 and expanded once.
+// The AEAD work of one NTS request: open the cookie, expand both session keys,
+// verify, seal a cookie and the answer. The cookie key is AES-SIV-CMAC-256 and
+// expanded once.
 func BenchmarkRequest(b *testing.B) {
 	for _, id := range benchIDs {
 		for name, eng := range engines() {

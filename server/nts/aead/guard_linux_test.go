@@ -34,9 +34,9 @@ func (g guarded) at(end bool, n int) []byte {
 	return g.page[:n:n]
 }
 
-// TestStaysInside puts every buffer against the edge of its memory: an octet
-// read or written outside is a fault.
-func TestStaysInside(t *testing.T) {
+// Each buffer ends or begins at the edge of its memory: an access outside is a
+// fault.
+func TestNoAccessOutsideBuffers(t *testing.T) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	r := seeded(t)
 	nonces, ads, plains, sealed, opened := newGuarded(t), newGuarded(t), newGuarded(t), newGuarded(t), newGuarded(t)

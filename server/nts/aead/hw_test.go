@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestCounterWraps compares the engines where a counter overflows: 32 bits in
-// AES-GCM-SIV (RFC 8452 section 4), 31 and 63 masked bits in AES-SIV.
-func TestCounterWraps(t *testing.T) {
+// Counters have 32 bits in AES-GCM-SIV (RFC 8452, section 4), and 31 and 63 masked
+// bits in AES-SIV.
+func TestEnginesAgreeWhereCountersWrap(t *testing.T) {
 	if !haveHW {
 		t.Skip("no assembly engine on this processor")
 	}
@@ -54,10 +54,9 @@ func TestCounterWraps(t *testing.T) {
 	}
 }
 
-// TestExpansion checks what the assembly puts into memory: the key schedules of
-// FIPS 197 appendix A, CMAC's subkeys, and the message keys of RFC 8452
-// appendix C.1.
-func TestExpansion(t *testing.T) {
+// Against the key schedules of FIPS 197, appendix A, the subkeys of CMAC, and the
+// message keys of RFC 8452, appendix C.1.
+func TestAssemblyKeySchedules(t *testing.T) {
 	if !haveHW {
 		t.Skip("no assembly engine on this processor")
 	}

@@ -154,7 +154,7 @@ var rfcVectors = []struct {
 		"391cc328d484a4f46406181bcd62efd9b3ee197d052d15506c84a9edd65e13e9d24a2a6e70"},
 }
 
-func TestRFC(t *testing.T) {
+func TestVectorsOfTheRFCs(t *testing.T) {
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for i, v := range rfcVectors {
 			k := newKey(t, eng, v.id, unhex(t, v.key))
@@ -173,9 +173,9 @@ func TestRFC(t *testing.T) {
 	})
 }
 
-// TestComponents runs RFC 5297 A.2, which has two strings of associated data
-// beside the nonce, on the engine that takes any number of them.
-func TestComponents(t *testing.T) {
+// RFC 5297, A.2, has two components of associated data and a nonce. Only the std
+// engine takes any number.
+func TestSeveralComponents(t *testing.T) {
 	k := newStdKey(AESSIVCMAC256, unhex(t, "7f7e7d7c7b7a79787776757473727170404142434445464748494a4b4c4d4e4f"))
 	ad1 := unhex(t, "00112233445566778899aabbccddeeffdeaddadadeaddadaffeeddccbbaa99887766554433221100")
 	ad2 := unhex(t, "102030405060708090a0")
@@ -226,9 +226,9 @@ type wycheproof struct {
 	}
 }
 
-// TestWycheproof runs both AES-SIV files of Wycheproof: with a nonce (AEAD,
-// tag apart) and without (deterministic). AES-SIV-CMAC-384 is not ours.
-func TestWycheproof(t *testing.T) {
+// Both AES-SIV files: with a nonce (AEAD, separate tag) and without
+// (deterministic). AES-SIV-CMAC-384 is not supported.
+func TestVectorsOfWycheproof(t *testing.T) {
 	for _, name := range []string{"aead_aes_siv_cmac_test.json", "aes_siv_cmac_test.json"} {
 		t.Run(name, func(t *testing.T) {
 			var w wycheproof
