@@ -9,24 +9,24 @@ import (
 	"noonmark/refclock/status"
 )
 
-// look is what must be published at a time since the start.
+// look is what must be published so long after the start.
 type look struct {
 	at     time.Duration
 	state  status.State
 	reason string
 }
 
-// faultRow is one complaint of those who built such clocks.
+// faultRow is one fault that users of such clocks report.
 type faultRow struct {
 	name  string
-	build string // scenario whose hardware it is; default timehat-f9t
+	build string // scenario with the hardware; default timehat-f9t
 	edit  func(*sim.Scenario)
 	looks []look
 	limit float64       // ns, of the clock's true error while usable
 	first time.Duration // usable at the latest; 0: never
 }
 
-// faults returns an edit that lets faults happen to receiver and pulses.
+// faults returns an edit that gives receiver and pulses these faults.
 func faults(fs ...sim.Fault) func(*sim.Scenario) {
 	return func(s *sim.Scenario) {
 		s.Config.Pulse.Faults, s.Config.Receiver.Faults = append(s.Config.Pulse.Faults, fs...), append(s.Config.Receiver.Faults, fs...)
@@ -56,7 +56,8 @@ func late(d time.Duration) func(*sim.Scenario) {
 	return receiver(func(r *sim.ReceiverConfig) { r.Latency = d })
 }
 
-// duty makes a card that stamps both edges of a pulse of some width.
+// duty returns an edit that makes a card stamp both edges of a pulse of this width;
+// unknown: the width is not configured.
 func duty(width time.Duration, unknown bool) func(*sim.Scenario) {
 	return all(faults(fault(sim.BothEdges, 0, 0, 0)), func(s *sim.Scenario) {
 		s.Config.Pulse.Width, s.Config.Pulse.Unknown = width, unknown
@@ -98,8 +99,8 @@ func heldCrystal(d time.Duration) float64 {
 	return crystal + 5*1.7*math.Pow(d.Seconds()+45, 1.5)
 }
 
-// kept says that the system clock is disciplined by others.
-func kept(s *sim.Scenario) { s.Engine.SystemDisciplined = func() bool { return true } }
+// disciplined lets another program discipline the system clock.
+func disciplined(s *sim.Scenario) { s.Engine.SystemDisciplined = func() bool { return true } }
 
 func builtin(y, mo, d, h, mi, s int) tai.Time {
 	t, err := tai.Builtin().FromUTC(y, mo, d, h, mi, s, 0)
@@ -124,17 +125,17 @@ func faultRows() []faultRow {
 		{"a burst overlaps the next pulse", "", receiver(func(r *sim.ReceiverConfig) { r.Latency, r.Baud, r.InView = 700*time.Millisecond, 9600, 20 }), []look{lock(at)}, tracked, 30 * time.Second},
 		{"a burst takes longer than its second", "", receiver(func(r *sim.ReceiverConfig) { r.Baud, r.InView, r.TIMTP = 4800, 40, false }), []look{lock(at)}, held(10 * time.Second), 120 * time.Second},
 		{"messages become a second late", "", faults(fault(sim.LateSecond, at, 0, 0)), []look{hold(at+30*time.Second, "second_disputed"), faulty(at+3*minute, "second_disputed")}, held(minute), 30 * time.Second},
-		// Nothing in one receiver's words tells that all of them are a second late
-		// from the start: TestWitnessesOfOurOwn has the witness that does.
-		{"messages a second late from the start, the system clock knows better", "", all(faults(fault(sim.LateSecond, 0, 0, 0)), kept),
+		// A receiver alone cannot show that all its messages are a second late from
+		// the start. A witness can: TestWitnessesOfOurOwn.
+		{"messages a second late from the start, a disciplined system clock contradicts", "", all(faults(fault(sim.LateSecond, 0, 0, 0)), disciplined),
 			[]look{unlocked(at, "doubted: second_opposed")}, nowhere, 0},
-		{"messages a second late from the start, TIM-TP knows better", "", faults(fault(sim.LateSentences, 0, at, 0)),
+		{"messages a second late from the start, TIM-TP contradicts", "", faults(fault(sim.LateSentences, 0, at, 0)),
 			[]look{unlocked(at-time.Second, "doubted: second_named_otherwise"), lock(2 * at)}, tracked, at + minute},
 		{"stale leap count at cold start", "", all(
 			faults(fault(sim.Void, 0, 40*time.Second, 0), fault(sim.NoPulse, 0, 40*time.Second, 0), fault(sim.SecondOff, 0, 12*minute, 2)),
 			func(s *sim.Scenario) { s.Config.Clock.System = -400 * time.Second },
 		), []look{unlocked(5*minute, "doubted: leap_unconfirmed"), lock(20 * minute)}, tracked, 15 * minute},
-		{"stale leap count, and the system clock knows better", "", all(faults(fault(sim.SecondOff, 0, 12*minute, 2)), kept),
+		{"stale leap count, and a disciplined system clock contradicts", "", all(faults(fault(sim.SecondOff, 0, 12*minute, 2)), disciplined),
 			[]look{lock(20 * minute)}, tracked, 15 * minute},
 		{"rollover before the start", "", faults(fault(sim.WeekOff, 0, 0, -1024)), []look{lock(5 * minute)}, tracked, 30 * time.Second},
 		{"rollover before the start, no other evidence", "", all(faults(fault(sim.WeekOff, 0, 0, -1024)), func(s *sim.Scenario) { s.Config.Clock.System = realtime }),
@@ -153,26 +154,26 @@ func faultRows() []faultRow {
 			s.Config.Clock.Truth = builtin(2026, 12, 31, 23, 50, 0)
 			s.Config.Receiver.Table, s.Engine.Settings.Table = invented, invented
 		}, []look{lock(2 * at)}, tracked, 30 * time.Second},
-		{"second 60, known to nobody but the receiver", "", func(s *sim.Scenario) {
+		{"second 60, known only to the receiver", "", func(s *sim.Scenario) {
 			s.Config.Clock.Truth = builtin(2026, 12, 31, 23, 50, 0)
 			s.Config.Receiver.Table = invented
 			s.Engine.Settings.Table = unannounced
 		}, []look{lock(at - minute), faulty(2*at, "leap_contradicted")}, tracked, 30 * time.Second},
-		{"both edges, 10 %, told", "", duty(100*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},
-		{"both edges, 10 %, not told", "", duty(100*time.Millisecond, true), []look{lock(at)}, tracked, 3 * minute}, // messages come 20 ms after the other edge, now and then 30
-		{"both edges, 50 %, told", "", duty(500*time.Millisecond, false), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
-		{"both edges, 50 %, not told", "", duty(500*time.Millisecond, true), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
-		{"both edges, 90 %, told", "", duty(900*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},
+		{"both edges, 10 %, width configured", "", duty(100*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},
+		{"both edges, 10 %, width not configured", "", duty(100*time.Millisecond, true), []look{lock(at)}, tracked, 3 * minute}, // messages come 20 ms after the other edge, now and then 30
+		{"both edges, 50 %, width configured", "", duty(500*time.Millisecond, false), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
+		{"both edges, 50 %, width not configured", "", duty(500*time.Millisecond, true), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
+		{"both edges, 90 %, width configured", "", duty(900*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},
 		{"both edges, 50 %, from the middle on", "", func(s *sim.Scenario) {
 			s.Config.Pulse.Width = 500 * time.Millisecond
 			faults(fault(sim.BothEdges, at, 0, 0))(s)
 		}, []look{lock(2 * at)}, held(10 * time.Second), 30 * time.Second},
-		{"both edges, 50 %, not told, the system clock knows", "", all(duty(500*time.Millisecond, true), kept), []look{lock(at)}, tracked, 30 * time.Second},
-		{"both edges, 10 %, not told, messages fit either", "", all(duty(100*time.Millisecond, true), late(300*time.Millisecond)),
+		{"both edges, 50 %, width not configured, the system clock shows the second", "", all(duty(500*time.Millisecond, true), disciplined), []look{lock(at)}, tracked, 30 * time.Second},
+		{"both edges, 10 %, width not configured, messages fit either edge", "", all(duty(100*time.Millisecond, true), late(300*time.Millisecond)),
 			[]look{unlocked(at, "doubted: ambiguous_edge")}, nowhere, 0},
-		{"both edges, 90 %, not told, messages fit either", "", duty(900*time.Millisecond, true), []look{unlocked(at, "doubted: ambiguous_edge")}, nowhere, 0},
-		{"both edges, 90 %, not told, the system clock knows", "", all(duty(900*time.Millisecond, true), kept), []look{lock(at)}, tracked, 30 * time.Second},
-		{"the wrong edge alone, and the system clock knows better", "", all(faults(fault(sim.PulseJump, 0, 0, 100e6)), kept),
+		{"both edges, 90 %, width not configured, messages fit either edge", "", duty(900*time.Millisecond, true), []look{unlocked(at, "doubted: ambiguous_edge")}, nowhere, 0},
+		{"both edges, 90 %, width not configured, the system clock shows the second", "", all(duty(900*time.Millisecond, true), disciplined), []look{lock(at)}, tracked, 30 * time.Second},
+		{"the wrong edge alone, and a disciplined system clock contradicts", "", all(faults(fault(sim.PulseJump, 0, 0, 100e6)), disciplined),
 			[]look{unlocked(at, "doubted: ambiguous_edge")}, nowhere, 0},
 		{"one pulse in five is wild", "", faults(fault(sim.WildPulse, 0, 0, 0.2)), []look{lock(at)}, held(10 * time.Second), 60 * time.Second},
 		{"all pulses become wild", "", faults(fault(sim.WildPulse, at, 5*minute, 1)), []look{hold(at+2*minute, "missing_pulses"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
@@ -181,16 +182,16 @@ func faultRows() []faultRow {
 		{"GPSDO without lock from the start", "", faults(fault(sim.Void, 0, 0, 0), fault(sim.PulseDrift, 0, 0, 3)), []look{unlocked(at, "void_messages")}, nowhere, 0},
 		{"GPSDO pulses on without lock", "", faults(fault(sim.Void, at, 20*minute, 0), fault(sim.PulseDrift, at, 20*minute, 3)),
 			[]look{hold(at+5*time.Second, "doubted: fix_lost"), hold(at+15*minute, "doubted: fix_lost"), lock(at + 25*minute)}, held(20 * minute), 30 * time.Second},
-		{"antenna pulled, pulses drift 5 ns/s for 20 s unsaid", "", faults(fault(sim.PulseDrift, at, 5*minute, 5), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
+		{"antenna pulled, pulses drift 5 ns/s for 20 s before the receiver reports it", "", faults(fault(sim.PulseDrift, at, 5*minute, 5), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
 			[]look{hold(at+30*time.Second, "doubted: fix_lost"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
-		{"antenna pulled, pulses drift 300 ns/s for 20 s unsaid", "", faults(fault(sim.PulseDrift, at, 5*minute, 300), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
+		{"antenna pulled, pulses drift 300 ns/s for 20 s before the receiver reports it", "", faults(fault(sim.PulseDrift, at, 5*minute, 300), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
 			[]look{hold(at+30*time.Second, "doubted: fix_lost"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
-		{"antenna open by the receiver's word", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.AntennaOpen, at, 5*minute, 0))),
+		{"antenna open as the receiver reports it", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.AntennaOpen, at, 5*minute, 0))),
 			[]look{hold(at+2*time.Second, "doubted: antenna_open"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"spoofed by 1 s", "", faults(fault(sim.SecondOff, at, 5*minute, 1)), []look{hold(at+30*time.Second, "second_disputed"), faulty(at+3*minute, "second_disputed")}, held(minute), 30 * time.Second},
 		{"spoofed by 1 s for half a minute", "", faults(fault(sim.SecondOff, at, 30*time.Second, 1)), []look{hold(at+20*time.Second, "second_disputed"), lock(2 * at)}, held(minute), 30 * time.Second},
 		{"spoofed by 100 ns/s", "", faults(fault(sim.PulseDrift, at, 5*minute, 100)), []look{hold(at+30*time.Second, "doubted: reference_drift"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
-		{"spoofed, and the receiver says so", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.Spoofing, at, 5*minute, 0), fault(sim.PulseDrift, at, 5*minute, 100))),
+		{"spoofed, as the receiver reports it", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.Spoofing, at, 5*minute, 0), fault(sim.PulseDrift, at, 5*minute, 100))),
 			[]look{hold(at+2*time.Second, "doubted: spoofing"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"pulses jump by 300 us", "", faults(fault(sim.PulseJump, at, 5*minute, 300e3)), []look{hold(at+30*time.Second, "pulse_jump"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"a fixed antenna moves by 2 km", "", all(func(s *sim.Scenario) { s.Engine.Integrity.Receiver.Fixed = true }, faults(fault(sim.PositionJump, at, 5*minute, 2000))),
@@ -198,7 +199,7 @@ func faultRows() []faultRow {
 		{"a free antenna moves by 2 km", "", faults(fault(sim.PositionJump, at, 5*minute, 2000)), []look{lock(at + 5*time.Second), lock(2 * at)}, tracked, 30 * time.Second},
 		{"fix lost, pulses good", "", faults(fault(sim.Void, at, 5*minute, 0)),
 			[]look{hold(at+2*time.Second, "doubted: fix_lost"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
-		{"antenna short by the receiver's word", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.AntennaShort, at, 5*minute, 0))),
+		{"antenna short as the receiver reports it", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.AntennaShort, at, 5*minute, 0))),
 			[]look{hold(at+2*time.Second, "doubted: antenna_short"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"messages and pulses stop", "", faults(fault(sim.Silence, at, 5*minute, 0), fault(sim.NoPulse, at, 5*minute, 0)),
 			[]look{hold(at+5*time.Second, "missing_pulses"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
@@ -210,13 +211,13 @@ func faultRows() []faultRow {
 			[]look{hold(at+minute, "doubted: reference_drift"), lock(at + 20*minute)}, heldCrystal(5 * minute), 60 * time.Second},
 		{"kernel pulses, spoofed by 1 us/s", "kernel-pps", faults(fault(sim.PulseDrift, at, 5*minute, 1000)),
 			[]look{hold(at+minute, "doubted: reference_drift"), lock(at + 20*minute)}, heldCrystal(5 * minute), 60 * time.Second},
-		{"kernel pulses, antenna pulled, drift of 5 ns/s for 20 s unsaid", "kernel-pps", faults(fault(sim.PulseDrift, at, 5*minute, 5), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
+		{"kernel pulses, antenna pulled, drift of 5 ns/s for 20 s before the receiver reports it", "kernel-pps", faults(fault(sim.PulseDrift, at, 5*minute, 5), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
 			[]look{hold(at+30*time.Second, "doubted: fix_lost"), lock(2 * at)}, heldCrystal(5 * minute), 60 * time.Second},
-		{"kernel pulses, antenna pulled, drift of 300 ns/s for 20 s unsaid", "kernel-pps", faults(fault(sim.PulseDrift, at, 5*minute, 300), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
+		{"kernel pulses, antenna pulled, drift of 300 ns/s for 20 s before the receiver reports it", "kernel-pps", faults(fault(sim.PulseDrift, at, 5*minute, 300), fault(sim.Void, at+20*time.Second, 5*minute-20*time.Second, 0)),
 			[]look{hold(at+30*time.Second, "doubted: fix_lost"), lock(2 * at)}, heldCrystal(5 * minute), 60 * time.Second},
 		{"kernel pulses jump by 300 us", "kernel-pps", faults(fault(sim.PulseJump, at, 5*minute, 300e3)), []look{hold(at+30*time.Second, "pulse_jump"), lock(2 * at)}, heldCrystal(5 * minute), 60 * time.Second},
 		{"kernel pulses, all become wild", "kernel-pps", faults(fault(sim.WildPulse, at, 5*minute, 1)), []look{hold(at+2*minute, "pulse_jump"), lock(2 * at)}, heldCrystal(5 * minute), 60 * time.Second},
-		{"kernel pulses, a second late from the start, the system clock knows better", "kernel-pps", all(faults(fault(sim.LateSecond, 0, 0, 0)), kept),
+		{"kernel pulses, a second late from the start, a disciplined system clock contradicts", "kernel-pps", all(faults(fault(sim.LateSecond, 0, 0, 0)), disciplined),
 			[]look{unlocked(at, "doubted: second_opposed")}, nowhere, 0},
 		{"jammed", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.Jamming, at, 5*minute, 0))),
 			[]look{hold(at+2*time.Second, "doubted: jamming"), lock(2 * at)}, held(5 * minute), 30 * time.Second},

@@ -150,10 +150,10 @@ func (s *ownServer) ask(ctx context.Context, l *sim.Loop) (integrity.Answer, err
 	return got, nil
 }
 
-// TestWitnessesOfOurOwn: a receiver whose every word is a second late is not
-// locked to while a required witness says otherwise, and a witness that turns
-// away after the lock ends it: with our own server and client, with NTS and
-// without, over real sockets. The engine's time is virtual.
+// There is no lock on a receiver that is constantly one second late while a
+// required witness disagrees, and a witness that disagrees after the lock ends it:
+// with our own server and client, with NTS and without, over real sockets. The
+// engine's time is virtual.
 func TestWitnessesOfOurOwn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		name := map[bool]string{false: "plain", true: "NTS"}[secure]
