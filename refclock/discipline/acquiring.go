@@ -5,118 +5,95 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
-	"noonmark/refclock/discipline/servo"
 	"noonmark/refclock/status"
 )
 
-// acquire finds the grid of the pulses and, with labels, the second.
-func (c *Controller) acquire(p Pulse, now int64) Action {
-	if c.cond.alarm.on {
+// acquire finds the fraction of the second from the pulses and, with labels,
+// the second.
+func (c *machine) acquire(p Pulse, now int64) Action {
+	if c.trust.alarm.on {
 		return c.refuse(PulseDoubted, now)
 	}
-	tr, verdict := c.trains.add(p, c.cfg)
+	train, r := c.edges.trains.add(p, &c.cfg)
 	switch {
-	case verdict == AmbiguousEdge:
+	case r == AmbiguousEdge:
 		c.explainAcquiring(AmbiguousEdge, now)
 		return c.refuse(AmbiguousEdge, now)
-	case verdict != None:
-		return c.refuse(verdict, now)
-	case tr == nil:
+	case r != None:
+		return c.refuse(r, now)
+	case train == nil: // the first of its train
 		c.explainAcquiring(Labelling, now)
 		c.publish(now)
-		return Action{FreqPPB: c.freq} // the first of its row
+		return Action{FreqPPB: c.est.corr.ppb}
 	}
-	if c.imm.Count() == 0 || tr.id != c.trains.usedID {
-		// Start the estimate anew from this row.
-		c.trains.usedID = tr.id
-		c.startEstimate()
-		for i := range tr.n {
-			c.measure(tr.clock[i], tr.mono[i])
-		}
-	} else {
-		c.measure(p.Clock, p.Mono)
-	}
+	c.measureTrain(train, p)
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
-	shift, ok := tai.Time(0), c.cfg.GivenSecond
-	if !ok {
-		shift, ok = c.voter.agreed(c.cfg.Confirm)
-	}
-	if tr.count < c.cfg.Confirm || c.imm.Count() < 2 {
-		c.explainAcquiring(Labelling, now)
+	used := func(r Reason) Action {
+		c.explainAcquiring(r, now)
 		c.publish(now)
-		return Action{FreqPPB: c.freq, Used: true}
+		return Action{FreqPPB: c.est.corr.ppb, Used: true}
 	}
-	reason := Labelling
-	if math.Abs(c.imm.Estimate().Freq) > c.cfg.MaxFreqPPB {
-		reason, ok = FreqLimit, false
+	if train.count < c.cfg.Confirm || c.est.imm.Count() < 2 {
+		return used(Labelling)
 	}
-	c.cancelDrift(now) // the rate can be put right before the second is known
-	if !ok {
-		c.explainAcquiring(reason, now)
-		c.publish(now)
-		return Action{FreqPPB: c.freq, Used: true}
+	shift, known := tai.Time(0), c.cfg.GivenSecond
+	if !known {
+		shift, known = c.labels.agreed(c.cfg.Confirm)
 	}
-	x := c.phaseAt(now)
+	beyond := math.Abs(c.est.imm.Estimate().Freq) > c.cfg.MaxFreqPPB
+	c.control.cancelDrift(&c.est, now) // does not depend on the second
+	switch {
+	case beyond:
+		return used(FreqLimit)
+	case !known:
+		return used(Labelling)
+	}
+	x := c.est.phaseAt(now)
 	if shift == 0 && math.Abs(x) <= float64(c.cfg.StepOver) {
 		c.labelled = true
-		c.verified = 0
-		c.trains.clear()
+		c.edges.verified = 0
+		c.edges.trains.clear()
 		c.enter(status.Acquiring, Verifying)
-		c.control(now)
+		c.control.correct(&c.est, now, false)
 		c.publish(now)
-		return Action{FreqPPB: c.freq, Used: true}
+		return Action{FreqPPB: c.est.corr.ppb, Used: true}
 	}
-	c.stepping, c.stepAskedMono = true, now
+	c.step.pending, c.step.askedMono = true, now
 	c.enter(status.Acquiring, Stepping)
 	c.publish(now)
-	return Action{FreqPPB: c.freq, Step: time.Duration(shift) - time.Duration(math.Round(x)), Used: true, Reason: Stepping}
+	return Action{FreqPPB: c.est.corr.ppb, Step: time.Duration(shift) - time.Duration(math.Round(x)), Used: true, Reason: Stepping}
 }
 
-// explainAcquiring says why there is no lock yet: for want of messages, or for r.
-func (c *Controller) explainAcquiring(r Reason, now int64) {
-	if w := c.labelSilence(now); w != None || c.voter.lastValid == 0 && !c.cfg.GivenSecond {
-		if w == None {
-			w = NoMessages
+// measureTrain measures with the last edge of a train, p, or with all of them if
+// the estimate was made from another train.
+func (c *machine) measureTrain(train *pulseTrain, p Pulse) {
+	clocks, monos := []tai.Time{p.Clock}, []int64{p.Mono}
+	if c.est.imm.Count() == 0 || train.id != c.edges.trains.usedID {
+		c.edges.trains.usedID = train.id
+		c.est.start(c.learned, c.cfg.MaxErrorPPB)
+		c.labels.restart() // its votes count seconds from another train
+		c.labelled = false
+		clocks, monos = train.clock[:train.n], train.mono[:train.n]
+	}
+	for i := range clocks {
+		if z, ok := c.est.measure(clocks[i], monos[i], c.cfg.Gate.Sigma); ok {
+			c.st.OffsetNS = z
+		} else {
+			c.st.Counts[PulseOutlier]++
 		}
-		c.enter(status.Unlocked, w)
+	}
+}
+
+// explainAcquiring reports why there is no lock yet: missing messages, or r.
+func (c *machine) explainAcquiring(r Reason, now int64) {
+	silence := c.labels.silence(&c.cfg, c.startMono, now)
+	if silence == None && c.labels.lastValid == 0 && !c.cfg.GivenSecond {
+		silence = NoMessages
+	}
+	if silence != None {
+		c.enter(status.Unlocked, silence)
 		return
 	}
 	c.enter(status.Acquiring, r)
-}
-
-// startEstimate makes the estimate ready for the first pulse of a track.
-func (c *Controller) startEstimate() {
-	freq, sigma := 0.0, c.cfg.MaxErrorPPB
-	if c.learned.OK {
-		c.imm.SetPrior(servo.Noise{MeasNS: c.learned.NoiseNS, WhiteFM: c.learned.WhiteFM, WalkFM: c.learned.WalkFM})
-		freq, sigma = -c.learned.FreqPPB, c.learned.sigma()
-	}
-	c.imm.Reset(freq, sigma)
-	c.prediction.Reset()
-	c.voter.restart() // its votes are for another count of seconds
-	c.total, c.labelled = 0, false
-	c.osc.freqTotal, c.osc.phaseTotal = 0, 0
-	c.comp.Restart()
-}
-
-// measure measures with a pulse of the chosen track.
-func (c *Controller) measure(clock tai.Time, mono int64) {
-	sec := clock.Round()
-	if c.imm.Count() > 0 {
-		// The count goes on from the last pulse, wherever the clock stands.
-		sec = c.sec + (clock - (c.sec + tai.Time(c.imm.Estimate().Phase))).Round()
-		c.advance(sec, mono)
-	} else {
-		c.sec, c.edgeMono = sec, mono
-		c.moved, c.freqMono = 0, mono
-		c.osc.restart(mono, c.comp.CrystalTemp())
-	}
-	z := float64(clock - sec)
-	if c.imm.Count() > 4 && math.Abs(c.imm.Sigmas(z-c.imm.Estimate().Phase, 0)) > c.cfg.GateSigma {
-		c.st.Counts[PulseOutlier]++
-		return
-	}
-	c.imm.Update(z)
-	c.st.OffsetNS = z
 }

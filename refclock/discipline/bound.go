@@ -2,121 +2,139 @@ package discipline
 
 import (
 	"math"
+	"time"
 
 	"noonmark/refclock/status"
-	"time"
 )
 
+// errorBound is what the bound covers besides the estimate's own spread, in ns.
+type errorBound struct {
+	floor      float64 // in holdover, the bound does not fall below it until pulses are verified
+	rejectHint float64 // refused pulses that agree with each other hint at such an error
+	jump       float64 // reference or clock moved by so much
+	jumpMono   int64   // at this instant, CLOCK_MONOTONIC_RAW, ns
+	bracket    float64 // slowly falling maximum of the brackets of cross timestamps
+	receiver   float64 // the receiver's own estimate of its error, smoothed
+}
+
 const (
-	unboundedNS  = math.MaxInt64 / 2 // ns, where nothing is known
-	jumpMemory   = 3600e9            // ns for which the bound covers a jump that may have been the reference's
-	farSigma     = 4.2               // standard deviations of a prediction over half a minute and more
-	lostSecondNS = 0.4e9             // ns: with such a bound the nearest second may be the wrong one
-	// driftSpread is what part of the spread counts on top of a drift.
+	unboundedNS = math.MaxInt64 / 2 // the bound where nothing is known
+	jumpMemory  = 3600e9            // ns for which the bound covers a jump
+	farSigma    = 4.2               // standard deviations of a prediction over half a minute and more
+	// lostSecondNS is the bound at which the nearest second may be the wrong one,
+	// with a margin.
+	lostSecondNS = 0.4e9
+	// driftSpread is the part of the spread that is added to a drift.
 	driftSpread = 0.4
 )
 
-// publish brings the status up to mono.
-func (c *Controller) publish(mono int64) {
-	s := &c.st
-	if mono < s.Mono {
-		mono = s.Mono
-	}
-	s.Mono = mono
-	s.FreqPPB = c.freq
-	s.Latency = c.voter.latency
-	slow := c.comp.Export()
-	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = c.osc.reading, c.osc.readAt, slow.Temp.Value, slow.LagS, slow.Age.Value
-	if c.imm.Count() > 0 {
-		n := c.imm.Noise()
-		s.NoiseNS, s.WhiteFM, s.WalkFM = n.MeasNS, n.WhiteFM, n.WalkFM
-		s.DriftPPB = c.oscillatorFreq()
-		s.EstNS = c.phaseAt(mono)
-	}
-	if !c.labelled || c.imm.Count() < 2 {
-		s.Bound, s.BoundRate = unboundedNS, 0
-		return
-	}
-	// It holds until the next edge is due: right after an edge the estimate is
-	// at its best, but a reader comes at any time, and what a receiver wanders
-	// is seen by no estimate.
-	s.Floor = c.crossWidth / 2
-	left := 1 - float64(mono-c.edgeMono)*1e-9
-	b0 := math.Max(c.boundIn(mono, 0), c.boundIn(mono, math.Max(left, 0)))
-	b := math.Max(b0, c.minBound)
-	s.Bound, s.BoundRate = b, c.growth(mono, b)
-	if s.State == status.Holdover && s.Reason != Returning || s.State == status.Faulty {
-		c.minBound = b0
-		if b > lostSecondNS {
-			c.reacquire(HoldoverSpent)
-			s.Bound, s.BoundRate = unboundedNS, 0
-		}
+// forget drops what refers to the estimate; the bracket and the receiver's
+// estimate stay.
+func (b *errorBound) forget() { b.floor, b.rejectHint, b.jump = 0, 0, 0 }
+
+// remember covers a jump of ns from mono on.
+func (b *errorBound) remember(ns float64, mono int64) { b.jump, b.jumpMono = ns, mono }
+
+// receiverAccuracy takes the receiver's own estimate of its error.
+func (b *errorBound) receiverAccuracy(d time.Duration) {
+	if d > 0 {
+		b.receiver += (float64(d) - b.receiver) / 16
 	}
 }
 
-// boundIn returns the bound of |clock - true time| t seconds after mono if
-// nothing is measured or corrected until then, ns.
-func (c *Controller) boundIn(mono int64, t float64) float64 {
-	e := c.imm.Estimate()
-	at := float64(mono-c.edgeMono)*1e-9 + t
-	slow, unsure := c.predictAhead(mono, at, t)
-	x := c.phaseAt(mono) + (c.oscillatorFreq()+c.freq)*t + slow
-	// Noise learned from few measurements may be far from the truth.
+// in returns the bound of |clock - true time| t seconds after mono if nothing is
+// measured or corrected until then, ns.
+func (b *errorBound) in(e *estimate, cfg *Config, mono int64, t float64) float64 {
+	x := e.imm.Estimate()
+	at := float64(mono-e.mono)*1e-9 + t
+	change, unsure := e.osc.ahead(mono, e.mono, at, t)
+	phase := e.phaseAt(mono) + (e.freq()+e.corr.ppb)*t + change
 	jump := 0.0
-	if mono-c.jumpMono < jumpMemory {
-		jump = c.jump
+	if mono-b.jumpMono < jumpMemory {
+		jump = b.jump
 	}
-	k := c.sigmas(at+c.estimateAge) * (1 + 8/e.N) * c.prediction.Factor(at+c.estimateAge)
-	sys := math.Max(float64(c.cfg.Systematic), c.receiverError)
-	spread := k * math.Sqrt(math.Max(e.Var(at), 0)+unsure*unsure)
-	// A drift is what the pulses themselves show of it; the spread is for what
-	// they do not.
-	spread = math.Max(spread+math.Max(c.rejectHint, jump), driftSpread*spread+c.drift)
-	return sys + c.crossWidth/2 + math.Max(math.Abs(x), math.Abs(x+c.alternative.at(at))) + spread
+	// Noise learned from few measurements may be far from the truth.
+	k := sigmas(at+e.age, cfg.BoundSigma) * (1 + 8/x.N) * e.prediction.Factor(at+e.age)
+	sys := math.Max(float64(cfg.Systematic), b.receiver)
+	spread := k * math.Sqrt(math.Max(x.Var(at), 0)+unsure*unsure)
+	// The pulses themselves show a drift; the spread is for what they do not show.
+	spread = math.Max(spread+math.Max(b.rejectHint, jump), driftSpread*spread+e.drift)
+	return sys + b.bracket/2 + math.Max(math.Abs(phase), math.Abs(phase+e.alternative.at(at))) + spread
 }
 
-// sigmas is the bound's width for a prediction over t seconds, in standard
-// deviations. What a receiver wanders unseen weighs most right after a pulse;
-// over longer times the oscillator does, whose noise is learned.
-func (c *Controller) sigmas(t float64) float64 {
-	near, far := c.cfg.BoundSigma, math.Min(c.cfg.BoundSigma, farSigma)
+// sigmas returns the bound's width for a prediction over t seconds, in standard
+// deviations; near is that of a measurement. Right after a pulse, what a receiver wanders unseen has the most
+// weight; over longer times the oscillator has, whose noise is learned.
+func sigmas(t, near float64) float64 {
+	far := math.Min(near, farSigma)
 	k := math.Max(0, math.Min(1, math.Log2(math.Max(t, 1))/5)) // from 1 s to 32 s
 	return near + (far-near)*k
 }
 
-// growth returns a rate, ns/s, such that b + rate*t covers the bound for all t
-// until Limit, with the correction in force left as it is: the reader of a
-// snapshot whose writer died has no more than that. The true growth goes with
-// t^1.5, so the rate is that of the steepest chord up to where Limit is
-// reached; from there on the line stays above Limit.
-func (c *Controller) growth(mono int64, b float64) float64 {
-	limit := c.st.Floor + float64(c.cfg.Limit)
+// growth returns a rate, ns/s, such that now + rate*t covers the bound for all t
+// until floor + Config.Limit, with the correction in force unchanged: the reader of a
+// snapshot whose writer died knows nothing else. The true growth goes with
+// t^1.5, so the rate is that of the steepest chord up to where the limit is
+// reached; from there on the line stays above the limit.
+func (b *errorBound) growth(e *estimate, cfg *Config, mono int64, now, floor float64) float64 {
+	limit := floor + float64(cfg.Limit)
 	rate := 0.0
 	for t, prev := 0.25, 0.0; t < 1e7; t *= 1.25 {
-		v := c.boundIn(mono, t)
+		v := b.in(e, cfg, mono, t)
 		if v > limit && prev > 0 {
-			// Where it crosses the limit.
+			// Find where it crosses the limit.
 			lo, hi := prev, t
 			for range 5 {
-				if m := (lo + hi) / 2; c.boundIn(mono, m) > limit {
+				if m := (lo + hi) / 2; b.in(e, cfg, mono, m) > limit {
 					hi = m
 				} else {
 					lo = m
 				}
 			}
-			rate = math.Max(rate, (limit-b)/lo)
+			rate = math.Max(rate, (limit-now)/lo)
 			break
 		}
-		rate = math.Max(rate, (v-b)/t)
+		rate = math.Max(rate, (v-now)/t)
 		prev = t
 	}
-	// The chord changes little between two looks.
+	// The margin is for what lies between two t.
 	return 1.02 * rate
 }
 
-// receiverAccuracy takes the receiver's own estimate of its error.
-func (c *Controller) receiverAccuracy(d time.Duration) {
-	if d > 0 {
-		c.receiverError += (float64(d) - c.receiverError) / 16
+// publish brings the status up to mono.
+func (c *machine) publish(mono int64) {
+	s, e := &c.st, &c.est
+	if mono < s.Mono {
+		mono = s.Mono
+	}
+	s.Mono = mono
+	s.FreqPPB = e.corr.ppb
+	s.Latency = c.labels.latency
+	k := e.osc.comp.Export()
+	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = e.osc.sensor.reading, e.osc.sensor.mono, k.Temp.Value, k.LagS, k.Age.Value
+	if e.imm.Count() > 0 {
+		n := e.imm.Noise()
+		s.NoiseNS, s.WhiteFM, s.WalkFM = n.MeasNS, n.WhiteFM, n.WalkFM
+		s.DriftPPB = e.freq()
+		s.EstNS = e.phaseAt(mono)
+	}
+	if !c.labelled || e.imm.Count() < 2 {
+		s.Bound, s.BoundRate = unboundedNS, 0
+		return
+	}
+	// The bound holds until the next edge is due: the estimate is best right after
+	// an edge, but readers come at any time, and no estimate shows how the receiver
+	// wanders.
+	s.Floor = c.bound.bracket / 2
+	left := 1 - float64(mono-e.mono)*1e-9
+	b0 := math.Max(c.bound.in(e, &c.cfg, mono, 0), c.bound.in(e, &c.cfg, mono, math.Max(left, 0)))
+	b := math.Max(b0, c.bound.floor)
+	s.Bound, s.BoundRate = b, c.bound.growth(e, &c.cfg, mono, b, s.Floor)
+	if s.State == status.Holdover && s.Reason != Returning || s.State == status.Faulty {
+		c.bound.floor = b0
+		if b > lostSecondNS {
+			c.reacquire(HoldoverSpent)
+			s.Bound, s.BoundRate = unboundedNS, 0
+		}
 	}
 }

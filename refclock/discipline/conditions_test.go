@@ -173,10 +173,10 @@ func TestOpenedClock(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.c.ClockLost(reason.ClockMissing)
 	w.c.Import(learned)
-	if w.c.ClockOpened(500e3) || w.c.learned != learned || w.c.freq != learned.FreqPPB {
-		t.Errorf("what was learned of the clock is %+v at %v ppb after it was opened", w.c.learned, w.c.freq)
+	if w.c.ClockOpened(500e3) || w.c.learned != learned || w.c.est.corr.ppb != learned.FreqPPB {
+		t.Errorf("what was learned of the clock is %+v at %v ppb after it was opened", w.c.learned, w.c.est.corr.ppb)
 	}
-	w.u = w.c.freq
+	w.u = w.c.est.corr.ppb
 	w.run(0, 100)
 	before := w.c.Status()
 	if before.State != status.Locked {
@@ -192,11 +192,11 @@ func TestOpenedClock(t *testing.T) {
 		t.Error("another clock was taken for the same")
 	}
 	s := w.c.Status()
-	if s.State != status.Unlocked || s.Text() != "doubted: jamming" || w.c.Export().OK || w.c.freq != 0 || s.Pulses != before.Pulses || s.Labelled != before.Labelled || s.Steps != before.Steps {
-		t.Errorf("of another clock: %v (%s), %v ppb, learned %+v, %d pulses, %d labels", s.State, s.Text(), w.c.freq, w.c.Export(), s.Pulses, s.Labelled)
+	if s.State != status.Unlocked || s.Text() != "doubted: jamming" || w.c.Export().OK || w.c.est.corr.ppb != 0 || s.Pulses != before.Pulses || s.Labelled != before.Labelled || s.Steps != before.Steps {
+		t.Errorf("of another clock: %v (%s), %v ppb, learned %+v, %d pulses, %d labels", s.State, s.Text(), w.c.est.corr.ppb, w.c.Export(), s.Pulses, s.Labelled)
 	}
 	w.c.Clear(w.mono(w.now))
-	w.u = w.c.freq
+	w.u = w.c.est.corr.ppb
 	w.run(100, 160)
 	if s := w.c.Status(); s.State != status.Locked || math.Abs(w.truthNS()) > s.Bound || s.Limit != 100*time.Microsecond {
 		t.Errorf("after a minute with the other clock: %v (%s), %.0f ns off", s.State, s.Text(), w.truthNS())

@@ -18,10 +18,10 @@ func TestConfigCheck(t *testing.T) {
 		{"servo", Config{Servo: "magic"}, false},
 		{"negative frequency", Config{MaxFreqPPB: -1}, false},
 		{"not a number", Config{MaxErrorPPB: math.NaN()}, false},
-		{"gate", Config{GateSigma: 1}, false},
+		{"gate", Config{Gate: GateConfig{Sigma: 1}}, false},
 		{"one second confirms nothing", Config{Confirm: 1}, false},
-		{"jump before confirmation", Config{Confirm: 10, JumpConfirm: 5}, false},
-		{"miss within a second", Config{MissAfter: time.Second}, false},
+		{"jump before confirmation", Config{Confirm: 10, Gate: GateConfig{JumpConfirm: 5}}, false},
+		{"miss within a second", Config{Gate: GateConfig{MissAfter: time.Second}}, false},
 		{"limit", Config{Limit: -1}, false},
 		{"slew below step", Config{SlewWithin: time.Microsecond}, false},
 		{"pulse as long as a second", Config{PulseWidth: time.Second}, false},
@@ -63,21 +63,21 @@ func TestRefusals(t *testing.T) {
 		p    func() Pulse
 		want Reason
 	}{
-		{"the last one once more", func() Pulse { return Pulse{Clock: w.c.lastClock, Mono: good.Mono} }, PulseRepeated},
-		{"back in time", func() Pulse { return Pulse{Clock: good.Clock, Mono: w.c.lastPulse - 5} }, PulseRepeated},
+		{"the last one once more", func() Pulse { return Pulse{Clock: w.c.edges.clock, Mono: good.Mono} }, PulseRepeated},
+		{"back in time", func() Pulse { return Pulse{Clock: good.Clock, Mono: w.c.edges.last - 5} }, PulseRepeated},
 		{"cross timestamp of 5 ms", func() Pulse { p := good; p.Width = 5 * time.Millisecond; return p }, PulseWide},
 		{"negative width", func() Pulse { p := good; p.Width = -1; return p }, PulseWide},
 		{"between the seconds", func() Pulse { return good }, PulseOffGrid},
 		{"2 µs late", func() Pulse {
-			return Pulse{Clock: w.c.sec + tai.Second + 2000, Mono: w.c.edgeMono + 1e9 + 2000}
+			return Pulse{Clock: w.c.est.sec + tai.Second + 2000, Mono: w.c.est.mono + 1e9 + 2000}
 		}, PulseOutlier},
 		{"before a step", func() Pulse {
 			w.c.Stepped(good.Mono+2e9, time.Millisecond)
-			return Pulse{Clock: w.c.sec + 2*tai.Second, Mono: good.Mono + 1e9}
+			return Pulse{Clock: w.c.est.sec + 2*tai.Second, Mono: good.Mono + 1e9}
 		}, PulseStraddles},
 	} {
 		p := c.p()
-		before, freq := w.c.Status(), w.c.freq
+		before, freq := w.c.Status(), w.c.est.corr.ppb
 		a := w.c.Pulse(p)
 		after := w.c.Status()
 		if a.Reason != c.want || a.Used || a.Step != 0 || after.Counts[c.want] != before.Counts[c.want]+1 || after.BadPulses != before.BadPulses+1 {

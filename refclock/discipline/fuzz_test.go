@@ -30,7 +30,8 @@ func FuzzController(f *testing.F) {
 		if len(b) > 5*400 {
 			b = b[:5*400]
 		}
-		cfg := Config{GivenSecond: given, Confirm: 2, Verify: 2, RejectLimit: 4, JumpConfirm: 6, DisputeAfter: 2, FaultyAfter: 4, RelabelAfter: 8, MaxFreqPPB: 50e3}
+		cfg := Config{GivenSecond: given, Confirm: 2, Verify: 2, MaxFreqPPB: 50e3,
+			Gate: GateConfig{RejectLimit: 4, JumpConfirm: 6}, Labels: LabelConfig{DisputeAfter: 2, FaultyAfter: 4, RelabelAfter: 8}}
 		if pi {
 			cfg.Servo = "pi"
 		}

@@ -8,34 +8,61 @@ import (
 	"noonmark/refclock/status"
 )
 
-// voter weighs what messages say of the second.
+// voter decides what the messages say of the second.
 type voter struct {
-	maxLatency time.Duration // greatest latency
-	second     tai.Time      // the latest second named, 0 before the first
-	first      int64         // mono of the first message that named it
-	lastValid  int64
-	lastVoid   int64
-	run        int      // consecutive seconds that voted for shift
-	shift      tai.Time // true second - provisional second
-	floor      tai.Time // provisional second of the last vote
-	agree      int      // consecutive seconds that agreed with the tracked clock
-	disputes   int      // consecutive seconds that did not
-	disputed   int64    // mono of the last dispute
-	source     string
-	latency    time.Duration // smallest of the last second, smoothed
+	maxLatency time.Duration
+	second     tai.Time // the latest second named, 0 before the first
+	first      int64    // CLOCK_MONOTONIC_RAW (ns) of the first message that named it
+	lastValid  int64    // CLOCK_MONOTONIC_RAW (ns) of the last valid message
+	lastVoid   int64    // the same of the last one that was not
+	source     string   // kind of the last valid message
+	latency    time.Duration
+
+	// Before the second is known: votes for a shift of the provisional count.
+	run   int      // consecutive seconds that voted for shift
+	shift tai.Time // true second - provisional second
+	floor tai.Time // provisional second of the last vote
+
+	// For a tracked clock.
+	agree    int   // consecutive seconds that agreed with the clock
+	disputes int   // consecutive seconds that did not
+	disputed int64 // CLOCK_MONOTONIC_RAW (ns) of the last dispute
 }
 
+// lateBy is how late, or early, a label may be to count as late rather than as
+// different.
+const lateBy = 1500 * time.Millisecond
+
+// restart forgets all votes.
 func (v *voter) restart() {
 	*v = voter{maxLatency: v.maxLatency, lastValid: v.lastValid, lastVoid: v.lastVoid, latency: v.latency, source: v.source}
 }
 
-// agreed returns by how many seconds the provisional count is to be moved, and
-// whether the last k seconds agree on it.
+// agreed returns by how many seconds the provisional count is wrong, and whether
+// the last k seconds agree on it.
 func (v *voter) agreed(k int) (tai.Time, bool) { return v.shift, v.run >= k }
 
-// undisputed reports whether nothing speaks against the second.
-func (v *voter) undisputed(cfg Config, now int64) bool {
-	return cfg.GivenSecond || v.disputes == 0 && v.agree > 0 && now-v.lastValid <= int64(cfg.LabelTimeout)
+// undisputed reports whether recent labels agree with the clock and none
+// disputes it.
+func (v *voter) undisputed(cfg *Config, now int64) bool {
+	return cfg.GivenSecond || v.disputes == 0 && v.agree > 0 && now-v.lastValid <= int64(cfg.Labels.Timeout)
+}
+
+// silence reports whether valid messages have stopped coming, by the reason:
+// NoMessages, VoidMessages, or None. start is the beginning of the wait for the
+// first.
+func (v *voter) silence(cfg *Config, start, now int64) Reason {
+	if cfg.GivenSecond {
+		return None
+	}
+	silent := now - max(v.lastValid, start)
+	switch {
+	case v.lastVoid > v.lastValid && silent > int64(cfg.Labels.VoidTimeout):
+		return VoidMessages
+	case silent > int64(cfg.Labels.Timeout):
+		return NoMessages
+	}
+	return None
 }
 
 // vote takes a message while the second is not known. grid is the provisional
@@ -50,10 +77,10 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 	gone := (tai.Time(l.Mono-v.first) + tai.Second/2).Floor()
 	switch d := l.Time - v.second; {
 	case d == 0 && l.Mono-v.first < int64(v.maxLatency):
-		return None // the same burst, be it over the next pulse
+		return None // the same burst, perhaps past the next pulse
 	case d == 0:
 		v.run = 0
-		return LabelSkips // the receiver stands still
+		return LabelSkips // the receiver's time stands still
 	case d < 0 && d >= -3*tai.Second:
 		v.run = 0
 		return LabelSources
@@ -92,7 +119,7 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 	case same && lat >= 0 && l.Mono-v.first < int64(v.maxLatency):
 		return None // a burst that overlaps the next pulse
 	case lat >= -bound && lat < v.maxLatency+bound:
-		return None // the clock knows no better
+		return None // the clock is not exact enough to decide
 	}
 	if l.Mono-v.disputed > 500e6 {
 		v.disputed = l.Mono
@@ -100,30 +127,17 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		v.agree = 0
 	}
 	switch {
-	case lat >= v.maxLatency && lat < v.maxLatency+1500*time.Millisecond:
+	case lat >= v.maxLatency && lat < v.maxLatency+lateBy:
 		return LabelLate
-	case lat < 0 && lat > -1500*time.Millisecond:
+	case lat < 0 && lat > -lateBy:
 		return LabelEarly
 	}
 	return LabelDiffers
 }
 
-// Label takes one message of the receiver.
-func (c *Controller) Label(l Label) {
-	r := c.label(l)
-	if r == None {
-		c.st.Labelled++
-		return
-	}
-	c.st.BadLabels++
-	c.st.Counts[r]++
-}
-
-func (c *Controller) label(l Label) Reason {
-	if !c.started {
-		c.started, c.startMono = true, l.Mono
-	}
-	v := &c.voter
+// label takes a message and returns why it is refused, None if it is not.
+func (c *machine) label(l Label) Reason {
+	v := &c.labels
 	if !l.Valid {
 		v.lastVoid = l.Mono
 		v.run, v.agree = 0, 0
@@ -139,81 +153,65 @@ func (c *Controller) label(l Label) Reason {
 	}
 	v.lastValid, c.st.LabelMono = l.Mono, l.Mono
 	v.source, c.st.Labels = l.Source, l.Source
-	c.receiverAccuracy(l.TAcc)
+	c.bound.receiverAccuracy(l.TAcc)
 	if c.cfg.GivenSecond {
 		return None
 	}
-	if !c.steps.ok || c.imm.Count() == 0 || c.stepping || l.Mono < c.stepMono {
+	if !c.steps.ok || c.est.imm.Count() == 0 || c.step.pending || l.Mono < c.step.mono {
 		return LabelNoPulse
 	}
-	grid := c.clockAt(l.Mono) - tai.Time(c.phaseAt(l.Mono))
+	grid := c.steps.at(l.Mono) - tai.Time(c.est.phaseAt(l.Mono))
 	if !c.labelled {
-		if l.Mono-c.lastPulse > 1600e6 {
+		if l.Mono-c.edges.last > 1600e6 {
 			v.run = 0
 			return LabelNoPulse
 		}
 		return v.vote(l, grid)
 	}
-	r := v.compare(l, grid, time.Duration(math.Min(c.boundIn(l.Mono, 0), 1e12)))
+	r := v.compare(l, grid, time.Duration(math.Min(c.bound.in(&c.est, &c.cfg, l.Mono, 0), 1e12)))
 	c.applyLabels()
 	return r
 }
 
-// applyLabels draws the consequences of agreeing and disagreeing labels for a
-// tracked clock. Its second is never moved by them.
-func (c *Controller) applyLabels() {
-	v := &c.voter
+// applyLabels changes the state of a tracked clock after labels that agree or
+// disagree. They never move its second.
+func (c *machine) applyLabels() {
+	v, cfg := &c.labels, &c.cfg.Labels
 	switch {
-	case v.disputes >= c.cfg.DisputeAfter && (c.st.State == status.Acquiring):
+	case v.disputes >= cfg.DisputeAfter && c.st.State == status.Acquiring:
 		c.reacquire(SecondDisputed)
-	case c.cfg.RelabelAfter > 0 && v.disputes >= c.cfg.RelabelAfter && c.st.State == status.Faulty:
-		c.distrusted = None
+	case cfg.RelabelAfter > 0 && v.disputes >= cfg.RelabelAfter && c.st.State == status.Faulty:
+		c.trust.refuse = None
 		c.reacquire(SecondDisputed)
-	case v.disputes >= c.cfg.FaultyAfter && c.st.State == status.Holdover:
+	case v.disputes >= cfg.FaultyAfter && c.st.State == status.Holdover:
 		c.enter(status.Faulty, SecondDisputed)
-	case v.disputes >= c.cfg.DisputeAfter && c.st.State != status.Faulty:
+	case v.disputes >= cfg.DisputeAfter && c.st.State != status.Faulty:
 		c.distrust(SecondDisputed)
-	case v.agree >= c.cfg.Confirm && (c.distrusted == NoMessages || c.distrusted == VoidMessages || c.distrusted == SecondDisputed):
+	case v.agree >= c.cfg.Confirm && (c.trust.refuse == NoMessages || c.trust.refuse == VoidMessages || c.trust.refuse == SecondDisputed):
 		c.restoreTrust()
 	}
 }
 
-// labelSilence tells whether messages have stopped coming or being valid.
-func (c *Controller) labelSilence(now int64) Reason {
-	if c.cfg.GivenSecond {
-		return None
-	}
-	v := &c.voter
-	silent := now - max(v.lastValid, c.startMono)
-	switch {
-	case v.lastVoid > v.lastValid && silent > int64(c.cfg.VoidTimeout):
-		return VoidMessages
-	case silent > int64(c.cfg.LabelTimeout):
-		return NoMessages
-	}
-	return None
-}
-
-// checkLabels draws the consequences of silence.
-func (c *Controller) checkLabels(now int64) {
-	r := c.labelSilence(now)
-	if r == None || c.stepping {
+// checkLabels changes the state when messages have stopped.
+func (c *machine) checkLabels(now int64) {
+	r := c.labels.silence(&c.cfg, c.startMono, now)
+	if r == None || c.step.pending {
 		return
 	}
-	v := &c.voter
+	v := &c.labels
 	v.agree, v.run = 0, 0
 	switch c.st.State {
 	case status.Locked, status.Holdover:
-		if c.distrusted == None {
+		if c.trust.refuse == None {
 			c.distrust(r)
 		}
 	case status.Acquiring:
 		c.enter(status.Unlocked, r)
 		c.labelled = false
-		c.verified = 0
+		c.edges.verified = 0
 		v.restart()
 	case status.Unlocked:
-		if c.distrusted == None && (c.anyPulse || r == VoidMessages) {
+		if c.trust.refuse == None && (c.edges.any || r == VoidMessages) {
 			c.enter(status.Unlocked, r)
 		}
 	}

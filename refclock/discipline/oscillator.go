@@ -1,153 +1,169 @@
 package discipline
 
-import "math"
+import (
+	"math"
 
-// oscChange is what is foretold of the oscillator between measurements: how far
-// temperature and age have turned its frequency. The estimator takes it over at
-// each edge.
-type oscChange struct {
-	freq  float64 // ppb since edgeMono
-	phase float64 // ns that it moved the clock by, from edgeMono to mono
-	mono  int64   // of the last turn
-	sigma float64 // ns, one standard deviation of phase for the coefficient's
+	"noonmark/refclock/discipline/servo"
+)
 
-	// Since the estimate began: what phase and frequency would be without.
+// oscillator predicts how temperature and ageing change the oscillator's
+// frequency between measurements. The estimator takes the change over at each
+// edge.
+type oscillator struct {
+	comp servo.Compensation
+
+	// The change since the estimate's edge.
+	freq  float64 // ppb
+	phase float64 // ns by which it moved the clock, from the edge to mono
+	sigma float64 // ns, one standard deviation of phase from that of the coefficients
+	mono  int64   // of the last advance, CLOCK_MONOTONIC_RAW, ns
+
+	// The changes since the estimate began; without them, frequency and phase
+	// would be smaller by so much.
 	freqTotal, phaseTotal float64 // ppb; ns
 
-	crystalC  float64 // K: temperature at edgeMono as the crystal has it
-	reading   float64 // last accepted
-	readAt    int64   // mono of it, 0 = never
+	crystalC float64 // temperature of the crystal at the edge, degrees Celsius
+	stuck    bool    // the sensor is
+	sensor   sensorCheck
+}
+
+// sensorCheck decides which readings of the sensor are accepted.
+type sensorCheck struct {
+	reading   float64 // the last one accepted, degrees Celsius
+	mono      int64   // of it, CLOCK_MONOTONIC_RAW in ns; 0 = never
 	suspect   bool    // a reading was refused, and not enough agree since
-	agreeing  int     // readings in a row that agree,
+	agreeing  int     // refused readings in a row that agree with each other
 	agreeingC float64 // the last of them
 }
 
 const (
 	minTempC, maxTempC = -60, 150 // degrees Celsius: no board works beyond
-	// leap is by how much a reading may differ from the last, K and K/s. After one
-	// that differs by more, or cannot be, oddly many have to agree.
+	// A reading may differ from the last one by jumpC K plus jumpRate K/s. After
+	// one that differs by more, or is out of range, confirmReadings in a row have
+	// to agree.
 	jumpC, jumpRate, confirmReadings = 2, 0.5, 5
 )
 
-// Temperature takes a reading of the sensor near the oscillator, in degrees
-// Celsius, at CLOCK_MONOTONIC_RAW mono: about once a second, before Pulse and Tick.
-// It reports whether the reading was believed. Without readings nothing is lost but
-// what temperature would have told.
-func (c *Controller) Temperature(celsius float64, mono int64) bool {
-	h := &c.osc
-	dt := float64(mono-h.readAt) * 1e-9
-	blind, first := c.comp.Unobserved(seconds(mono)), h.readAt == 0
-	leaps := !first && math.Abs(celsius-h.reading) > jumpC+jumpRate*math.Max(dt, blind)
-	switch {
-	case math.IsNaN(celsius) || celsius < minTempC || celsius > maxTempC:
-		c.st.Counts[SensorRange]++
-		h.suspect, h.agreeing = !first, 0
-		return false
-	case !first && dt < 0:
-		return false
-	case leaps || h.suspect:
-		if h.agreeing++; h.agreeing == 1 || math.Abs(celsius-h.agreeingC) > jumpC {
-			h.agreeing = 1
+// read takes a reading at mono, given that of the estimate's edge. It reports
+// whether the reading is accepted; r is why not, or None for one that goes back
+// in time.
+func (o *oscillator) read(celsius float64, mono, edge int64) (ok bool, r Reason) {
+	s := &o.sensor
+	dt := float64(mono-s.mono) * 1e-9
+	blind, first := o.comp.Unobserved(seconds(mono)), s.mono == 0
+	if math.IsNaN(celsius) || celsius < minTempC || celsius > maxTempC {
+		s.suspect, s.agreeing = !first, 0
+		return false, SensorRange
+	}
+	if !first && dt < 0 {
+		return false, None
+	}
+	jumps := !first && math.Abs(celsius-s.reading) > jumpC+jumpRate*math.Max(dt, blind)
+	if jumps || s.suspect {
+		if !s.confirm(celsius) {
+			return false, SensorJump
 		}
-		h.suspect, h.agreeingC = true, celsius
-		if h.agreeing < confirmReadings {
-			c.st.Counts[SensorJump]++
-			return false
-		}
-		if leaps {
-			// The sensor counts otherwise from now on; the crystal noticed nothing.
-			c.comp.ShiftSensor(celsius - h.reading)
-			h.crystalC += celsius - h.reading
-			h.reading = celsius
+		if jumps {
+			// The sensor reads differently from now on; the crystal did not change.
+			o.comp.ShiftSensor(celsius - s.reading)
+			o.crystalC += celsius - s.reading
+			s.reading = celsius
 		}
 	}
-	was := h.reading
-	h.suspect, h.agreeing, h.reading, h.readAt = false, 0, celsius, mono
-	c.comp.Temperature(seconds(mono), celsius)
+	was := s.reading
+	s.suspect, s.agreeing, s.reading, s.mono = false, 0, celsius, mono
+	o.comp.Temperature(seconds(mono), celsius)
 	if first {
-		h.crystalC = c.comp.CrystalTemp()
+		o.crystalC = o.comp.CrystalTemp()
 	}
-	// When it changed meanwhile, and what else it did, nobody knows. A sensor with
-	// coarse steps that goes on to the next only stood still.
-	if blind = c.unobserved(mono, blind); blind > 0 && c.comp.Unobserved(seconds(mono)) == 0 && math.Abs(celsius-was) > 1.5*c.comp.Resolution() {
-		h.sigma += math.Abs(c.comp.Export().Temp.Value*(celsius-was))*blind/2 + c.comp.TempWalk(blind, 0)/2
+	// How the temperature went while it was not observed is not known. A sensor
+	// with a coarse resolution that reaches its next value was only constant.
+	if blind = unobserved(mono, edge, blind); blind > 0 && o.comp.Unobserved(seconds(mono)) == 0 && math.Abs(celsius-was) > 1.5*o.comp.Resolution() {
+		o.sigma += math.Abs(o.comp.Export().Temp.Value*(celsius-was))*blind/2 + o.comp.TempWalk(blind, 0)/2
 	}
-	return true
+	return true, None
 }
 
-// unobserved is the part of a blind time that matters: what was before the last edge
-// is in the estimate, s.
-func (c *Controller) unobserved(mono int64, blind float64) float64 {
-	return math.Max(0, math.Min(blind, seconds(mono-c.edgeMono)))
+// confirm counts a suspect reading and reports whether enough agree.
+func (s *sensorCheck) confirm(celsius float64) bool {
+	if s.agreeing++; s.agreeing == 1 || math.Abs(celsius-s.agreeingC) > jumpC {
+		s.agreeing = 1
+	}
+	s.suspect, s.agreeingC = true, celsius
+	return s.agreeing >= confirmReadings
+}
+
+// unobserved returns the part of an unobserved time that matters: what was
+// before the edge is in the estimate, s.
+func unobserved(mono, edge int64, blind float64) float64 {
+	return math.Max(0, math.Min(blind, seconds(mono-edge)))
 }
 
 func seconds(mono int64) float64 { return float64(mono) * 1e-9 }
 
-// predictOscillator carries the course on to mono.
-func (c *Controller) predictOscillator(mono int64) {
-	h := &c.osc
-	if c.imm.Count() == 0 {
-		c.comp.Advance(seconds(mono))
+// advance carries the prediction on to mono. measured: there is an estimate to
+// be compensated.
+func (o *oscillator) advance(mono int64, measured bool) {
+	if !measured {
+		o.comp.Advance(seconds(mono))
 		return
 	}
-	dt := float64(mono-h.mono) * 1e-9
+	dt := float64(mono-o.mono) * 1e-9
 	if dt < 0 {
 		return
 	}
-	d := c.comp.Advance(seconds(mono))
-	h.phase += (h.freq + d/2) * dt
-	h.freq += d
-	h.sigma += c.comp.FreqSigma(c.comp.CrystalTemp()-h.crystalC) * dt
-	h.mono = mono
-	if stuck := c.comp.Stuck(seconds(mono)); stuck != c.st.SensorStuck {
+	d := o.comp.Advance(seconds(mono))
+	o.phase += (o.freq + d/2) * dt
+	o.freq += d
+	o.sigma += o.comp.FreqSigma(o.comp.CrystalTemp()-o.crystalC) * dt
+	o.mono = mono
+	o.stuck = o.comp.Stuck(seconds(mono))
+}
+
+// movedAt returns by how much the predicted change moved the clock from the
+// estimate's edge to mono, ns.
+func (o *oscillator) movedAt(mono int64) float64 {
+	return o.phase + o.freq*float64(mono-o.mono)*1e-9
+}
+
+// settle ends the prediction at a new edge at mono, dt s after the last, where
+// it has moved the clock by ns. It returns the change of the frequency, which the
+// estimator takes over.
+func (o *oscillator) settle(mono int64, dt, ns float64) (ppb float64) {
+	o.phaseTotal += o.freqTotal*dt + ns
+	o.freqTotal += o.freq
+	ppb = o.freq
+	o.restart(mono)
+	return ppb
+}
+
+// restart begins a prediction at an edge.
+func (o *oscillator) restart(mono int64) {
+	o.freq, o.phase, o.sigma, o.mono, o.crystalC = 0, 0, 0, mono, o.comp.CrystalTemp()
+}
+
+// ahead predicts what temperature and ageing still do to the phase until t
+// seconds after mono, which is at seconds after the edge: the mean and its
+// standard deviation, ns.
+func (o *oscillator) ahead(mono, edge int64, at, t float64) (ns, sigma float64) {
+	age := o.comp.Ageing()
+	if o.comp.Export().Temp.Value == 0 && age.Sigma == 0 {
+		return 0, 0
+	}
+	thermal := o.sigma + o.comp.FreqSigma(o.comp.CrystalTemp()-o.crystalC)*t
+	// If nothing but this prediction is left, nobody reads the sensor either.
+	walk := o.comp.TempWalk(unobserved(mono, edge, o.comp.Unobserved(seconds(mono))), t)
+	drift := age.Sigma * at * at / 2
+	return age.Value * t * t / 2, math.Sqrt(thermal*thermal + walk*walk + drift*drift)
+}
+
+// advanceOscillator carries the prediction of the oscillator on to mono.
+func (c *machine) advanceOscillator(mono int64) {
+	c.est.osc.advance(mono, c.est.imm.Count() > 0)
+	if stuck := c.est.osc.stuck; stuck != c.st.SensorStuck {
 		c.st.SensorStuck = stuck
 		if stuck {
 			c.st.Counts[SensorStuck]++
 		}
 	}
-}
-
-// compensatedAt returns by how much the course moved the clock from edgeMono to mono, ns.
-func (c *Controller) compensatedAt(mono int64) float64 {
-	return c.osc.phase + c.osc.freq*float64(mono-c.osc.mono)*1e-9
-}
-
-// oscillatorFreq is the free oscillator's frequency error as it is foretold now, ppb.
-func (c *Controller) oscillatorFreq() float64 { return c.imm.Estimate().Freq + c.osc.freq }
-
-// applyCompensation gives the course from the last edge to the one at mono, dt s
-// later, to the estimate; ns is what the caller advanced it by for that.
-func (c *Controller) applyCompensation(mono int64, dt, ns float64) {
-	h := &c.osc
-	h.phaseTotal += h.freqTotal*dt + ns
-	h.freqTotal += h.freq
-	c.imm.AddFreq(h.freq)
-	h.restart(mono, c.comp.CrystalTemp())
-}
-
-// restart begins a course at an edge.
-func (h *oscChange) restart(mono int64, low float64) {
-	h.freq, h.phase, h.sigma, h.mono, h.crystalC = 0, 0, 0, mono, low
-}
-
-// predictAhead returns what temperature and age can still do to the phase until t seconds
-// after mono, at seconds after the edge: what is foretold, and the standard
-// deviation of the foretelling, ns.
-func (c *Controller) predictAhead(mono int64, at, t float64) (ns, sigma float64) {
-	h, age := &c.osc, c.comp.Ageing()
-	if c.comp.Export().Temp.Value == 0 && age.Sigma == 0 {
-		return 0, 0
-	}
-	thermal := h.sigma + c.comp.FreqSigma(c.comp.CrystalTemp()-h.crystalC)*t
-	// Whoever has no more than this foretelling reads no sensor either.
-	wander := c.comp.TempWalk(c.unobserved(mono, c.comp.Unobserved(seconds(mono))), t)
-	drift := age.Sigma * at * at / 2
-	return age.Value * t * t / 2, math.Sqrt(thermal*thermal + wander*wander + drift*drift)
-}
-
-// freeRunning is the estimate without what the course foretold: phase and frequency
-// of the oscillator running free at the temperature and age of the beginning.
-func (c *Controller) freeRunning() (phase, freq float64) {
-	e := c.imm.Estimate()
-	return e.Phase - c.total - c.osc.phaseTotal, e.Freq - c.osc.freqTotal
 }

@@ -301,7 +301,7 @@ func TestLearnedCourse(t *testing.T) {
 		bad(&x)
 		c := New(Config{})
 		c.Import(x)
-		if n := c.comp.Export(); math.Abs(n.Temp.Value) > 1e6 || math.Abs(n.Age.Value) > 1e6 || n.Temp.Value != 0 && !(n.Temp.Sigma > 0) || math.IsInf(c.prediction.Factor(4), 0) {
+		if n := c.est.osc.comp.Export(); math.Abs(n.Temp.Value) > 1e6 || math.Abs(n.Age.Value) > 1e6 || n.Temp.Value != 0 && !(n.Temp.Sigma > 0) || math.IsInf(c.est.prediction.Factor(4), 0) {
 			t.Errorf("took %+v", n)
 		}
 	}

@@ -6,24 +6,24 @@ import (
 	"noonmark/phc/tai"
 )
 
-// pulseTrains sorts edges into rows that are whole seconds apart, by the clock to be
-// disciplined. A receiver's pulses make one row, both edges of them two;
-// interference makes rows of one.
+// pulseTrains sorts edges into trains whose edges are whole seconds apart, by
+// the clock to be disciplined. The pulses of a receiver make one train, both
+// edges of them two; interference makes trains of one edge.
 type pulseTrains struct {
 	train  [4]pulseTrain
-	next   int // id of the next new row
-	usedID int // id of the row the estimate was fed with
+	next   int // id of the next new train
+	usedID int // id of the train that the estimate was started from
 }
 
-// keep is the number of edges kept to start the estimate from.
+// trainLength is the number of edges kept to start the estimate from.
 const trainLength = 8
 
 type pulseTrain struct {
 	id    int
 	n     int // edges kept
-	count int // seconds in a row
+	count int // consecutive seconds
 	clock [trainLength]tai.Time
-	mono  [trainLength]int64
+	mono  [trainLength]int64 // CLOCK_MONOTONIC_RAW, ns
 }
 
 func (t *pulseTrains) clear() { *t = pulseTrains{next: t.next, usedID: t.usedID} }
@@ -40,6 +40,17 @@ func (r *pulseTrain) push(p Pulse) {
 	r.n++
 }
 
+// continues returns how far, ns, the edge p is from whole seconds after the
+// train's last one, and whether it belongs to the train.
+func (r *pulseTrain) continues(p Pulse, cfg *Config) (dev float64, ok bool) {
+	const phaseJump = 50e3 // ns: noise of late stamps
+	last, _ := r.last()
+	d := p.Clock - last
+	whole := d.Round()
+	dev = math.Abs(float64(d - whole))
+	return dev, whole >= tai.Second && dev <= float64(whole/tai.Second)*cfg.MaxErrorPPB+phaseJump
+}
+
 // shift moves all edges by a change of their correction.
 func (t *pulseTrains) shift(d tai.Time) {
 	for i := range t.train {
@@ -49,10 +60,10 @@ func (t *pulseTrains) shift(d tai.Time) {
 	}
 }
 
-// add sorts an edge in. It returns its row if that is the one to measure with;
-// otherwise the reason why not, which is None for the first of a row.
-func (t *pulseTrains) add(p Pulse, cfg Config) (*pulseTrain, Reason) {
-	const stale = 3500e6 // ns without an edge end a row
+// add sorts an edge in. It returns its train if that is the one to measure with;
+// otherwise the reason why not, which is None for the first edge of a train.
+func (t *pulseTrains) add(p Pulse, cfg *Config) (*pulseTrain, Reason) {
+	const stale = 3500e6 // ns without an edge end a train
 	var best *pulseTrain
 	bestDev := math.Inf(1)
 	others := false
@@ -61,31 +72,19 @@ func (t *pulseTrains) add(p Pulse, cfg Config) (*pulseTrain, Reason) {
 		if q.n == 0 {
 			continue
 		}
-		c, m := q.last()
-		if p.Mono-m > stale {
+		if _, m := q.last(); p.Mono-m > stale {
 			*q = pulseTrain{}
 			continue
 		}
 		others = others || q.count > 1
-		d := p.Clock - c
-		whole := d.Round()
-		dev := math.Abs(float64(d - whole))
-		if whole >= tai.Second && dev <= float64(whole/tai.Second)*cfg.MaxErrorPPB+50e3 && dev < bestDev {
+		if dev, ok := q.continues(p, cfg); ok && dev < bestDev {
 			best, bestDev = q, dev
 		}
 	}
 	if best == nil {
-		// A new row, in the place of the poorest.
-		best = &t.train[0]
-		for i := range t.train {
-			if t.train[i].count < best.count {
-				best = &t.train[i]
-			}
-		}
-		t.next++
-		*best = pulseTrain{id: t.next}
+		best = t.begin()
 	} else if c, _ := best.last(); (p.Clock - c).Round() != tai.Second {
-		best.count = 0 // a second is missing: not in a row
+		best.count = 0 // a second is missing
 	}
 	best.push(p)
 	best.count++
@@ -107,9 +106,23 @@ func (t *pulseTrains) add(p Pulse, cfg Config) (*pulseTrain, Reason) {
 	return best, None
 }
 
-// choose tells whether r is the edge that counts and q the other one: None if
-// so, PulseOffGrid if it is the other way round, AmbiguousEdge if nothing tells.
-func (r *pulseTrain) choose(q *pulseTrain, cfg Config) Reason {
+// begin starts a train in the place of the shortest one.
+func (t *pulseTrains) begin() *pulseTrain {
+	r := &t.train[0]
+	for i := range t.train {
+		if t.train[i].count < r.count {
+			r = &t.train[i]
+		}
+	}
+	t.next++
+	*r = pulseTrain{id: t.next}
+	return r
+}
+
+// choose decides which edge of the pulse begins the second, if r and q are its
+// two edges: None if r does, PulseOffGrid if q does, AmbiguousEdge if nothing
+// decides it.
+func (r *pulseTrain) choose(q *pulseTrain, cfg *Config) Reason {
 	c, _ := r.last()
 	d, _ := q.last()
 	if w := tai.Time(cfg.ClockWithin); w > 0 {
@@ -124,13 +137,14 @@ func (r *pulseTrain) choose(q *pulseTrain, cfg Config) Reason {
 	if cfg.PulseWidth == 0 {
 		return AmbiguousEdge
 	}
-	// The edge that counts is followed by the other after the pulse's width.
+	// The other edge follows the one that begins the second after the pulse's
+	// width.
 	after := (d - c).Floor()
 	after = d - c - after
 	here, there := abs(after-tai.Time(cfg.PulseWidth)), abs(tai.Second-after-tai.Time(cfg.PulseWidth))
 	switch {
 	case abs(here-there) < 20e6:
-		return AmbiguousEdge // half a second each way
+		return AmbiguousEdge // both edges are about half a second apart
 	case here < there:
 		return None
 	}

@@ -1,7 +1,7 @@
 package discipline
 
-// Reason names why something was refused or why a state was entered. Its
-// String is the word in logs and the metric label.
+// Reason is why an input was refused or why a state was entered. Its String is
+// the word in logs and the metric label.
 type Reason uint8
 
 // The reasons. Those of states may also be counted as transitions.
@@ -10,48 +10,48 @@ const (
 
 	// Why a pulse was refused.
 	PulseOutlier   // outside the gate around the prediction
-	PulseOffGrid   // not a whole number of seconds from its neighbours: other edge, interference
-	PulseRepeated  // the same edge again, or one that goes back in time
-	PulseStraddles // belongs to before a step of the clock
-	PulseWide      // its cross timestamp is too wide to be of use
-	PulseDoubted   // came while the receiver was not trusted
+	PulseOffGrid   // not whole seconds from its neighbours: other edge, interference
+	PulseRepeated  // the same edge again, or one earlier than the last
+	PulseStraddles // from before a step of the clock, or during one
+	PulseWide      // the bracket of its cross timestamp is too wide
+	PulseDoubted   // came while the reference was not trusted
 	PulseMissed    // did not come
 
 	// Why a label was refused.
-	LabelVoid     // the receiver does not vouch for it
+	LabelVoid     // the receiver says that it is not valid
 	LabelNotWhole // it does not name a full second
 	LabelLate     // a second or more after the second it names
 	LabelEarly    // before the second it names
-	LabelDiffers  // names quite another second than the clock carries
-	LabelSkips    // does not follow its predecessor by the seconds that passed
-	LabelSources  // two sources name different seconds at once
-	LabelNoPulse  // no pulse it could belong to
-	LabelVague    // the receiver's own estimate of its error is beyond the limit
+	LabelDiffers  // names another second than the clock, by more than late or early
+	LabelSkips    // not as many seconds after its predecessor as have passed
+	LabelSources  // two kinds of messages name different seconds
+	LabelNoPulse  // there is no pulse that it could belong to
+	LabelVague    // the receiver's own estimate of its error exceeds the holdover limit
 
-	// What was wrong with the temperature sensor.
+	// Why a reading of the temperature sensor was refused.
 	SensorRange // no temperature that a board can have
 	SensorJump  // too far from the last reading for so short a time
-	SensorStuck // has stood still for longer than it ever should
+	SensorStuck // constant for implausibly long
 
 	// Why a state is what it is.
-	Starting       // nothing has been seen
+	Starting       // no input yet
 	NoPulse        // messages, but no pulses
 	NoMessages     // pulses, but no messages
 	VoidMessages   // the receiver says that its time is not valid
 	Labelling      // waiting for enough agreeing seconds
-	AmbiguousEdge  // two edges a second and nothing tells which is the second
+	AmbiguousEdge  // two edges a second, and nothing shows which begins the second
 	Stepping       // the clock is being stepped
-	Verifying      // the clock was stepped or found right; being measured again
-	Disciplined    // all is well
+	Verifying      // the clock was stepped or found right, and is measured again
+	Disciplined    // steered by the reference
 	MissingPulses  // pulses stopped
-	PulseJump      // pulses moved away together
-	SecondDisputed // labels persistently name another second than the clock
-	Doubted        // the supervisor of the receiver said so
-	Returning      // pulses are back and are being verified
-	ClockStepped   // somebody else stepped the clock
-	OffsetTooLarge // too far off to be steered back without a step
-	HoldoverSpent  // too long without reference to know the second
-	FreqLimit      // the oscillator is further off than the device can correct
+	PulseJump      // pulses jumped, all by the same amount
+	SecondDisputed // labels keep naming another second than the clock
+	Doubted        // an alarm is in force
+	Returning      // pulses are back and are verified
+	ClockStepped   // something else stepped the clock
+	OffsetTooLarge // too far off to be slewed
+	HoldoverSpent  // so long without a reference that the second is not certain
+	FreqLimit      // the oscillator's error exceeds the largest correction
 
 	numReasons
 )

@@ -2,22 +2,24 @@ package discipline
 
 import "math"
 
-// rejectRun remembers refused pulses in a row, to tell a change of the
+// rejectRun keeps refused pulses in a row, to distinguish a change of the
 // oscillator or of the reference from spikes.
 type rejectRun struct {
 	n        int        // refused seconds in a row
 	agreeing int        // of them, the last that agree with each other
-	first    float64    // when the first of them came: seconds since the last good one
-	t, d     [4]float64 // the last: seconds since the last good one, ns from its prediction
-	sigma    float64    // of one measurement, ns
+	first    float64    // s from the last good pulse to the first refused one
+	t, d     [4]float64 // the last ones: s since the last good pulse, ns from its prediction
+	sigma    float64    // standard deviation of one measurement, ns
 }
 
 func (r *rejectRun) clear() { *r = rejectRun{} }
 
+// add takes a refused pulse: t s after the last good one, d ns from its
+// prediction.
 func (r *rejectRun) add(t, d, sigma float64) {
 	last := len(r.d) - 1
 	if r.n > 0 && t-r.t[last] < 0.5 {
-		return // the same second once more
+		return // the same second again
 	}
 	if r.n > 0 && math.Abs(d-r.d[last]) < 10*sigma+200*(t-r.t[last]) {
 		r.agreeing++
@@ -36,14 +38,14 @@ func (r *rejectRun) add(t, d, sigma float64) {
 
 // ramp reports whether the last refused pulses lie on a line that starts at the
 // last good phase: an oscillator that changed its frequency by slope ppb. A
-// jump of the phase does not look so, and a burst of spikes hardly ever.
+// jump of the phase does not look like that, and a burst of spikes hardly ever.
 func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 	last := len(r.d) - 1
 	if r.n <= last || r.t[last]-r.t[0] > float64(last)+1.5 {
 		return 0, false
 	}
 	slope = (r.d[last] - r.d[0]) / (r.t[last] - r.t[0])
-	tol := 4*r.sigma + 0.15*math.Abs(r.d[last]-r.d[0]) // of the ramp itself: a spike on a jump is none
+	tol := 4*r.sigma + 0.15*math.Abs(r.d[last]-r.d[0]) // relative to the ramp: a spike on top of a jump is no ramp
 	for i := 1; i < last; i++ {
 		if math.Abs(r.d[0]+slope*(r.t[i]-r.t[0])-r.d[i]) > tol {
 			return 0, false
@@ -52,16 +54,16 @@ func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 	if math.Abs(slope) < r.sigma || math.Abs(slope) > limit {
 		return 0, false
 	}
-	// Where the line meets zero: between the last good and the first refused
-	// one, with some room for the noise and for a change that took its time. What
-	// was refused long before the line begins is no ramp.
+	// The line must meet zero between the last good pulse and the first refused
+	// one, with a margin for the noise and for a change that took some time. Pulses
+	// refused long before the line begins rule out a ramp.
 	at := r.t[0] - r.d[0]/slope
 	room := 1 + 4*r.sigma/math.Abs(slope)
 	return slope, at > -room && at < r.first+0.5
 }
 
-// hint returns how far the clock may be off, ns, if refused pulses that agree
-// with each other should be right after all; 0 if they don't.
+// hint returns the clock's error, ns, if refused pulses that agree with each
+// other should be right after all; 0 if they do not agree.
 func (r *rejectRun) hint() float64 {
 	last := len(r.d) - 1
 	if r.n < 2 {

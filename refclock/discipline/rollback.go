@@ -1,9 +1,10 @@
 package discipline
 
 import (
+	"time"
+
 	"noonmark/phc/tai"
 	"noonmark/refclock/discipline/servo"
-	"noonmark/refclock/status"
 )
 
 const (
@@ -11,44 +12,44 @@ const (
 	// meanSpan is the time over which the oscillator's mean frequency is taken, s.
 	// The filters follow flicker noise that the mean averages out.
 	meanSpan    = 128
-	savedStates = 10 // states kept whole, Config.Suspect/8 apart
-	// maxSavedAge is the greatest age of a saved state that rollback uses, in
-	// multiples of Config.Suspect.
+	savedStates = 10 // whole states kept, Config.Gate.Suspect/8 apart
+	// maxSavedAge is the greatest age of a saved state that is used, in multiples
+	// of Config.Gate.Suspect: an older one is worse than what suspect pulses made.
 	maxSavedAge = 4
 )
 
-// history remembers the estimator's states of the last minute. Whoever pulls an
-// antenna gets pulses that drift away before the receiver notices; they look
-// like an oscillator that changed its frequency. Only what was known before
-// tells, and afterwards only that can be gone on from.
+// history is what the estimator knew during the last minutes. When an antenna
+// is unplugged, the pulses drift away before the receiver notices. That looks
+// like an oscillator that changed its frequency; only the states from before
+// show the difference, and afterwards only they can be continued from.
 type history struct {
 	recent [historySeconds]secondState
 	saved  [savedStates]savedState
-	next   int
+	next   int // index of the next saved state
 
 	byEst, byMean [len(driftSpans)]deviation
 
-	deviated tai.Time // the last second that was astray
+	deviated tai.Time // the last second that was beyond forgetSigma
 }
 
-// secondState is the estimate of one second.
+// secondState is the free-running estimate of one second.
 type secondState struct {
 	sec  tai.Time
-	free float64        // phase of the oscillator running free, without what was foretold, ns
-	e    servo.Estimate // its frequency likewise
+	free float64        // phase, ns
+	e    servo.Estimate // Freq is the free-running one, too
 }
 
-// savedState is a whole state.
+// savedState is a whole state of the estimator.
 type savedState struct {
 	sec        tai.Time // 0 = none
 	total      float64  // corrections until then, ns
-	freqTotal  float64  // what was foretold until then, ppb,
+	freqTotal  float64  // compensation until then, ppb,
 	phaseTotal float64  // and ns
 	imm        servo.IMM
 	prediction servo.PredictionError
 }
 
-// reset forgets all states; how well they foretell is kept.
+// reset forgets all states; the learned deviations are kept.
 func (h *history) reset() {
 	h.deviated = 0
 	h.recent = [historySeconds]secondState{}
@@ -59,65 +60,77 @@ func (h *history) reset() {
 
 func slot(sec tai.Time) int { return int(sec / tai.Second % historySeconds) }
 
-// remember notes the estimate after a measurement, and a whole state now and
-// then.
-func (c *Controller) remember() {
-	h, b := &c.hist, secondState{sec: c.sec, e: c.imm.Estimate()}
-	b.free, b.e.Freq = c.freeRunning()
-	h.recent[slot(c.sec)] = b
-	if c.st.State != status.Locked || c.cfg.Suspect < 0 {
+// at returns the estimate of s seconds before sec, if there is one.
+func (h *history) at(sec tai.Time, s int) (*secondState, bool) {
+	sec -= tai.Time(s) * tai.Second
+	b := &h.recent[slot(sec)]
+	return b, b.sec == sec
+}
+
+// remember keeps the estimate after a measurement and, if whole, the whole state
+// every suspect/8.
+func (e *estimate) remember(whole bool, suspect time.Duration) {
+	h, b := &e.hist, secondState{sec: e.sec, e: e.imm.Estimate()}
+	b.free, b.e.Freq = e.freeRunning()
+	h.recent[slot(e.sec)] = b
+	if !whole || suspect < 0 {
 		return
 	}
-	if last := &h.saved[(h.next+savedStates-1)%savedStates]; c.sec-last.sec < tai.Time(c.cfg.Suspect)/8 && last.sec != 0 {
+	if last := &h.saved[(h.next+savedStates-1)%savedStates]; e.sec-last.sec < tai.Time(suspect)/8 && last.sec != 0 {
 		return
 	}
 	p := &h.saved[h.next%savedStates]
 	h.next = (h.next + 1) % savedStates
-	p.sec, p.total, p.prediction = c.sec, c.total, c.prediction
-	p.freqTotal, p.phaseTotal = c.osc.freqTotal, c.osc.phaseTotal
-	c.imm.Save(&p.imm)
+	p.sec, p.total, p.prediction = e.sec, e.corr.total, e.prediction
+	p.freqTotal, p.phaseTotal = e.osc.freqTotal, e.osc.phaseTotal
+	e.imm.Save(&p.imm)
 }
 
-// beforeSuspect returns the newest state from before the suspect pulses, nil if there
-// is none of use.
-func (c *Controller) beforeSuspect() *savedState {
+// beforeSuspect returns the newest state from before the suspect pulses, nil if
+// there is none of use.
+func (e *estimate) beforeSuspect(suspect time.Duration) *savedState {
 	var best *savedState
-	for i := range c.hist.saved {
-		p := &c.hist.saved[i]
-		age := c.sec - p.sec
-		if p.sec != 0 && age >= tai.Time(c.cfg.Suspect) && age <= maxSavedAge*tai.Time(c.cfg.Suspect) && (best == nil || p.sec > best.sec) {
+	for i := range e.hist.saved {
+		p := &e.hist.saved[i]
+		age := e.sec - p.sec
+		if p.sec != 0 && age >= tai.Time(suspect) && age <= maxSavedAge*tai.Time(suspect) && (best == nil || p.sec > best.sec) {
 			best = p
 		}
 	}
 	return best
 }
 
-// rollback forgets the suspect pulses: it goes back to the state before them
-// and foretells the present from there, with the corrections made since.
-func (c *Controller) rollback(p *savedState) {
-	dt := float64(c.sec-p.sec) / 1e9
-	c.imm.Restore(&p.imm)
-	c.imm.Advance(dt, c.total-p.total+c.osc.phaseTotal-p.phaseTotal-p.freqTotal*dt)
-	c.imm.AddFreq(c.osc.freqTotal - p.freqTotal)
-	c.prediction = p.prediction
-	c.prediction.Reset()
-	c.comp.Restart()
-	c.estimateAge = dt
-	c.drift, c.rejectHint, c.alternative = 0, 0, alternative{}
-	c.rejects.clear()
-	c.hist.reset()
-	c.st.Rollbacks++
+// forgetSuspect forgets the suspect pulses and reports whether it could.
+func (e *estimate) forgetSuspect(suspect time.Duration) bool {
+	p := e.beforeSuspect(suspect)
+	if p != nil {
+		e.rollback(p)
+	}
+	return p != nil
 }
 
-// alternative is a second opinion of the present, relative to the estimate: what the
-// last pulses said where they were forgotten, else what was foretold before
-// them.
+// rollback forgets the suspect pulses: it restores the state before them and
+// predicts the present from there, with the corrections made since.
+func (e *estimate) rollback(p *savedState) {
+	dt := float64(e.sec-p.sec) / 1e9
+	e.imm.Restore(&p.imm)
+	e.imm.Advance(dt, e.corr.total-p.total+e.osc.phaseTotal-p.phaseTotal-p.freqTotal*dt)
+	e.imm.AddFreq(e.osc.freqTotal - p.freqTotal)
+	e.prediction = p.prediction
+	e.breakOff()
+	e.age = dt
+	e.drift, e.alternative = 0, alternative{}
+}
+
+// alternative is a second opinion of the present, relative to the estimate: what
+// the last pulses showed if they were forgotten, otherwise what was predicted
+// before them.
 type alternative struct {
 	ok          bool
-	phase, freq float64 // ns at edgeMono, ppb
+	phase, freq float64 // ns at estimate.mono, ppb
 }
 
-// at is the rival's distance t seconds after edgeMono, ns.
+// at returns the alternative's distance t seconds after the estimate's edge, ns.
 func (r alternative) at(t float64) float64 {
 	if !r.ok {
 		return 0
@@ -125,25 +138,27 @@ func (r alternative) at(t float64) float64 {
 	return r.phase + r.freq*t
 }
 
-// pulsesStopped is called when pulses stop without a word of the receiver's. The last
-// of them may have lied for all that, so the bound covers what was foretold
-// before them, too. If they went quite another way the estimate goes back to
-// that, and the bound covers what they said: either they lied, or the
-// oscillator changed.
-func (c *Controller) pulsesStopped() {
-	p := c.beforeSuspect()
+// pulsesStopped makes up for pulses that stopped without a warning of the
+// receiver. The last of them may have been wrong all the same, so the bound
+// covers what was predicted before them, too. If they deviated far from that,
+// they are forgotten, and the bound covers what they showed: either they were
+// wrong, or the oscillator changed. It reports whether they are forgotten.
+func (e *estimate) pulsesStopped(suspect time.Duration) (forgotten bool) {
+	p := e.beforeSuspect(suspect)
 	if p == nil {
-		return
+		return false
 	}
 	was := p.imm.Estimate()
-	dt := float64(c.sec-p.sec) / 1e9
-	phase, freq := c.freeRunning()
+	dt := float64(e.sec-p.sec) / 1e9
+	phase, freq := e.freeRunning()
 	wasFreq := was.Freq - p.freqTotal
 	r := alternative{ok: true, phase: phase - (was.Phase - p.total - p.phaseTotal + wasFreq*dt), freq: freq - wasFreq}
-	if h := &c.hist; h.deviated == 0 || c.sec-h.deviated > tai.Time(c.cfg.Suspect) {
-		r.phase, r.freq = -r.phase, -r.freq
+	forgotten = e.hist.deviated != 0 && e.sec-e.hist.deviated <= tai.Time(suspect)
+	if forgotten {
+		e.rollback(p)
 	} else {
-		c.rollback(p)
+		r.phase, r.freq = -r.phase, -r.freq
 	}
-	c.alternative = r
+	e.alternative = r
+	return forgotten
 }

@@ -85,7 +85,7 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 		})
 	}
 	t.Run("suspects nothing", func(t *testing.T) {
-		worst, w := run(1, 5, Config{Suspect: -1}, doubt)
+		worst, w := run(1, 5, Config{Gate: GateConfig{Suspect: -1}}, doubt)
 		if w.c.st.Rollbacks != 0 || worst < 500 {
 			t.Errorf("%d rollbacks, worst error %.0f ns: the other rows show nothing", w.c.st.Rollbacks, worst)
 		}

@@ -1,53 +1,96 @@
 package discipline
 
 import (
-	"math"
-
+	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
-// enter changes state and reason; a reason alone is no transition.
-func (c *Controller) enter(s status.State, r Reason) {
-	if s == c.st.State && r == c.st.Reason {
-		return
+// machine is the state machine: what is measured, what is trusted, and what
+// follows from it. Its st.State and st.Reason are the servo's own.
+type machine struct {
+	cfg     Config // with the clock's limit and all defaults
+	st      Status
+	learned Learned // imported, or from before phase was lost last
+
+	started   bool
+	startMono int64 // of the first call
+
+	est      estimate
+	labelled bool // est.sec is the true second
+	control  control
+	bound    errorBound
+	steps    stepWatch
+	edges    edges
+	labels   voter
+	trust    trust
+	step     step
+}
+
+// trust is whether the reference may be measured with.
+type trust struct {
+	refuse Reason // why pulses are refused: None (they are not), Doubted, NoMessages, VoidMessages, SecondDisputed
+	alarm  alarm
+}
+
+// alarm is what speaks against the reference as a whole.
+type alarm struct {
+	on     bool
+	code   reason.Code
+	detail string // further words for the published text: the names of witnesses
+}
+
+// step is a step of the clock.
+type step struct {
+	pending   bool  // requested and not reported yet
+	askedMono int64 // CLOCK_MONOTONIC_RAW (ns) of the request
+	mono      int64 // CLOCK_MONOTONIC_RAW (ns) of the last step
+}
+
+// start notes the first call.
+func (c *machine) start(mono int64) {
+	if !c.started {
+		c.started, c.startMono = true, mono
 	}
+}
+
+// enter changes state and reason; a transition to another reason is counted.
+func (c *machine) enter(s status.State, r Reason) {
 	if r != c.st.Reason {
 		c.st.Counts[r]++
 	}
 	c.st.State, c.st.Reason = s, r
 }
 
-// reacquire gives up phase and second and starts over; the frequency stays.
-func (c *Controller) reacquire(r Reason) {
-	if c.imm.Count() > 30 {
-		c.learned = c.Export()
+// reacquire gives up phase and second and acquires them again; the frequency
+// stays.
+func (c *machine) reacquire(r Reason) {
+	if c.est.imm.Count() > 30 {
+		c.learned = c.est.export(c.learned)
 	}
-	c.trains.clear()
-	c.voter.restart()
-	c.rejects.clear()
-	c.imm.Reset(-c.freq, c.cfg.MaxErrorPPB)
-	c.prediction.Reset()
-	c.comp.Restart()
-	c.hist.reset()
-	c.labelled, c.stepping = false, false
-	c.verified, c.minBound, c.rejectHint, c.jump, c.drift, c.estimateAge, c.alternative = 0, 0, 0, 0, 0, 0, alternative{}
+	c.edges.trains.clear()
+	c.edges.rejects.clear()
+	c.edges.verified = 0
+	c.labels.restart()
+	c.est.forget(c.cfg.MaxErrorPPB)
+	c.bound.forget()
+	c.labelled, c.step.pending = false, false
 	c.enter(status.Acquiring, r)
 }
 
-// distrust stops trusting pulses for reason r.
-func (c *Controller) distrust(r Reason) {
-	if c.distrusted != None && c.distrusted != r && r != Doubted {
-		return // the first reason stays until it is gone
+// distrust refuses pulses from now on, for reason r.
+func (c *machine) distrust(r Reason) {
+	if c.trust.refuse != None && c.trust.refuse != r && r != Doubted {
+		return // the first reason stays until it has ended
 	}
-	c.distrusted = r
-	c.verified = 0
+	c.trust.refuse = r
+	c.edges.verified = 0
 	switch c.st.State {
 	case status.Locked, status.Holdover:
 		if c.st.State == status.Locked || c.st.Reason == Returning {
-			c.forgetRecent(r)
+			c.forgetRecent(r == NoMessages) // a silent receiver does not mean wrong pulses
 		}
 		c.enter(status.Holdover, r)
-		c.ctrlMono = math.MinInt64 / 2 // the next Tick corrects: nobody takes an Action here
+		c.control.soon() // no Action is returned here
 	case status.Acquiring:
 		c.reacquire(r)
 		c.enter(status.Unlocked, r)
@@ -58,64 +101,64 @@ func (c *Controller) distrust(r Reason) {
 	}
 }
 
-// forgetRecent forgets the last pulses if r means that they may have lied. A
-// receiver that is merely silent has not said so: then it is as if the pulses
-// had stopped.
-func (c *Controller) forgetRecent(r Reason) {
-	if r == NoMessages {
-		c.pulsesStopped()
+// forgetRecent makes up for the last pulses, which may have been wrong already.
+// If they only stopped, without a warning, they are forgotten only if they
+// deviated.
+func (c *machine) forgetRecent(stopped bool) {
+	if stopped && !c.est.pulsesStopped(c.cfg.Gate.Suspect) || !stopped && !c.est.forgetSuspect(c.cfg.Gate.Suspect) {
 		return
 	}
-	if p := c.beforeSuspect(); p != nil {
-		c.rollback(p)
-	}
+	c.bound.rejectHint = 0
+	c.edges.rejects.clear()
+	c.st.Rollbacks++
 }
 
-// restoreTrust trusts pulses again, once verified.
-func (c *Controller) restoreTrust() {
-	c.distrusted = None
-	c.verified = 0
+// restoreTrust accepts pulses again, which are verified first.
+func (c *machine) restoreTrust() {
+	c.trust.refuse = None
+	c.edges.verified = 0
 	switch c.st.State {
-	case status.Faulty:
-		c.enter(status.Holdover, Returning)
-	case status.Holdover:
+	case status.Faulty, status.Holdover:
 		c.enter(status.Holdover, Returning)
 	case status.Unlocked:
 		c.enter(status.Unlocked, Starting)
 	}
 }
 
-// checkPulses looks for missing ones.
-func (c *Controller) checkPulses(mono int64) {
-	if !c.anyPulse {
-		if c.st.State == status.Unlocked && c.voter.lastValid != 0 && c.distrusted == None { // a doubt is named rather than what it makes us miss
+func (c *machine) refuse(r Reason, now int64) Action {
+	c.st.BadPulses++
+	c.st.Counts[r]++
+	c.publish(now)
+	return Action{FreqPPB: c.est.corr.ppb, Reason: r}
+}
+
+// checkPulses looks for missing pulses.
+func (c *machine) checkPulses(mono int64) {
+	if !c.edges.any {
+		// An alarm is reported rather than the pulses that it makes us miss.
+		if c.st.State == status.Unlocked && c.labels.lastValid != 0 && c.trust.refuse == None {
 			c.enter(status.Unlocked, NoPulse)
 		}
 		return
 	}
-	gap := mono - max(c.lastPulse, c.stepMono)
-	if gap <= int64(c.cfg.MissAfter) {
+	gap := mono - max(c.edges.last, c.step.mono)
+	if gap <= int64(c.cfg.Gate.MissAfter) {
 		return
 	}
-	for c.missMono+1500e6 <= mono {
-		c.missMono += 1e9
-		c.st.Missed++
-		c.st.Counts[PulseMissed]++
-		if mono-c.missMono > 3600e9 {
-			c.missMono = mono
-		}
-	}
+	n := c.edges.countMissed(mono)
+	c.st.Missed += n
+	c.st.Counts[PulseMissed] += n
 	switch c.st.State {
 	case status.Locked:
-		c.rejects.clear()
-		c.pulsesStopped()
+		c.edges.rejects.clear()
+		c.forgetRecent(true)
 		c.enter(status.Holdover, MissingPulses)
-		c.ctrlMono = math.MinInt64 / 2
+		c.control.soon()
 	case status.Holdover:
 		if c.st.Reason == Returning {
 			c.enter(status.Holdover, MissingPulses)
 		}
-		c.verified = 0
+		c.edges.verified = 0
 	case status.Acquiring:
 		c.reacquire(NoPulse)
 		c.enter(status.Unlocked, NoPulse)

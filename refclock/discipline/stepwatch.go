@@ -8,27 +8,29 @@ import (
 	"noonmark/refclock/status"
 )
 
-// stepWatch follows the clock against CLOCK_MONOTONIC_RAW, an independent witness of
-// steps that we did not order.
+// stepWatch compares the clock's readings with CLOCK_MONOTONIC_RAW over time. It
+// notices a step that nobody reported, and knows by how much the clock cannot
+// have moved (ARCHITECTURE.md, "Why two detectors").
 type stepWatch struct {
 	ok        bool
-	mono      int64
+	mono      int64 // of the last reading, CLOCK_MONOTONIC_RAW, ns
 	clock     tai.Time
-	freq      float64 // correction in force at mono, ppb
+	freq      float64 // correction in force then, ppb
 	count     int     // readings behind rate and noise
-	rate      float64 // of the uncorrected clock against the counter, ppb
+	rate      float64 // of the uncorrected clock against CLOCK_MONOTONIC_RAW, ppb
 	noise     float64 // mean absolute error of a reading, ns
-	suspect   bool    // the last reading was off,
+	suspect   bool    // the last reading was off
 	suspectBy float64 // by so much, ns
 }
 
 const (
-	untrainedTolerance = 5e6  // ns: tolerance while nothing is known of the rates
-	minTolerance       = 20e3 // ns: tolerance at least; a reading may take that long
-	trainedAfter       = 16   // readings before the rate is believed
+	untrainedTolerance = 5e6  // ns: while the rates are not known
+	minTolerance       = 20e3 // ns: how long a reading may take
+	trainedAfter       = 16   // readings before rate and noise are believed
 )
 
-// tolerance is by how much a reading dm ns after the last may be off, ns.
+// tolerance returns the error, ns, that a reading dm ns after the last may have.
+// beyond is the largest frequency error of a clock, ppb.
 func (l *stepWatch) tolerance(dm, freq, beyond float64) float64 {
 	if l.count < trainedAfter {
 		return untrainedTolerance + beyond*dm*1e-9
@@ -36,9 +38,9 @@ func (l *stepWatch) tolerance(dm, freq, beyond float64) float64 {
 	return minTolerance + 10*l.noise + (2000+2*math.Abs(freq-l.freq))*dm*1e-9
 }
 
-// observe takes a reading, with the correction in force and the frequency beyond
-// which no clock is, both ppb. It reports a jump that two readings in a row have
-// shown: one alone may have been interrupted.
+// observe takes a reading at mono, with the correction in force and the largest
+// frequency error of a clock, both in ppb. It reports a jump that two readings
+// in a row show: one alone may have been interrupted.
 func (l *stepWatch) observe(mono int64, clock tai.Time, freq, beyond float64) (jumped bool) {
 	dm := float64(mono - l.mono)
 	if !l.ok || dm < 0 {
@@ -46,7 +48,7 @@ func (l *stepWatch) observe(mono int64, clock tai.Time, freq, beyond float64) (j
 		return false
 	}
 	if dm < 20e6 {
-		return false // too near to tell a rate
+		return false // too short to measure a rate
 	}
 	off := float64(clock.Sub(l.clock)-time.Duration(mono-l.mono)) - (l.rate+freq)*dm*1e-9
 	if tol := l.tolerance(dm, freq, beyond); math.Abs(off) > tol {
@@ -64,18 +66,22 @@ func (l *stepWatch) observe(mono int64, clock tai.Time, freq, beyond float64) (j
 	return false
 }
 
-// watchStep watches for a jump that we did not order (somebody else's step, a
-// suspended machine); it ends all trust in phase and second.
-func (c *Controller) watchStep(mono int64, clock tai.Time) {
-	if c.stepping || mono < c.stepMono {
-		return
-	}
-	if c.steps.observe(mono, clock, c.freq, c.cfg.MaxFreqPPB+c.cfg.MaxErrorPPB) && (c.st.State != status.Unlocked || c.imm.Count() > 0) {
-		c.reacquire(ClockStepped)
-	}
+// at carries the last reading to mono.
+func (l *stepWatch) at(mono int64) tai.Time { return l.clock + tai.Time(mono-l.mono) }
+
+// excludes reports whether the clock cannot have moved by ns within a second,
+// because CLOCK_MONOTONIC_RAW would have shown it: then the pulses did.
+func (l *stepWatch) excludes(ns float64) bool {
+	return l.count >= trainedAfter && math.Abs(ns) > 2*l.tolerance(1e9, l.freq, 0)
 }
 
-// clockAt carries the clock's last reading to mono.
-func (c *Controller) clockAt(mono int64) tai.Time {
-	return c.steps.clock + tai.Time(mono-c.steps.mono)
+// watchStep looks for a step that nobody reported: by another program, or over a
+// suspend of the machine. Then neither phase nor second are known any more.
+func (c *machine) watchStep(mono int64, clock tai.Time) {
+	if c.step.pending || mono < c.step.mono {
+		return
+	}
+	if c.steps.observe(mono, clock, c.est.corr.ppb, c.cfg.MaxFreqPPB+c.cfg.MaxErrorPPB) && (c.st.State != status.Unlocked || c.est.imm.Count() > 0) {
+		c.reacquire(ClockStepped)
+	}
 }

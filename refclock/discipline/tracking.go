@@ -7,137 +7,148 @@ import (
 	"noonmark/refclock/status"
 )
 
-// offGrid is so far from the grid, ns, that an edge is no bad measurement of the
-// second but something else: the other edge of the pulse, interference. It says
-// nothing of the pulses between which it comes.
-const offGridNS = 1e6
+const (
+	// minLockCount is the number of measurements after which the noise is known
+	// well enough for a lock.
+	minLockCount = 8
+	// offGridNS is the distance from the expected pulse beyond which an edge is not
+	// a bad measurement but something else: the other edge of the pulse,
+	// interference. It says nothing about the pulses around it.
+	offGridNS = 1e6
+	// unstable is the number of outliers in a row that end verification.
+	unstable = 5
+)
 
 // track measures a tracked clock: the second is the clock's nearest.
-func (c *Controller) track(p Pulse, now int64) Action {
-	pred := c.phaseAt(p.Mono)
+func (c *machine) track(p Pulse, now int64) Action {
+	e := &c.est
+	pred := e.phaseAt(p.Mono)
 	sec := (p.Clock - tai.Time(pred)).Round()
-	if sec <= c.sec {
+	if sec <= e.sec {
 		return c.refuse(PulseOffGrid, now)
 	}
 	z := float64(p.Clock - sec)
-	e := c.imm.Estimate()
-	dt := float64(sec-c.sec) / 1e9
+	dt := float64(sec-e.sec) / 1e9
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
 	switch {
-	case math.Abs(c.imm.Sigmas(z-pred, dt)) <= c.cfg.GateSigma:
-		c.advance(sec, edge)
-	case c.alternative.ok && math.Abs(c.imm.Sigmas(z-pred-c.alternative.at(dt), dt)) <= c.cfg.GateSigma:
-		// The second opinion was right.
-		c.advance(sec, edge)
-		c.imm.Inflate(math.Abs(z-pred), math.Abs(c.alternative.freq))
+	case math.Abs(e.imm.Sigmas(z-pred, dt)) <= c.cfg.Gate.Sigma:
+		e.advance(sec, edge)
+	case e.alternative.ok && math.Abs(e.imm.Sigmas(z-pred-e.alternative.at(dt), dt)) <= c.cfg.Gate.Sigma:
+		// The alternative was right.
+		e.advance(sec, edge)
+		e.imm.Inflate(math.Abs(z-pred), math.Abs(e.alternative.freq))
 	default:
-		c.rejects.add(dt, z-pred, math.Sqrt(e.R))
-		y, ok := c.rejects.ramp(c.cfg.MaxErrorPPB)
+		c.edges.rejects.add(dt, z-pred, math.Sqrt(e.imm.Estimate().R))
+		slope, ok := c.edges.rejects.ramp(c.cfg.MaxErrorPPB)
 		if !ok {
 			return c.outlier(z-pred, now)
 		}
-		// Several in a row on a line through the last good phase: the
-		// oscillator changed its frequency. Let the filters follow.
-		c.advance(sec, edge)
-		c.imm.Inflate(math.Abs(z-pred), math.Abs(y))
+		// Several in a row on a line through the last good phase: the oscillator
+		// changed its frequency. Let the filters follow.
+		e.advance(sec, edge)
+		e.imm.Inflate(math.Abs(z-pred), math.Abs(slope))
 	}
-	c.rejects.clear()
-	c.rejectHint, c.estimateAge, c.alternative = 0, 0, alternative{}
-	c.imm.Update(z)
-	c.watchDrift()
-	c.remember()
-	c.checkPrediction()
+	c.edges.rejects.clear()
+	c.bound.rejectHint = 0
+	e.age, e.alternative = 0, alternative{}
+	e.imm.Update(z)
+	e.watchDrift()
+	e.remember(c.st.State == status.Locked, c.cfg.Gate.Suspect)
+	e.checkPrediction()
 	c.st.OffsetNS = z
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
 	if c.labelled {
 		c.st.RefTime = p.Clock
 	}
-	c.verified++
+	c.edges.verified++
 	c.advanceState(now)
-	c.steer(z, now)
+	c.control.measured(e, z, now, c.st.State == status.Holdover)
 	c.publish(now)
-	return Action{FreqPPB: c.freq, Used: true}
+	return Action{FreqPPB: e.corr.ppb, Used: true}
 }
 
-// advanceState moves the state on when enough pulses were verified.
-func (c *Controller) advanceState(now int64) {
+// checkPrediction compares the estimate with what it predicted earlier.
+func (e *estimate) checkPrediction() {
+	x := e.imm.Estimate()
+	e.osc.comp.Observe(seconds(e.mono), x.Phase-e.corr.total)
+	x.Phase, x.Freq = e.freeRunning()
+	e.prediction.Observe(float64(e.sec/tai.Second), x, 0)
+}
+
+// advanceState changes the state once enough pulses were verified.
+func (c *machine) advanceState(now int64) {
 	switch c.st.State {
 	case status.Acquiring:
-		if c.verified >= c.cfg.Verify && c.imm.Count() >= minLockCount && c.voter.undisputed(c.cfg, now) {
-			c.minBound = 0
+		if c.edges.verified >= c.cfg.Verify && c.est.imm.Count() >= minLockCount && c.labels.undisputed(&c.cfg, now) {
+			c.bound.floor = 0
 			c.enter(status.Locked, Disciplined)
 		}
 	case status.Holdover:
 		if c.st.Reason != Returning {
 			c.enter(status.Holdover, Returning)
-			c.verified = 1
+			c.edges.verified = 1
 		}
-		if math.Abs(c.phaseAt(now)) > float64(c.cfg.SlewWithin) {
-			if c.verified >= c.cfg.Confirm {
+		if math.Abs(c.est.phaseAt(now)) > float64(c.cfg.SlewWithin) {
+			if c.edges.verified >= c.cfg.Confirm {
 				c.reacquire(OffsetTooLarge)
 			}
 			return
 		}
-		if c.verified >= c.cfg.Verify {
-			c.minBound = 0
-			if c.pi != nil {
-				c.pi.Reset(c.freq)
+		if c.edges.verified >= c.cfg.Verify {
+			if c.control.pi != nil {
+				c.control.pi.Reset(c.est.corr.ppb)
 			}
+			c.bound.floor = 0
 			c.enter(status.Locked, Disciplined)
 		}
 	}
 }
 
-// clockUnmoved reports whether the clock itself can't have moved by dev ns, because
-// CLOCK_MONOTONIC_RAW would have shown it: then it is the pulses that did.
-func (c *Controller) clockUnmoved(dev float64) bool {
-	l := &c.steps
-	return l.count >= trainedAfter && math.Abs(dev) > 2*l.tolerance(1e9, l.freq, 0)
-}
-
 // outlier handles a pulse outside the gate, dev ns from the prediction.
-func (c *Controller) outlier(dev float64, now int64) Action {
+func (c *machine) outlier(dev float64, now int64) Action {
 	r := PulseOutlier
 	if math.Abs(dev) > offGridNS {
 		r = PulseOffGrid
 	}
 	if math.Abs(dev) < offGridNS {
-		c.verified = 0
+		c.edges.verified = 0
 	}
-	if now-c.ctrlMono >= 990e6 {
-		c.control(now)
+	if now-c.control.mono >= 990e6 {
+		c.control.correct(&c.est, now, c.st.State == status.Locked)
 	}
-	c.rejectHint = 0
-	if !c.clockUnmoved(dev) {
-		c.rejectHint = c.rejects.hint()
+	rejects := &c.edges.rejects
+	clockUnmoved := c.steps.excludes(dev)
+	c.bound.rejectHint = 0
+	if !clockUnmoved {
+		c.bound.rejectHint = rejects.hint()
 	}
 	switch c.st.State {
 	case status.Acquiring:
-		if c.rejects.n >= 5 {
+		if rejects.n >= unstable {
 			c.reacquire(PulseJump)
 		}
 	case status.Locked:
-		if c.rejects.n >= c.cfg.RejectLimit {
+		if rejects.n >= c.cfg.Gate.RejectLimit {
 			c.enter(status.Holdover, PulseJump)
 		}
 	case status.Holdover:
-		settled := c.rejects.agreeing >= c.cfg.JumpConfirm
+		settled := rejects.agreeing >= c.cfg.Gate.JumpConfirm
 		switch {
-		case settled && !c.clockUnmoved(dev):
-			// Clock or reference moved, nothing tells which, and not far:
-			// follow, and let the bound remember. The looser estimate lets
-			// the next pulse through the gate.
-			c.imm.Inflate(math.Abs(dev), 0)
-			c.jump, c.jumpMono = math.Abs(dev), now
-			c.rejects.clear()
+		case settled && !clockUnmoved:
+			// Clock or reference moved, nothing shows which, and not far: follow, and
+			// let the bound remember. The inflated estimate lets the next pulse
+			// through the gate.
+			c.est.imm.Inflate(math.Abs(dev), 0)
+			c.bound.remember(math.Abs(dev), now)
+			rejects.clear()
 			c.enter(status.Holdover, Returning)
 		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
-			// Nothing to lose any more. But it was the reference that moved, then or
-			// now, and the bound remembers by how much.
+			// The clock is not served any more, so nothing is lost. But it was the
+			// reference that moved, then or now, and the bound remembers how far.
 			c.reacquire(PulseJump)
-			c.jump, c.jumpMono = math.Abs(dev), now
-		case c.rejects.n >= c.cfg.RejectLimit:
+			c.bound.remember(math.Abs(dev), now)
+		case rejects.n >= c.cfg.Gate.RejectLimit:
 			c.enter(status.Holdover, PulseJump)
 		}
 	}
