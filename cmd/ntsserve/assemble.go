@@ -20,6 +20,7 @@ import (
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/observe"
 	"noonmark/internal/privileges"
 	"noonmark/server"
 	"noonmark/server/certs"
@@ -131,7 +132,7 @@ func (d *service) openClock() (err error) {
 // newTasks makes the tasks; the last drops the privileges once the others work.
 func (d *service) newTasks(plan *privileges.Plan) []daemon.Task {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(d.ntp, collector{d.ke, d.certs, d.ring}, collectors.NewGoCollector(),
+	reg.MustRegister(d.ntp, observe.NewNTSMetrics(observe.NTS{KE: d.ke, Certificates: d.certs, Ring: d.ring}), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tasks := []daemon.Task{d.ntp, daemon.NewMetrics(d.settings.Metrics, reg)}
 	if d.clock != nil {

@@ -13,6 +13,7 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/observe"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -89,16 +90,16 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		return err
 	}
 	eng := p.engine
-	col := &collector{engine: eng, port: port, source: source, sensor: sensor, mono: phc.MonoRaw}
+	watched := &observe.Sources{Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Undelivered: source.undelivered, Sensor: sensor}
 	for _, r := range newCompared(s, compared, count, log) {
 		p.tasks = append(p.tasks, r)
 	}
 	p.tasks = append(p.tasks, newDetails(s.RuntimeDir, phc.MonoRaw, eng.Report, log), &engineTask{eng, edges, messages}, port)
 	if s.Pulse.Source != "none" {
-		col.pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
+		watched.Pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
 			return source.opened(p.openPulse(eng.Grid))
 		}}
-		p.tasks = append(p.tasks, col.pulses)
+		p.tasks = append(p.tasks, watched.Pulses)
 	}
 	if sensor != nil {
 		p.tasks = append(p.tasks, sensor)
@@ -106,11 +107,11 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	if state.Path != "" {
 		p.tasks = append(p.tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Report().Learned }, log))
 	}
-	if err := p.attach(col, leaps); err != nil {
+	if err := p.attach(watched, leaps); err != nil {
 		return err
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(col)
+	reg.MustRegister(observe.NewReferenceMetrics(watched))
 	p.tasks = append(p.tasks, daemon.NewMetrics(s.Metrics, reg))
 	return nil
 }
@@ -123,34 +124,34 @@ func exportTargets(s *refclockd.Settings) export.Targets {
 
 // attach makes what works from the engine's snapshots: exports, followers and
 // witnesses.
-func (p *parts) attach(col *collector, leaps *leapTable) error {
+func (p *parts) attach(watched *observe.Sources, leaps *leapTable) error {
 	s, log, snapshot := p.settings, p.log, p.engine.Snapshot
 	sys, err := phc.OpenSystem(func(int64) int { return 0 })
 	switch {
 	case err == nil:
-		col.exports = export.Tasks(exportTargets(s), export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log)
+		watched.Exports = export.Tasks(exportTargets(s), export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log)
 	case s.Export.Any():
 		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
-	for _, t := range col.exports {
+	for _, t := range watched.Exports {
 		p.tasks = append(p.tasks, t)
 	}
 	followers, savers, err := newFollowers(s, snapshot, leaps, log)
 	if err != nil {
 		return err
 	}
-	col.followers = followers
+	watched.Followers = followers
 	for _, f := range followers {
 		p.tasks = append(p.tasks, f)
 	}
 	for _, m := range savers {
 		p.tasks = append(p.tasks, m)
 	}
-	if col.witnesses, err = newWitnesses(s, p.engine, log); err != nil {
+	if watched.Witnesses, err = newWitnesses(s, p.engine, log); err != nil {
 		return err
 	}
-	if col.witnesses != nil {
-		p.tasks = append(p.tasks, col.witnesses)
+	if watched.Witnesses != nil {
+		p.tasks = append(p.tasks, watched.Witnesses)
 	}
 	return nil
 }

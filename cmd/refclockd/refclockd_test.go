@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,14 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
-	"noonmark/phc"
 	"noonmark/phc/tai"
-	"noonmark/refclock"
-	"noonmark/refclock/clock"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
@@ -107,59 +101,6 @@ func TestServe(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("end: %v", err)
-	}
-}
-
-// Every metric has a name with the prefix, and every reason is there from the
-// start, at zero.
-func TestMetrics(t *testing.T) {
-	eng, err := refclock.New(refclock.Config{Mono: phc.MonoRaw, Open: func() (clock.Device, error) { return nil, fs.ErrNotExist }, Publish: func(*status.Snapshot) {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng.Tick()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(&collector{engine: eng, source: new(pulseSource), mono: phc.MonoRaw})
-	fams, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]float64{}
-	for _, f := range fams {
-		if !strings.HasPrefix(f.GetName(), "noonmark_refclock_") {
-			t.Errorf("metric %s", f.GetName())
-		}
-		for _, m := range f.GetMetric() {
-			v := m.GetGauge().GetValue()
-			if m.GetCounter() != nil {
-				v = m.GetCounter().GetValue()
-				if !strings.HasSuffix(f.GetName(), "_total") {
-					t.Errorf("counter %s", f.GetName())
-				}
-			}
-			for _, l := range m.GetLabel() {
-				seen[f.GetName()+" "+l.GetValue()] = v
-			}
-			if len(m.GetLabel()) == 0 {
-				seen[f.GetName()] = v
-			}
-		}
-	}
-	for name, want := range map[string]float64{
-		"noonmark_refclock_stratum":                             16,
-		"noonmark_refclock_synchronised":                        0,
-		"noonmark_refclock_leap_indicator":                      3,
-		"noonmark_refclock_state unlocked":                      1,
-		"noonmark_refclock_state locked":                        0,
-		"noonmark_refclock_events_total clock_missing":          1,
-		"noonmark_refclock_events_total clock_stepped_by_other": 0,
-		"noonmark_refclock_events_total label_void":             0,
-		"noonmark_refclock_pulses_total accepted":               0,
-		"noonmark_refclock_leap_warning leap_expired":           0,
-	} {
-		if got, ok := seen[name]; !ok || got != want {
-			t.Errorf("%s = %v, %v; want %v", name, got, ok, want)
-		}
 	}
 }
 

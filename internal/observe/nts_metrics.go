@@ -1,0 +1,73 @@
+package observe
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/server/certs"
+	"noonmark/server/nts"
+	"noonmark/server/ntske"
+)
+
+// NTS are the parts of NTS that ntsserve runs.
+type NTS struct {
+	KE           *ntske.Server // nil without NTS-KE
+	Certificates *certs.Source // nil without NTS-KE
+	Ring         *nts.Ring     // nil without NTS
+}
+
+// NewNTSMetrics returns the metrics of NTS-KE, certificates and cookie keys.
+func NewNTSMetrics(n NTS) prometheus.Collector {
+	return &collector[NTS]{ntsMetrics(), func() *NTS { return &n }}
+}
+
+func ntsMetrics() []family[NTS] {
+	return []family[NTS]{
+		counters(prometheus.NewDesc("noonmark_ntske_exchanges_total", "NTS-KE connections by result.", []string{"reason"}, nil),
+			func(n *NTS, put sink) {
+				if n.KE != nil {
+					for reason, c := range n.KE.Counters().Snapshot() {
+						put(float64(c), reason)
+					}
+				}
+			}),
+		gauges(prometheus.NewDesc("noonmark_ntske_connections", "NTS-KE connections that are open.", nil, nil),
+			func(n *NTS, put sink) {
+				if n.KE != nil {
+					put(float64(n.KE.Counters().Open()))
+				}
+			}),
+		gauges(prometheus.NewDesc("noonmark_ntske_certificate_expiry_seconds", "When the certificate expires, POSIX time.", []string{"certificate"}, nil),
+			ofCertificates(func(c *certs.Status) float64 { return float64(c.NotAfter.Unix()) })),
+		gauges(prometheus.NewDesc("noonmark_ntske_certificate_left_seconds", "Time until the certificate expires, negative once it has.", []string{"certificate"}, nil),
+			ofCertificates(func(c *certs.Status) float64 { return time.Until(c.NotAfter).Seconds() })),
+		gauges(prometheus.NewDesc("noonmark_ntske_certificate_alarm", "1 while the certificate is due for renewal.", []string{"certificate"}, nil),
+			ofCertificates(func(c *certs.Status) float64 { return one(c.Alarm) })),
+		counters(prometheus.NewDesc("noonmark_ntske_certificate_refusals_total", "Certificates that were refused, and orders that failed, by reason.", []string{"reason"}, nil),
+			func(n *NTS, put sink) {
+				if n.Certificates != nil {
+					for reason, c := range n.Certificates.Refusals() {
+						put(float64(c), reason)
+					}
+				}
+			}),
+		gauges(prometheus.NewDesc("noonmark_nts_cookie_keys", "Cookie keys whose cookies are accepted.", nil, nil),
+			func(n *NTS, put sink) {
+				if n.Ring != nil {
+					put(float64(len(n.Ring.List())))
+				}
+			}),
+	}
+}
+
+func ofCertificates(value func(*certs.Status) float64) func(*NTS, sink) {
+	return func(n *NTS, put sink) {
+		if n.Certificates == nil {
+			return
+		}
+		for _, c := range n.Certificates.Status() {
+			put(value(&c), c.From)
+		}
+	}
+}
