@@ -88,8 +88,11 @@ func TestReferenceMetricsOfAWholeDaemon(t *testing.T) {
 			State: status.Locked, OffsetNS: 5, NoiseNS: 2, FreqPPB: -2300, LineErr: 20, Stratum: 1, Kind: status.PHCClock, TAIOffset: 37, Epoch: 2, Updates: 9,
 			Pulses: 100, BadPulses: 3, Missed: 1, Msgs: 99, BadMsgs: 4, PulseMono: 9e9, MsgMono: 9_500_000_000, Mono: 1e10, RefTime: 1, Bound: 100, Limit: 1e6,
 		},
-		Discipline: discipline.Status{DriftPPB: 2301, Latency: 80 * time.Millisecond, TempC: 41.25, TempMono: 1, TempPPB: 12, AgeingPPB: 0.5},
-		Receiver:   report.Receiver{Sats: 12, Fix: gnss.Fix3D, Antenna: gnss.AntennaOK, Jamming: gnss.ThreatWarning},
+		Discipline: discipline.Status{
+			Figures: discipline.Figures{DriftPPB: 2301}, Evidence: discipline.Evidence{Latency: 80 * time.Millisecond},
+			Thermal: discipline.Thermal{TempC: 41.25, TempMono: 1, TempPPB: 12, AgeingPPB: 0.5},
+		},
+		Receiver: report.Receiver{Sats: 12, Fix: gnss.Fix3D, Antenna: gnss.AntennaOK, Jamming: gnss.ThreatWarning},
 		Leap: leap.Status{Receiver: 37, Expires: at, Next: at.AddDate(0, 1, 0), NextSign: 1, Expired: true,
 			Tables: []leap.TableStatus{{Name: "list", Expires: at}, {Name: "builtin"}}},
 		Compared: []pps.Comparison{{Name: "roof", OffsetNS: -40, Mono: 1, Alarm: true, Count: 7, Skipped: 2}, {Name: "lab"}},
