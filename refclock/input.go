@@ -1,185 +1,176 @@
 package refclock
 
 import (
-	"math"
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
+// Message takes one message of the receiver.
+func (e *Engine) Message(m *gnss.Message) {
+	if m.HasQErr {
+		e.pulse.Announce(m.Mono, float64(m.QErrPS)*1e-3)
+	}
+	e.receiver.Message(m)
+	now := e.clocks(m.Mono)
+	dated := e.admit(m, &now)
+	at := e.carryOut(e.leap.Message(m, now, dated))
+	e.integrity.Message(m)
+	if dated && m.Valid {
+		e.integrity.Second(e.labelled(at, m.Mono), &now)
+	}
+	e.judge()
+	if dated {
+		e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+	}
+}
+
 // Edge takes one edge of the pulse.
 func (e *Engine) Edge(x pps.Edge) {
-	if !e.loop.Clock.Adjustable() {
-		e.refuse(reason.EdgeNoClock, nil)
+	at, refused := clock.Instant{}, reason.EdgeNoClock
+	if e.loop.Clock.Adjustable() {
+		at, refused = e.loop.Clock.Locate(x)
+		e.happened(e.loop.Events())
+	}
+	if refused != reason.None {
+		e.refuse(refused)
 		return
 	}
-	at, r := e.loop.Clock.Locate(x)
-	e.happened(e.loop.Events())
-	switch r {
-	case reason.None:
-	case reason.ClockRead:
-		return // an event of the clock
-	default:
-		e.refuse(r, nil)
-		return
+	p, turned := e.pulse.Apply(at.Clock, at.Mono, e.loop.Clock.Travel(at.Mono))
+	if turned {
+		e.incidents.Report(reason.SawtoothRefused, nil, "applied_with_sign", e.pulse.Sign())
 	}
-	p := discipline.Pulse{Clock: at.Clock.Add(-e.set.Bias - e.set.Cable), Mono: at.Mono, Width: at.Width}
-	q, hasQ := e.quant.Take(p.Mono)
-	sec := p.Mono // corrected as the pulse's time is
-	steer := e.loop.Clock.Travel(p.Mono)
-	if hasQ {
-		e.quant.Learn(p.Mono, float64(p.Clock.Sub(p.Clock.Round()))-steer, q)
-		if s := e.quant.Sign(); s != e.quantSign {
-			e.quantSign = s
-			e.refuse(reason.SawtoothRefused, nil, "applied_with_sign", s)
-		}
-		if !e.set.NoSawtooth {
-			p.Clock += tai.Time(math.Round(q * e.quantSign))
-			sec += int64(math.Round(q * e.quantSign))
-		}
-	} else {
-		e.quant.Gap()
-	}
-	free := float64(p.Clock.Sub(p.Clock.Round())) - steer
-	e.integrity.Edge(integrity.Edge{Mono: p.Mono, Corrected: sec, Free: free, Other: x.Other}, e.checks(e.clocks(p.Mono)))
+	now := e.clocks(at.Mono)
+	e.integrity.Edge(integrity.Edge{Mono: at.Mono, Corrected: p.Mono, Free: p.Free, Other: x.Other}, &now)
 	e.judge()
-	if !e.loop.Clock.Available() {
-		return
+	if e.loop.Clock.Available() {
+		reading := e.loop.Clock.Requested(p.Clock, at.Mono)
+		e.act(e.loop.Control.Pulse(discipline.Pulse{Clock: reading, Mono: at.Mono, Now: e.cfg.Mono(), Width: at.Width}))
+		e.publish()
 	}
-	p.Now = e.cfg.Mono()
-	p.Clock = e.loop.Clock.Requested(p.Clock, p.Mono)
-	e.act(e.loop.Control.Pulse(p))
-	e.publish()
 }
 
 // Compare takes an edge of the i-th pulse that is only compared.
 func (e *Engine) Compare(i int, x pps.Edge) {
-	if i < 0 || i >= len(e.compare) {
+	if i < 0 || i >= len(e.compared) {
 		return
 	}
-	c, now := e.compare[i], e.cfg.Mono()
-	st := e.loop.Control.Status()
-	if !e.loop.Clock.Available() || st.ServoState != status.Locked && st.ServoState != status.Holdover {
-		c.Skip()
-		e.Count(reason.CompareSkipped)
-		return
+	c, st := e.compared[i], e.loop.Control.Status()
+	at, refused := clock.Instant{}, reason.EdgeNoClock
+	if st.Tracked() {
+		at, refused = e.loop.Clock.Locate(x)
+		e.happened(e.loop.Events())
 	}
-	p, refused := e.loop.Clock.Locate(x)
-	e.happened(e.loop.Events())
 	if refused != reason.None {
 		c.Skip()
 		e.Count(reason.CompareSkipped)
 		return
 	}
-	at := p.Clock.Add(-c.Delay())
-	offset := float64(at - at.Round())
-	uncertain := float64(p.Width)/2 + st.Bound + st.BoundRate*max(0, float64(now-st.Mono)*1e-9)
-	if !c.Add(offset, p.Mono, uncertain) {
+	reading := at.Clock.Add(-c.Delay())
+	offset := float64(reading - reading.Round())
+	uncertain := float64(at.Width)/2 + st.Bound + st.BoundRate*max(0, float64(e.cfg.Mono()-st.Mono)*1e-9)
+	if !c.Add(offset, at.Mono, uncertain) {
 		return
 	}
 	if s := c.State(); s.Alarm {
-		e.refuse(reason.CompareAlarm, nil, "pulse", s.Name, "offset", time.Duration(offset), "limit", s.Limit, "uncertain", time.Duration(uncertain))
+		e.incidents.Report(reason.CompareAlarm, nil, "pulse", s.Name, "offset", time.Duration(offset), "limit", s.Limit, "uncertain", time.Duration(uncertain))
 	} else {
-		e.log.Info("compared pulse agrees again", "pulse", s.Name, "offset", time.Duration(offset))
+		e.cfg.Log.Info("compared pulse agrees again", "pulse", s.Name, "offset", time.Duration(offset))
 	}
 }
 
-// Message takes one statement of the receiver.
-func (e *Engine) Message(m *gnss.Message) {
-	if m.HasQErr {
-		e.quant.Announce(m.Mono, float64(m.QErrPS)*1e-3)
+// Tick opens the clock where there is none, reads it, lets the discipline notice
+// what is missing, and publishes.
+func (e *Engine) Tick() {
+	e.wake()
+	now := e.cfg.Mono()
+	e.loop.Clock.Maintain(now)
+	e.happened(e.loop.Events())
+	select {
+	case a := <-e.alarms: // in a simulation Run does not listen
+		e.outside(a)
+	default:
 	}
-	e.recv.Message(m)
-	e.integrity.Message(m)
-	in := e.clocks(m.Mono)
-	dated := e.names(m, in)
-	at := e.changed(e.leap.Message(m, in, dated))
-	switch {
-	case dated && m.Valid:
-		e.msgs++
-		e.msgMono = m.Mono
-		e.label = integrity.Label{Time: at, Mono: m.Mono}
-		e.integrity.Second(e.label, e.checks(in))
-	case dated:
-		e.badMsgs++
-	}
+	e.carryOut(e.leap.Tick(e.clocks(now)))
 	e.judge()
-	if !dated {
-		return
+	if e.loop.Clock.Available() {
+		_, ok := e.loop.Clock.Read()
+		e.happened(e.loop.Events())
+		if ok {
+			e.control(max(now, e.loop.Clock.Anchor()))
+		}
 	}
-	e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+	e.publish()
 }
 
-// names reports whether a message names an instant that can be used, valid or
+// control hands time and temperature to the discipline.
+func (e *Engine) control(now int64) {
+	if e.cfg.Temperature != nil {
+		if c, mono := e.cfg.Temperature(); mono > e.sensorMono {
+			e.sensorMono = mono
+			e.loop.Control.Temperature(c, mono)
+		}
+	}
+	e.act(e.loop.Control.Tick(now, e.loop.Clock.At(now)))
+	e.keepLearned(e.loop.Control, now)
+}
+
+// admit reports whether a message names an instant that can be used, valid or
 // not.
-func (e *Engine) names(m *gnss.Message, in leap.Clocks) bool {
+func (e *Engine) admit(m *gnss.Message, now *reading.Clocks) bool {
+	if !m.HasTimeOfDay || m.HasPulse || m.DateCarried {
+		return false
+	}
 	switch {
-	case !m.HasTimeOfDay || m.HasPulse || m.DateCarried:
-		return false
 	case !m.HasDate:
-		e.badMsgs++
 		e.Count(reason.MessageNoDate)
-		return false
 	case !e.loop.Clock.Opened():
-		e.refuse(reason.MessageNoClock, nil)
-		return false
+		e.refuse(reason.MessageNoClock)
+		return false // no fault of the message
+	default:
+		code := e.integrity.Date(m, now)
+		if code == reason.None {
+			e.counted(m.Valid, m.Mono)
+			return true
+		}
+		e.loop.Control.MessageRefused(code, m.Mono)
+		e.incidents.Report(code, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
 	}
-	r := e.integrity.Date(m, e.checks(in))
-	if r != reason.None {
-		e.badMsgs++
-		e.loop.Control.MessageRefused(r, m.Mono)
-		e.refuse(r, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
-	}
-	return r == reason.None
+	e.counted(false, m.Mono)
+	return false
 }
 
 // clocks returns what the clocks' models show at an instant of
 // CLOCK_MONOTONIC_RAW.
-func (e *Engine) clocks(mono int64) leap.Clocks {
-	c := leap.Clocks{Mono: mono, SystemDisciplined: e.cfg.SystemDisciplined != nil && e.cfg.SystemDisciplined()}
-	c.System, _ = e.systemTAI(mono)
+func (e *Engine) clocks(mono int64) reading.Clocks {
+	st := e.loop.Control.Status()
+	c := reading.Clocks{Mono: mono, SystemDisciplined: e.cfg.SystemDisciplined(), Unlocked: st.ServoState == status.Unlocked || st.ServoState == status.Acquiring}
+	if ns, ok := e.loop.Clock.Real(mono); ok {
+		c.System = tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second
+	}
 	if e.loop.Clock.Known() {
-		st := e.loop.Control.Status()
-		c.Clock, c.Latency = e.loop.Clock.At(mono), st.Latency
-		c.Tracked = st.ServoState == status.Locked || st.ServoState == status.Holdover
+		c.Clock, c.Latency, c.Tracked = e.loop.Clock.At(mono), st.Latency, st.Tracked()
 	}
 	return c
 }
 
-// changed carries out what the leap-second authority found, and returns the
-// instant that a message labels.
-func (e *Engine) changed(r leap.Result) tai.Time {
-	e.note(r.Events)
-	if r.Table != nil && e.cfg.Leaps != nil {
+// carryOut does what the leap-second authority decided, and returns the instant
+// that a message labels.
+func (e *Engine) carryOut(r leap.Result) tai.Time {
+	e.incidents.Note(r.Events)
+	if r.Table != nil {
 		e.cfg.Leaps(r.Table)
 	}
 	return r.Label
-}
-
-// checks returns the same for the checks of the reference.
-func (e *Engine) checks(in leap.Clocks) integrity.Clocks {
-	s := e.loop.Control.Status().ServoState
-	c := integrity.Clocks{Unlocked: s == status.Unlocked || s == status.Acquiring, System: in.System, SystemDisciplined: in.SystemDisciplined}
-	if in.Tracked {
-		c.Own = in.Clock
-	}
-	return c
-}
-
-// systemTAI returns CLOCK_REALTIME as TAI at an instant of CLOCK_MONOTONIC_RAW.
-func (e *Engine) systemTAI(mono int64) (t tai.Time, ok bool) {
-	ns, ok := e.loop.Clock.Real(mono)
-	if !ok {
-		return 0, false
-	}
-	return tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second, true
 }
 
 // outside takes the alarm from outside.
@@ -193,9 +184,9 @@ func (e *Engine) outside(a integrity.Alarm) {
 // judge reports to the discipline when the alarm in force changes.
 func (e *Engine) judge() {
 	now := e.cfg.Mono()
-	e.expect(now)
+	e.expect(e.clocks(now), e.loop.Clock)
 	alarm, changed := e.integrity.Decide(now, e.leap.Alarms()...)
-	e.note(e.integrity.Events())
+	e.incidents.Note(e.integrity.Events())
 	switch {
 	case !changed:
 	case alarm.Code == reason.None:
@@ -206,13 +197,57 @@ func (e *Engine) judge() {
 	}
 }
 
-// expect notes where in the clock's second a disciplined system clock has its
-// own, for Grid.
-func (e *Engine) expect(now int64) {
-	g := int64(0)
-	if t := e.checks(e.clocks(now)).Startup(); t != 0 && e.loop.Clock.Known() {
-		at := e.loop.Clock.At(now - int64(t-t.Floor()))
-		g = int64(at-at.Floor()) + 1
+// act applies what the discipline decided.
+func (e *Engine) act(a discipline.Action) { e.happened(e.loop.Act(a)) }
+
+// happened counts, logs and publishes what happened to the clock.
+func (e *Engine) happened(events []clock.Event) {
+	for _, ev := range events {
+		var fields []any
+		switch ev.Kind {
+		case clock.Opened:
+			e.opened(ev, e.loop.Clock.Adjustable())
+			continue
+		case clock.Allowed:
+			e.cfg.Log.Info("clock may be adjusted", "clock", e.cfg.ClockName)
+			continue
+		case clock.Stepped:
+			e.cfg.Log.Info("clock stepped", "step", ev.By, "generation", e.loop.Clock.View(ev.Mono).Generation)
+		case clock.StepFailed, clock.Moved:
+			fields = []any{"step", ev.By}
+			if ev.Code == reason.ClockSlept {
+				fields = []any{"for", ev.By}
+			}
+		}
+		if ev.Code != reason.None {
+			e.incidents.Report(ev.Code, ev.Err, fields...)
+		}
+		if ev.Kind == clock.Stepped || ev.Kind == clock.Moved {
+			e.pulse.Break()
+			e.integrity.Break()
+			e.cfg.Stepped(ev.By)
+		}
+		if ev.Kind == clock.Lost {
+			e.publish()
+		}
 	}
-	e.grid.Store(g)
+}
+
+// publish makes the snapshot of now and hands it out.
+func (e *Engine) publish() {
+	now := e.cfg.Mono()
+	e.loop.Control.LeapUndecided(e.leap.Undecided())
+	if at := e.ambiguousAt.Swap(0); at != 0 {
+		e.loop.Control.PulseRefused(reason.PulseAmbiguous, at)
+	}
+	s := &e.snap
+	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.integrity.Unexplained())
+	leapSeconds(s, e.leap.Table())
+	r := e.describe(s, st)
+	r.Begun, r.Leap, r.Table, r.QuantisationSign = e.integrity.Begun(), e.leap.Status(), e.leap.Table(), e.pulse.Sign()
+	for _, c := range e.compared {
+		r.Compared = append(r.Compared, c.State())
+	}
+	e.cfg.Publish(s)
+	e.report.Store(r)
 }

@@ -1,80 +1,174 @@
 package refclock
 
 import (
+	"context"
+	"log/slog"
 	"math"
+	"sync/atomic"
+	"time"
 
+	"noonmark/phc/tai"
+	"noonmark/refclock/clock"
+	"noonmark/refclock/discipline"
+	"noonmark/refclock/incident"
+	"noonmark/refclock/integrity"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
-// publish makes the snapshot of now and hands it out.
-func (e *Engine) publish() {
-	s := &e.snap
-	now := e.cfg.Mono()
-	e.loop.Control.LeapUndecided(e.leap.Undecided())
-	if half := e.halfAt.Swap(0); half != 0 {
-		e.loop.Control.PulseRefused(reason.PulseAmbiguous, half)
+// learnEvery is how often what was learned is copied for those who keep it.
+const learnEvery = time.Second
+
+// publisher holds what is published, and what was counted and noted for it. Its
+// exported methods are for any goroutine.
+type publisher struct {
+	cfg       *Config
+	incidents *incident.Log
+
+	receiver report.Receiver
+	label    integrity.Label // the latest valid one
+	messages struct {
+		valid, refused uint64
+		mono           int64 // of the latest valid one
 	}
-	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.integrity.Unexplained())
-	s.Kind, s.RefID, s.ClockDev, s.Pulse, s.Receiver = e.cfg.Kind, e.cfg.RefID, e.cfg.ClockName, e.cfg.Pulse, e.cfg.Receiver
-	s.MsgMono, s.Msgs, s.BadMsgs = e.msgMono, e.msgs, e.badMsgs
-	s.BadPulses += e.badEdges()
-	if s.Clock != 0 {
-		e.leapSeconds(s)
+	learned   discipline.Learned
+	learnedAt int64
+	logged    struct { // state and reason as they were logged last
+		once   bool
+		state  status.State
+		reason string
 	}
-	if !st.Moving && (s.State != e.state || s.Reason != e.reason || !e.stated) {
-		e.log.Info("state", "state", s.State.String(), "was", e.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
-		e.state, e.reason, e.stated = s.State, s.Reason, true
+
+	snap   status.Snapshot
+	report atomic.Pointer[report.Report]
+	// Where in the clock's second a disciplined system clock's begins, ns plus 1;
+	// 0 = not known.
+	grid  atomic.Int64
+	ready chan struct{}
+}
+
+func newPublisher(cfg *Config) *publisher {
+	p := &publisher{cfg: cfg, incidents: incident.New(cfg.Mono, cfg.Log), ready: make(chan struct{})}
+	p.report.Store(&report.Report{})
+	return p
+}
+
+// Ready is closed when the first snapshot has been published.
+func (p *publisher) Ready() <-chan struct{} { return p.ready }
+
+// Report returns the latest state. It is not changed afterwards.
+func (p *publisher) Report() *report.Report { return p.report.Load() }
+
+// Snapshot returns the latest snapshot. After a suspend of the machine that the
+// engine has not noticed yet, it is an unusable one. It is not changed afterwards.
+func (p *publisher) Snapshot() *status.Snapshot {
+	s := &p.Report().Snapshot
+	if p.cfg.Slept == nil || !s.Outslept(p.cfg.Slept()) {
+		return s
 	}
-	e.cfg.Publish(s)
-	r := &report.Report{
-		Snapshot: *s, Discipline: st, Receiver: e.recv, Label: e.label, Begun: e.integrity.Begun(), Learned: e.learned,
-		Counts: e.incidents.Counts(), Leap: e.leap.Status(), Table: e.leap.Table(), QuantisationSign: e.quantSign,
+	t := *s
+	t.State, t.Reason, t.Stratum, t.Bound = status.Unlocked, reason.ClockSlept.String(), 16, math.MaxInt64
+	return &t
+}
+
+// Reference returns what witnesses are compared with.
+func (p *publisher) Reference() integrity.Reference {
+	r := p.Report()
+	return integrity.Reference{Snapshot: &r.Snapshot, Label: r.Label, Begun: r.Begun, Table: r.Table}
+}
+
+// Grid returns where in the clock's second pps.ExtTS is to expect the pulse: at
+// its beginning, while the clock is right; before that, where a disciplined
+// system clock begins its second.
+func (p *publisher) Grid() (phase time.Duration, ok bool) {
+	if p.Snapshot().Usable(p.cfg.Mono()) {
+		return 0, true
 	}
-	for _, c := range e.compare {
-		r.Compared = append(r.Compared, c.State())
+	g := p.grid.Load()
+	return time.Duration(g - 1), g != 0
+}
+
+// expect notes where in the clock's second a disciplined system clock begins its
+// own.
+func (p *publisher) expect(now reading.Clocks, c *clock.Steered) {
+	g := int64(0)
+	if t := now.Startup(); t != 0 && c.Known() {
+		at := c.At(now.Mono - int64(t-t.Floor()))
+		g = int64(at-at.Floor()) + 1
 	}
-	e.report.Store(r)
+	p.grid.Store(g)
+}
+
+// opened logs that the clock was opened. One that may not be adjusted is opened
+// again and again.
+func (p *publisher) opened(e clock.Event, adjustable bool) {
+	level := slog.LevelInfo
+	if !adjustable {
+		level = slog.LevelDebug
+	}
+	p.cfg.Log.Log(context.Background(), level, "clock opened", "clock", p.cfg.ClockName, "max_freq_ppb", e.MaxPPB, "freq_ppb", e.FreqPPB, "read_width", e.Width)
+	if e.Other {
+		p.learned = discipline.Learned{}
+	}
+}
+
+// refuse counts and logs why an input was refused. A failed reading of the clock
+// is an event of its own.
+func (p *publisher) refuse(c reason.Code) {
+	if c != reason.ClockRead {
+		p.incidents.Report(c, nil)
+	}
+}
+
+// counted counts a time message.
+func (p *publisher) counted(valid bool, mono int64) {
+	if !valid {
+		p.messages.refused++
+		return
+	}
+	p.messages.valid++
+	p.messages.mono = mono
+}
+
+// labelled notes a valid label and returns it.
+func (p *publisher) labelled(second tai.Time, mono int64) integrity.Label {
+	p.label = integrity.Label{Time: second, Mono: mono}
+	return p.label
+}
+
+// keepLearned copies what the discipline has learned, from time to time.
+func (p *publisher) keepLearned(c *discipline.Controller, now int64) {
+	if now-p.learnedAt >= int64(learnEvery) && c.Status().ServoState == status.Locked {
+		p.learned, p.learnedAt = c.Export(), now
+	}
+}
+
+// describe adds to a snapshot what was configured and counted, logs a change of
+// state, and returns the report around it.
+func (p *publisher) describe(s *status.Snapshot, st discipline.Status) *report.Report {
+	s.Kind, s.RefID, s.ClockDev, s.Pulse, s.Receiver = p.cfg.Kind, p.cfg.RefID, p.cfg.ClockName, p.cfg.Pulse, p.cfg.Receiver
+	s.MsgMono, s.Msgs, s.BadMsgs = p.messages.mono, p.messages.valid, p.messages.refused
+	s.BadPulses += p.incidents.Group(reason.Edge)
+	if was := &p.logged; !st.Moving && (s.State != was.state || s.Reason != was.reason || !was.once) {
+		p.cfg.Log.Info("state", "state", s.State.String(), "was", was.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
+		was.state, was.reason, was.once = s.State, s.Reason, true
+	}
+	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts()}
 }
 
 // leapSeconds fills in what the table in force says of the clock's present time.
-func (e *Engine) leapSeconds(s *status.Snapshot) {
-	s.TAIOffset = int32(e.leap.Table().Offset(s.Clock))
+func leapSeconds(s *status.Snapshot, table *tai.Table) {
+	if s.Clock == 0 {
+		return
+	}
+	s.TAIOffset = int32(table.Offset(s.Clock))
 	s.LeapAt, s.LeapSign, s.LeapPast, s.PastSign = 0, 0, 0, 0
-	if n, sign, ok := e.leap.Table().Next(s.Clock); ok {
+	if n, sign, ok := table.Next(s.Clock); ok {
 		s.LeapAt, s.LeapSign = n.At(), int8(sign)
 	}
-	if n, sign, ok := e.leap.Table().Past(s.Clock); ok {
+	if n, sign, ok := table.Past(s.Clock); ok {
 		s.LeapPast, s.PastSign = n.At(), int8(sign)
-	}
-}
-
-// badEdges returns how many edges were refused before the discipline saw them.
-func (e *Engine) badEdges() (n uint64) {
-	for _, c := range reason.All() {
-		if c.Info().Group == reason.Edge {
-			n += e.incidents.Of(c)
-		}
-	}
-	return n
-}
-
-// refuse counts a reason and logs it, rate limited.
-func (e *Engine) refuse(c reason.Code, err error, fields ...any) {
-	e.incidents.Report(c, err, fields...)
-}
-
-// note counts and logs events.
-func (e *Engine) note(events []reason.Event) {
-	for _, v := range events {
-		switch {
-		case v.Code != reason.None:
-			e.refuse(v.Code, nil, v.Fields...)
-		case v.Warn:
-			e.log.Warn(v.Text, v.Fields...)
-		default:
-			e.log.Info(v.Text, v.Fields...)
-		}
 	}
 }

@@ -240,6 +240,9 @@ func (s *Steered) badRead(err error) {
 // why the edge is refused; reason.None: it is not. reason.ClockRead is an Event as
 // well.
 func (s *Steered) Locate(x pps.Edge) (Instant, reason.Code) {
+	if s.dev == nil {
+		return Instant{}, reason.EdgeNoClock
+	}
 	if x.Scale == pps.Clock {
 		return s.locateStamped(x)
 	}

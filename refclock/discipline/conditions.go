@@ -119,7 +119,7 @@ func (c *Controller) Status() Status {
 		s.State, s.Reason, s.Cause = status.Unlocked, None, c.lost
 	case c.denied:
 		s.State, s.Reason, s.Cause = status.Faulty, None, reason.ClockDenied
-	case c.leapUndecided && !c.moving && s.tracked():
+	case c.leapUndecided && !c.moving && s.Tracked():
 		s.State, s.Reason, s.Cause = status.Faulty, None, reason.LeapContradicted
 	default:
 		c.explain(&s, c.trust.alarm)

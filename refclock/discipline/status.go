@@ -98,8 +98,8 @@ func (s *Status) Text() string {
 	return s.Reason.String() + ": " + cause
 }
 
-// tracked reports whether phase and second are known, so that the servo
+// Tracked reports whether phase and second are known, so that the servo
 // follows them.
-func (s *Status) tracked() bool {
+func (s *Status) Tracked() bool {
 	return s.ServoState == status.Locked || s.ServoState == status.Holdover
 }

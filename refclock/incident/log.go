@@ -29,8 +29,15 @@ func New(mono func() int64, log *slog.Logger) *Log { return &Log{mono: mono, log
 // Count counts a reason.
 func (l *Log) Count(c reason.Code) { l.counts[c].Add(1) }
 
-// Of returns how often a reason was counted.
-func (l *Log) Of(c reason.Code) uint64 { return l.counts[c].Load() }
+// Group returns how often the reasons of a group were counted together.
+func (l *Log) Group(g reason.Group) (n uint64) {
+	for _, c := range reason.All() {
+		if c.Info().Group == g {
+			n += l.counts[c].Load()
+		}
+	}
+	return n
+}
 
 // Counts returns how often each reason was counted.
 func (l *Log) Counts() (n [reason.Count]uint64) {
@@ -58,4 +65,18 @@ func (l *Log) Report(c reason.Code, err error, fields ...any) {
 	}
 	l.last[c], l.held[c] = now, 0
 	l.log.Warn(c.Message(), all...)
+}
+
+// Note counts and logs events, in order.
+func (l *Log) Note(events []reason.Event) {
+	for _, e := range events {
+		switch {
+		case e.Code != reason.None:
+			l.Report(e.Code, nil, e.Fields...)
+		case e.Warn:
+			l.log.Warn(e.Text, e.Fields...)
+		default:
+			l.log.Info(e.Text, e.Fields...)
+		}
+	}
 }

@@ -28,7 +28,7 @@ func TestAReasonIsLoggedOnceAMinuteAndCountedAlways(t *testing.T) {
 			t.Errorf("no %q in\n%s", w, &out)
 		}
 	}
-	if n := l.Counts(); n[reason.ClockRead] != 90 || l.Of(reason.EdgeStale) != 90 || n[reason.ClockGone] != 0 {
+	if n := l.Counts(); n[reason.ClockRead] != 90 || l.Group(reason.Edge) != 90 || n[reason.ClockGone] != 0 {
 		t.Errorf("counted %v", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -23,24 +24,6 @@ type Config struct {
 	// Outside is an alarm from outside that is in force from the start, until
 	// Judge.Outside replaces it.
 	Outside Alarm
-}
-
-// Clocks are the readings of other clocks at the instant of an input.
-type Clocks struct {
-	Unlocked bool     // there is no lock yet: the clock is unlocked or acquiring
-	Own      tai.Time // the clock to be disciplined, while it is locked or in holdover; 0: it is not
-	System   tai.Time // CLOCK_REALTIME as TAI; 0: not known
-	// SystemDisciplined: another program disciplines CLOCK_REALTIME to better than
-	// 50 ms, so that it may contradict the receiver before the first lock.
-	SystemDisciplined bool
-}
-
-// Startup returns the system clock while it may contradict the receiver, else 0.
-func (c Clocks) Startup() tai.Time {
-	if c.Unlocked && c.SystemDisciplined {
-		return c.System
-	}
-	return 0
 }
 
 // Edge is an edge of the pulse, as the Judge looks at it.
@@ -83,8 +66,8 @@ func (j *Judge) Message(m *gnss.Message) {
 }
 
 // Date returns why the date of a message is refused, None if it is plausible.
-func (j *Judge) Date(m *gnss.Message, c Clocks) reason.Code {
-	code, evidence := j.dates.check(m, c.Own, c.System)
+func (j *Judge) Date(m *gnss.Message, c *reading.Clocks) reason.Code {
+	code, evidence := j.dates.check(m, c.Own(), c.System)
 	if evidence != "" && !j.dates.corrected {
 		j.dates.corrected = true
 		j.event(reason.Event{Text: "receiver is past a week rollover; its dates are corrected", Warn: true,
@@ -94,13 +77,13 @@ func (j *Judge) Date(m *gnss.Message, c Clocks) reason.Code {
 }
 
 // Second takes the second that a valid, dated message names.
-func (j *Judge) Second(l Label, c Clocks) {
+func (j *Judge) Second(l Label, c *reading.Clocks) {
 	j.startup.second(l, c.Startup())
 	j.startup.update(c.Unlocked)
 }
 
 // Edge takes an edge of the pulse.
-func (j *Judge) Edge(e Edge, c Clocks) {
+func (j *Judge) Edge(e Edge, c *reading.Clocks) {
 	if j.ownCrystal {
 		j.ramp.pulse(e.Corrected, e.Free)
 	}

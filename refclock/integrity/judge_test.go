@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -118,7 +119,7 @@ func TestDates(t *testing.T) {
 	} {
 		j := New(Config{NotBefore: floor, RefuseRollover: c.refuse})
 		for range 3 {
-			if got := j.Date(&gnss.Message{Time: c.date, Rollover: c.rollover}, Clocks{Own: c.own, System: c.sys}); got != c.want {
+			if got := j.Date(&gnss.Message{Time: c.date, Rollover: c.rollover}, &reading.Clocks{Clock: c.own, Tracked: c.own != 0, System: c.sys}); got != c.want {
 				t.Errorf("%s: %v, want %v", c.name, got, c.want)
 			}
 		}
@@ -161,8 +162,8 @@ func TestStartup(t *testing.T) {
 		first := 0
 		for k := 1; k <= 20; k++ {
 			second := truth0 + tai.Time(k)*tai.Second
-			at := func(since time.Duration) (int64, Clocks) {
-				in := Clocks{Unlocked: !c.site.locked, SystemDisciplined: c.site.disciplined, System: second.Add(since + c.site.system)}
+			at := func(since time.Duration) (int64, *reading.Clocks) {
+				in := &reading.Clocks{Unlocked: !c.site.locked, SystemDisciplined: c.site.disciplined, System: second.Add(since + c.site.system)}
 				return mono0 + int64(k)*1e9 + int64(since), in
 			}
 			if c.site.timTP { // 200 ms before the pulse it labels
@@ -193,7 +194,7 @@ func TestStartupLearnsTheEdge(t *testing.T) {
 	j := New(Config{})
 	for k := int64(1); k <= 10; k++ {
 		mono := mono0 + k*1e9
-		in := Clocks{Unlocked: true}
+		in := &reading.Clocks{Unlocked: true}
 		j.Edge(Edge{Mono: mono, Other: 100 * time.Millisecond}, in)
 		mono += 120e6 // 20 ms after the other edge: no receiver is so quick
 		j.Second(Label{truth0 + tai.Time(k)*tai.Second, mono}, in)

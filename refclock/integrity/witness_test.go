@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
@@ -64,10 +65,10 @@ func TestWitnessesBeforeLock(t *testing.T) {
 		for k := range int64(30) {
 			now, second := mono0+k*1e9, truth0+tai.Time(k)*tai.Second+c.skew
 			if c.pulse {
-				j.Edge(Edge{Mono: now}, Clocks{Unlocked: true})
+				j.Edge(Edge{Mono: now}, &reading.Clocks{Unlocked: true})
 			}
 			ref.Label = Label{second, now + 2e8}
-			j.Second(ref.Label, Clocks{Unlocked: true})
+			j.Second(ref.Label, &reading.Clocks{Unlocked: true})
 			ref.Begun, now = j.Begun(), now+7e8
 			for i, off := range c.offs {
 				if !w.Due(i, now, &ref) {

@@ -8,6 +8,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -23,17 +24,6 @@ const (
 	// expire by the day.
 	weighEvery = time.Minute
 )
-
-// Clocks are the clocks' readings at one instant.
-type Clocks struct {
-	Mono    int64         // the instant: CLOCK_MONOTONIC_RAW, ns
-	Clock   tai.Time      // the clock to be disciplined; 0: there is none
-	Tracked bool          // it is locked or in holdover, so Clock is right
-	Latency time.Duration // learned delay from a second to its first message; 0: not known yet
-
-	System            tai.Time // CLOCK_REALTIME as TAI, by the table in force; 0: not known
-	SystemDisciplined bool     // another program disciplines CLOCK_REALTIME to better than 50 ms
-}
 
 // Result is what a message, new tables or the time that passed led to.
 type Result struct {
@@ -102,7 +92,7 @@ func (a *Authority) Undecided() bool { return a.candidate.open }
 
 // SetTables replaces the configured tables, in their order of trust, at least
 // one. It may change the present TAI - UTC.
-func (a *Authority) SetTables(tables []*tai.Table, in Clocks) Result {
+func (a *Authority) SetTables(tables []*tai.Table, in reading.Clocks) Result {
 	a.sources.tables = tables
 	a.weigh(&in, true)
 	return a.finish()
@@ -114,7 +104,7 @@ func (a *Authority) WitnessesAgree(mono int64) {
 }
 
 // Tick takes the time that passed. It is to be called at least once a minute.
-func (a *Authority) Tick(in Clocks) Result {
+func (a *Authority) Tick(in reading.Clocks) Result {
 	a.settle(&in)
 	if a.weighed == 0 || in.Mono-a.weighed >= int64(weighEvery) {
 		a.weigh(&in, false)
@@ -124,7 +114,7 @@ func (a *Authority) Tick(in Clocks) Result {
 
 // Message takes a message of the receiver, with the clocks at its arrival. dated:
 // it labels an instant whose date is plausible.
-func (a *Authority) Message(m *gnss.Message, in Clocks, dated bool) Result {
+func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Result {
 	a.settle(&in)
 	decoded := a.table
 	waited := a.confirmation.waits(a.strict)
@@ -148,7 +138,7 @@ func (a *Authority) Message(m *gnss.Message, in Clocks, dated bool) Result {
 
 // settle ends the wait for evidence once the clock is tracked: there is no lock
 // to hold back.
-func (a *Authority) settle(in *Clocks) {
+func (a *Authority) settle(in *reading.Clocks) {
 	if in.Tracked {
 		a.confirmation.add(clockLocked, "clock", in.Mono)
 	}
@@ -200,7 +190,7 @@ func (a *Authority) nearLeap(t tai.Time) bool {
 
 // date returns roughly what time it is, by the best of what is known; 0: nothing
 // is.
-func (a *Authority) date(in *Clocks) tai.Time {
+func (a *Authority) date(in *reading.Clocks) tai.Time {
 	switch {
 	case in.Tracked:
 		return in.Clock
@@ -213,7 +203,7 @@ func (a *Authority) date(in *Clocks) tai.Time {
 // weigh decides which table is in force. While the clock is tracked the present
 // offset stays as it is, unless free: an operator's new tables, or what the
 // receiver's labels did, may change it.
-func (a *Authority) weigh(in *Clocks, free bool) {
+func (a *Authority) weigh(in *reading.Clocks, free bool) {
 	t := a.date(in)
 	if t == 0 || !free && a.nearLeap(t) {
 		return // the receiver may have changed its count only in some messages

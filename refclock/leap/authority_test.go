@@ -7,6 +7,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -51,7 +52,7 @@ func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai
 	if edit != nil {
 		edit(&m)
 	}
-	in := Clocks{Mono: m.Mono, Tracked: s.tracked}
+	in := reading.Clocks{Mono: m.Mono, Tracked: s.tracked}
 	if s.tracked {
 		in.Clock = now + 2e8
 	}
@@ -204,7 +205,7 @@ func TestWarningsOnceADay(t *testing.T) {
 	n := 0
 	for h := range 73 {
 		now := start + tai.Time(h)*3600*tai.Second
-		for _, e := range a.Tick(Clocks{Mono: int64(now), Clock: now, Tracked: true}).Events {
+		for _, e := range a.Tick(reading.Clocks{Mono: int64(now), Clock: now, Tracked: true}).Events {
 			if e.Code != reason.LeapExpired {
 				t.Errorf("%v %q", e.Code, e.Text)
 			}

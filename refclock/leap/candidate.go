@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -60,7 +61,7 @@ func countsGPSTime(source string) bool { return source == "NAV-TIMEGPS" || sourc
 // into TAI by the table decoded. Where the receiver announces that it made its UTC
 // with another count, that is undone: its TAI is right however stale its count is.
 // Labels of a tracked clock are corrected only if that makes them agree.
-func (a *Authority) label(m *gnss.Message, in *Clocks, decoded *tai.Table) tai.Time {
+func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) tai.Time {
 	l := &a.labels
 	if countsGPSTime(m.Source) {
 		return m.Time
@@ -100,7 +101,7 @@ func (a *Authority) label(m *gnss.Message, in *Clocks, decoded *tai.Table) tai.T
 
 // behind returns by how many seconds the label of the first message of a second
 // is behind the clock; not ok if the message's arrival leaves that open.
-func behind(m *gnss.Message, in *Clocks) (k int, ok bool) {
+func behind(m *gnss.Message, in *reading.Clocks) (k int, ok bool) {
 	latency := in.Latency
 	if latency == 0 {
 		latency = usualLatency
@@ -121,7 +122,7 @@ func (a *Authority) agreed() {
 
 // explained deals with labels that are k seconds behind, as the receiver's own
 // count explains: it is right about TAI, and the sources decide about UTC.
-func (a *Authority) explained(in *Clocks, k int) {
+func (a *Authority) explained(in *reading.Clocks, k int) {
 	off, _, tied := a.sources.offset(in.Clock, in.Mono)
 	if tied {
 		if !a.candidate.open {
@@ -138,7 +139,7 @@ func (a *Authority) explained(in *Clocks, k int) {
 
 // suspect deals with a label that is k seconds behind, of the second at. It
 // reports whether that is a matter of leap seconds.
-func (a *Authority) suspect(m *gnss.Message, in *Clocks, k int, at tai.Time) bool {
+func (a *Authority) suspect(m *gnss.Message, in *reading.Clocks, k int, at tai.Time) bool {
 	c := &a.candidate
 	switch {
 	case c.refused != 0 && k == c.refused:
@@ -179,7 +180,7 @@ func nearMonthEnd(t, inOrder tai.Time, tb *tai.Table) (utc int64, ok bool) {
 // conclude weighs what the receiver's labels did, by which TAI - UTC is offset,
 // against the tables. In a tie the candidate stays open, and the next second
 // weighs it again.
-func (a *Authority) conclude(in *Clocks, offset int) {
+func (a *Authority) conclude(in *reading.Clocks, offset int) {
 	s, c := &a.sources, &a.candidate
 	s.executed = executed{leap: tai.Leap{UTC: c.utc, Offset: offset}, sign: offset - a.table.OffsetUTC(c.utc-beforeMonthEnd-1), mono: in.Mono}
 	decided, source, tied := s.offset(in.Clock, in.Mono)

@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 )
 
 const (
@@ -82,7 +83,7 @@ func (c *confirmation) waits(strict bool) bool {
 }
 
 // message takes the evidence in one message of the receiver.
-func (c *confirmation) message(m *gnss.Message, in *Clocks) {
+func (c *confirmation) message(m *gnss.Message, in *reading.Clocks) {
 	label := m.Valid && m.HasDate && !m.DateCarried
 	if label && c.firstLabel == 0 {
 		c.firstLabel = m.Mono

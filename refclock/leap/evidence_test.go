@@ -5,6 +5,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 )
 
 // The lock waits for evidence of the leap count from a receiver that sends plain
@@ -44,15 +45,15 @@ func TestLockWaitsForEvidence(t *testing.T) {
 	} {
 		var f confirmation
 		for _, m := range c.messages {
-			f.message(&m, &Clocks{Mono: m.Mono, Clock: c.clock, System: c.system, SystemDisciplined: c.disciplined})
+			f.message(&m, &reading.Clocks{Mono: m.Mono, Clock: c.clock, System: c.system, SystemDisciplined: c.disciplined})
 		}
 		if got := [2]bool{f.waits(false), f.waits(true)}; got != c.want {
 			t.Errorf("%s: waits %v, want %v", c.name, got, c.want)
 		}
 	}
 	var f confirmation
-	f.message(&void, &Clocks{})
-	f.message(&label, &Clocks{})
+	f.message(&void, &reading.Clocks{})
+	f.message(&label, &reading.Clocks{})
 	if f.add(witnessesAgree, "witnesses", label.Mono); f.waits(true) {
 		t.Error("waits after the witnesses agreed")
 	}
