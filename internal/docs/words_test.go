@@ -1,0 +1,97 @@
+package docs
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// privateWords are expressions that this project once used with a meaning of its
+// own, or that a reader whose first language is not English has to look up. The
+// right column is what to write.
+var privateWords = []struct{ expression, instead string }{
+	{`\btold\b|\btells? of\b|\bforetold\b|\bforetell\w*`, "published, reported, predicted"},
+	{`\bowed\b`, "residual"},
+	{`\bhush\w*`, "rate-limited"},
+	{`\bdraughts?\b`, "a sudden change of temperature"},
+	{`\bcouncil\b|\bvoices\b`, "vote, source"},
+	{`\bwont\b`, "usual"},
+	{`\bvouch\w*`, "guarantees, is valid for"},
+	{`\b(?:has|have|had) (?:no|a) say\b`, "is ignored"},
+	{`\bconspire\w*`, "add up"},
+	{`\b(?:stands?|stood) for\b`, "represents; contains the true error"},
+	{`\bstands? in\b`, "replaces"},
+	{`\bmend(?:s|ed|ing)?\b`, "repair, fix, remedy"},
+	{`'s (?:own )?word\b|\bevery word\b|\bown words?\b|\bno word\b`, "report, message, statement"},
+	{`\bbelieved?\b`, "trusted, accepted"},
+	{`\btestimony\b|\bmuster\w*|\bverdicts?\b`, "evidence, result"},
+	{`\bhunt(?:s|ed|ing)?\b`, "scan"},
+	{`\bweather\b`, "temperature"},
+	{`\bbefall\w*|\bbefell\b`, "happens to"},
+	{`\bminded\b|\bheed\w*`, "respected"},
+	{`\bwished\b`, "requested"},
+	{`\bmade up for\b`, "corrected, dithered"},
+	{`\binnocent\b`, "not caused by"},
+	{`\bfrom of old\b|\bof old\b|\bin vain\b|\bhereby\b|\bthereof\b|\bwherein\b`, "plain words"},
+	{`\bsaid to be\b|\bis said to\b`, "is"},
+	{`\bTAI-UTC is another\b`, "TAI-UTC changed"},
+	{`\bpatient(?:ly)?\b`, "with a timeout"},
+	{`\bdepartures?\b`, "transmission, transmit timestamp"},
+	{`\bliars?\b|\blying\b|\b(?:a|the) lie\b|\blies? by\b`, "wrong"},
+	{`\bspite\b|\balbeit\b|\bnigh\b|\bkin\b|\bnought\b|\bnaught\b`, "plain words"},
+}
+
+// plainWords are the parts of the tree that are written in plain words, with the
+// endings of the files to look at.
+var plainWords = []struct {
+	top     string
+	endings []string
+}{
+	{"README.md", nil},
+	{"ARCHITECTURE.md", nil},
+	{"CONTRIBUTING.md", nil},
+	{"THREATS.md", nil},
+	{"SECURITY.md", nil},
+	{"CHANGELOG.md", nil},
+	{"Makefile", nil},
+	{"docs", []string{".md"}},
+	{"lab", nil},
+	{"firmware-notes", nil},
+	{"systemd", nil},
+	{"configs", nil},
+	{".ci", nil},
+	{"internal/docs", []string{".go"}},
+}
+
+// notYetPlain are files whose texts come from parts that are still rewritten.
+var notYetPlain = []string{
+	"docs/reference-metrics.md", "docs/reference-reasons.md",
+	"docs/results/lab.md", "docs/results/server-bench.md", "docs/results/servo.md",
+}
+
+// contracts are words of the list that scripts rely on: keys, metrics, names of
+// scenarios and programs.
+var contracts = regexp.MustCompile(`noonmark_[a-z_]+|\bwitness_verdict\b|"mend"|\bmend\b,omitempty|'lie'|-lie\b|\blie\b`)
+
+func TestPlainWords(t *testing.T) {
+	list := make([]*regexp.Regexp, len(privateWords))
+	for i, w := range privateWords {
+		list[i] = regexp.MustCompile(`(?i)` + w.expression)
+	}
+	for _, part := range plainWords {
+		for _, f := range files(t, part.top, part.endings...) {
+			if f == "internal/docs/words_test.go" || slices.Contains(notYetPlain, f) || strings.HasSuffix(f, ".svg") || strings.HasSuffix(f, "LICENSE") {
+				continue
+			}
+			for n, line := range strings.Split(read(t, f), "\n") {
+				line = contracts.ReplaceAllString(line, "")
+				for i, re := range list {
+					if m := re.FindString(line); m != "" {
+						t.Errorf("%s:%d: %q; write: %s", f, n+1, m, privateWords[i].instead)
+					}
+				}
+			}
+		}
+	}
+}
