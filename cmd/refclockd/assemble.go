@@ -94,7 +94,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	for _, r := range newCompared(s, compared, count, log) {
 		p.tasks = append(p.tasks, r)
 	}
-	p.tasks = append(p.tasks, newDetails(s.RuntimeDir, phc.MonoRaw, eng.Report, log), &engineTask{eng, edges, messages}, port)
+	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), &engineTask{eng, edges, messages}, port)
 	if s.Pulse.Source != "none" {
 		watched.Pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
 			return source.opened(p.openPulse(eng.Grid))

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"noonmark/internal/config"
 	"noonmark/phc/tai"
 )
 
@@ -27,36 +26,36 @@ func (l *Leap) sources() []leapSource {
 	}
 }
 
-// readLeapTables reads the tables in their order of trust, the built-in one
+// leapTables reads the tables in their order of trust, the built-in one
 // last. A file that is missing or expired is a warning. A damaged one is an
 // error, except for a zone file that the user did not name.
-func (s *Settings) readLeapTables(c *config.Checker) {
-	s.LeapTables = nil
-	for _, x := range s.Leap.sources() {
+func (c *check) leapTables() {
+	c.LeapTables = nil
+	for _, x := range c.Leap.sources() {
 		if x.path == "" {
 			continue
 		}
-		named := c.File.Has(x.key)
+		named := c.Checker.File.Has(x.key)
 		b, err := os.ReadFile(x.path)
 		if errors.Is(err, fs.ErrNotExist) && !named {
 			continue
 		}
 		if err != nil {
-			s.warn("%s: %v; it is ignored", x.key, err)
+			c.warn("%s: %v; it is ignored", x.key, err)
 			continue
 		}
 		t, err := x.parse(b, x.path)
 		switch {
 		case err == nil:
-			s.LeapTables = append(s.LeapTables, t)
+			c.LeapTables = append(c.LeapTables, t)
 		case x.key == "leap.zone" && !named:
-			s.warn("leap.zone: %v; it is ignored", err)
+			c.warn("leap.zone: %v; it is ignored", err)
 		default:
 			c.Refuse(x.key, "%w; %s", err, x.remedy)
 		}
 	}
-	s.LeapTables = append(s.LeapTables, tai.Builtin())
-	s.warnExpired(time.Now())
+	c.LeapTables = append(c.LeapTables, tai.Builtin())
+	c.warnExpired(time.Now())
 }
 
 // warnExpired warns of tables that ended before now.

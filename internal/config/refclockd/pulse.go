@@ -40,21 +40,21 @@ func (in *PulseInput) check(c *config.Checker, prefix string) {
 		"%v and %scable = %q are both set; want the delay or the length", in.CableLength, prefix, in.Cable)
 }
 
-func (s *Settings) checkPulse(c *config.Checker) {
-	p := &s.Pulse
+func (c *check) pulse() {
+	p := &c.Pulse
 	c.OneOf("pulse.source", p.Source, "kernel", "extts", "sim", "none")
-	c.Require((p.Source == "sim") == (s.Clock.Source == "sim") || p.Source == "none", "pulse.source",
-		"%q with clock.source %q; the simulated pulse belongs to the simulated clock: set both to \"sim\" or neither", p.Source, s.Clock.Source)
-	c.Require(p.Source != "extts" || s.Clock.Source == "phc", "pulse.source",
+	c.Require((p.Source == "sim") == (c.Clock.Source == "sim") || p.Source == "none", "pulse.source",
+		"%q with clock.source %q; the simulated pulse belongs to the simulated clock: set both to \"sim\" or neither", p.Source, c.Clock.Source)
+	c.Require(p.Source != "extts" || c.Clock.Source == "phc", "pulse.source",
 		`"extts" needs clock.source = "phc"; want a pulse that this clock can stamp`)
 	c.Require(p.Source != "kernel" || p.Device != "", "pulse.device", `is empty; name a PPS device, such as "/dev/pps0"`)
-	p.check(c, "pulse.")
+	p.check(c.Checker, "pulse.")
 }
 
-// checkCompare checks the pulses that are compared, and names those without a
+// compared checks the pulses that are compared, and names those without a
 // name.
-func (s *Settings) checkCompare(c *config.Checker) {
-	list := s.Pulse.Compare
+func (c *check) compared() {
+	list := c.Pulse.Compare
 	c.Require(len(list) <= maxCompare, "pulse.compare", "%d pulses; want at most %d", len(list), maxCompare)
 	names := map[string]bool{}
 	for i := range list {
@@ -65,27 +65,27 @@ func (s *Settings) checkCompare(c *config.Checker) {
 		if p.Velocity == 0 {
 			p.Velocity = pps.SolidVelocity
 		}
-		p.check(c, prefix)
+		p.check(c.Checker, prefix)
 		c.Within(prefix+"limit", p.Limit, 0, 400*time.Millisecond)
-		s.checkDistinct(c, prefix, p)
+		c.distinct(prefix, p)
 		if p.Name == "" {
-			p.Name = s.inputName(&p.PulseInput)
+			p.Name = c.inputName(&p.PulseInput)
 		}
 		c.Require(!names[p.Name], prefix+"name", "%q is there already; want another name", p.Name)
 		names[p.Name] = true
 	}
 }
 
-// checkDistinct checks that a compared pulse has an input of its own.
-func (s *Settings) checkDistinct(c *config.Checker, prefix string, p *ComparedPulse) {
+// distinct checks that a compared pulse has an input of its own.
+func (c *check) distinct(prefix string, p *ComparedPulse) {
 	switch p.Source {
 	case "kernel":
 		c.Require(p.Device != "", prefix+"device", `is empty; name a PPS device, such as "/dev/pps1"`)
-		c.Require(s.Pulse.Source != "kernel" || p.Device != s.Pulse.Device, prefix+"device", "%q is the pulse that steers the clock; name another", p.Device)
+		c.Require(c.Pulse.Source != "kernel" || p.Device != c.Pulse.Device, prefix+"device", "%q is the pulse that steers the clock; name another", p.Device)
 	case "extts":
-		c.Require(s.Clock.Source == "phc", prefix+"source", `"extts" needs clock.source = "phc"; want a pulse that this clock can stamp`)
+		c.Require(c.Clock.Source == "phc", prefix+"source", `"extts" needs clock.source = "phc"; want a pulse that this clock can stamp`)
 		c.Require(p.Device == "", prefix+"device", "%q is not used: clock.device stamps the pulse; leave it out, and name the channel", p.Device)
-		c.Require(s.Pulse.Source != "extts" || p.Channel != s.Pulse.Channel, prefix+"channel", "%d is the channel that steers the clock; name another", p.Channel)
+		c.Require(c.Pulse.Source != "extts" || p.Channel != c.Pulse.Channel, prefix+"channel", "%d is the channel that steers the clock; name another", p.Channel)
 	}
 }
 

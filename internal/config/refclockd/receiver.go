@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"noonmark/internal/config"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/gnss/registry"
@@ -16,9 +15,9 @@ import (
 // systems are the satellite systems that receiver.systems can name.
 var systems = [...]gnss.System{gnss.GPS, gnss.SBAS, gnss.Galileo, gnss.BeiDou, gnss.IMES, gnss.QZSS, gnss.GLONASS, gnss.NavIC}
 
-func (s *Settings) checkReceiver(c *config.Checker) {
-	r := &s.Receiver
-	c.Require(s.Clock.Source == "sim" || r.Device != "", "receiver.device", `is empty; name the receiver's port, such as "/dev/ttyAMA0"`)
+func (c *check) receiver() {
+	r := &c.Receiver
+	c.Require(c.Clock.Source == "sim" || r.Device != "", "receiver.device", `is empty; name the receiver's port, such as "/dev/ttyAMA0"`)
 	switch b := r.Baud.(type) {
 	case int64:
 		c.Require(b >= 300 && b <= 4_000_000, "receiver.baud", "%d is not a baud rate of a receiver; want 300 to 4000000 (9600 is common), or \"auto\"", b)

@@ -43,22 +43,26 @@ func Load(path string) (*Settings, error) {
 	return s, s.check(f)
 }
 
+// check is the check of a file's values.
+type check struct {
+	*config.Checker
+	*Settings
+}
+
 func (s *Settings) check(f *config.File) error {
-	c := config.NewChecker(f)
-	for _, d := range [...]struct{ key, dir string }{{"runtime_dir", s.RuntimeDir}, {"state_dir", s.StateDir}} {
-		c.Require(filepath.IsAbs(d.dir), d.key, "%q is not an absolute path; want one that begins with /", d.dir)
-	}
-	s.checkReceiver(c)
-	s.checkPulse(c)
-	s.checkClock(c)
-	s.checkDiscipline(c)
-	s.checkNTP(c)
-	s.checkSim(c)
-	s.checkCompare(c)
-	s.checkExport(c)
-	s.checkFollowers(c)
-	s.checkWitnesses(c)
-	s.Log.Check(c)
+	c := &check{config.NewChecker(f), s}
+	c.directories()
+	c.receiver()
+	c.pulse()
+	c.clock()
+	c.discipline()
+	c.ntp()
+	c.sim()
+	c.compared()
+	c.export()
+	c.followers()
+	c.witnesses()
+	s.Log.Check(c.Checker)
 	if c.Good() {
 		if err := s.DisciplineConfig().Check(); err != nil {
 			c.Refuse("discipline", "%w", err)
@@ -67,48 +71,54 @@ func (s *Settings) check(f *config.File) error {
 	if s.Metrics.Exposed() {
 		s.warn("metrics.listen: %v can be read by other machines", s.Metrics.Listen)
 	}
-	s.readLeapTables(c)
+	c.leapTables()
 	return c.Err()
 }
 
-func (s *Settings) checkClock(c *config.Checker) {
-	c.OneOf("clock.source", s.Clock.Source, "phc", "sim", "system", "none")
-	c.Require(s.Clock.Source != "phc" || s.Clock.Device != "", "clock.device", `is empty; name an interface, such as "eth0", or a clock, such as "/dev/ptp0"`)
-	max, step := s.Clock.MaxFreqPPB, s.Clock.FreqStepPPB
-	c.Require(max >= 0 && max <= 1e9, "clock.max_freq_ppb", "%v is not a frequency limit; want ppb, or 0 for the device's own", max)
-	c.Require(step >= 0 && step <= 10_000, "clock.freq_step_ppb", "%v is not a frequency step of a card; want ppb, 0 to 10000, such as 61.035, or 0 for the kernel's value", step)
-	c.Require(step == 0 || s.Clock.Source == "phc", "clock.freq_step_ppb", "is not used with clock.source = %q; leave it out", s.Clock.Source)
+func (c *check) directories() {
+	for _, d := range [...]struct{ key, path string }{{"runtime_dir", c.RuntimeDir}, {"state_dir", c.StateDir}} {
+		c.Require(filepath.IsAbs(d.path), d.key, "%q is not an absolute path; want one that begins with /", d.path)
+	}
 }
 
-func (s *Settings) checkDiscipline(c *config.Checker) {
-	d := s.Discipline
+func (c *check) clock() {
+	c.OneOf("clock.source", c.Clock.Source, "phc", "sim", "system", "none")
+	c.Require(c.Clock.Source != "phc" || c.Clock.Device != "", "clock.device", `is empty; name an interface, such as "eth0", or a clock, such as "/dev/ptp0"`)
+	max, step := c.Clock.MaxFreqPPB, c.Clock.FreqStepPPB
+	c.Require(max >= 0 && max <= 1e9, "clock.max_freq_ppb", "%v is not a frequency limit; want ppb, or 0 for the device's own", max)
+	c.Require(step >= 0 && step <= 10_000, "clock.freq_step_ppb", "%v is not a frequency step of a card; want ppb, 0 to 10000, such as 61.035, or 0 for the kernel's value", step)
+	c.Require(step == 0 || c.Clock.Source == "phc", "clock.freq_step_ppb", "is not used with clock.source = %q; leave it out", c.Clock.Source)
+}
+
+func (c *check) discipline() {
+	d := c.Discipline
 	c.OneOf("discipline.servo", d.Servo, "kalman", "pi")
 	c.Within("discipline.step_threshold", d.StepThreshold, 0, time.Second)
 	c.Within("discipline.holdover_limit", d.HoldoverLimit, time.Microsecond, time.Second)
 	c.Within("discipline.systematic_error", d.SystematicError, 0, time.Millisecond)
-	t := s.Oscillator.Temperature
+	t := c.Oscillator.Temperature
 	c.Require(t == "" || filepath.IsAbs(t), "oscillator.temperature",
 		"%q is not an absolute path; name a sensor's file such as \"/sys/class/hwmon/hwmon0/temp1_input\", or leave it empty", t)
 }
 
-func (s *Settings) checkNTP(c *config.Checker) {
-	c.Require(s.NTP.Stratum >= 1 && s.NTP.Stratum <= 15, "ntp.stratum", "%d is not a stratum to serve; want 1 to 15 (1 with a receiver of your own)", s.NTP.Stratum)
-	printable := !strings.ContainsFunc(s.NTP.RefID, func(r rune) bool { return r <= ' ' || r > '~' })
-	c.Require(len(s.NTP.RefID) >= 1 && len(s.NTP.RefID) <= 4 && printable, "ntp.refid", "%q is not a reference ID; want one to four ASCII characters, such as \"GPS\"", s.NTP.RefID)
+func (c *check) ntp() {
+	c.Require(c.NTP.Stratum >= 1 && c.NTP.Stratum <= 15, "ntp.stratum", "%d is not a stratum to serve; want 1 to 15 (1 with a receiver of your own)", c.NTP.Stratum)
+	printable := !strings.ContainsFunc(c.NTP.RefID, func(r rune) bool { return r <= ' ' || r > '~' })
+	c.Require(len(c.NTP.RefID) >= 1 && len(c.NTP.RefID) <= 4 && printable, "ntp.refid", "%q is not a reference ID; want one to four ASCII characters, such as \"GPS\"", c.NTP.RefID)
 }
 
-func (s *Settings) checkSim(c *config.Checker) {
-	c.OneOf("sim.oscillator", s.Sim.Oscillator, "tcxo", "ocxo", "crystal")
-	c.Within("sim.pulse_jitter", s.Sim.PulseJitter, 0, time.Millisecond)
-	c.Require(math.Abs(s.Sim.FreqOffsetPPB) <= 100_000, "sim.freq_offset_ppb", "%v is out of range; want -100000 to 100000", s.Sim.FreqOffsetPPB)
-	if s.Sim.Start == "now" {
+func (c *check) sim() {
+	c.OneOf("sim.oscillator", c.Sim.Oscillator, "tcxo", "ocxo", "crystal")
+	c.Within("sim.pulse_jitter", c.Sim.PulseJitter, 0, time.Millisecond)
+	c.Require(math.Abs(c.Sim.FreqOffsetPPB) <= 100_000, "sim.freq_offset_ppb", "%v is out of range; want -100000 to 100000", c.Sim.FreqOffsetPPB)
+	if c.Sim.Start == "now" {
 		return
 	}
-	t, err := time.Parse(time.RFC3339, s.Sim.Start)
-	c.Require(err == nil && t.Nanosecond() == 0, "sim.start", "%q is not a start; want \"now\" or a full second such as \"2026-11-23T12:00:00Z\"", s.Sim.Start)
-	s.SimStart = t
-	if s.Clock.Source == "sim" && t.Before(s.Receiver.NotBefore.Time) {
-		s.Receiver.NotBefore.Time = t // a simulation may play in the past
+	t, err := time.Parse(time.RFC3339, c.Sim.Start)
+	c.Require(err == nil && t.Nanosecond() == 0, "sim.start", "%q is not a start; want \"now\" or a full second such as \"2026-11-23T12:00:00Z\"", c.Sim.Start)
+	c.SimStart = t
+	if c.Clock.Source == "sim" && t.Before(c.Receiver.NotBefore.Time) {
+		c.Receiver.NotBefore.Time = t // a simulation may play in the past
 	}
 }
 

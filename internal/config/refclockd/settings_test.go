@@ -20,8 +20,9 @@ func write(t *testing.T, text string) string {
 	return p
 }
 
-func TestConfig(t *testing.T) {
-	for _, c := range []struct{ text, want string }{ // want "" = good; else what the complaint holds after FILE:
+func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{ // want: the error after FILE:, "" for none
 		{"runtime_dri = \"/run/x\"\n", "1: runtime_dri"},
 		{"runtime_dir = \"run\"\n", "1: runtime_dir: \"run\" is not an absolute path"},
 		{"[receiver]\nbaud = \"fast\"\n", "2: receiver.baud"},
@@ -130,8 +131,9 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The delay of a cable is what it is given as, or its length says.
-func TestCable(t *testing.T) {
+// The delay is given, or follows from length and velocity factor.
+func TestCableDelay(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		text string
 		want time.Duration
@@ -153,11 +155,12 @@ func TestCable(t *testing.T) {
 	a, _ := Load(write(t, "[pulse]\ncable_length = 20\n"))
 	b, _ := Load(write(t, "[pulse]\ncable_length = 30\nvelocity_factor = 0.8\n"))
 	if a.NeedsRestart(b) {
-		t.Error("another length takes a restart")
+		t.Error("another length needs a restart")
 	}
 }
 
-func TestLeapFile(t *testing.T) {
+func TestLeapTablesInOrderOfTrust(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "leap")
 	if err := os.WriteFile(bad, []byte("nonsense\n"), 0o600); err != nil {

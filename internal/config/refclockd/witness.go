@@ -33,14 +33,14 @@ type WitnessServer struct {
 	Required  bool
 }
 
-func (s *Settings) checkWitnesses(c *config.Checker) {
-	for i := range s.Witness {
+func (c *check) witnesses() {
+	for i := range c.Witness {
 		prefix := fmt.Sprintf("witness[%d].", i)
-		w, err := s.Witness[i].server(c.File, prefix)
+		w, err := c.Witness[i].server(c.Checker.File, prefix)
 		c.Add(err)
-		twice := slices.ContainsFunc(s.Servers, func(v WitnessServer) bool { return v.Name == w.Name })
+		twice := slices.ContainsFunc(c.Servers, func(v WitnessServer) bool { return v.Name == w.Name })
 		c.Require(!twice, prefix+"address", "%q is named twice; want each server once", w.Name)
-		s.Servers = append(s.Servers, w)
+		c.Servers = append(c.Servers, w)
 	}
 }
 

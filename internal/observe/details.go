@@ -1,4 +1,4 @@
-package main
+package observe
 
 import (
 	"context"
@@ -12,22 +12,22 @@ import (
 	"noonmark/refclock/report"
 )
 
-// details is the task that writes <runtime_dir>/details.json once a second: what
+// Details is the task that writes <runtime_dir>/details.json once a second: what
 // refclockctl status shows beyond the snapshot.
-type details struct {
+type Details struct {
 	path   string
-	mono   func() int64
-	latest func() *report.Report
+	read   func() *Reference
 	log    *slog.Logger
 	failed bool // the last write failed, and that was logged
 }
 
-func newDetails(runtimeDir string, mono func() int64, latest func() *report.Report, log *slog.Logger) *details {
-	return &details{path: filepath.Join(runtimeDir, report.DetailsName), mono: mono, latest: latest, log: log}
+// NewDetails returns the task. read is Sources.Read.
+func NewDetails(runtimeDir string, read func() *Reference, log *slog.Logger) *Details {
+	return &Details{path: filepath.Join(runtimeDir, report.DetailsName), read: read, log: log}
 }
 
 // Run writes until ctx ends, then removes the file.
-func (d *details) Run(ctx context.Context) error {
+func (d *Details) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	defer os.Remove(d.path)
@@ -42,8 +42,9 @@ func (d *details) Run(ctx context.Context) error {
 }
 
 // write writes the file. The first of several failures is logged.
-func (d *details) write() {
-	b, err := json.Marshal(report.NewDetails(d.latest(), os.Getpid(), d.mono()))
+func (d *Details) write() {
+	r := d.read()
+	b, err := json.Marshal(report.NewDetails(r.Report, os.Getpid(), r.Mono))
 	if err == nil {
 		err = durable.Publish(d.path, append(b, '\n'), 0o644)
 	}
@@ -54,7 +55,7 @@ func (d *details) write() {
 }
 
 // Ready returns nil: it is ready at once.
-func (d *details) Ready() <-chan struct{} { return nil }
+func (d *Details) Ready() <-chan struct{} { return nil }
 
 // String names the task in logs.
-func (d *details) String() string { return "details" }
+func (d *Details) String() string { return "details" }
