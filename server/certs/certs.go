@@ -339,7 +339,7 @@ func (s *Source) Refusals() map[string]uint64 {
 	return m
 }
 
-// Format of the event for logs and tests.
+// String describes the event for logs and tests.
 func (e Event) String() string {
 	switch e.Kind {
 	case Refused:

@@ -17,7 +17,7 @@ type SessionKeys struct {
 	C2S, S2C [aead.MaxKeyLen]byte
 }
 
-// String, Format and LogValue hide the keys from fmt and slog.
+// String names the keys without showing them.
 func (s SessionKeys) String() string { return s.AEAD.String() + " session keys" }
 
 // Format hides the keys from every fmt verb.
