@@ -59,11 +59,11 @@ type DaemonFacts struct {
 const maxSnapshotAge = 3 * time.Second
 
 // Age is the age of the first snapshot.
-func (d *DaemonFacts) Age() time.Duration { return time.Duration(d.Mono - d.First.Mono) }
+func (f *DaemonFacts) Age() time.Duration { return time.Duration(f.Mono - f.First.Mono) }
 
 // Running reports whether refclockd publishes.
-func (d *DaemonFacts) Running() bool {
-	return d != nil && d.Err == nil && d.Alive && d.Age() < maxSnapshotAge
+func (f *DaemonFacts) Running() bool {
+	return f != nil && f.Err == nil && f.Alive && f.Age() < maxSnapshotAge
 }
 
 // ClockFacts are what a PTP hardware clock says of itself.
