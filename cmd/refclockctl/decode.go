@@ -123,7 +123,7 @@ func decode(in io.Reader, stdout, stderr io.Writer, cfg gnss.Config, all bool) e
 	for _, f := range c.Frames {
 		fmt.Fprintf(stderr, "%-17s %d\n", f.Protocol+"_frames", f.Frames)
 	}
-	for _, r := range gnss.Reasons() {
+	for _, r := range gnss.Defects() {
 		if n := c.Of(r); n > 0 {
 			fmt.Fprintf(stderr, "%-17s %d\n", r, n)
 		}

@@ -82,7 +82,7 @@ func TestBothEdges(t *testing.T) {
 					t.Fatalf("stamp %d: both kinds are delivered", i)
 				}
 				got = k
-				if !v.told {
+				if !v.identified {
 					t.Errorf("stamp %d: delivered without being told apart", i)
 				}
 			}
@@ -316,8 +316,8 @@ func TestExtTS(t *testing.T) {
 	if _, err := s.Next(context.Background()); !errors.Is(err, ErrGone) || !errors.Is(err, phc.ErrGone) {
 		t.Errorf("a clock that vanished: %v", err)
 	}
-	want := [NumReasons]uint64{Missed: 2, Duplicate: 1, OtherChannel: 1, NotAStamp: 1}
-	for r := range NumReasons {
+	want := [numDiscards]uint64{Missed: 2, Duplicate: 1, OtherChannel: 1, NotAStamp: 1}
+	for r := range numDiscards {
 		if s.Count(r) != want[r] {
 			t.Errorf("%v: %d, want %d", r, s.Count(r), want[r])
 		}
@@ -396,7 +396,7 @@ func TestExtTSTimeout(t *testing.T) {
 
 func TestReasonNames(t *testing.T) {
 	seen := map[string]bool{}
-	for r := range NumReasons {
+	for r := range numDiscards {
 		if s := r.String(); s == "" || seen[s] || strings.ToLower(s) != s || strings.Contains(s, " ") {
 			t.Errorf("reason %d is called %q", r, s)
 		} else {
