@@ -107,7 +107,7 @@ func runCalibrate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	defer kernel.Close()
 	fmt.Fprintf(stderr, "measuring %d pulses with %s and %s\n", *n, kernel, card)
 	bias, err := measure(ctx, calBench{kernel, card, d.Cross, 100 * time.Millisecond}, *n)
-	if err != nil && !errors.Is(err, pps.ErrUnsure) && !errors.Is(err, pps.ErrFewPairs) {
+	if err != nil && !errors.Is(err, pps.ErrUncertain) && !errors.Is(err, pps.ErrFewPairs) {
 		return fail(err)
 	}
 	if werr := printBias(stdout, bias, err, *asJSON); werr != nil {
@@ -125,7 +125,7 @@ func runCalibrate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 func printBias(w io.Writer, b pps.Bias, unsure error, asJSON bool) error {
 	r := calReport{
 		Sure: unsure == nil, BiasNS: int64(b.Median), LowNS: int64(b.Low), HighNS: int64(b.High), SpreadNS: int64(b.Spread),
-		ReadNS: int64(b.Read), ChangeNS: int64(b.Slow), Pairs: b.Pairs, Unpaired: b.Unpaired,
+		ReadNS: int64(b.Read), ChangeNS: int64(b.Drift), Pairs: b.Pairs, Unpaired: b.Unpaired,
 	}
 	if unsure != nil {
 		r.Why = unsure.Error()
@@ -137,7 +137,7 @@ func printBias(w io.Writer, b pps.Bias, unsure error, asJSON bool) error {
 		err = json.NewEncoder(w).Encode(r)
 	} else {
 		_, err = fmt.Fprintf(w, "pulses     %d with both stamps, %d with one\nkernel     %v late (median), 95 %% sure between %v and %v\nspread     %v; second half of the pulses %v later than the first\nnot known  up to %v, the time it takes to read both clocks\n",
-			b.Pairs, b.Unpaired, b.Median, b.Low, b.High, b.Spread, b.Slow, b.Read)
+			b.Pairs, b.Unpaired, b.Median, b.Low, b.High, b.Spread, b.Drift, b.Read)
 		if err == nil && unsure == nil {
 			_, err = fmt.Fprintf(w, "\nIn [pulse] of refclockd.toml, beside what else makes the pulse late:\n%s\n", r.ConfigLine)
 		}

@@ -52,7 +52,7 @@ func TestLabKernel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The module knows CLOCK_REALTIME's rate to some ns.
+			// The module has CLOCK_REALTIME's offset to some ns.
 			b, err := os.ReadFile(filepath.Join(labclock, "sys_offset_ns"))
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +81,7 @@ func TestLabKernel(t *testing.T) {
 	}
 }
 
-// Pulses nobody fetched are counted, not delivered late.
+// Pulses that were not fetched are counted, not delivered late.
 func TestLabKernelMissed(t *testing.T) {
 	needLab(t)
 	k, err := OpenKernel("/dev/pps0", KernelOptions{})
@@ -130,7 +130,7 @@ func TestLabKernelSilence(t *testing.T) {
 	}
 }
 
-// A device file that vanishes, as when the driver is unloaded, is told.
+// A device file that vanishes, as when the driver is unloaded, is an error.
 func TestLabKernelGone(t *testing.T) {
 	needLab(t)
 	knob(t, "pulse_on", 0)
