@@ -44,7 +44,7 @@ const (
 // Match is the outcome of looking for a frame at a place of the stream.
 type Match struct {
 	state  matchState
-	n      int // octets: the frame, or what to skip
+	n      int    // octets: the frame, or what to skip
 	defect Defect // of what is refused
 }
 
