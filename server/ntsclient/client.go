@@ -11,12 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"noonmark/server/ntp"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntske"
 )

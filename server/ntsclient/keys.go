@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"

@@ -6,7 +6,6 @@ import (
 
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
-	"noonmark/server/nts/aead"
 )
 
 const (
