@@ -65,18 +65,16 @@ func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.L
 	return p, nil
 }
 
-// connect makes the engine and everything around it.
+// connect makes the engine, its inputs, and what works from its snapshots.
 func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	s, log := p.settings, p.log
 	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan pps.ComparedEdge, edgeQueue)
-	leaps := newLeapTable(s.LeapTables[0])
-	source := new(pulseSource)
+	leaps, source := newLeapTable(s.LeapTables[0]), new(pulseSource)
 	count := func(c reason.Code) { p.engine.Count(c) } // nothing counts before the tasks run
 	port := newPort(s, device, messages, count, log)
 	state, sensor := learnedFile(s), oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
 
-	var err error
-	p.engine, err = refclock.New(refclock.Config{
+	eng, err := refclock.New(refclock.Config{
 		Mono: phc.MonoRaw, Slept: phc.Slept, Publish: publish, Log: log,
 		Leaps: func(t *tai.Table) { leaps.Store(t); port.SetLeaps(t) },
 		Open:  p.openClock(leaps), Kind: s.ClockKind(), ClockName: s.ClockName(), Pulse: s.PulseName(), Receiver: device,
@@ -89,71 +87,69 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	if err != nil {
 		return err
 	}
-	eng := p.engine
-	watched := &observe.Sources{Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Undelivered: source.undelivered, Sensor: sensor}
-	for _, r := range newCompared(s, compared, count, log) {
-		p.tasks = append(p.tasks, r)
-	}
-	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), &engineTask{eng, edges, messages}, port)
-	if s.Pulse.Source != "none" {
-		watched.Pulses = &pps.Reader{Name: s.PulseName(), Out: edges, Log: log, Count: count, Open: func() (pps.Source, error) {
-			return source.opened(p.openPulse(eng.Grid))
-		}}
-		p.tasks = append(p.tasks, watched.Pulses)
-	}
-	if sensor != nil {
-		p.tasks = append(p.tasks, sensor)
-	}
-	if state.Path != "" {
-		p.tasks = append(p.tasks, oscillator.NewSaver(state, func() discipline.Learned { return eng.Report().Learned }, log))
-	}
-	if err := p.attach(watched, leaps); err != nil {
-		return err
-	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(observe.NewReferenceMetrics(watched))
-	p.tasks = append(p.tasks, daemon.NewMetrics(s.Metrics, reg))
-	return nil
-}
-
-// exportTargets are the programs that the clock is exported to.
-func exportTargets(s *refclockd.Settings) export.Targets {
-	x := s.Export
-	return export.Targets{ChronySock: x.ChronySock, SHMUnit: x.SHMUnit, PTP4L: x.PTP4L, PTP4LDomain: uint8(x.PTP4LDomain), RuntimeDir: s.RuntimeDir}
-}
-
-// attach makes what works from the engine's snapshots: exports, followers and
-// witnesses.
-func (p *parts) attach(watched *observe.Sources, leaps *leapTable) error {
-	s, log, snapshot := p.settings, p.log, p.engine.Snapshot
-	sys, err := phc.OpenSystem(func(int64) int { return 0 })
-	switch {
-	case err == nil:
-		watched.Exports = export.Tasks(exportTargets(s), export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log)
-	case s.Export.Any():
-		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
-	}
-	for _, t := range watched.Exports {
-		p.tasks = append(p.tasks, t)
-	}
-	followers, savers, err := newFollowers(s, snapshot, leaps, log)
+	p.engine = eng
+	pulses := p.newPulses(edges, source, count)
+	exports, err := newExports(s, eng.Snapshot, log)
 	if err != nil {
 		return err
 	}
-	watched.Followers = followers
-	for _, f := range followers {
-		p.tasks = append(p.tasks, f)
-	}
-	for _, m := range savers {
-		p.tasks = append(p.tasks, m)
-	}
-	if watched.Witnesses, err = newWitnesses(s, p.engine, log); err != nil {
+	followers, savers, err := newFollowers(s, eng.Snapshot, leaps, log)
+	if err != nil {
 		return err
 	}
-	if watched.Witnesses != nil {
-		p.tasks = append(p.tasks, watched.Witnesses)
+	witnesses, err := newWitnesses(s, eng, log)
+	if err != nil {
+		return err
 	}
+	watched := &observe.Sources{
+		Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Pulses: pulses, Undelivered: source.undelivered, Sensor: sensor,
+		Exports: exports, Followers: followers, Witnesses: witnesses,
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(observe.NewReferenceMetrics(watched))
+
+	p.tasks = append(p.tasks, &engineTask{eng, edges, messages}, port)
+	p.tasks = appendIf(p.tasks, pulses != nil, pulses)
+	p.tasks = appendAll(p.tasks, newCompared(s, compared, count, log))
+	p.tasks = appendIf(p.tasks, sensor != nil, sensor)
+	p.tasks = appendIf(p.tasks, state.Path != "", oscillator.NewSaver(state, func() discipline.Learned { return eng.Report().Learned }, log))
+	p.tasks = appendAll(p.tasks, exports)
+	p.tasks = appendAll(p.tasks, followers)
+	p.tasks = appendAll(p.tasks, savers)
+	p.tasks = appendIf(p.tasks, witnesses != nil, witnesses)
+	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), daemon.NewMetrics(s.Metrics, reg))
 	return nil
+}
+
+// appendIf appends a task that may not be configured.
+func appendIf(tasks []daemon.Task, configured bool, t daemon.Task) []daemon.Task {
+	if configured {
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+// appendAll appends tasks of one kind.
+func appendAll[T daemon.Task](tasks []daemon.Task, more []T) []daemon.Task {
+	for _, t := range more {
+		tasks = append(tasks, t)
+	}
+	return tasks
+}
+
+// newExports makes the tasks that hand the clock to other programs.
+func newExports(s *refclockd.Settings, snapshot func() *status.Snapshot, log *slog.Logger) ([]*export.Task, error) {
+	x := s.Export
+	if !x.Any() {
+		return nil, nil
+	}
+	sys, err := phc.OpenSystem(func(int64) int { return 0 })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
+	}
+	return export.Tasks(
+		export.Targets{ChronySock: x.ChronySock, SHMUnit: x.SHMUnit, PTP4L: x.PTP4L, PTP4LDomain: uint8(x.PTP4LDomain), RuntimeDir: s.RuntimeDir},
+		export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log), nil
 }
 
 // close ends what assemble opened.

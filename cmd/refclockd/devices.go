@@ -61,6 +61,17 @@ func systemClockKept(s *refclockd.Settings) func() bool {
 // that.
 const pulseTimeout = 10 * time.Second
 
+// newPulses makes the task that reads the pulse which steers the clock; nil
+// without one.
+func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(reason.Code)) *pps.Reader {
+	if p.settings.Pulse.Source == "none" {
+		return nil
+	}
+	return &pps.Reader{Name: p.settings.PulseName(), Out: out, Log: p.log, Count: count, Open: func() (pps.Source, error) {
+		return source.opened(p.openPulse(p.engine.Grid))
+	}}
+}
+
 // openPulse opens the pulse that steers the clock. grid tells where in a second
 // the messages expect the pulse.
 func (p *parts) openPulse(grid func() (time.Duration, bool)) (pps.Source, error) {

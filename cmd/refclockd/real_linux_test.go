@@ -30,16 +30,9 @@ func find(t *testing.T, name string) string {
 	return proctest.Require(t, name)
 }
 
-// virtual is a configuration of the virtual appliance, with directories of its
-// own, to which more is appended.
-func virtual(dir string) string {
-	return fmt.Sprintf("runtime_dir = %q\nstate_dir = %q\n[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n", dir, dir)
-}
-
-// The daemon itself, and chronyd takes its time from the socket. The appliance's
-// true time is the system clock's at its start, so chronyd must find next to
-// nothing between the two.
-func TestRealChronySOCK(t *testing.T) {
+// The appliance's true time is the system clock's at its start, so chronyd must
+// find next to no difference.
+func TestChronydTakesTheTimeFromTheSocket(t *testing.T) {
 	t.Parallel()
 	chronyd, chronyc := find(t, "chronyd"), find(t, "chronyc")
 	dir := proctest.ShortDir(t)
@@ -67,8 +60,8 @@ func TestRealChronySOCK(t *testing.T) {
 	}
 }
 
-// The daemon itself, and ntpshmmon reads the segment that ntpd would.
-func TestRealSHM(t *testing.T) {
+// ntpshmmon reads the segment that ntpd would.
+func TestSharedMemoryHoldsTheTime(t *testing.T) {
 	t.Parallel()
 	ntpshmmon := find(t, "ntpshmmon")
 	const unit = 7
@@ -82,7 +75,7 @@ func TestRealSHM(t *testing.T) {
 		return len(m) > 0
 	})
 	t.Log(m[0][0])
-	var clock, real float64 // ntpshmmon's words: Clock is the system's, Real the reference's
+	var clock, real float64 // for ntpshmmon, Clock is the system's and Real the reference's
 	fmt.Sscan(m[0][2], &clock)
 	fmt.Sscan(m[0][3], &real)
 	if d := real - clock; d < -0.01 || d > 0.01 || m[0][4] != "0" {
@@ -90,9 +83,9 @@ func TestRealSHM(t *testing.T) {
 	}
 }
 
-// The daemon itself, and ptp4l tells the network of its clock: that it is locked,
-// and when the daemon ends that nobody stands for it any more.
-func TestRealPTP4L(t *testing.T) {
+// ptp4l announces that its clock is locked, and after the daemon has ended that it
+// is not.
+func TestPTP4LAnnouncesTheStateOfTheClock(t *testing.T) {
 	t.Parallel()
 	ptp4l, pmc, unshare := find(t, "ptp4l"), find(t, "pmc"), find(t, "unshare")
 	find(t, "ip")
@@ -112,7 +105,7 @@ func TestRealPTP4L(t *testing.T) {
 	ask := func() {
 		out, _ = exec.Command(pmc, "-u", "-s", dir+"/p", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
 	}
-	proctest.Until(t, "ptp4l is told that the clock is locked", func() bool { ask(); return shows("clockClass", "6") })
+	proctest.Until(t, "ptp4l has the class of a locked clock", func() bool { ask(); return shows("clockClass", "6") })
 	t.Logf("while it is locked: %s", out)
 	for k, v := range map[string]string{"currentUtcOffset": "37", "leap61": "0", "leap59": "0", "currentUtcOffsetValid": "1", "ptpTimescale": "1", "timeTraceable": "1", "frequencyTraceable": "1", "timeSource": "0x20"} {
 		if !shows(k, v) {
@@ -125,6 +118,6 @@ func TestRealPTP4L(t *testing.T) {
 	ask()
 	t.Logf("after it: %s", out)
 	if !shows("clockClass", "52") || !shows("timeTraceable", "0") {
-		t.Error("the daemon has ended, and ptp4l still stands for its clock")
+		t.Error("the daemon has ended, and ptp4l still announces a locked clock")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,8 +28,8 @@ import (
 	"noonmark/server/transport/sockets"
 )
 
-// ownServer is our own server on the loopback, with and without NTS: it serves
-// the system clock and so much more.
+// ownServer is our own server on the loopback, with or without NTS. It serves the
+// system clock plus an offset.
 type ownServer struct {
 	sys       *phc.SystemClock
 	published *status.Writer
@@ -80,8 +81,8 @@ func newOwnServer(t *testing.T, secure bool, ahead time.Duration) *ownServer {
 	return s
 }
 
-// policyOf refuses the other kind of request, so that a test cannot mistake one
-// for the other.
+// policyOf refuses the other kind of request, so that a test cannot confuse the
+// two.
 func policyOf(secure bool) server.Policy {
 	if secure {
 		return server.NoPlain
@@ -122,7 +123,7 @@ func keyServer(t *testing.T, ctx context.Context, ring *nts.Ring, ntp int, done 
 	return l.Addr().(*net.TCPAddr).Port, roots
 }
 
-// publish lets the server serve the system clock and d.
+// publish makes the server serve the system clock plus d.
 func (s *ownServer) publish(t *testing.T, d time.Duration) {
 	t.Helper()
 	x, err := s.sys.Cross()
@@ -133,8 +134,8 @@ func (s *ownServer) publish(t *testing.T, d time.Duration) {
 		RefTime: x.Clock.Add(d - time.Second), TAIOffset: 37, Bound: 200, BoundRate: 10, Limit: time.Second})
 }
 
-// ask asks the server, and takes its answer into virtual time: there it is as
-// far from the truth as here from the system clock.
+// ask asks the server, and carries its answer over into virtual time: there it
+// differs from the truth as it differs here from the system clock.
 func (s *ownServer) ask(ctx context.Context, l *sim.Loop) (integrity.Answer, error) {
 	got, err := ask(ctx, s.client, s.sys.Cross)
 	if err != nil {
@@ -159,7 +160,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 		name := map[bool]string{false: "plain", true: "NTS"}[secure]
 		t.Run(name, func(t *testing.T) {
 			right, fast, slow := newOwnServer(t, secure, 0), newOwnServer(t, secure, time.Second), newOwnServer(t, secure, -time.Second)
-			own := right // the one that is asked
+			own := right // is asked
 			var log bytes.Buffer
 			run := func(required bool, faults ...sim.Fault) (*sim.Loop, func(time.Duration)) {
 				sc, err := sim.Find("timehat-f9t")
@@ -227,5 +228,39 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 				t.Errorf("no alarm:\n%s", &log)
 			}
 		})
+	}
+}
+
+// The answer of a server of which the offset is known.
+func TestAnswerIsExpressedOnTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+	const ahead = 3 * time.Second
+	own := newOwnServer(t, false, ahead)
+	got, err := ask(t.Context(), own.client, own.sys.Cross)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := own.sys.Cross()
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset := time.Duration(got.UTC - (x.Real - (x.Mono - got.Mono)))
+	if (offset-ahead).Abs() > got.Error+time.Millisecond || got.Error > time.Second {
+		t.Errorf("the server is %v ahead by its answer, %v in truth, with an error of %v", offset, ahead, got.Error)
+	}
+}
+
+func TestAnswerIsRefusedIfTheSystemClockWasSteppedMeanwhile(t *testing.T) {
+	t.Parallel()
+	own := newOwnServer(t, false, 0)
+	readings := 0
+	stepped := func() (phc.Cross, error) {
+		x, err := own.sys.Cross()
+		x.Real += int64(readings) * 1e9
+		readings++
+		return x, err
+	}
+	if _, err := ask(t.Context(), own.client, stepped); !errors.Is(err, errStepped) {
+		t.Errorf("got %v", err)
 	}
 }
