@@ -69,6 +69,9 @@ func Parse(name string, data []byte, dst any) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, &Error{File: name, Line: 1, Problem: fmt.Sprintf("is larger than %d bytes", MaxSize), Remedy: "a configuration file has a few kB"}
 	}
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		return nil, &Error{File: name, Line: 1, Problem: "begins with a byte order mark", Remedy: "save it as UTF-8 without one"}
+	}
 	w := walker{file: f, lines: lineStarts(data)}
 	if err := w.walk(data, dst); err != nil {
 		return nil, err
@@ -136,7 +139,7 @@ func (f *File) OneOf(key, value string, words ...string) error {
 		}
 	}
 	hint := "want " + orList(words)
-	if n := nearest(value, words); n != "" {
+	if n := Nearest(value, words); n != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", n, hint)
 	}
 	return f.Errorf(key, "%q is not known; %s", value, hint)

@@ -96,6 +96,7 @@ func TestParse(t *testing.T) {
 		{"dotted into duration", "[receiver]\ncable.Duration = 1\n", "f.toml:2: receiver.cable: is a table; want a duration"},
 		{"value for table", "receiver = 3\n", "f.toml:1: receiver: is a whole number; want a table"},
 		{"too large", "# " + strings.Repeat("x", MaxSize) + "\n", "f.toml:1: is larger than 65536 bytes; "},
+		{"byte order mark", "\xef\xbb\xbflevel = \"x\"\n", "f.toml:1: begins with a byte order mark; "},
 
 		{"empty", "", ""},
 		{"comments", "# nothing\n\n", ""},
@@ -281,8 +282,8 @@ func TestNearest(t *testing.T) {
 		"": "", "x": "", "zzzzzzz": "", strings.Repeat("address", 20): "",
 		"adress": "address", "adrdess": "address", "nst": "nts", "Nts": "nts", "worker": "workers", "interfaces": "interface",
 	} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 package config
 
-// nearest returns the known word that was probably meant, or "" if none is near.
+// Nearest returns the known word that was probably meant, or "" if none is near.
 // At most a third of the letters may be wrong.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	if len(word) > 64 {
 		return ""
 	}

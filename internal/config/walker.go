@@ -149,7 +149,7 @@ func (w *walker) unknown(path, parent, name string, f map[string]reflect.Type, l
 	if parent == "" {
 		where = "the top of the file"
 	}
-	if n := nearest(name, known); n != "" {
+	if n := Nearest(name, known); n != "" {
 		w.bad(path, line, "is not known; did you mean %s?", n)
 		return
 	}

@@ -14,9 +14,12 @@ import (
 const (
 	OK          = 0  // the program did what was asked
 	Usage       = 64 // EX_USAGE: the command line is wrong
+	DataErr     = 65 // EX_DATAERR: the content of a file or of the input is wrong
 	NoInput     = 66 // EX_NOINPUT: a file that the command line names cannot be used
 	Unavailable = 69 // EX_UNAVAILABLE: a device, an address, a file or a peer cannot be had
 	Software    = 70 // EX_SOFTWARE: a fault of the program itself
+	CantCreate  = 73 // EX_CANTCREAT: a file that would be overwritten exists already
+	IO          = 74 // EX_IOERR: reading or writing failed midway
 	TempFail    = 75 // EX_TEMPFAIL: the peer asks to try again later
 	Protocol    = 76 // EX_PROTOCOL: the peer's answer is refused
 	Permission  = 77 // EX_NOPERM: the system denied access
