@@ -1,0 +1,73 @@
+package certs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// IssuedFile is the list of what an authority has issued, in its directory: one
+// JSON object a line, the newest last.
+const IssuedFile = "issued.jsonl"
+
+// Issued is an entry of the list. Its JSON keys are a contract.
+type Issued struct {
+	Serial    string    `json:"serial"` // hexadecimal
+	Names     []string  `json:"names"`  // DNS names, then addresses
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	Out       string    `json:"out"` // absolute path of the directory with the certificate
+}
+
+// RecordIssued appends a certificate, saved in the directory out, to the list of
+// the authority in dir.
+func RecordIssued(dir string, l *Leaf, out string) (Issued, error) {
+	abs, err := filepath.Abs(out)
+	if err != nil {
+		return Issued{}, err
+	}
+	r := Issued{Serial: fmt.Sprintf("%x", l.Cert.SerialNumber), NotBefore: l.Cert.NotBefore.UTC(), NotAfter: l.Cert.NotAfter.UTC(), Out: abs}
+	r.Names = append(r.Names, l.Cert.DNSNames...)
+	for _, ip := range l.Cert.IPAddresses {
+		r.Names = append(r.Names, ip.String())
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return r, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, IssuedFile), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return r, err
+	}
+	_, err = f.Write(append(line, '\n'))
+	return r, errors.Join(err, f.Sync(), f.Close())
+}
+
+// ReadIssued returns what the authority in dir has issued, for each directory
+// only the newest certificate. A line that a crash has cut off is left out.
+func ReadIssued(dir string) ([]Issued, error) {
+	b, err := os.ReadFile(filepath.Join(dir, IssuedFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []Issued
+	at := map[string]int{}
+	for line := range bytes.Lines(b) {
+		var r Issued
+		if json.Unmarshal(line, &r) != nil {
+			continue
+		}
+		if i, ok := at[r.Out]; ok {
+			all[i] = r
+			continue
+		}
+		at[r.Out] = len(all)
+		all = append(all, r)
+	}
+	return all, nil
+}
