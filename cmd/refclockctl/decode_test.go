@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,9 +14,8 @@ import (
 
 func decodeRun(t *testing.T, in string, args ...string) (lines []map[string]any, stderr string, code int) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	code = runDecode(args, strings.NewReader(in), &out, &errs)
-	dec := json.NewDecoder(&out)
+	code, out, stderr := ctlIn(in, append([]string{"decode"}, args...)...)
+	dec := json.NewDecoder(strings.NewReader(out))
 	for {
 		m := make(map[string]any)
 		if err := dec.Decode(&m); err == io.EOF {
@@ -27,40 +25,11 @@ func decodeRun(t *testing.T, in string, args ...string) (lines []map[string]any,
 		}
 		lines = append(lines, m)
 	}
-	return lines, errs.String(), code
+	return lines, stderr, code
 }
 
-func TestDecodeUsage(t *testing.T) {
-	dir := t.TempDir()
-	locked := filepath.Join(dir, "locked")
-	if err := os.WriteFile(locked, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		args []string
-		want int
-	}{
-		{nil, 64},
-		{[]string{"a", "b"}, 64},
-		{[]string{"-nonsense", "-"}, 64},
-		{[]string{"-not-before", "2024-13-01", "-"}, 64},
-		{[]string{filepath.Join(dir, "absent")}, 66},
-		{[]string{dir}, 66},
-		{[]string{locked}, 77},
-		{[]string{"-h"}, 0},
-		{[]string{"-"}, 0},
-	} {
-		if c.want == 77 && os.Geteuid() == 0 {
-			t.Log("not tried as root: a file without permission")
-			continue
-		}
-		if _, stderr, code := decodeRun(t, "", c.args...); code != c.want || stderr == "" {
-			t.Errorf("decode %v: exit %d, want %d; %q", c.args, code, c.want, stderr)
-		}
-	}
-}
-
-func TestDecodeOutput(t *testing.T) {
+func TestDecodePrintsMessages(t *testing.T) {
+	t.Parallel()
 	in := "# a comment\n" +
 		"$GNRMC,120000.00,A,4807.038,N,01131.000,E,0.004,77.52,010524,,,A,V*00\r\n" +
 		string(nmea.Append(nil, "GNRMC,115959.00,V,,,,,,,010524,,,N")) +
@@ -103,10 +72,11 @@ type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
-func TestDecodeOutputLost(t *testing.T) {
+func TestDecodeReportsLostOutput(t *testing.T) {
+	t.Parallel()
 	var errs bytes.Buffer
 	in := strings.NewReader(string(nmea.Append(nil, "GPZDA,120000.00,08,04,2007,00,00")))
-	if code := runDecode([]string{"-"}, in, failingWriter{}, &errs); code != 74 {
-		t.Errorf("exit %d, want 74", code)
+	if code := run([]string{"decode", "-"}, console{in, failingWriter{}, &errs}); code != 74 {
+		t.Errorf("exit %d, want 74: %s", code, &errs)
 	}
 }

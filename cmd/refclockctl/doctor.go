@@ -1,13 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
-	"fmt"
-	"io"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"noonmark/internal/config/ntsserve"
@@ -28,37 +22,34 @@ failure: 78 configuration, 77 permission, 69 missing or not working.
 
 `
 
-// runDoctor is the doctor command.
-func runDoctor(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("doctor", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, doctorHelp); fl.PrintDefaults() }
+// prepareDoctor is the doctor command.
+func prepareDoctor(fl *flag.FlagSet, c console) func([]string) error {
 	var o doctor.Options
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	fl.StringVar(&o.Refclockd, "config", refclockd.DefaultPath, "refclockd's configuration `FILE`")
 	fl.StringVar(&o.Ntsserve, "server", ntsserve.DefaultPath, "ntsserve's configuration `FILE`")
 	user := fl.String("user", "refclock", "the `USER` that refclockd runs as; root checks permissions for it")
 	fl.DurationVar(&o.Listen, "listen", 5*time.Second, "how long to listen for pulses and messages")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
+	return func(args []string) error {
+		if err := noArgs(args); err != nil {
+			return err
 		}
-		return exitUsage
+		if o.Listen < 2*time.Second || o.Listen > 10*time.Minute {
+			return usagef("-listen %v is out of range; want 2s to 10m", o.Listen)
+		}
+		fl.Visit(func(f *flag.Flag) {
+			o.RefclockdNamed = o.RefclockdNamed || f.Name == "config"
+			o.NtsserveNamed = o.NtsserveNamed || f.Name == "server"
+		})
+		ctx, stop := interruptible()
+		defer stop()
+		found := doctor.Findings(doctor.ThisHost(*user).Examine(ctx, o))
+		if err := doctor.Print(c.out, found, *asJSON); err != nil {
+			return written(err)
+		}
+		if code := doctor.ExitCode(found); code != 0 {
+			return &exitError{code: code}
+		}
+		return nil
 	}
-	if fl.NArg() > 0 || o.Listen < 2*time.Second || o.Listen > 10*time.Minute {
-		fmt.Fprintln(stderr, "refclockctl: doctor takes no arguments; -listen must be 2s to 10m")
-		return exitUsage
-	}
-	fl.Visit(func(f *flag.Flag) {
-		o.RefclockdNamed = o.RefclockdNamed || f.Name == "config"
-		o.NtsserveNamed = o.NtsserveNamed || f.Name == "server"
-	})
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	found := doctor.Findings(doctor.ThisHost(*user).Examine(ctx, o))
-	if err := doctor.Print(stdout, found, *asJSON); err != nil {
-		fmt.Fprintf(stderr, "refclockctl: doctor: %v\n", err)
-		return exitSoftware
-	}
-	return doctor.ExitCode(found)
 }

@@ -13,56 +13,9 @@ import (
 	"noonmark/server/nts"
 )
 
-func TestKeysUsage(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "keys")
-	if _, err := nts.OpenRing(file, nts.RingConfig{}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	open, bad := filepath.Join(dir, "open"), filepath.Join(dir, "bad")
-	for path, mode := range map[string]os.FileMode{open: 0o644, bad: 0o600} {
-		if err := os.WriteFile(path, []byte("{}\n"), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct {
-		args string
-		want int
-		say  string
-	}{
-		{"keys", 64, "usage: refclockctl keys show"},
-		{"keys nonsense FILE", 64, "usage:"},
-		{"keys show", 64, "usage:"},
-		{"keys show FILE FILE", 64, "usage:"},
-		{"keys show FILE -in 1h", 64, "not defined"},
-		{"keys rotate FILE -in -1h", 64, "usage:"},
-		{"keys show NONE", 66, "no such file"},
-		{"keys rotate NONE", 66, "no such file"},
-		{"keys revoke NONE", 66, "no such file"},
-		{"keys show OPEN", 65, "chmod 600"},
-		{"keys rotate BAD", 65, "key file is not usable"},
-		{"keys revoke BAD", 65, "key file is not usable"},
-		{"keys show FILE -rotate 1s", 65, "key rotation of 1s"},
-		{"keys -h", 0, "usage:"},
-	} {
-		none := filepath.Join(dir, "none")
-		before := read(t, file)
-		args := strings.Fields(strings.NewReplacer("FILE", file, "NONE", none, "OPEN", open, "BAD", bad).Replace(c.args))
-		code, _, errs := ctl(args...)
-		if code != c.want || !strings.Contains(errs, c.say) {
-			t.Errorf("%s: exit %d, want %d and %q:\n%s", c.args, code, c.want, c.say, errs)
-		}
-		if _, err := os.Stat(none); err == nil {
-			t.Fatalf("%s: made a key file", c.args)
-		}
-		if read(t, file) != before || read(t, bad) != "{}\n" {
-			t.Errorf("%s: changed a key file", c.args)
-		}
-	}
-}
-
-// TestKeys changes a key file under a ring that is in use, as ntsserve's is.
+// A key file is changed under a ring that is in use, as ntsserve's is.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "keys")
 	ring, err := nts.OpenRing(file, nts.RingConfig{}, time.Now().Add(-time.Hour))
 	if err != nil {

@@ -3,9 +3,8 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
-	"io"
 
+	"noonmark/internal/exitcode"
 	"noonmark/internal/simulate"
 	"noonmark/refclock/discipline"
 )
@@ -20,49 +19,38 @@ discipline with the theoretical limit.
 
 `
 
-// runServo is the servo command.
-func runServo(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("servo", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, servoHelp); fl.PrintDefaults() }
+// prepareServo is the servo command.
+func prepareServo(fl *flag.FlagSet, c console) func([]string) error {
 	stdio := fl.Bool("stdio", false, "speak the lock-step interface on standard input and output")
 	bench := fl.Bool("bench", false, "print a table of the discipline beside the theoretical limit, over scenarios and seeds")
 	names := fl.String("scenario", "all", "with -bench: scenario `NAMES`, separated by commas")
 	seeds := fl.String("seeds", "1-20", "with -bench: seeds `FIRST-LAST`")
 	kind := fl.String("servo", "kalman", "the estimator: kalman or pi")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
+	return func(args []string) error {
+		if err := noArgs(args); err != nil {
+			return err
 		}
-		return exitUsage
-	}
-	if fl.NArg() > 0 || *stdio == *bench {
-		fl.Usage()
-		return exitUsage
-	}
-	fail := func(code int, err error) int {
-		fmt.Fprintf(stderr, "refclockctl: servo: %v\n", err)
-		return code
-	}
-	cfg := discipline.Config{Servo: *kind, GivenSecond: true, Confirm: 2}
-	if err := cfg.Check(); err != nil {
-		return fail(exitUsage, err)
-	}
-	if *bench {
+		if *stdio == *bench {
+			return usagef("want either -stdio or -bench")
+		}
+		cfg := discipline.Config{Servo: *kind, GivenSecond: true, Confirm: 2}
+		if err := cfg.Check(); err != nil {
+			return usagef("%w", err)
+		}
+		if *stdio {
+			return simulate.ServeLockStep(cfg, c.in, c.out)
+		}
 		lo, hi, err := simulate.ParseSeeds(*seeds)
-		if err == nil {
-			err = simulate.Bench(stdout, cfg, *names, lo, hi)
-		}
 		if err != nil {
-			return fail(exitUsage, err)
+			return usagef("%w", err)
 		}
-		return exitOK
+		return scenarioError(simulate.Bench(c.out, cfg, *names, lo, hi))
 	}
-	switch err := simulate.ServeLockStep(cfg, stdin, stdout); {
-	case errors.Is(err, simulate.ErrStep):
-		return fail(exitDataErr, err)
-	case err != nil:
-		return fail(exitIO, err)
+}
+
+func servoCode(err error) int {
+	if errors.Is(err, simulate.ErrStep) {
+		return exitcode.DataErr
 	}
-	return exitOK
+	return exitcode.IO
 }

@@ -26,12 +26,9 @@ error_ns, bound_ns, stratum), then a summary.
 
 `
 
-// runSimulate is the simulate command.
-func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, simulateHelp); fl.PrintDefaults() }
-	c := simulateCommand{stdout: stdout, stderr: stderr}
+// prepareSimulate is the simulate command.
+func prepareSimulate(fl *flag.FlagSet, con console) func([]string) error {
+	c := simulateCommand{console: con}
 	fl.StringVar(&c.scenario, "scenario", "", "a scenario's `NAME`, or a FILE.toml; list prints the names, all runs all of them")
 	fl.StringVar(&c.series, "series", "", "a recorded `FILE.csv` ("+simulate.SeriesHeader+")")
 	fl.Uint64Var(&c.seed, "seed", 1, "seed of the noise")
@@ -40,33 +37,28 @@ func runSimulate(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	fl.StringVar(&c.csv, "csv", "", "write one line a second to `FILE` (- is standard output, the default with -series)")
 	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
 	fl.StringVar(&c.servo, "servo", "kalman", "the estimator: kalman or pi")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
+	return func(args []string) error {
+		if err := noArgs(args); err != nil {
+			return err
 		}
-		return exitUsage
-	}
-	many := c.seeds != "" || c.scenario == "all"
-	if fl.NArg() > 0 || (c.scenario == "") == (c.series == "") || c.json && (many || c.csv == "-") || many && c.series != "" {
-		fl.Usage()
-		return exitUsage
-	}
-	var err error
-	switch {
-	case c.scenario == "list":
-		for _, s := range sim.Scenarios() {
-			fmt.Fprintf(stdout, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
+		many := c.seeds != "" || c.scenario == "all"
+		switch {
+		case (c.scenario == "") == (c.series == ""):
+			return usagef("want either -scenario or -series")
+		case many && (c.series != "" || c.json || c.csv != ""):
+			return usagef("a table of many runs has no -series, -json or -csv")
+		case c.json && c.csv == "-":
+			return usagef("-json and -csv - both write to standard output")
+		case c.scenario == "list":
+			for _, s := range sim.Scenarios() {
+				fmt.Fprintf(c.out, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
+			}
+			return nil
+		case many:
+			return c.table()
 		}
-	case many:
-		err = c.table()
-	default:
-		err = c.one()
+		return c.one()
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "refclockctl: simulate: %v\n", err)
-		return codeOf(err)
-	}
-	return exitOK
 }
 
 // simulateCommand is a command with its options.
@@ -75,7 +67,7 @@ type simulateCommand struct {
 	seed                                uint64
 	duration                            time.Duration
 	json                                bool
-	stdout, stderr                      io.Writer
+	console
 }
 
 // one runs one scenario or series with one seed.
@@ -85,7 +77,7 @@ func (c *simulateCommand) one() error {
 	if c.series != "" {
 		r.Scenario, r.T0, err = simulate.ReadSeries(c.series)
 		if err != nil {
-			return withCode(exitcode.Unavailable, err)
+			return &exitError{exitcode.Unavailable, err}
 		}
 		if c.csv == "" && !c.json {
 			c.csv = "-"
@@ -96,12 +88,12 @@ func (c *simulateCommand) one() error {
 	if err := c.configure(&r.Scenario); err != nil {
 		return err
 	}
-	text := c.stdout
+	text := c.out
 	switch {
 	case c.json:
-		r.JSON, text = c.stdout, io.Discard
+		r.JSON, text = c.out, io.Discard
 	case c.csv == "-":
-		r.CSV, text = c.stdout, c.stderr
+		r.CSV, text = c.out, c.err
 	}
 	if c.csv != "" && c.csv != "-" {
 		f, err := os.Create(c.csv)
@@ -132,7 +124,7 @@ func (c *simulateCommand) table() error {
 	if c.seeds != "" {
 		var err error
 		if lo, hi, err = simulate.ParseSeeds(c.seeds); err != nil {
-			return withCode(exitcode.Usage, err)
+			return usagef("%w", err)
 		}
 	}
 	for i := range all {
@@ -140,7 +132,7 @@ func (c *simulateCommand) table() error {
 			return err
 		}
 	}
-	return simulate.Table(c.stdout, all, lo, hi)
+	return simulate.Table(c.out, all, lo, hi)
 }
 
 // configure sets in a scenario what the options say.
@@ -148,10 +140,9 @@ func (c *simulateCommand) configure(s *sim.Scenario) error {
 	if c.duration > 0 {
 		s.Duration = c.duration
 	}
-	d := &s.Engine.Discipline
-	d.Servo = c.servo
+	s.Engine.Discipline.Servo = c.servo
 	if err := (discipline.Config{Servo: c.servo}).Check(); err != nil {
-		return withCode(exitcode.Usage, err)
+		return usagef("%w", err)
 	}
 	return nil
 }
@@ -159,7 +150,7 @@ func (c *simulateCommand) configure(s *sim.Scenario) error {
 // scenarioError gives an unknown name the exit code of a wrong command line.
 func scenarioError(err error) error {
 	if errors.Is(err, simulate.ErrScenario) {
-		return withCode(exitcode.Usage, err)
+		return usagef("%w", err)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -12,76 +13,71 @@ import (
 	"syscall"
 	"time"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
-// runStatus is the status command.
-func runStatus(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("refclockctl status", flag.ContinueOnError)
-	fl.SetOutput(stderr)
+const statusHelp = `usage: refclockctl status [-json] [-watch] [-snapshot FILE]
+
+Shows what refclockd publishes: its state, the measured offset and its bound, the
+inputs and the clock.
+
+`
+
+// prepareStatus is the status command.
+func prepareStatus(fl *flag.FlagSet, c console) func([]string) error {
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	watch := fl.Bool("watch", false, "print again every second until interrupted")
 	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitUsage
-	}
-	if fl.NArg() > 0 {
-		fmt.Fprintf(stderr, "refclockctl: status takes no argument %q\n", fl.Arg(0))
-		return exitUsage
-	}
-	stop := make(chan os.Signal, 1)
-	if *watch {
-		signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-		defer signal.Stop(stop)
-	}
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		err := printStatus(*path, *asJSON, stdout)
-		if err != nil {
-			fmt.Fprintf(stderr, "refclockctl: %v\n", err)
+	return func(args []string) error {
+		if err := noArgs(args); err != nil {
+			return err
 		}
 		if !*watch {
-			return statusExit(err)
+			return printStatus(*path, *asJSON, c.out)
 		}
-		select {
-		case <-stop:
-			return exitOK
-		case <-t.C:
+		ctx, stop := interruptible()
+		defer stop()
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		for {
+			if err := printStatus(*path, *asJSON, c.out); err != nil {
+				fmt.Fprintf(c.err, "refclockctl: status: %v\n", err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-t.C:
+			}
 		}
 	}
 }
 
-func statusExit(err error) int {
+// interruptible returns a context that ends when the user interrupts the program.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+func statusCode(err error) int {
 	switch {
-	case err == nil:
-		return exitOK
 	case errors.Is(err, fs.ErrPermission):
-		return exitNoPerm
+		return exitcode.Permission
 	case errors.Is(err, errOutput):
-		return exitSoftware
+		return exitcode.Software
 	}
-	return exitUnavailable
+	return exitcode.Unavailable
 }
-
-var errOutput = errors.New("write output")
 
 func printStatus(path string, asJSON bool, w io.Writer) error {
 	s, err := report.Read(path, phc.MonoRaw)
 	if err != nil {
 		return err
 	}
-	if !asJSON {
-		s.WriteText(w)
-		return nil
+	if asJSON {
+		return written(json.NewEncoder(w).Encode(s))
 	}
-	if err := json.NewEncoder(w).Encode(s); err != nil {
-		return fmt.Errorf("%w: %w", errOutput, err)
-	}
+	s.WriteText(w)
 	return nil
 }

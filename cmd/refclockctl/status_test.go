@@ -10,19 +10,26 @@ import (
 	"strings"
 	"testing"
 
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
-// The keys of design's contract, which people's scripts rely on.
+// Keys of the contract, which people's scripts rely on.
 var statusKeys = []string{"state", "reason", "offset_ns", "bound_ns", "freq_ppb", "stratum", "refid", "leap", "tai_offset_s", "reference_time", "pulse", "receiver"}
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")
 	var out, errs bytes.Buffer
-	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitUnavailable || !strings.Contains(errs.String(), "no snapshot") {
+	show := func(flags ...string) int {
+		out.Reset()
+		errs.Reset()
+		return run(append([]string{"status", "-snapshot", path}, flags...), console{nil, &out, &errs})
+	}
+	if code := show(); code != exitcode.Unavailable || !strings.Contains(errs.String(), "no snapshot") {
 		t.Errorf("no daemon: exit code %d: %s", code, &errs)
 	}
 	w, err := status.Create(path)
@@ -30,7 +37,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitUnavailable {
+	if code := show(); code != exitcode.Unavailable {
 		t.Errorf("nothing published: exit code %d", code)
 	}
 	mono := phc.MonoRaw()
@@ -38,8 +45,7 @@ func TestStatus(t *testing.T) {
 		Clock: tai.FromUnix(1795435200, 0, 37), RefTime: tai.FromUnix(1795435199, 5, 37), TAIOffset: 37, Bound: 100, BoundRate: 2, Limit: 1e5, OffsetNS: -3.5, FreqPPB: 2301.25,
 		Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0", PulseMono: mono, Pulses: 7}
 	w.Write(&s)
-	out.Reset()
-	if code := run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs); code != exitOK {
+	if code := show("-json"); code != exitcode.OK {
 		t.Fatalf("exit code %d: %s", code, &errs)
 	}
 	var m map[string]any
@@ -81,8 +87,7 @@ func TestStatus(t *testing.T) {
 				Spoofing *string  `json:"spoofing"`
 			} `json:"receiver"`
 		}
-		out.Reset()
-		run([]string{"status", "-json", "-snapshot", path}, nil, &out, &errs)
+		show("-json")
 		if err := json.Unmarshal(out.Bytes(), &r); err != nil || (len(r.Pulses) == 1) != c.shown || (r.Receiver.Latency != nil) != c.shown {
 			t.Errorf("details of %d, age %v: %v: %s", c.pid, mono-c.mono, err, &out)
 		}
@@ -90,8 +95,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("details of %d: receiver %+v", c.pid, p)
 		}
 	}
-	out.Reset()
-	run([]string{"status", "-snapshot", path}, nil, &out, &errs)
+	show()
 	for _, w := range []string{"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after",
 		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, valid until 2027-06-28; old zone\n",
 		"WARNING leap_expired"} {
@@ -99,11 +103,10 @@ func TestStatus(t *testing.T) {
 			t.Errorf("no %q in\n%s", w, &out)
 		}
 	}
-	out.Reset()
-	if code := run([]string{"status", "-snapshot", path}, nil, &out, &errs); code != exitOK || !strings.Contains(out.String(), "locked (disciplined)") {
+	if code := show(); code != exitcode.OK || !strings.Contains(out.String(), "locked (disciplined)") {
 		t.Errorf("exit code %d: %s", code, &out)
 	}
-	if code := run([]string{"status", "extra"}, nil, &out, &errs); code != exitUsage {
+	if code := show("extra"); code != exitcode.Usage {
 		t.Errorf("extra argument: exit code %d", code)
 	}
 	// Without a bound there is none to show.
@@ -116,25 +119,5 @@ func TestStatus(t *testing.T) {
 	r.WriteText(&out)
 	if !strings.Contains(out.String(), "no error bound") {
 		t.Errorf("unlocked: %s", &out)
-	}
-}
-
-func TestDispatch(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want int
-		says string
-	}{
-		{nil, exitUsage, "usage: refclockctl"},
-		{[]string{"nonesuch"}, exitUsage, `unknown command "nonesuch"`},
-		{[]string{"-h"}, exitOK, "simulate"},
-		{[]string{"status", "-h"}, exitOK, "-json"},
-		{[]string{"simulate"}, exitUsage, "-scenario"},
-		{[]string{"simulate", "-h"}, exitOK, "-series"},
-	} {
-		var out bytes.Buffer
-		if got := run(c.args, strings.NewReader(""), &out, &out); got != c.want || !strings.Contains(out.String(), c.says) {
-			t.Errorf("%q: exit code %d, want %d: %s", c.args, got, c.want, &out)
-		}
 	}
 }

@@ -42,7 +42,8 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 		return f
 	}
 	open := h.openFiles()
-	reader := h.daemon(f)
+	var reader *status.Reader
+	f.Daemon, reader = h.daemon(filepath.Join(f.Refclockd.RuntimeDir, filepath.Base(status.DefaultPath)))
 	if reader != nil {
 		defer reader.Close()
 	}
@@ -71,24 +72,33 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 	return f
 }
 
-// daemon reads the snapshot. It returns its reader while refclockd publishes.
-func (h *Host) daemon(f *Facts) *status.Reader {
-	d := &DaemonFacts{}
-	f.Daemon = d
-	r, err := status.Open(filepath.Join(f.Refclockd.RuntimeDir, filepath.Base(status.DefaultPath)))
-	if err != nil {
-		d.Err = err
-		return nil
+// daemon reads the snapshot at path. The reader is open while refclockd
+// publishes, else it is nil.
+func (h *Host) daemon(path string) (d *DaemonFacts, r *status.Reader) {
+	d = &DaemonFacts{}
+	if r, d.Err = status.Open(path); d.Err != nil {
+		return d, nil
 	}
 	d.Err = r.LoadAll(&d.First)
 	d.Mono = h.Mono()
-	_, err = os.Stat(h.path("proc", strconv.Itoa(int(d.First.PID))))
+	_, err := os.Stat(h.path("proc", strconv.Itoa(int(d.First.PID))))
 	d.Alive = err == nil
 	if !d.Running() {
 		r.Close()
-		return nil
+		return d, nil
 	}
-	return r
+	return d, r
+}
+
+// Refclockd reports whether refclockd publishes at the path of a snapshot, and
+// its process.
+func (h *Host) Refclockd(snapshot string) (pid int, runs bool) {
+	d, r := h.daemon(snapshot)
+	if r == nil {
+		return 0, false
+	}
+	r.Close()
+	return int(d.First.PID), true
 }
 
 // clock examines a PTP clock.
@@ -160,7 +170,7 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 		p := &out.Ports[i]
 		p.Listeners, p.Taken = h.listeners(o, p.Proto, p.Port)
 	}
-	out.Firewall = h.ruleset()
+	out.Firewall = readRuleset(h.Command)
 	return out
 }
 

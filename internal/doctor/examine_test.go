@@ -193,7 +193,7 @@ func TestConfigurationThatCannotBeRead(t *testing.T) {
 	m := newMachine(t)
 	// Nothing can be said of a machine whose wishes are not known.
 	ids := m.examine(Options{Refclockd: m.path("none"), RefclockdNamed: true})
-	if has(t, ids, configWrong); len(ids) != 1 {
+	if has(t, ids, configAbsent); len(ids) != 1 {
 		t.Errorf("found %q", ids)
 	}
 	// A missing default file means the defaults.

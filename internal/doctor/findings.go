@@ -52,7 +52,9 @@ func Findings(f *Facts) []Finding {
 
 func configFinding(c *ConfigFile) Finding {
 	switch {
-	case errors.Is(c.Err, fs.ErrNotExist) && !c.Named:
+	case errors.Is(c.Err, fs.ErrNotExist) && c.Named:
+		return configAbsent.with("error", c.Err, "option", c.Option)
+	case errors.Is(c.Err, fs.ErrNotExist):
 		return configMissing.with("path", c.Path, "daemon", c.Daemon, "option", c.Option)
 	case errors.Is(c.Err, fs.ErrPermission):
 		return configDenied.with("error", c.Err)

@@ -51,7 +51,7 @@ func TestConfigFinding(t *testing.T) {
 		want  kind
 		code  int
 	}{
-		{&config.Error{File: "x.toml", Problem: "missing", Err: fs.ErrNotExist}, nil, true, configWrong, exitcode.Config},
+		{&config.Error{File: "x.toml", Problem: "missing", Err: fs.ErrNotExist}, nil, true, configAbsent, exitcode.Config},
 		{&config.Error{File: "x.toml", Problem: "denied", Err: fs.ErrPermission}, nil, false, configDenied, exitcode.Permission},
 		{errors.Join(wrong, wrong), nil, false, configWrong, exitcode.Config},
 		{&config.Error{File: "x.toml", Problem: "missing", Err: fs.ErrNotExist}, nil, false, configMissing, exitcode.OK},

@@ -33,9 +33,9 @@ type ruleChain struct {
 	rules [][]string
 }
 
-// ruleset reads the firewall's rules.
-func (h *Host) ruleset() Ruleset {
-	text, err := h.Command("nft", "list", "ruleset")
+// readRuleset reads the firewall's rules. command runs a program.
+func readRuleset(command func(name string, args ...string) (string, error)) Ruleset {
+	text, err := command("nft", "list", "ruleset")
 	if err == nil {
 		if t := parseNFT(text); len(t) > 0 {
 			return Ruleset{Source: "nft", tables: t}
@@ -43,7 +43,7 @@ func (h *Host) ruleset() Ruleset {
 	}
 	r := Ruleset{Source: "nft", Err: err} // an empty ruleset of nft is one
 	for _, x := range [...]struct{ family, program string }{{"ip", "iptables-save"}, {"ip6", "ip6tables-save"}} {
-		if text, err := h.Command(x.program); err == nil {
+		if text, err := command(x.program); err == nil {
 			r.Source, r.Err = "iptables", nil
 			r.tables = append(r.tables, parseIPTables(x.family, text)...)
 		}

@@ -96,7 +96,7 @@ func TestFirewallFindings(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			h := Host{Command: func(name string, _ ...string) (string, error) {
+			r := readRuleset(func(name string, _ ...string) (string, error) {
 				switch {
 				case name == "nft" && x.nft != "":
 					return x.nft, nil
@@ -104,8 +104,7 @@ func TestFirewallFindings(t *testing.T) {
 					return x.save, nil
 				}
 				return "", errors.New("not found")
-			}}
-			r := h.ruleset()
+			})
 			wants(t, firewallFindings(&r, ports), x.want, x.text)
 		})
 	}

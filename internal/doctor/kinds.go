@@ -54,6 +54,7 @@ const (
 	configOK kind = iota
 	configWarning
 	configMissing
+	configAbsent
 	configDenied
 	configWrong
 
@@ -193,6 +194,8 @@ var kinds = [kindCount]Kind{
 		Cause: "The configuration is valid, but a part of it may not do what is wanted.", Remedy: "see configs/{daemon}.toml"},
 	configMissing: {ID: "config-missing", Part: "config", Level: Warn, Text: "{path} is missing: {daemon} is not set up",
 		Cause: "The daemon does not start without its configuration.", Remedy: "install an example from configs/ as this file, or name another file with {option}"},
+	configAbsent: {ID: "config-absent", Part: "config", Level: Fail, Code: exitcode.Config, Text: "{error}",
+		Cause: "The file that the command line names does not exist.", Remedy: "name a file that exists with {option}"},
 	configDenied: {ID: "config-denied", Part: "config", Level: Fail, Code: exitcode.Permission, Text: "{error}",
 		Cause: "The user who runs doctor may not read the configuration.", Remedy: asRoot + ", or let this user read the file"},
 	configWrong: {ID: "config-wrong", Part: "config", Level: Fail, Code: exitcode.Config, Text: "{error}",

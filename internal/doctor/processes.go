@@ -149,3 +149,9 @@ func (h *Host) listeners(o *openFiles, proto string, port int) (who []Process, t
 	}
 	return who, taken
 }
+
+// Holders returns the processes other than this one that have a device open.
+func (h *Host) Holders(device string) []Process {
+	o := h.openFiles()
+	return o.of(h.resolve(device))
+}
