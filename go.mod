@@ -9,6 +9,7 @@ require (
 	github.com/facebook/time v0.0.0-20260822211804-f81aedc1c1e3
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/prometheus/client_golang v1.25.0
+	github.com/rogpeppe/go-internal v1.14.1
 	github.com/secure-io/siv-go v0.0.0-20180922214919-5ff40651e2c4
 	go.bug.st/serial v1.8.0
 	golang.org/x/crypto v0.58.0
@@ -27,5 +28,6 @@ require (
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/sirupsen/logrus v1.9.1 // indirect
 	github.com/tink-crypto/tink-go/v2 v2.4.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )

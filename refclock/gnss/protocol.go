@@ -44,27 +44,27 @@ const (
 // Match is the outcome of looking for a frame at a place of the stream.
 type Match struct {
 	state  matchState
-	n      int    // octets: the frame, or what to skip
-	defect Defect // of what is refused
+	n      int // octets: the frame, or what to skip
+	reason Reason
 }
 
 // Complete reports a frame of n octets with a valid checksum.
 func Complete(n int) Match { return Match{state: complete, n: n} }
 
 // Incomplete asks for more octets. If none come, the first octet is refused
-// with d.
-func Incomplete(d Defect) Match { return Match{state: incomplete, n: 1, defect: d} }
+// with r.
+func Incomplete(r Reason) Match { return Match{state: incomplete, n: 1, reason: r} }
 
 // NoFrame reports that the first n octets, at least one, begin no frame. What
 // follows is looked at afresh.
-func NoFrame(n int) Match { return Match{state: noise, n: n, defect: Noise} }
+func NoFrame(n int) Match { return Match{state: noise, n: n, reason: Noise} }
 
-// Damaged reports a frame of this protocol that is refused with d. After n
+// Damaged reports a frame of this protocol that is refused with r. After n
 // octets, at least one, the stream is looked at afresh, so that a frame that
 // begins inside the damaged one is found.
-func Damaged(n int, d Defect) Match {
-	if d == Noise {
+func Damaged(n int, r Reason) Match {
+	if r == Noise {
 		return NoFrame(n)
 	}
-	return Match{state: damaged, n: n, defect: d}
+	return Match{state: damaged, n: n, reason: r}
 }

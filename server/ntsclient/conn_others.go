@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// udpConn has the time around the system calls.
+// udpConn takes its stamps around the calls.
 type udpConn struct{ *net.UDPConn }
 
 func newUDP(c *net.UDPConn) Conn { return udpConn{c} }
