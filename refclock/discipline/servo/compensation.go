@@ -2,26 +2,26 @@ package servo
 
 import "math"
 
-// Compensation foretells how the frequency of the free oscillator will change: with
-// temperature, where a sensor tells it, and with age. It learns both from means
-// of the frequency over blocks of time, from one block to the next: slow changes
-// of all kinds then weigh no more than they should. It tries several lengths of
-// blocks and several lags between sensor and crystal, and uses the coefficient
-// that is known best, if it is known well enough. A sensor that has nothing to do
-// with the oscillator is not used.
+// Compensation predicts how the frequency of the free oscillator changes with
+// temperature, if there is a sensor, and with age. It learns both from the
+// differences between mean frequencies of consecutive blocks of time, so that
+// slow changes with other causes do not get too much weight. It tries several
+// lengths of blocks and several lags between sensor and crystal, and uses the
+// coefficient with the smallest standard deviation, if that is small enough. A
+// sensor that does not predict the oscillator is not used.
 type Compensation struct {
-	now     float64 // s, of the last Turn
-	started bool    // t is set
+	now     float64 // s, of the last Advance
+	started bool    // now is set
 
 	// The sensor. Times in s, temperatures in degrees Celsius.
 	hasSensor bool
 	readAt    float64
 	celsius   float64
-	assumed   float64       // what it is taken for while nothing is read
+	assumed   float64       // temperature while there is no reading
 	filtered  [lags]float64 // the reading through a low pass of each lag
-	applied   [lags]float64 // the same at the last Turn
-	integral  [lags]float64 // integral of low, K s, from base
-	base      float64       // reading at which area began
+	applied   [lags]float64 // the same at the last Advance
+	integral  [lags]float64 // of filtered - base, K s
+	base      float64       // the first reading
 	stats     tempStats
 
 	blocks [blocks]blockStats
@@ -34,60 +34,59 @@ type Compensation struct {
 // Coefficient is a learned value and its standard deviation; Sigma 0 = not known.
 type Coefficient struct{ Value, Sigma float64 }
 
-// CompensationState is what a Course learned, to be kept.
+// CompensationState is what a Compensation learned, to be kept.
 type CompensationState struct {
 	Temp Coefficient // ppb per K
-	LagS float64     // s, by which the oscillator follows the sensor
+	LagS float64     // of the oscillator behind the sensor, s
 	Age  Coefficient // ppb per day
 }
 
 const (
 	lags   = 12
 	blocks = 5
-	// firstBlock is the length of the shortest blocks, s; each is four times the
+	// firstBlockS is the length of the shortest blocks, s; each is four times the
 	// one before: 64 s to 4.6 h.
 	firstBlockS = 64
-	// blockMemory is over how many blocks is learned.
+	// blockMemory is the number of blocks over which is learned.
 	blockMemory = 200
-	// enough is how many blocks have to be seen at least, and trust by how many
-	// standard deviations a coefficient has to differ from nothing; once it is in
-	// use, distrust. Sixty pairs of length and lag are looked at.
+	// A coefficient takes at least minBlocks blocks. It is used if it differs from 0
+	// by trustSigma standard deviations, and as long as it does by keepSigma. The
+	// threshold is high because sixty pairs of length and lag are tried.
 	minBlocks, trustSigma, keepSigma = 8, 5, 3.5
-	// correlated is by how much neighbouring differences of blocks, which are not
-	// independent, make the standard deviation larger than it looks.
+	// correlation multiplies the standard deviation, because neighbouring
+	// differences of blocks are not independent.
 	correlation = 1.25
-	// crooked is what part of a coefficient is believed at best: it differs with
-	// temperature, and other parts of the board have their own.
+	// coefficientError is the least relative error of a coefficient: it depends on
+	// the temperature, and other parts of the board have their own.
 	coefficientError = 0.05
-	// ageFrom is how long the oscillator has to be watched before a trend is taken
-	// for ageing: over less it is the weather.
+	// minAgeingS is the time from which a trend counts as ageing, s: over less time
+	// it may be the weather.
 	minAgeingS = 2 * 86400
-	// ageTrust is trust of ageing.
+	// ageTrustSigma is trustSigma for ageing.
 	ageTrustSigma = 3.5
-	// sensorGap is how long readings may be missing before it counts, s.
+	// sensorGap is how long readings may be missing without consequence, s.
 	sensorGap = 30
 )
 
-// lagS are the lags tried, s: 1.7 times one another. The shortest smooths a
-// sensor's noise.
+// lagSeconds are the lags tried, s, each 1.7 times the one before. The shortest
+// smooths the noise of a sensor.
 var lagSeconds = [lags]float64{5, 8, 14, 24, 41, 70, 120, 205, 350, 600, 1000, 1700}
 
-// blockStats is one length of blocks.
+// blockStats are the statistics of blocks of one length.
 type blockStats struct {
-	boundaries      int // 0 to 2: boundaries behind us
-	at              float64
-	phase, lastFreq float64 // free phase at the last boundary, mean frequency before it
-	integral        [lags]float64
+	boundaries      int           // passed, at most 2
+	at              float64       // time of the last one, s
+	phase, lastFreq float64       // free-running phase there, mean frequency before it
+	integral        [lags]float64 // there
 	lastMean        [lags]float64 // mean temperature before the last boundary
-	n, d, dd, total float64       // of the differences of frequency; all counts without forgetting
-	nTemp           float64       // n of those with a sensor
-	g, gg, gd, hd   [lags]float64 // of the differences of temperature, with d; hd is dd of those
+	n, d, dd, total float64       // differences of frequency: number, sum, sum of squares; number without forgetting
+	nTemp           float64       // number of those with a sensor
+	g, gg, gd, hd   [lags]float64 // differences of temperature: sum, of squares, of products with those of frequency; hd is dd of those
 }
 
 func blockSeconds(i int) float64 { return firstBlockS * math.Pow(4, float64(i)) }
 
-// Temperature takes a reading at t seconds. The caller has refused what cannot
-// be one.
+// Temperature takes a reading at t seconds. The caller refuses implausible ones.
 func (c *Compensation) Temperature(t, celsius float64) {
 	dt := t - c.readAt
 	if !c.hasSensor || dt < 0 {
@@ -102,7 +101,7 @@ func (c *Compensation) Temperature(t, celsius float64) {
 		unseen = unseen || c.stats.stuck(t)
 		c.stats.changed(t, d)
 	} else if c.stats.stuck(t) {
-		c.readAt = t // its word says nothing
+		c.readAt = t // it does not show the temperature
 		return
 	}
 	for i := range c.filtered {
@@ -110,7 +109,7 @@ func (c *Compensation) Temperature(t, celsius float64) {
 		c.filtered[i] += (celsius - was) * -math.Expm1(-dt/lagSeconds[i])
 		c.integral[i] += ((was+c.filtered[i])/2 - c.base) * dt
 	}
-	if unseen { // nobody knows how it went on: where it is now still counts
+	if unseen { // how it changed meanwhile is not known; where it is now, is
 		c.Restart()
 		c.stats.restart(t, celsius)
 	}
@@ -118,7 +117,7 @@ func (c *Compensation) Temperature(t, celsius float64) {
 	c.readAt, c.celsius, c.assumed = t, celsius, celsius
 }
 
-// rebase begins with a sensor anew, without a turn.
+// rebase begins with a sensor anew; the frequency does not change.
 func (c *Compensation) rebase(t, celsius float64) {
 	c.hasSensor, c.readAt, c.celsius, c.assumed, c.base = true, t, celsius, celsius, celsius
 	for i := range c.filtered {
@@ -128,8 +127,8 @@ func (c *Compensation) rebase(t, celsius float64) {
 	c.Restart()
 }
 
-// ShiftSensor tells that the sensor reads by dc K more from now on, without a change of
-// the temperature.
+// ShiftSensor reports that the sensor reads dc K more from now on, without a
+// change of the temperature.
 func (c *Compensation) ShiftSensor(dc float64) {
 	for i := range c.filtered {
 		c.filtered[i] += dc
@@ -139,22 +138,22 @@ func (c *Compensation) ShiftSensor(dc float64) {
 	c.stats.shift(dc)
 }
 
-// Stuck reports whether the reading has stood still for longer than this sensor's
-// ever should.
+// Stuck reports whether the reading is constant for implausibly long.
 func (c *Compensation) Stuck(t float64) bool { return c.hasSensor && c.stats.stuck(t) }
 
-// unusable reports whether nothing can be made of the sensor's word, if there is one.
+// unusable reports whether the sensor, if there is one, does not show the
+// temperature.
 func (c *Compensation) unusable(t float64) bool { return t-c.readAt > sensorGap || c.stats.stuck(t) }
 
-// Restart forgets the blocks under way: the phase did not go on.
+// Restart begins all blocks again, because the phase jumped.
 func (c *Compensation) Restart() {
 	for i := range c.blocks {
 		c.blocks[i].boundaries = 0
 	}
 }
 
-// Observe takes the phase of the oscillator running free, ns, at t seconds: where a
-// measurement was.
+// Observe takes the phase of the free-running oscillator, ns, at t seconds, after
+// a measurement.
 func (c *Compensation) Observe(t, free float64) {
 	learned := false
 	for i := range c.blocks {
@@ -164,7 +163,7 @@ func (c *Compensation) Observe(t, free float64) {
 		case b.boundaries > 0 && gone >= 0 && gone < long:
 			continue
 		case b.boundaries > 0 && (gone < 0 || gone > long*1.125+1):
-			b.boundaries = 0 // a boundary came too late
+			b.boundaries = 0 // the boundary was missed
 		}
 		if b.boundaries > 0 {
 			f := (free - b.phase) / gone
@@ -186,11 +185,12 @@ func (c *Compensation) Observe(t, free float64) {
 	}
 }
 
-// observe takes the change of frequency from one block to the next.
-func (b *blockStats) observe(d float64, mean *[lags]float64, hot bool) {
+// observe takes the change of frequency d from one block to the next. withTemp:
+// mean is the temperature's mean in the second one.
+func (b *blockStats) observe(d float64, mean *[lags]float64, withTemp bool) {
 	keep := 1 - 1/float64(blockMemory)
 	b.n, b.d, b.dd, b.total = b.n*keep+1, b.d*keep+d, b.dd*keep+d*d, b.total+1
-	if !hot {
+	if !withTemp {
 		return
 	}
 	b.nTemp = b.nTemp*keep + 1
@@ -200,9 +200,17 @@ func (b *blockStats) observe(d float64, mean *[lags]float64, hot bool) {
 	}
 }
 
-// choose chooses the coefficients to be used.
+// choose selects the coefficients to be used.
 func (c *Compensation) choose() {
-	best, lag := Coefficient{}, 0
+	best, lag := c.bestTemp()
+	c.temp, c.lag = prefer(best, lag, c.prior.Temp, c.priorLag(), c.temp.Value != 0)
+	const day = 86400
+	c.age = preferAge(c.bestAge(), Coefficient{c.prior.Age.Value / day, c.prior.Age.Sigma / day})
+}
+
+// bestTemp returns the temperature coefficient with the smallest standard
+// deviation, of all lengths of blocks and all lags.
+func (c *Compensation) bestTemp() (best Coefficient, lag int) {
 	for i := range c.blocks {
 		b := &c.blocks[i]
 		if b.nTemp < minBlocks {
@@ -223,9 +231,12 @@ func (c *Compensation) choose() {
 			best, lag = x, at
 		}
 	}
-	c.temp, c.lag = prefer(best, lag, Coefficient{c.prior.Temp.Value, c.prior.Temp.Sigma}, c.priorLag(), c.temp.Value != 0)
+	return best, lag
+}
 
-	best = Coefficient{}
+// bestAge returns the ageing with the smallest standard deviation, ppb per s, of
+// the two longest blocks, without the part that temperature explains.
+func (c *Compensation) bestAge() (best Coefficient) {
 	for i := blocks - 2; i < blocks; i++ {
 		b, long := &c.blocks[i], blockSeconds(i)
 		if b.total*long < minAgeingS {
@@ -243,18 +254,24 @@ func (c *Compensation) choose() {
 			best = x
 		}
 	}
-	const day = 86400
-	prior := Coefficient{c.prior.Age.Value / day, c.prior.Age.Sigma / day}
-	switch p := prior.Value; {
-	case best.Sigma > 0 && math.Abs(best.Value) > ageTrustSigma*best.Sigma && (p == 0 || best.Sigma < prior.Sigma || math.Abs(best.Value-p) > ageTrustSigma*math.Hypot(best.Sigma, prior.Sigma)):
-		c.age = best
-	case best.Sigma > 0 && math.Abs(best.Value-p) > ageTrustSigma*math.Hypot(best.Sigma, prior.Sigma):
-		c.age = Coefficient{} // it ages no more as it was noted
-	default:
-		c.age = prior
-	}
+	return best
 }
 
+// preferAge returns the ageing to be used: the present one, that of an earlier
+// run, or none if they contradict each other and the present one is not certain.
+func preferAge(now, prior Coefficient) Coefficient {
+	differs := now.Sigma > 0 && math.Abs(now.Value-prior.Value) > ageTrustSigma*math.Hypot(now.Sigma, prior.Sigma)
+	certain := now.Sigma > 0 && math.Abs(now.Value) > ageTrustSigma*now.Sigma
+	switch {
+	case certain && (prior.Value == 0 || now.Sigma < prior.Sigma || differs):
+		return now
+	case differs:
+		return Coefficient{}
+	}
+	return prior
+}
+
+// priorLag returns the index of the lag of an earlier run.
 func (c *Compensation) priorLag() int {
 	at := 0
 	for j := range lagSeconds {
@@ -265,16 +282,17 @@ func (c *Compensation) priorLag() int {
 	return at
 }
 
-// prefer takes the better of what was learned now and what was noted earlier, or
-// none: a note that the present contradicts is no more believed.
-func prefer(now Coefficient, lag int, noted Coefficient, notedLag int, inUse bool) (Coefficient, int) {
+// prefer returns the temperature coefficient to be used, with its lag: the
+// present one, that of an earlier run, or none. inUse: one is used already. The
+// present one overrides one that it contradicts.
+func prefer(now Coefficient, lag int, prior Coefficient, priorLag int, inUse bool) (Coefficient, int) {
 	need := float64(trustSigma)
 	if inUse {
 		need = keepSigma
 	}
 	known := now.Sigma > 0 && math.Abs(now.Value) > need*now.Sigma
-	if noted.Value != 0 && (now.Sigma == 0 || noted.Sigma < now.Sigma && math.Abs(now.Value-noted.Value) < trustSigma*math.Hypot(now.Sigma, noted.Sigma)) {
-		return noted, notedLag
+	if prior.Value != 0 && (now.Sigma == 0 || prior.Sigma < now.Sigma && math.Abs(now.Value-prior.Value) < trustSigma*math.Hypot(now.Sigma, prior.Sigma)) {
+		return prior, priorLag
 	}
 	if known {
 		return now, lag
@@ -282,10 +300,9 @@ func prefer(now Coefficient, lag int, noted Coefficient, notedLag int, inUse boo
 	return Coefficient{}, 0
 }
 
-// Advance returns by how much the frequency has changed since the last call, as far
-// as it can be told, ppb, + = faster; t in seconds. Without a word of the sensor's
-// the crystal takes on the last temperature that was read, and that goes back to
-// its mean.
+// Advance returns the predicted change of the frequency since the last call, ppb,
+// + = faster; t in seconds. While there is no usable reading, the temperature is
+// assumed to return from the last one to its mean, and the crystal to follow.
 func (c *Compensation) Advance(t float64) (ppb float64) {
 	dt := 0.0
 	if c.started && t > c.now {
@@ -304,9 +321,8 @@ func (c *Compensation) Advance(t float64) (ppb float64) {
 	return ppb
 }
 
-// FreqSigma returns what one standard deviation of the coefficients makes of the
-// frequency's change when the temperature, through the lag in use, has changed by
-// dc K; + always, ppb. Over t more seconds ageing adds half of Ageing's sigma.
+// FreqSigma returns the standard deviation, ppb, of the frequency's change if the
+// temperature of the crystal has changed by dc K.
 func (c *Compensation) FreqSigma(dc float64) float64 {
 	if c.temp.Value == 0 {
 		return 0
@@ -314,14 +330,15 @@ func (c *Compensation) FreqSigma(dc float64) float64 {
 	return math.Abs(dc) * math.Hypot(c.temp.Sigma, coefficientError*c.temp.Value)
 }
 
-// CrystalTemp returns the temperature as the crystal has it: through the lag in use.
+// CrystalTemp returns the temperature of the crystal: the reading through the lag
+// in use.
 func (c *Compensation) CrystalTemp() float64 { return c.filtered[c.lag] }
 
-// Ageing returns the drift that Turn counts with, ppb per s.
+// Ageing returns the ageing that Advance uses, ppb per s.
 func (c *Compensation) Ageing() Coefficient { return c.age }
 
-// Unobserved returns for how long the sensor that is used has said nothing, or stood
-// still for longer than its wont, s; 0 while it is believed.
+// Unobserved returns for how long, s, the sensor in use has given no reading, or a
+// constant one for longer than usual; 0 while it shows the temperature.
 func (c *Compensation) Unobserved(t float64) float64 {
 	if c.temp.Value == 0 || !c.hasSensor {
 		return 0
@@ -332,22 +349,22 @@ func (c *Compensation) Unobserved(t float64) float64 {
 	return c.stats.unobserved(t)
 }
 
-// TempWalk returns what the temperature does to the phase t seconds from now if nobody
-// reads it and nobody has for blind seconds, one standard deviation, ns. It walks as
-// it was seen to.
+// TempWalk returns the standard deviation, ns, of what the temperature does to the
+// phase within t seconds from now, if it is not observed then and was not for
+// blind seconds. It is assumed to walk as observed before.
 func (c *Compensation) TempWalk(blind, t float64) float64 {
 	if c.temp.Value == 0 {
 		return 0
 	}
-	door := 0.0
+	jump := 0.0
 	if blind > 0 {
-		door = stepAllowanceK * (blind + t) * (blind + t) / (blind + t + stepAllowanceS)
+		jump = stepAllowanceK * (blind + t) * (blind + t) / (blind + t + stepAllowanceS)
 	}
 	t += blind
-	return math.Abs(c.temp.Value) * math.Hypot(math.Sqrt(math.Max(c.stats.walk(), minWalk)*t*t*t/3), door)
+	return math.Abs(c.temp.Value) * math.Hypot(math.Sqrt(math.Max(c.stats.walk(), minWalk)*t*t*t/3), jump)
 }
 
-// Resolution returns the smallest change of the reading that was seen, K.
+// Resolution returns the smallest change of the reading observed, K.
 func (c *Compensation) Resolution() float64 { return c.stats.resolution }
 
 // Export returns what is in use.
@@ -356,7 +373,7 @@ func (c *Compensation) Export() CompensationState {
 	return CompensationState{Temp: c.temp, LagS: lagSeconds[c.lag], Age: Coefficient{c.age.Value * day, c.age.Sigma * day}}
 }
 
-// Import takes what an earlier run noted. Values without a sigma are ignored.
+// Import takes what an earlier run learned. Values without a sigma are ignored.
 func (c *Compensation) Import(n CompensationState) {
 	if !(n.Temp.Sigma > 0) {
 		n.Temp = Coefficient{}

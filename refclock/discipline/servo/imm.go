@@ -9,14 +9,15 @@ import (
 	"slices"
 )
 
-// A IMM estimates phase and frequency error of a clock with many two-state
-// Kalman filters at once. Each assumes another ratio of oscillator noise (white
-// FM, random-walk FM) to measurement noise, and learns the measurement noise
-// itself from its own innovations; the filters are weighted by how well they
-// foretell the measurements (interacting multiple models, Blom and Bar-Shalom
-// 1988, with the transition "rarely, to any model"). So the noise is learned
-// while the estimate already uses it, and a sudden change of the oscillator
-// (a draught, a jump) moves the weight to the quick filters at once and back.
+// IMM is an interacting-multiple-model estimator (Blom and Bar-Shalom, 1988) of
+// the phase and frequency error of a clock. It runs many two-state Kalman filters
+// at once. Each assumes another ratio of oscillator noise (white FM, random-walk
+// FM) to measurement noise, and learns the measurement noise from its own
+// innovations. The filters are weighted by how well they predict the
+// measurements; the oscillator may rarely change from any model to any other. So
+// the estimate uses the noise while it is still being learned, and a sudden
+// change of the oscillator (moving air, a knock) shifts the weight to the fast
+// filters at once, and back afterwards.
 type IMM struct {
 	models  []model
 	prior   []float64 // transition weights
@@ -26,8 +27,8 @@ type IMM struct {
 
 	est Estimate // of the last Advance or Update
 
-	ratios     [checkWindow]float64 // squared innovations over what was expected, the last
-	sinceCheck int                  // of them since the last look
+	ratios     [checkWindow]float64 // the last squared innovations over their expected variance
+	sinceCheck int                  // of them, since the last check
 }
 
 // Noise is what is known of measurement and oscillator.
@@ -37,8 +38,8 @@ type Noise struct {
 	WalkFM  float64 // random-walk FM, ppb per sqrt(s)
 }
 
-// Estimate is the combined state of a Bank. Growth in time t without
-// measurements: var(t) = P11 + 2 P12 t + P22 t^2 + Q1 t + Q2 t^3/3.
+// Estimate is the combined state of the filters. Variance of the phase after t
+// more seconds without measurements: var(t) = P11 + 2 P12 t + P22 t^2 + Q1 t + Q2 t^3/3.
 type Estimate struct {
 	Phase, Freq   float64 // ns, ppb: offset of the clock, frequency error of the free oscillator
 	P11, P12, P22 float64 // their covariance: ns^2, ns ppb, ppb^2
@@ -58,61 +59,61 @@ func (e Estimate) Var(t float64) float64 {
 // measurement variance.
 type model struct {
 	q1, q2           float64
-	decade, switchTo float64 // decade of q2; weight for changes towards it
-	w, v             float64 // probability; the same with belief
-	x, y             float64
-	p11, p12, p22    float64
+	decade, switchTo float64 // decade of q2; weight of changes to this model
+	w, v             float64 // probability; the same weighted with plausibility
+	x, y             float64 // phase, ns; frequency, ppb
+	p11, p12, p22    float64 // their covariance
 	r                float64 // measurement variance, ns^2
 }
 
 const (
 	minQ2, maxQ2 = -11, 3 // decades of random walk to measurement noise, per s
 	maxQ1        = 3      // decades of white FM to measurement noise
-	// whiteToWalk is the largest believable ratio of white FM to random walk, in
-	// s; oscillators known have 1 to 2e4.
+	// whiteToWalk is the largest plausible ratio of white FM to random walk, in
+	// s; known oscillators have 1 to 2e4.
 	whiteToWalk = 1e5
-	// switching is the probability per measurement that the oscillator behaves
-	// otherwise from now on. It keeps every filter at hand for a change, and
-	// limits how much evidence a change has to overcome.
+	// switchProb is the probability per measurement that the oscillator changes to
+	// another model. It keeps every filter available for a change, and limits how
+	// much evidence a change has to overcome.
 	switchProb = 1e-3
-	// rarer is by how much, in nats, a change is the less likely for each
-	// decade of random walk: draughts are more frequent than knocks, and a
-	// single odd measurement must not wake the quickest filters.
+	// switchPenalty lowers the probability of a change, in nats per decade of
+	// random walk: small changes are more frequent than large ones, and a single
+	// outlier must not activate the fastest filters.
 	switchPenalty = 2
-	// whitePrior is the weight of a filter with white FM against one without;
-	// there are several of the former for one of the latter, and they are no
-	// explanation of a change.
+	// whitePrior is the weight of a filter with white FM relative to one without:
+	// there are several of the former for each of the latter, and they do not
+	// explain a change.
 	whitePrior = 0.1
-	// takeover is the part of the common state that a filter of no weight of
+	// mixing is the part of the common state that a filter without any weight of
 	// its own takes over with each measurement.
 	mixing = 0.05
-	// memory is the number of measurements over which measurement noise is
-	// learned; it bounds the error of the estimate to some percent.
+	// noiseMemory is the number of measurements over which measurement noise is
+	// learned; it bounds the error of the noise to some percent.
 	noiseMemory = 600
-	// prune is the weight, against the heaviest, below which a filter is held
-	// only for a change to come and does not count in the covariance.
+	// negligible is the weight, relative to the largest, below which a filter is
+	// kept only for a future change and is left out of the covariance.
 	negligible = 0.02
-	// watched is over how many innovations it is looked whether the noise was
-	// learned far too large, as by spikes among the first pulses, and tooLarge how
-	// small the largest of their squares is then, against nine times what was
-	// expected: by chance once in years.
+	// Every checkWindow innovations, the learned noise is checked: spikes among the
+	// first pulses make it far too large. It is, if the largest squared innovation
+	// is below inflatedBelow times nine expected variances, which happens by chance
+	// once in years.
 	checkWindow, inflatedBelow = 24, 0.05
-	quantumNS                  = 1 // ns: readings have whole ns and may agree for long
-	// firstNoise is where an unknown measurement noise starts, ns; two
+	quantumNS                  = 1 // ns: readings have whole ns and may be equal for a long time
+	// firstNoise is the initial measurement noise if nothing is known, ns; two
 	// measurements outweigh it.
 	firstNoise = 60
-	minNoise   = 0.05 // ns: no clock stamps better
-	// badWhite (ppb at 1 s) and badWalk (ppb per sqrt(s)) are beyond what cheap
-	// crystals do.
+	minNoise   = 0.05 // ns: no clock stamps more exactly
+	// badWhite (ppb at 1 s) and badWalk (ppb per sqrt(s)) exceed the noise of cheap
+	// crystals.
 	badWhite, badWalk = 20, 10
 )
 
-// NewIMM returns an empty bank that knows nothing.
+// NewIMM returns an estimator that knows nothing.
 func NewIMM() *IMM {
 	b := &IMM{initial: Noise{MeasNS: firstNoise}}
 	for d := float64(minQ2); d <= maxQ2; d += 0.5 {
 		q2 := math.Pow(10, d)
-		// White FM matters from about the square root of the walk on.
+		// White FM has an effect from about the square root of the walk on.
 		b.models = append(b.models, model{q1: 0, q2: q2, decade: d})
 		for q1 := math.Sqrt(q2); q1 < math.Min(math.Pow(10, maxQ1), whiteToWalk*q2)*1.0001; q1 *= 10 {
 			b.models = append(b.models, model{q1: q1, q2: q2, decade: d})
@@ -123,8 +124,8 @@ func NewIMM() *IMM {
 	return b
 }
 
-// SetPrior gives the bank what an earlier run learned, with the weight of a
-// belief, not of a measurement; zero fields are unknown.
+// SetPrior sets the noise that an earlier run learned, as a prior, not as a
+// measurement; zero fields are unknown. It resets the estimate.
 func (b *IMM) SetPrior(k Noise) {
 	b.initial = Noise{MeasNS: firstNoise}
 	if k.MeasNS > 0 {
@@ -151,8 +152,8 @@ func (b *IMM) SetPrior(k Noise) {
 	b.count = 0
 }
 
-// Reset forgets phase, and sets the frequency error to freq +- sigma ppb; what
-// was learned of the noise by Learn stays.
+// Reset forgets the phase and the learned noise, and sets the frequency error to
+// freq +- sigma ppb; the prior of SetPrior stays.
 func (b *IMM) Reset(freq, sigma float64) {
 	if !(sigma > 0) {
 		sigma = 1e6
@@ -179,19 +180,18 @@ func (b *IMM) Noise() Noise {
 	return Noise{MeasNS: math.Sqrt(b.est.R), WhiteFM: math.Sqrt(b.est.Q1), WalkFM: math.Sqrt(b.est.Q2)}
 }
 
-// Save keeps all that the bank knows in dst, for Restore. It reuses dst's
-// memory.
+// Save copies the whole state to dst, for Restore. It reuses dst's memory.
 func (b *IMM) Save(dst *IMM) {
 	m := append(dst.models[:0], b.models...)
 	*dst = *b
 	dst.models = m
 }
 
-// Restore takes back what Save kept in src, which stays as it is.
+// Restore copies the state that Save made back from src, which is not changed.
 func (b *IMM) Restore(src *IMM) { src.Save(b) }
 
-// Advance carries the estimate dt seconds on, during which corrections moved
-// the clock by moved ns.
+// Advance carries the estimate on by dt seconds, in which corrections moved the
+// clock by moved ns.
 func (b *IMM) Advance(dt, moved float64) {
 	if b.count == 0 || !(dt >= 0) {
 		return
@@ -206,7 +206,7 @@ func (b *IMM) Advance(dt, moved float64) {
 	b.combine()
 }
 
-// AddPhase moves the phase by a step of the clock of d ns.
+// AddPhase moves the phase by d ns: the clock was stepped.
 func (b *IMM) AddPhase(d float64) {
 	for i := range b.models {
 		b.models[i].x += d
@@ -214,8 +214,8 @@ func (b *IMM) AddPhase(d float64) {
 	b.combine()
 }
 
-// AddFreq changes the frequency error by ppb: something outside the measurements
-// foretold it.
+// AddFreq changes the frequency error by ppb, as predicted by something other
+// than the measurements.
 func (b *IMM) AddFreq(ppb float64) {
 	if ppb == 0 || b.count == 0 {
 		return
@@ -226,7 +226,7 @@ func (b *IMM) AddFreq(ppb float64) {
 	b.combine()
 }
 
-// Inflate adds uncertainty: phase ns and freq ppb, as standard deviations.
+// Inflate adds uncertainty: standard deviations of phase, ns, and freq, ppb.
 func (b *IMM) Inflate(phase, freq float64) {
 	for i := range b.models {
 		m := &b.models[i]
@@ -236,10 +236,10 @@ func (b *IMM) Inflate(phase, freq float64) {
 	b.combine()
 }
 
-// Sigmas returns how many standard deviations a measurement dt seconds after
-// the last call is, when it lies dev ns from the prediction. While little is
-// known it is divided by what Student's distribution allows more than the
-// normal one.
+// Sigmas returns the deviation in standard deviations of a measurement, dt
+// seconds after the last call, that is dev ns from the prediction. While the
+// noise rests on few measurements, the result is smaller: Student's distribution
+// is wider than the normal one.
 func (b *IMM) Sigmas(dev, dt float64) float64 {
 	if b.count == 0 {
 		return 0
@@ -263,7 +263,7 @@ func (b *IMM) Update(z float64) {
 	if b.sinceCheck++; b.sinceCheck == checkWindow {
 		b.deflate()
 	}
-	// Likelihood: Student's t with n degrees of freedom, as the measurement
+	// Likelihood: Student's t with dof degrees of freedom, because the measurement
 	// noise of each filter is itself an estimate.
 	best := math.Inf(-1)
 	var logw [256]float64
@@ -280,7 +280,7 @@ func (b *IMM) Update(z float64) {
 		m.y += k2 * e
 		p12, p22 := m.p12/v, m.p22-k2*m.p12
 		m.p11, m.p12, m.p22 = m.p11/v, p12, p22
-		// Beyond three standard deviations a measurement says little of the
+		// A measurement beyond three standard deviations shows little of the
 		// ordinary noise.
 		if b.count > 8 {
 			d = math.Min(d, 9*m.r)
@@ -300,12 +300,13 @@ func (b *IMM) Update(z float64) {
 	b.combine()
 }
 
-// deflate looks whether the noise was learned far too large: all of the last
-// innovations are far within it. What is much too large falls only as fast as it
-// is outnumbered. All else of a filter is in units of its noise and goes with it.
+// deflate lowers a noise that was learned far too large: all of the last
+// innovations are far smaller. On its own, it would fall only as fast as later
+// measurements outnumber the first. All else of a filter is in units of its noise
+// and scales with it.
 func (b *IMM) deflate() {
 	b.sinceCheck = 0
-	f := slices.Max(b.ratios[:]) / 9 // they stay within three standard deviations
+	f := slices.Max(b.ratios[:]) / 9 // within three standard deviations
 	if !(f < inflatedBelow) || b.est.R < quantumNS*quantumNS {
 		return
 	}
@@ -317,10 +318,10 @@ func (b *IMM) deflate() {
 	b.combine()
 }
 
-// mix lets the oscillator change its ways: with probability switching, weight
-// moves to any filter, and filters whose weight came that way slowly take over
-// the common state. Slowly, so that they keep a view of their own to be judged
-// by. The measurement noise is not the oscillator's and is not mixed.
+// mix lets the oscillator change its model: with probability switchProb, weight
+// moves to any filter, and filters that got their weight this way slowly take
+// over the common state. Slowly, so that each keeps a state of its own by which
+// it is weighted. The measurement noise is not the oscillator's and is not mixed.
 func (b *IMM) mix() {
 	x, y := b.mean()
 	var c11, c12, c22 float64
@@ -331,7 +332,7 @@ func (b *IMM) mix() {
 		c12 += m.v * (m.r*m.p12 + dx*dy)
 		c22 += m.v * (m.r*m.p22 + dy*dy)
 	}
-	// Changes are the rarer the larger they are.
+	// Large changes are rare.
 	at := 0.0
 	for i := range b.models {
 		at += b.models[i].v * b.models[i].decade
@@ -358,15 +359,15 @@ func (b *IMM) mix() {
 	}
 }
 
-// plausibility is what a weight is multiplied with for the oscillator it assumes:
-// none is believed to be much worse than a bad crystal before the measurements
-// say so with more than a few words.
+// plausibility is the factor of a filter's weight for the oscillator that it
+// assumes: one that is much worse than a bad crystal takes more than a few
+// measurements to be accepted.
 func plausibility(q1, q2 float64) float64 {
 	a, b := q1/(badWhite*badWhite), q2/(badWalk*badWalk)
 	return 1 / (1 + a*math.Sqrt(a) + b*math.Sqrt(b))
 }
 
-// mean makes the weights that the estimate uses, and the common state.
+// mean computes the weights that the estimate uses, and the common state.
 func (b *IMM) mean() (x, y float64) {
 	sum := 0.0
 	for i := range b.models {
@@ -383,7 +384,7 @@ func (b *IMM) mean() (x, y float64) {
 	return x, y
 }
 
-// combine makes the common estimate.
+// combine computes the common estimate.
 func (b *IMM) combine() {
 	e := Estimate{}
 	e.Phase, e.Freq = b.mean()

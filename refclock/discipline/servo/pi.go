@@ -6,8 +6,8 @@ import (
 	fb "github.com/facebook/time/servo"
 )
 
-// PI is the proportional-integral servo of facebook/time, the baseline. It
-// knows nothing of noise; gate, second and steps are its owner's.
+// PI is the proportional-integral servo of facebook/time, as the baseline. It has
+// no model of noise; gate, second and steps are up to its owner.
 type PI struct {
 	s    *fb.PiServo
 	freq float64
@@ -25,22 +25,22 @@ func NewPI(freq, max float64) *PI {
 // Reset starts again from a correction of freq ppb.
 func (p *PI) Reset(freq float64) {
 	c := fb.DefaultServoConfig()
-	c.FirstStepThreshold = 0 // steps are not its business
+	c.FirstStepThreshold = 0 // it makes no steps
 	p.s = fb.NewPiServo(c, fb.DefaultPiServoCfg(), -freq)
 	p.s.SetMaxFreq(p.max)
 	p.s.SyncInterval(1)
 	p.freq = freq
 }
 
-// Sample takes an offset at t ns of any steady clock and returns the new
-// correction in ppb.
+// Sample takes an offset in ns at t ns of any monotonic clock and returns the new
+// correction in ppb. Values out of range change nothing.
 func (p *PI) Sample(offset float64, t int64) float64 {
 	if math.IsNaN(offset) || math.Abs(offset) > 1e15 || t < 0 {
 		return p.freq
 	}
 	f, _ := p.s.Sample(int64(math.Round(offset)), uint64(t))
 	if !math.IsNaN(f) && !math.IsInf(f, 0) {
-		p.freq = -f // theirs is the clock's error, ours its correction
+		p.freq = -f // PiServo returns the clock's error, not its correction
 	}
 	return p.freq
 }

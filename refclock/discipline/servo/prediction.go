@@ -2,51 +2,53 @@ package servo
 
 import "math"
 
-// PredictionError measures how well the estimate foretells the phase over longer
-// times: now and then it notes the prediction, as if a holdover began, and
-// compares it with the estimate when the time has passed. Whatever the model
-// does not know (flicker, temperature, ageing) shows there, and so does a model
-// that is too careful: one that takes flicker for a random walk. It holds the
-// mean squared error against the model's own variance, at times of four-fold
-// steps.
+// PredictionError measures how well the estimate predicts the phase over longer
+// times. Again and again it keeps a prediction, as if a holdover began, and
+// compares it with the estimate when its time is over. What the model does not
+// know (flicker, temperature, ageing) shows, and so does a model that is too
+// careful because it takes flicker for a random walk. It learns the ratio of the
+// mean squared error to the model's own variance, at horizons of 4, 16, ... s.
 type PredictionError struct {
 	horizons [horizons]horizon
 }
 
 const (
-	horizons         = 8 // 4, 16, ... 65536 s
-	overlap          = 4 // predictions under way for each
-	predictionMemory = 24
-	// tighten is how many independent predictions the word of model and shorter
-	// times counts for where it is the more careful; overlapping ones are not
-	// independent, each counts for independent.
+	horizons         = 8  // 4, 16, ... 65536 s
+	overlap          = 4  // predictions pending for each
+	predictionMemory = 24 // predictions over which a ratio is learned
+	// priorWeight is the weight, in independent predictions, of the model and of
+	// shorter horizons where these are more careful. Overlapping predictions are not
+	// independent: each has the weight independence.
 	priorWeight  = 3
 	independence = 0.35
-	// unseen is by how much the factor goes back to the model's word with each
-	// longer time.
+	// relax multiplies a factor below 1 for each longer horizon without
+	// predictions, up to 1.
 	relax = 1.5
 )
 
+// horizon is what is learned over one time.
 type horizon struct {
-	sum, n  float64
+	sum, n  float64 // mean ratio, and the number of predictions behind it
 	next    float64 // when the next prediction is due, s
 	pending [overlap]pending
 }
 
+// pending is a prediction whose time is not over.
 type pending struct {
 	start, due  float64 // s
 	phase, freq float64 // of the free oscillator, ns, ppb
 	v           float64 // expected squared error, ns^2
 }
 
-// PredictionRatios is what a Foresight learned, to be kept: for each time the mean squared
-// error over what the model expected, and how many predictions are behind it.
+// PredictionRatios is what a PredictionError learned, to be kept: for each
+// horizon the ratio of the mean squared error to the variance that the model
+// expected, and the number of predictions behind it.
 type PredictionRatios [horizons]struct {
 	Ratio float64 `json:"ratio"`
 	N     float64 `json:"n"`
 }
 
-// noted is how many predictions those of an earlier run count for at most.
+// importedMax is the largest weight, in predictions, of those of an earlier run.
 const importedMax = 8
 
 // Export returns what was learned.
@@ -57,7 +59,7 @@ func (f *PredictionError) Export() (n PredictionRatios) {
 	return n
 }
 
-// Import takes what an earlier run noted; what makes no sense is left out.
+// Import takes what an earlier run learned; values out of range are ignored.
 func (f *PredictionError) Import(n PredictionRatios) {
 	for i, x := range n {
 		if x.N > 0 && x.Ratio >= 0 && x.Ratio < 1e9 {
@@ -66,7 +68,7 @@ func (f *PredictionError) Import(n PredictionRatios) {
 	}
 }
 
-// Reset drops the predictions under way; what they taught stays.
+// Reset drops pending predictions; what was learned stays.
 func (f *PredictionError) Reset() {
 	for i := range f.horizons {
 		f.horizons[i].next = 0
@@ -74,9 +76,9 @@ func (f *PredictionError) Reset() {
 	}
 }
 
-// Observe takes the estimate right after a measurement at t seconds of any count
-// that goes on; moved is the sum of all corrections and steps so far, ns, so
-// that e.Phase - moved is the oscillator running free.
+// Observe takes the estimate right after a measurement at t seconds from any
+// origin. moved is the sum of all corrections and steps so far, ns, so that
+// e.Phase - moved is the phase of the free-running oscillator.
 func (f *PredictionError) Observe(t float64, e Estimate, moved float64) {
 	free := e.Phase - moved
 	for i := range f.horizons {
@@ -87,7 +89,7 @@ func (f *PredictionError) Observe(t float64, e Estimate, moved float64) {
 			if p.due == 0 || t < p.due {
 				continue
 			}
-			// A gap in the measurements makes it late; then it tells nothing.
+			// After a gap in the measurements it is too late to compare.
 			if t < p.due+tau/4+1.5 && p.v > 0 {
 				d := free - p.phase - p.freq*(t-p.start)
 				q := d * d / (p.v + e.P11)
@@ -112,15 +114,15 @@ func (f *PredictionError) Observe(t float64, e Estimate, moved float64) {
 
 func horizonSeconds(i int) float64 { return math.Pow(4, float64(i+1)) }
 
-// Factor returns by how much the standard deviation of a prediction over t
-// seconds is to be multiplied to match what was seen. It rises after a few
-// predictions, falls below 1 only with much evidence at that time, and from
-// there goes back to 1 with times of which nothing was seen.
+// Factor returns the factor by which the standard deviation of a prediction over
+// t seconds is to be multiplied to match the observed errors. It rises after a
+// few predictions, falls below 1 only after many at that horizon, and returns to
+// 1 with longer horizons that were not observed.
 func (f *PredictionError) Factor(t float64) float64 {
 	if t <= 1 {
 		return 1
 	}
-	at := math.Log(t)/math.Log(4) - 1 // in scales
+	at := math.Log(t)/math.Log(4) - 1 // in horizons
 	lo, last := 1.0, 1.0
 	for i := range f.horizons {
 		v := f.horizons[i].factor(last)
@@ -133,7 +135,7 @@ func (f *PredictionError) Factor(t float64) float64 {
 	return last
 }
 
-// factor is the factor of one scale; last is that of the one before.
+// factor returns the factor of one horizon; last is that of the next shorter one.
 func (s *horizon) factor(last float64) float64 {
 	prior := last
 	if last < 1 {
@@ -143,7 +145,7 @@ func (s *horizon) factor(last float64) float64 {
 	case s.n < 2:
 		return prior
 	case s.sum >= 1:
-		// Two predictions that came true as the model has it are counted in.
+		// As if two more predictions had been as good as the model expects.
 		return math.Sqrt((2 + s.sum*s.n) / (2 + s.n))
 	}
 	prior = math.Min(1, prior)

@@ -2,46 +2,48 @@ package servo
 
 import "math"
 
-// tempStats is what is known of a temperature sensor itself: how far the temperature
-// wanders in a time, where it tends to be, and how long the sensor's word stays
-// the same while it works.
+// tempStats are the statistics of a temperature sensor: how far the temperature
+// walks in a time, its mean, and for how long the reading stays constant while
+// the sensor works. Times are in s, temperatures in degrees Celsius.
 type tempStats struct {
-	start, from [walkSpans]float64 // start of the span under way, s, and the temperature then
-	n           [walkSpans]float64 // spans seen
-	sq, peak    [walkSpans]float64 // K^2: mean square of the change in a span, slowly falling largest
+	start, from [walkSpans]float64 // start of the current span, and the temperature then
+	n           [walkSpans]float64 // spans completed
+	sq, peak    [walkSpans]float64 // square of the change in a span, K^2: its mean, its slowly falling maximum
 
-	meanN          float64 // readings, one a span of the shortest, behind
-	mean, variance float64 // their mean and variance
+	meanN          float64 // readings behind mean, one for each shortest span
+	mean, variance float64
 
-	changedAt  float64 // when the reading changed last
-	resolution float64 // the smallest change seen, K
-	stillSum   float64 // sums over the times for which readings stood still: s,
-	stillSq    float64 // and s^2
+	changedAt  float64 // time of the last change of the reading
+	resolution float64 // the smallest change observed, K
+	stillSum   float64 // sum of the times for which readings were constant, s,
+	stillSq    float64 // and of their squares, s^2
 }
 
 const (
-	// walks spans of time, the first walkFrom s and each four times the one before:
-	// 75 s to 5.3 h. A day's swing shows in the longest, a draught in the shortest.
+	// There are walkSpans spans of time, the first firstSpanS s, each four times the
+	// one before: 75 s to 5.3 h. The daily cycle shows in the longest, moving air in
+	// the shortest.
 	walkSpans, firstSpanS = 5, 75
-	// walkFew is how many of them have to be seen.
+	// minSpans is the number of spans from which a mean square is used.
 	minSpans = 3
-	// rare is by how many standard deviations the largest change seen may stand out:
+	// peakSigma is the largest observed change in standard deviations of the walk:
 	// what happened once a day can happen again.
 	peakSigma = 3
-	// walkLeast is what the temperature is taken to wander at least where nothing
-	// is read: 1.5 K within an hour, one standard deviation. K^2 per s.
+	// minWalk is the least random walk assumed for a temperature that is not
+	// observed, K^2 per s: 1.5 K within an hour, one standard deviation.
 	minWalk = 1.5 * 1.5 / 3600
-	// draught is by how much more it may change, K, one standard deviation, within
-	// draughtS, s, while a sensor is silent: what silenced it may have stopped the fan.
+	// stepAllowanceK is how much more the temperature may change, K, one standard
+	// deviation, within stepAllowanceS, s, while it is not observed: what silenced
+	// the sensor may have stopped the fan, too.
 	stepAllowanceK, stepAllowanceS = 2, 600
-	// meansMemory is over how many spans of the shortest the mean is taken: two days.
+	// meanMemory is the number of readings that the mean is taken over: two days.
 	meanMemory = 2 * 86400 / firstSpanS
-	// standing is for how long a sensor of which nothing is known may stand still, s;
-	// and stoodMemory over what time it is learned, s.
+	// initialStillS is how long, s, the reading of an unknown sensor may be
+	// constant; stillMemoryS, s, is the time over which that is learned.
 	initialStillS, stillMemoryS = 300, 86400
 )
 
-// restart forgets the spans under way.
+// restart begins all spans again.
 func (w *tempStats) restart(t, celsius float64) {
 	for i := range w.start {
 		w.start[i], w.from[i] = t, celsius
@@ -49,7 +51,7 @@ func (w *tempStats) restart(t, celsius float64) {
 	w.changedAt = t
 }
 
-// observe takes the temperature, noise smoothed out.
+// observe takes the temperature, low-pass filtered.
 func (w *tempStats) observe(t, celsius float64) {
 	for i := range w.start {
 		long := firstSpanS * math.Pow(4, float64(i))
@@ -70,26 +72,28 @@ func (w *tempStats) observe(t, celsius float64) {
 	}
 }
 
-// changed takes a change of the reading by d.
+// changed takes a change of the reading by d K at t.
 func (w *tempStats) changed(t, d float64) {
 	if w.resolution == 0 || d < w.resolution {
 		w.resolution = d
 	}
-	// A stand that was doubted counts no more than that: or a sensor that was stuck
-	// once would be believed for as long for ever.
+	// A constant time counts up to where it became implausible: otherwise a sensor
+	// that was stuck once would be accepted for as long from then on.
 	s := math.Min(t-w.changedAt, w.usualStill())
 	keep := math.Exp(-s / stillMemoryS)
 	w.stillSum, w.stillSq = w.stillSum*keep+s, w.stillSq*keep+s*s
 	w.changedAt = t
 }
 
-// usualStill is for how long a reading may stand still: twice the mean, by time.
+// usualStill returns how long the reading may be constant, s: twice the mean,
+// weighted by time.
 func (w *tempStats) usualStill() float64 {
 	return math.Max(sensorGap, 2*(initialStillS*initialStillS+w.stillSq)/(initialStillS+w.stillSum))
 }
 
-// unobserved is for how long the reading may say nothing, by how long it has stood still:
-// the whole time once that is longer than usual, a part of it before.
+// unobserved returns for how long the temperature counts as not observed, s,
+// because the reading is constant: the whole time once that is longer than usual,
+// a part of it before.
 func (w *tempStats) unobserved(t float64) float64 {
 	s := t - w.changedAt
 	if s <= sensorGap {
@@ -98,15 +102,15 @@ func (w *tempStats) unobserved(t float64) float64 {
 	return s * math.Min(1, math.Sqrt(s/w.usualStill()))
 }
 
-// stuck reports whether it has stood still for longer than it ever should, by how
-// the temperature wanders.
+// stuck reports whether the reading is constant for implausibly long, given how
+// the temperature walks.
 func (w *tempStats) stuck(t float64) bool {
 	s := t - w.changedAt
 	return s > 600 && s > w.usualStill() && w.walk()*s > 25*w.resolution*w.resolution
 }
 
-// walk is the temperature's random walk as it was seen, K^2 per s: the largest of
-// all spans'; 0 = not known.
+// walk returns the observed random walk of the temperature, K^2 per s: the
+// largest of all spans; 0 = not known.
 func (w *tempStats) walk() float64 {
 	q := 0.0
 	for i, n := range w.n {
@@ -117,8 +121,8 @@ func (w *tempStats) walk() float64 {
 	return q
 }
 
-// returnTime is the time in which the temperature comes back to its mean, s: of a walk
-// with that variance.
+// returnTime returns the time constant with which the temperature returns to its
+// mean, s: that of a walk with the observed variance.
 func (w *tempStats) returnTime() float64 {
 	if q := w.walk(); q > 0 && w.variance > 0 {
 		return math.Max(2*w.variance/q, firstSpanS)
@@ -126,7 +130,7 @@ func (w *tempStats) returnTime() float64 {
 	return math.Inf(1)
 }
 
-// shift: the sensor reads by dc more from now on.
+// shift: the sensor reads dc K more from now on.
 func (w *tempStats) shift(dc float64) {
 	w.mean += dc
 	for i := range w.from {
