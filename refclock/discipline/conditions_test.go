@@ -9,8 +9,8 @@ import (
 	"noonmark/refclock/status"
 )
 
-// TestReportedState: the published state and text for everything that the owner
-// of the clock can report, and the servo's own state behind it.
+// TestReportedState: published state, text and bound for each condition that the
+// owner of the clock reports, and the servo's own state.
 func TestReportedState(t *testing.T) {
 	opened := func(w *world) { w.c.ClockOpened(0) }
 	noLabels := func(w *world) { w.labels = func(int) []labelSpec { return nil } }
@@ -22,11 +22,11 @@ func TestReportedState(t *testing.T) {
 		do    func(w *world) // the reports
 		state status.State   // published
 		text  string         // published
-		servo status.State   // behind it
+		servo status.State   // the servo's own
 		bound bool           // a bound is published
 	}{
 		{"clock not opened yet", nil, 0, func(w *world) { w.c.ClockLost(reason.ClockMissing) }, status.Unlocked, "clock_missing", status.Unlocked, false},
-		{"without a reason", nil, 0, func(w *world) { w.c.ClockLost(reason.None) }, status.Unlocked, "clock_missing", status.Unlocked, false},
+		{"lost without a reason", nil, 0, func(w *world) { w.c.ClockLost(reason.None) }, status.Unlocked, "clock_missing", status.Unlocked, false},
 		{"not opened, then missing", nil, 0, func(w *world) {
 			w.c.ClockLost(reason.ClockDenied)
 			w.c.ClockLost(reason.ClockMissing)
@@ -40,7 +40,7 @@ func TestReportedState(t *testing.T) {
 			w.c.ClockLost(reason.ClockGone)
 			w.c.ClockLost(reason.ClockContested)
 		}, status.Unlocked, "clock_contested", status.Locked, false},
-		{"clock lost, and all else", nil, 60, func(w *world) {
+		{"clock lost and every other condition", nil, 60, func(w *world) {
 			w.c.ClockDenied()
 			w.c.LeapUndecided(true)
 			w.c.ClockMoving()
@@ -68,7 +68,7 @@ func TestReportedState(t *testing.T) {
 			w.c.Alarm(reason.WitnessAwaited, "", w.mono(w.now))
 			w.c.Alarm(reason.ReceiverAntennaShort, "", w.mono(w.now))
 		}, status.Holdover, "doubted: antenna_short", status.Holdover, true},
-		{"alarm in text only", nil, 60, func(w *world) { w.c.Alarm(reason.None, "checked by hand", w.mono(w.now)) }, status.Holdover, "doubted: checked by hand", status.Holdover, true},
+		{"alarm without a code", nil, 60, func(w *world) { w.c.Alarm(reason.None, "checked by hand", w.mono(w.now)) }, status.Holdover, "doubted: checked by hand", status.Holdover, true},
 		{"alarm while unlocked for another reason", noLabels, 20, func(w *world) {
 			w.c.Alarm(reason.ReceiverJammed, "", w.mono(w.now))
 		}, status.Unlocked, "doubted: jamming", status.Unlocked, false},
@@ -83,7 +83,7 @@ func TestReportedState(t *testing.T) {
 		{"a pulse refused while locked", nil, 60, func(w *world) { w.c.PulseRefused(reason.PulseAmbiguous, w.mono(w.now)) }, status.Locked, "disciplined", status.Locked, true},
 
 		{"nothing", nil, 0, func(*world) {}, status.Unlocked, "starting", status.Unlocked, false},
-		{"found right, not yet measured again", nil, 5, func(*world) {}, status.Acquiring, "verifying", status.Acquiring, false},
+		{"being verified", nil, 5, func(*world) {}, status.Acquiring, "verifying", status.Acquiring, false},
 		{"locked", nil, 60, func(*world) {}, status.Locked, "disciplined", status.Locked, true},
 		{"opened again", opened, 60, func(w *world) {
 			w.c.ClockLost(reason.ClockGone)
@@ -94,7 +94,7 @@ func TestReportedState(t *testing.T) {
 			w.c.ClockDenied()
 			w.c.ClockAllowed(w.mono(w.now))
 		}, status.Acquiring, "clock_stepped", status.Acquiring, false},
-		{"allowed all the time", nil, 60, func(w *world) { w.c.ClockAllowed(w.mono(w.now)) }, status.Locked, "disciplined", status.Locked, true},
+		{"allowed without having been denied", nil, 60, func(w *world) { w.c.ClockAllowed(w.mono(w.now)) }, status.Locked, "disciplined", status.Locked, true},
 		{"moved", nil, 60, func(w *world) {
 			w.c.ClockMoving()
 			w.c.Stepped(w.mono(w.now), 0)
@@ -149,8 +149,8 @@ func TestRepeatedAlarmChangesNothing(t *testing.T) {
 	}
 }
 
-// TestOpenedClock: the limit of the clock that was opened holds, another limit
-// means another clock, of which nothing is known, and counters never fall.
+// TestOpenedClock: the limit of the opened clock applies, another limit means
+// another clock, of which nothing is known, and counters never fall.
 func TestOpenedClock(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -174,7 +174,7 @@ func TestOpenedClock(t *testing.T) {
 	w.c.ClockLost(reason.ClockMissing)
 	w.c.Import(learned)
 	if w.c.ClockOpened(500e3) || w.c.learned != learned || w.c.est.corr.ppb != learned.FreqPPB {
-		t.Errorf("what was learned of the clock is %+v at %v ppb after it was opened", w.c.learned, w.c.est.corr.ppb)
+		t.Errorf("learned %+v, %v ppb after the clock was opened", w.c.learned, w.c.est.corr.ppb)
 	}
 	w.u = w.c.est.corr.ppb
 	w.run(0, 100)
@@ -184,16 +184,16 @@ func TestOpenedClock(t *testing.T) {
 	}
 	w.c.ClockLost(reason.ClockGone)
 	if w.c.ClockOpened(500e3) || w.c.Status().State != status.Locked {
-		t.Error("the same clock was taken for another")
+		t.Error("the same clock counts as another")
 	}
 	w.c.ClockLost(reason.ClockGone)
 	w.c.Alarm(reason.ReceiverJammed, "", w.mono(w.now))
 	if !w.c.ClockOpened(400e3) {
-		t.Error("another clock was taken for the same")
+		t.Error("another clock counts as the same")
 	}
 	s := w.c.Status()
 	if s.State != status.Unlocked || s.Text() != "doubted: jamming" || w.c.Export().OK || w.c.est.corr.ppb != 0 || s.Pulses != before.Pulses || s.Labelled != before.Labelled || s.Steps != before.Steps {
-		t.Errorf("of another clock: %v (%s), %v ppb, learned %+v, %d pulses, %d labels", s.State, s.Text(), w.c.est.corr.ppb, w.c.Export(), s.Pulses, s.Labelled)
+		t.Errorf("other clock: %v (%s), %v ppb, learned %+v, %d pulses, %d labels", s.State, s.Text(), w.c.est.corr.ppb, w.c.Export(), s.Pulses, s.Labelled)
 	}
 	w.c.Clear(w.mono(w.now))
 	w.u = w.c.est.corr.ppb

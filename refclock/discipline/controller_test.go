@@ -19,12 +19,12 @@ func TestConfigCheck(t *testing.T) {
 		{"negative frequency", Config{MaxFreqPPB: -1}, false},
 		{"not a number", Config{MaxErrorPPB: math.NaN()}, false},
 		{"gate", Config{Gate: GateConfig{Sigma: 1}}, false},
-		{"one second confirms nothing", Config{Confirm: 1}, false},
+		{"one confirming second", Config{Confirm: 1}, false},
 		{"jump before confirmation", Config{Confirm: 10, Gate: GateConfig{JumpConfirm: 5}}, false},
-		{"miss within a second", Config{Gate: GateConfig{MissAfter: time.Second}}, false},
+		{"missing after one second", Config{Gate: GateConfig{MissAfter: time.Second}}, false},
 		{"limit", Config{Limit: -1}, false},
 		{"slew below step", Config{SlewWithin: time.Microsecond}, false},
-		{"pulse as long as a second", Config{PulseWidth: time.Second}, false},
+		{"pulse width of a second", Config{PulseWidth: time.Second}, false},
 		{"default", Config{}, true},
 		{"pi", Config{Servo: "pi", Confirm: 2, Limit: time.Millisecond}, true},
 	} {
@@ -51,8 +51,8 @@ func TestReasonNames(t *testing.T) {
 	}
 }
 
-// TestRefusals: each kind of unusable edge is refused by name, and leaves the
-// clock as it is.
+// TestRefusals: each kind of unusable edge is refused with its reason and changes
+// the frequency little.
 func TestRefusals(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.run(0, 100)
@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 		p    func() Pulse
 		want Reason
 	}{
-		{"the last one once more", func() Pulse { return Pulse{Clock: w.c.edges.clock, Mono: good.Mono} }, PulseRepeated},
+		{"the last one again", func() Pulse { return Pulse{Clock: w.c.edges.clock, Mono: good.Mono} }, PulseRepeated},
 		{"back in time", func() Pulse { return Pulse{Clock: good.Clock, Mono: w.c.edges.last - 5} }, PulseRepeated},
 		{"cross timestamp of 5 ms", func() Pulse { p := good; p.Width = 5 * time.Millisecond; return p }, PulseWide},
 		{"negative width", func() Pulse { p := good; p.Width = -1; return p }, PulseWide},
@@ -88,17 +88,17 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if w.c.Status().State != status.Acquiring {
-		t.Errorf("state %v after somebody else's step", w.c.Status().State)
+		t.Errorf("state %v after a step by another program", w.c.Status().State)
 	}
 }
 
-// TestLabelRefusals: each kind of unusable label is refused by name.
+// TestLabelRefusals: each kind of unusable label is refused with its reason.
 func TestLabelRefusals(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	early := w.c
 	early.Label(Label{Time: epochTAI, Mono: monoStart, Valid: true})
 	if early.Status().Counts[LabelNoPulse] != 1 {
-		t.Error("a label before any pulse was believed")
+		t.Error("a label before any pulse was accepted")
 	}
 	w.run(0, 100)
 	now := w.clock(w.now).Floor()
@@ -125,10 +125,9 @@ func TestLabelRefusals(t *testing.T) {
 	}
 }
 
-// TestBoundWithoutUs: the published bound and its rate hold for as long as they
-// stay below the limit when nobody steers any more, at whatever moment that
-// begins.
-func TestBoundWithoutUs(t *testing.T) {
+// TestBoundOfDeadWriter: bound and rate hold until they reach the limit if
+// steering stops at any moment.
+func TestBoundOfDeadWriter(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		wfm, rw, white float64
@@ -164,7 +163,8 @@ func TestBoundWithoutUs(t *testing.T) {
 	}
 }
 
-// TestLearned: what one run exports serves the next, and nonsense is ignored.
+// TestLearned: what one run exports makes the start of the next one fast, and
+// values out of range are ignored.
 func TestLearned(t *testing.T) {
 	if New(Config{}).Export().OK {
 		t.Error("something learned from nothing")
@@ -188,7 +188,7 @@ func TestLearned(t *testing.T) {
 		bad(&m)
 		c.Import(m)
 		if c.learned.OK {
-			t.Errorf("%+v was taken", m)
+			t.Errorf("%+v was imported", m)
 		}
 	}
 	l.AgeSecond = 3600
@@ -214,7 +214,7 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// TestAllocatesNothing: no garbage, pulse after pulse.
+// TestAllocatesNothing: tracking does not allocate.
 func TestAllocatesNothing(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.run(0, 100)

@@ -10,7 +10,8 @@ import (
 	"noonmark/refclock/status"
 )
 
-// oven is a clock whose crystal follows a temperature, disciplined once a second.
+// oven is a clock whose crystal follows the temperature of the board, disciplined
+// once a second.
 type oven struct {
 	c      *Controller
 	r      *rand.Rand
@@ -40,7 +41,8 @@ func newOven(seed uint64) *oven {
 	return o
 }
 
-// run goes on to second `to`; the figures are of this stretch.
+// run continues to second to and returns the rms error; it and the other figures
+// are of this part.
 func (o *oven) run(to int) (rms float64) {
 	o.sq, o.n, o.worst, o.outside = 0, 0, 0, 0
 	for ; o.k < to; o.k++ {
@@ -77,25 +79,25 @@ func (o *oven) run(to int) (rms float64) {
 	return math.Sqrt(o.sq / o.n)
 }
 
-// The day of these tests has an hour. They learn for an hour and a half, and are
-// alone for twenty minutes after two.
+// A day of these tests has an hour. They learn for an hour and a half, and after
+// two hours there are no pulses for twenty minutes.
 const (
 	learned = 5400
 	alone   = 7200
 	ended   = 8400
 )
 
-// days is a daily cycle of 3 K up and down.
+// days is a daily cycle of +-3 K.
 func days(k int) float64 { return 40 + 3*math.Sin(2*math.Pi*float64(k)/3600) }
 
-// draught is days with a fall of 5 K within five minutes, while alone.
-func draught(k int) float64 {
+// cooling is days with a fall of 5 K within five minutes, without pulses.
+func cooling(k int) float64 {
 	return days(k) - 5*math.Max(0, math.Min(1, float64(k-alone-300)/300))
 }
 
-// TestTemperature: the same crystal, noise and outage with and without a sensor;
-// it must pay while tracking and, by far, in holdover. What is no sensor of this
-// crystal must do no harm.
+// TestTemperature: with a sensor the error is smaller while tracking, and much
+// smaller in holdover, with the same crystal, noise and outage. A sensor of
+// something else does no harm.
 func TestTemperature(t *testing.T) {
 	type figures struct {
 		track, hold float64
@@ -104,8 +106,8 @@ func TestTemperature(t *testing.T) {
 	}
 	play := func(seed uint64, sensor func(o *oven) func(int, float64) (float64, bool)) figures {
 		o := newOven(seed)
-		o.board = draught
-		o.white = 300 // poor pulses: the crystal has to be believed for long
+		o.board = cooling
+		o.white = 300 // noisy pulses: the estimate depends on the crystal for long
 		o.out = func(k int) bool { return k >= alone }
 		if sensor != nil {
 			o.sensor = sensor(o)
@@ -121,12 +123,12 @@ func TestTemperature(t *testing.T) {
 		return func(int, float64) (float64, bool) { return 0, false }
 	}
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for seed := uint64(1); seed <= 2; seed++ {
 		blind := play(seed, none)
 		f := play(seed, nil)
-		t.Logf("seed %d: without: rms %.1f ns, %.0f ns after twenty minutes alone; with: %.1f ns, %.0f ns, %.2f ppb/K", seed, blind.track, blind.hold, f.track, f.hold, f.ppb)
+		t.Logf("seed %d: without: rms %.1f ns, %.0f ns after twenty minutes without pulses; with: %.1f ns, %.0f ns, %.2f ppb/K", seed, blind.track, blind.hold, f.track, f.hold, f.ppb)
 		if f.track > 0.8*blind.track || f.hold > 0.4*blind.hold {
 			t.Errorf("seed %d: with a sensor rms %.1f ns and %.0f ns after the outage; without %.1f and %.0f", seed, f.track, f.hold, blind.track, blind.hold)
 		}
@@ -155,7 +157,7 @@ func TestTemperature(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, 6))
 				return func(int, float64) (float64, bool) { walk += 0.02 * r.NormFloat64(); return walk, true }
 			}},
-			{"nonsense", func(o *oven) func(int, float64) (float64, bool) {
+			{"out of range", func(o *oven) func(int, float64) (float64, bool) {
 				r := rand.New(rand.NewPCG(seed, 7))
 				return func(int, float64) (float64, bool) {
 					return []float64{math.NaN(), math.Inf(1), -300, 1e9, 200 * r.Float64()}[r.IntN(5)], true
@@ -171,16 +173,16 @@ func TestTemperature(t *testing.T) {
 	}
 }
 
-// TestTemperatureLags: the crystal may follow the sensor at once or half an hour
-// late.
+// TestTemperatureLags: compensation works whether the crystal follows the sensor
+// at once or half an hour later.
 func TestTemperatureLags(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, lag := range []float64{1, 300, 1500} {
 		run := func(read bool) float64 {
 			o := newOven(3)
-			o.board, o.lag = draught, lag
+			o.board, o.lag = cooling, lag
 			o.out = func(k int) bool { return k >= alone }
 			if !read {
 				o.sensor = func(int, float64) (float64, bool) { return 0, false }
@@ -196,14 +198,13 @@ func TestTemperatureLags(t *testing.T) {
 	}
 }
 
-// TestSensorFails: a sensor that was of use and then fails, five minutes into an hour
-// without pulses and just before the temperature falls by 5 K: the bound has to tell,
-// though nothing else does.
+// TestSensorFails: a sensor in use fails, five minutes into an hour without pulses
+// and just before the temperature falls by 5 K. The bound contains the error.
 func TestSensorFails(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
-	calm := func(k int) float64 { return 40 + 1.5*math.Sin(2*math.Pi*float64(k)/7200) + draught(k) - days(k) }
+	calm := func(k int) float64 { return 40 + 1.5*math.Sin(2*math.Pi*float64(k)/7200) + cooling(k) - days(k) }
 	const seeds = 1 // ten were run
 	for _, c := range []struct {
 		name  string
@@ -211,26 +212,26 @@ func TestSensorFails(t *testing.T) {
 		fails func(r *rand.Rand, k int, v float64) (float64, bool)
 		want  Reason // counted; None = nothing
 	}{
-		{"missing", draught, func(*rand.Rand, int, float64) (float64, bool) { return 0, false }, None},
-		{"missing, nothing like it seen", calm, func(*rand.Rand, int, float64) (float64, bool) { return 0, false }, None},
-		{"missing for forty minutes", draught, func(_ *rand.Rand, k int, v float64) (float64, bool) { return v, k > alone+2500 }, None},
-		{"stuck", draught, func(*rand.Rand, int, float64) (float64, bool) { return 41.25, true }, SensorStuck},
-		{"stuck, nothing like it seen", calm, func(*rand.Rand, int, float64) (float64, bool) { return 40.25, true }, SensorStuck},
-		{"stuck for forty minutes", draught, func(_ *rand.Rand, k int, v float64) (float64, bool) {
+		{"missing", cooling, func(*rand.Rand, int, float64) (float64, bool) { return 0, false }, None},
+		{"missing, temperature was steady before", calm, func(*rand.Rand, int, float64) (float64, bool) { return 0, false }, None},
+		{"missing for forty minutes", cooling, func(_ *rand.Rand, k int, v float64) (float64, bool) { return v, k > alone+2500 }, None},
+		{"stuck", cooling, func(*rand.Rand, int, float64) (float64, bool) { return 41.25, true }, SensorStuck},
+		{"stuck, temperature was steady before", calm, func(*rand.Rand, int, float64) (float64, bool) { return 40.25, true }, SensorStuck},
+		{"stuck for forty minutes", cooling, func(_ *rand.Rand, k int, v float64) (float64, bool) {
 			if k > alone+2500 {
 				return v, true
 			}
 			return 41.25, true
 		}, SensorStuck},
-		{"out of range", draught, func(*rand.Rand, int, float64) (float64, bool) { return -273, true }, SensorRange},
-		{"nonsense", draught, func(r *rand.Rand, _ int, _ float64) (float64, bool) { return 80 * r.Float64(), true }, SensorJump},
-		{"nonsense half of the time", draught, func(r *rand.Rand, _ int, v float64) (float64, bool) {
+		{"out of range", cooling, func(*rand.Rand, int, float64) (float64, bool) { return -273, true }, SensorRange},
+		{"random", cooling, func(r *rand.Rand, _ int, _ float64) (float64, bool) { return 80 * r.Float64(), true }, SensorJump},
+		{"random half of the time", cooling, func(r *rand.Rand, _ int, v float64) (float64, bool) {
 			if r.IntN(2) == 0 {
 				return 80 * r.Float64(), true
 			}
 			return v, true
 		}, SensorJump},
-		{"jumps", draught, func(_ *rand.Rand, k int, v float64) (float64, bool) { return v + 30*float64(k/300%2), true }, SensorJump},
+		{"jumps", cooling, func(_ *rand.Rand, k int, v float64) (float64, bool) { return v + 30*float64(k/300%2), true }, SensorJump},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -264,11 +265,11 @@ func TestSensorFails(t *testing.T) {
 	}
 }
 
-// TestLearnedCourse: a next run goes on with what the last one learned of
-// temperature, ageing and foresight, and takes no nonsense for it.
-func TestLearnedCourse(t *testing.T) {
+// TestLearnedCompensation: a run uses what an earlier one learned of temperature,
+// ageing and prediction errors, and ignores values out of range.
+func TestLearnedCompensation(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	o := newOven(5)
 	o.board = days
@@ -302,16 +303,16 @@ func TestLearnedCourse(t *testing.T) {
 		c := New(Config{})
 		c.Import(x)
 		if n := c.est.osc.comp.Export(); math.Abs(n.Temp.Value) > 1e6 || math.Abs(n.Age.Value) > 1e6 || n.Temp.Value != 0 && !(n.Temp.Sigma > 0) || math.IsInf(c.est.prediction.Factor(4), 0) {
-			t.Errorf("took %+v", n)
+			t.Errorf("imported %+v", n)
 		}
 	}
 }
 
-// TestAgeingNote: a quarter of a day of holdover with the ageing that an earlier run learned,
-// and without.
-func TestAgeingNote(t *testing.T) {
+// TestLearnedAgeing: in six hours of holdover, the ageing that an earlier run
+// learned makes the error smaller.
+func TestLearnedAgeing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	hold := func(l Learned) (float64, int) {
 		o := newOven(7)

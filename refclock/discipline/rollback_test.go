@@ -9,7 +9,7 @@ import (
 	"noonmark/refclock/status"
 )
 
-// timeHAT is the build whose antenna is pulled in these tests.
+// timeHAT sets the noise of the build whose antenna is unplugged in these tests.
 func (w *world) timeHAT() { w.wfm, w.rw, w.white = 2.5, 0.02, 5 }
 
 // ramp makes pulses drift from second a to b, then stop.
@@ -17,29 +17,30 @@ func (w *world) ramp(a, b int, slope float64) {
 	w.noise = func(k int) float64 { return slope * math.Max(0, float64(min(k, b)-a)) }
 }
 
-// TestDriftBeforeAlarmIsForgotten: pulses drift for 20 s before anybody says that they are
-// not to be trusted. The error in the holdover after it is at most 1.5 times
-// that of a holdover without the drift (some ns for the noise aside), and the
-// bound covers it.
+// TestDriftBeforeAlarmIsForgotten: pulses drift for 20 s before an alarm. The
+// error in the following holdover is at most 1.5 times that of a holdover without
+// the drift, some ns for the noise aside, and the bound contains it.
 func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
-	const pulled, told, until = 1500, 1520, 1900
-	run := func(seed uint64, slope float64, cfg Config, say func(w *world)) (worst float64, w *world) {
+	const pulled, reported, until = 1500, 1520, 1900
+	run := func(seed uint64, slope float64, cfg Config, report func(w *world)) (worst float64, w *world) {
 		w = newWorld(t, cfg, seed)
 		w.timeHAT()
-		w.ramp(pulled, told, slope)
-		w.present = gap(told+3, until+1)
-		say(w)
-		w.run(0, told+10)
+		w.ramp(pulled, reported, slope)
+		w.present = gap(reported+3, until+1)
+		report(w)
+		w.run(0, reported+10)
 		w.since()
-		w.run(told+10, until)
+		w.run(reported+10, until)
 		return quantile(w.offset, 1), w
 	}
-	doubt := func(w *world) { w.at[told] = func(w *world) { w.c.Alarm(reason.None, "no_fix", w.mono(w.now)) } }
+	alarm := func(w *world) {
+		w.at[reported] = func(w *world) { w.c.Alarm(reason.ReceiverFixLost, "", w.mono(w.now)) }
+	}
 	void := func(w *world) {
-		w.labels = func(k int) []labelSpec { return []labelSpec{{after: 150e6, void: k >= told}} }
+		w.labels = func(k int) []labelSpec { return []labelSpec{{after: 150e6, void: k >= reported}} }
 	}
 	silent := func(w *world) {}
 	const seeds = 2
@@ -51,15 +52,15 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		slope   float64 // ns/s
-		say     func(w *world)
-		ratio   float64 // of the error to that of a clean end, 0 = only the bound is asked for
-		outside int     // readings, two a second, before anybody can know
+		report  func(w *world)
+		ratio   float64 // limit of the error over that without a drift, 0 = none
+		outside int     // readings, two a second, in which the bound cannot contain the error
 	}{
-		{"3 ns/s, void", 3, void, 1.5, 30}, // slower than can be told from the oscillator in the time
+		{"3 ns/s, void", 3, void, 1.5, 30}, // too slow to be distinguished from the oscillator in the time
 		{"1 ns/s, void", 1, void, 1.5, 0},
 		{"5 ns/s, void", 5, void, 1.5, 2},
-		{"5 ns/s, doubted", 5, doubt, 1.5, 2},
-		{"-10 ns/s, doubted", -10, doubt, 1.5, 2},
+		{"5 ns/s, alarm", 5, alarm, 1.5, 2},
+		{"-10 ns/s, alarm", -10, alarm, 1.5, 2},
 		{"20 ns/s, void", 20, void, 1.5, 2},
 		{"50 ns/s, void", 50, void, 1.5, 8}, // the gate opens after four pulses on a line
 		{"5 ns/s, pulses stop", 5, silent, 0, 2},
@@ -70,7 +71,7 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 			t.Parallel()
 			sum, outside := 0.0, 0
 			for seed := uint64(1); seed <= seeds; seed++ {
-				a, w := run(seed, c.slope, Config{}, c.say)
+				a, w := run(seed, c.slope, Config{}, c.report)
 				sum, outside = sum+a, outside+w.uncovered
 				if w.c.st.State != status.Holdover {
 					t.Errorf("seed %d: %v (%v)", seed, w.c.st.State, w.c.st.Reason)
@@ -84,19 +85,18 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 			}
 		})
 	}
-	t.Run("suspects nothing", func(t *testing.T) {
-		worst, w := run(1, 5, Config{Gate: GateConfig{Suspect: -1}}, doubt)
+	t.Run("nothing is suspect", func(t *testing.T) {
+		worst, w := run(1, 5, Config{Gate: GateConfig{Suspect: -1}}, alarm)
 		if w.c.st.Rollbacks != 0 || worst < 500 {
-			t.Errorf("%d rollbacks, worst error %.0f ns: the other rows show nothing", w.c.st.Rollbacks, worst)
+			t.Errorf("%d rollbacks, worst error %.0f ns: the other rows test nothing", w.c.st.Rollbacks, worst)
 		}
 	})
 }
 
-// TestOutageForgetsNothing: pulses that stop without having drifted are all
-// believed.
+// TestOutageForgetsNothing: pulses that stop without having drifted are kept.
 func TestOutageForgetsNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	n := uint64(0)
 	for seed := uint64(1); seed <= 3; seed++ {
@@ -108,13 +108,13 @@ func TestOutageForgetsNothing(t *testing.T) {
 		w.covered(0)
 	}
 	if n > 1 {
-		t.Errorf("%d of 30 outages made the last pulses forgotten", n)
+		t.Errorf("in %d of 30 outages the last pulses were forgotten", n)
 	}
 }
 
-// TestOscillatorChanged: pulses that stop while the oscillator changes. They are
-// forgotten though they were right, and the bound covers that, too; when they
-// are back they are believed at once.
+// TestOscillatorChanged: pulses stop just after the oscillator changed. They are
+// forgotten although they were right, and the bound contains that error, too;
+// when they return they are accepted at once.
 func TestOscillatorChanged(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.timeHAT()
@@ -131,10 +131,10 @@ func TestOscillatorChanged(t *testing.T) {
 	w.covered(2)
 }
 
-// TestAlarmSoonAfterLock: there is nothing to go back to, and nothing breaks.
+// TestAlarmSoonAfterLock: without an earlier state, nothing is forgotten.
 func TestAlarmSoonAfterLock(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
-	w.at[20] = func(w *world) { w.c.Alarm(reason.None, "antenna_open", w.mono(w.now)) }
+	w.at[20] = func(w *world) { w.c.Alarm(reason.ReceiverAntennaOpen, "", w.mono(w.now)) }
 	w.run(0, 60)
 	if s := w.c.Status(); s.State != status.Holdover || s.Rollbacks != 0 {
 		t.Errorf("%v, %d rollbacks", s.State, s.Rollbacks)
@@ -142,8 +142,8 @@ func TestAlarmSoonAfterLock(t *testing.T) {
 	w.covered(0)
 }
 
-// TestDriftBound: while the pulses drift and nobody says so, the bound goes
-// with them; an oscillator that changes looks the same.
+// TestDriftBound: while the pulses drift without an alarm, the bound contains the
+// drift.
 func TestDriftBound(t *testing.T) {
 	for _, slope := range []float64{5, -10, 30} {
 		w := newWorld(t, Config{}, 1)
@@ -158,11 +158,12 @@ func TestDriftBound(t *testing.T) {
 	}
 }
 
-// TestShift: a changed correction moves the clock by as much within seconds,
-// without an outlier, a holdover or a step, and the bound says so meanwhile.
+// TestShift: a changed correction of the pulses moves the clock by as much within
+// seconds, without an outlier, a holdover or a step, and the bound contains the
+// difference meanwhile.
 func TestShift(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, c := range []struct {
 		ns   float64
@@ -207,8 +208,8 @@ func TestShift(t *testing.T) {
 	}
 }
 
-// TestLimitCountsFromTheFloor: where reading the clock takes 222 µs, as on a
-// CM5, the limit is for what the clock loses beyond that.
+// TestLimitCountsFromTheFloor: if reading the clock takes 222 µs, as on a CM5, the
+// limit is on top of the bracket.
 func TestLimitCountsFromTheFloor(t *testing.T) {
 	w := newWorld(t, Config{}, 1)
 	w.width = 222 * time.Microsecond
@@ -226,11 +227,11 @@ func TestLimitCountsFromTheFloor(t *testing.T) {
 	}
 }
 
-// TestHoldoverHonest: random-walk oscillators of every kind stay within the
-// bound through hours of holdover, and the bound is no fantasy.
-func TestHoldoverHonest(t *testing.T) {
+// TestHoldoverBound: oscillators of every kind stay within the bound in holdover,
+// and the bound is not needlessly wide.
+func TestHoldoverBound(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine and long: nothing for the race detector")
+		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, c := range []struct {
 		name           string

@@ -12,21 +12,27 @@ import (
 )
 
 // world is a small seeded simulation: an oscillator, a receiver with pulses and
-// messages, and the owner of the clock around a Controller. Truth is counted in
-// ns from epoch; CLOCK_MONOTONIC_RAW runs 30 ppm fast against it.
+// messages, and the owner of the clock around a Controller. True time is counted
+// in ns from epochTAI; CLOCK_MONOTONIC_RAW runs 30 ppm fast against it.
 type world struct {
-	t     *testing.T
-	c     *Controller
-	r     *rand.Rand
-	now   int64   // truth, ns
-	x     float64 // clock - truth, ns
-	big   tai.Time
-	u     float64 // correction in force, ppb
-	y     float64 // frequency error of the oscillator, ppb
-	stuck bool    // steps fail
-	lies  bool    // the reference is wrong in the end, so the clock may be
+	t   *testing.T
+	c   *Controller
+	r   *rand.Rand
+	now int64    // true time, ns
+	x   float64  // clock - true time, ns, without
+	big tai.Time // whole seconds
+	u   float64  // correction in force, ppb
+	y   float64  // frequency error of the oscillator, ppb
+	build
+	events []event
+	seen
+}
 
-	// The build; hooks get the second.
+// build describes the hardware and what happens to it; hooks get the second.
+type build struct {
+	stepFails bool // every step fails
+	refWrong  bool // the reference is wrong in the end, so the clock may be, too
+
 	wfm, rw float64                     // ppb at 1 s, ppb per sqrt(s)
 	white   float64                     // ns
 	delay   time.Duration               // from the edge to the call
@@ -37,18 +43,19 @@ type world struct {
 	labels  func(k int) []labelSpec     // messages in the second
 	drift   func(k int) float64         // change of y in the second, ppb
 	at      map[int]func(w *world)      // what happens at a second
-
-	ev []event
-
-	// What was seen.
-	steps     []int
-	states    []string
-	offset    []float64 // truth at each second
-	bound     []float64
-	st        []status.State
-	uncovered int
-	seen      int
 }
+
+// seen is what was observed.
+type seen struct {
+	steps     []int     // seconds in which the clock was stepped
+	states    []string  // each with its reason
+	offset    []float64 // absolute errors while locked or in holdover, ns
+	bound     []float64 // bounds at the same time, ns
+	readings  int       // while locked or in holdover,
+	uncovered int       // and of them, with the error outside the bound
+}
+
+// labelSpec is one message of the receiver.
 
 type labelSpec struct {
 	after  time.Duration // the start of second k
@@ -65,8 +72,8 @@ const (
 )
 
 func newWorld(t *testing.T, cfg Config, seed uint64) *world {
-	w := &world{t: t, c: New(cfg), r: rand.New(rand.NewPCG(seed, 7)), wfm: 1, rw: 0.1, white: 20,
-		x: 3_141_592, y: 8000, delay: 20 * time.Millisecond, at: map[int]func(*world){}}
+	w := &world{t: t, c: New(cfg), r: rand.New(rand.NewPCG(seed, 7)), x: 3_141_592, y: 8000}
+	w.wfm, w.rw, w.white, w.delay, w.at = 1, 0.1, 20, 20*time.Millisecond, map[int]func(*world){}
 	w.present = func(int) bool { return true }
 	w.noise = func(int) float64 { return 0 }
 	w.extra = func(int) []time.Duration { return nil }
@@ -82,7 +89,7 @@ func (w *world) clock(t int64) tai.Time {
 	return epochTAI + w.big + tai.Time(t) + tai.Time(math.Round(w.x))
 }
 
-// to moves truth to t.
+// to moves true time on to t.
 func (w *world) to(t int64) {
 	w.x += (w.y + w.u) * float64(t-w.now) * 1e-9
 	w.now = t
@@ -99,7 +106,7 @@ func (w *world) do(a Action) {
 	if s := w.c.st.State; s != status.Acquiring {
 		w.t.Errorf("second %d: step of %v while %v", w.now/1e9, a.Step, s)
 	}
-	if w.stuck {
+	if w.stepFails {
 		w.c.Stepped(w.mono(w.now), 0)
 	} else {
 		w.steps = append(w.steps, int(w.now/1e9))
@@ -116,7 +123,7 @@ type event struct {
 	f func()
 }
 
-// run simulates seconds from..to-1.
+// run simulates the seconds from..to-1.
 func (w *world) run(from, to int) {
 	for k := from; k < to; k++ {
 		base := int64(k) * 1e9
@@ -149,12 +156,12 @@ func (w *world) run(from, to int) {
 			w.queue(base+300e6+int64(i)*500e6, w.tick)
 		}
 		for {
-			sort.SliceStable(w.ev, func(i, j int) bool { return w.ev[i].t < w.ev[j].t })
-			if len(w.ev) == 0 || w.ev[0].t >= base+1e9 {
+			sort.SliceStable(w.events, func(i, j int) bool { return w.events[i].t < w.events[j].t })
+			if len(w.events) == 0 || w.events[0].t >= base+1e9 {
 				break
 			}
-			e := w.ev[0]
-			w.ev = w.ev[1:]
+			e := w.events[0]
+			w.events = w.events[1:]
 			if e.t > w.now {
 				w.to(e.t)
 			}
@@ -165,10 +172,10 @@ func (w *world) run(from, to int) {
 	}
 }
 
-func (w *world) queue(t int64, f func()) { w.ev = append(w.ev, event{t, f}) }
+func (w *world) queue(t int64, f func()) { w.events = append(w.events, event{t, f}) }
 
-// truthNS is the clock's error against truth; the pulse of second k comes 2 ms
-// into it, in simulated time, so that nothing precedes it.
+// truthNS returns the clock's error. In simulated time, the pulse of second k
+// comes 2 ms into it, so that nothing precedes it.
 func (w *world) truthNS() float64 { return float64(w.big) + w.x + 2e6 }
 
 func (w *world) tick() {
@@ -186,17 +193,16 @@ func (w *world) tick() {
 		return
 	}
 	e := math.Abs(w.truthNS())
-	w.seen++
+	w.readings++
 	if e > s.Bound {
 		w.uncovered++
 	}
 	w.offset = append(w.offset, e)
 	w.bound = append(w.bound, s.Bound)
-	w.st = append(w.st, s.State)
 }
 
-// since drops what was recorded so far.
-func (w *world) since() { w.offset, w.bound, w.st = nil, nil, nil }
+// since drops the errors and bounds observed so far.
+func (w *world) since() { w.offset, w.bound = nil, nil }
 
 func rms(v []float64) float64 {
 	s := 0.0
@@ -212,14 +218,14 @@ func quantile(v []float64, q float64) float64 {
 	return s[int(q*float64(len(s)-1))]
 }
 
-// covered checks the bound; slack is the number of seconds that nobody can know
-// of, the first after a jump.
+// covered checks that the bound contains the error. slack is the number of
+// seconds that it cannot, the first after a jump.
 func (w *world) covered(slack int) {
 	w.t.Helper()
-	if w.seen == 0 {
+	if w.readings == 0 {
 		w.t.Error("never locked")
 	}
-	if float64(w.uncovered-2*slack) > 0.001*float64(w.seen) {
-		w.t.Errorf("true error outside the bound in %d of %d readings", w.uncovered, w.seen)
+	if float64(w.uncovered-2*slack) > 0.001*float64(w.readings) {
+		w.t.Errorf("true error outside the bound in %d of %d readings", w.uncovered, w.readings)
 	}
 }

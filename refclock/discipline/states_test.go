@@ -9,14 +9,14 @@ import (
 	"noonmark/refclock/status"
 )
 
-// TestStepThenMeasure: a step is asked for while acquiring only, once; until it is
-// confirmed nothing is measured, and after it the clock is locked no sooner than
-// Verify pulses say that it stands where it should.
+// TestStepThenMeasure: a step is requested only while acquiring, once; until it is
+// reported nothing is measured, and afterwards the clock is locked no sooner than
+// after Verify pulses inside the gate.
 func TestStepThenMeasure(t *testing.T) {
 	const verify = 5
 	for _, c := range []struct {
 		name    string
-		missed  time.Duration // by which the driver misses the step
+		missed  time.Duration // error of the step
 		refused bool          // the step fails
 	}{
 		{"exact", 0, false}, {"by 15 us", 15 * time.Microsecond, false}, {"by 400 us", 400 * time.Microsecond, false}, {"not at all", 0, true},
@@ -71,7 +71,7 @@ func TestStepThenMeasure(t *testing.T) {
 }
 
 // TestStatesHaveReasons: every reason of a state is entered by a row of
-// TestTransitions or by the tests named here, and every one has a word.
+// TestTransitions or by the test named here.
 func TestStatesHaveReasons(t *testing.T) {
 	elsewhere := map[Reason]bool{Starting: true, Stepping: true} // TestStepThenMeasure
 	for r := Starting; r < numReasons; r++ {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// weeks plays days of a free oscillator, every 16 s, with a sensor that has
-// nothing to do with it unless perK says so.
+// weeks simulates days of a free oscillator, every 16 s, with a sensor that does
+// not predict it unless perK is set.
 type weeks struct {
 	walk, swing, age, perK float64 // ppb per sqrt(s); ppb by day; ppb per day; ppb per K
 	sensor                 bool
@@ -32,8 +32,8 @@ func (w weeks) play(seed uint64, days float64) *Compensation {
 	return &c
 }
 
-// TestCompensationAgeing: ageing is learned over days when there is any; what is only
-// weather, or a random walk, is not taken for it.
+// TestCompensationAgeing: ageing is learned over days; daily temperature cycles
+// and a random walk are not taken for it.
 func TestCompensationAgeing(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -41,13 +41,13 @@ func TestCompensationAgeing(t *testing.T) {
 		days     float64
 		min, max float64 // ppb per day
 	}{
-		{"a day is not enough", weeks{walk: 0.0005, age: 1}, 1, 0, 0},
-		{"nothing but a walk", weeks{walk: 0.02}, 6, 0, 0},
-		{"nothing but days", weeks{walk: 0.0005, swing: 20}, 3.25, 0, 0},
-		{"nothing but days, half of one more", weeks{walk: 0.0005, swing: 20}, 2.5, 0, 0},
-		{"an old oven", weeks{walk: 0.0005, age: 1}, 4, 0.7, 1.3},
-		{"a new one", weeks{walk: 0.001, age: -10}, 3, -11, -9},
-		{"an old oven that feels the day, with a sensor", weeks{walk: 0.0005, age: 1, perK: 2, sensor: true}, 6, 0.6, 1.4},
+		{"one day", weeks{walk: 0.0005, age: 1}, 1, 0, 0},
+		{"random walk only", weeks{walk: 0.02}, 6, 0, 0},
+		{"daily cycles only", weeks{walk: 0.0005, swing: 20}, 3.25, 0, 0},
+		{"daily cycles only, not whole days", weeks{walk: 0.0005, swing: 20}, 2.5, 0, 0},
+		{"old oven", weeks{walk: 0.0005, age: 1}, 4, 0.7, 1.3},
+		{"new oven", weeks{walk: 0.001, age: -10}, 3, -11, -9},
+		{"old oven with daily cycles and a sensor", weeks{walk: 0.0005, age: 1, perK: 2, sensor: true}, 6, 0.6, 1.4},
 	} {
 		for seed := uint64(1); seed <= 5; seed++ {
 			n := c.w.play(seed, c.days).Export()
@@ -58,8 +58,9 @@ func TestCompensationAgeing(t *testing.T) {
 	}
 }
 
-// TestCompensationTrust: of sensors that have nothing to do with the oscillator hardly
-// one is used, and those that have are, to within what is claimed of them.
+// TestCompensationTrust: of sensors of something else hardly one is used, and
+// sensors of the oscillator are, with a coefficient that is right to within its
+// standard deviation.
 func TestCompensationTrust(t *testing.T) {
 	used := 0
 	const seeds = 40
@@ -78,18 +79,19 @@ func TestCompensationTrust(t *testing.T) {
 	}
 }
 
-// TestCompensationImport: a note is used at once, and not for ever against the evidence.
+// TestCompensationImport: an imported coefficient is used at once, until the
+// observations contradict it.
 func TestCompensationImport(t *testing.T) {
 	var c Compensation
 	c.Import(CompensationState{Temp: Coefficient{Value: 7}, Age: Coefficient{Value: 3}})
 	if n := c.Export(); n.Temp.Value != 0 || n.Age.Value != 0 {
-		t.Errorf("took %+v without a sigma", n)
+		t.Errorf("imported %+v without a sigma", n)
 	}
-	note := CompensationState{Temp: Coefficient{5, 0.1}, LagS: 100, Age: Coefficient{2, 0.2}}
-	c.Import(note)
+	state := CompensationState{Temp: Coefficient{5, 0.1}, LagS: 100, Age: Coefficient{2, 0.2}}
+	c.Import(state)
 	n := c.Export()
 	if math.Abs(n.Temp.Value-5) > 1e-9 || n.LagS != 120 || math.Abs(n.Age.Value-2) > 1e-9 {
-		t.Errorf("noted %+v, took %+v", note, n)
+		t.Errorf("imported %+v, used %+v", state, n)
 	}
 	c.Advance(0)
 	if got, want := c.Advance(86400), 2.0; math.Abs(got-want) > 1e-6 {
@@ -111,8 +113,8 @@ func TestCompensationImport(t *testing.T) {
 	}
 }
 
-// TestCompensationStuckSensor: a sensor that used to move and does no more is told, one that
-// always moved rarely is not.
+// TestCompensationStuckSensor: a sensor whose reading used to change and does not
+// any more is stuck; one whose reading always changed rarely is not.
 func TestCompensationStuckSensor(t *testing.T) {
 	var a, b Compensation
 	for k := range 6 * 3600 {

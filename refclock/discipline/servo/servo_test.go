@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// plant is a clock under a dead-beat control on a bank's estimate.
+// plant is a clock under dead-beat control on the estimate.
 type plant struct {
 	r              *rand.Rand
 	b              *IMM
@@ -36,7 +36,7 @@ func (p *plant) second() {
 	p.y += p.rw * p.r.NormFloat64()
 }
 
-// limit is the steady error of a Kalman filter that was told the noise.
+// limit returns the steady-state error of the Kalman filter that knows the noise.
 func limit(k Noise) float64 {
 	r, q1, q2 := k.MeasNS*k.MeasNS, k.WhiteFM*k.WhiteFM, k.WalkFM*k.WalkFM
 	p11, p12, p22 := 1e6, 0.0, 1e6
@@ -49,8 +49,8 @@ func limit(k Noise) float64 {
 	return math.Sqrt(p11)
 }
 
-// TestIMMReachesTheLimit: without being told the noise, the bank comes within
-// 10 % of the filter that was, for oscillators and pulses of all kinds.
+// TestIMMReachesTheLimit: without knowing the noise, the error is within 10 % of
+// that of the filter that knows it, for oscillators and pulses of all kinds.
 func TestIMMReachesTheLimit(t *testing.T) {
 	for _, k := range []Noise{
 		{5, 1, 1}, {50, 1, 1}, {5, 0.03, 0.01}, {0.2, 2.5, 0.02}, {4.5, 2.5, 0.02}, {0.2, 2.8, 0.8}, {500, 10, 3}, {20, 30, 0.1},
@@ -69,8 +69,8 @@ func TestIMMReachesTheLimit(t *testing.T) {
 	}
 }
 
-// TestIMMLearnsNoise: measurement noise within 10 %, the walk within its
-// decade, and what the estimate claims of itself is true.
+// TestIMMLearnsNoise: measurement noise is learned to 10 %, the random walk to
+// half a decade, and the estimate's variance matches its error.
 func TestIMMLearnsNoise(t *testing.T) {
 	for _, k := range []Noise{{5, 0.03, 0.1}, {50, 1, 1}, {500, 1, 1}, {20, 0.1, 0.05}} {
 		p := newPlant(7, k)
@@ -90,19 +90,19 @@ func TestIMMLearnsNoise(t *testing.T) {
 			t.Errorf("%+v: walk %.4f, %.1f decades off", k, got.WalkFM, d)
 		}
 		if q/n > 2 || q/n < 0.5 {
-			t.Errorf("%+v: squared error is %.2f times the variance claimed", k, q/n)
+			t.Errorf("%+v: squared error is %.2f times the estimated variance", k, q/n)
 		}
 	}
 }
 
-// TestIMMFollowsAChange: after a jump of the frequency the phase is back
-// within some seconds, and quiet again within minutes.
+// TestIMMFollowsAChange: after a step of the frequency the phase returns within
+// seconds, and the noise within minutes.
 func TestIMMFollowsAChange(t *testing.T) {
 	p := newPlant(3, Noise{20, 0.03, 0.01})
 	for range 3000 {
 		p.second()
 	}
-	p.y += 10 // half a standard deviation a second: no gate would see it
+	p.y += 10 // half a standard deviation a second: too little for a gate
 	worst := 0.0
 	for range 60 {
 		p.second()
@@ -123,13 +123,12 @@ func TestIMMFollowsAChange(t *testing.T) {
 	}
 }
 
-// TestIMMPrior: what an earlier run learned makes the start as good as the
-// middle, and a wrong belief is overcome.
+// TestIMMPrior: a right prior does no harm, and a wrong one is overcome.
 func TestIMMPrior(t *testing.T) {
 	k := Noise{50, 1, 0.3}
-	for _, belief := range []Noise{k, {1, 0.01, 10}, {5000, 30, 0.001}} {
+	for _, prior := range []Noise{k, {1, 0.01, 10}, {5000, 30, 0.001}} {
 		p := newPlant(5, k)
-		p.b.SetPrior(belief)
+		p.b.SetPrior(prior)
 		p.b.Reset(0, 200e3)
 		for range 3000 {
 			p.second()
@@ -139,13 +138,13 @@ func TestIMMPrior(t *testing.T) {
 			p.second()
 		}
 		if got, want := math.Sqrt(p.sum/p.n), limit(k); got > 1.15*want {
-			t.Errorf("belief %+v: rms %.1f ns, limit %.1f", belief, got, want)
+			t.Errorf("prior %+v: rms %.1f ns, limit %.1f", prior, got, want)
 		}
 	}
 }
 
-// TestPredictionErrorWidens: predictions that come true leave the bound as it is; an
-// oscillator that wanders more than the model knows widens it in time.
+// TestPredictionErrorWidens: the factor stays near 1 if predictions are as good
+// as the model expects, and rises if the oscillator changes more.
 func TestPredictionErrorWidens(t *testing.T) {
 	run := func(swing float64) *PredictionError {
 		p := newPlant(11, Noise{5, 0.03, 0.01})
@@ -169,20 +168,19 @@ func TestPredictionErrorWidens(t *testing.T) {
 	}
 	a, b := run(0).Factor(1000), run(2).Factor(1000)
 	if a > 2.5 {
-		t.Errorf("factor %.2f at 1000 s for an oscillator as the model has it", a)
+		t.Errorf("factor %.2f at 1000 s for an oscillator like the model", a)
 	}
 	if b < 2*a {
 		t.Errorf("factor %.2f with temperature swings, %.2f without", b, a)
 	}
 	var empty PredictionError
 	if v := empty.Factor(1e5); v != 1 {
-		t.Errorf("factor %v with nothing seen", v)
+		t.Errorf("factor %v before any prediction", v)
 	}
 }
 
-// TestPredictionErrorTightens: a model that is too careful by some factor is told so
-// by the predictions that came true, but not where there were none, and one
-// that is right stays about as it is.
+// TestPredictionErrorTightens: the factor falls for a model that is too careful,
+// but not at horizons without predictions, and stays near 1 for a right one.
 func TestPredictionErrorTightens(t *testing.T) {
 	for _, c := range []struct {
 		claim    float64 // the model's standard deviation over the true one
@@ -211,8 +209,8 @@ func TestPredictionErrorTightens(t *testing.T) {
 	}
 }
 
-// TestIMMRestore: what was saved comes back whole, and is not touched by what
-// happens in between.
+// TestIMMRestore: a saved state is restored completely, and nothing that happens
+// in between changes it.
 func TestIMMRestore(t *testing.T) {
 	p := newPlant(1, Noise{MeasNS: 20, WhiteFM: 1, WalkFM: 0.1})
 	for range 300 {
@@ -248,7 +246,7 @@ func TestPI(t *testing.T) {
 	f := p.Freq()
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -1e300} {
 		if p.Sample(bad, 1e12) != f {
-			t.Errorf("an offset of %v was taken", bad)
+			t.Errorf("an offset of %v was used", bad)
 		}
 	}
 }
@@ -260,8 +258,7 @@ func BenchmarkIMM(b *testing.B) {
 	}
 }
 
-// TestIMMAllocatesNothing: it runs for years beside a server that must not
-// see a garbage collection.
+// TestIMMAllocatesNothing: a second costs no allocation.
 func TestIMMAllocatesNothing(t *testing.T) {
 	p := newPlant(1, Noise{50, 1, 1})
 	f := &PredictionError{}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// swing is a Course that read, once a second for four hours, a temperature that goes
-// up and down by 3 K around 40 each hour, and foretells 10 ppb for each K.
+// swing returns a Compensation of 10 ppb per K after four hours of readings, once
+// a second, that swing by +-3 K around 40 degrees each hour.
 func swing() (c *Compensation, end float64) {
 	c = new(Compensation)
 	c.Import(CompensationState{Temp: Coefficient{10, 0.1}, LagS: 70})
@@ -19,9 +19,8 @@ func swing() (c *Compensation, end float64) {
 	return c, s
 }
 
-// TestSilentSensor: when the sensor falls silent it is told for how long, the
-// crystal is taken to go on to the temperature that was last read, and that back to
-// its mean.
+// TestSilentSensor: without readings, the time without is reported, the crystal is
+// assumed to reach the last temperature, and that to return to its mean.
 func TestSilentSensor(t *testing.T) {
 	c, end := swing()
 	for k := range 900 { // a quarter more: at its warmest
@@ -32,7 +31,7 @@ func TestSilentSensor(t *testing.T) {
 	end += 899
 	warm, ppb := c.CrystalTemp(), 0.0
 	if b := c.Unobserved(end + sensorGap); b != 0 {
-		t.Errorf("blind for %v s after %d s of silence", b, sensorGap)
+		t.Errorf("not observed for %v s after %d s of silence", b, sensorGap)
 	}
 	for k := 1.0; k <= 6*3600; k++ {
 		ppb += c.Advance(end + k)
@@ -40,7 +39,7 @@ func TestSilentSensor(t *testing.T) {
 			t.Errorf("after 200 s of silence the crystal is at %.2f, was at %.2f", c.CrystalTemp(), warm)
 		}
 		if b := c.Unobserved(end + k); k > sensorGap && b != k {
-			t.Fatalf("blind for %v s after %v s of silence", b, k)
+			t.Fatalf("not observed for %v s after %v s of silence", b, k)
 		}
 	}
 	if math.Abs(c.CrystalTemp()-40) > 0.5 || math.Abs(ppb-10*(c.CrystalTemp()-warm)) > 0.01 {
@@ -48,8 +47,8 @@ func TestSilentSensor(t *testing.T) {
 	}
 }
 
-// TestTempWalk: what the temperature may do unseen is what it used to do, and no
-// less than some K.
+// TestTempWalk: the allowance for a temperature that is not observed is at least
+// what it did before, and at least some K.
 func TestTempWalk(t *testing.T) {
 	var none Compensation
 	if w := none.TempWalk(3600, 0); w != 0 {
@@ -70,7 +69,7 @@ func TestTempWalk(t *testing.T) {
 		still.Temperature(float64(k), 40+0.01*float64(k%2))
 	}
 	if w := still.TempWalk(600, 0); w < 4000 {
-		t.Errorf("of a temperature that stood still %.0f ns in ten minutes", w)
+		t.Errorf("%.0f ns in ten minutes for a temperature that was constant", w)
 	}
 	w := c.stats.walk()
 	c.ShiftSensor(-30)
@@ -83,14 +82,15 @@ func TestTempWalk(t *testing.T) {
 	}
 }
 
-// TestStandingSensor: a sensor that always moves is doubted soon when it stands still,
-// one with coarse steps later, and not at all while it steps as usual.
-func TestStandingSensor(t *testing.T) {
+// TestConstantReading: a constant reading counts as no observation soon if the
+// sensor's reading always changed, later if its resolution is coarse, and not at
+// all while it changes as usual.
+func TestConstantReading(t *testing.T) {
 	var fine, coarse Compensation
 	const end = 6 * 3600
-	note := CompensationState{Temp: Coefficient{10, 0.1}, LagS: 70}
-	fine.Import(note)
-	coarse.Import(note)
+	state := CompensationState{Temp: Coefficient{10, 0.1}, LagS: 70}
+	fine.Import(state)
+	coarse.Import(state)
 	for k := range end {
 		v := 40 + 3*math.Sin(2*math.Pi*float64(k)/3600)
 		fine.Temperature(float64(k), v)
@@ -101,7 +101,7 @@ func TestStandingSensor(t *testing.T) {
 	}
 	silent := coarse
 	if b := silent.Unobserved(end + 600); b < 601 || b > 720 {
-		t.Errorf("one with coarse steps that stood, and fell silent, is blind for %v s after 601", b)
+		t.Errorf("with a coarse resolution, constant and then silent: not observed for %v s after 601", b)
 	}
 	for k := range 7200 {
 		x := float64(end + k)
