@@ -20,43 +20,46 @@ type child struct {
 	once  sync.Once
 }
 
-// startChild starts a program in a process group of its own, so that a Ctrl-C
-// reaches it through us, once.
+// startChild starts a program in a process group of its own: Ctrl-C reaches demo
+// only, which then stops its children.
 func startChild(path, log string, args ...string) (*child, error) {
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // the child has its own
-	k := &child{name: filepath.Base(path), log: log, cmd: exec.Command(path, args...), ended: make(chan struct{})}
-	k.cmd.Stdout, k.cmd.Stderr = f, f
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := k.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w; build the programs first (make build)", k.name, err)
+	defer f.Close() // the program has a descriptor of its own
+	c := &child{name: filepath.Base(path), log: log, cmd: exec.Command(path, args...), ended: make(chan struct{})}
+	c.cmd.Stdout, c.cmd.Stderr = f, f
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w; build the programs first (make build)", c.name, err)
 	}
 	go func() {
-		k.err = k.cmd.Wait()
-		close(k.ended)
+		c.err = c.cmd.Wait()
+		close(c.ended)
 	}()
-	return k, nil
+	return c, nil
 }
 
-// stop asks the program to end, and makes it after five seconds.
-func (k *child) stop() {
-	k.once.Do(func() {
-		k.cmd.Process.Signal(syscall.SIGTERM)
+// stopTimeout is how long a program may take to end when asked.
+const stopTimeout = 5 * time.Second
+
+// stop asks the program to end, and kills it after stopTimeout.
+func (c *child) stop() {
+	c.once.Do(func() {
+		c.cmd.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-k.ended:
-		case <-time.After(5 * time.Second):
-			k.cmd.Process.Kill()
-			<-k.ended
+		case <-c.ended:
+		case <-time.After(stopTimeout):
+			c.cmd.Process.Kill()
+			<-c.ended
 		}
 	})
 }
 
-// said returns the end of what the program wrote.
-func (k *child) said() []byte {
-	b, err := os.ReadFile(k.log)
+// output returns the end of what the program wrote.
+func (c *child) output() []byte {
+	b, err := os.ReadFile(c.log)
 	if err != nil {
 		return []byte(err.Error() + "\n")
 	}

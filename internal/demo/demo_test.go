@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
+	"errors"
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
+	"noonmark/internal/exitcode"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-func TestCertificates(t *testing.T) {
+func TestCertificatesAreForLocalhostOnly(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := writeCertificates(dir); err != nil {
 		t.Fatal(err)
@@ -34,31 +38,53 @@ func TestCertificates(t *testing.T) {
 		}
 	}
 	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "example.org"}); err == nil {
-		t.Error("the certificate is good for example.org")
+		t.Error("the certificate is valid for example.org")
 	}
 	if fi, err := os.Stat(filepath.Join(dir, "server.key")); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("server.key: %v, %v", fi.Mode(), err)
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestConfigurationsAreGood(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := errors.Join(writeCertificates(dir), writeConfigs(dir, 7, 12300, 4461)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := refclockd.Load(filepath.Join(dir, "refclockd.toml")); err != nil || s.Sim.Seed != 7 || s.RuntimeDir != dir {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := ntsserve.Load(filepath.Join(dir, "ntsserve.toml")); err != nil || len(s.Warnings) > 0 || !s.ServesKE || s.NTPPort != 12300 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		args []string
+		code int
+		text string
+	}{
+		{[]string{"-nope"}, exitcode.Usage, "not defined: -nope"},
+		{[]string{"-once", "-bin", t.TempDir()}, exitFailed, "make build"},
+		{[]string{"-h"}, exitcode.OK, "-seed"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(x.args, &out, &errs); code != x.code || !strings.Contains(errs.String(), x.text) {
+			t.Errorf("%q: exit code %d, want %d and %q: %s", x.args, code, x.code, x.text, &errs)
+		}
+	}
+}
+
+func TestProgramThatEndsIsReported(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\necho odd >&2\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	var out, errs bytes.Buffer
-	if code := run([]string{"-nope"}, &out, &errs); code != 64 {
-		t.Errorf("unknown option: exit code %d", code)
-	}
-	if code := run([]string{"-h"}, &out, &errs); code != 0 {
-		t.Errorf("help: exit code %d", code)
-	}
-	errs.Reset()
-	if l, err := net.Listen("tcp4", "127.0.0.1:0"); err != nil {
-		t.Skip("needs a loopback address:", err)
-	} else {
-		l.Close()
-	}
-	if code := run([]string{"-once", "-bin", t.TempDir()}, &out, &errs); code != 1 || !strings.Contains(errs.String(), "make build") {
-		t.Errorf("without the programs: exit code %d: %s", code, &errs)
-	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "noonmark-demo-*")); len(left) > 0 {
-		t.Logf("other demos run: %q", left)
+	if code := run([]string{"-once", "-bin", bin}, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "refclockd ended: exit status 3") || !strings.Contains(out.String(), "--- output of refclockd:\nodd\n") {
+		t.Errorf("exit code %d: %s%s", code, &out, &errs)
 	}
 }

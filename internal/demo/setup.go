@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,9 +10,9 @@ import (
 	"noonmark/server/certs"
 )
 
-// writeCertificates makes a certificate authority that lives for a day and a
-// certificate of localhost from it: ca.pem, server.pem, server.key. The
-// authority's key is never written.
+// writeCertificates makes a certificate authority that is valid for a day and a
+// certificate for localhost: ca.pem, server.pem, server.key. The authority's key
+// is not written.
 func writeCertificates(dir string) error {
 	const life = 24 * time.Hour
 	now := time.Now()
@@ -29,7 +30,47 @@ func writeCertificates(dir string) error {
 	return os.WriteFile(filepath.Join(dir, certs.AuthorityCert), ca.CertPEM(), 0o644)
 }
 
-// freePorts returns a UDP and a TCP port of 127.0.0.1 that nobody uses now.
+const refclockdTOML = `runtime_dir = %[1]q
+state_dir = %[1]q
+[clock]
+source = "sim"
+[pulse]
+source = "sim"
+[sim]
+seed = %[2]d
+`
+
+const ntsserveTOML = `[source]
+type = "snapshot"
+path = "%[1]s/status"
+[[endpoint]]
+address = "127.0.0.1:%[2]d"
+nts = "allow"
+[ke]
+listen = "127.0.0.1:%[3]d"
+certificate = "%[1]s/server.pem"
+key = "%[1]s/server.key"
+server = "localhost"
+port = %[2]d
+[keys]
+file = "%[1]s/keys"
+`
+
+// writeConfigs writes the configuration of both daemons into dir, where they also
+// keep their files.
+func writeConfigs(dir string, seed uint64, udp, tcp int) error {
+	for name, text := range map[string]string{
+		"refclockd.toml": fmt.Sprintf(refclockdTOML, dir, seed),
+		"ntsserve.toml":  fmt.Sprintf(ntsserveTOML, dir, udp, tcp),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePorts returns a UDP and a TCP port of 127.0.0.1 that is free now.
 func freePorts() (udp, tcp int, err error) {
 	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
