@@ -82,9 +82,8 @@ bench-refclockd: build ## measure CPU and memory of refclockd: a real minute, a 
 
 # Seeds of the scenarios. Some scenarios last days, so twenty seeds of all take hours.
 SEEDS ?= 1-2
-bench-servo: build ## compare the servo with the theoretical limit, and every scenario's bound with the true error (SEEDS=1-20)
-	@bin/refclockctl servo -bench $(ARGS)
-	@bin/refclockctl simulate -scenario all -seeds $(SEEDS)
+bench-servo: build ## write the servo's figures to docs/results/servo.md (SEEDS=1-20: with more seeds)
+	@docs/results/bench-servo $(SEEDS)
 
 bench-results: ## write bench, bench-gc and bench-ke to docs/results/server-bench.md (root; five minutes, on an idle machine)
 	@server/bench/results

@@ -45,7 +45,7 @@ func TestBenchNoiseOfASeedNeverChanges(t *testing.T) {
 }
 
 // TestServoIsNearTheLimit compares the discipline with the limit of theory in the
-// quick scenarios of the table in docs/results/servo.md.
+// quick scenarios of the table in docs/servo.md.
 func TestServoIsNearTheLimit(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {

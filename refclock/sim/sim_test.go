@@ -63,7 +63,7 @@ func TestScenarios(t *testing.T) {
 		end     status.State
 		steps   uint32
 	}{
-		{"ageing", hour / 2, 12, 1700, 0, 4, 30, status.Locked, 1},         // its days are in the tables of docs/results/servo.md
+		{"ageing", hour / 2, 12, 1700, 0, 4, 30, status.Locked, 1},         // its days are in the tables of docs/servo.md
 		{"antenna-pulled", hour, 12, 3580, 3, 250, 1000, status.Locked, 1}, // the clean pull: 235 ns at the end of 10 min
 		{"both-edges", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
 		{"cm4-f9t", hour / 2, 20, 1700, 0, 20, 150, status.Locked, 2},
