@@ -1,5 +1,6 @@
-// Package durable replaces files that must not be lost or be seen half written:
-// cookie keys, certificates, accounts.
+// Package durable replaces a file whole or not at all, and notices that a file was
+// changed. Cookie keys, certificates and accounts must not be lost, and no file
+// that another program reads may be seen half written.
 package durable
 
 import (
@@ -12,11 +13,11 @@ import (
 
 const newSuffix = ".new-"
 
-// WriteFile makes a file durable before it takes its name: write, fsync,
-// rename, fsync of the directory. A reader and a crash see the old file, the new
-// one, or none. With replace false an existing file stays, and the error is
-// fs.ErrExist; with replace true the new one keeps its owner and group: root's
-// tools change what a server's user must read.
+// WriteFile writes a file in full before it gets its name: write, fsync, rename,
+// fsync of the directory. A reader, also after a crash, sees the old file, the new
+// one, or none. Without replace an existing file stays, and the error is
+// fs.ErrExist. With replace the new file keeps the owner and group of the old one:
+// root may write what a server's user must read.
 func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	dir, base := filepath.Split(path)
 	if dir == "" {
@@ -26,7 +27,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already after a rename
+	defer os.Remove(f.Name()) // an error after a rename
 	removeLeftovers(dir, base, f)
 	if was, serr := os.Lstat(path); replace && serr == nil && was.Mode().IsRegular() {
 		err = keepOwner(f, was)
@@ -46,7 +47,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	if replace {
 		err = os.Rename(f.Name(), path)
 	} else {
-		err = os.Link(f.Name(), path) // unlike rename it takes nobody's place
+		err = os.Link(f.Name(), path) // unlike rename it replaces nothing
 	}
 	if err != nil {
 		return err
@@ -66,9 +67,9 @@ func Publish(path string, data []byte, mode os.FileMode) error {
 	return os.Rename(temp, path)
 }
 
-// removeLeftovers removes new files that a process was killed over: secrets
-// should not lie about. What is younger than a minute may be another process's
-// work. Both times are the file system's.
+// removeLeftovers removes new files whose writer was killed: secrets should not
+// stay behind. One that is younger than a minute may be another process's work.
+// Both times are the file system's.
 func removeLeftovers(dir, base string, mine *os.File) {
 	st, err := mine.Stat()
 	if err != nil {

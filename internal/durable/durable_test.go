@@ -56,3 +56,22 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("no directory: %v", err)
 	}
 }
+
+func TestPublishReplacesTheFileAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "details.json")
+	for _, text := range []string{"1", "22"} {
+		if err := Publish(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		entries, rerr := os.ReadDir(dir)
+		if err != nil || rerr != nil || string(b) != text || len(entries) != 1 {
+			t.Errorf("%q, %d files (%v, %v), want %q alone", b, len(entries), err, rerr, text)
+		}
+	}
+	if err := Publish(filepath.Join(dir, "none", "f"), nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+}
