@@ -35,7 +35,7 @@ type service struct {
 	path     string             // of the configuration
 	settings *ntsserve.Settings // as started
 	log      *slog.Logger
-	limited  *daemon.Limited // for lines that strangers can cause
+	limited  *daemon.Limited // for lines that remote peers can cause
 
 	ntp    *server.Server
 	ring   *nts.Ring        // nil without NTS
@@ -240,7 +240,7 @@ func (d *service) exchanged(from net.Addr, r ntske.Reason, why error) {
 	}
 }
 
-// certificateEvent logs what happens to certificates. Strangers cannot cause it.
+// certificateEvent logs what happens to certificates. Remote peers cannot cause them.
 func (d *service) certificateEvent(e certs.Event) {
 	expires := e.NotAfter.UTC().Format(time.RFC3339)
 	switch e.Kind {

@@ -24,7 +24,7 @@ func newKeyKeeper(ring *nts.Ring, path string, log *slog.Logger) *keyKeeper {
 	return &keyKeeper{ring, durable.NewWatch(path), log}
 }
 
-// Run looks after the keys until ctx ends.
+// Run checks the keys until ctx ends.
 func (k *keyKeeper) Run(ctx context.Context) error {
 	t := time.NewTicker(keyInterval)
 	defer t.Stop()

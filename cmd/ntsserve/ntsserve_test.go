@@ -39,20 +39,6 @@ func write(t *testing.T, path, text string) string {
 
 const endpoint = "[[endpoint]]\naddress = \"127.0.0.1:0\"\n"
 
-// TestExamples reads every example of configs/.
-func TestExamples(t *testing.T) {
-	paths, err := filepath.Glob("../../configs/ntsserve*.toml")
-	if err != nil || len(paths) == 0 {
-		t.Skipf("configs/ntsserve*.toml missing: %v", err)
-	}
-	for _, p := range paths {
-		var out bytes.Buffer
-		if code := run([]string{"-check", "-config", p}, &out); code != 0 {
-			t.Errorf("%s: exit %d\n%s", p, code, &out)
-		}
-	}
-}
-
 // pemPair writes a fresh certificate for 127.0.0.1 and returns a pool that
 // trusts it.
 func pemPair(t *testing.T, cert, key string, serial int64) *x509.CertPool {
@@ -107,7 +93,8 @@ func started(t *testing.T, path string) (*service, *net.TCPAddr) {
 	return d, at
 }
 
-func TestService(t *testing.T) {
+func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	pool := pemPair(t, cert, key, 1)
@@ -179,6 +166,7 @@ func TestService(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	busy, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Skipf("no socket: %v", err)

@@ -63,7 +63,7 @@ func TestUsage(t *testing.T) {
 func TestCost(t *testing.T) {
 	span, err := time.ParseDuration(os.Getenv("NOONMARK_MEASURE"))
 	if err != nil {
-		t.Skip("measures for as long as NOONMARK_MEASURE says, such as 60s; make bench-refclockd")
+		t.Skip("NOONMARK_MEASURE, such as 60s, is not set; make bench-refclockd sets it")
 	}
 	dir := t.TempDir()
 	conf := virtual(dir)

@@ -49,7 +49,7 @@ func clockOrError[T clock.Device](c T, err error) (clock.Device, error) {
 }
 
 // systemClockKept asks the kernel whether another program disciplines the system
-// clock; nil where that says nothing, such as beside a simulation.
+// clock; nil where that is meaningless, such as beside a simulation.
 func systemClockKept(s *refclockd.Settings) func() bool {
 	if s.Clock.Source != "phc" {
 		return nil
@@ -72,7 +72,7 @@ func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(r
 	}}
 }
 
-// openPulse opens the pulse that steers the clock. grid tells where in a second
+// openPulse opens the pulse that steers the clock. grid returns where in a second
 // the messages expect the pulse.
 func (p *parts) openPulse(grid func() (time.Duration, bool)) (pps.Source, error) {
 	if p.settings.Pulse.Source == "sim" {
@@ -125,7 +125,7 @@ func (p *pulseSource) opened(x pps.Source, err error) (pps.Source, error) {
 	return x, err
 }
 
-// stepped tells the source that the clock was stepped by d.
+// stepped passes a step of the clock by d on to the source.
 func (p *pulseSource) stepped(d time.Duration) {
 	if x := p.Load(); x != nil {
 		if s, ok := (*x).(interface{ Stepped(time.Duration) }); ok {

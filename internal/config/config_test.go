@@ -309,7 +309,7 @@ func FuzzParse(f *testing.F) {
 		}
 		var e *Error
 		if !errors.As(err, &e) || e.Line < 1 || e.Problem == "" {
-			t.Errorf("%#v is no complaint with a line", err)
+			t.Errorf("%#v is not an error with a line", err)
 		}
 	})
 }

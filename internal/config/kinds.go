@@ -13,7 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// wrongKind says that a value is of another kind than its type wants.
+// wrongKind is the error for a value that is of another kind than its type wants.
 func wrongKind(t reflect.Type, v *unstable.Node) error {
 	return fmt.Errorf("is %s; want %s", article(v.Kind), expect(t))
 }
@@ -119,7 +119,7 @@ func isText(t reflect.Type) bool {
 	return t != reflect.TypeFor[time.Time]() && reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// expect says what a type wants, as the right half of an error.
+// expect describes what a type wants, as the right half of an error.
 func expect(t reflect.Type) string {
 	t = deref(t)
 	if e, ok := reflect.Zero(t).Interface().(interface{ Expect() string }); ok {

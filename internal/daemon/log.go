@@ -1,6 +1,6 @@
-// Package daemon is what the long-running programs share: logging, the life
-// of their tasks from READY=1 to the last signal, reload, the service
-// manager's watchdog, the metrics listener and the exit code.
+// Package daemon is what the long-running programs share: the command line,
+// logging, the life of their tasks from READY=1 to the last signal, reload, the
+// service manager's watchdog, the metrics listener and the exit code.
 package daemon
 
 import (
@@ -16,7 +16,7 @@ import (
 	"noonmark/internal/config"
 )
 
-// levelOf turns the word into slog's level; an unknown word is info.
+// levelOf returns the configured level; an unknown one is info.
 func levelOf(c config.Log) slog.Level {
 	var l slog.Level
 	if l.UnmarshalText([]byte(c.Level)) != nil {
@@ -25,13 +25,13 @@ func levelOf(c config.Log) slog.Level {
 	return l
 }
 
-// New returns the daemon's logger on standard error. Under the journal, which
-// stamps every line itself, text lines carry no time of their own.
+// New returns the daemon's logger on standard error. Text lines carry no time
+// under the journal, which adds its own.
 func New(name string, cfg config.Log) *slog.Logger {
 	return NewTo(os.Stderr, name, cfg, os.Getenv("JOURNAL_STREAM") != "")
 }
 
-// NewTo is New on any writer; untimed leaves the time out of text lines.
+// NewTo is New for any writer; untimed leaves the time out of text lines.
 func NewTo(w io.Writer, name string, cfg config.Log, untimed bool) *slog.Logger {
 	lv := new(slog.LevelVar)
 	lv.Set(levelOf(cfg))
@@ -66,8 +66,7 @@ func (h *leveled) WithGroup(name string) slog.Handler {
 	return &leveled{h.Handler.WithGroup(name), h.level}
 }
 
-// SetLevel changes the level of a logger made by New, and of all derived from
-// it: what a reload does.
+// SetLevel changes the level of a logger made by New, and of all derived from it.
 func SetLevel(l *slog.Logger, cfg config.Log) error {
 	h, ok := l.Handler().(*leveled)
 	if !ok {
@@ -77,13 +76,13 @@ func SetLevel(l *slog.Logger, cfg config.Log) error {
 	return nil
 }
 
-// maxKeys bounds the memory of a Limited: strangers can't grow it.
+// maxKeys bounds the memory of a Limited.
 const maxKeys = 64
 
-// Limited logs lines that a stranger can cause: of each kind a burst and then
-// one an interval, which says how many were held back. It is safe for
-// concurrent use; a line held back costs a lock and no allocation but its
-// arguments.
+// Limited is a rate limit for lines that remote peers can cause. In each interval
+// it writes a burst of lines of a kind and counts the rest; the next line written
+// carries that count. It is safe for concurrent use. A line that is not written
+// costs a lock and no allocation but its arguments.
 type Limited struct {
 	log      *slog.Logger
 	interval time.Duration
@@ -96,7 +95,7 @@ type Limited struct {
 type bucket struct {
 	start time.Time // of the interval
 	n     int       // lines written in it
-	held  uint64    // lines held back since the last one written
+	held  uint64    // lines not written since the last one written
 }
 
 // NewLimited returns a logger that writes at most burst lines of a kind per
@@ -106,7 +105,7 @@ func NewLimited(l *slog.Logger, interval time.Duration, burst int) *Limited {
 }
 
 // Log writes a line of the kind key, or counts it. key comes from a fixed set,
-// such as a Reason's word: it is never made from what a stranger sent.
+// such as the words of reasons. It is never made from what a peer sent.
 func (l *Limited) Log(level slog.Level, key, msg string, args ...any) {
 	if !l.log.Enabled(context.Background(), level) {
 		return
@@ -142,7 +141,7 @@ func (l *Limited) Log(level slog.Level, key, msg string, args ...any) {
 	l.log.Log(context.Background(), level, msg, args...)
 }
 
-// Flush says what was held back and not yet said; at shutdown.
+// Flush logs the counts that no line has carried yet; for the end of the program.
 func (l *Limited) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

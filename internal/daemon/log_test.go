@@ -76,7 +76,7 @@ level=INFO msg="log lines held back" kind=bad_mac held_back=1
 	})
 }
 
-// Even a caller who makes keys of a stranger's words cannot make it grow.
+// The memory is bounded even if the keys are not from a fixed set.
 func TestLimitedBounded(t *testing.T) {
 	var b bytes.Buffer
 	l := NewLimited(NewTo(&b, "x", config.Log{}, true), time.Hour, 1)

@@ -15,7 +15,7 @@ import (
 	"noonmark/internal/config"
 )
 
-// Limits of the metrics listener: it has a handful of honest clients.
+// Limits of the metrics listener, which has a handful of clients.
 const (
 	metricsConns   = 16
 	metricsTimeout = 10 * time.Second

@@ -18,7 +18,7 @@ import (
 	"noonmark/internal/config"
 )
 
-// fake is a task that does as it is told.
+// fake is a task whose behaviour the test chooses.
 type fake struct {
 	name  string
 	never bool // never ready
@@ -28,8 +28,8 @@ type fake struct {
 func (f *fake) Run(ctx context.Context) error { return f.run(ctx) }
 func (f *fake) String() string                { return f.name }
 
-// Ready is ready at once, or makes a channel, in the caller's bubble, that
-// nobody closes.
+// Ready is ready at once, or returns a channel that is never closed, made in the
+// caller's bubble.
 func (f *fake) Ready() <-chan struct{} {
 	if f.never {
 		return make(chan struct{})
@@ -39,7 +39,7 @@ func (f *fake) Ready() <-chan struct{} {
 
 func untilDone(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
-// rig is a Daemon whose surroundings the test plays.
+// rig is a Daemon whose signals and notifications the test provides.
 type rig struct {
 	Daemon
 	sig    chan os.Signal
@@ -61,7 +61,7 @@ func newRig() *rig {
 	return r
 }
 
-func (r *rig) said() string {
+func (r *rig) notified() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Join(r.states, " ")
@@ -75,7 +75,7 @@ func TestRunEnds(t *testing.T) {
 		stop  os.Signal // sent after a second, if not nil
 		want  string    // of the error
 		is    error
-		said  string
+		notified  string
 	}{
 		{"a task fails at once", []Task{&fake{"a", false, untilDone}, &fake{"b", true, func(context.Context) error { return boom }}}, nil, "b: boom", boom, "STOPPING=1"},
 		{"a task fails later", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(ctx context.Context) error {
@@ -105,8 +105,8 @@ func TestRunEnds(t *testing.T) {
 				if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want || tt.is != nil && !errors.Is(err, tt.is) {
 					t.Errorf("got %v, want %q", err, tt.want)
 				}
-				if s := r.said(); s != tt.said {
-					t.Errorf("notified %q, want %q", s, tt.said)
+				if s := r.notified(); s != tt.notified {
+					t.Errorf("notified %q, want %q", s, tt.notified)
 				}
 				if tt.name == "a task hangs" {
 					time.Sleep(2 * time.Hour) // let it end: the bubble waits for all
@@ -121,8 +121,8 @@ func TestRunContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		r := newRig()
-		if err := r.Run(ctx, &fake{"a", false, untilDone}); err != nil || r.said() != "READY=1 STOPPING=1" {
-			t.Errorf("got %v after %q", err, r.said())
+		if err := r.Run(ctx, &fake{"a", false, untilDone}); err != nil || r.notified() != "READY=1 STOPPING=1" {
+			t.Errorf("got %v after %q", err, r.notified())
 		}
 	})
 }
@@ -153,8 +153,8 @@ func TestReload(t *testing.T) {
 		if calls != 2 {
 			t.Errorf("%d reloads, want 2", calls)
 		}
-		if want := "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 STOPPING=1"; r.said() != want {
-			t.Errorf("notified %q, want %q", r.said(), want)
+		if want := "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 STOPPING=1"; r.notified() != want {
+			t.Errorf("notified %q, want %q", r.notified(), want)
 		}
 		if s := r.log.String(); !strings.Contains(s, `msg="reload refused, the old configuration stays in force" error="f.toml:3: no"`) || !strings.Contains(s, "msg=reloaded") {
 			t.Errorf("log:\n%s", s)
@@ -170,7 +170,7 @@ func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
 		never bool
 		f     error
 		ran   bool
-		said  string
+		notified  string
 		is    error
 	}{
 		{"another is never ready", true, nil, false, "STOPPING=1", nil},
@@ -189,8 +189,8 @@ func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
 					}
 				})
 				err := r.Run(t.Context(), other, after)
-				if !errors.Is(err, c.is) || ran != c.ran || r.said() != c.said {
-					t.Errorf("got %v, ran %v, notified %q; want %v, %v, %q", err, ran, r.said(), c.is, c.ran, c.said)
+				if !errors.Is(err, c.is) || ran != c.ran || r.notified() != c.notified {
+					t.Errorf("got %v, ran %v, notified %q; want %v, %v, %q", err, ran, r.notified(), c.is, c.ran, c.notified)
 				}
 			})
 		})
@@ -222,11 +222,11 @@ func TestWatchdog(t *testing.T) {
 		if err := r.Run(t.Context(), &fake{"a", false, untilDone}); err != nil {
 			t.Error(err)
 		}
-		if want := "READY=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 STOPPING=1"; r.said() != want {
-			t.Errorf("notified %q, want %q", r.said(), want)
+		if want := "READY=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 STOPPING=1"; r.notified() != want {
+			t.Errorf("notified %q, want %q", r.notified(), want)
 		}
 		if n := strings.Count(r.log.String(), "engine stuck"); n != 7 {
-			t.Errorf("%d complaints, want 7", n)
+			t.Errorf("%d errors, want 7", n)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// wrong is an error type that says of itself that the configuration is wrong.
+// wrong is an error type that names its own exit code.
 type wrong struct{ cause error }
 
 func (e wrong) Error() string        { return "wrong" }

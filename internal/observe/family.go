@@ -41,7 +41,7 @@ func counters[T any](d *prometheus.Desc, values func(*T, sink)) family[T] {
 	return family[T]{d, prometheus.CounterValue, values}
 }
 
-// collector makes metrics of a state. It reads copies and delays nobody.
+// collector makes metrics of a state. It reads copies and never waits.
 type collector[T any] struct {
 	families []family[T]
 	read     func() *T
@@ -72,7 +72,7 @@ func one(b bool) float64 {
 	return 0
 }
 
-// seconds is infinite for the largest duration, which stands for "no bound".
+// seconds is infinite for the largest duration, which means that there is no bound.
 func seconds(d time.Duration) float64 {
 	if d == math.MaxInt64 {
 		return math.Inf(1)

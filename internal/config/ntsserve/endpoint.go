@@ -59,7 +59,7 @@ func (s *Settings) policy(c *config.Checker, key, value string) server.Policy {
 	}
 	switch value {
 	case "only":
-		c.Require(s.OpensCookies, key, "there are no cookie keys, so nobody would be answered; want ke.certificate and ke.key, [acme], or keys.file shared with the NTS-KE server")
+		c.Require(s.OpensCookies, key, "there are no cookie keys, so no request would be answered; want ke.certificate and ke.key, [acme], or keys.file shared with the NTS-KE server")
 		return server.NoPlain
 	case "off":
 		return server.NoNTS

@@ -26,7 +26,7 @@ func (s *Settings) checkKE(c *config.Checker) {
 	} {
 		c.Require(x.ok, x.key, "is not positive; leave it out for the default")
 	}
-	c.Require(k.Timeout.Duration <= time.Minute, "ke.timeout", "%v keeps connections of strangers open too long; want at most 1m", k.Timeout)
+	c.Require(k.Timeout.Duration <= time.Minute, "ke.timeout", "%v keeps idle connections open too long; want at most 1m", k.Timeout)
 	c.Require(k.Rate >= 0, "ke.rate", "is negative; want handshakes per second, or 0 for no limit")
 	c.Require(k.RatePerAddress >= 0, "ke.rate_per_address", "is negative; want handshakes per second, or 0 for no limit")
 }

@@ -48,7 +48,7 @@ func TestLoad(t *testing.T) {
 		{"acme name", endpoint + "[acme]\nnames = [\"*.a.test\"]\naccept_terms = true\nhttp = \"0.0.0.0:80\"\n", "t.toml:3: acme: *.a.test: wildcards need dns-01"},
 		{"acme directory", endpoint + "[acme]\nnames = [\"a.test\"]\naccept_terms = true\ntls = \"[::]:443\"\ndirectory = \"http://a\"\n", "t.toml:3: acme: directory \"http://a\" is no https URL; want"},
 		{"port", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\nport = 65536\n", "t.toml:6: ke.port: 65536 is not a port"},
-		{"timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"1h\"\n", "t.toml:6: ke.timeout: 1h0m0s keeps connections"},
+		{"timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"1h\"\n", "t.toml:6: ke.timeout: 1h0m0s keeps idle connections"},
 		{"no timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"0s\"\n", "t.toml:6: ke.timeout: is not positive"},
 		{"rates", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\nrate = -1\n", "t.toml:6: ke.rate: is negative"},
 		{"rotate", endpoint + "[keys]\nfile = \"k\"\nrotate = \"1s\"\n", "t.toml:5: keys.rotate: makes no key ring"},
