@@ -70,12 +70,12 @@ func (r *rig) notified() string {
 func TestRunEnds(t *testing.T) {
 	boom := errors.New("boom")
 	tests := []struct {
-		name  string
-		tasks []Task
-		stop  os.Signal // sent after a second, if not nil
-		want  string    // of the error
-		is    error
-		notified  string
+		name     string
+		tasks    []Task
+		stop     os.Signal // sent after a second, if not nil
+		want     string    // of the error
+		is       error
+		notified string
 	}{
 		{"a task fails at once", []Task{&fake{"a", false, untilDone}, &fake{"b", true, func(context.Context) error { return boom }}}, nil, "b: boom", boom, "STOPPING=1"},
 		{"a task fails later", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(ctx context.Context) error {
@@ -166,12 +166,12 @@ func TestReload(t *testing.T) {
 func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
 	boom := errors.New("boom")
 	for _, c := range []struct {
-		name  string
-		never bool
-		f     error
-		ran   bool
-		notified  string
-		is    error
+		name     string
+		never    bool
+		f        error
+		ran      bool
+		notified string
+		is       error
 	}{
 		{"another is never ready", true, nil, false, "STOPPING=1", nil},
 		{"it fails", false, boom, true, "STOPPING=1", boom},
