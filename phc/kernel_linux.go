@@ -32,7 +32,7 @@ func (Kernel) Load() (Timex, error) {
 }
 
 // Tell sets errors, leap flags and TAI offset; it needs CAP_SYS_TIME.
-func (Kernel) Tell(q Quality) error {
+func (Kernel) SetQuality(q Quality) error {
 	var now timex64
 	if err := clockAdjtime(unix.CLOCK_REALTIME, &now); err != nil {
 		return fmt.Errorf("read state of the system clock: %w", err)

@@ -8,5 +8,5 @@ type Kernel struct{}
 // Load returns errors.ErrUnsupported.
 func (Kernel) Load() (Timex, error) { return Timex{}, unsupported("read state of the system clock") }
 
-// Tell returns errors.ErrUnsupported.
-func (Kernel) Tell(Quality) error { return unsupported("tell quality of the system clock") }
+// SetQuality returns errors.ErrUnsupported.
+func (Kernel) SetQuality(Quality) error { return unsupported("set quality of the system clock") }

@@ -17,7 +17,7 @@ const maxSystemPPB = 500000
 // TAI. It has the same methods.
 type SystemClock struct {
 	offset func(real int64) int
-	tamed  bool
+	loopsOff  bool
 }
 
 // OpenSystem returns the system clock. offset gives TAI - UTC in seconds for a
@@ -73,7 +73,7 @@ func (s *SystemClock) Step(delta time.Duration) error {
 func (s *SystemClock) AdjFreq(ppb float64) error {
 	v, rangeErr := clampFreq(ppb, maxSystemPPB)
 	tx := timex64{modes: unix.ADJ_FREQUENCY, freq: scaledPPM(v)}
-	if !s.tamed {
+	if !s.loopsOff {
 		var now timex64
 		if err := clockAdjtime(unix.CLOCK_REALTIME, &now); err != nil {
 			return fmt.Errorf("read system clock's state: %w", err)
@@ -87,7 +87,7 @@ func (s *SystemClock) AdjFreq(ppb float64) error {
 	if err := clockAdjtime(unix.CLOCK_REALTIME, &tx); err != nil {
 		return fmt.Errorf("set frequency of the system clock to %.3f ppb: %w%s", v, err, systemHint(err))
 	}
-	s.tamed = true
+	s.loopsOff = true
 	if rangeErr != nil {
 		return fmt.Errorf("set frequency of the system clock: %w", rangeErr)
 	}

@@ -65,7 +65,7 @@ func (p *publisher) Report() *report.Report { return p.report.Load() }
 // engine has not noticed yet, it is an unusable one. It is not changed afterwards.
 func (p *publisher) Snapshot() *status.Snapshot {
 	s := &p.Report().Snapshot
-	if p.cfg.Slept == nil || !s.Outslept(p.cfg.Slept()) {
+	if p.cfg.Slept == nil || !s.SleptSince(p.cfg.Slept()) {
 		return s
 	}
 	t := *s

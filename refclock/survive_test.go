@@ -193,7 +193,7 @@ func (p *plant) judge(ctx context.Context) {
 // wrong says what a reader is told wrongly now.
 func (p *plant) wrong() string {
 	s, c, m := p.latest(), p.now(), p.mono()
-	if !s.Usable(m) || s.Outslept(c.Slept()) {
+	if !s.Usable(m) || s.SleptSince(c.Slept()) {
 		return ""
 	}
 	if e, b := s.ClockAt(m).Sub(c.True(m)).Abs(), s.BoundAt(m); e > b {

@@ -10,7 +10,7 @@ import (
 // one.
 type Kernel interface {
 	Load() (phc.Timex, error)
-	Tell(phc.Quality) error
+	SetQuality(phc.Quality) error
 }
 
 // synchronisedWithin is the kernel's error bound up to which a system clock

@@ -277,7 +277,7 @@ func (s *Steered) CheckSuspend() {
 	}
 	total := s.cfg.Suspended()
 	d := total - s.suspended
-	if d < status.SleptLeast {
+	if d < status.MinSleep {
 		return // noise of a difference between two readings: keep the old total
 	}
 	s.suspended = total

@@ -69,8 +69,8 @@ func (s *System) Available() (ok bool, why error) {
 // by which the clock is read from now on.
 func (s *System) Claim(offset int) error { return s.set(phc.Quality{TAI: offset}) }
 
-// Tell tells the kernel how good the clock is.
-func (s *System) Tell(q phc.Quality) error {
+// SetQuality reports the quality of the clock to the kernel.
+func (s *System) SetQuality(q phc.Quality) error {
 	if err := s.look(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *System) Tell(q phc.Quality) error {
 }
 
 func (s *System) set(q phc.Quality) error {
-	if err := s.kernel.Tell(q); err != nil {
+	if err := s.kernel.SetQuality(q); err != nil {
 		return err
 	}
 	return s.rebase()

@@ -145,7 +145,7 @@ func (m *machine) Load() (phc.Timex, error) {
 	return t, nil
 }
 
-func (m *machine) Tell(q phc.Quality) error {
+func (m *machine) SetQuality(q phc.Quality) error {
 	if m.deny != nil {
 		return m.deny
 	}

@@ -43,7 +43,7 @@ func (f *Follower) tell(ref *status.Snapshot) {
 	if ref.NearLeap(t, 2*time.Second) || ref.RefTime == 0 {
 		q.TAI = 0 // the kernel changes the offset itself when it inserts the second
 	}
-	switch err := f.cfg.System.Tell(q); {
+	switch err := f.cfg.System.SetQuality(q); {
 	case err == nil:
 		f.told.count++
 	case f.loop.Clock.Lose(err):

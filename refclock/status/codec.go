@@ -8,8 +8,8 @@ import (
 	"noonmark/phc/tai"
 )
 
-// Layout of the file in 64-bit little-endian words; FORMAT.md says the same in
-// bytes and must change with it.
+// Layout of the file in 64-bit little-endian words; FORMAT.md describes the same
+// in bytes and must change with it.
 const (
 	magic   = 0x4b52414d4e4f4f4e // "NOONMARK"
 	version = 1

@@ -13,16 +13,16 @@ import (
 	"noonmark/phc"
 )
 
-// DefaultPath is where refclockd publishes and everybody else looks.
+// DefaultPath is where refclockd publishes by default.
 const DefaultPath = "/run/refclock/status"
 
 // cells is the file's memory, shared between processes. Every access is an
-// atomic 64-bit load or store, so a torn word cannot be seen; the sequence
-// lock makes the words agree.
+// atomic 64-bit load or store, so no word is torn; the sequence lock makes the
+// words consistent.
 type cells []atomic.Uint64
 
-// Writer publishes snapshots. One process at a time may hold one for a path
-// (a lock on the file sees to it); its methods are for one goroutine.
+// Writer publishes snapshots. A lock on the file ensures that there is only one
+// writer for a path. Its methods are for one goroutine.
 type Writer struct {
 	c cells
 	m mapping
@@ -30,9 +30,9 @@ type Writer struct {
 	n uint64
 }
 
-// Create opens or makes the file at path, with its directory, for publishing.
-// An existing file is reused in place, so that readers keep their mapping
-// across a restart of the writer. It fails if another process publishes there.
+// Create opens or makes the file at path, and its directory, for publishing. An
+// existing file is reused in place, so that the mappings of readers stay valid
+// when the writer restarts. It fails if another process publishes there.
 func Create(path string) (*Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("create snapshot directory: %w", err)
@@ -42,7 +42,7 @@ func Create(path string) (*Writer, error) {
 		return nil, fmt.Errorf("create snapshot %s: %w", path, err)
 	}
 	w := &Writer{c: m.cells(), m: m}
-	if w.c[wSeq].Load()&1 == 1 { // the writer before us died while writing: nothing is published
+	if w.c[wSeq].Load()&1 == 1 { // the last writer died while writing: there is no snapshot
 		w.c[wSeq].Store(0)
 	}
 	w.c[wBoot].Store(bootID())
@@ -65,11 +65,10 @@ func (w *Writer) Write(s *Snapshot) {
 	w.m.flush()
 }
 
-// Close ends publishing. The last snapshot stays in the file and ages.
+// Close ends publishing. The last snapshot stays in the file.
 func (w *Writer) Close() error { return w.m.close() }
 
-// Reader reads snapshots. Load is for one goroutine at a time per Reader;
-// open one for each.
+// Reader reads snapshots. It is for one goroutine; open one for each.
 type Reader struct {
 	path string
 	c    cells
@@ -77,9 +76,9 @@ type Reader struct {
 	b    body
 	boot uint64
 
-	slept    func() time.Duration
-	asleep   time.Duration // the last it told
-	asleepAt time.Time
+	slept   func() time.Duration // time for which the machine has slept in total
+	last    time.Duration        // its last result
+	askedAt time.Time            // of that
 }
 
 // Open maps the snapshot at path for reading. If nothing has been published
@@ -92,25 +91,26 @@ func Open(path string) (*Reader, error) {
 	return &Reader{path: path, c: m.cells(), m: m, boot: bootID(), slept: phc.Slept}, nil
 }
 
-// sleptEvery is how often it is asked whether the machine slept: two calls of
-// the system, each dearer than the rest of Load. CLOCK_MONOTONIC, by which it is
-// counted, stands still in a sleep, so this is how long one can go unnoticed
-// after it: less than any card takes to wake up.
+// sleptEvery is the interval of checks whether the machine slept: they take
+// system calls, each slower than the rest of Load. CLOCK_MONOTONIC, which measures
+// it, stands still during sleep, so a sleep goes unnoticed for so long after it:
+// less than any card takes to wake up.
 const sleptEvery = time.Millisecond
 
-// sleptNow returns how long the machine has slept.
+// sleptNow returns the time for which the machine has slept, at most sleptEvery
+// old.
 func (r *Reader) sleptNow() time.Duration {
-	if now := time.Now(); r.asleepAt.IsZero() || now.Sub(r.asleepAt) >= sleptEvery {
-		r.asleep, r.asleepAt = r.slept(), now
+	if now := time.Now(); r.askedAt.IsZero() || now.Sub(r.askedAt) >= sleptEvery {
+		r.last, r.askedAt = r.slept(), now
 	}
-	return r.asleep
+	return r.last
 }
 
 // Close unmaps the snapshot.
 func (r *Reader) Close() error { return r.m.close() }
 
-// Replaced reports whether the file at the path is no longer the mapped one;
-// then the caller closes this Reader and opens another.
+// Replaced reports whether the file at the path is not the mapped one any more.
+// Then the caller closes this Reader and opens another.
 func (r *Reader) Replaced() bool { return r.m.replaced(r.path) }
 
 // Load reads the snapshot without its text fields. It takes no lock and does
@@ -122,7 +122,7 @@ func (r *Reader) LoadAll(s *Snapshot) error { return r.load(s, true) }
 
 func (r *Reader) load(s *Snapshot, text bool) error {
 	r.m.refresh()
-	for try := 0; try < 1000; try++ {
+	for try := range 1000 {
 		seq := r.c[wSeq].Load()
 		if seq == 0 {
 			return ErrNone
@@ -144,7 +144,7 @@ func (r *Reader) load(s *Snapshot, text bool) error {
 		}
 		if r.c[wSeq].Load() == seq {
 			r.b.decode(s, text)
-			if s.Slept != 0 && s.Outslept(r.sleptNow()) {
+			if s.Slept != 0 && s.SleptSince(r.sleptNow()) {
 				return ErrSlept
 			}
 			return nil
@@ -153,8 +153,8 @@ func (r *Reader) load(s *Snapshot, text bool) error {
 	return ErrBusy
 }
 
-// bootID names this boot of the machine: CLOCK_MONOTONIC_RAW readings of two
-// boots don't compare. It is 0 where the kernel gives none.
+// bootID identifies this boot of the machine: readings of CLOCK_MONOTONIC_RAW in
+// two boots do not compare. It is 0 if the kernel gives none.
 func bootID() uint64 {
 	t, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"unsafe"
 )
 
-// mapping is a shared memory mapping of the file. This is the one use of
-// unsafe outside phc, pps and sockets: the words of a mapping shared between
-// processes can only be read atomically through their address.
+// mapping is a shared memory mapping of the file. It needs unsafe: the words of a
+// mapping shared between processes can only be read atomically through their
+// address.
 type mapping struct {
 	mem []byte
 	f   *os.File
@@ -25,7 +25,7 @@ func mapWriter(path string) (mapping, error) {
 	m, err := func() (mapping, error) {
 		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			if errors.Is(err, syscall.EWOULDBLOCK) {
-				return mapping{}, errors.New("another process publishes there; is refclockd already running?")
+				return mapping{}, errors.New("another process publishes there: check whether refclockd is running already")
 			}
 			return mapping{}, err
 		}
@@ -33,7 +33,7 @@ func mapWriter(path string) (mapping, error) {
 			return mapping{}, err
 		} else if !fi.Mode().IsRegular() {
 			return mapping{}, errors.New("not a regular file")
-		} else if fi.Size() < Size { // never shrunk: a reader may have it mapped
+		} else if fi.Size() < Size { // never truncated further: a reader may have mapped it
 			if err := f.Truncate(Size); err != nil {
 				return mapping{}, err
 			}

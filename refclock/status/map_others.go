@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// mapping stands in for shared memory where there is none: the file is written
-// and read whole. The daemons run on Linux; this keeps the tools working.
+// mapping replaces shared memory where there is none: the file is written and
+// read as a whole. The daemons run on Linux; this is for the tools.
 type mapping struct {
 	f *os.File
 	c cells

@@ -3,10 +3,9 @@
 // and read by any number of others without locks. FORMAT.md documents the
 // bytes.
 //
-// The snapshot carries a straight line from CLOCK_MONOTONIC_RAW to the
-// disciplined clock and an error bound that grows with time, so a reader can
-// tell the time and its quality at its own instant, and sees a dead writer as
-// a growing bound.
+// The snapshot holds a straight line from CLOCK_MONOTONIC_RAW to the disciplined
+// clock and an error bound that grows with time. So a reader computes time and
+// bound at its own instant, and a dead writer shows as a growing bound.
 package status
 
 import (
@@ -17,7 +16,7 @@ import (
 	"noonmark/phc/tai"
 )
 
-// State is the state of the discipline (ARCHITECTURE.md, States).
+// State is the state of the discipline (ARCHITECTURE.md, "States").
 type State uint8
 
 // The states, in the order of their numbers in the file.
@@ -25,8 +24,8 @@ const (
 	Unlocked  State = iota // no usable reference yet
 	Acquiring              // measuring, labelling the second, stepping
 	Locked                 // disciplined by a reference now
-	Holdover               // was locked; runs on what was learned
-	Faulty                 // the clock itself or its evidence contradicts itself
+	Holdover               // was locked; runs on with what was learned
+	Faulty                 // clock and evidence contradict each other
 )
 
 var stateNames = [...]string{"unlocked", "acquiring", "locked", "holdover", "faulty"}
@@ -44,7 +43,7 @@ type ClockKind uint8
 
 // The kinds, in the order of their numbers in the file.
 const (
-	NoClock     ClockKind = iota // only watching: the line is of no use
+	NoClock     ClockKind = iota // the receiver is only monitored; there is no line
 	PHCClock                     // the PTP hardware clock PHCIndex
 	SystemClock                  // CLOCK_REALTIME, as TAI
 	SimClock                     // a simulated oscillator
@@ -65,27 +64,27 @@ func (k ClockKind) String() string {
 type Snapshot struct {
 	State    State
 	Kind     ClockKind
-	Stratum  uint8   // as to be told to clients while the bound is within Limit; 16 = unsynchronised
+	Stratum  uint8   // for clients while the bound is within Limit; 16 = unsynchronised
 	LeapSign int8    // +1: a second will be inserted at LeapAt, -1: deleted, 0: none known
 	RefID    [4]byte // reference identifier (RFC 5905, figure 12), "GPS\0" and so on
-	PHCIndex int32   // n of /dev/ptpN, -1 if the clock is no PHC
+	PHCIndex int32   // N of /dev/ptpN, -1 if the clock is not a PHC
 	PID      uint32  // of the writer
-	Epoch    uint32  // counts steps of the clock; stamps from different epochs don't compare
+	Epoch    uint32  // clock generation: count of steps; stamps of different generations do not compare
 
 	Mono    int64         // CLOCK_MONOTONIC_RAW (ns) at which this snapshot holds
-	Slept   time.Duration // how long this machine had slept: CLOCK_BOOTTIME - CLOCK_MONOTONIC, at least 1 ns; 0 if not told
+	Slept   time.Duration // time for which this machine has slept: CLOCK_BOOTTIME - CLOCK_MONOTONIC, at least 1 ns; 0 = unknown
 	Clock   tai.Time      // reading of the disciplined clock at Mono
 	RatePPB float64       // clock seconds per raw second, minus one, in ppb, + = clock faster than CLOCK_MONOTONIC_RAW
 
-	LineErr   time.Duration // how far the line may be from the clock itself at Mono (cross-timestamp width and jitter)
+	LineErr   time.Duration // bound of |line - clock| at Mono (width and jitter of cross timestamps)
 	Bound     time.Duration // bound of |clock - true time| at Mono, half of RootDelay included
-	BoundRate float64       // growth of the bound, ns per s; valid also when nobody steers any more
-	Limit     time.Duration // beyond this bound clients are told "unsynchronised"
+	BoundRate float64       // growth of the bound, ns/s; valid even if the clock is not steered any more
+	Limit     time.Duration // holdover limit: with a larger bound, clients see "unsynchronised"
 
 	TAIOffset int32    // TAI - UTC in seconds at Mono
 	LeapAt    tai.Time // instant at which the new TAI - UTC comes into force, 0 if none is known
-	LeapPast  tai.Time // instant at which TAIOffset came into force, 0 if the writer does not tell
-	PastSign  int8     // by how much TAI - UTC changed then, s: +1 a second was inserted, -1 deleted
+	LeapPast  tai.Time // instant at which TAIOffset came into force, 0 = unknown
+	PastSign  int8     // change of TAI - UTC then, s: +1 a second was inserted, -1 deleted
 	RefTime   tai.Time // when the clock was last measured against its reference, 0 if never
 	RootDelay time.Duration
 
@@ -96,7 +95,7 @@ type Snapshot struct {
 	PulseMono int64   // CLOCK_MONOTONIC_RAW of the last accepted pulse, 0 if none
 	Pulses    uint64  // pulses accepted
 	BadPulses uint64  // pulses refused
-	Missed    uint64  // pulses that did not come while expected
+	Missed    uint64  // expected pulses that did not come
 	MsgMono   int64   // CLOCK_MONOTONIC_RAW of the last valid time message, 0 if none
 	Msgs      uint64  // valid time messages
 	BadMsgs   uint64  // messages refused
@@ -111,20 +110,20 @@ type Snapshot struct {
 var (
 	ErrNone    = errors.New("no snapshot: refclockd has not published one")
 	ErrFormat  = errors.New("snapshot has another format version")
-	ErrBusy    = errors.New("snapshot is being written without end")
+	ErrBusy    = errors.New("snapshot is always being written")
 	ErrOldBoot = errors.New("snapshot is from before the last boot")
 	ErrSlept   = errors.New("snapshot is from before the machine slept")
 )
 
-// SleptLeast is the least difference of CLOCK_BOOTTIME - CLOCK_MONOTONIC that is
-// taken for a sleep of the machine: the two are read one after the other.
-const SleptLeast = 5 * time.Millisecond
+// MinSleep is the least change of CLOCK_BOOTTIME - CLOCK_MONOTONIC that counts as
+// a sleep of the machine: the two are read one after the other.
+const MinSleep = 5 * time.Millisecond
 
-// Outslept reports whether the machine slept since the snapshot was made, given
-// what it has slept in all. CLOCK_MONOTONIC_RAW stood still meanwhile, so the
-// line says nothing any more.
-func (s *Snapshot) Outslept(slept time.Duration) bool {
-	return s.Slept != 0 && slept-s.Slept >= SleptLeast
+// SleptSince reports whether the machine slept since the snapshot was made; slept
+// is the time for which it has slept in total. CLOCK_MONOTONIC_RAW stands still
+// during sleep, so the line is wrong afterwards.
+func (s *Snapshot) SleptSince(slept time.Duration) bool {
+	return s.Slept != 0 && slept-s.Slept >= MinSleep
 }
 
 // ClockAt returns the disciplined clock's reading at an instant of
@@ -135,8 +134,8 @@ func (s *Snapshot) ClockAt(mono int64) tai.Time {
 }
 
 // BoundAt returns the bound of |clock - true time| at an instant of
-// CLOCK_MONOTONIC_RAW, the line's own error included. Before Mono it does not
-// shrink; it is held at the largest Duration instead of wrapping.
+// CLOCK_MONOTONIC_RAW, the line's error included. Before Mono it is that of Mono.
+// It saturates at the largest Duration, which means "no bound".
 func (s *Snapshot) BoundAt(mono int64) time.Duration {
 	b := float64(s.Bound) + float64(s.LineErr)
 	if d := mono - s.Mono; d > 0 {
@@ -148,16 +147,15 @@ func (s *Snapshot) BoundAt(mono int64) time.Duration {
 	return time.Duration(b)
 }
 
-// Usable reports whether clients may be told that the clock is synchronised at
-// an instant of CLOCK_MONOTONIC_RAW: locked or in holdover with the bound
-// within its limit.
+// Usable reports whether the clock counts as synchronised at an instant of
+// CLOCK_MONOTONIC_RAW: locked or in holdover, with the bound within its limit.
 func (s *Snapshot) Usable(mono int64) bool {
 	return (s.State == Locked || s.State == Holdover) && s.Kind != NoClock && s.RefTime != 0 &&
 		s.Stratum > 0 && s.Stratum < 16 && s.BoundAt(mono) <= s.Limit
 }
 
-// OffsetAt returns TAI - UTC in seconds at t: an announced leap second is
-// executed, and one just past is not yet for what happened before it.
+// OffsetAt returns TAI - UTC in seconds at t, before and after the leap second
+// ahead and the last one.
 func (s *Snapshot) OffsetAt(t tai.Time) int {
 	switch {
 	case s.LeapAt != 0 && s.LeapSign != 0 && t >= s.LeapAt:
@@ -168,17 +166,17 @@ func (s *Snapshot) OffsetAt(t tai.Time) int {
 	return int(s.TAIOffset)
 }
 
-// NearLeap reports whether t is within d of a leap second, ahead or past: then
-// a label of UTC may mean two instants.
+// NearLeap reports whether t is within d of a leap second, ahead or past, where a
+// UTC label may mean two instants.
 func (s *Snapshot) NearLeap(t tai.Time, d time.Duration) bool {
 	return s.LeapAt != 0 && t.Sub(s.LeapAt).Abs() < d || s.LeapPast != 0 && t.Sub(s.LeapPast).Abs() < d
 }
 
 // LeapIndicator returns the NTP leap indicator at t (RFC 5905, figure 9): 1
-// before an inserted, 2 before a deleted second, on the UTC day that ends with
-// it and on no other: a client executes it at the end of the day on which it
-// was told. That day has 86401 or 86399 seconds. It never returns 3: that is
-// for those who are not Usable.
+// before an inserted, 2 before a deleted second, and only on the UTC day that
+// ends with it, which has 86401 or 86399 seconds: a client executes the leap
+// second at the end of the day on which it is announced. It never returns 3,
+// which is for snapshots that are not Usable.
 func (s *Snapshot) LeapIndicator(t tai.Time) uint8 {
 	if s.LeapAt == 0 || t >= s.LeapAt || s.LeapAt-t > (86400+tai.Time(s.LeapSign))*tai.Second {
 		return 0
@@ -192,8 +190,8 @@ func (s *Snapshot) LeapIndicator(t tai.Time) uint8 {
 	return 0
 }
 
-// AddBounds adds two error bounds. The largest Duration, which stands for "no
-// bound", stays that.
+// AddBounds adds two error bounds. It saturates at the largest Duration, which
+// means "no bound".
 func AddBounds(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {
 		return math.MaxInt64

@@ -29,7 +29,7 @@ func full() Snapshot {
 func TestWriteAndRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "run", "status")
 	if _, err := Open(path); !errors.Is(err, ErrNone) || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("nothing there: %v", err)
+		t.Errorf("no file: %v", err)
 	}
 	w, err := Create(path)
 	if err != nil {
@@ -42,7 +42,7 @@ func TestWriteAndRead(t *testing.T) {
 	defer r.Close()
 	var got Snapshot
 	if err := r.Load(&got); !errors.Is(err, ErrNone) {
-		t.Errorf("before the first: %v", err)
+		t.Errorf("before the first snapshot: %v", err)
 	}
 	s := full()
 	w.Write(&s)
@@ -66,7 +66,7 @@ func TestWriteAndRead(t *testing.T) {
 	if err := r.LoadAll(&got); err != nil || got.Updates != 2 {
 		t.Errorf("after the writer's end: %v", err)
 	}
-	// A new writer takes the file over in place.
+	// A new writer reuses the file in place.
 	w, err = Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +79,12 @@ func TestWriteAndRead(t *testing.T) {
 	w.Close()
 	os.Remove(path)
 	if !r.Replaced() {
-		t.Error("a removed file is not noticed")
+		t.Error("a removed file was not noticed")
 	}
 }
 
-// The bytes are a contract with programs in other languages: FORMAT.md.
+// TestFormat: the bytes are those of FORMAT.md, a contract with programs in other
+// languages.
 func TestFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status")
 	w, err := Create(path)
@@ -168,7 +169,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if _, err := Create(filepath.Join(path, "x")); err == nil {
-		t.Error("a file as directory was taken")
+		t.Error("a file was used as a directory")
 	}
 	s := full()
 	w.Write(&s)
@@ -187,7 +188,7 @@ func TestRefusals(t *testing.T) {
 		{"another version", 8, 2, ErrFormat},
 		{"another size", 12, 65, ErrFormat},
 		{"never published", 16, 0, ErrNone},
-		{"being written for ever", 16, 3, ErrBusy},
+		{"always being written", 16, 3, ErrBusy},
 		{"another boot", 24, good[24] + 1, ErrOldBoot},
 	} {
 		b := append([]byte(nil), good...)
@@ -206,7 +207,7 @@ func TestRefusals(t *testing.T) {
 		}
 		r.Close()
 	}
-	// A writer that died while writing published nothing.
+	// A writer that died while writing leaves no snapshot.
 	b := append([]byte(nil), good...)
 	b[16] = 5
 	if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -223,11 +224,11 @@ func TestRefusals(t *testing.T) {
 	}
 	defer r.Close()
 	if err := r.Load(&s); !errors.Is(err, ErrNone) {
-		t.Errorf("after a death in the middle: %v", err)
+		t.Errorf("after the writer died while writing: %v", err)
 	}
 }
 
-// Readers never see two halves of two snapshots.
+// TestNoTearing: readers never see parts of two snapshots.
 func TestNoTearing(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs shared memory: not on", runtime.GOOS)
@@ -290,7 +291,7 @@ func TestReadings(t *testing.T) {
 		{"bound ten seconds later", s.BoundAt(1e15 + 10e9), time.Duration(296)},
 		{"bound before", s.BoundAt(1e15 - 10e9), time.Duration(261)},
 		{"usable", s.Usable(1e15), true},
-		{"usable when long dead", s.Usable(1e15 + 40_000e9), false},
+		{"usable when the writer died long ago", s.Usable(1e15 + 40_000e9), false},
 		{"deletion, the day before", s.LeapIndicator(19e17 - 86399e9 - 1), uint8(0)},
 		{"deletion, its day", s.LeapIndicator(19e17 - 86399e9), uint8(2)},
 		{"deletion, last instant", s.LeapIndicator(19e17 - 1), uint8(2)},
@@ -304,7 +305,7 @@ func TestReadings(t *testing.T) {
 		{"offset inserted", ins.OffsetAt(19e17), 38},
 		{"offset before the leap past", s.OffsetAt(17e17 - 1), 36},
 		{"offset since the leap past", s.OffsetAt(17e17), 37},
-		{"offset when no past is told", old.OffsetAt(17e17 - 1), 37},
+		{"offset when the last leap second is unknown", old.OffsetAt(17e17 - 1), 37},
 		{"near a leap", s.NearLeap(19e17-1, time.Second) && s.NearLeap(17e17+1, time.Second), true},
 		{"far from leaps", s.NearLeap(18e17, time.Second) || (&Snapshot{}).NearLeap(1, time.Second), false},
 	} {
@@ -312,20 +313,20 @@ func TestReadings(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
 		}
 	}
-	for what, spoil := range map[string]func(*Snapshot){
+	for what, edit := range map[string]func(*Snapshot){
 		"state":          func(s *Snapshot) { s.State = Acquiring },
 		"no clock":       func(s *Snapshot) { s.Kind = NoClock },
 		"never measured": func(s *Snapshot) { s.RefTime = 0 },
 		"stratum 16":     func(s *Snapshot) { s.Stratum = 16 },
 		"stratum 0":      func(s *Snapshot) { s.Stratum = 0 },
 		"limit":          func(s *Snapshot) { s.Limit = 260 },
-		"no claim":       func(s *Snapshot) { s.Bound = math.MaxInt64 },
+		"no bound":       func(s *Snapshot) { s.Bound = math.MaxInt64 },
 		"NaN":            func(s *Snapshot) { s.BoundRate = math.NaN() },
 	} {
 		x := full()
-		spoil(&x)
+		edit(&x)
 		if x.Usable(1e15 + 1) {
-			t.Errorf("usable with %s spoilt", what)
+			t.Errorf("usable with bad %s", what)
 		}
 	}
 	if b := (&Snapshot{Bound: math.MaxInt64, BoundRate: 1e30}).BoundAt(1e18); b != math.MaxInt64 {
@@ -336,7 +337,7 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// Any bytes decode to something that encodes to itself.
+// FuzzDecode: what any bytes decode to encodes and decodes to the same.
 func FuzzDecode(f *testing.F) {
 	var b body
 	s := full()
@@ -373,8 +374,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// A snapshot from before the machine slept is of no use: CLOCK_MONOTONIC_RAW
-// stood still meanwhile. A writer that tells nothing is believed.
+// TestReaderSlept: a snapshot from before the machine slept is refused, because
+// CLOCK_MONOTONIC_RAW stood still meanwhile, unless its writer does not say how
+// long the machine had slept.
 func TestReaderSlept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status")
 	w, err := Create(path)
@@ -390,28 +392,28 @@ func TestReaderSlept(t *testing.T) {
 	var now time.Duration
 	r.slept = func() time.Duration { return now }
 	for _, c := range []struct {
-		told, now time.Duration
-		want      error
+		written, now time.Duration
+		want         error
 	}{
-		{1, SleptLeast + 1, ErrSlept},
+		{1, MinSleep + 1, ErrSlept},
 		{1, time.Hour, ErrSlept},
 		{time.Hour, 2 * time.Hour, ErrSlept},
 		{0, time.Hour, nil},
 		{1, 0, nil},
-		{1, SleptLeast, nil},
+		{1, MinSleep, nil},
 		{time.Hour, time.Hour + 100, nil},
 		{time.Hour, time.Hour - 100, nil},
 	} {
 		s := full()
-		s.Slept = c.told
+		s.Slept = c.written
 		w.Write(&s)
-		now, r.asleepAt = c.now, time.Time{}
+		now, r.askedAt = c.now, time.Time{}
 		if err := r.Load(&s); !errors.Is(err, c.want) || err != nil && c.want == nil {
-			t.Errorf("told %v, now %v: %v, want %v", c.told, c.now, err, c.want)
+			t.Errorf("slept %v when written, now %v: %v, want %v", c.written, c.now, err, c.want)
 		}
 	}
 	s := full()
-	if n := testing.AllocsPerRun(100, func() { r.asleepAt = time.Time{}; r.Load(&s) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { r.askedAt = time.Time{}; r.Load(&s) }); n != 0 {
 		t.Errorf("Load allocates %v times", n)
 	}
 }
