@@ -16,8 +16,8 @@ const maxSystemPPB = 500000
 // SystemClock is CLOCK_REALTIME in the place of a PTP hardware clock, shown as
 // TAI. It has the same methods.
 type SystemClock struct {
-	offset func(real int64) int
-	loopsOff  bool
+	offset   func(real int64) int
+	loopsOff bool
 }
 
 // OpenSystem returns the system clock. offset gives TAI - UTC in seconds for a
