@@ -3,6 +3,7 @@
 package proctest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -229,6 +230,32 @@ func RunCmd(t testing.TB, cmd *exec.Cmd) (stdout, stderr string, code int) {
 		t.Fatalf("%s does not end within %v:\n%s%s", cmd, waitLimit, &o, &e)
 	}
 	return o.String(), e.String(), cmd.ProcessState.ExitCode()
+}
+
+// KillAfterLines runs a program until it has written n lines, 1 or more, to its
+// standard output, kills it wherever it is then, and returns the last line that it
+// wrote.
+func KillAfterLines(t testing.TB, cmd *exec.Cmd, n int) (last string) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("the kernel cannot run this test binary by itself (an emulator does)")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for ; n > 0 && lines.Scan(); n-- {
+		last = lines.Text()
+	}
+	cmd.Process.Kill() // an error if it has ended
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	cmd.Wait() // killed
+	return last
 }
 
 // ShortDir is a folder with a short name, removed with the test: the path of a

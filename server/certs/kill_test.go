@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
@@ -13,9 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 // envKill names what a copy of this test's process shall do until it is killed,
@@ -33,27 +33,7 @@ func killed(t *testing.T, test, what string, rounds, most int, check func(round 
 	for i := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
 		cmd.Env = append(os.Environ(), envKill+"="+what)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
-			t.Skip("the kernel cannot run this test binary by itself (an emulator does)")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		lines := bufio.NewScanner(out)
-		last := ""
-		for n := rnd.IntN(most); n >= 0 && lines.Scan(); n-- {
-			last = lines.Text()
-		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for lines.Scan() {
-			last = lines.Text()
-		}
-		cmd.Wait() // killed
+		last := proctest.KillAfterLines(t, cmd, 1+rnd.IntN(most))
 		check(i, last)
 		if t.Failed() {
 			t.Fatalf("in round %d; the process last said %q", i, last)

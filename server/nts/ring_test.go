@@ -1,7 +1,6 @@
 package nts
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/hex"
 	"errors"
@@ -13,10 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/server/nts/aead"
 )
 
@@ -390,28 +389,7 @@ func TestKeyFileSurvivesSIGKILL(t *testing.T) {
 	for i := range 12 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKeyFileSurvivesSIGKILL$")
 		cmd.Env = append(os.Environ(), "NOONMARK_TEST_RING="+p)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
-			t.Skip("the kernel cannot run this test binary by itself (an emulator does)")
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		// Let it write a few times, and stop it in the act.
-		lines := bufio.NewScanner(out)
-		last := ""
-		for n := 1 + rnd.IntN(16); n > 0 && lines.Scan(); n-- {
-			last = lines.Text()
-		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		for lines.Scan() {
-			last = lines.Text()
-		}
-		cmd.Wait() // killed
+		last := proctest.KillAfterLines(t, cmd, 1+rnd.IntN(16))
 		r, err := OpenRing(p, RingConfig{}, t0)
 		if err != nil {
 			t.Fatalf("after kill %d: %v", i, err)
