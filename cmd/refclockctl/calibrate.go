@@ -123,7 +123,7 @@ func (c *calibration) run() error {
 	fmt.Fprintf(c.err, "measuring %d pulses with %s and %s\n", c.pulses, kernel, card)
 	bench := pps.Bench{Kernel: kernel, Card: card, Cross: d.Cross, Every: 100 * time.Millisecond}
 	bias, err := bench.Measure(ctx, c.pulses)
-	if err != nil && !errors.Is(err, pps.ErrUnsure) && !errors.Is(err, pps.ErrFewPairs) {
+	if err != nil && !errors.Is(err, pps.ErrUncertain) && !errors.Is(err, pps.ErrFewPairs) {
 		return err
 	}
 	if err := printBias(c.out, bias, err, c.json); err != nil {
@@ -158,7 +158,7 @@ func unused(h *doctor.Host, snapshot string, devices ...string) error {
 func printBias(w io.Writer, b pps.Bias, unsure error, asJSON bool) error {
 	r := calReport{
 		Sure: unsure == nil, BiasNS: int64(b.Median), LowNS: int64(b.Low), HighNS: int64(b.High), SpreadNS: int64(b.Spread),
-		ReadNS: int64(b.Read), ChangeNS: int64(b.Slow), Pairs: b.Pairs, Unpaired: b.Unpaired,
+		ReadNS: int64(b.Read), ChangeNS: int64(b.Drift), Pairs: b.Pairs, Unpaired: b.Unpaired,
 	}
 	if unsure != nil {
 		r.Why = unsure.Error()
@@ -172,7 +172,7 @@ func printBias(w io.Writer, b pps.Bias, unsure error, asJSON bool) error {
 kernel     %v late (median), 95 %% confidence between %v and %v
 spread     %v; second half of the pulses %v later than the first
 uncertain  up to %v, the time that reading both clocks takes
-`, b.Pairs, b.Unpaired, b.Median, b.Low, b.High, b.Spread, b.Slow, b.Read)
+`, b.Pairs, b.Unpaired, b.Median, b.Low, b.High, b.Spread, b.Drift, b.Read)
 	if err == nil && unsure == nil {
 		_, err = fmt.Fprintf(w, "\nIn [pulse] of refclockd.toml, plus other delays of the pulse:\n%s\n", r.ConfigLine)
 	}

@@ -22,7 +22,7 @@ func TestBiasIsPrinted(t *testing.T) {
 	if err := printBias(&out, b, nil, false); err != nil || !strings.Contains(out.String(), "\nbias = \"11.7µs\"\n") {
 		t.Errorf("%v: %s", err, &out)
 	}
-	for _, unsure := range []error{nil, pps.ErrUnsure} {
+	for _, unsure := range []error{nil, pps.ErrUncertain} {
 		out.Reset()
 		var r calReport
 		if err := errors.Join(printBias(&out, b, unsure, true), json.Unmarshal(out.Bytes(), &r)); err != nil || r.Sure != (unsure == nil) || (r.ConfigLine == "") != (unsure != nil) || r.BiasNS != 11700 {

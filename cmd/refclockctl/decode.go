@@ -109,7 +109,7 @@ func decode(in io.Reader, c console, cfg gnss.Config, all bool) error {
 	for _, f := range n.Frames {
 		fmt.Fprintf(c.err, "%-17s %d\n", f.Protocol+"_frames", f.Frames)
 	}
-	for _, r := range gnss.Reasons() {
+	for _, r := range gnss.Defects() {
 		if k := n.Of(r); k > 0 {
 			fmt.Fprintf(c.err, "%-17s %d\n", r, k)
 		}

@@ -136,9 +136,9 @@ func (p *pulseSource) stepped(d time.Duration) {
 
 // undelivered returns the counter of edges that the source did not deliver, nil
 // if there is none.
-func (p *pulseSource) undelivered() func(pps.Reason) uint64 {
+func (p *pulseSource) undelivered() func(pps.Discard) uint64 {
 	if x := p.Load(); x != nil {
-		if c, ok := (*x).(interface{ Count(pps.Reason) uint64 }); ok {
+		if c, ok := (*x).(interface{ Count(pps.Discard) uint64 }); ok {
 			return c.Count
 		}
 	}

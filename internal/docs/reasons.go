@@ -37,12 +37,12 @@ func reasonLists() []reasonList {
 		{
 			"Receiver messages",
 			"Counted in `noonmark_refclock_events_total{part=\"receiver\"}` and by `refclockctl decode`.",
-			"refclock/gnss", "Reason", func(i int) string { return gnss.Reason(i).String() },
+			"refclock/gnss", "Defect", func(i int) string { return gnss.Defect(i).String() },
 		},
 		{
 			"Pulse timestamps",
 			"Counted in `noonmark_refclock_events_total{part=\"pulse\"}`.",
-			"refclock/pps", "Reason", func(i int) string { return pps.Reason(i).String() },
+			"refclock/pps", "Discard", func(i int) string { return pps.Discard(i).String() },
 		},
 		{
 			"NTP requests",

@@ -163,7 +163,7 @@ func messageFindings(m *MessageFacts, listened time.Duration) (found []Finding) 
 	}
 	if m.Counters.Of(gnss.BadChecksum) > maxChecksums || m.Counters.Of(gnss.Noise) > maxNoise {
 		var refused []string
-		for _, r := range [...]gnss.Reason{gnss.BadChecksum, gnss.Noise} {
+		for _, r := range [...]gnss.Defect{gnss.BadChecksum, gnss.Noise} {
 			if n := m.Counters.Of(r); n > 0 {
 				refused = append(refused, fmt.Sprintf("%v %d", r, n))
 			}

@@ -52,7 +52,7 @@ type Sources struct {
 	Witnesses *witness.Task
 	// Undelivered returns the counter of edges that the open pulse source did not
 	// deliver; nil while there is none.
-	Undelivered func() func(pps.Reason) uint64
+	Undelivered func() func(pps.Discard) uint64
 }
 
 // Read reads the state now.
@@ -79,7 +79,7 @@ func (s *Sources) readInputs(r *Reference) {
 	if s.Receiver != nil {
 		r.Opened = append(r.Opened, Count{Part: "receiver", N: s.Receiver.Opened()})
 		if c := s.Receiver.Counters(); c != nil {
-			for _, e := range gnss.Reasons() {
+			for _, e := range gnss.Defects() {
 				event("receiver", e.String(), c.Of(e))
 			}
 		}
@@ -87,7 +87,7 @@ func (s *Sources) readInputs(r *Reference) {
 	if s.Pulses != nil {
 		r.Opened = append(r.Opened, Count{Part: "pulse", N: s.Pulses.Opened()})
 		if count := s.Undelivered(); count != nil {
-			for e := range pps.NumReasons {
+			for _, e := range pps.Discards() {
 				event("pulse", e.String(), count(e))
 			}
 		}

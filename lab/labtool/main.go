@@ -223,7 +223,7 @@ func extTS(ctx context.Context, args []string, out io.Writer) error {
 	defer s.Close()
 	fmt.Fprintf(out, "granted %+v\n", s.Grant())
 	err = edges(ctx, s, args[2], out)
-	for r := range pps.NumReasons {
+	for _, r := range pps.Discards() {
 		if n := s.Count(r); n > 0 {
 			fmt.Fprintf(out, "%v %d\n", r, n)
 		}

@@ -2,13 +2,13 @@ package gnss
 
 import "slices"
 
-// Reason names why input was refused, or why a message was accepted but labels
-// no instant. Its String is the word in metric labels and logs.
-type Reason uint8
+// Defect is why input was refused, or why a message was accepted but labels no
+// instant. Its String is the reason word in metric labels and logs.
+type Defect uint8
 
-// The reasons.
+// The defects.
 const (
-	BadChecksum     Reason = iota // the frame's checksum does not match
+	BadChecksum     Defect = iota // the frame's checksum does not match
 	MissingChecksum               // an NMEA sentence that ends without one
 	TooLong                       // longer than any frame of its protocol
 	BadCharacter                  // an octet that is not allowed inside a sentence
@@ -25,30 +25,30 @@ const (
 	ForeignFrame                  // a valid frame of a protocol that is skipped
 	Noise                         // octets that belong to no frame; counted in octets
 
-	numReasons
+	numDefects
 )
 
-var reasonNames = [numReasons]string{
+var defectNames = [numDefects]string{
 	"bad_checksum", "missing_checksum", "too_long", "bad_character", "truncated", "bad_length",
 	"too_few_fields", "bad_time", "bad_date", "bad_field", "no_leap_second", "void_status",
 	"no_date", "unknown_sentence", "foreign_frame", "noise_bytes",
 }
 
-// String returns the reason's word.
-func (r Reason) String() string {
-	if r < numReasons {
-		return reasonNames[r]
+// String returns the word.
+func (d Defect) String() string {
+	if d < numDefects {
+		return defectNames[d]
 	}
 	return "unknown"
 }
 
-// Reasons returns every Reason, in the order in which they are exported.
-func Reasons() []Reason {
-	rs := make([]Reason, numReasons)
-	for i := range rs {
-		rs[i] = Reason(i)
+// Defects returns every Defect, in the order in which they are exported.
+func Defects() []Defect {
+	all := make([]Defect, numDefects)
+	for i := range all {
+		all[i] = Defect(i)
 	}
-	return rs
+	return all
 }
 
 // FrameCount is the number of frames of one protocol with a valid checksum.
@@ -62,13 +62,13 @@ type Counters struct {
 	Octets   uint64       // read
 	Messages uint64       // handed out
 	Frames   []FrameCount // of the protocols that are decoded, in their order
-	byReason [numReasons]uint64
+	byDefect [numDefects]uint64
 }
 
-// Of returns the count of one Reason: frames or messages, for Noise octets.
-func (c *Counters) Of(r Reason) uint64 {
-	if r < numReasons {
-		return c.byReason[r]
+// Of returns the count of one Defect: frames or messages, for Noise octets.
+func (c *Counters) Of(d Defect) uint64 {
+	if d < numDefects {
+		return c.byDefect[d]
 	}
 	return 0
 }
@@ -98,4 +98,4 @@ func (c *Counters) clone() Counters {
 	return k
 }
 
-func (c *Counters) count(r Reason) { c.byReason[r]++ }
+func (c *Counters) count(d Defect) { c.byDefect[d]++ }

@@ -8,5 +8,5 @@
 // registry; docs/adding-a-receiver.md says how to add one.
 //
 // Only frames with a valid checksum are decoded, every field that matters is
-// checked against its range, and all that is refused is counted by Reason.
+// checked against its range, and all that is refused is counted by Defect.
 package gnss

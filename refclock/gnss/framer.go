@@ -117,10 +117,10 @@ func (f *framer) scan(emit func(frame), final bool) {
 				return
 			}
 		}
-		if m.reason == Noise {
-			f.c.byReason[Noise] += countNoise(b[:m.n])
+		if m.defect == Noise {
+			f.c.byDefect[Noise] += countNoise(b[:m.n])
 		} else {
-			f.c.count(m.reason)
+			f.c.count(m.defect)
 		}
 		f.afterEOL = b[m.n-1] == '\n' || b[m.n-1] == '\r'
 		at += m.n

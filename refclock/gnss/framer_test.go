@@ -58,7 +58,7 @@ func TestFindsTheNextFrameAfterDamage(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		in    []byte
-		want  gnss.Reason
+		want  gnss.Defect
 		count uint64
 	}{
 		{"nothing", nil, gnss.Noise, 0},

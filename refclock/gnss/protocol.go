@@ -44,27 +44,27 @@ const (
 // Match is the outcome of looking for a frame at a place of the stream.
 type Match struct {
 	state  matchState
-	n      int // octets: the frame, or what to skip
-	reason Reason
+	n      int    // octets: the frame, or what to skip
+	defect Defect // of what is refused
 }
 
 // Complete reports a frame of n octets with a valid checksum.
 func Complete(n int) Match { return Match{state: complete, n: n} }
 
 // Incomplete asks for more octets. If none come, the first octet is refused
-// with r.
-func Incomplete(r Reason) Match { return Match{state: incomplete, n: 1, reason: r} }
+// with d.
+func Incomplete(d Defect) Match { return Match{state: incomplete, n: 1, defect: d} }
 
 // NoFrame reports that the first n octets, at least one, begin no frame. What
 // follows is looked at afresh.
-func NoFrame(n int) Match { return Match{state: noise, n: n, reason: Noise} }
+func NoFrame(n int) Match { return Match{state: noise, n: n, defect: Noise} }
 
-// Damaged reports a frame of this protocol that is refused with r. After n
+// Damaged reports a frame of this protocol that is refused with d. After n
 // octets, at least one, the stream is looked at afresh, so that a frame that
 // begins inside the damaged one is found.
-func Damaged(n int, r Reason) Match {
-	if r == Noise {
+func Damaged(n int, d Defect) Match {
+	if d == Noise {
 		return NoFrame(n)
 	}
-	return Match{state: damaged, n: n, reason: r}
+	return Match{state: damaged, n: n, defect: d}
 }

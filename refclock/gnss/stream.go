@@ -35,12 +35,12 @@ func (s *Stream) reset() {
 	s.fix = FixUnknown
 }
 
-// Count counts a Reason for a message that is handed out all the same.
-func (s *Stream) Count(r Reason) { s.c.count(r) }
+// Count counts a Defect for a message that is handed out all the same.
+func (s *Stream) Count(d Defect) { s.c.count(d) }
 
-// Refuse counts a Reason and returns false, for Decode to return.
-func (s *Stream) Refuse(r Reason) bool {
-	s.c.count(r)
+// Refuse counts a Defect and returns false, for Decode to return.
+func (s *Stream) Refuse(d Defect) bool {
+	s.c.count(d)
 	return false
 }
 

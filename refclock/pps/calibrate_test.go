@@ -10,9 +10,10 @@ import (
 	"noonmark/phc/tai"
 )
 
-// TestCalibration: simulated pairs of a bias that is known, on a clock that runs
-// otherwise than the system's, with what goes wrong.
-func TestCalibration(t *testing.T) {
+// Simulated pairs of a known bias, on a clock of another rate than the system's,
+// with faults.
+func TestCalibrationFindsTheBias(t *testing.T) {
+	t.Parallel()
 	const us = time.Microsecond
 	for _, c := range []struct {
 		name   string
@@ -27,10 +28,10 @@ func TestCalibration(t *testing.T) {
 	}{
 		{name: "too few", n: 12, late: func(int, *rand.Rand) time.Duration { return 12 * us }, err: ErrFewPairs},
 		{name: "the card stamps nothing", n: 60, late: func(int, *rand.Rand) time.Duration { return 12 * us }, skip: func(int) (bool, bool) { return false, true }, err: ErrFewPairs},
-		{name: "the other edge", n: 60, late: func(int, *rand.Rand) time.Duration { return 100 * time.Millisecond }, err: ErrUnsure},
-		{name: "anything", n: 60, late: func(_ int, r *rand.Rand) time.Duration { return time.Duration(r.Int64N(int64(90 * us))) }, err: ErrUnsure},
-		{name: "it changes half-way", n: 60, late: func(k int, _ *rand.Rand) time.Duration { return 6*us + time.Duration(k/30)*6*us }, err: ErrUnsure},
-		{name: "a card behind a slow bus", n: 60, late: func(int, *rand.Rand) time.Duration { return 12 * us }, width: 110 * us, err: ErrUnsure},
+		{name: "the other edge", n: 60, late: func(int, *rand.Rand) time.Duration { return 100 * time.Millisecond }, err: ErrUncertain},
+		{name: "random stamps", n: 60, late: func(_ int, r *rand.Rand) time.Duration { return time.Duration(r.Int64N(int64(90 * us))) }, err: ErrUncertain},
+		{name: "a change half-way", n: 60, late: func(k int, _ *rand.Rand) time.Duration { return 6*us + time.Duration(k/30)*6*us }, err: ErrUncertain},
+		{name: "a card behind a slow bus", n: 60, late: func(int, *rand.Rand) time.Duration { return 12 * us }, width: 110 * us, err: ErrUncertain},
 		{name: "a Pi 5", n: 120, late: func(_ int, r *rand.Rand) time.Duration {
 			return 11700 + time.Duration(r.NormFloat64()*500) + time.Duration(max(0, r.NormFloat64()-2)*8000)
 		}, width: 600, want: 11700, within: 150},
@@ -81,9 +82,10 @@ func TestCalibration(t *testing.T) {
 	}
 }
 
-// The interval is what it says: of many calibrations about 95 in 100 hold the
+// Of many calibrations, the 95 % interval of about 95 in 100 contains the
 // truth, for jitter with a long tail as for the normal one.
-func TestCalibrationSure(t *testing.T) {
+func TestCalibrationIntervalIsHonest(t *testing.T) {
+	t.Parallel()
 	const runs, pulses, bias = 400, 60, 11700
 	for _, c := range []struct {
 		name string
@@ -92,7 +94,7 @@ func TestCalibrationSure(t *testing.T) {
 		{"normal", func(r *rand.Rand) float64 { return 500 * r.NormFloat64() }},
 		{"long tail", func(r *rand.Rand) float64 { return 300 * r.NormFloat64() / max(r.Float64(), 0.02) }},
 	} {
-		held, sure := 0, 0
+		held, good := 0, 0
 		for seed := range uint64(runs) {
 			r := rand.New(rand.NewPCG(seed, 5))
 			var cal Calibration
@@ -110,11 +112,11 @@ func TestCalibrationSure(t *testing.T) {
 				held++
 			}
 			if err == nil {
-				sure++
+				good++
 			}
 		}
-		if part := float64(held) / runs; part < 0.93 || sure < runs*9/10 {
-			t.Errorf("%s: the interval holds the truth in %.1f %% of %d calibrations, %d are sure", c.name, 100*part, runs, sure)
+		if part := float64(held) / runs; part < 0.93 || good < runs*9/10 {
+			t.Errorf("%s: the interval contains the truth in %.1f %% of %d calibrations, %d are good", c.name, 100*part, runs, good)
 		}
 	}
 }

@@ -9,91 +9,89 @@ import (
 
 const second = int64(time.Second)
 
-// Tuning of the edge filter.
+// Constants of the edge filter.
 const (
-	// nearSecond and maxDrift bound how far two edges of one kind may be from
-	// whole seconds apart: jitter no time pulse has, and a clock that is
-	// 200 ppm off for the time between them.
+	// nearSecond and maxDrift bound how far the distance of two edges of one kind
+	// may be from whole seconds: more jitter than any time pulse has, and a clock
+	// that is 200 ppm off in between.
 	nearSecond = 2e6  // ns
 	maxDrift   = 5000 // one part in
-	// minPart is the shortest time between the two edges of a pulse, in ns.
+	// minPart is the shortest time between the two edges of a pulse, ns.
 	minPart = 1e3
-	// halfDuty is how near to half a second the parts must be to be one, ns.
+	// halfDuty is how far from half a second the width of a pulse of half duty may
+	// be, ns.
 	halfDuty = 10e6
-	// staleGap is the longest silence over which phases are trusted.
+	// staleGap is the longest silence over which phases stay valid.
 	staleGap = 100 * second
-	// learnEdges is how many stamps, whole seconds apart, prove a single edge
-	// where the driver does not vouch for it.
+	// learnEdges is how many stamps, whole seconds apart, prove a single edge if
+	// the driver does not guarantee it.
 	learnEdges = 3
-	// lostEdges is how many unwanted edges in a row, without a wanted one,
-	// make the filter think again.
+	// lostEdges is how many unwanted edges in a row, without a wanted one, make the
+	// filter learn again.
 	lostEdges = 30
-	// oddLimit is how many points stray stamps may make among the edges of a
-	// pulse that is known (two for one that fits neither, one back for one that
-	// does) before the filter thinks again.
+	// oddLimit is the score of stray stamps above which the filter learns again:
+	// two points for a stamp that fits neither edge, one less for one that does.
 	oddLimit = 4
-	// replays is how many stamps are remembered to know a replayed one.
+	// replays is how many stamps are kept to recognise a replayed one.
 	replays = 8
 )
 
-// verdict of the filter over one stamp.
-type verdict struct {
-	ok     bool
-	reason Reason // when not ok
-	told   bool   // when ok: the wanted edge was told from the other
+// decision is what the filter does with one stamp.
+type decision struct {
+	ok         bool    // deliver it
+	reason     Discard // if not ok
+	identified bool    // if ok: it is known to be the wanted edge
 }
 
-// edgeFilter decides from the stamps alone which of them are the wanted edge.
-// The kernel does not say it, and i225, i226, igb and version-1 ioctls stamp
-// both edges whatever was asked. Two edges of a kind are whole seconds apart;
-// the two kinds cut the second into two parts. The wanted edge is found, in
-// this order, by
+// edgeFilter finds the wanted edge by the stamps alone. The kernel does not name
+// it, and i225, i226, igb and version-1 ioctls stamp both edges whatever was
+// requested. Two edges of one kind are whole seconds apart; the two kinds divide
+// the second into two parts. The wanted edge is found, in this order, by
 //
-//   - the configured width of the pulse: the active edge is the one followed
-//     by the other after it;
+//   - the configured width of the pulse: the active edge is the one that the
+//     other follows after this time;
 //   - without it, or at half duty: the edge nearer to the grid that the consumer
 //     gives;
 //   - the shorter part: pulses are commonly active for less than half of the
-//     second (100 ms by default). That is a guess, and is told so;
-//   - at half duty without a grid nothing. Half a second of error cannot be found
-//     out from messages, whose delay is as long.
-//
-// It is pure: the caller owns it.
+//     second (100 ms by default). That is a guess and marked as one;
+//   - at half duty without a grid: not at all. Messages cannot reveal an error of
+//     half a second, because their delay is as long.
 type edgeFilter struct {
-	certain bool  // the driver vouches for a single edge
+	certain bool  // the driver guarantees a single edge
 	invert  bool  // the inactive edge is wanted (falling)
-	width   int64 // configured active time of the pulse in ns, 0 unknown
+	width   int64 // configured active time of the pulse, ns, 0 unknown
 	grid    func() (phase time.Duration, ok bool)
 
-	recent [replays]int64
+	recent [replays]int64 // stamps, for duplicates
 	nrec   int
 
 	state filterState
-	phase int64 // newest stamp of the wanted edge, when not learning
-	seen  int64 // when phase was read, when single
-	other int64 // newest stamp of the unwanted edge, when both
+	phase int64 // newest stamp of the wanted edge, unless learning
+	seen  int64 // mono when phase was read, if single
+	other int64 // newest stamp of the unwanted edge, if both
 	lost  int   // unwanted edges since the last wanted one
-	odd   int   // points of strays, when both
-	guess bool  // only their distance told the edges apart, when both
+	odd   int   // score of stray stamps, if both
+	guess bool  // only the width identified the edge, if both
 	last  int64 // newest stamp that was no duplicate
 	heard int64 // CLOCK_MONOTONIC_RAW when it was read
 	hist  [4]int64
 	n     int // stamps in hist, oldest first
 }
 
+// filterState is what the filter knows of the card.
 type filterState uint8
 
 const (
-	learning filterState = iota
-	single
-	both
+	learning filterState = iota // which edges it stamps is unknown
+	single                      // one edge
+	both                        // both edges
 )
 
-// push judges one stamp that was read at mono.
-func (f *edgeFilter) push(t, mono int64) verdict {
+// push decides about one stamp that was read at mono.
+func (f *edgeFilter) push(t, mono int64) decision {
 	for i := range min(f.nrec, replays) {
 		if f.recent[i] == t {
-			return verdict{reason: Duplicate}
+			return decision{reason: Duplicate}
 		}
 	}
 	f.recent[f.nrec%replays] = t
@@ -105,52 +103,64 @@ func (f *edgeFilter) push(t, mono int64) verdict {
 	if f.state != learning && (silent < 0 || silent > staleGap) {
 		f.relearn()
 	}
-	// Where the clock went by another time than passed, it was stepped. By
-	// whole seconds, the grid stays; nobody having told of it, that is seen from
-	// the stamp. With both edges it is not: they could be mistaken for each
-	// other.
+	// If the clock advanced by another time than elapsed, it was stepped. A step by
+	// whole seconds that was not reported leaves a single edge where it is. Of two
+	// edges, one could be mistaken for the other.
 	stepped := abs(gap-silent) > second/2
 	switch f.state {
 	case single:
-		if abs(off(t-f.phase)) <= tolerance(mono-f.seen) {
-			f.phase, f.seen, f.n = t, mono, 0
-			return verdict{ok: true, told: true}
-		}
-		// Wild, or of the other kind, or the clock was stepped: three in a
-		// row on a new grid tell.
-		v := f.learn(t)
-		if v.reason == LearningEdge {
-			v.reason = WrongEdge
-		}
-		return v
+		return f.pushSingle(t, mono)
 	case both:
 		if stepped {
 			f.relearn()
 			break
 		}
-		tol := min(tolerance(gap)+min(mod(f.other-f.phase), mod(f.phase-f.other))/8, second/16)
-		dw, do := abs(off(t-f.phase)), abs(off(t-f.other))
-		switch {
-		case dw <= tol && dw < do:
-			f.phase, f.lost, f.odd = t, 0, max(0, f.odd-1)
-			return verdict{ok: true, told: true}
-		case do <= tol:
-			f.other, f.odd = t, max(0, f.odd-1)
-			if f.lost++; f.lost > lostEdges {
-				f.relearn()
-			}
-			return verdict{reason: WrongEdge}
+		if d, ok := f.pushBoth(t, gap); ok {
+			return d
 		}
-		// A stray, unless they keep coming.
-		if f.odd += 2; f.odd <= oddLimit {
-			return verdict{reason: WrongEdge}
-		}
-		f.relearn()
 	}
 	return f.learn(t)
 }
 
-// stepped moves all that is known of the clock by a step of it.
+// pushSingle decides about a stamp of a card that stamps one edge.
+func (f *edgeFilter) pushSingle(t, mono int64) decision {
+	if abs(off(t-f.phase)) <= tolerance(mono-f.seen) {
+		f.phase, f.seen, f.n = t, mono, 0
+		return decision{ok: true, identified: true}
+	}
+	// A stray, or the other edge, or the clock was stepped: three in a row on a new
+	// grid decide.
+	d := f.learn(t)
+	if d.reason == LearningEdge {
+		d.reason = WrongEdge
+	}
+	return d
+}
+
+// pushBoth decides about a stamp of a card that stamps both edges, gap after the
+// one before. ok is false if the filter is to learn again from this stamp.
+func (f *edgeFilter) pushBoth(t, gap int64) (d decision, ok bool) {
+	tol := min(tolerance(gap)+min(mod(f.other-f.phase), mod(f.phase-f.other))/8, second/16)
+	dw, do := abs(off(t-f.phase)), abs(off(t-f.other))
+	switch {
+	case dw <= tol && dw < do:
+		f.phase, f.lost, f.odd = t, 0, max(0, f.odd-1)
+		return decision{ok: true, identified: true}, true
+	case do <= tol:
+		f.other, f.odd = t, max(0, f.odd-1)
+		if f.lost++; f.lost > lostEdges {
+			f.relearn()
+		}
+		return decision{reason: WrongEdge}, true
+	}
+	if f.odd += 2; f.odd <= oddLimit { // a stray, unless they continue
+		return decision{reason: WrongEdge}, true
+	}
+	f.relearn()
+	return decision{}, false
+}
+
+// stepped moves all stamps by a step of the clock.
 func (f *edgeFilter) stepped(d int64) {
 	f.phase += d
 	f.other += d
@@ -160,10 +170,11 @@ func (f *edgeFilter) stepped(d int64) {
 	}
 }
 
+// relearn drops what is known of the edges.
 func (f *edgeFilter) relearn() { f.state, f.n, f.lost, f.odd, f.guess = learning, 0, 0, 0, false }
 
 // learn looks for a pattern in the newest stamps.
-func (f *edgeFilter) learn(t int64) verdict {
+func (f *edgeFilter) learn(t int64) decision {
 	if f.n == len(f.hist) {
 		copy(f.hist[:], f.hist[1:])
 		f.n--
@@ -177,17 +188,17 @@ func (f *edgeFilter) learn(t int64) verdict {
 	}
 	if k := len(h); k >= learnEdges && whole(h[k-learnEdges:]) {
 		f.state, f.phase, f.seen, f.n = single, t, f.heard, 0
-		return verdict{ok: true, told: f.certain}
+		return decision{ok: true, identified: f.certain}
 	}
 	if f.certain {
-		// The driver vouches for the edge; whether it fits is for the outlier
-		// gate behind.
-		return verdict{ok: true, told: true}
+		// The driver guarantees the edge. Whether the stamp fits is left to the gate
+		// of the discipline.
+		return decision{ok: true, identified: true}
 	}
-	return verdict{reason: LearningEdge}
+	return decision{reason: LearningEdge}
 }
 
-// whole tells whether the stamps ascend by whole seconds.
+// whole reports whether the stamps ascend by whole seconds.
 func whole(h []int64) bool {
 	for i := 1; i < len(h); i++ {
 		if d := h[i] - h[i-1]; d < second/2 || abs(off(d)) > tolerance(d) {
@@ -197,12 +208,14 @@ func whole(h []int64) bool {
 	return true
 }
 
+// tolerance returns how far edges of one kind, gap apart, may be from whole
+// seconds, ns.
 func tolerance(gap int64) int64 { return nearSecond + gap/maxDrift }
 
-// choose is called with three stamps of which a and c are of one kind and b of
-// the other, and finds which kind is wanted.
-func (f *edgeFilter) choose(a, b, c int64) verdict {
-	ab := b - a // the part between a's kind and b's
+// choose finds the wanted kind of edge from three stamps: a and c are of one kind,
+// b of the other.
+func (f *edgeFilter) choose(a, b, c int64) decision {
+	ab := b - a // the part from a's kind to b's
 	half := abs(2*ab-second) <= 2*halfDuty
 	if f.grid != nil && (half || f.width == 0) {
 		if g, ok := f.grid(); ok {
@@ -213,7 +226,7 @@ func (f *edgeFilter) choose(a, b, c int64) verdict {
 		}
 	}
 	if half {
-		return verdict{reason: Ambiguous}
+		return decision{reason: Ambiguous}
 	}
 	active := 2*ab < second // a's kind begins the pulse
 	if f.width > 0 {
@@ -223,29 +236,30 @@ func (f *edgeFilter) choose(a, b, c int64) verdict {
 	return f.settle(active != f.invert, b, c)
 }
 
-// settle ends learning: c, the newest stamp, is of the wanted kind, or b is.
-func (f *edgeFilter) settle(wantC bool, b, c int64) verdict {
+// settle ends learning. c, the newest stamp, is of the wanted kind if wantC; else
+// b is.
+func (f *edgeFilter) settle(wantC bool, b, c int64) decision {
 	f.state, f.n, f.lost, f.odd = both, 0, 0, 0
 	if wantC {
 		f.phase, f.other = c, b
-		return verdict{ok: true, told: true}
+		return decision{ok: true, identified: true}
 	}
 	f.phase, f.other = b, c
-	return verdict{reason: WrongEdge}
+	return decision{reason: WrongEdge}
 }
 
-// extTS turns external timestamps into edges: the part of the source that
+// extTS turns external timestamps into edges. It is the part of the source that
 // needs no device.
 type extTS struct {
 	Counters
 	filter  edgeFilter
 	channel int
 	seq     uint32
-	last    int64 // Mono of the last edge delivered
+	last    int64 // mono of the last edge delivered
 	step    atomic.Int64
 }
 
-// push judges one event; ok when it is an edge to deliver.
+// push returns the edge of an event, and false if there is none to deliver.
 func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 	switch {
 	case ev.Channel != x.channel:
@@ -258,18 +272,19 @@ func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 	if d := x.step.Swap(0); d != 0 {
 		x.filter.stepped(d)
 	}
-	v := x.filter.push(int64(ev.Clock), ev.Mono)
-	if !v.ok {
-		x.add(v.reason, 1)
+	d := x.filter.push(int64(ev.Clock), ev.Mono)
+	if !d.ok {
+		x.add(d.reason, 1)
 		return Edge{}, false
 	}
-	// Missed ones by the time of reading, which no step of the clock disturbs.
+	// Missed edges are counted by the time of reading, which no step of the clock
+	// changes.
 	if n := (ev.Mono-x.last+second/2)/second - 1; n > 0 && x.seq > 0 {
 		x.add(Missed, uint64(n))
 	}
 	x.seq++
 	x.last = ev.Mono
-	e := Edge{Scale: Clock, Stamp: int64(ev.Clock), Mono: ev.Mono, Seq: x.seq, Rising: v.told}
+	e := Edge{Scale: Clock, Stamp: int64(ev.Clock), Mono: ev.Mono, Seq: x.seq, Rising: d.identified}
 	if f := &x.filter; f.guess && f.state == both {
 		e.Other = time.Duration(mod(f.other - f.phase))
 	}

@@ -29,7 +29,7 @@ func train(from, n int, phase, width int64) (t []int64, active []bool) {
 }
 
 // A card that stamps both edges delivers only the wanted one, at any duty.
-func TestBothEdges(t *testing.T) {
+func TestOnlyTheWantedEdgeOfTwo(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		duty    int64 // ms
@@ -54,7 +54,7 @@ func TestBothEdges(t *testing.T) {
 		{"half duty, grid, falling", 500, 0, true, 733, 1, false, "inactive"},
 		{"49 % duty", 490, 0, false, 233, 0, false, "active"},
 		{"short pulse", 1, 0, false, -1, 1, false, "active"},
-		{"driver vouches and lies", 100, 0, false, -1, 0, true, "active"},
+		{"the driver guarantees one edge and is wrong", 100, 0, false, -1, 0, true, "active"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := edgeFilter{certain: c.certain, invert: c.fall, width: c.conf * ms}
@@ -82,8 +82,8 @@ func TestBothEdges(t *testing.T) {
 					t.Fatalf("stamp %d: both kinds are delivered", i)
 				}
 				got = k
-				if !v.told {
-					t.Errorf("stamp %d: delivered without being told apart", i)
+				if !v.identified {
+					t.Errorf("stamp %d: delivered without being identified", i)
 				}
 			}
 			if got == "" {
@@ -97,12 +97,12 @@ func TestBothEdges(t *testing.T) {
 }
 
 // What happens to a pulse does not carry the wrong edge through.
-func TestEdgeFaults(t *testing.T) {
+func TestFaultsDeliverNoWrongEdge(t *testing.T) {
 	type step struct {
-		at    int64
-		want  string // "ok" or a reason
-		ahead int64  // by so much the clock was stepped since the first
-		tell  bool   // and it is told now
+		at     int64
+		want   string // "ok" or a reason
+		ahead  int64  // by so much the clock was stepped since the first
+		report bool   // and the step is reported now
 	}
 	seq := func(steps ...[]step) (all []step) {
 		for _, s := range steps {
@@ -124,13 +124,13 @@ func TestEdgeFaults(t *testing.T) {
 		}
 		return s
 	}
-	// stepped is a row of stamps after a step of the clock, which may be told.
-	stepped := func(d int64, tell bool, in []step) []step {
+	// stepped are stamps after a step of the clock, which may be reported.
+	stepped := func(d int64, report bool, in []step) []step {
 		for i := range in {
 			in[i].at += d
 			in[i].ahead = d
 		}
-		in[0].tell = tell
+		in[0].report = report
 		return in
 	}
 	const day = 86400 * second
@@ -139,26 +139,26 @@ func TestEdgeFaults(t *testing.T) {
 		certain bool
 		steps   []step
 	}{
-		{"stepped by part of a second, told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day+321*ms, true, run(4, 3, 0, ok)))},
-		{"stepped back by part of a second, told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-77*ms, true, run(4, 3, 0, ok)))},
-		{"stepped by years, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 3, 1*ms, ok)))},
-		{"stepped back by years, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-31*365*day, false, run(4, 3, -1*ms, ok)))},
-		{"stepped by years and a part, not told", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 5, 3*ms, wrong, wrong, ok)))},
-		{"both, stepped, told", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
+		{"stepped by part of a second, reported", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day+321*ms, true, run(4, 3, 0, ok)))},
+		{"stepped back by part of a second, reported", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-77*ms, true, run(4, 3, 0, ok)))},
+		{"stepped by years, not reported", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 3, 1*ms, ok)))},
+		{"stepped back by years, not reported", false, seq(run(1, 3, 0, learn, learn, ok), stepped(-31*365*day, false, run(4, 3, -1*ms, ok)))},
+		{"stepped by years and a part, not reported", false, seq(run(1, 3, 0, learn, learn, ok), stepped(11*365*day, false, run(4, 5, 3*ms, wrong, wrong, ok)))},
+		{"both, stepped, reported", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
 			stepped(5*day+100*ms, true, pair(4, 3, 0, 100*ms, ok, wrong)))},
-		{"both, stepped by years, not told", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
+		{"both, stepped by years, not reported", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
 			stepped(11*365*day, false, seq(pair(4, 1, 0, 100*ms, learn, learn), pair(5, 1, 0, 100*ms, learn, wrong), pair(6, 2, 0, 100*ms, ok, wrong))))},
 		{"both, a stray edge", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 1, 0, 100*ms, ok, wrong),
 			[]step{{at: 3*second + 700*ms, want: wrong}}, pair(4, 3, 0, 100*ms, ok, wrong))},
 		{"replays of a lost carrier", true, seq(run(1, 3, 0, ok),
 			[]step{{at: 3 * second, want: dup}, {at: 3 * second, want: dup}, {at: 2 * second, want: dup}}, run(4, 2, 0, ok))},
 		{"a missing pulse", false, seq(run(1, 4, 0, learn, learn, ok), run(7, 2, 0, ok))},
-		{"one wild pulse, driver vouches", true, seq(run(1, 3, 0, ok), []step{{at: 3*second + 700*ms, want: ok}}, run(4, 6, 0, ok))},
-		{"one wild pulse", false, seq(run(1, 3, 0, learn, learn, ok), []step{{at: 3*second + 700*ms, want: wrong}}, run(4, 6, 0, ok))},
-		{"wild pulses at a fixed place", false, seq(run(1, 3, 0, learn, learn, ok), pair(4, 5, 0, 700*ms, ok, wrong))},
+		{"one stray pulse, driver guarantees one edge", true, seq(run(1, 3, 0, ok), []step{{at: 3*second + 700*ms, want: ok}}, run(4, 6, 0, ok))},
+		{"one stray pulse", false, seq(run(1, 3, 0, learn, learn, ok), []step{{at: 3*second + 700*ms, want: wrong}}, run(4, 6, 0, ok))},
+		{"stray pulses at a fixed place", false, seq(run(1, 3, 0, learn, learn, ok), pair(4, 5, 0, 700*ms, ok, wrong))},
 		{"clock stepped forward by a part", false, seq(run(1, 3, 0, learn, learn, ok), run(4, 5, 300*ms, wrong, wrong, ok))},
 		{"clock stepped back by an hour", false, seq(run(5000, 3, 0, learn, learn, ok), stepped(-3603*second, false, run(5003, 5, 10*ms, wrong, wrong, ok)))},
-		{"clock stepped back, driver vouches", true, seq(run(5000, 3, 0, ok), run(1400, 3, 10*ms, ok))},
+		{"clock stepped back, driver guarantees one edge", true, seq(run(5000, 3, 0, ok), run(1400, 3, 10*ms, ok))},
 		{"50 ppm off for a minute without pulses", false, seq(run(1, 3, 0, learn, learn, ok), run(64, 3, 3*ms, ok))},
 		{"silent for long", false, seq(run(1, 3, 0, learn, learn, ok), run(400, 3, 100*ms, learn, learn, ok))},
 		{"both, then stepped", false, seq(pair(1, 1, 0, 100*ms, learn, learn), pair(2, 1, 0, 100*ms, learn, wrong), pair(3, 2, 0, 100*ms, ok, wrong),
@@ -169,7 +169,7 @@ func TestEdgeFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := edgeFilter{certain: c.certain}
 			for i, s := range c.steps {
-				if s.tell {
+				if s.report {
 					f.stepped(s.ahead)
 				}
 				v := f.push(s.at, s.at-s.ahead)
@@ -187,7 +187,7 @@ func TestEdgeFaults(t *testing.T) {
 
 // Jitter, a frequency error and missing edges at any duty never let the other
 // edge through.
-func TestBothEdgesNoisy(t *testing.T) {
+func TestOnlyTheWantedEdgeOfTwoWithNoise(t *testing.T) {
 	const seed = 11
 	r := rand.New(rand.NewPCG(seed, seed))
 	t.Logf("seed %d", seed)
@@ -232,7 +232,7 @@ func FuzzEdgeFilter(f *testing.F) {
 	})
 }
 
-func TestSequence(t *testing.T) {
+func TestSequenceCountsMissedEdges(t *testing.T) {
 	var s sequence
 	for i, c := range []struct {
 		n      uint32
@@ -280,7 +280,7 @@ func (c *card) ReadExtTS(ctx context.Context, dst []phc.ExtTSEvent) (int, error)
 	return n, nil
 }
 
-func TestExtTS(t *testing.T) {
+func TestExtTSDeliversLateEdgesAndCountsTheRest(t *testing.T) {
 	ev := func(sec int64, late int64) phc.ExtTSEvent {
 		return phc.ExtTSEvent{Clock: tai.Time(sec * second), Mono: sec*second + late}
 	}
@@ -316,8 +316,8 @@ func TestExtTS(t *testing.T) {
 	if _, err := s.Next(context.Background()); !errors.Is(err, ErrGone) || !errors.Is(err, phc.ErrGone) {
 		t.Errorf("a clock that vanished: %v", err)
 	}
-	want := [NumReasons]uint64{Missed: 2, Duplicate: 1, OtherChannel: 1, NotAStamp: 1}
-	for r := range NumReasons {
+	want := [numDiscards]uint64{Missed: 2, Duplicate: 1, OtherChannel: 1, NotAStamp: 1}
+	for r := range numDiscards {
 		if s.Count(r) != want[r] {
 			t.Errorf("%v: %d, want %d", r, s.Count(r), want[r])
 		}
@@ -327,8 +327,8 @@ func TestExtTS(t *testing.T) {
 	}
 }
 
-// A step that is told loses no pulse, by whatever the clock was stepped.
-func TestExtTSStepped(t *testing.T) {
+// Whatever the size of a step that is reported, no pulse is lost.
+func TestExtTSReportedStepLosesNoPulse(t *testing.T) {
 	const d = 1234*second + 567*ms
 	c := &card{grant: phc.ExtTSGrant{Version: 1, Edges: phc.Both}}
 	for i := int64(1); i <= 6; i++ {
@@ -355,7 +355,7 @@ func TestExtTSStepped(t *testing.T) {
 	}
 }
 
-func TestExtTSOptions(t *testing.T) {
+func TestExtTSRefusesBadOptions(t *testing.T) {
 	for _, o := range []ExtTSOptions{{Edge: phc.Both}, {Width: -1}, {Width: time.Second}} {
 		if _, err := NewExtTS(&card{}, o); err == nil {
 			t.Errorf("%+v is taken", o)
@@ -363,8 +363,8 @@ func TestExtTSOptions(t *testing.T) {
 	}
 }
 
-// Half duty without a grid is an error that says what to do, and no edge.
-func TestExtTSAmbiguous(t *testing.T) {
+// Half duty without a grid gives an error that names the remedy, and no edge.
+func TestExtTSAmbiguousNamesTheRemedy(t *testing.T) {
 	c := &card{grant: phc.ExtTSGrant{Version: 2, Edges: phc.Both, Certain: true}}
 	at, _ := train(1, 20, 0, 500*ms)
 	for _, x := range at {
@@ -379,7 +379,7 @@ func TestExtTSAmbiguous(t *testing.T) {
 	}
 }
 
-func TestExtTSTimeout(t *testing.T) {
+func TestExtTSEndsWithTimeoutOrContext(t *testing.T) {
 	s, err := NewExtTS(&card{}, ExtTSOptions{Timeout: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
@@ -394,18 +394,18 @@ func TestExtTSTimeout(t *testing.T) {
 	}
 }
 
-func TestReasonNames(t *testing.T) {
+func TestDiscardNames(t *testing.T) {
 	seen := map[string]bool{}
-	for r := range NumReasons {
+	for r := range numDiscards {
 		if s := r.String(); s == "" || seen[s] || strings.ToLower(s) != s || strings.Contains(s, " ") {
-			t.Errorf("reason %d is called %q", r, s)
+			t.Errorf("discard %d is called %q", r, s)
 		} else {
 			seen[s] = true
 		}
 	}
 }
 
-func TestOpenKernelErrors(t *testing.T) {
+func TestOpenKernelNeedsAPPSDevice(t *testing.T) {
 	if _, err := OpenKernel("/dev/pps-none", KernelOptions{}); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("no device: %v", err)
 	}
@@ -418,10 +418,10 @@ func TestOpenKernelErrors(t *testing.T) {
 	}
 }
 
-// At half duty the stamps alone tell that a card stamps both edges and not which
-// is which: nothing is delivered before a grid tells, and then only the wanted
+// At half duty the stamps show that a card stamps both edges but not which
+// is which: nothing is delivered before the grid is known, and then only the wanted
 // edge, whatever jitter, frequency error, lost stamps and a late event do.
-func TestHalfDuty(t *testing.T) {
+func TestHalfDutyNeedsTheGrid(t *testing.T) {
 	const seed = 23
 	r := rand.New(rand.NewPCG(seed, seed))
 	t.Logf("seed %d", seed)
@@ -466,8 +466,8 @@ func TestHalfDuty(t *testing.T) {
 	}
 }
 
-// The same through the source: an error that names the remedy for as long as
-// nothing tells, then edges. Version 1 of the request says nothing of edges.
+// The same through the source: an error while the grid is unknown, then edges.
+// Version 1 of the request does not name the edge.
 func TestExtTSHalfDuty(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		c := &card{grant: phc.ExtTSGrant{Version: version, Edges: phc.Both, Certain: version == 2}}

@@ -9,7 +9,7 @@ import (
 	"noonmark/phc"
 )
 
-// Stamper is what ExtTS needs of a clock; *phc.Device has it.
+// Stamper is a clock with external timestamps, such as *phc.Device.
 type Stamper interface {
 	EnableExtTS(phc.ExtTS) (phc.ExtTSGrant, error)
 	DisableExtTS(channel int) error
@@ -17,17 +17,17 @@ type Stamper interface {
 	String() string
 }
 
-// ExtTSOptions are the choices of NewExtTS.
+// ExtTSOptions are the options of NewExtTS.
 type ExtTSOptions struct {
 	Channel int
-	Pin     int           // pin to be given to the channel; negative leaves the pins alone (fixed wiring)
+	Pin     int           // pin for the channel; negative leaves the pins as they are (fixed wiring)
 	Edge    phc.Edges     // the wanted edge: phc.Rising (also for 0) or phc.Falling
-	Width   time.Duration // the pulse's active time as the receiver is configured, 0 unknown; tells edges apart at any duty but a half
-	Timeout time.Duration // Next returns ErrNoPulse after it; 0 waits for ever
+	Width   time.Duration // the pulse's configured active time, 0 unknown; identifies the edge at any duty but a half
+	Timeout time.Duration // Next returns ErrNoPulse after it; 0 waits without limit
 
-	// Grid returns where in the clock's second the wanted edge is expected,
-	// where the consumer knows: it decides at half duty only. It is called
-	// from Next.
+	// Grid returns where in the clock's second the wanted edge is expected, if the
+	// consumer knows it. It is called from Next, and used if the width is unknown or
+	// half a second.
 	Grid func() (phase time.Duration, ok bool)
 }
 
@@ -39,20 +39,20 @@ type ExtTS struct {
 	grant   phc.ExtTSGrant
 	buf     [16]phc.ExtTSEvent
 	pending []phc.ExtTSEvent
-	unsure  int // ambiguous stamps since the last edge
+	unclear int // ambiguous stamps since the last edge
 }
 
-// NewExtTS enables external timestamps on the clock and returns them as a
-// source. The clock stays the caller's, who closes it after the source.
+// NewExtTS enables external timestamps on the clock and returns them as a source.
+// The caller closes the clock after the source.
 func NewExtTS(c Stamper, opt ExtTSOptions) (*ExtTS, error) {
 	if opt.Edge == 0 {
 		opt.Edge = phc.Rising
 	}
 	if opt.Edge == phc.Both {
-		return nil, errors.New("one edge disciplines a clock: choose rising or falling (a card that stamps both is recognised)")
+		return nil, errors.New("a single edge disciplines the clock: choose rising or falling (a card that stamps both is recognised)")
 	}
 	if opt.Width < 0 || opt.Width >= time.Second {
-		return nil, fmt.Errorf("pulse width %v: give the time the pulse is active, under 1 s, or 0", opt.Width)
+		return nil, fmt.Errorf("pulse width %v: give the time for which the pulse is active, less than 1 s, or 0", opt.Width)
 	}
 	g, err := c.EnableExtTS(phc.ExtTS{Channel: opt.Channel, Pin: opt.Pin, Edges: opt.Edge})
 	if err != nil {
@@ -69,7 +69,7 @@ func NewExtTS(c Stamper, opt ExtTSOptions) (*ExtTS, error) {
 	}, nil
 }
 
-// Grant returns what the driver made of the request.
+// Grant returns what the driver granted.
 func (s *ExtTS) Grant() phc.ExtTSGrant { return s.grant }
 
 // String names the source for logs.
@@ -80,17 +80,17 @@ func (s *ExtTS) String() string {
 // Close disables the channel's external timestamps.
 func (s *ExtTS) Close() error { return s.clock.DisableExtTS(s.opt.Channel) }
 
-// Stepped tells that the clock was stepped by delta (+ = forward): the pulses
-// are expected where they then fall, and none is lost to finding them again. It
-// may be called while Next waits. Stamps from before the step that come after
-// it are held back as wrong edges. Steps by whole seconds need not be told.
+// Stepped reports that the clock was stepped by delta (+ = forward). The pulses
+// are then expected at their new place, so that none is lost. It may be called
+// while Next waits. Stamps from before the step that come after it are discarded
+// as wrong edges. Steps by whole seconds need not be reported.
 func (s *ExtTS) Stepped(delta time.Duration) { s.step.Add(int64(delta)) }
 
 // ambiguousLimit is how many ambiguous stamps make an error: 2 s.
 const ambiguousLimit = 4
 
-// Next waits for the next edge of the wanted kind. Late events are delivered;
-// Edge.Mono then lies well after the edge.
+// Next waits for the next wanted edge. Late events are delivered; Edge.Mono is then
+// long after the edge.
 func (s *ExtTS) Next(ctx context.Context) (Edge, error) {
 	parent := ctx
 	if s.opt.Timeout > 0 {
@@ -104,12 +104,12 @@ func (s *ExtTS) Next(ctx context.Context) (Edge, error) {
 			s.pending = s.pending[1:]
 			before := s.Count(Ambiguous)
 			if e, ok := s.push(ev); ok {
-				s.unsure = 0
+				s.unclear = 0
 				return e, nil
 			}
-			if s.unsure += int(s.Count(Ambiguous) - before); s.unsure >= ambiguousLimit {
-				s.unsure = 0
-				return Edge{}, fmt.Errorf("%s: %w: the card stamps both and the pulse is active for half of the second; configure the receiver to another width (100 ms is common)", s, ErrAmbiguous)
+			if s.unclear += int(s.Count(Ambiguous) - before); s.unclear >= ambiguousLimit {
+				s.unclear = 0
+				return Edge{}, fmt.Errorf("%s: %w: the card stamps both edges and the pulse is active for half of the second; configure the receiver to another width (100 ms is common)", s, ErrAmbiguous)
 			}
 		}
 		n, err := s.clock.ReadExtTS(ctx, s.buf[:])

@@ -8,10 +8,9 @@ import (
 	"noonmark/phc/tai"
 )
 
-// TestGuessedEdge: without a width the consumer's grid tells both edges apart at
-// any duty; without a grid the shorter part does, and the edge says that this is
-// a guess.
-func TestGuessedEdge(t *testing.T) {
+// Without a width, the consumer's grid identifies the edge at any duty. Without a
+// grid the shorter part does, and the edge is marked as a guess.
+func TestEdgeIsMarkedAsAGuess(t *testing.T) {
 	for _, c := range []struct {
 		active, width time.Duration
 		grid          bool

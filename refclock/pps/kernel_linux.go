@@ -17,7 +17,7 @@ import (
 	"noonmark/phc"
 )
 
-// Mode bits of linux/pps.h, RFC 2783 section 3.3.
+// Mode bits of linux/pps.h (RFC 2783, section 3.3).
 const (
 	captureAssert = 0x01
 	captureClear  = 0x02
@@ -26,14 +26,12 @@ const (
 )
 
 // slice is the longest wait inside the kernel. A waiting PPS_FETCH cannot be
-// woken from outside, and poll on the device is true at all times before Linux
-// 6.19, so cancellation, closing and a vanished device are looked for once a
-// slice.
+// interrupted, and before Linux 6.19 poll on the device is always true. So
+// cancellation, closing and a vanished device are checked once a slice.
 const slice = 200 * time.Millisecond
 
-// Kernel is a PPS device of the kernel, /dev/ppsN. Its stamps are
-// CLOCK_REALTIME, taken when the interrupt was served: always late, by 5 to
-// 100 us on most machines.
+// Kernel is a PPS device of the kernel, /dev/ppsN. Its stamps are CLOCK_REALTIME,
+// taken in the interrupt handler: always late, by 5 to 100 us on most machines.
 type Kernel struct {
 	Counters
 	dev  string
@@ -46,40 +44,42 @@ type Kernel struct {
 	closed bool
 }
 
-// OpenKernel opens a PPS device ("/dev/pps0" or "pps0") and has the kernel
-// capture the wanted edge. errors.Is finds fs.ErrNotExist and fs.ErrPermission
-// in its errors.
+// OpenKernel opens a PPS device ("/dev/pps0" or "pps0") and lets the kernel
+// capture the wanted edge. errors.Is finds fs.ErrNotExist and fs.ErrPermission in
+// its errors.
 func OpenKernel(dev string, opt KernelOptions) (*Kernel, error) {
 	if !strings.Contains(dev, "/") {
 		dev = "/dev/" + dev
 	}
-	// Reading is enough to fetch; only PPS_SETPARAMS asks for more.
+	// Read access is enough to fetch; only PPS_SETPARAMS needs more.
 	fd, err := unix.Open(dev, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open pulse device: %w%s", &os.PathError{Op: "open", Path: dev, Err: err}, hint(err))
 	}
 	k := &Kernel{dev: dev, opt: opt, fd: fd}
-	if err := k.init(); err != nil {
+	if err := k.setUp(); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open pulse device %s: %w", dev, err)
 	}
 	return k, nil
 }
 
+// hint returns the remedy for an error of opening the device.
 func hint(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return "; run as root, or give the daemon's group the device by a udev rule (SUBSYSTEM==\"pps\")"
+		return "; run as root, or give the device to the daemon's group with a udev rule (SUBSYSTEM==\"pps\")"
 	case errors.Is(err, fs.ErrNotExist):
 		if all, _ := filepath.Glob("/dev/pps[0-9]*"); len(all) > 0 {
-			return "; there are " + strings.Join(all, ", ")
+			return "; present are " + strings.Join(all, ", ")
 		}
 		return "; no PPS source is registered: load the overlay or driver (dtoverlay=pps-gpio, or ldattach PPS on a serial port)"
 	}
 	return ""
 }
 
-func (k *Kernel) init() error {
+// setUp checks the device and selects the edge.
+func (k *Kernel) setUp() error {
 	var st unix.Stat_t
 	if err := unix.Fstat(k.fd, &st); err != nil {
 		return err
@@ -87,14 +87,14 @@ func (k *Kernel) init() error {
 	k.rdev = uint64(st.Rdev)
 	var can int32
 	if err := k.ioctl(unix.PPS_GETCAP, unsafe.Pointer(&can)); err != nil {
-		return fmt.Errorf("it is no PPS device (PPS_GETCAP): %w", err)
+		return fmt.Errorf("it is not a PPS device (PPS_GETCAP): %w", err)
 	}
 	want := int32(captureAssert)
 	if k.opt.Edge == Clear {
 		want = captureClear
 	}
 	if can&want == 0 {
-		return fmt.Errorf("the driver cannot capture the %v edge: %w; use the other one", k.opt.Edge, unix.EOPNOTSUPP)
+		return fmt.Errorf("the driver cannot capture the %v edge: %w; configure the other edge", k.opt.Edge, unix.EOPNOTSUPP)
 	}
 	if can&canWait == 0 {
 		return fmt.Errorf("the driver cannot wait for a pulse: %w", unix.EOPNOTSUPP)
@@ -104,8 +104,8 @@ func (k *Kernel) init() error {
 		return fmt.Errorf("read parameters (PPS_GETPARAMS): %w", err)
 	}
 	if p.Mode&want == 0 {
-		// Keep what others asked for; the parameters are the device's, not
-		// the descriptor's.
+		// Keep what other programs requested: the parameters belong to the device,
+		// not to the descriptor.
 		p.Mode |= want | formatTspec
 		if err := k.ioctl(unix.PPS_SETPARAMS, unsafe.Pointer(&p)); err != nil {
 			h := ""
@@ -130,22 +130,22 @@ func (k *Kernel) ioctl(req uint, p unsafe.Pointer) error {
 		switch e {
 		case 0:
 			return nil
-		case unix.EINTR: // the runtime's own signals come here
+		case unix.EINTR: // a signal of the Go runtime
 		default:
 			return e
 		}
 	}
 }
 
-// fetch is one PPS_FETCH: the last edges at once for timeout 0, else it waits
-// for an edge of either kind that comes after the call.
+// fetch is one PPS_FETCH. With timeout 0 it returns the last edges at once, else it
+// waits for an edge of either kind that comes after the call.
 func (k *Kernel) fetch(d *unix.PPSFData, timeout time.Duration) error {
 	*d = unix.PPSFData{}
 	d.Timeout.Nsec = int32(timeout)
 	return k.ioctl(unix.PPS_FETCH, unsafe.Pointer(d))
 }
 
-// edge picks the wanted edge's number and stamp.
+// edge returns the number and the stamp of the wanted edge.
 func (k *Kernel) edge(d *unix.PPSFData) (seq uint32, stamp int64) {
 	t, n := d.Info.Assert_tu, d.Info.Assert_sequence
 	if k.opt.Edge == Clear {
@@ -157,8 +157,8 @@ func (k *Kernel) edge(d *unix.PPSFData) (seq uint32, stamp int64) {
 // String names the source for logs.
 func (k *Kernel) String() string { return k.dev + " (" + k.opt.Edge.String() + ")" }
 
-// Close closes the device; a Next in flight returns os.ErrClosed within a
-// fifth of a second, and Close waits for it.
+// Close closes the device. A Next in progress returns os.ErrClosed within a fifth
+// of a second, and Close waits for it.
 func (k *Kernel) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -169,8 +169,8 @@ func (k *Kernel) Close() error {
 	return unix.Close(k.fd)
 }
 
-// Next waits for the next edge. Edges that came and went between two calls are
-// counted as Missed; the newest is delivered.
+// Next waits for the next edge. Of the edges between two calls the newest is
+// delivered; the others are counted as Missed.
 func (k *Kernel) Next(ctx context.Context) (Edge, error) {
 	began := phc.MonoRaw()
 	var checked int64
@@ -185,8 +185,8 @@ func (k *Kernel) Next(ctx context.Context) (Edge, error) {
 		if ok {
 			return e, nil
 		}
-		// Between two waits, look without waiting: an edge that fell between
-		// them is in the books but wakes nobody.
+		// Fetch once without waiting between two waits: an edge that came in between
+		// is recorded by the kernel but ends no wait.
 		if wait == 0 {
 			wait = slice
 		} else {
@@ -195,7 +195,7 @@ func (k *Kernel) Next(ctx context.Context) (Edge, error) {
 		waited := phc.MonoRaw() - began
 		if waited-checked >= second {
 			checked = waited
-			if err := k.there(); err != nil {
+			if err := k.present(); err != nil {
 				return Edge{}, fmt.Errorf("fetch pulse of %s: %w", k, err)
 			}
 		}
@@ -228,9 +228,9 @@ func (k *Kernel) try(wait time.Duration) (Edge, bool, error) {
 	return Edge{Scale: System, Stamp: stamp, Mono: mono, Seq: n, Rising: true}, fresh, nil
 }
 
-// there checks that the device file is still the device that is open: the
-// kernel lets a fetch on an unregistered source time out for ever.
-func (k *Kernel) there() error {
+// present checks that the device file is still the device that is open. On an
+// unregistered source the kernel lets each fetch time out.
+func (k *Kernel) present() error {
 	var st unix.Stat_t
 	err := unix.Stat(k.dev, &st)
 	if err == nil && uint64(st.Rdev) != k.rdev {

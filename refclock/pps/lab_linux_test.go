@@ -52,7 +52,7 @@ func TestLabKernel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The module knows CLOCK_REALTIME's rate to some ns.
+			// The module has CLOCK_REALTIME's offset to some ns.
 			b, err := os.ReadFile(filepath.Join(labclock, "sys_offset_ns"))
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +81,7 @@ func TestLabKernel(t *testing.T) {
 	}
 }
 
-// Pulses nobody fetched are counted, not delivered late.
+// Pulses that were not fetched are counted, not delivered late.
 func TestLabKernelMissed(t *testing.T) {
 	needLab(t)
 	k, err := OpenKernel("/dev/pps0", KernelOptions{})
@@ -130,7 +130,7 @@ func TestLabKernelSilence(t *testing.T) {
 	}
 }
 
-// A device file that vanishes, as when the driver is unloaded, is told.
+// A device file that vanishes, as when the driver is unloaded, is an error.
 func TestLabKernelGone(t *testing.T) {
 	needLab(t)
 	knob(t, "pulse_on", 0)
@@ -171,18 +171,18 @@ func TestLabExtTS(t *testing.T) {
 		name  string
 		knobs map[string]int64
 		opt   ExtTSOptions
-		want  [NumReasons]uint64 // at least
+		want  [numDiscards]uint64 // at least
 	}{
-		{"rising", nil, ExtTSOptions{}, [NumReasons]uint64{}},
-		{"falling", nil, ExtTSOptions{Edge: phc.Falling}, [NumReasons]uint64{}},
-		{"version 1", map[string]int64{"extts_v1_only": 1}, ExtTSOptions{}, [NumReasons]uint64{LearningEdge: 2}},
-		{"version 1, both", map[string]int64{"extts_v1_only": 1, "extts_both": 1}, ExtTSOptions{}, [NumReasons]uint64{LearningEdge: 3, WrongEdge: 3}},
-		{"both", map[string]int64{"extts_both": 1}, ExtTSOptions{Channel: 1, Pin: 1}, [NumReasons]uint64{LearningEdge: 3, WrongEdge: 3}},
-		{"both, falling", map[string]int64{"extts_both": 1}, ExtTSOptions{Edge: phc.Falling}, [NumReasons]uint64{LearningEdge: 3, WrongEdge: 3}},
-		{"both, 90 %", map[string]int64{"extts_both": 1, "pulse_width_ns": 900 * ms}, ExtTSOptions{Width: 900 * time.Millisecond}, [NumReasons]uint64{LearningEdge: 3, WrongEdge: 3}},
+		{"rising", nil, ExtTSOptions{}, [numDiscards]uint64{}},
+		{"falling", nil, ExtTSOptions{Edge: phc.Falling}, [numDiscards]uint64{}},
+		{"version 1", map[string]int64{"extts_v1_only": 1}, ExtTSOptions{}, [numDiscards]uint64{LearningEdge: 2}},
+		{"version 1, both", map[string]int64{"extts_v1_only": 1, "extts_both": 1}, ExtTSOptions{}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
+		{"both", map[string]int64{"extts_both": 1}, ExtTSOptions{Channel: 1, Pin: 1}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
+		{"both, falling", map[string]int64{"extts_both": 1}, ExtTSOptions{Edge: phc.Falling}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
+		{"both, 90 %", map[string]int64{"extts_both": 1, "pulse_width_ns": 900 * ms}, ExtTSOptions{Width: 900 * time.Millisecond}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
 		{"both, half, grid", map[string]int64{"extts_both": 1, "pulse_width_ns": 500 * ms},
-			ExtTSOptions{Grid: func() (time.Duration, bool) { return 0, true }}, [NumReasons]uint64{LearningEdge: 3, WrongEdge: 3}},
-		{"late and replayed", map[string]int64{"extts_delay_ns": 250 * ms, "extts_replay": 3}, ExtTSOptions{}, [NumReasons]uint64{Duplicate: 12}},
+			ExtTSOptions{Grid: func() (time.Duration, bool) { return 0, true }}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
+		{"late and replayed", map[string]int64{"extts_delay_ns": 250 * ms, "extts_replay": 3}, ExtTSOptions{}, [numDiscards]uint64{Duplicate: 12}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for k, v := range c.knobs {
@@ -206,7 +206,7 @@ func TestLabExtTS(t *testing.T) {
 					t.Errorf("%d ns from the edge: %+v", o, e)
 				}
 			}
-			for r := range NumReasons {
+			for r := range numDiscards {
 				if n := s.Count(r); n < c.want[r] || c.want[r] == 0 && n > 0 {
 					t.Errorf("%v: %d, want %d", r, n, c.want[r])
 				}

@@ -1,6 +1,8 @@
-// Package pps delivers pulse edges: from the kernel's PPS devices (RFC 2783)
-// and from the external timestamps of a PTP hardware clock. It says when and
-// on which scale an edge was stamped; which second it is, is for others.
+// Package pps reads pulses: from the kernel's PPS devices (RFC 2783) and from the
+// external timestamps of a PTP hardware clock. An edge has a stamp on a scale;
+// which second it marks is decided elsewhere. The package also identifies the
+// edge that marks the second, applies the receiver's quantisation error, compares
+// pulses with the clock, and calibrates the delay of kernel stamps.
 package pps
 
 import (
@@ -15,11 +17,13 @@ import (
 // Scale is the time scale of a Stamp.
 type Scale uint8
 
+// The scales.
 const (
 	System Scale = iota // CLOCK_REALTIME, ns since the POSIX epoch (UTC)
 	Clock               // the PTP hardware clock's own TAI ns
 )
 
+// String names the scale.
 func (s Scale) String() string {
 	if s == Clock {
 		return "clock"
@@ -32,18 +36,18 @@ type Edge struct {
 	Scale  Scale
 	Stamp  int64  // ns of that scale at the edge
 	Mono   int64  // CLOCK_MONOTONIC_RAW when the edge was read, up to 0.3 s after it
-	Seq    uint32 // the source's own number of the edge, where it has one
-	Rising bool   // it is known to be the wanted edge: by the driver, or told from the other by the stamps
+	Seq    uint32 // the source's number of the edge, if it has one
+	Rising bool   // identified as the wanted edge: by the driver, or by the stamps
 
-	// Other, if both edges are stamped and nothing but their distance told the
-	// wanted one, is how long after this edge the other comes: a guess, by what
-	// is common. 0: it is none.
+	// Other is set if both edges are stamped and only the length of the pulse
+	// identified the wanted one, which is then a guess by common practice. It is how
+	// long after this edge the other one comes. 0: the edge is no guess.
 	Other time.Duration
 }
 
-// Source is where edges come from. Next waits for the next one; its errors say
-// what to do. After ErrGone the source must be closed and opened again; after
-// ErrNoPulse and ErrAmbiguous it may be asked again. One goroutine reads.
+// Source is where edges come from. Next waits for the next one; its errors name
+// the remedy. After ErrGone the source must be closed and opened again; after
+// ErrNoPulse and ErrAmbiguous Next may be called again. One goroutine reads.
 type Source interface {
 	Next(ctx context.Context) (Edge, error)
 	Close() error
@@ -52,26 +56,27 @@ type Source interface {
 
 // Errors a caller may branch on.
 var (
-	// ErrNoPulse: no edge came within the time the options give.
+	// ErrNoPulse: no edge came within the configured time.
 	ErrNoPulse = errors.New("no pulse")
 	// ErrGone: the device vanished. Close the source; open it again when the
 	// device is back.
 	ErrGone = errors.New("pulse device is gone")
 	// ErrAmbiguous: both edges are stamped, the pulse is high for half of the
-	// second, and nothing tells which edge is the second's.
+	// second, and nothing identifies the edge that marks the second.
 	ErrAmbiguous = errors.New("cannot tell the pulse's edges apart")
 )
 
-// KernelEdge is an edge as the kernel's PPS interface names it (RFC 2783
-// section 3.1). Which of them is the rising one is the wiring's and the
-// driver's choice.
+// KernelEdge is an edge as the kernel's PPS interface names it (RFC 2783, section
+// 3.1). Which of them is the rising one depends on the wiring and the driver.
 type KernelEdge uint8
 
+// The edges.
 const (
 	Assert KernelEdge = iota
 	Clear
 )
 
+// String names the edge.
 func (e KernelEdge) String() string {
 	if e == Clear {
 		return "clear"
@@ -79,7 +84,7 @@ func (e KernelEdge) String() string {
 	return "assert"
 }
 
-// UnmarshalText accepts assert and clear, and rising and falling for them.
+// UnmarshalText accepts assert and clear, or rising and falling.
 func (e *KernelEdge) UnmarshalText(b []byte) error {
 	switch strings.ToLower(string(b)) {
 	case "assert", "rising":
@@ -92,55 +97,67 @@ func (e *KernelEdge) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Reason names why a stamp was not delivered as an edge, or that one is known
-// to be missing.
-type Reason uint8
+// Discard is why a stamp was not delivered as an edge. Its String is the reason
+// word in metric labels.
+type Discard uint8
 
+// The reasons.
 const (
-	Missed       Reason = iota // the source numbered or spaced more edges than it delivered
-	Duplicate                  // the same stamp again, at once or replayed later (CM4 without carrier)
-	OtherChannel               // a stamp of another channel of the card
-	NotAStamp                  // an offset event, or a stamp that makes no sense
-	LearningEdge               // held back until it is known which edges the card stamps
-	WrongEdge                  // the other edge of the pulse
-	Ambiguous                  // both edges at half duty, and no grid to choose by
-	NumReasons
+	Missed       Discard = iota // an edge that is known to be missing, by the source's numbers or by the time between edges
+	Duplicate                   // the same stamp again, at once or replayed later (CM4 without carrier)
+	OtherChannel                // a stamp of another channel of the card
+	NotAStamp                   // an offset event, or a stamp that is impossible
+	LearningEdge                // held back until it is known which edges the card stamps
+	WrongEdge                   // the other edge of the pulse
+	Ambiguous                   // both edges at half duty, and no grid to choose by
+
+	numDiscards
 )
 
-func (r Reason) String() string {
-	if r >= NumReasons {
-		return fmt.Sprintf("reason_%d", uint8(r))
+// String returns the word.
+func (d Discard) String() string {
+	if d >= numDiscards {
+		return fmt.Sprintf("reason_%d", uint8(d))
 	}
-	return [...]string{"missed_pulse", "duplicate_stamp", "other_channel", "not_a_stamp", "learning_edge", "wrong_edge", "ambiguous_edge"}[r]
+	return [...]string{"missed_pulse", "duplicate_stamp", "other_channel", "not_a_stamp", "learning_edge", "wrong_edge", "ambiguous_edge"}[d]
 }
 
-// Counters counts by Reason. It may be read while the source runs.
-type Counters struct{ n [NumReasons]atomic.Uint64 }
+// Discards returns every Discard, in the order in which they are exported.
+func Discards() []Discard {
+	all := make([]Discard, numDiscards)
+	for i := range all {
+		all[i] = Discard(i)
+	}
+	return all
+}
 
-// Count returns how often r happened.
-func (c *Counters) Count(r Reason) uint64 { return c.n[r].Load() }
+// Counters counts by Discard. It may be read while the source runs.
+type Counters struct{ n [numDiscards]atomic.Uint64 }
 
-func (c *Counters) add(r Reason, n uint64) { c.n[r].Add(n) }
+// Count returns how often d happened.
+func (c *Counters) Count(d Discard) uint64 { return c.n[d].Load() }
 
-// KernelOptions are the choices of OpenKernel; the zero value waits for the
-// assert edge without end.
+func (c *Counters) add(d Discard, n uint64) { c.n[d].Add(n) }
+
+// KernelOptions are the options of OpenKernel. The zero value waits for the assert
+// edge without limit.
 type KernelOptions struct {
 	Edge    KernelEdge
 	Timeout time.Duration // Next returns ErrNoPulse after it; 0 waits for ever
 }
 
-// sequence follows an edge's number. It returns whether n is a new edge and
-// how many were missed before it. The first one seen is the state at opening
-// and new only from then on; a number that jumps far is another life of the
-// device.
+// sequence follows the kernel's number of an edge. The first number is the state
+// at opening and no new edge. A number that jumps far belongs to a device that was
+// registered again.
 type sequence struct {
 	last  uint32
 	known bool
 }
 
-// maxGap is the largest gap taken for missed pulses: a day.
+// maxGap is the largest gap that is counted as missed pulses: a day.
 const maxGap = 86400
 
+// next returns whether n is a new edge, and how many were missed before it.
 func (s *sequence) next(n uint32) (fresh bool, missed uint64) {
 	if !s.known {
 		s.last, s.known = n, true

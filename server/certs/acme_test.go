@@ -126,7 +126,7 @@ func TestRenewalTime(t *testing.T) {
 }
 
 func TestServerNameOfChallenge(t *testing.T) {
-	for in, want := range map[string]string{ // RFC 8738 section 6 has both addresses' forms
+	for in, want := range map[string]string{ // RFC 8738, section 6 has both addresses' forms
 		"a.test":      "a.test",
 		"192.0.2.1":   "1.2.0.192.in-addr.arpa",
 		"2001:db8::1": "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",

@@ -84,7 +84,7 @@ func NewAuthority(cfg AuthorityConfig, now time.Time) (*Authority, error) {
 	return &Authority{c, key}, nil
 }
 
-// constrain adds name constraints (RFC 5280 section 4.2.1.10). They bind only
+// constrain adds name constraints (RFC 5280, section 4.2.1.10). They bind only
 // the kind of name they list, so that the other kind is shut out expressly.
 func constrain(t *x509.Certificate, cfg AuthorityConfig) error {
 	if len(cfg.PermitNames)+len(cfg.PermitNets) == 0 {
@@ -106,7 +106,7 @@ func constrain(t *x509.Certificate, cfg AuthorityConfig) error {
 		t.PermittedIPRanges = append(t.PermittedIPRanges, &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
 	}
 	if len(cfg.PermitNames) == 0 {
-		t.PermittedDNSDomains = []string{"invalid"} // reserved never to exist (RFC 6761 section 6.4)
+		t.PermittedDNSDomains = []string{"invalid"} // reserved never to exist (RFC 6761, section 6.4)
 	}
 	if len(cfg.PermitNets) == 0 {
 		for _, bits := range [...]int{32, 128} {

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Kinds of challenges (RFC 8555 section 8.3, RFC 8737).
+// Kinds of challenges (RFC 8555, section 8.3, RFC 8737).
 const (
 	http01    = "http-01"
 	tlsALPN01 = "tls-alpn-01"
@@ -81,7 +81,7 @@ func (d *desk) open(kind, addr string) (func(), error) {
 			wg.Go(func() {
 				defer c.Close()
 				if c.SetDeadline(time.Now().Add(deskTimeout)) == nil && tls.Server(c, cfg).Handshake() == nil {
-					io.Copy(io.Discard, io.LimitReader(c, 1<<10)) // the server closes (RFC 8737 section 3)
+					io.Copy(io.Discard, io.LimitReader(c, 1<<10)) // the server closes (RFC 8737, section 3)
 				}
 			})
 		}
@@ -138,7 +138,7 @@ func (d *desk) lay(client *acme.Client, chal *acme.Challenge, name string) error
 }
 
 // serverName is what an ACME server sends as SNI: the name, or that of an
-// address in the reverse tree (RFC 8738 section 6).
+// address in the reverse tree (RFC 8738, section 6).
 func serverName(name string) string {
 	a, err := netip.ParseAddr(name)
 	if err != nil {

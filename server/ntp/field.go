@@ -18,31 +18,30 @@ const (
 	fieldHeader  = 4
 	minField     = 16 // any field, its header included
 	minLastField = 28 // the last field of a packet without a MAC
-	// A MAC is a key identifier and a digest of 16 or 20 octets, or a key
-	// identifier alone (crypto-NAK). A remainder of up to 24 octets can
-	// therefore never be a field.
+	// A MAC is a key identifier and a digest of 16 or 20 octets, or a key identifier
+	// alone (crypto-NAK). The last 24 octets of a packet can therefore not be a
+	// field.
 	macNAK   = 4
 	macMD5   = 20
 	macSHA1  = 24
 	maxField = 0xfffc // the largest multiple of four in the length's 16 bits
 )
 
-// ErrField is returned where neither an extension field nor a MAC is.
+// ErrField is returned for octets that are neither an extension field nor a MAC.
 var ErrField = errors.New("malformed extension field")
 
 // Field is one extension field of a packet.
 type Field struct {
 	Type       uint16
-	Start, End int    // its octets in the packet, header and padding included
-	Body       []byte // what follows its header, padding included; shares the packet's memory
+	Start, End int    // position in the packet, with header and padding
+	Body       []byte // content with padding, without header; part of the packet's memory
 }
 
 // NextField returns the extension field that begins at off of an NTPv4 packet;
 // the first one begins at HeaderLen, each other at its predecessor's End. It
-// returns ok = false without an error at the end of the packet and where the
-// rest is a legacy MAC (IsMAC tells which), by the rules of RFC 7822, section 3:
-// lengths are multiples of 4 and at least 16, at least 28 for a last field
-// without a MAC.
+// returns ok = false without an error at the end of the packet and where the rest
+// is a legacy MAC (see IsMAC). The rules are those of RFC 7822, section 3: lengths
+// are multiples of 4 and at least 16, at least 28 for a last field without MAC.
 func NextField(pkt []byte, off int) (f Field, ok bool, err error) {
 	if off < 0 || off > len(pkt) {
 		return Field{}, false, ErrField
@@ -56,8 +55,8 @@ func NextField(pkt []byte, off int) (f Field, ok bool, err error) {
 }
 
 // NextInner returns the field that begins at off of the plaintext of an NTS
-// authenticator (RFC 8915, section 5.6). No MAC can follow there, so the least
-// length is that of a field's header.
+// authenticator (RFC 8915, section 5.6). No MAC can follow, so the least length is
+// that of a field's header.
 func NextInner(plain []byte, off int) (f Field, ok bool, err error) {
 	if off < 0 || off > len(plain) {
 		return Field{}, false, ErrField
@@ -68,8 +67,8 @@ func NextInner(plain []byte, off int) (f Field, ok bool, err error) {
 	return field(plain, off, fieldHeader)
 }
 
-// IsMAC reports whether what is left of a packet from off has the length of a
-// legacy MAC (RFC 7822, section 3.1).
+// IsMAC reports whether the rest of a packet from off has the length of a legacy
+// MAC (RFC 7822, section 3.1).
 func IsMAC(pkt []byte, off int) bool { return off >= 0 && off <= len(pkt) && isMACLen(len(pkt)-off) }
 
 func isMACLen(n int) bool { return n == macNAK || n == macMD5 || n == macSHA1 }
@@ -89,13 +88,13 @@ func field(b []byte, off, least int) (Field, bool, error) {
 	}, true, nil
 }
 
-// FieldLen returns the length of the field that AppendField makes of a body of
-// n octets.
+// FieldLen returns the length of the field that AppendField makes of a body of n
+// octets.
 func FieldLen(n int) int { return max(minField, (fieldHeader+n+3)&^3) }
 
 // AppendField appends a field to dst, the body padded with zeros to a multiple
-// of 4 octets and to the least length of 16. A body too long for a field's
-// 16-bit length is a mistake of the caller's and is cut off.
+// of 4 octets and to the least length of 16. It truncates a body that is too long
+// for the 16-bit length.
 func AppendField(dst []byte, typ uint16, body []byte) []byte {
 	body = body[:min(len(body), maxField-fieldHeader)]
 	n := FieldLen(len(body))

@@ -1,6 +1,6 @@
-// Package ntp is the NTP packet on the wire: the 48-octet header of RFC 5905,
-// its 64-bit timestamps across eras, and the extension fields of RFC 7822. It
-// holds no socket, no clock and no key.
+// Package ntp is the NTP packet format: the 48-octet header of RFC 5905, its
+// 64-bit timestamps across eras, and the extension fields of RFC 7822. It has no
+// socket, no clock and no key.
 package ntp
 
 import (
@@ -30,7 +30,7 @@ const (
 	LeapUnknown = 3 // the clock is not synchronised
 )
 
-// ErrShort is returned for a packet that has no room for a header.
+// ErrShort is returned for a packet shorter than a header.
 var ErrShort = errors.New("packet is shorter than an NTP header")
 
 // Header is the fixed part of an NTP packet (RFC 5905, section 7.3).
@@ -45,13 +45,13 @@ type Header struct {
 	RootDisp  Short
 	RefID     [4]byte
 	RefTime   Timestamp // when the clock was last set or corrected; 0 = never
-	Origin    Timestamp // of an answer: the request's Transmit
-	Receive   Timestamp // of an answer: arrival of the request
+	Origin    Timestamp // in an answer: Transmit of the request
+	Receive   Timestamp // in an answer: arrival of the request
 	Transmit  Timestamp // departure of this packet
 }
 
-// Parse reads the first HeaderLen octets of b. It fails with ErrShort only:
-// every combination of bits is a header, and the caller judges it.
+// Parse reads the first HeaderLen octets of b. Its only error is ErrShort: every
+// combination of bits is a header, which the caller has to check.
 func (h *Header) Parse(b []byte) error {
 	if len(b) < HeaderLen {
 		return ErrShort
@@ -69,8 +69,8 @@ func (h *Header) Parse(b []byte) error {
 	return nil
 }
 
-// Put writes the header into the first HeaderLen octets of b, which must be
-// there. Leap, Version and Mode are cut to their two and three bits.
+// Put writes the header into b[:HeaderLen]. It uses the low two bits of Leap, and
+// the low three of Version and Mode.
 func (h *Header) Put(b []byte) {
 	b = b[:HeaderLen]
 	b[0] = h.Leap<<6 | h.Version&7<<3 | h.Mode&7

@@ -14,12 +14,12 @@ const unixEpoch = 2208988800
 // Timestamp is a 64-bit NTP timestamp (RFC 5905, section 6): seconds since the
 // beginning of an era in the upper half, the fraction in the lower; the unit is
 // 2^-32 s, about 0.23 ns. It wraps with every era of 2^32 s, the first time at
-// 2036-02-07 06:28:16 UTC, so two of them don't compare: see Sub and TAI. Zero
-// means "unknown" in a packet.
+// 2036-02-07 06:28:16 UTC, so timestamps must not be compared with <: see Sub and
+// TAI. Zero means "unknown" in a packet.
 type Timestamp uint64
 
 // FromTAI returns the timestamp of t in UTC for the given TAI - UTC in seconds,
-// rounded to the nearest unit. The era is lost.
+// rounded to the nearest unit. It does not contain the era.
 func FromTAI(t tai.Time, taiOffset int) Timestamp {
 	sec, nsec := t.Unix(taiOffset)
 	return Timestamp(uint64(sec+unixEpoch)<<32 + (uint64(nsec)<<32+5e8)/1e9)
@@ -27,13 +27,13 @@ func FromTAI(t tai.Time, taiOffset int) Timestamp {
 
 // TAI returns the instant nearest to pivot, at most half an era (68 years) from
 // it, that has this timestamp, for the given TAI - UTC in seconds; rounded to
-// the nearest nanosecond and held at the ends of tai.Time.
+// the nearest nanosecond and limited to the range of tai.Time.
 func (t Timestamp) TAI(pivot tai.Time, taiOffset int) tai.Time {
 	return pivot.Add(t.Sub(FromTAI(pivot, taiOffset)))
 }
 
 // Sub returns t - u, positive when t is the later of two timestamps less than
-// half an era apart, rounded to the nearest nanosecond. It is right across the
+// half an era apart, rounded to the nearest nanosecond. It is correct across the
 // end of an era.
 func (t Timestamp) Sub(u Timestamp) time.Duration {
 	d := int64(t - u)
@@ -53,8 +53,8 @@ func (t Timestamp) Add(d time.Duration) Timestamp {
 // section 6); the unit is 2^-16 s, about 15 µs.
 type Short uint32
 
-// ShortFrom returns d rounded up, so that a bound stays a bound; a negative d
-// gives 0, one beyond the format its largest value (about 18 h).
+// ShortFrom returns d rounded up, so that a bound stays a bound. It returns 0 for
+// a negative d, and the largest value (about 18 h) for one beyond the format.
 func ShortFrom(d time.Duration) Short {
 	if d <= 0 {
 		return 0

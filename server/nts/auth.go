@@ -6,10 +6,9 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// The NTS Authenticator and Encrypted Extension Fields extension field (RFC
-// 8915 section 5.6): header (4), nonce length (2), ciphertext length (2), nonce
-// and ciphertext each filled up with zeros to a multiple of 4, additional
-// padding.
+// The NTS Authenticator and Encrypted Extension Fields extension field (RFC 8915,
+// section 5.6): header (4), nonce length (2), ciphertext length (2), nonce and
+// ciphertext, each padded with zeros to a multiple of 4, additional padding.
 const (
 	authType    = 0x0404
 	fieldHeader = 4
@@ -24,9 +23,8 @@ func AuthLen(id aead.ID, n int) int {
 	return fieldHeader + authHeader + pad4(id.NonceLen()) + pad4(n+id.Overhead())
 }
 
-// ParseAuth splits the body of an authenticator field (what follows its type
-// and length). The results share its memory. Its only error is
-// BadAuthenticator.
+// ParseAuth splits the body of an authenticator field (without type and length).
+// The results are parts of its memory. Its only error is BadAuthenticator.
 func ParseAuth(body []byte) (nonce, ciphertext []byte, err error) {
 	if len(body) < authHeader {
 		return nil, nil, BadAuthenticator
@@ -40,12 +38,12 @@ func ParseAuth(body []byte) (nonce, ciphertext []byte, err error) {
 	return body[authHeader : authHeader+n : authHeader+n], body[at : at+c : at+c], nil
 }
 
-// AppendAuth appends a complete authenticator field to dst, which must be the
-// whole packet so far, from its first octet: all of it becomes the associated
-// data. plaintext holds extension fields or nothing, and must lie outside of
-// dst's memory. A nonce shorter than id.NonceLen() gets the additional padding
-// of a request. It allocates nothing when dst has AuthLen octets to spare.
-// The key panics on a nonce its AEAD does not take.
+// AppendAuth appends a complete authenticator field to dst, which must be the whole
+// packet so far: all of it is the associated data. plaintext has extension fields
+// or nothing, and must be outside of dst's memory. A nonce shorter than
+// id.NonceLen() gets the additional padding of a request. AppendAuth allocates
+// nothing if dst has AuthLen octets of spare capacity. It panics on a nonce that
+// the AEAD does not support.
 func AppendAuth(dst []byte, key *aead.Key, nonce, plaintext []byte) []byte {
 	start := len(dst)
 	c := len(plaintext) + key.ID().Overhead()
@@ -67,10 +65,10 @@ func appendZeros(dst []byte, n int) []byte {
 	return dst
 }
 
-// OpenAuth verifies the authenticator field that lies at pkt[start:end], header
-// included, over everything before it, and appends its plaintext to dst. The
-// plaintext may replace the ciphertext (see aead.Key.Open) and must not overlap
-// pkt otherwise. Errors are BadAuthenticator, BadNonce and AuthFailed.
+// OpenAuth verifies the authenticator field at pkt[start:end], header included,
+// over everything before it, and appends its plaintext to dst. The plaintext may
+// replace the ciphertext (see aead.Key.Open) and must not overlap pkt otherwise.
+// Errors are BadAuthenticator, BadNonce and AuthFailed.
 func OpenAuth(pkt []byte, start, end int, key *aead.Key, dst []byte) ([]byte, error) {
 	nonce, ct, _, err := splitAuth(pkt, start, end, key.ID())
 	if err != nil {
@@ -79,9 +77,9 @@ func OpenAuth(pkt []byte, start, end int, key *aead.Key, dst []byte) ([]byte, er
 	return openAuth(pkt[:start], nonce, ct, key, dst)
 }
 
-// OpenRequestAuth is OpenAuth for a server, which must also refuse a request
-// without the additional padding that makes room for a longer nonce in the
-// answer (RFC 8915 section 5.6): ShortPadding.
+// OpenRequestAuth is OpenAuth for a server. It also refuses, with ShortPadding, a
+// request without the additional padding that makes room for a longer nonce in the
+// answer (RFC 8915, section 5.6).
 func OpenRequestAuth(pkt []byte, start, end int, key *aead.Key, dst []byte) ([]byte, error) {
 	nonce, ct, extra, err := splitAuth(pkt, start, end, key.ID())
 	if err != nil {
@@ -94,7 +92,7 @@ func OpenRequestAuth(pkt []byte, start, end int, key *aead.Key, dst []byte) ([]b
 }
 
 // splitAuth checks everything that needs no key. extra is the length of the
-// additional padding.
+// additional padding, octets.
 func splitAuth(pkt []byte, start, end int, id aead.ID) (nonce, ct []byte, extra int, err error) {
 	if start < 0 || end > len(pkt) || end-start < fieldHeader+authHeader ||
 		binary.BigEndian.Uint16(pkt[start:]) != authType || int(binary.BigEndian.Uint16(pkt[start+2:])) != end-start {

@@ -10,31 +10,31 @@ import (
 //
 //	key identifier (3) | AEAD (1) | nonce (16) | tag (16) | C2S key | S2C key
 //
-// sealed with AES-SIV-CMAC-256: identifier and AEAD are the associated data, so
-// that changing any octet fails Open. Its length follows from the AEAD alone, is
-// a multiple of 4, and is that of chrony's cookies.
+// sealed with AES-SIV-CMAC-256. Identifier and AEAD are the associated data, so
+// that no octet can be changed. The length depends only on the AEAD, is a multiple
+// of 4, and is that of chrony's cookies.
 //
-// Nonce repetition cannot hurt: AES-SIV stays secure when a nonce repeats; the
-// worst is that two cookies with the same keys and the same random 128 bits are
-// the same octets, which shows that they belong to one client. No plaintext, no
-// key and no forgery follows from it, whatever the random source does.
+// A repeated nonce is harmless, because AES-SIV stays secure: in the worst case two
+// cookies with the same keys and the same nonce are equal, which shows that they
+// belong to one client. It reveals no plaintext and no key, and allows no forgery,
+// whatever the random source does.
 //
-// Rotation cannot hurt either: every period has a key of its own, derived with
-// HKDF from root secret and period number (see Ring), so that no key seals more
-// than a period's cookies (2^48 of them would be safe) and no two keys are
-// related. A cookie names its key; a cookie of a key that is gone is answered
-// with an NTS NAK, whereupon the client asks NTS-KE again.
+// Each period has its own key, derived with HKDF from root secret and period number
+// (see Ring). No key seals more than the cookies of a period (2^48 would be safe),
+// and no two keys are related. A cookie contains the identifier of its key. A
+// cookie whose key is no longer known gets an NTS NAK, and the client runs NTS-KE
+// again.
 const (
 	cookieKeyID  = 3
 	cookieHeader = cookieKeyID + 1
 	cookieNonce  = 16
 	cookiePublic = cookieHeader + cookieNonce
 	cookieTag    = 16
-	cookieSecret = cookiePublic + cookieTag // where the keys begin
+	cookieSecret = cookiePublic + cookieTag // offset of the keys
 )
 
-// CookieLen returns the length in octets of every cookie made for an AEAD: 100
-// for AEAD 15, 164 for 17, 68 for 30; 0 for one that is not supported.
+// CookieLen returns the length in octets of cookies for an AEAD: 100 for AEAD 15,
+// 164 for 17, 68 for 30, 0 for one that is not supported.
 func CookieLen(id aead.ID) int {
 	if !id.Supported() {
 		return 0
@@ -42,9 +42,8 @@ func CookieLen(id aead.ID) int {
 	return cookieSecret + 2*id.KeyLen()
 }
 
-// SealCookie appends a fresh cookie for s to dst. Its only error is
-// UnsupportedAEAD. It allocates nothing when dst has CookieLen(s.AEAD) octets
-// to spare.
+// SealCookie appends a new cookie for s to dst. Its only error is UnsupportedAEAD.
+// It allocates nothing if dst has CookieLen(s.AEAD) octets of spare capacity.
 func (k *Keys) SealCookie(dst []byte, s *SessionKeys, scratch *Scratch) ([]byte, error) {
 	n := s.AEAD.KeyLen()
 	if n == 0 {
@@ -58,9 +57,9 @@ func (k *Keys) SealCookie(dst []byte, s *SessionKeys, scratch *Scratch) ([]byte,
 	return e.key.Seal(dst, dst[off+cookieHeader:], plain, dst[off:off+cookieHeader]), nil
 }
 
-// OpenCookie verifies a cookie and writes its session keys to s, which it
-// leaves alone when it returns an error: BadCookie, UnknownCookieKey or
-// CookieFailed. All three call for an NTS NAK.
+// OpenCookie verifies a cookie and writes its session keys to s. On an error it
+// does not change s; errors are BadCookie, UnknownCookieKey and CookieFailed, and
+// all three require an NTS NAK.
 func (k *Keys) OpenCookie(cookie []byte, s *SessionKeys, scratch *Scratch) error {
 	if len(cookie) < cookieSecret {
 		return BadCookie
@@ -77,7 +76,7 @@ func (k *Keys) OpenCookie(cookie []byte, s *SessionKeys, scratch *Scratch) error
 		if e.id != keyID {
 			continue
 		}
-		// Two keys may have the same identifier by chance: try the next one.
+		// Two keys may have the same identifier by chance: try the next one too.
 		plain, open := e.key.Open(scratch.plain[:0], cookie[cookieHeader:cookiePublic], cookie[cookiePublic:], cookie[:cookieHeader])
 		if open != nil {
 			err = CookieFailed

@@ -1,6 +1,6 @@
-// Package nts has the secrets of Network Time Security on the NTP side (RFC
-// 8915 section 5): session keys, the cookies that carry them, the ring of keys
-// that seals cookies, and the authenticator extension field.
+// Package nts has the keys of Network Time Security on the NTP side (RFC 8915,
+// section 5): session keys, the cookies that contain them, the ring of keys that
+// seals cookies, and the authenticator extension field.
 package nts
 
 import (
@@ -10,7 +10,7 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// SessionKeys is what NTS-KE agreed on (RFC 8915 section 5.1). The first
+// SessionKeys is the result of NTS-KE (RFC 8915, section 5.1). The first
 // AEAD.KeyLen() octets of each key are used.
 type SessionKeys struct {
 	AEAD     aead.ID

@@ -1,20 +1,20 @@
 package nts
 
-// Reason names why NTS material was refused. It is the error this package
-// returns for what came from a peer; its String is the metric's label.
+// Reason is why a cookie or an authenticator was refused. It is the error that
+// this package returns for data of a peer. Its String is the label of the metric.
 type Reason uint8
 
 // Reasons for refusing a packet or cookie.
 const (
 	ReasonNone       Reason = iota
-	BadAuthenticator        // lengths inside the authenticator field do not fit it
-	BadNonce                // a nonce length the AEAD does not take
-	ShortPadding            // a request without the Additional Padding of RFC 8915 section 5.6
+	BadAuthenticator        // the lengths inside the authenticator do not fit its own
+	BadNonce                // a nonce length that the AEAD does not support
+	ShortPadding            // a request without the additional padding of RFC 8915, section 5.6
 	AuthFailed              // the authenticator does not verify
-	BadCookie               // not a cookie of ours by its length or AEAD
-	UnknownCookieKey        // a cookie under a key that is gone or never was
+	BadCookie               // not one of our cookies, by its length or AEAD
+	UnknownCookieKey        // a cookie whose key is unknown or no longer known
 	CookieFailed            // a cookie with a known key identifier that does not verify
-	UnsupportedAEAD         // session keys for an AEAD this program has not
+	UnsupportedAEAD         // session keys for an AEAD that is not supported
 	numReasons
 )
 
@@ -34,7 +34,7 @@ var reasonText = [numReasons]string{
 	UnsupportedAEAD:  "unsupported_aead",
 }
 
-// String returns the reason's snake_case word.
+// String returns the word for the reason.
 func (r Reason) String() string {
 	if r >= numReasons {
 		return "unknown"
@@ -42,12 +42,12 @@ func (r Reason) String() string {
 	return reasonText[r]
 }
 
-// Error returns the reason as an error's text.
+// Error returns the text of the reason as an error.
 func (r Reason) Error() string { return "nts: " + r.String() }
 
 // NAK reports whether a request refused for this reason is answered with an NTS
-// NAK (RFC 8915 section 5.7): the cookie or the authentication did not verify.
-// A malformed packet gets silence.
+// NAK (RFC 8915, section 5.7): the cookie or the authentication did not verify.
+// A malformed request gets no answer.
 func (r Reason) NAK() bool {
 	switch r {
 	case AuthFailed, BadCookie, UnknownCookieKey, CookieFailed:

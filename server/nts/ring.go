@@ -13,22 +13,22 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// cookieAEAD seals cookies. Its key is expanded once a period, so that AES-SIV
-// needs no key schedule per cookie where AES-GCM-SIV needs one for every nonce.
+// cookieAEAD seals cookies. An AES-SIV key is expanded once a period, while
+// AES-GCM-SIV needs a key schedule for each nonce.
 const cookieAEAD = aead.AESSIVCMAC256
 
 // Defaults and limits of RingConfig.
 const (
 	DefaultRotate = 24 * time.Hour
-	DefaultKeep   = 8 // a cookie lives 7 to 8 periods: at least a week
+	DefaultKeep   = 8 // a cookie is valid for 7 to 8 periods: at least a week
 	minRotate     = time.Minute
 	maxKeep       = 64
 	maxRoots      = 16
 	secretLen     = 32
 )
 
-// RingConfig says how cookie keys change. Servers that share a root secret must
-// have the same Rotate.
+// RingConfig is how cookie keys change. Servers that share a root secret must have
+// the same Rotate.
 type RingConfig struct {
 	Rotate time.Duration // length of a period, whole seconds; 0 = DefaultRotate
 	Keep   int           // periods whose cookies are accepted, the current one included; 0 = DefaultKeep
@@ -43,44 +43,41 @@ func (c RingConfig) withDefaults() (RingConfig, error) {
 	}
 	switch {
 	case c.Rotate < minRotate || c.Rotate%time.Second != 0:
-		return c, fmt.Errorf("key rotation of %v: want whole seconds and at least %v", c.Rotate, minRotate)
+		return c, fmt.Errorf("key rotation of %v is not a whole number of seconds of at least %v", c.Rotate, minRotate)
 	case c.Keep < 1 || c.Keep > maxKeep:
-		return c, fmt.Errorf("keep %d periods of keys: want 1 to %d", c.Keep, maxKeep)
+		return c, fmt.Errorf("%d periods of keys to keep are not from 1 to %d", c.Keep, maxKeep)
 	}
 	return c, nil
 }
 
-// root is one secret from which a key for every period follows. It seals
-// cookies from the instant since on until a later root takes over.
+// root is a secret from which a key for each period is derived. Its keys seal
+// cookies from since until a later root begins.
 type root struct {
 	secret [secretLen]byte
 	since  int64 // POSIX seconds
 }
 
-// Ring holds the keys that seal cookies. A key is a function of a root secret
-// and the number of the period since the POSIX epoch, so that servers with the
-// same key file have the same keys at the same time without talking to each
-// other, nothing is written at a rotation, and a clock that was wrong for a
-// while has destroyed nothing.
+// Ring has the keys that seal cookies. A key is derived from a root secret and the
+// number of the period since the POSIX epoch. Servers with the same key file
+// therefore have the same keys at the same time without communication, a rotation
+// writes nothing, and a wrong clock destroys no keys.
 //
-// Whoever reads a root secret can open the cookies of all its periods; NewRoot
-// ends that for the future, and for the past once the old root is dropped from
-// the file (see NewRoot).
+// Whoever has a root secret can open the cookies of all its periods. NewRoot ends
+// that for the future, and for the past when it removes the old root from the
+// file.
 //
-// Load may be called from any goroutine and takes no lock. The other methods
-// may be called from any goroutine too.
+// All methods may be called from any goroutine. Load takes no lock.
 type Ring struct {
 	cfg  RingConfig
 	path string // empty: in memory only
 	keys atomic.Pointer[Keys]
 
-	mu    sync.Mutex // guards what follows and all changes of keys
-	roots []root     // ascending since, never empty
+	mu    sync.Mutex // guards roots and all changes of keys
+	roots []root     // in ascending order of since, never empty
 }
 
-// Keys is an immutable set of expanded cookie keys. Its methods allocate
-// nothing and may be called from several goroutines, each with a Scratch of its
-// own.
+// Keys is an immutable set of expanded cookie keys. Its methods allocate nothing
+// and may be called from several goroutines, each with its own Scratch.
 type Keys struct {
 	period  int64
 	newest  int64   // since of the root that seals
@@ -95,7 +92,7 @@ type entry struct {
 	since  int64 // of its root
 }
 
-// NewRing makes a ring with a fresh root secret that lives in memory only.
+// NewRing makes a ring with a new root secret, in memory only.
 func NewRing(cfg RingConfig, now time.Time) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -112,13 +109,13 @@ func newRoot(now time.Time) root {
 	return n
 }
 
-// Load returns the keys in force. They stay usable for as long as the caller
-// keeps them, so load them once per batch of packets.
+// Load returns the current keys. They stay usable, so load them once per batch of
+// packets.
 func (r *Ring) Load() *Keys { return r.keys.Load() }
 
-// Rotate brings the keys to the period of now and reports whether anything
-// changed. It is cheap when nothing did; call it about once a minute, and
-// before the first packet. Going back in time is as good as going forward.
+// Rotate changes the keys to those of the period of now, which may also be an
+// earlier one, and reports whether they changed. It is cheap if not; call it about
+// once a minute, and before the first packet.
 func (r *Ring) Rotate(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,7 +145,7 @@ func floorDiv(a, b int64) int64 {
 }
 
 // sealing returns the index of the root that seals at now: the latest that has
-// begun, and the first one when none has (a clock that is not set yet).
+// begun, or the first one if none has (a clock that is not set yet).
 func (r *Ring) sealing(now time.Time) int {
 	i := len(r.roots) - 1
 	for i > 0 && r.roots[i].since > now.Unix() {
@@ -157,15 +154,14 @@ func (r *Ring) sealing(now time.Time) int {
 	return i
 }
 
-// publish makes the keys for now. The caller holds mu or is the constructor.
+// publish makes the keys of now. The caller holds mu or is a constructor.
 func (r *Ring) publish(now time.Time) {
 	p, s := r.period(now), r.sealing(now)
 	k := &Keys{period: p, newest: r.roots[s].since}
 	k.add(r.roots[s], p, r.cfg.Rotate)
 	for i, rt := range r.roots {
-		// Periods in which this root sealed, as far as they are still accepted.
-		// The next period is accepted already: another server's clock may be a
-		// little ahead of ours.
+		// The periods in which this root sealed and that are still accepted. The next
+		// period is accepted too: another server's clock may be slightly ahead.
 		lo, hi := p-int64(r.cfg.Keep)+1, p+1
 		if i > 0 {
 			lo = max(lo, floorDiv(rt.since, int64(r.cfg.Rotate/time.Second)))
@@ -182,29 +178,29 @@ func (r *Ring) publish(now time.Time) {
 	r.keys.Store(k)
 }
 
-// add derives the key of one period: HKDF-SHA256 with the length and number of
-// the period in its info, giving the AEAD's key and the key's identifier.
+// add derives the key of one period and its identifier: HKDF-SHA256 with the
+// length and number of the period in the info.
 func (k *Keys) add(rt root, period int64, rotate time.Duration) {
 	info := binary.BigEndian.AppendUint64([]byte("noonmark cookie key 1"), uint64(rotate/time.Second))
 	info = binary.BigEndian.AppendUint64(info, uint64(period))
 	n := cookieAEAD.KeyLen()
 	okm, err := hkdf.Key(sha256.New, rt.secret[:], nil, string(info), n+cookieKeyID)
 	if err != nil {
-		panic(err) // only for lengths HKDF cannot give
+		panic(err) // impossible: the length is within the limit of HKDF
 	}
 	e := entry{id: binary.BigEndian.Uint32(okm[n-1:]) & 0xffffff, period: period, since: rt.since}
 	if err := e.key.Init(cookieAEAD, okm[:n]); err != nil {
-		panic(err) // only for lengths the AEAD does not take
+		panic(err) // impossible: the length is that of the AEAD
 	}
 	k.entries = append(k.entries, e)
 }
 
 // KeyInfo describes one cookie key without its secret.
 type KeyInfo struct {
-	ID      string    // the identifier in its cookies, in hexadecimal
-	Begins  time.Time // its period
+	ID      string    // the identifier in its cookies, hexadecimal
+	Begins  time.Time // of its period
 	Ends    time.Time
-	Root    time.Time // when its root secret took over
+	Root    time.Time // when its root secret began
 	Sealing bool      // new cookies are sealed with it
 }
 
@@ -225,13 +221,13 @@ func (r *Ring) List() []KeyInfo {
 	return l
 }
 
-// String hides the secrets.
+// String hides the secrets from fmt.
 func (r *Ring) String() string { return fmt.Sprintf("key ring of %d keys", len(r.Load().entries)) }
 
 // Format hides the secrets from every fmt verb.
 func (r *Ring) Format(f fmt.State, _ rune) { fmt.Fprint(f, r.String()) }
 
-// String hides the secrets.
+// String hides the secrets from fmt.
 func (k *Keys) String() string { return fmt.Sprintf("%d cookie keys", len(k.entries)) }
 
 // Format hides the secrets from every fmt verb.

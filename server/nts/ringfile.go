@@ -18,15 +18,15 @@ import (
 //
 //	{"format": "noonmark-keys-1", "roots": [{"since": "2026-11-23T00:00:00Z", "secret": "<64 hex digits>"}]}
 //
-// It changes only by rename, so that a reader and a crash see the old file or
-// the new one and nothing between.
+// It is only replaced by rename, so that a reader, also after a crash, sees the old
+// file or the new one.
 const ringFormat = "noonmark-keys-1"
 
-// maxRingFile bounds what is read of a key file; maxRoots roots take 2 kB.
+// maxRingFile limits what is read of a key file, octets; maxRoots roots have 2 kB.
 const maxRingFile = 64 << 10
 
-// ErrRingFile is wrapped by errors about the contents or the permissions of a
-// key file, as opposed to errors of the file system.
+// ErrRingFile is wrapped by errors about the content or the permissions of a key
+// file. Errors of the file system do not wrap it.
 var ErrRingFile = errors.New("key file is not usable")
 
 type ringFile struct {
@@ -39,10 +39,9 @@ type rootFile struct {
 	Secret string    `json:"secret"`
 }
 
-// OpenRing opens the ring kept in the file at path, or makes the file (mode
-// 0600) with a fresh root secret where there is none. A file that anybody but
-// its owner may read or write is refused, and so is a damaged one: it is never
-// overwritten.
+// OpenRing opens the ring in the file at path. If there is no file, it creates one
+// (mode 0600) with a new root secret. It refuses a file that others than its owner
+// may read or write, and a damaged one, and never overwrites them.
 func OpenRing(path string, cfg RingConfig, now time.Time) (*Ring, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -51,9 +50,8 @@ func OpenRing(path string, cfg RingConfig, now time.Time) (*Ring, error) {
 	r := &Ring{cfg: cfg, path: path}
 	r.roots, err = readRoots(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		fresh := []root{newRoot(now)}
-		err = writeRoots(path, fresh, false)
-		if err == nil || errors.Is(err, fs.ErrExist) { // somebody else made it meanwhile
+		err = writeRoots(path, []root{newRoot(now)}, false)
+		if err == nil || errors.Is(err, fs.ErrExist) { // another process has created it
 			r.roots, err = readRoots(path)
 		}
 	}
@@ -64,8 +62,8 @@ func OpenRing(path string, cfg RingConfig, now time.Time) (*Ring, error) {
 	return r, nil
 }
 
-// Reload reads the file again, for one that an operator or another program has
-// changed. On an error the ring stays as it was.
+// Reload reads the file again after an operator or another program has changed it.
+// On an error the ring stays as it was.
 func (r *Ring) Reload(now time.Time) error {
 	if r.path == "" {
 		return nil
@@ -81,18 +79,17 @@ func (r *Ring) Reload(now time.Time) error {
 	return nil
 }
 
-// NewRoot makes a fresh root secret that seals cookies from the instant since
-// on; cookies of the roots before stay good for as long as they would have
-// been. Roots whose cookies have all expired are dropped from the file. A since
-// in the future leaves time to carry the file to other servers; roots that were
-// announced for later than that are superseded. Secrets begin at whole seconds:
-// it returns when this one does, a second after the last root that has begun if
-// need be.
+// NewRoot makes a new root secret that seals cookies from since on. Cookies of
+// earlier roots stay valid as long as before. Roots whose cookies have all expired
+// are removed from the file. A since in the future leaves time to copy the file to
+// other servers; roots that were to begin later than that are removed. Secrets
+// begin at whole seconds: NewRoot returns when this one does, which is at least a
+// second after the last root that has begun.
 func (r *Ring) NewRoot(since, now time.Time) (begins time.Time, err error) {
 	n := newRoot(since)
 	err = r.change(now, func(old []root) ([]root, error) {
 		if now.Unix() < old[0].since {
-			return nil, fmt.Errorf("the clock reads %s, but the first secret began at %s: set the clock first",
+			return nil, fmt.Errorf("the clock reads %s, before the first secret began at %s: set the clock first",
 				now.UTC().Format(time.RFC3339), time.Unix(old[0].since, 0).UTC().Format(time.RFC3339))
 		}
 		for _, rt := range old {
@@ -111,21 +108,21 @@ func (r *Ring) NewRoot(since, now time.Time) (begins time.Time, err error) {
 			}
 		}
 		if len(roots) >= maxRoots {
-			return nil, fmt.Errorf("%w: it holds %d roots already", ErrRingFile, len(roots))
+			return nil, fmt.Errorf("%w: it already has %d roots", ErrRingFile, len(roots))
 		}
 		return append(roots, n), nil
 	})
 	return time.Unix(n.since, 0).UTC(), err
 }
 
-// Revoke forgets every root and begins with a fresh one: all cookies in the
-// world die, their holders are answered with an NTS NAK.
+// Revoke replaces all roots by a new one. All cookies become invalid, and their
+// holders get an NTS NAK.
 func (r *Ring) Revoke(now time.Time) error {
 	return r.change(now, func([]root) ([]root, error) { return []root{newRoot(now)}, nil })
 }
 
-// change rewrites the file and then the ring. Where the file cannot be written
-// the ring stays as it was.
+// change rewrites the file and then the ring. If the file cannot be written, the
+// ring stays as it was.
 func (r *Ring) change(now time.Time, edit func([]root) ([]root, error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +161,7 @@ func readRoots(path string) ([]root, error) {
 		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrRingFile)
 	}
 	if p := st.Mode().Perm(); p&0o077 != 0 {
-		return nil, fmt.Errorf("%s: %w: mode %04o lets others in; run: chmod 600 %[1]s", path, ErrRingFile, p)
+		return nil, fmt.Errorf("%s: %w: mode %04o gives others access; run: chmod 600 %[1]s", path, ErrRingFile, p)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxRingFile+1))
 	if err != nil {
@@ -177,7 +174,7 @@ func readRoots(path string) ([]root, error) {
 	return roots, nil
 }
 
-// parseRoots never quotes the file in its errors: it holds secrets.
+// parseRoots does not quote the file in its errors, because it contains secrets.
 func parseRoots(b []byte) ([]root, error) {
 	if len(b) > maxRingFile {
 		return nil, fmt.Errorf("longer than %d octets", maxRingFile)
@@ -188,15 +185,15 @@ func parseRoots(b []byte) ([]root, error) {
 	if err := d.Decode(&rf); err != nil {
 		var syn *json.SyntaxError
 		if errors.As(err, &syn) {
-			return nil, fmt.Errorf("no JSON from octet %d on", syn.Offset)
+			return nil, fmt.Errorf("invalid JSON at octet %d", syn.Offset)
 		}
-		return nil, errors.New("no JSON of the expected shape")
+		return nil, errors.New("JSON with other keys or types than expected")
 	}
 	if d.More() {
-		return nil, errors.New("something follows the JSON object")
+		return nil, errors.New("data after the JSON object")
 	}
 	if rf.Format != ringFormat {
-		return nil, fmt.Errorf("its format is not %q", ringFormat)
+		return nil, fmt.Errorf("the format is not %q", ringFormat)
 	}
 	if len(rf.Roots) == 0 || len(rf.Roots) > maxRoots {
 		return nil, fmt.Errorf("%d roots, want 1 to %d", len(rf.Roots), maxRoots)
@@ -212,14 +209,14 @@ func parseRoots(b []byte) ([]root, error) {
 		}
 		roots[i].since = x.Since.Unix()
 		if i > 0 && roots[i].since <= roots[i-1].since {
-			return nil, errors.New("roots are not in the order of their beginnings")
+			return nil, errors.New("roots are not in ascending order of since")
 		}
 	}
 	return roots, nil
 }
 
-// writeRoots writes the file as durable.WriteFile does: with replace false an
-// existing file stays and the error is fs.ErrExist.
+// writeRoots writes the file. Without replace an existing file stays, and the error
+// is fs.ErrExist.
 func writeRoots(path string, roots []root, replace bool) error {
 	rf := ringFile{Format: ringFormat}
 	for _, rt := range roots {

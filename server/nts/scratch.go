@@ -6,24 +6,24 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// Scratch is one worker's working memory: randomness drawn in bulk and room
-// for plaintexts. Its zero value is ready. It is for one goroutine.
+// Scratch is one worker's working memory: random octets, drawn in bulk, and room
+// for plaintexts. The zero value is ready. It is for one goroutine.
 type Scratch struct {
 	left  int // unused octets at the end of rnd
 	rnd   [scratchRandom]byte
 	plain [2 * aead.MaxKeyLen]byte
 }
 
-// scratchRandom is how many octets of randomness are drawn at once: an answer
-// needs 32 (a cookie's nonce and its own), and a system call costs as much as
-// making several kilobytes.
+// scratchRandom is the number of random octets that are drawn at once. An answer
+// needs 32 (the nonces of a cookie and of the answer), and a system call costs as
+// much as generating several kilobytes.
 const scratchRandom = 4096
 
-// Random returns n fresh random octets from crypto/rand, n at most 256. They
-// are never handed out again; the slice is valid until the next call.
+// Random returns n random octets from crypto/rand, n at most 256. It never returns
+// the same ones again. The slice is valid until the next call.
 func (s *Scratch) Random(n int) []byte {
 	if s.left < n {
-		rand.Read(s.rnd[:]) // never fails: the program ends instead
+		rand.Read(s.rnd[:]) // never fails: it ends the program instead
 		s.left = len(s.rnd)
 	}
 	s.left -= n

@@ -16,7 +16,7 @@ import (
 
 var ctx = context.Background()
 
-// flip returns a mangler that changes one octet.
+// flip returns a mangle function that changes one octet.
 func flip(at int) func(req, ans []byte) [][]byte {
 	return func(_, ans []byte) [][]byte { ans[at] ^= 1; return [][]byte{ans} }
 }
@@ -42,13 +42,13 @@ func TestUnacceptablePacketsAreIgnored(t *testing.T) {
 		{"unique identifier", 15, flip(uidAt), WrongUniqueID},
 		{"ciphertext", 15, func(_, ans []byte) [][]byte { ans[len(ans)-1] ^= 1; return [][]byte{ans} }, BadAuthenticator},
 		{"header alone", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:48]} }, NoUniqueID},
-		{"authenticator stripped", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:84]} }, NoAuthenticator},
-		{"identifier stripped", 15, func(_, ans []byte) [][]byte { return [][]byte{append(ans[:48:48], ans[84:]...)} }, NoUniqueID},
-		{"cut", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:len(ans)-4]} }, BadField},
+		{"no authenticator", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:84]} }, NoAuthenticator},
+		{"no identifier", 15, func(_, ans []byte) [][]byte { return [][]byte{append(ans[:48:48], ans[84:]...)} }, NoUniqueID},
+		{"truncated", 15, func(_, ans []byte) [][]byte { return [][]byte{ans[:len(ans)-4]} }, BadField},
 		{"field length 0", 15, func(_, ans []byte) [][]byte { ans[50], ans[51] = 0, 0; return [][]byte{ans} }, BadField},
-		{"RATE nobody vouches for, of another request", 15, func(_, ans []byte) [][]byte { ans[uidAt] ^= 1; return [][]byte{kiss(ans[:84], "RATE")} }, WrongUniqueID},
+		{"unauthenticated RATE of another request", 15, func(_, ans []byte) [][]byte { ans[uidAt] ^= 1; return [][]byte{kiss(ans[:84], "RATE")} }, WrongUniqueID},
 		{"DENY without identifier", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:48], "DENY")} }, NoUniqueID},
-		{"a code without meaning", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "XYZZ")} }, UnauthenticatedKiss},
+		{"a kiss code without meaning", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "XYZZ")} }, UnauthenticatedKiss},
 		{"NAK without identifier", 15, func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:48], "NTSN")} }, NoUniqueID},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,12 +67,12 @@ func TestUnacceptablePacketsAreIgnored(t *testing.T) {
 				t.Errorf("counted %v", &n)
 			}
 
-			// A refused packet must not keep the true answer from being taken.
+			// A refused packet does not prevent the valid answer.
 			f.mangle = func(req, ans []byte) [][]byte {
 				return append(c.mangle(req, bytes.Clone(ans)), ans)
 			}
 			if _, err := cl.Query(ctx); err != nil {
-				t.Errorf("true answer after a false one: %v", err)
+				t.Errorf("valid answer after a refused packet: %v", err)
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func TestContradictoryAnswersAreRefused(t *testing.T) {
 		for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 			f := newFake(t, id)
 			c.set(f)
-			if c.name == "no reference time known" { // era 0 begins in the far future of 2036, not in the past
+			if c.name == "no reference time known" { // 0 is not the begin of era 1, in 2036
 				f.now = time.Unix(2085978496-1000, 0)
 			}
 			r, err := f.client(Config{}).Query(ctx)
@@ -125,7 +125,7 @@ func TestOffsetAndDelay(t *testing.T) {
 		{time.Unix(1795435200, 0), 0, 3 * ms, 3 * ms, 0, 6 * ms, 1},
 		{time.Unix(1795435200, 0), 250 * ms, 3 * ms, 3 * ms, -250 * ms, 6 * ms, 1}, // the local clock is slow
 		{time.Unix(1795435200, 0), -40 * time.Hour, ms, 3 * ms, 40*time.Hour + ms, 4 * ms, 1},
-		{time.Unix(2085978495, 999e6), 0, 3 * ms, 3 * ms, 0, 6 * ms, 1}, // era 1 begins on the way there
+		{time.Unix(2085978495, 999e6), 0, 3 * ms, 3 * ms, 0, 6 * ms, 1}, // era 1 begins while the request is on its way
 		{time.Unix(2085978496, 0), -3 * time.Hour, ms, ms, 3 * time.Hour, 2 * ms, 1},
 		{time.Unix(1795435200, 0), 60 * 365 * 24 * time.Hour, ms, ms, -60 * 365 * 24 * time.Hour, 2 * ms, 1},
 	} {
@@ -168,7 +168,7 @@ func TestCookiesAreUsedOnce(t *testing.T) {
 			t.Errorf("%v: %d key exchanges, %d placeholders, %d sockets", id, f.exchanges, f.placeholders, f.dials)
 		}
 
-		// Lost answers cost cookies; placeholders bring them back.
+		// Lost answers use up cookies; placeholders get new ones.
 		f.mangle = func(_, _ []byte) [][]byte { return nil }
 		for range 3 {
 			if _, err := cl.Query(ctx); !errors.Is(err, ErrNoAnswer) {
@@ -203,7 +203,7 @@ func TestNAKLeadsToAKeyExchange(t *testing.T) {
 	if _, err := cl.Query(ctx); err != nil {
 		t.Fatal(err)
 	}
-	clear(f.cookies) // the server forgot its keys
+	clear(f.cookies) // the server lost its keys
 	start := f.now
 	if _, err := cl.Query(ctx); !errors.Is(err, ErrNAK) {
 		t.Fatalf("%v, want ErrNAK", err)
@@ -225,7 +225,7 @@ func TestNAKLeadsToAKeyExchange(t *testing.T) {
 		t.Fatalf("%v after %d exchanges, %d cookies", err, f.exchanges, r.Cookies)
 	}
 
-	// A forged NAK before the true answer changes nothing.
+	// A forged NAK before the valid answer changes nothing.
 	f.mangle = func(_, ans []byte) [][]byte { return [][]byte{kiss(bytes.Clone(ans[:84]), "NTSN"), ans} }
 	if _, err := cl.Query(ctx); err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestKeyExchangesBackOff(t *testing.T) {
 	f.now = f.now.Add(maxKEWait)
 	before := cl.keRetry
 	if _, err := cl.Query(cancelled); !errors.Is(err, context.Canceled) || cl.keRetry != before {
-		t.Errorf("a cancelled exchange counts as one that did not succeed: %v", err)
+		t.Errorf("a cancelled exchange counts as a failure: %v", err)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestUselessKeysDoNotLoop(t *testing.T) {
 		start := f.now
 		for f.now.Sub(start) < time.Hour {
 			if _, err := cl.Query(ctx); err == nil {
-				t.Fatal("an answer out of nothing")
+				t.Fatal("an answer without a valid key")
 			}
 			f.now = f.now.Add(time.Second)
 		}
@@ -335,7 +335,7 @@ func TestKissCodesAreObeyed(t *testing.T) {
 				f.now = f.now.Add(30 * 24 * time.Hour)
 			}
 			if f.requests != 1 {
-				t.Errorf("%s: asked %d times", code, f.requests)
+				t.Errorf("%s: %d requests", code, f.requests)
 			}
 		}
 
@@ -347,7 +347,7 @@ func TestKissCodesAreObeyed(t *testing.T) {
 		}
 		f.now = f.now.Add(63 * time.Second)
 		if _, err := cl.Query(ctx); !errors.Is(err, ErrHoldOff) {
-			t.Errorf("asked again 63 s after RATE with poll 6: %v", err)
+			t.Errorf("request 63 s after RATE with poll 6: %v", err)
 		}
 		f.now = f.now.Add(2 * time.Second)
 		f.h.Stratum, f.h.Leap = 1, 0
@@ -355,7 +355,7 @@ func TestKissCodesAreObeyed(t *testing.T) {
 			t.Error(err)
 		}
 
-		for _, poll := range []int8{-128, 127} { // a hostile poll makes no hostile wait
+		for _, poll := range []int8{-128, 127} { // an extreme poll makes no extreme wait
 			f := send("RATE", poll)
 			cl := f.client(Config{})
 			cl.Query(ctx)
@@ -392,11 +392,11 @@ func TestUnauthenticatedKissCode(t *testing.T) {
 			t.Fatalf("%s alone: %v", code, err)
 		}
 		if waited := f.now.Sub(begin); waited < DefaultTimeout {
-			t.Errorf("%s: obeyed after %v, before a valid answer could have come", code, waited)
+			t.Errorf("%s: obeyed after %v, before the timeout", code, waited)
 		}
 		f.mangle = nil
 		if _, err := cl.Query(ctx); errors.Is(err, ErrDenied) != (code != "RATE") || errors.Is(err, ErrHoldOff) != (code == "RATE") {
-			t.Errorf("asked again after %s: %v", code, err)
+			t.Errorf("request after %s: %v", code, err)
 		}
 	}
 }
@@ -404,7 +404,7 @@ func TestUnauthenticatedKissCode(t *testing.T) {
 func TestInterleavedClient(t *testing.T) {
 	for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 		f := newFake(t, id)
-		f.late = time.Millisecond // a stamp taken before sealing is early by so much
+		f.late = time.Millisecond // a timestamp before sealing is early by so much
 		cl := f.client(Config{Interleaved: true})
 		query := func(interleaved bool, offset time.Duration) {
 			t.Helper()
@@ -433,11 +433,11 @@ func TestInterleavedClient(t *testing.T) {
 		if f.last.Origin == 0 || f.last.Receive == 0 || f.last.Receive == f.last.Transmit {
 			t.Errorf("interleaved request: %+v", f.last)
 		}
-		clear(f.precise) // the server's ring turned over: it answers in basic mode
+		clear(f.precise) // the server lost the timestamp: it answers in basic mode
 		query(false, f.late/2)
 	}
 
-	// An answer to the receive nonce outside of interleaved mode is none.
+	// In basic mode, an answer to the receive nonce is refused.
 	f := newFake(t, 0)
 	cl := f.client(Config{})
 	for range 2 {
@@ -455,14 +455,14 @@ func TestRequestRevealsNothing(t *testing.T) {
 		var h ntp.Header
 		h.Parse(req)
 		if d := h.Transmit.Sub(local(f.now.UnixNano())); d > -time.Hour && d < time.Hour {
-			t.Errorf("transmit stamp tells the local time to within %v", d)
+			t.Errorf("the transmit timestamp is the local time within %v", d)
 		}
 		if seen[h.Transmit] {
 			t.Error("nonce repeated")
 		}
 		seen[h.Transmit] = true
 		if h.Stratum != 0 || h.RefTime != 0 || h.Receive != 0 || h.Origin != 0 {
-			t.Errorf("request tells more than it must: %+v", h)
+			t.Errorf("the request reveals more than necessary: %+v", h)
 		}
 		return [][]byte{ans}
 	}
@@ -494,7 +494,7 @@ func TestFieldsAfterTheAuthenticatorAreIgnored(t *testing.T) {
 func TestJarReturnsEachCookieOnce(t *testing.T) {
 	var j jar
 	if j.take() != nil || j.put(nil) || j.put(make([]byte, maxCookie+1)) {
-		t.Error("jar takes what it must not, or gives what it has not")
+		t.Error("the jar accepts invalid cookies or returns cookies while it is empty")
 	}
 	for i := range uint16(jarSize + 3) {
 		j.put(binary.BigEndian.AppendUint16(nil, i))
@@ -505,13 +505,13 @@ func TestJarReturnsEachCookieOnce(t *testing.T) {
 		}
 	}
 	if j.take() != nil {
-		t.Error("more than the jar holds")
+		t.Error("the jar returns more cookies than it has")
 	}
 }
 
 func TestBestHasTheLeastDelay(t *testing.T) {
 	if Best(nil) != -1 || Jitter(nil, 0) != 0 {
-		t.Error("something out of nothing")
+		t.Error("a result without readings")
 	}
 	rs := []Reading{{Delay: 5, Offset: 30}, {Delay: 3, Offset: 10}, {Delay: 4, Offset: 10}}
 	if Best(rs) != 1 || Jitter(rs, 1) != 14 { // sqrt(400/2)
@@ -529,7 +529,8 @@ func TestStepDuringTheExchangeIsDetected(t *testing.T) {
 	}
 }
 
-func FuzzJudge(f *testing.F) {
+// Packets that nobody sealed are refused, and sealed random octets are handled.
+func FuzzCheck(f *testing.F) {
 	fk := newFake(&testing.T{}, aead.AESSIVCMAC256)
 	cl := fk.client(Config{})
 	var good []byte
@@ -553,15 +554,15 @@ func FuzzJudge(f *testing.F) {
 		if len(pkt) >= 84 {
 			copy(q.uid[:], pkt[52:84])
 		}
-		if r := q.judge(pkt, s, &a); r == Accepted {
-			t.Error("accepted what nobody sealed")
+		if r := q.check(pkt, s, &a); r == Accepted {
+			t.Error("a packet that nobody sealed is accepted")
 		}
-		if q.judge(pkt, nil, &a) == Accepted {
+		if q.check(pkt, nil, &a) == Accepted {
 			c := &Client{conn: fk}
-			c.read(&a, nil, Stamp{}, Stamp{Real: 1})
+			c.read(&a, nil, &times{received: Stamp{Real: 1}})
 		}
-		// Correctly sealed garbage.
-		if a.cookies = 0; s.restock(plain, &a) == Accepted && a.cookies != s.jar.n || s.jar.n > jarSize {
+		// Correctly sealed random octets.
+		if a.cookies = 0; s.addCookies(plain, &a) == Accepted && a.cookies != s.jar.n || s.jar.n > jarSize {
 			t.Errorf("%d cookies counted, %d kept", a.cookies, s.jar.n)
 		}
 	})

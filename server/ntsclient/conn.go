@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// Stamp is a reading of the local clock at the passage of a packet.
+// Stamp is the timestamp of a packet by the local clock.
 type Stamp struct {
 	Real   int64 // CLOCK_REALTIME, ns since the POSIX epoch
-	Kernel bool  // taken by the kernel beside the wire, else by this program around its call
+	Kernel bool  // by the kernel, else by this program around its system call
 }
 
-// Conn is a datagram socket connected to one server, which stamps what passes.
+// Conn is a datagram socket that is connected to one server, with timestamps.
 type Conn interface {
-	// Send sends one packet. The stamp is taken before.
+	// Send sends one packet. It returns the time before sending.
 	Send(b []byte) (Stamp, error)
-	// Sent returns the kernel's stamp of the last packet sent, if there is one;
-	// it may come as late as the answer.
+	// Sent returns the kernel's timestamp of the last sent packet, if there is one. It
+	// may come as late as the answer.
 	Sent() (Stamp, bool)
-	// Receive reads one packet into b and cuts off what does not fit. It ends with
-	// os.ErrDeadlineExceeded at the deadline.
+	// Receive reads one packet into b and truncates it if it does not fit. At the
+	// deadline it returns os.ErrDeadlineExceeded.
 	Receive(b []byte, deadline time.Time) (int, Stamp, error)
 	RemoteAddr() net.Addr
 	Close() error
@@ -52,8 +52,8 @@ func dialTCP(network string) func(context.Context, string, string) (net.Conn, er
 	}
 }
 
-// remote returns the peer's address and port, the zero value if the socket has
-// none of that kind.
+// remote returns the address of the server, the zero value if it is not a UDP
+// address.
 func remote(c Conn) netip.AddrPort {
 	if a, ok := c.RemoteAddr().(*net.UDPAddr); ok {
 		ap := a.AddrPort()

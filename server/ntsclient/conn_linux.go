@@ -15,8 +15,8 @@ const (
 	tsOptTSOnly  = 1 << 11
 )
 
-// udpConn asks the kernel for its receive and transmit stamps, and falls back
-// to the time around the call where it gives none.
+// udpConn uses the kernel's receive and transmit timestamps, or the time around the
+// system call if there is none.
 type udpConn struct {
 	*net.UDPConn
 	raw  syscall.RawConn
@@ -41,7 +41,7 @@ func newUDP(c *net.UDPConn) Conn {
 }
 
 func (u *udpConn) Send(b []byte) (Stamp, error) {
-	u.drain() // what is left of a request without an answer
+	u.drain() // timestamps of earlier requests
 	u.sent = Stamp{}
 	at := Stamp{Real: time.Now().UnixNano()}
 	_, err := u.Write(b)
@@ -68,8 +68,8 @@ func (u *udpConn) Receive(b []byte, deadline time.Time) (int, Stamp, error) {
 	return n, at, nil
 }
 
-// drain reads transmit stamps from the socket's error queue; the last one is
-// that of the packet sent last. The kernel bounds the queue.
+// drain reads the transmit timestamps from the socket's error queue. The last one is
+// of the packet that was sent last. The kernel limits the queue.
 func (u *udpConn) drain() {
 	if u.raw == nil {
 		return
@@ -88,9 +88,9 @@ func (u *udpConn) drain() {
 	})
 }
 
-// softwareStamp finds the first of the three timespecs of a SCM_TIMESTAMPING
-// message (Documentation/networking/timestamping.rst, 2.1): two native words
-// each, seconds and ns.
+// softwareStamp returns the first of the three timespecs of an SCM_TIMESTAMPING
+// message (Documentation/networking/timestamping.rst, 2.1): seconds and ns, two
+// native words.
 func softwareStamp(oob []byte) (int64, bool) {
 	msgs, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil {

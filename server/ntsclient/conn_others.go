@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// udpConn takes its stamps around the calls.
+// udpConn has the time around the system calls.
 type udpConn struct{ *net.UDPConn }
 
 func newUDP(c *net.UDPConn) Conn { return udpConn{c} }

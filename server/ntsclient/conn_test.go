@@ -14,7 +14,7 @@ import (
 	"noonmark/server/nts/aead"
 )
 
-// loopback is a real socket that answers as handle says.
+// loopback opens a real socket that answers with the result of handle.
 func loopback(t *testing.T, handle func(req []byte) []byte) netip.AddrPort {
 	t.Helper()
 	s, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -59,7 +59,8 @@ func TestSocketTimestamps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	// The kernel begins to stamp arrivals a moment after the first socket wants it.
+	// The kernel starts to timestamp received packets some time after the first socket
+	// asked for it.
 	tries := 1
 	if runtime.GOOS == "linux" {
 		tries = 20000
@@ -77,7 +78,7 @@ func TestSocketTimestamps(t *testing.T) {
 		}
 	}
 	if runtime.GOOS == "linux" {
-		t.Errorf("no kernel stamps: sent %v, received %v", r.Sent, r.Received)
+		t.Errorf("no kernel timestamps: sent %v, received %v", r.Sent, r.Received)
 	}
 }
 
@@ -89,7 +90,7 @@ func TestSocketErrorsKeepTheirCause(t *testing.T) {
 	}
 	defer cl.Close()
 	if _, err := cl.Query(context.Background()); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("silence: %v", err)
+		t.Errorf("no answer: %v", err)
 	}
 	cl.cfg.Timeout = time.Hour
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,7 +105,7 @@ func TestSocketErrorsKeepTheirCause(t *testing.T) {
 
 	for _, c := range []Config{{}, {Host: "x", Port: -1}, {Host: "x", Port: 65536}, {Host: "x", NTPPort: 70000}, {Host: "x", AEADs: []aead.ID{99}}} {
 		if _, err := New(c); err == nil {
-			t.Errorf("%+v was taken", c)
+			t.Errorf("%+v is accepted", c)
 		}
 	}
 }
@@ -124,7 +125,7 @@ func TestEachClientHasItsOwnPort(t *testing.T) {
 		}
 		port := cl.conn.(interface{ LocalAddr() net.Addr }).LocalAddr().(*net.UDPAddr).Port
 		if port < 1024 || seen[port] {
-			t.Errorf("asked from port %d; before from %v", port, seen)
+			t.Errorf("source port %d; earlier ports %v", port, seen)
 		}
 		seen[port] = true
 	}

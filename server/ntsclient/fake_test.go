@@ -15,28 +15,28 @@ import (
 	"noonmark/server/ntske"
 )
 
-// fake is a server and the network before it, in virtual time. It speaks the
-// wire: requests are parsed and opened, answers put together and sealed.
+// fake is a server and the network to it, in virtual time. It uses the real packet
+// format: it parses and opens requests, and makes and seals answers.
 type fake struct {
 	t       *testing.T
 	now     time.Time     // the client's clock
-	ahead   time.Duration // of the server's clock before the client's
-	there   time.Duration // one way
-	inside  time.Duration // from receive to transmit stamp
-	late    time.Duration // true transmission after the transmit stamp
-	back    time.Duration // the other way
+	ahead   time.Duration // server's clock minus client's clock
+	there   time.Duration // delay of the request
+	inside  time.Duration // from receive to transmit timestamp
+	late    time.Duration // from the transmit timestamp to the transmission
+	back    time.Duration // delay of the answer
 	step    time.Duration // of the client's wall clock after sending
 	aead    aead.ID
 	cookies map[string]nts.SessionKeys
 	pending []packet
-	h       ntp.Header                     // of answers; times are filled in
-	mangle  func(req, ans []byte) [][]byte // what comes instead of ans
+	h       ntp.Header                     // of answers, without times
+	mangle  func(req, ans []byte) [][]byte // the packets that come instead of ans
 	precise map[ntp.Timestamp]ntp.Timestamp
 
 	exchanges, requests, placeholders, dials int
 	sizes                                    []int
 	failKE                                   error
-	altKeys                                  bool       // the key exchange leaves in doubt which keys are the server's
+	altKeys                                  bool       // the key exchange leaves open which keys the server uses
 	last                                     ntp.Header // of the requests
 	uids                                     map[string]bool
 }
@@ -96,7 +96,7 @@ func (f *fake) exchange(context.Context) (*ntske.Session, error) {
 	return s, nil
 }
 
-// Conn.
+// The methods of Conn.
 
 func (f *fake) RemoteAddr() net.Addr {
 	return net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:123"))
@@ -126,11 +126,11 @@ func (f *fake) Receive(b []byte, deadline time.Time) (int, Stamp, error) {
 	return copy(b, p.b), Stamp{Real: f.now.UnixNano()}, nil
 }
 
-// serve answers one request that arrives at the client's time at.
+// serve answers one request that arrives at at, by the client's clock.
 func (f *fake) serve(req []byte, at time.Time) [][]byte {
 	var h ntp.Header
 	if h.Parse(req) != nil || h.Mode != ntp.ModeClient || h.Version != 4 {
-		f.t.Errorf("request is not of a client: % x", req)
+		f.t.Errorf("not a client request: % x", req)
 		return nil
 	}
 	f.last = h
@@ -157,7 +157,7 @@ func (f *fake) serve(req []byte, at time.Time) [][]byte {
 	return [][]byte{ans}
 }
 
-// seal checks a request as RFC 8915 has it and makes the answer or a NAK.
+// seal checks a request by RFC 8915 and makes the answer or a NAK.
 func (f *fake) seal(req, ans []byte) []byte {
 	var uid, cookie []byte
 	var keys nts.SessionKeys

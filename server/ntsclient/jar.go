@@ -1,22 +1,22 @@
 package ntsclient
 
-// jarSize is how many cookies a client holds (RFC 8915, section 4.1.6: a server
-// gives eight, so that a client can lose some packets without a new key
+// jarSize is the number of cookies that a client keeps (RFC 8915, section 4.1.6: a
+// server sends eight, so that a client can lose some packets without a new key
 // exchange).
 const jarSize = 8
 
-// maxCookie bounds what is kept of a server; a longer cookie would not leave
+// maxCookie is the longest cookie that is kept, octets: a longer one would leave no
 // room in a packet that must not be fragmented.
 const maxCookie = 1024
 
-// jar holds unused cookies, the oldest first. Each leaves it once.
+// jar has unused cookies, the oldest first. It returns each once.
 type jar struct {
 	c [jarSize][]byte
 	n int
 }
 
-// put keeps a copy of the cookie; a full jar loses its oldest, which would be
-// the first for the server to forget. It reports whether the cookie fits.
+// put adds a copy of the cookie and reports whether its length is acceptable. A full
+// jar loses its oldest cookie, which is the first to become invalid.
 func (j *jar) put(cookie []byte) bool {
 	if len(cookie) == 0 || len(cookie) > maxCookie {
 		return false

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Reason says why a packet was not taken for the answer to the request in
-// flight. Such a packet is dropped and the wait goes on: anybody can send one.
+// Reason is why a packet is not the answer to the pending request. Such a packet is
+// ignored, and the client waits on: anybody can send one.
 type Reason uint8
 
-// The reasons, in the order in which a packet is judged.
+// The reasons, in the order of the checks.
 const (
 	Accepted            Reason = iota
 	Short                      // shorter than an NTP header
-	BadVersion                 // another version than the request's
+	BadVersion                 // not the version of the request
 	BadMode                    // not mode 4, server
-	BogusOrigin                // answers no request in flight (RFC 5905, section 8, TEST2)
-	BadField                   // extension fields that don't add up (RFC 7822)
+	BogusOrigin                // not the answer to the pending request (RFC 5905, section 8, TEST2)
+	BadField                   // malformed extension fields (RFC 7822)
 	NoUniqueID                 // no unique identifier before the authenticator
 	WrongUniqueID              // the unique identifier of another request
 	NoAuthenticator            // an unauthenticated answer to an authenticated request
 	BadAuthenticator           // the authenticator does not verify under the session's key
-	UnauthenticatedKiss        // a kiss code other than NTSN that nobody vouches for
-	NAK                        // NTS NAK: kept in mind, but a valid answer may still come (RFC 8915, section 5.7)
+	UnauthenticatedKiss        // a kiss code other than NTSN without authenticator
+	NAK                        // NTS NAK, which is obeyed if no valid answer comes (RFC 8915, section 5.7)
 	numReasons
 )
 
 var reasonNames = [...]string{"accepted", "short", "bad_version", "bad_mode", "bogus_origin", "bad_field", "no_unique_id",
 	"wrong_unique_id", "no_authenticator", "bad_authenticator", "unauthenticated_kiss", "nts_nak"}
 
-// String returns the reason's word in logs, JSON and metrics.
+// String returns the word for the reason in logs, JSON and metrics.
 func (r Reason) String() string {
 	if int(r) < len(reasonNames) {
 		return reasonNames[r]
@@ -65,33 +65,34 @@ func (c *Counters) String() string {
 
 // Errors of Query; errors.Is holds for each.
 var (
-	// ErrNoAnswer: nothing acceptable came within the timeout. The error also
-	// is os.ErrDeadlineExceeded.
+	// ErrNoAnswer: no acceptable answer came within the timeout. The error is also
+	// os.ErrDeadlineExceeded.
 	ErrNoAnswer = errors.New("no valid answer")
-	// ErrNAK: the server does not know the cookie or the keys (RFC 8915, section
-	// 5.7), and no valid answer followed. The next Query exchanges keys anew.
+	// ErrNAK: the server does not know the cookie or the keys (RFC 8915, section 5.7),
+	// and no valid answer came. The next Query exchanges keys again.
 	ErrNAK = errors.New("server answered NTS NAK")
-	// ErrUnsynchronised: the answer is genuine but the server says, or shows, that
-	// it does not know the time. The Reading is returned beside it.
+	// ErrUnsynchronised: the answer is acceptable, but by its content the server is
+	// not synchronised. Query returns the Reading too.
 	ErrUnsynchronised = errors.New("server is not synchronised")
-	// ErrInsane: the answer is genuine but its timestamps contradict each other.
-	// The Reading is returned beside it.
+	// ErrInsane: the answer is acceptable, but its timestamps contradict each other.
+	// Query returns the Reading too.
 	ErrInsane = errors.New("timestamps contradict each other")
 	// ErrStepped: the local clock was stepped between request and answer.
 	ErrStepped = errors.New("local clock was stepped during the exchange")
-	// ErrDenied: the server said DENY or RSTR; this client will not ask it again.
+	// ErrDenied: the server sent the kiss code DENY or RSTR; this client does not
+	// query it again.
 	ErrDenied = errors.New("server denies service")
-	// ErrHoldOff: too early to ask again, after a RATE kiss or a key exchange
-	// that did not succeed.
+	// ErrHoldOff: it is too early to query again, after a kiss code RATE or a failed
+	// key exchange.
 	ErrHoldOff = errors.New("too early to ask again")
-	// ErrKeyExchange: no keys could be had from the NTS-KE server.
+	// ErrKeyExchange: the key exchange with the NTS-KE server failed.
 	ErrKeyExchange = errors.New("NTS key exchange")
 )
 
-// NoAnswerError is ErrNoAnswer with what came instead.
+// NoAnswerError is ErrNoAnswer with the packets that came instead.
 type NoAnswerError struct {
 	Waited  time.Duration
-	Ignored Counters // packets that came within this Query and were not the answer
+	Ignored Counters // packets within this Query that were not the answer
 }
 
 func (e *NoAnswerError) Error() string {
@@ -104,7 +105,7 @@ func (e *NoAnswerError) Error() string {
 
 func (e *NoAnswerError) Unwrap() []error { return []error{ErrNoAnswer, os.ErrDeadlineExceeded} }
 
-// KissError is a kiss code (RFC 5905, section 7.4) that the client obeys.
+// KissError is a received kiss code (RFC 5905, section 7.4).
 type KissError struct {
 	Code          string // "RATE", "DENY", "RSTR" or another four characters, unprintable ones replaced
 	Authenticated bool

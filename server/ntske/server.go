@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"noonmark/internal/retry"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 )
@@ -150,9 +151,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			// No free file descriptor, or the peer left before accept: try again.
 			wait = min(max(2*wait, time.Millisecond), time.Second)
-			if !sleep(ctx, wait) {
-				return nil
-			}
+			retry.Sleep(ctx, wait)
 			continue
 		}
 		wait = 0
@@ -167,18 +166,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			r, err := s.exchange(c)
 			s.done(c.RemoteAddr(), r, err)
 		})
-	}
-}
-
-// sleep waits and reports whether ctx has not ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
 	}
 }
 

@@ -46,11 +46,11 @@ func (*Protocol) Starts() string { return "$" }
 func (*Protocol) Match(b []byte) gnss.Match {
 	address := false // the address is complete: from here on it is a sentence
 	sum := byte(0)
-	refuse := func(n int, r gnss.Reason) gnss.Match {
+	refuse := func(n int, d gnss.Defect) gnss.Match {
 		if !address {
 			return gnss.NoFrame(n)
 		}
-		return gnss.Damaged(n, r)
+		return gnss.Damaged(n, d)
 	}
 	for i := 1; i < len(b); i++ {
 		c := b[i]

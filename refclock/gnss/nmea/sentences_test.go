@@ -38,7 +38,7 @@ func decodeAll(t *testing.T, cfg gnss.Config, lines ...string) ([]*gnss.Message,
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		in   string
-		want gnss.Reason
+		want gnss.Defect
 	}{
 		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*00", gnss.BadChecksum},
 		{"=$GPRMC,120000.00,A,4807.0,N,01131.0,E,0,0,010524,,,A*G5", gnss.BadChecksum},

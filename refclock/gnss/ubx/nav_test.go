@@ -114,7 +114,7 @@ func TestUBXRefused(t *testing.T) {
 	for _, c := range []struct {
 		id   int
 		p    []byte
-		want gnss.Reason
+		want gnss.Defect
 	}{
 		{navPVT, bad, gnss.BadTime},
 		{navPVT, nano, gnss.BadTime},

@@ -29,7 +29,7 @@ func record(critical bool, typ uint16, body []byte) []byte {
 	return append(b, body...)
 }
 
-// handshake runs one NTS-KE exchange (RFC 8915 section 4).
+// handshake runs one NTS-KE exchange (RFC 8915, section 4).
 func handshake(addr string, aead uint16) (*session, error) {
 	d := &net.Dialer{Timeout: 5 * time.Second}
 	c, err := tls.DialWithDialer(d, "tcp", addr, &tls.Config{

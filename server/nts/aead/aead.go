@@ -1,15 +1,14 @@
-// Package aead has the three AEADs of Network Time Security: AES-SIV-CMAC-256
-// and -512 (RFC 5297) and AES-128-GCM-SIV (RFC 8452).
+// Package aead implements the three AEADs of Network Time Security:
+// AES-SIV-CMAC-256 and -512 (RFC 5297) and AES-128-GCM-SIV (RFC 8452).
 //
-// A Key is expanded once and then sealed and opened with any number of times,
-// without heap allocation where the processor's own AES instructions are used
-// (amd64 with AES-NI, PCLMULQDQ and AVX; arm64 with AES and PMULL). Elsewhere
-// the same API runs over crypto/aes and allocates. README.md has the figures
-// that decided this.
+// A Key is expanded once, then seals and opens any number of times, without heap
+// allocation on processors with AES instructions (amd64 with AES-NI, PCLMULQDQ and
+// AVX; arm64 with AES and PMULL). On others, the same API uses crypto/aes and
+// allocates. README.md has the measurements behind this.
 //
-// No operation's duration or memory access depends on a key, a plaintext or a
-// tag; lengths are public. Over crypto/aes that holds as far as it holds there
-// (its generic code uses tables).
+// No duration and no memory access depends on a key, a plaintext or a tag; lengths
+// are public. With crypto/aes this holds as far as it holds there (its generic code
+// uses tables).
 package aead
 
 import (
@@ -21,9 +20,9 @@ import (
 // negotiates it.
 type ID uint16
 
-// The AEADs this package has.
+// The supported AEADs.
 const (
-	AESSIVCMAC256 ID = 15 // RFC 5297, mandatory in NTS (RFC 8915 section 5.1)
+	AESSIVCMAC256 ID = 15 // RFC 5297, mandatory in NTS (RFC 8915, section 5.1)
 	AESSIVCMAC512 ID = 17 // RFC 5297
 	AES128GCMSIV  ID = 30 // RFC 8452
 )
@@ -47,8 +46,8 @@ func (id ID) KeyLen() int {
 	return 0
 }
 
-// NonceLen returns the length in octets of the nonces to make for it; AES-SIV
-// takes any other as well (see Key.Open). 0 for an unsupported AEAD.
+// NonceLen returns the recommended nonce length in octets, 0 for an unsupported
+// AEAD. AES-SIV supports any other length too (see NonceOK).
 func (id ID) NonceLen() int {
 	switch id {
 	case AESSIVCMAC256, AESSIVCMAC512:
@@ -59,11 +58,10 @@ func (id ID) NonceLen() int {
 	return 0
 }
 
-// NonceMax returns N_MAX of RFC 5116 in octets, capped at 16 where it is
-// unlimited: what RFC 8915 section 5.6 calls min(16, N_MAX).
+// NonceMax returns min(16, N_MAX) of RFC 8915, section 5.6, in octets.
 func (id ID) NonceMax() int { return id.NonceLen() }
 
-// Overhead returns how many octets a ciphertext is longer than its plaintext.
+// Overhead returns how much longer a ciphertext is than its plaintext, in octets.
 func (id ID) Overhead() int {
 	if !id.Supported() {
 		return 0
@@ -71,10 +69,10 @@ func (id ID) Overhead() int {
 	return tagLen
 }
 
-// Supported reports whether this package has the AEAD.
+// Supported reports whether this package implements the AEAD.
 func (id ID) Supported() bool { return id.KeyLen() != 0 }
 
-// String returns the registry's name.
+// String returns the name in the IANA registry.
 func (id ID) String() string {
 	switch id {
 	case AESSIVCMAC256:
@@ -87,13 +85,13 @@ func (id ID) String() string {
 	return fmt.Sprintf("AEAD-%d", uint16(id))
 }
 
-// ErrOpen is what Open returns for anything that was not sealed with this key,
-// nonce and associated data. It does not say which.
+// ErrOpen is returned by Open for anything that was not sealed with this key, nonce
+// and associated data. It does not say what differs.
 var ErrOpen = errors.New("message authentication failed")
 
-// Key is an expanded key. Init may be called again and again on the same Key.
-// Seal and Open may be called from several goroutines at once, Init not. The
-// zero Key opens nothing and must not seal.
+// Key is an expanded key. Init may be called repeatedly on the same Key. Seal and
+// Open may be called from several goroutines at once, Init may not. The zero Key
+// opens nothing and must not seal.
 type Key struct {
 	id  ID
 	eng engine
@@ -101,16 +99,16 @@ type Key struct {
 	std *stdKey // engineStd
 }
 
-// engine chooses the implementation under a Key.
+// engine is the implementation of a Key.
 type engine uint8
 
 const (
 	engineNone engine = iota
-	engineStd         // crypto/aes and Go, everywhere
+	engineStd         // crypto/aes and Go, on all processors
 	engineHW          // assembly
 )
 
-// bestEngine is fixed at start by what the processor has.
+// bestEngine depends on the processor.
 var bestEngine = func() engine {
 	if haveHW {
 		return engineHW
@@ -118,8 +116,8 @@ var bestEngine = func() engine {
 	return engineStd
 }()
 
-// Init expands key for the AEAD id. The key is not retained. The error is for
-// an unsupported AEAD or a wrong length.
+// Init expands key for the AEAD id and does not retain key. The error is about an
+// unsupported AEAD or a wrong length.
 func (k *Key) Init(id ID, key []byte) error { return k.init(bestEngine, id, key) }
 
 func (k *Key) init(eng engine, id ID, key []byte) error {
@@ -127,7 +125,7 @@ func (k *Key) init(eng engine, id ID, key []byte) error {
 		return fmt.Errorf("expand key: %v is not supported", id)
 	}
 	if len(key) != id.KeyLen() {
-		return fmt.Errorf("expand key: %v takes %d octets, not %d", id, id.KeyLen(), len(key))
+		return fmt.Errorf("expand key: %v needs %d octets, not %d", id, id.KeyLen(), len(key))
 	}
 	k.id, k.eng, k.std = id, eng, nil
 	if eng == engineHW {
@@ -141,15 +139,14 @@ func (k *Key) init(eng engine, id ID, key []byte) error {
 // ID returns the AEAD of the last Init, 0 before it.
 func (k *Key) ID() ID { return k.id }
 
-// String hides the key from every fmt verb that would print it.
+// String hides the key from fmt.
 func (k *Key) String() string { return k.id.String() + " key" }
 
 // Format hides the key from every fmt verb.
 func (k Key) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.id.String()+" key") }
 
-// NonceOK reports whether the AEAD takes a nonce of n octets: RFC 5297
-// section 6 has at least 1 for AES-SIV, RFC 8452 section 6 exactly 12 for
-// AES-GCM-SIV.
+// NonceOK reports whether the AEAD supports a nonce of n octets: at least 1 for
+// AES-SIV (RFC 5297, section 6), exactly 12 for AES-GCM-SIV (RFC 8452, section 6).
 func (id ID) NonceOK(n int) bool {
 	switch id {
 	case AESSIVCMAC256, AESSIVCMAC512:
@@ -161,17 +158,17 @@ func (id ID) NonceOK(n int) bool {
 }
 
 // Seal encrypts and authenticates plaintext, authenticates ad, and appends the
-// result, 16 octets longer than plaintext, to dst. For AES-SIV ad and nonce are
-// the two S2V components (an empty nonce is no component) and the tag comes
-// first; for AES-GCM-SIV the tag comes last.
+// result, 16 octets longer than plaintext, to dst. For AES-SIV, ad and nonce are
+// the two S2V components (an empty nonce is no component), and the tag comes first.
+// For AES-GCM-SIV the tag comes last.
 //
-// plaintext may lie exactly where its ciphertext goes (dst[:0] of the same
-// memory for AES-GCM-SIV, 16 octets before it for AES-SIV) and must not overlap
-// it otherwise; ad and nonce must not overlap what is appended. Seal panics on
-// a Key without Init and on a nonce that NonceOK refuses: the caller made it.
+// plaintext may be exactly where its ciphertext is written (dst[:0] of the same
+// memory for AES-GCM-SIV, 16 octets before it for AES-SIV) and must not overlap it
+// otherwise; ad and nonce must not overlap what is appended. Seal panics on a Key
+// without Init and on an AES-GCM-SIV nonce that is not 12 octets long.
 func (k *Key) Seal(dst, nonce, plaintext, ad []byte) []byte {
 	if k.id == AES128GCMSIV && len(nonce) != 12 {
-		panic("aead: AES-GCM-SIV takes a nonce of 12 octets")
+		panic("aead: AES-GCM-SIV needs a nonce of 12 octets")
 	}
 	ret, out := grow(dst, len(plaintext)+tagLen)
 	switch k.eng {
@@ -180,20 +177,20 @@ func (k *Key) Seal(dst, nonce, plaintext, ad []byte) []byte {
 	case engineStd:
 		k.std.seal(k.id, out, nonce, plaintext, ad)
 	default:
-		panic("aead: Seal with a key that was never expanded")
+		panic("aead: Seal with a Key without Init")
 	}
 	return ret
 }
 
-// Open verifies ciphertext, ad and nonce, decrypts, and appends the plaintext,
-// 16 octets shorter than ciphertext, to dst. Its only error is ErrOpen; then
-// the octets that would have been appended are zero. An AES-SIV nonce may have
-// any length; an empty one means that there is no nonce component, which RFC
-// 5297 section 6 keeps for deterministic use: NTS callers ask NonceOK first.
+// Open verifies ciphertext, ad and nonce, decrypts, and appends the plaintext, 16
+// octets shorter than ciphertext, to dst. Its only error is ErrOpen; the octets
+// that would have been appended are then zero. An AES-SIV nonce may have any
+// length. An empty one means that there is no nonce component, for deterministic
+// use (RFC 5297, section 6); NTS must check NonceOK first.
 //
-// The plaintext may take exactly the place of its ciphertext (ciphertext[:0]
-// for AES-GCM-SIV, ciphertext[16:16] for AES-SIV) and must not overlap it
-// otherwise; it must not overlap ad and nonce.
+// The plaintext may replace its ciphertext exactly (ciphertext[:0] for AES-GCM-SIV,
+// ciphertext[16:16] for AES-SIV) and must not overlap it otherwise; it must not
+// overlap ad and nonce.
 func (k *Key) Open(dst, nonce, ciphertext, ad []byte) ([]byte, error) {
 	if len(ciphertext) < tagLen || k.id == AES128GCMSIV && len(nonce) != 12 {
 		return nil, ErrOpen
@@ -213,8 +210,8 @@ func (k *Key) Open(dst, nonce, ciphertext, ad []byte) ([]byte, error) {
 	return ret, nil
 }
 
-// grow returns b longer by n octets, in place when its capacity allows, and
-// the part that is new.
+// grow returns b longer by n octets, in place if the capacity allows it, and the new
+// part.
 func grow(b []byte, n int) (head, tail []byte) {
 	t := len(b) + n
 	if cap(b) >= t {

@@ -346,7 +346,7 @@ func FuzzDifferential(f *testing.F) {
 		}
 		want := newKey(t, engineStd, id, key).Seal(nil, nonce, plain, ad)
 		// siv-go takes nonces of 16 octets or none, and then drops empty associated
-		// data, which RFC 5297 section 3 and Wycheproof count as a component.
+		// data, which RFC 5297, section 3 and Wycheproof count as a component.
 		if id == AES128GCMSIV || len(nonce) == 16 || len(nonce) == 0 && len(ad) > 0 {
 			if o := oracle(t, id, key, nonce, plain, ad); !bytes.Equal(o, want) {
 				t.Fatalf("std %x, siv-go %x", want, o)

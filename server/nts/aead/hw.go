@@ -2,29 +2,28 @@
 
 package aead
 
-// The assembly is constant in time. Its branches and the addresses that it reads
-// and writes depend on lengths alone, which whoever sees the packets knows; it has
-// no table indexed by data (the tails are masked by length). AESENC, AESENCLAST and
-// PCLMULQDQ, AESE and PMULL take as long for every operand, as their makers state
-// (Intel's data operand independent timing, Arm's DIT). Key expansion goes through
-// AESENCLAST or AESE and not through an S-box in memory; doubling in GF(2^128)
-// masks the polynomial in; tags are compared whole. What then differs is the
-// answer to "is it authentic", which is told to everybody anyway.
+// The assembly runs in constant time. Its branches and addresses depend only on
+// lengths, which are public; it has no table that is indexed by data (the tails are
+// masked by length). AESENC, AESENCLAST and PCLMULQDQ, AESE and PMULL take the same
+// time for every operand (Intel: data operand independent timing, Arm: DIT). Key
+// expansion uses AESENCLAST or AESE instead of an S-box in memory. Doubling in
+// GF(2^128) masks the polynomial. Tags are compared as a whole. Only the result,
+// authentic or not, differs, and it is public.
 
-// hwKey is a key for the assembly engine. The assembly knows its layout.
+// hwKey is a key for the assembly engine, which depends on its layout.
 type hwKey struct {
 	mac  schedule // AES-SIV: for S2V; AES-GCM-SIV: the key-generating key
 	ctr  schedule // AES-SIV: for CTR
-	k1   block    // CMAC's subkeys (RFC 4493 section 2.3)
+	k1   block    // CMAC's subkeys (RFC 4493, section 2.3)
 	k2   block
 	zero block // CMAC of the zero block, S2V's start
 }
 
-// schedule has AES round keys: 11 for AES-128, 15 for AES-256.
+// schedule is AES round keys: 11 for AES-128, 15 for AES-256.
 type schedule [15 * 16]byte
 
-// gcmKeys are the keys of one AES-GCM-SIV message (RFC 8452 section 4). The
-// assembly knows their layout.
+// gcmKeys are the keys of one AES-GCM-SIV message (RFC 8452, section 4). The assembly
+// depends on their layout.
 type gcmKeys struct {
 	h   block    // message-authentication key
 	enc schedule // message-encryption key
@@ -90,7 +89,7 @@ func equal(a, b *block) bool {
 }
 
 // sivInit128 and sivInit256 expand both halves of an AES-SIV key of 32 or 64
-// octets and fill in k1, k2 and zero.
+// octets and set k1, k2 and zero.
 //
 //go:noescape
 func sivInit128(k *hwKey, key *byte)
@@ -103,8 +102,8 @@ func sivInit256(k *hwKey, key *byte)
 //go:noescape
 func expand128(s *schedule, key *byte)
 
-// s2v128 and s2v256 are RFC 5297 section 2.4 over ad, nonce unless it is empty,
-// and pt.
+// s2v128 and s2v256 compute S2V (RFC 5297, section 2.4) of ad, nonce unless it is
+// empty, and pt.
 //
 //go:noescape
 func s2v128(k *hwKey, v *block, ad, nonce, pt []byte)
@@ -113,7 +112,7 @@ func s2v128(k *hwKey, v *block, ad, nonce, pt []byte)
 func s2v256(k *hwKey, v *block, ad, nonce, pt []byte)
 
 // ctrSIV128 and ctrSIV256 encrypt len(src) octets in CTR mode from v with its
-// bits 31 and 63 cleared (RFC 5297 section 2.5). dst has at least as many, and
+// bits 31 and 63 cleared (RFC 5297, section 2.5). dst has at least as many, and
 // is src's memory or does not overlap it.
 //
 //go:noescape
@@ -123,18 +122,18 @@ func ctrSIV128(k *hwKey, v *block, dst, src []byte)
 func ctrSIV256(k *hwKey, v *block, dst, src []byte)
 
 // gcmDerive derives a message's keys from the key-generating key and 12 octets
-// of nonce (RFC 8452 section 4).
+// of nonce (RFC 8452, section 4).
 //
 //go:noescape
 func gcmDerive(m *gcmKeys, s *schedule, nonce *byte)
 
-// gcmTagOf computes a message's tag (RFC 8452 section 4).
+// gcmTagOf computes a message's tag (RFC 8452, section 4).
 //
 //go:noescape
 func gcmTagOf(m *gcmKeys, tag *block, nonce *byte, ad, pt []byte)
 
 // ctrGCM encrypts len(src) octets in CTR mode from tag with its top bit set and
-// a 32-bit little-endian counter in front (RFC 8452 section 4). dst as for
+// a 32-bit little-endian counter in front (RFC 8452, section 4). dst as for
 // ctrSIV128.
 //
 //go:noescape

@@ -69,7 +69,7 @@
 	ROUND4((O+208)(K)); \
 	LAST4((O+224)(K))
 
-// DBL doubles D in GF(2^128) as CMAC has it (RFC 5297 section 2.3), without a
+// DBL doubles D in GF(2^128) as CMAC does (RFC 5297, section 2.3), without a
 // branch. SWAP holds ·swap; T and U are clobbered.
 #define DBL(D, SWAP, T, U) \
 	VPSHUFB SWAP, D, D; \
@@ -85,7 +85,7 @@
 	VPSHUFB SWAP, D, D
 
 // LOADSMALL loads the CX octets at P, 0 to 15, into X and clears the rest. It
-// reads nothing outside of them, and clobbers AX, CX, DX and R12. L4 to LE are
+// reads nothing else, and clobbers AX, CX, DX and R12. L4 to LE are
 // labels.
 #define LOADSMALL(P, X, L4, L1, LE) \
 	MOVQ CX, R12; \
@@ -158,8 +158,8 @@ L1: \
 	MOVB AX, (P); \
 LE:
 
-// CTRSIV loads what ctr_amd64.h wants. With bit 63 cleared the low half of the
-// counter never overflows.
+// CTRSIV loads the registers for ctr_amd64.h. Bit 63 is cleared, so that the low
+// half of the counter never overflows.
 #define CTRSIV \
 	MOVQ k+0(FP), BX; \
 	MOVQ v+8(FP), AX; \

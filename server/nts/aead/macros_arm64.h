@@ -83,7 +83,7 @@
 // REVERSE reverses the octets of a block.
 #define REVERSE(X) VREV64 X.B16, X.B16; VEXT $8, X.B16, X.B16, X.B16
 
-// DBL doubles D in GF(2^128) as CMAC has it (RFC 5297 section 2.3), without a
+// DBL doubles D in GF(2^128) as CMAC does (RFC 5297, section 2.3), without a
 // branch. V13 holds ·poly87, V31 zero; T and U are clobbered.
 #define DBL(D, T, U) \
 	REVERSE(D); \
@@ -98,7 +98,7 @@
 	REVERSE(D)
 
 // LOADSMALL loads the R2 octets at A, 0 to 15, into X and clears the rest. It
-// reads nothing outside of them, and clobbers R10 to R13. L4 to LE are labels.
+// reads nothing else, and clobbers R10 to R13. L4 to LE are labels.
 #define LOADSMALL(A, X, L4, L1, LE) \
 	MOVD ZR, R10; \
 	MOVD ZR, R11; \
@@ -164,7 +164,7 @@ L1: \
 	MOVB R10, (A); \
 LE:
 
-// S2VLOAD loads what s2v_arm64.h wants, R9 pointing to zero.
+// S2VLOAD loads the registers for s2v_arm64.h, R9 pointing to zero.
 #define S2VLOAD(LOAD) \
 	MOVD k+0(FP), R0; \
 	MOVD R0, R9; \
@@ -172,8 +172,8 @@ LE:
 	ADD $K1, R0, R9; \
 	VLD1.P 32(R9), [V11.B16, V12.B16]
 
-// CTRSIV loads what ctr_arm64.h wants. With bit 63 cleared the low half of the
-// counter never overflows.
+// CTRSIV loads the registers for ctr_arm64.h. Bit 63 is cleared, so that the low
+// half of the counter never overflows.
 #define CTRSIV(LOAD) \
 	MOVD k+0(FP), R3; \
 	ADD $CTR, R3, R3; \

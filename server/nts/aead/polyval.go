@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// gf is an element of POLYVAL's field (RFC 8452 section 3): the coefficient of
+// gf is an element of the field of POLYVAL (RFC 8452, section 3): the coefficient of
 // x^i is bit i of the 128-bit little-endian number.
 type gf struct{ lo, hi uint64 }
 
@@ -19,7 +19,7 @@ func (a gf) bytes() (b block) {
 	return b
 }
 
-// update adds p, filled up with zeros to whole blocks, to the hash.
+// update adds p, padded with zeros to whole blocks, to the hash.
 func (a *gf) update(h gf, p []byte) {
 	for len(p) >= 16 {
 		a.lo ^= binary.LittleEndian.Uint64(p)
@@ -34,7 +34,7 @@ func (a *gf) update(h gf, p []byte) {
 	}
 }
 
-// mul is RFC 8452's dot: a * h * x^-128 mod x^128 + x^127 + x^126 + x^121 + 1,
+// mul is the dot operation of RFC 8452: a * h * x^-128 mod x^128 + x^127 + x^126 + x^121 + 1,
 // in constant time.
 func (a *gf) mul(h gf) {
 	l1, l0 := clmul(a.lo, h.lo)
@@ -51,10 +51,10 @@ func (a *gf) mul(h gf) {
 	a.lo, a.hi = r2, r3
 }
 
-// clmul is the carry-less product of x and y. Integer multiplication with
-// three of every four bits masked off keeps the carries away from the bits
-// that count (as in BearSSL's ctmul64); the high half is the low half of the
-// reversed product.
+// clmul returns the carry-less product of x and y. In integer products of numbers
+// with three of every four bits masked off, carries do not reach the bits that are
+// used (as in BearSSL's ctmul64). The high half is the low half of the reversed
+// product.
 func clmul(x, y uint64) (hi, lo uint64) {
 	return bits.Reverse64(clmulLow(bits.Reverse64(x), bits.Reverse64(y))) >> 1, clmulLow(x, y)
 }

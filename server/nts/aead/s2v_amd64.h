@@ -1,10 +1,10 @@
-// The body of s2v128 and s2v256; ENC(K, O, X) is what differs.
+// The body of s2v128 and s2v256; they differ in ENC(K, O, X).
 //
-// The chains of the components stand one after the other here, but they do not
-// depend on each other: the processor runs them side by side.
+// The chains of the components follow each other in the code, but are independent:
+// the processor executes them in parallel.
 //
 // BX key, X15 D, X14 byte swap, SI and CX the rest of a component, R11 its
-// length, R10 ·tail, R9 whether the nonce is still to come.
+// length, R10 ·tail, R9 whether the nonce follows.
 	MOVQ k+0(FP), BX
 	LEAQ ·tails+16(SB), R10
 	VMOVDQU ·swap(SB), X14

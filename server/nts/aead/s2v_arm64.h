@@ -1,8 +1,8 @@
-// The body of s2v128 and s2v256; ENC(X) is what differs. The round keys are in
+// The body of s2v128 and s2v256; they differ in ENC(X). The round keys are in
 // V16 and up.
 //
 // R0 key, V15 D, R1 and R2 the rest of a component, R3 its length, R4 ·tails+16,
-// R5 whether the nonce is still to come.
+// R5 whether the nonce follows.
 	VLD1 (R9), [V15.B16] // zero
 	VEOR V31.B16, V31.B16, V31.B16
 	MOVD $·poly87(SB), R6

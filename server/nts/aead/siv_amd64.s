@@ -41,7 +41,7 @@ DATA ·rcon+24(SB)/8, $0x0000001b0000001b
 GLOBL ·rcon(SB), RODATA|NOPTR, $32
 
 // Key expansion takes SubWord from VAESENCLAST on a block of four equal words,
-// which ShiftRows leaves alone; that is faster than VAESKEYGENASSIST.
+// which ShiftRows does not change; that is faster than VAESKEYGENASSIST.
 
 // FOLD adds to each word of K all words before it, and then T.
 #define FOLD(K, T, U) \
@@ -51,7 +51,7 @@ GLOBL ·rcon(SB), RODATA|NOPTR, $32
 	VPXOR U, K, K; \
 	VPXOR T, K, K
 
-// NEXT128 makes the next AES-128 round key of K; X2 has the round constant, X3
+// NEXT128 makes the next AES-128 round key of K; X2 holds the round constant, X3
 // ·rotWord.
 #define NEXT128(K, T, U) \
 	VPSHUFB X3, K, T; \
@@ -290,7 +290,7 @@ TEXT ·gcmDerive(SB), NOSPLIT, $0-24
 	EXPAND128(DI, GCMENC)
 	RET
 
-// DOT multiplies X0 by H in X8: RFC 8452's dot. X9 has ·polyval. The modulus is
+// DOT multiplies X0 by H in X8: the dot of RFC 8452. X9 has ·polyval. The modulus is
 // 1 mod x^64, so that a Montgomery step is one product with its upper half and
 // a swap of halves.
 #define DOT \
@@ -311,7 +311,7 @@ TEXT ·gcmDerive(SB), NOSPLIT, $0-24
 	VPXOR X2, X1, X1; \
 	VPXOR X1, X4, X0
 
-// HASH adds the CX octets at SI, filled up with zeros, to X0.
+// HASH adds the CX octets at SI, padded with zeros, to X0.
 #define HASH(LOOP, REST, L4, L1, LE, END) \
 	SUBQ $16, CX; \
 	JLT REST; \

@@ -62,7 +62,7 @@ DATA ·polyval+8(SB)/8, $0
 GLOBL ·polyval(SB), RODATA|NOPTR, $16
 
 // Key expansion takes SubWord from AESE with a zero key on a block of four
-// equal words, which ShiftRows leaves alone. V31 is zero, V30 ·rotWord, V29 the
+// equal words, which ShiftRows does not change. V31 is zero, V30 ·rotWord, V29 the
 // round constant.
 
 // FOLD adds to each word of K all words before it, and then T.
@@ -82,7 +82,7 @@ GLOBL ·polyval(SB), RODATA|NOPTR, $16
 
 #define TWICE VADD V29.S4, V29.S4, V29.S4
 
-// EXPAND128 writes the AES-128 round keys of V0 to A, which it moves on. R6
+// EXPAND128 writes the AES-128 round keys of V0 to A, and advances A. R6
 // points to ·rcon+16.
 #define EXPAND128(A) \
 	VST1.P [V0.B16], 16(A); \
@@ -98,7 +98,7 @@ GLOBL ·polyval(SB), RODATA|NOPTR, $16
 	NEXT128(V0, V1, V2); VST1.P [V0.B16], 16(A); TWICE; \
 	NEXT128(V0, V1, V2); VST1.P [V0.B16], 16(A)
 
-// CONSTANTS loads what key expansion wants.
+// CONSTANTS loads the constants of key expansion.
 #define CONSTANTS \
 	VEOR V31.B16, V31.B16, V31.B16; \
 	MOVD $·rotWord(SB), R6; \
@@ -165,8 +165,8 @@ TEXT ·sivInit128(SB), NOSPLIT, $0-16
 	FOLD(V4, V1, V2); \
 	VST1.P [V4.B16], 16(A)
 
-// EXPAND256 writes the AES-256 round keys of the 32 octets at B to A, and moves
-// both on.
+// EXPAND256 writes the AES-256 round keys of the 32 octets at B to A, and advances
+// both.
 #define EXPAND256(B, A) \
 	CONSTANTS; \
 	VLD1.P 16(B), [V0.B16]; \
@@ -259,8 +259,8 @@ TEXT ·gcmDerive(SB), NOSPLIT, $0-24
 	EXPAND128(R0)
 	RET
 
-// DOT multiplies V0 by H in V8, whose halves are swapped in V10: RFC 8452's
-// dot. V9 has ·polyval. The modulus is 1 mod x^64, so that a Montgomery step is
+// DOT multiplies V0 by H in V8, whose halves are swapped in V10: the dot of RFC
+// 8452. V9 has ·polyval. The modulus is 1 mod x^64, so that a Montgomery step is
 // one product with its upper half and a swap of halves.
 #define DOT \
 	VPMULL V8.D1, V0.D1, V1.Q1; \
@@ -280,7 +280,7 @@ TEXT ·gcmDerive(SB), NOSPLIT, $0-24
 	VEOR V2.B16, V1.B16, V1.B16; \
 	VEOR V1.B16, V4.B16, V0.B16
 
-// HASH adds the R2 octets at R1, filled up with zeros, to V0.
+// HASH adds the R2 octets at R1, padded with zeros, to V0.
 #define HASH(LOOP, REST, L4, L1, LE, END) \
 	SUBS $16, R2, R2; \
 	BLT REST; \

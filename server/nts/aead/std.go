@@ -7,11 +7,11 @@ import (
 	"encoding/binary"
 )
 
-// stdKey is the engine over crypto/aes. It allocates: aes.NewCipher does, and
-// what goes through the cipher.Block interface escapes.
+// stdKey is the engine over crypto/aes. It allocates, because aes.NewCipher does and
+// arguments of the cipher.Block interface escape.
 type stdKey struct {
 	mac, ctr cipher.Block // AES-SIV: S2V and CTR; AES-GCM-SIV: mac is the key-generating key
-	k1, k2   block        // CMAC's subkeys (RFC 4493 section 2.3)
+	k1, k2   block        // CMAC's subkeys (RFC 4493, section 2.3)
 	zero     block        // CMAC of the zero block, S2V's start
 }
 
@@ -33,7 +33,7 @@ func newStdKey(id ID, key []byte) *stdKey {
 	return k
 }
 
-// mustAES takes keys whose length ID.KeyLen has already settled.
+// mustAES expects a key of ID.KeyLen octets.
 func mustAES(key []byte) cipher.Block {
 	b, err := aes.NewCipher(key)
 	if err != nil {
@@ -42,7 +42,7 @@ func mustAES(key []byte) cipher.Block {
 	return b
 }
 
-// double multiplies by x in GF(2^128) as CMAC and S2V have it (RFC 5297
+// double multiplies by x in GF(2^128) as CMAC and S2V do (RFC 5297
 // section 2.3).
 func (b *block) double() {
 	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
@@ -53,7 +53,7 @@ func (b *block) double() {
 
 func (b *block) xor(c *block) { subtle.XORBytes(b[:], b[:], c[:]) }
 
-// pad is the string filled up with 10* to a block (RFC 5297 section 2.1).
+// pad returns p padded with 10* to a block (RFC 5297, section 2.1).
 func pad(p []byte) (b block) {
 	copy(b[:], p)
 	b[len(p)] = 0x80
@@ -81,8 +81,8 @@ func (k *stdKey) open(id ID, out, nonce, ct, ad []byte) bool {
 	return subtle.ConstantTimeCompare(v[:], want[:]) == 1
 }
 
-// chain runs the CBC-MAC of whole blocks of p on x and returns what is left,
-// 1 to 16 octets unless p is empty.
+// chain runs the CBC-MAC of whole blocks of p on x and returns the rest, 1 to 16
+// octets unless p is empty.
 func (k *stdKey) chain(x *block, p []byte) []byte {
 	for len(p) > 16 {
 		subtle.XORBytes(x[:], x[:], p[:16])
@@ -92,7 +92,7 @@ func (k *stdKey) chain(x *block, p []byte) []byte {
 	return p
 }
 
-// cmac is RFC 4493.
+// cmac returns the CMAC of p (RFC 4493).
 func (k *stdKey) cmac(p []byte) block {
 	var x block
 	p = k.chain(&x, p)
@@ -108,7 +108,7 @@ func (k *stdKey) cmac(p []byte) block {
 	return x
 }
 
-// components are what S2V has before the plaintext (RFC 5297 section 3): the
+// components returns the components of S2V before the plaintext (RFC 5297, section 3): the
 // associated data, and the nonce unless it is empty.
 func components(ad, nonce []byte) [][]byte {
 	if len(nonce) == 0 {
@@ -117,7 +117,7 @@ func components(ad, nonce []byte) [][]byte {
 	return [][]byte{ad, nonce}
 }
 
-// s2v is RFC 5297 section 2.4 over comps and pt.
+// s2v returns S2V of comps and pt (RFC 5297, section 2.4).
 func (k *stdKey) s2v(pt []byte, comps ...[]byte) block {
 	d := k.zero
 	for _, c := range comps {
@@ -131,8 +131,7 @@ func (k *stdKey) s2v(pt []byte, comps ...[]byte) block {
 		d.xor(&l)
 		return k.cmac(d[:])
 	}
-	// xorend: d covers the last 16 octets, which lie across the last two
-	// blocks.
+	// xorend: d is added to the last 16 octets, which are in the last two blocks.
 	n := len(pt) - 16
 	end := make([]byte, 0, 48)
 	cut := n &^ 15
@@ -160,8 +159,8 @@ func (k *stdKey) s2v(pt []byte, comps ...[]byte) block {
 	return x
 }
 
-// xorCTR is RFC 5297 section 2.5. With bit 63 of the counter cleared its low
-// half never overflows.
+// xorCTR encrypts in counter mode (RFC 5297, section 2.5). Bit 63 of the counter is
+// clear, so that its low half never overflows.
 func (k *stdKey) xorCTR(dst, src []byte, iv block) {
 	iv[8] &= 0x7f
 	iv[12] &= 0x7f
@@ -176,7 +175,7 @@ func (k *stdKey) xorCTR(dst, src []byte, iv block) {
 	}
 }
 
-// gcmKeys derives the message keys of RFC 8452 section 4.
+// gcmKeys derives the message keys of RFC 8452, section 4.
 func (k *stdKey) gcmKeys(nonce []byte) (h gf, enc cipher.Block) {
 	var in, o block
 	var keys [32]byte

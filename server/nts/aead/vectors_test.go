@@ -46,8 +46,8 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// rfcVectors are those of RFC 5297 appendix A that have one associated data
-// string (A.2 has two: see TestComponents), and RFC 8452 appendix C.1.
+// rfcVectors are those of RFC 5297, appendix A that have one associated data
+// string (A.2 has two: see TestComponents), and RFC 8452, appendix C.1.
 var rfcVectors = []struct {
 	id                        ID
 	key, nonce, ad, plain, ct string

@@ -6,52 +6,28 @@ import (
 
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
-	"noonmark/server/nts/aead"
 )
 
 const (
 	version   = 4
 	uidLen    = 32   // RFC 8915, section 5.3: at least 32 octets
-	maxPacket = 1232 // the UDP payload that no IPv6 link fragments: 1280 - 40 - 8
+	maxPacket = 1232 // largest UDP payload that no IPv6 link fragments: 1280 - 40 - 8 octets
 )
 
-// request is one packet in flight and what its answer must show.
+// request is a sent packet, and what its answer must contain.
 type request struct {
-	origin   ntp.Timestamp // server's receive stamp of the exchange before, 0 in basic mode
+	origin   ntp.Timestamp // the server's receive timestamp of the last exchange, 0 in basic mode
 	receive  ntp.Timestamp // a nonce in interleaved mode, else 0
-	transmit ntp.Timestamp // a nonce: what the local clock reads is nobody's business
+	transmit ntp.Timestamp // a nonce, which hides the reading of the local clock
 	uid      [uidLen]byte  // with NTS
-	nak      bool          // a NAK for this request has come
-	kiss     *ntp.Header   // an unauthenticated kiss code for it, to be obeyed if no valid answer comes
+	nak      bool          // an NTS NAK for this request has come
+	kiss     *ntp.Header   // an unauthenticated kiss code for it, obeyed if no valid answer comes
 }
 
-// session is what a key exchange gave, ready for use.
-type session struct {
-	c2s, s2c aead.Key
-	id       aead.ID
-	jar      jar
-	alt      *nts.SessionKeys // other keys to try after a NAK, see ntske.Session
-}
-
-func (s *session) init(k *nts.SessionKeys) error {
-	s.id = k.AEAD
-	if err := s.c2s.Init(s.id, k.C2S[:s.id.KeyLen()]); err != nil {
-		return err
-	}
-	return s.s2c.Init(s.id, k.S2C[:s.id.KeyLen()])
-}
-
-// switchKeys goes over to the other keys and reports whether there are any.
-func (s *session) switchKeys() bool {
-	alt := s.alt
-	s.alt = nil
-	return alt != nil && s.init(alt) == nil
-}
-
-// append appends the packet of q to b: with s, sealed and with a cookie
-// of its jar and room in the answer for as many as the jar lacks (RFC 8915,
-// section 5.7). random fills a slice from a cryptographic source. It returns nil
-// if the jar is empty.
+// append appends the packet of q to b. With s it is sealed, has a cookie of its
+// jar, and placeholders for as many cookies as the jar lacks (RFC 8915, section
+// 5.7). random fills a slice from a cryptographic source. append returns nil if the
+// jar is empty.
 func (q *request) append(b []byte, s *session, random func([]byte)) []byte {
 	h := ntp.Header{Version: version, Mode: ntp.ModeClient, Origin: q.origin, Receive: q.receive, Transmit: q.transmit}
 	start := len(b)
@@ -79,17 +55,17 @@ func (q *request) append(b []byte, s *session, random func([]byte)) []byte {
 
 // answer is a packet that was accepted.
 type answer struct {
-	h           ntp.Header
-	interleaved bool // the answer is to the request's receive nonce: h.Transmit belongs to the exchange before
-	kiss        bool // stratum 0: h.RefID is a kiss code
-	vouched     bool // authenticated
-	cookies     int  // fresh ones put into the jar
+	h             ntp.Header
+	interleaved   bool // h.Transmit is of the exchange before
+	kiss          bool // stratum 0: h.RefID is a kiss code
+	authenticated bool
+	cookies       int // number of new ones in the jar
 }
 
-// judge decides whether pkt is the answer to q: RFC 5905, section 8 and, with
-// s, RFC 8915, section 5.7. Only an Accepted packet changes the session; only a
-// NAK or another kiss code changes q.
-func (q *request) judge(pkt []byte, s *session, a *answer) Reason {
+// check decides whether pkt is the answer to q (RFC 5905, section 8, and with s RFC
+// 8915, section 5.7), and writes it to a. Only an Accepted packet changes the
+// session; only a NAK or another kiss code changes q.
+func (q *request) check(pkt []byte, s *session, a *answer) Reason {
 	*a = answer{}
 	if a.h.Parse(pkt) != nil {
 		return Short
@@ -129,17 +105,17 @@ func (q *request) judge(pkt []byte, s *session, a *answer) Reason {
 	if err != nil {
 		return BadAuthenticator
 	}
-	if r := s.restock(plain, a); r != Accepted {
+	if r := s.addCookies(plain, a); r != Accepted {
 		return r
 	}
-	s.alt = nil // these keys are the right ones
-	a.vouched = true
+	s.alt = nil // the keys are right
+	a.authenticated = true
 	return Accepted
 }
 
-// findAuth walks the fields up to the authenticator, which must come after the
-// request's unique identifier. Whatever follows it nobody vouches for; it is
-// not looked at.
+// findAuth finds the authenticator, which must follow the request's unique
+// identifier. It ignores what follows the authenticator, which nothing
+// authenticates.
 func (q *request) findAuth(pkt []byte, a *answer) (auth ntp.Field, r Reason) {
 	uid := false
 	for off := ntp.HeaderLen; ; {
@@ -175,9 +151,9 @@ func (q *request) findAuth(pkt []byte, a *answer) (auth ntp.Field, r Reason) {
 	return auth, NoAuthenticator
 }
 
-// restock puts the cookies of an authenticator's plaintext into the jar. A
-// plaintext that does not parse is refused whole.
-func (s *session) restock(plain []byte, a *answer) Reason {
+// addCookies puts the cookies of an authenticator's plaintext into the jar. It
+// refuses a malformed plaintext as a whole.
+func (s *session) addCookies(plain []byte, a *answer) Reason {
 	for off := 0; ; {
 		f, ok, err := ntp.NextInner(plain, off)
 		if err != nil {
@@ -201,7 +177,7 @@ func (s *session) restock(plain []byte, a *answer) Reason {
 	return Accepted
 }
 
-// nonce draws a timestamp that is not zero.
+// nonce returns a random timestamp that is not zero.
 func nonce(random func([]byte)) ntp.Timestamp {
 	var b [8]byte
 	for {
