@@ -123,7 +123,7 @@ func (m *MessageFacts) add(x *gnss.Message) {
 		m.Satellites = x.Sats
 	}
 	m.Rolled = m.Rolled || x.Rollover != 0
-	m.Unresolved = m.Unresolved || x.UTCUnresolved
+	m.Unresolved = m.Unresolved || x.UTC == gnss.UTCUnresolved
 	if !x.HasTimeOfDay {
 		return
 	}

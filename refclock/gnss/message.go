@@ -84,11 +84,12 @@ type Leap struct {
 	// NewLeap: the message labels a second 60 at the end of a month that the table
 	// of leap seconds does not have (Config.NewLeaps). Time is the second after 59.
 	NewLeap bool
-	// UTCUnresolved: the receiver reports that it does not know the leap seconds
-	// yet, so a label in UTC may be wrong by whole seconds.
-	UTCUnresolved bool
-	LeapOffset    int // TAI - UTC, s, as announced; 0 unknown
-	LeapSource    LeapSource
+	UTC     UTC
+	// CountsGPS: the label is GPS time, which has no leap seconds. Its calendar
+	// reading is computed with the table.
+	CountsGPS  bool
+	LeapOffset int // TAI - UTC, s, as announced; 0 unknown
+	LeapSource LeapSource
 	// HasLeapEvent: LeapSign is +1 or -1 for an inserted or deleted second ahead,
 	// or just past, and 0 for none. LeapAt is the instant from which the new offset
 	// applies, LeapIn the seconds until then by the receiver's count.

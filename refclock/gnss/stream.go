@@ -107,7 +107,7 @@ func (s *Stream) SetUTC(m *Message, trust bool) bool {
 // instant before the earliest possible date is moved.
 func (s *Stream) SetGPS(m *Message, sent tai.Time) {
 	t, weeks := s.Rollover(sent)
-	m.Rollover = weeks
+	m.Rollover, m.CountsGPS, m.UTC = weeks, true, UTCResolved
 	s.SetTime(m, t)
 	// A carried date is moved again when it is used, so it is kept as sent.
 	u, _ := s.utc(roundMS(sent))

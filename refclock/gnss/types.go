@@ -118,6 +118,17 @@ func (s System) String() string {
 	return "unknown"
 }
 
+// UTC is whether the receiver knows the leap seconds with which it makes UTC.
+// Without them a label in UTC may be wrong by whole seconds.
+type UTC uint8
+
+// The states of UTC.
+const (
+	UTCUnreported UTC = iota // the message does not report it
+	UTCUnresolved            // the leap seconds are not known yet
+	UTCResolved              // they are known, or the label counts GPS time and needs none
+)
+
 // LeapSource is where a receiver has its present count of leap seconds from.
 type LeapSource uint8
 

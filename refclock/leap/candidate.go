@@ -53,17 +53,13 @@ type labels struct {
 	inOrder  tai.Time // the last label that agreed with the clock by the table in force
 }
 
-// countsGPSTime reports whether a message labels GPS time, which is free of leap
-// seconds.
-func countsGPSTime(source string) bool { return source == "NAV-TIMEGPS" || source == "NAV-SOL" }
-
 // label returns the instant that a dated message labels. The decoder turned UTC
 // into TAI by the table decoded. Where the receiver announces that it made its UTC
 // with another count, that is undone: its TAI is right however stale its count is.
 // Labels of a tracked clock are corrected only if that makes them agree.
 func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) tai.Time {
 	l := &a.labels
-	if countsGPSTime(m.Source) {
+	if m.CountsGPS {
 		return m.Time
 	}
 	d := 0

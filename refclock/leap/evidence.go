@@ -97,7 +97,7 @@ func (c *confirmation) message(m *gnss.Message, in *reading.Clocks) {
 	if !label {
 		return
 	}
-	if m.Talker == "" { // UBX
+	if m.UTC == gnss.UTCResolved {
 		c.add(utcResolved, m.Source, m.Mono)
 	}
 	if m.Mono-c.firstLabel > int64(almanacTime) {

@@ -14,7 +14,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 	const now = tai.Time(1.8e18)
 	label := gnss.Message{Source: "RMC", Talker: "GP", Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: now, Mono: 1e12}
 	utc, void, count, built := label, label, label, label
-	utc.Source, utc.Talker = "NAV-PVT", ""
+	utc.Source, utc.Talker, utc.UTC = "NAV-PVT", "", gnss.UTCResolved
 	void.Valid = false
 	count.LeapOffset, count.LeapSource = 37, gnss.LeapGPS
 	built.LeapOffset, built.LeapSource = 18+19, gnss.LeapFirmware

@@ -109,7 +109,7 @@ type Survey struct {
 // NewMessage makes the projection of a message. leaps converts the instants of
 // pulses and leap seconds to UTC. all: not only what names the instant.
 func NewMessage(m *gnss.Message, leaps *tai.Table, all bool) *Message {
-	l := &Message{Source: m.Source, Talker: m.Talker, Rollover: m.Rollover, TAcc: m.TAcc, Unresolved: m.UTCUnresolved}
+	l := &Message{Source: m.Source, Talker: m.Talker, Rollover: m.Rollover, TAcc: m.TAcc, Unresolved: m.UTC == gnss.UTCUnresolved}
 	if m.HasDate {
 		l.Time = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", m.Year, m.Month, m.Day, m.Hour, m.Minute, m.Second, m.Nanos/1e6)
 		l.Valid, l.Disciplines, l.DateCarried = &m.Stated, &m.Valid, m.DateCarried

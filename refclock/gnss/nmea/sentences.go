@@ -279,13 +279,16 @@ func decodePUBX(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	if n, ok := digits(leap, 1, 2); ok && !isDefault {
 		m.LeapOffset = n + gnss.GPSToTAI
 	}
-	m.UTCUnresolved = m.LeapOffset == 0
+	m.UTC = gnss.UTCUnresolved
+	if m.LeapOffset != 0 {
+		m.UTC = gnss.UTCResolved
+	}
 	if !st.SetUTC(m, true) {
 		return false
 	}
 	st.UseFix(m)
 	m.Stated = true
-	m.Valid = !m.UTCUnresolved && (m.Fix == gnss.FixUnknown || m.Fix.Good())
+	m.Valid = m.UTC == gnss.UTCResolved && (m.Fix == gnss.FixUnknown || m.Fix.Good())
 	return true
 }
 

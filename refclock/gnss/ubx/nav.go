@@ -32,7 +32,7 @@ func decodePVT(s *gnss.Stream, m *gnss.Message, p payload) bool {
 	s.SetFix(m, fixOf(p[20], p[21]&1 != 0))
 	m.Sats, m.HasSats = int(p[23]), true
 	m.TAcc = p.u32(12)
-	m.UTCUnresolved = p[11]&4 == 0
+	m.UTC = utcOf(p[11]&4 != 0)
 	if m.Fix != gnss.FixNone {
 		if lat, lon := float64(p.i32(28))/1e7, float64(p.i32(24))/1e7; lat >= -90 && lat <= 90 && lon >= -180 && lon <= 180 {
 			m.Lat, m.Lon, m.HasPos = lat, lon, true
@@ -43,7 +43,7 @@ func decodePVT(s *gnss.Stream, m *gnss.Message, p payload) bool {
 		}
 	}
 	stated := p[11]&3 == 3
-	return setUTC(s, m, p[4:], p.i32(16), stated, stated && !m.UTCUnresolved && m.Fix.Good())
+	return setUTC(s, m, p[4:], p.i32(16), stated, stated && m.UTC == gnss.UTCResolved && m.Fix.Good())
 }
 
 // decodeTimeUTC reads NAV-TIMEUTC: tAcc at 4, nano at 8, year at 12, valid at 19
@@ -51,9 +51,17 @@ func decodePVT(s *gnss.Stream, m *gnss.Message, p payload) bool {
 func decodeTimeUTC(s *gnss.Stream, m *gnss.Message, p payload) bool {
 	s.UseFix(m)
 	m.TAcc = p.u32(4)
-	m.UTCUnresolved = p[19]&4 == 0
+	m.UTC = utcOf(p[19]&4 != 0)
 	stated := p[19]&7 == 7
 	return setUTC(s, m, p[12:], p.i32(8), stated, stated && (m.Fix == gnss.FixUnknown || m.Fix.Good()))
+}
+
+// utcOf translates the flag of resolved leap seconds.
+func utcOf(resolved bool) gnss.UTC {
+	if resolved {
+		return gnss.UTCResolved
+	}
+	return gnss.UTCUnresolved
 }
 
 // setUTC labels m with the calendar reading at c (year, month, day, hour,
