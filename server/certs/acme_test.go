@@ -25,15 +25,15 @@ func TestInvalidACMEConfigurationIsRefused(t *testing.T) {
 		edit func(*ACME)
 		want string
 	}{
-		{"plain http", func(a *ACME) { a.Directory = "http://ca.test/dir" }, "is no https URL"},
-		{"no URL", func(a *ACME) { a.Directory = "ca.test" }, "is no https URL"},
+		{"plain http", func(a *ACME) { a.Directory = "http://ca.test/dir" }, "is not an https URL"},
+		{"no URL", func(a *ACME) { a.Directory = "ca.test" }, "is not an https URL"},
 		{"no names", func(a *ACME) { a.Names = nil }, "no names"},
-		{"no name", func(a *ACME) { a.Names = []string{"a.test", "a b"} }, `"a b" is no host name`},
+		{"no name", func(a *ACME) { a.Names = []string{"a.test", "a b"} }, `"a b" is not a host name`},
 		{"wildcard", func(a *ACME) { a.Names = []string{"*.a.test"} }, "wildcards need dns-01"},
 		{"terms", func(a *ACME) { a.AcceptTerms = false }, "the terms of service of ca.test are not accepted"},
-		{"no port", func(a *ACME) { a.HTTP = "" }, "nowhere to answer"},
-		{"no directory", func(a *ACME) { a.Dir = "" }, "no directory to keep"},
-		{"mail", func(a *ACME) { a.Email = "Me <me@a.test>" }, "is no mail address"},
+		{"no port", func(a *ACME) { a.HTTP = "" }, "no address to listen on"},
+		{"no directory", func(a *ACME) { a.Dir = "" }, "no directory for the account"},
+		{"mail", func(a *ACME) { a.Email = "Me <me@a.test>" }, "is not a mail address"},
 		{"good", func(*ACME) {}, ""},
 		{"default directory", func(a *ACME) { a.Directory, a.Email = "", "me@a.test" }, ""},
 		{"address", func(a *ACME) { a.Names, a.HTTP, a.TLS = []string{"192.0.2.1", "2001:db8::1"}, "", ":443" }, ""},
@@ -61,7 +61,7 @@ func TestEachACMEServerHasItsFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := New(Config{ACME: &a}); ReasonOf(err) != StoreFailed {
-		t.Errorf("a directory that all may enter: %v", err)
+		t.Errorf("a directory with access for all: %v", err)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestRenewalTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := (&issuer{now: time.Now}).judge([][]byte{l.Cert.Raw}, l.key)
+	c, err := (&issuer{now: time.Now}).verify([][]byte{l.Cert.Raw}, l.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestRenewalTime(t *testing.T) {
 	if !(&issuer{}).dueAt(nil).IsZero() {
 		t.Error("no certificate is not due")
 	}
-	// What the server must not give.
+	// Certificates that the server must not issue.
 	for _, x := range []struct {
 		is   issuer
 		want Reason
@@ -108,7 +108,7 @@ func TestRenewalTime(t *testing.T) {
 		{issuer{now: time.Now, cfg: ACME{Names: []string{"b.test"}}}, BadCertificate},
 		{issuer{now: func() time.Time { return f.now.AddDate(1, 0, 0) }}, Expired},
 	} {
-		if _, err := x.is.judge([][]byte{l.Cert.Raw}, l.key); ReasonOf(err) != x.want {
+		if _, err := x.is.verify([][]byte{l.Cert.Raw}, l.key); ReasonOf(err) != x.want {
 			t.Errorf("%v, want %v", err, x.want)
 		}
 	}
@@ -117,16 +117,16 @@ func TestRenewalTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	is := issuer{now: time.Now}
-	if _, err := is.judge([][]byte{l.Cert.Raw}, other.key); ReasonOf(err) != KeyMismatch {
-		t.Errorf("another's key: %v", err)
+	if _, err := is.verify([][]byte{l.Cert.Raw}, other.key); ReasonOf(err) != KeyMismatch {
+		t.Errorf("key of another certificate: %v", err)
 	}
-	if _, err := is.judge(nil, other.key); ReasonOf(err) != BadCertificate {
+	if _, err := is.verify(nil, other.key); ReasonOf(err) != BadCertificate {
 		t.Errorf("no chain: %v", err)
 	}
 }
 
 func TestServerNameOfChallenge(t *testing.T) {
-	for in, want := range map[string]string{ // RFC 8738, section 6 has both addresses' forms
+	for in, want := range map[string]string{ // RFC 8738, section 6 has the form of both addresses
 		"a.test":      "a.test",
 		"192.0.2.1":   "1.2.0.192.in-addr.arpa",
 		"2001:db8::1": "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
@@ -137,8 +137,8 @@ func TestServerNameOfChallenge(t *testing.T) {
 	}
 }
 
-// grumpy is an ACME server that refuses new accounts with a problem document.
-func grumpy(t *testing.T, code int, problem string, header http.Header) (dir, ca string, asked *atomic.Int32) {
+// refusingServer is an ACME server that refuses new accounts with a problem document.
+func refusingServer(t *testing.T, code int, problem string, header http.Header) (dir, ca string, asked *atomic.Int32) {
 	t.Helper()
 	asked = new(atomic.Int32)
 	mux := http.NewServeMux()
@@ -178,15 +178,15 @@ func TestEachACMERefusalHasItsReasonAndWait(t *testing.T) {
 	}
 	closed := l.Addr().String()
 	l.Close()
-	limited, limitedCA, asked := grumpy(t, 429, "rateLimited", http.Header{"Retry-After": {"7200"}})
-	terms, termsCA, _ := grumpy(t, 403, "userActionRequired", nil)
-	denied, deniedCA, _ := grumpy(t, 401, "unauthorized", nil)
+	limited, limitedCA, asked := refusingServer(t, 429, "rateLimited", http.Header{"Retry-After": {"7200"}})
+	terms, termsCA, _ := refusingServer(t, 403, "userActionRequired", nil)
+	denied, deniedCA, _ := refusingServer(t, 401, "unauthorized", nil)
 	for _, c := range []struct {
 		name, dir, ca string
 		want          Reason
 		wait          time.Duration
 	}{
-		{"nobody there", "https://" + closed + "/dir", "", Unreachable, firstWait},
+		{"no server", "https://" + closed + "/dir", "", Unreachable, firstWait},
 		{"not trusted", plain.URL, limitedCA + "none", Unreadable, firstWait},
 		{"no roots in the file", plain.URL, os.DevNull, Unreadable, firstWait},
 		{"no ACME", plain.URL, plainCA, Unreachable, firstWait},
@@ -207,15 +207,15 @@ func TestEachACMERefusalHasItsReasonAndWait(t *testing.T) {
 			t.Errorf("%s: %v, want %v and a wait of %v", c.name, w, c.want, c.wait)
 		}
 		if _, err := s.Get(&anyClient); !errors.Is(err, ErrNone) {
-			t.Errorf("%s: a certificate from nowhere (%v)", c.name, err)
+			t.Errorf("%s: there is a certificate (%v)", c.name, err)
 		}
 		s.stepACME(t.Context()) // not yet
 		if w := ev.take(); len(w) != 1 {
-			t.Errorf("%s: not waited: %q", c.name, w)
+			t.Errorf("%s: no wait: %q", c.name, w)
 		}
 	}
 	if n := asked.Load(); n != 1 {
-		t.Errorf("the server that wants to be left alone was asked %d times", n)
+		t.Errorf("the server with a rate limit got %d requests", n)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package certs is where the server's TLS certificates come from: PEM files that
-// are read again when they change, an ACME server (RFC 8555), and a private
-// certificate authority for networks that no public one can look into.
+// Package certs provides the server's TLS certificates: from PEM files, which it
+// reads again when they change, from an ACME server (RFC 8555), and from a private
+// certificate authority, for networks that no public one can reach.
 package certs
 
 import (
@@ -14,25 +14,25 @@ import (
 	"time"
 )
 
-// Config says where certificates come from: from Pairs, from ACME, or both.
+// Config is the origin of certificates: Pairs, ACME, or both.
 type Config struct {
 	Pairs []Pair
 	ACME  *ACME         // nil: none
-	Poll  time.Duration // how often files and dates are looked at; 0 = 10 s
-	Alarm time.Duration // what is left of a certificate when it is complained about, see AlarmAt; 0 = 14 days
+	Poll  time.Duration // period of checking files and dates; 0 = 10 s
+	Alarm time.Duration // remaining life at which a certificate is reported, see AlarmAt; 0 = 14 days
 
-	// Event, if set, is told what a person should know. It is called from Run's
-	// goroutines and from Reload, never twice at a time, and must not call back.
-	// Strangers cannot cause events.
+	// Event, if set, gets the events. It is called from the goroutines of Run and from
+	// Reload, one call at a time, and must not call methods of the Source. Strangers
+	// cannot cause events.
 	Event func(Event)
 
-	now func() time.Time // tests
+	now func() time.Time // for tests
 }
 
 // Defaults of Config.
 const (
 	DefaultPoll  = 10 * time.Second
-	DefaultAlarm = 14 * 24 * time.Hour // public authorities' clients renew a month before
+	DefaultAlarm = 14 * 24 * time.Hour // clients of public authorities renew a month before
 	alarmAgain   = 24 * time.Hour
 )
 
@@ -40,12 +40,12 @@ const (
 type Event struct {
 	Kind     Kind
 	From     string    // the certificate file, or the ACME directory
-	Names    []string  // what the certificate is for
-	NotAfter time.Time // when it expires
+	Names    []string  // of the certificate
+	NotAfter time.Time // expiry of the certificate
 	Reason   Reason    // of Refused and OrderFailed
 	Err      error     // of Refused and OrderFailed
-	Terms    string    // of Registered: URL of the terms that were accepted
-	Next     time.Time // of OrderFailed: when the next try begins
+	Terms    string    // of Registered: URL of the accepted terms
+	Next     time.Time // of OrderFailed: time of the next order
 }
 
 // Status describes one certificate in use.
@@ -54,39 +54,39 @@ type Status struct {
 	Names     []string
 	NotBefore time.Time
 	NotAfter  time.Time
-	Alarm     bool // less is left than the threshold
+	Alarm     bool // after AlarmAt
 }
 
-// ErrNone is what Get returns while there is no certificate yet.
+// ErrNone is returned by Get while there is no certificate.
 var ErrNone = errors.New("no certificate yet")
 
-// Source holds the certificates in use. Its methods may be called from any
-// goroutine; Get takes no lock.
+// Source has the certificates in use. Its methods may be called from any goroutine.
+// Get takes no lock.
 type Source struct {
 	cfg      Config
 	cur      atomic.Pointer[[]held]
 	counters counters
 	kick     chan struct{} // wakes the ACME loop
 
-	mu    sync.Mutex // guards what follows, and all changes of cur
+	mu    sync.Mutex // guards the next three fields, and all changes of cur
 	files []*watched
-	acme  *issuer // nil without ACME
-	warn  map[string]time.Time
+	acme  *issuer              // nil without ACME
+	warn  map[string]time.Time // last report of expiry, by Event.From
 
-	telling sync.Mutex // serialises Config.Event
+	emitting sync.Mutex // serialises Config.Event
 }
 
-// held is a certificate in use. There is one for each pair, in their order,
-// then one for ACME, whose cert is nil until there is one.
+// held is a certificate in use: one for each pair, in their order, then one for ACME,
+// whose cert may be nil.
 type held struct {
 	from string
 	cert *tls.Certificate
 }
 
-// New reads the pairs and what ACME has left on disk. A pair that cannot be
-// used is an *Error. A certificate that is not valid now is taken: nothing
-// better is at hand, and the clock may not be set yet. It asks nobody on the
-// network; Run does.
+// New reads the pairs and the stored certificate of ACME. For an unusable pair, the
+// error is an *Error. It accepts a certificate that is not valid now: there is no
+// better one, and the clock may not be set yet. It does not use the network; Run
+// does.
 func New(cfg Config) (*Source, error) {
 	if len(cfg.Pairs) == 0 && cfg.ACME == nil {
 		return nil, errors.New("certificates: neither files nor ACME")
@@ -131,29 +131,30 @@ func New(cfg Config) (*Source, error) {
 		}
 	}
 	for _, e := range events {
-		s.tell(e)
+		s.emit(e)
 	}
 	return s, nil
 }
 
+// event returns an event about the certificate.
 func (h held) event(k Kind) Event {
 	return Event{Kind: k, From: h.from, Names: namesOf(h.cert.Leaf), NotAfter: h.cert.Leaf.NotAfter}
 }
 
-func (s *Source) tell(e Event) {
+// emit reports an event.
+func (s *Source) emit(e Event) {
 	if s.cfg.Event == nil {
 		return
 	}
-	s.telling.Lock()
-	defer s.telling.Unlock()
+	s.emitting.Lock()
+	defer s.emitting.Unlock()
 	s.cfg.Event(e)
 }
 
-// Get is for tls.Config.GetCertificate. It chooses among the certificates that
-// the client can use the one for the name it asked for, or, when it sent none,
-// for the address it came to; of equals one that is valid, then the first. A
-// client that asked for a name that nobody has gets the first too: it can say
-// better than we what is wrong.
+// Get is for tls.Config.GetCertificate. Among the certificates that the client
+// supports, it prefers one for the requested name (without name: for the address
+// that the client connected to), then a valid one, then the first. A client that
+// requests an unknown name gets one too, so that it can report what is wrong.
 func (s *Source) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name, nameless := hello.ServerName, *hello
 	nameless.ServerName = ""
@@ -189,8 +190,8 @@ func (s *Source) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return best, nil
 }
 
-// Run looks after files and dates, and orders and renews by ACME, until ctx
-// ends; then it returns nil.
+// Run checks files and dates, and orders and renews by ACME, until ctx ends. Then it
+// returns nil.
 func (s *Source) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -200,29 +201,28 @@ func (s *Source) Run(ctx context.Context) error {
 	t := time.NewTicker(s.cfg.Poll)
 	defer t.Stop()
 	for {
-		s.judge()
+		s.checkExpiry()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			s.look(false)
+			s.readFiles(false)
 		}
 	}
 }
 
-// Ready is nil: waiting for an ACME server is no reason to keep quiet about
-// time.
+// Ready returns nil: the server does not wait for ACME before it serves time.
 func (s *Source) Ready() <-chan struct{} { return nil }
 
-// String names the task.
+// String returns the name of the task.
 func (s *Source) String() string { return "certificates" }
 
-// Reload reads all files again, whether they seem to have changed or not, and
-// lets ACME try again at once where it waits after a failure. The error joins an
-// *Error for each pair that was refused and stays as it was.
+// Reload reads all files again, changed or not, and ends ACME's wait after a failure.
+// The error joins an *Error for each pair that was refused; such a pair stays as it
+// was.
 func (s *Source) Reload() error {
-	err := s.look(true)
-	s.judge()
+	err := s.readFiles(true)
+	s.checkExpiry()
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -230,8 +230,8 @@ func (s *Source) Reload() error {
 	return err
 }
 
-// look reads the pairs that have changed, or all when asked.
-func (s *Source) look(asked bool) error {
+// readFiles reads the pairs that have changed, or all if asked.
+func (s *Source) readFiles(asked bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.now()
@@ -244,39 +244,39 @@ func (s *Source) look(asked bool) error {
 		old := (*s.cur.Load())[i]
 		c, exposed, err := w.pair.load()
 		if err == nil {
-			err = supersedes(c, old.cert, w.pair.Cert, now)
+			err = mayReplace(c, old.cert, w.pair.Cert, now)
 		}
 		if err != nil {
 			if w.report(m, asked) {
 				s.counters[ReasonOf(err)].Add(1)
-				s.tell(Event{Kind: Refused, From: w.pair.Cert, Names: namesOf(old.cert.Leaf), NotAfter: old.cert.Leaf.NotAfter, Reason: ReasonOf(err), Err: err})
+				s.emit(Event{Kind: Refused, From: w.pair.Cert, Names: namesOf(old.cert.Leaf), NotAfter: old.cert.Leaf.NotAfter, Reason: ReasonOf(err), Err: err})
 				errs = append(errs, err)
 			}
 			continue
 		}
-		w.pending, w.reported = mark{}, mark{}
+		w.pending, w.reported = pairState{}, pairState{}
 		if same(c, old.cert) {
 			continue
 		}
 		if exposed {
-			s.tell(Event{Kind: Exposed, From: w.pair.Key})
+			s.emit(Event{Kind: Exposed, From: w.pair.Key})
 		}
 		s.use(i, c)
 	}
 	return errors.Join(errs...)
 }
 
-// use puts a certificate into service. The caller holds mu.
+// use makes c certificate i in use. The caller holds mu.
 func (s *Source) use(i int, c *tls.Certificate) {
 	certs := append([]held(nil), *s.cur.Load()...)
 	certs[i].cert = c
 	s.cur.Store(&certs)
 	delete(s.warn, certs[i].from)
-	s.tell(certs[i].event(Loaded))
+	s.emit(certs[i].event(Loaded))
 }
 
-// judge complains about certificates that expire soon or have, once a day.
-func (s *Source) judge() {
+// checkExpiry reports certificates that expire soon or have expired, once a day.
+func (s *Source) checkExpiry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.now()
@@ -284,7 +284,7 @@ func (s *Source) judge() {
 		if h.cert == nil || now.Before(s.AlarmAt(h.cert.Leaf.NotBefore, h.cert.Leaf.NotAfter)) {
 			continue
 		}
-		// A last complaint in the future is one before the clock was set.
+		// A last report in the future is from before the clock was set.
 		if last, ok := s.warn[h.from]; ok && !last.After(now) && now.Sub(last) < alarmAgain && last.After(h.cert.Leaf.NotAfter) == now.After(h.cert.Leaf.NotAfter) {
 			continue
 		}
@@ -293,13 +293,13 @@ func (s *Source) judge() {
 		if now.After(h.cert.Leaf.NotAfter) {
 			k = Lapsed
 		}
-		s.tell(h.event(k))
+		s.emit(h.event(k))
 	}
 }
 
-// AlarmAt returns when a certificate becomes a matter of concern: Config.Alarm
-// before its end, but not before four fifths of its life are over, since those
-// that live for days are renewed late.
+// AlarmAt returns when a certificate is reported as expiring: Config.Alarm before its
+// end, but not before four fifths of its life are over, because certificates of a
+// few days are renewed late.
 func (s *Source) AlarmAt(notBefore, notAfter time.Time) time.Time {
 	return notAfter.Add(-min(s.cfg.Alarm, notAfter.Sub(notBefore)/5))
 }
@@ -317,8 +317,8 @@ func (s *Source) Status() []Status {
 	return list
 }
 
-// NotAfter returns when the first of the certificates in use expires, the zero
-// time when there is none.
+// NotAfter returns the earliest expiry of the certificates in use, the zero time if
+// there is none.
 func (s *Source) NotAfter() time.Time {
 	var end time.Time
 	for _, x := range s.Status() {
@@ -329,7 +329,7 @@ func (s *Source) NotAfter() time.Time {
 	return end
 }
 
-// Refusals returns how many certificates were not taken since the start, by
+// Refusals returns how many certificates were not accepted since the start, by
 // reason.
 func (s *Source) Refusals() map[string]uint64 {
 	m := make(map[string]uint64, numReasons)

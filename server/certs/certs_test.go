@@ -46,7 +46,7 @@ func newFixture(t *testing.T) *fixture {
 	return &fixture{t, ca, t.TempDir(), now}
 }
 
-// make signs a certificate for names after edit has had its way with it.
+// make signs a certificate for names, as changed by edit.
 func (f *fixture) make(key crypto.Signer, edit func(*x509.Certificate), names ...string) (cert, keyFile []byte) {
 	f.t.Helper()
 	if key == nil {
@@ -82,7 +82,7 @@ func (f *fixture) pair(name string) Pair {
 	return Pair{filepath.Join(f.dir, name+".pem"), filepath.Join(f.dir, name+".key")}
 }
 
-// put replaces the files of a pair by rename; nil leaves a file alone.
+// put replaces the files of a pair by rename; nil: not this one.
 func (f *fixture) put(p Pair, cert, key []byte) Pair {
 	f.t.Helper()
 	for _, x := range [...]struct {
@@ -100,13 +100,13 @@ func (f *fixture) put(p Pair, cert, key []byte) Pair {
 	return p
 }
 
-// leafOf is the first certificate of a PEM file.
+// leafOf returns the first certificate of a PEM file.
 func leafOf(b []byte) []byte {
 	block, _ := pem.Decode(b)
 	return block.Bytes
 }
 
-// got asks the source as a client for name would.
+// got returns the certificate that a client for name gets.
 func got(t *testing.T, s *Source, name string) []byte {
 	t.Helper()
 	h := anyClient
@@ -118,7 +118,7 @@ func got(t *testing.T, s *Source, name string) []byte {
 	return c.Certificate[0]
 }
 
-// events collects what a source tells.
+// events collects the events of a source.
 type events struct {
 	mu   sync.Mutex
 	list []Event
@@ -185,22 +185,22 @@ func TestUnusablePairsAreRefused(t *testing.T) {
 	}{
 		{"empty", []byte{}, key, BadCertificate},
 		{"garbage", []byte("garbage\n"), key, BadCertificate},
-		{"a key for a certificate", key, key, BadCertificate},
-		{"cut off", cert[:len(cert)/2], key, BadCertificate},
+		{"a key as certificate", key, key, BadCertificate},
+		{"truncated", cert[:len(cert)/2], key, BadCertificate},
 		{"broken X.509", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafOf(cert)[:99]}), key, BadCertificate},
 		{"broken issuer", append(slices.Clone(cert), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})...), key, BadCertificate},
 		{"too long", bytes.Repeat([]byte("\n"), maxFile+1), key, Unreadable},
 		{"no key", cert, []byte{}, BadKey},
-		{"a certificate for a key", cert, cert, BadKey},
+		{"a certificate as key", cert, cert, BadKey},
 		{"damaged key", cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}), BadKey},
 		{"encrypted key", cert, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}), BadKey},
-		{"old encryption", cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: []byte("x")}), BadKey},
-		{"a curve TLS 1.3 lacks", weak, weakKey, BadKey},
-		{"another's key", cert, other, KeyMismatch},
+		{"encrypted key in the old form", cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: []byte("x")}), BadKey},
+		{"a curve that TLS 1.3 does not have", weak, weakKey, BadKey},
+		{"key of another certificate", cert, other, KeyMismatch},
 		{"another kind of key", cert, rsaKey, KeyMismatch},
 		{"for clients only", client, clientKey, WrongUse},
 
-		{"expired", oldCert, oldKey, Good}, // better than none, and the clock may be wrong
+		{"expired", oldCert, oldKey, Good}, // there is no better one, and the clock may be wrong
 		{"ECDSA", cert, key, Good},
 		{"SEC 1", ecCert, sec1, Good},
 		{"Ed25519", edCert, edKey, Good},
@@ -226,7 +226,7 @@ func TestUnusablePairsAreRefused(t *testing.T) {
 		t.Errorf("key and certificate in one file: %v", err)
 	}
 	if _, err := New(Config{}); err == nil {
-		t.Error("a source of nothing")
+		t.Error("neither files nor ACME are accepted")
 	}
 	if _, err := New(Config{Pairs: []Pair{{filepath.Join(f.dir, "none"), both}}}); !errors.Is(err, fs.ErrNotExist) || ReasonOf(err) != Unreadable {
 		t.Errorf("missing file: %v", err)
@@ -287,7 +287,7 @@ func TestGetChoosesTheBestCertificate(t *testing.T) {
 		{"unknown.test", "", 0},
 		{"", "", 0},
 		{"", "192.0.2.9", 0},
-		{"old.test", "", 1}, // nothing else is for it
+		{"old.test", "", 1}, // there is no other one
 		{"b.test", "", 2},   // rather than 1, which has expired
 		{"B.TEST", "", 2},
 		{"b.test", "127.0.0.1", 2},
@@ -311,7 +311,7 @@ func TestGetChoosesTheBestCertificate(t *testing.T) {
 	h := anyClient
 	h.ServerName, h.SignatureSchemes = "ed.test", []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
 	if x, err := s.Get(&h); err != nil || !bytes.Equal(x.Certificate[0], ders[0]) {
-		t.Errorf("a client without Ed25519 is not given another certificate (%v)", err)
+		t.Errorf("a client without Ed25519 does not get another certificate (%v)", err)
 	}
 	if n := s.NotAfter(); !n.Before(f.now) {
 		t.Errorf("first expiry at %v, want that of the expired one", n)
@@ -343,19 +343,19 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 				t.Errorf("Run: %v", err)
 			}
 		}()
-		// step lets the source look n times and compares what it told and serves.
+		// step lets the source check n times, then compares events and certificates.
 		step := func(what string, n int, cert []byte, want ...string) {
 			t.Helper()
 			time.Sleep(time.Duration(n) * DefaultPoll)
 			synctest.Wait()
 			if w := ev.take(); !slices.Equal(w, want) {
-				t.Errorf("%s: told %q, want %q", what, w, want)
+				t.Errorf("%s: events %q, want %q", what, w, want)
 			}
 			if !bytes.Equal(got(t, s, "a.test"), leafOf(cert)) {
 				t.Errorf("%s: another certificate is served", what)
 			}
 			if !bytes.Equal(got(t, s, "b.test"), leafOf(other)) {
-				t.Errorf("%s: the other pair has changed", what)
+				t.Errorf("%s: the other pair changed", what)
 			}
 		}
 		step("start", 1, first, "loaded", "loaded")
@@ -363,22 +363,22 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 
 		second, secondKey := f.make(nil, nil, "a.test")
 		f.put(p, second, nil)
-		step("half of a pair", 1, first) // the other half may come yet
+		step("half of a pair", 1, first) // the other half may follow
 		f.put(p, nil, secondKey)
 		step("the other half", 1, second, "loaded")
 
 		f.put(p, first, nil)
-		step("a pair that stays broken, first look", 1, second)
-		step("second look", 1, second, "refused key_mismatch")
+		step("a pair that stays invalid, first reading", 1, second)
+		step("second reading", 1, second, "refused key_mismatch")
 		step("later", 5, second)
 		f.put(p, []byte("garbage"), nil)
-		step("broken otherwise", 3, second, "refused bad_certificate")
+		step("invalid in another way", 3, second, "refused bad_certificate")
 		if err := os.Remove(p.Cert); err != nil {
 			t.Fatal(err)
 		}
-		step("gone", 3, second, "refused unreadable")
+		step("file removed", 3, second, "refused unreadable")
 		f.put(p, second, secondKey)
-		step("back", 3, second)
+		step("file restored", 3, second)
 
 		early, earlyKey := f.make(nil, func(c *x509.Certificate) { c.NotBefore = f.now.AddDate(0, 1, 0) }, "a.test")
 		f.put(p, early, earlyKey)
@@ -387,13 +387,13 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 		f.put(p, late, lateKey)
 		step("expired", 3, second, "refused expired")
 
-		// In place, same size, same inode: the time stamp tells.
+		// Written in place, with the same size and inode: only the modification time differs.
 		third, thirdKey := f.make(nil, nil, "a.test")
 		for len(third) != len(second) { // signatures vary in length
 			third, thirdKey = f.make(nil, nil, "a.test")
 		}
 		f.put(p, second, secondKey)
-		step("good again", 1, second)
+		step("valid again", 1, second)
 		for path, b := range map[string][]byte{p.Cert: third, p.Key: thirdKey} {
 			if err := os.WriteFile(path, b, 0); err != nil {
 				t.Fatal(err)
@@ -427,17 +427,17 @@ func TestReloadReadsAndReportsAtOnce(t *testing.T) {
 	f.put(p, freshP, nil)
 	f.put(q, freshQ, freshQKey)
 	if err := s.Reload(); ReasonOf(err) != KeyMismatch || !strings.Contains(err.Error(), p.Cert) {
-		t.Errorf("a broken pair: %v", err)
+		t.Errorf("an invalid pair: %v", err)
 	}
 	if w := ev.take(); !slices.Equal(w, []string{"refused key_mismatch", "loaded"}) {
-		t.Errorf("told %q", w)
+		t.Errorf("events %q", w)
 	}
 	if !bytes.Equal(got(t, s, "a.test"), leafOf(cert)) || !bytes.Equal(got(t, s, "b.test"), leafOf(freshQ)) {
-		t.Error("the broken pair has changed, or the good one has not")
+		t.Error("the invalid pair changed, or the valid one did not")
 	}
 	f.put(p, nil, freshPKey)
 	if err := s.Reload(); err != nil || !bytes.Equal(got(t, s, "a.test"), leafOf(freshP)) {
-		t.Errorf("a good pair: %v", err)
+		t.Errorf("a valid pair: %v", err)
 	}
 	if err := os.Chmod(p.Key, 0o644); err != nil {
 		t.Fatal(err)
@@ -447,7 +447,7 @@ func TestReloadReadsAndReportsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if w := ev.take(); !slices.Contains(w, "key_exposed") {
-		t.Errorf("a key that all may read: told %q", w)
+		t.Errorf("a key that all users may read: events %q", w)
 	}
 	_ = s
 }
@@ -455,7 +455,7 @@ func TestReloadReadsAndReportsAtOnce(t *testing.T) {
 func TestExpiryIsReportedOnceADay(t *testing.T) {
 	for _, c := range []struct {
 		name         string
-		life, expiry time.Duration // since the start of the test, when the alarm comes
+		life, expiry time.Duration // from the start of the test to the first report
 	}{
 		{"90 days", 90 * 24 * time.Hour, 76 * 24 * time.Hour},
 		{"6 days", 6 * 24 * time.Hour, 6*24*time.Hour - 6*24*time.Hour/5},
@@ -486,22 +486,22 @@ func TestExpiryIsReportedOnceADay(t *testing.T) {
 					return n
 				}
 				if n := count(c.expiry - 2*time.Hour); n["loaded"] != 1 || len(n) != 1 || s.Status()[0].Alarm {
-					t.Errorf("before: told %v", n)
+					t.Errorf("before: events %v", n)
 				}
 				if n := count(4 * time.Hour); n["expiring"] != 1 || len(n) != 1 || !s.Status()[0].Alarm {
-					t.Errorf("at the threshold: told %v", n)
+					t.Errorf("at the threshold: events %v", n)
 				}
 				if n := count(24 * time.Hour); n["expiring"] != 1 {
-					t.Errorf("a day later: told %v", n)
+					t.Errorf("a day later: events %v", n)
 				}
 				count(c.life - c.expiry - 30*time.Hour)
 				if n := count(6 * time.Hour); n["expired"] != 1 || n["expiring"] > 1 {
-					t.Errorf("at the end: told %v", n)
+					t.Errorf("at the end: events %v", n)
 				}
 				fresh, freshKey := f.make(nil, func(x *x509.Certificate) { x.NotAfter = time.Now().Add(c.life) }, "a.test")
 				f.put(p, fresh, freshKey)
 				if n := count(2 * time.Hour); n["loaded"] != 1 || len(n) != 1 || s.Status()[0].Alarm {
-					t.Errorf("renewed: told %v", n)
+					t.Errorf("renewed: events %v", n)
 				}
 			})
 		})
@@ -548,7 +548,7 @@ func TestCertificateChangesUnderHandshakes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		name := []string{"a.test", "127.0.0.1"}[i%2] // an address is sent as no name
+		name := []string{"a.test", "127.0.0.1"}[i%2] // the client sends no name for an address
 		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: roots, ServerName: name})
 		if err != nil {
 			t.Fatalf("handshake %d: %v", i, err)
@@ -557,7 +557,7 @@ func TestCertificateChangesUnderHandshakes(t *testing.T) {
 		c.Close()
 	}
 	if len(seen) != 5 {
-		t.Errorf("%d certificates were seen, want 5", len(seen))
+		t.Errorf("clients saw %d certificates, want 5", len(seen))
 	}
 }
 
@@ -584,7 +584,7 @@ func FuzzPair(f *testing.F) {
 			return
 		}
 		c := &tls.Certificate{Certificate: chain, PrivateKey: k, Leaf: leaf}
-		if r, err := fits(c); (r == Good) != (err == nil) {
+		if r, err := checkPair(c); (r == Good) != (err == nil) {
 			t.Errorf("%v with %v", r, err)
 		}
 		namesOf(leaf)
@@ -604,7 +604,7 @@ func FuzzName(f *testing.F) {
 			t.Errorf("%q becomes %q becomes %q (%v)", s, c, again, err)
 		}
 		if strings.ContainsAny(c, " /\\\x00\n\"'%") {
-			t.Errorf("%q is let through", c)
+			t.Errorf("%q is accepted", c)
 		}
 	})
 }

@@ -24,36 +24,37 @@ const (
 	tlsALPN01 = "tls-alpn-01"
 )
 
-// Limits of what strangers can cost while a desk is open.
+// Limits for strangers while a challenge server listens.
 const (
-	deskConns   = 64
-	deskTimeout = 10 * time.Second
+	challengeConns   = 64
+	challengeTimeout = 10 * time.Second
+	acceptPause      = 50 * time.Millisecond // after a failed accept
 )
 
-var errNoChallenge = errors.New("the server does not offer this kind of challenge for it")
+var errNoChallenge = errors.New("the ACME server does not offer this kind of challenge")
 
-// desk answers an ACME server's questions, and nobody else's.
-type desk struct {
-	mu    sync.Mutex // guards what follows
-	paths map[string]string
-	certs map[string]*tls.Certificate
+// challengeServer answers the challenges of an ACME server.
+type challengeServer struct {
+	mu    sync.Mutex                  // guards the maps
+	paths map[string]string           // http-01: content by path
+	certs map[string]*tls.Certificate // tls-alpn-01: certificate by server name
 }
 
-func newDesk() *desk {
-	return &desk{paths: map[string]string{}, certs: map[string]*tls.Certificate{}}
+func newChallengeServer() *challengeServer {
+	return &challengeServer{paths: map[string]string{}, certs: map[string]*tls.Certificate{}}
 }
 
-// open begins to listen for one kind of challenge. The function it returns ends
-// that and waits until all is closed.
-func (d *desk) open(kind, addr string) (func(), error) {
+// open listens for one kind of challenge. The returned function closes the listener
+// and waits until all connections are closed.
+func (s *challengeServer) open(kind, addr string) (func(), error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	l = netutil.LimitListener(l, deskConns)
+	l = netutil.LimitListener(l, challengeConns)
 	var wg sync.WaitGroup
 	if kind == http01 {
-		srv := &http.Server{Handler: d, ReadTimeout: deskTimeout, WriteTimeout: deskTimeout, MaxHeaderBytes: 8 << 10,
+		srv := &http.Server{Handler: s, ReadTimeout: challengeTimeout, WriteTimeout: challengeTimeout, MaxHeaderBytes: 8 << 10,
 			ErrorLog: log.New(io.Discard, "", 0)}
 		srv.SetKeepAlivesEnabled(false)
 		wg.Go(func() { srv.Serve(l) })
@@ -61,9 +62,9 @@ func (d *desk) open(kind, addr string) (func(), error) {
 	}
 	cfg := &tls.Config{NextProtos: []string{acme.ALPNProto}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true,
 		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if c := d.certs[strings.ToLower(h.ServerName)]; c != nil && len(h.SupportedProtos) == 1 && h.SupportedProtos[0] == acme.ALPNProto {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if c := s.certs[strings.ToLower(h.ServerName)]; c != nil && len(h.SupportedProtos) == 1 && h.SupportedProtos[0] == acme.ALPNProto {
 				return c, nil
 			}
 			return nil, errors.New("no challenge for this name")
@@ -75,12 +76,12 @@ func (d *desk) open(kind, addr string) (func(), error) {
 				return
 			}
 			if err != nil {
-				time.Sleep(50 * time.Millisecond) // out of descriptors, or a peer that has left
+				time.Sleep(acceptPause) // no free file descriptor, or the peer has left
 				continue
 			}
 			wg.Go(func() {
 				defer c.Close()
-				if c.SetDeadline(time.Now().Add(deskTimeout)) == nil && tls.Server(c, cfg).Handshake() == nil {
+				if c.SetDeadline(time.Now().Add(challengeTimeout)) == nil && tls.Server(c, cfg).Handshake() == nil {
 					io.Copy(io.Discard, io.LimitReader(c, 1<<10)) // the server closes (RFC 8737, section 3)
 				}
 			})
@@ -89,11 +90,11 @@ func (d *desk) open(kind, addr string) (func(), error) {
 	return func() { l.Close(); wg.Wait() }, nil
 }
 
-// ServeHTTP answers http-01.
-func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	text, ok := d.paths[r.URL.Path]
-	d.mu.Unlock()
+// ServeHTTP answers http-01 challenges.
+func (s *challengeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	text, ok := s.paths[r.URL.Path]
+	s.mu.Unlock()
 	if !ok || r.Method != http.MethodGet {
 		http.NotFound(w, r)
 		return
@@ -102,9 +103,9 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, text)
 }
 
-// answer lays out the answer for one name, calls the server to look, and waits
-// for its judgement.
-func (d *desk) answer(ctx context.Context, client *acme.Client, z *acme.Authorization, kind string) error {
+// answer prepares the answer for one name, asks the ACME server to validate it, and
+// waits for the result.
+func (s *challengeServer) answer(ctx context.Context, client *acme.Client, z *acme.Authorization, kind string) error {
 	var chal *acme.Challenge
 	for _, c := range z.Challenges {
 		if c.Type == kind {
@@ -114,7 +115,7 @@ func (d *desk) answer(ctx context.Context, client *acme.Client, z *acme.Authoriz
 	if chal == nil {
 		return errNoChallenge
 	}
-	if err := d.lay(client, chal, z.Identifier.Value); err != nil {
+	if err := s.prepare(client, chal, z.Identifier.Value); err != nil {
 		return err
 	}
 	if _, err := client.Accept(ctx, chal); err != nil {
@@ -124,20 +125,21 @@ func (d *desk) answer(ctx context.Context, client *acme.Client, z *acme.Authoriz
 	return err
 }
 
-func (d *desk) lay(client *acme.Client, chal *acme.Challenge, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// prepare makes the answer to a challenge.
+func (s *challengeServer) prepare(client *acme.Client, chal *acme.Challenge, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if chal.Type == http01 {
 		text, err := client.HTTP01ChallengeResponse(chal.Token)
-		d.paths[client.HTTP01ChallengePath(chal.Token)] = text
+		s.paths[client.HTTP01ChallengePath(chal.Token)] = text
 		return err
 	}
 	c, err := client.TLSALPN01ChallengeCert(chal.Token, name)
-	d.certs[serverName(name)] = &c
+	s.certs[serverName(name)] = &c
 	return err
 }
 
-// serverName is what an ACME server sends as SNI: the name, or that of an
+// serverName returns the SNI that an ACME server sends: the name, or that of an
 // address in the reverse tree (RFC 8738, section 6).
 func serverName(name string) string {
 	a, err := netip.ParseAddr(name)

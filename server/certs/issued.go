@@ -31,11 +31,7 @@ func RecordIssued(dir string, l *Leaf, out string) (Issued, error) {
 	if err != nil {
 		return Issued{}, err
 	}
-	r := Issued{Serial: fmt.Sprintf("%x", l.Cert.SerialNumber), NotBefore: l.Cert.NotBefore.UTC(), NotAfter: l.Cert.NotAfter.UTC(), Out: abs}
-	r.Names = append(r.Names, l.Cert.DNSNames...)
-	for _, ip := range l.Cert.IPAddresses {
-		r.Names = append(r.Names, ip.String())
-	}
+	r := Issued{Serial: fmt.Sprintf("%x", l.Cert.SerialNumber), Names: namesOf(l.Cert), NotBefore: l.Cert.NotBefore.UTC(), NotAfter: l.Cert.NotAfter.UTC(), Out: abs}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return r, err

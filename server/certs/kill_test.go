@@ -18,30 +18,29 @@ import (
 	"noonmark/internal/proctest"
 )
 
-// envKill names what a copy of this test's process shall do until it is killed,
-// and where.
+// envKill is set for a copy of the test process that works until it is killed. Its
+// value is the argument of the work.
 const envKill = "NOONMARK_TEST_KILL"
 
-// killed runs a copy of this process over and over, each time until it has said
-// some lines, at random, and then kills it in the act. After each kill check gets
-// the last line.
-func killed(t *testing.T, test, what string, rounds, most int, check func(round int, last string)) {
+// killed runs copies of this process, each until it has printed a random number of
+// lines, and kills them. After each kill, check gets the last line.
+func killed(t *testing.T, test, arg string, rounds, most int, check func(round int, last string)) {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for i := range rounds {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
-		cmd.Env = append(os.Environ(), envKill+"="+what)
+		cmd.Env = append(os.Environ(), envKill+"="+arg)
 		last := proctest.KillAfterLines(t, cmd, 1+rnd.IntN(most))
 		check(i, last)
 		if t.Failed() {
-			t.Fatalf("in round %d; the process last said %q", i, last)
+			t.Fatalf("in round %d; the last line of the process is %q", i, last)
 		}
 	}
 }
 
-// authorityFor is a CA with a private key that both processes know.
+// authorityFor opens or creates an authority that both processes use.
 func authorityFor(dir string) (*Authority, error) {
 	a, err := OpenAuthority(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -57,7 +56,7 @@ func authorityFor(dir string) (*Authority, error) {
 // saved is there.
 func TestFilesSurviveSIGKILL(t *testing.T) {
 	if dir := os.Getenv(envKill); dir != "" {
-		if err := writeOn(dir); err != nil {
+		if err := storeRepeatedly(dir); err != nil {
 			fmt.Println("error:", err)
 		}
 		return
@@ -91,15 +90,15 @@ func TestFilesSurviveSIGKILL(t *testing.T) {
 		if f := fingerprint(key.Public()); account == "" {
 			account = f
 		} else if f != account {
-			t.Error("the account's key was lost")
+			t.Error("the account key was lost")
 		}
 		said := strings.Fields(last) // account, serial
 		if len(said) == 2 && said[0] != account {
-			t.Errorf("another account than it said: %s", account)
+			t.Errorf("another account than it printed: %s", account)
 		}
 		if c := is.stored(); c == nil {
 			if len(said) == 2 {
-				t.Error("no certificate, though one was kept")
+				t.Error("no certificate, although one was stored")
 			}
 		} else {
 			serials[c.Leaf.SerialNumber.String()] = true
@@ -110,14 +109,14 @@ func TestFilesSurviveSIGKILL(t *testing.T) {
 			t.Errorf("renewed certificate, with key %v: %v", left.key != nil, err)
 		}
 		if again, err := OpenLeaf(filepath.Join(dir, "leaf")); err != nil || again.key == nil {
-			t.Errorf("a renewal that was cut off is not completed: %v", err)
+			t.Errorf("an interrupted renewal is not completed: %v", err)
 		}
 		if _, err := OpenAuthority(filepath.Join(dir, "ca")); err != nil {
 			t.Error(err)
 		}
 	})
 	if len(serials) < 3 {
-		t.Errorf("the processes that were killed kept %d certificates", len(serials))
+		t.Errorf("the killed processes stored %d certificates", len(serials))
 	}
 }
 
@@ -134,8 +133,8 @@ func fingerprint(pub any) string {
 	return fmt.Sprintf("%x", sha256.Sum256(der))
 }
 
-// writeOn keeps one certificate after the other.
-func writeOn(dir string) error {
+// storeRepeatedly stores one certificate after the other.
+func storeRepeatedly(dir string) error {
 	ca, err := authorityFor(filepath.Join(dir, "ca"))
 	if err != nil {
 		return err
@@ -153,7 +152,7 @@ func writeOn(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := is.keep([][]byte{l.Cert.Raw}, l.key); err != nil {
+		if err := is.store([][]byte{l.Cert.Raw}, l.key); err != nil {
 			return err
 		}
 		fmt.Println(fingerprint(account.Public()), l.Cert.SerialNumber)
@@ -205,7 +204,7 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 			fmt.Println("error:", err)
 			return
 		}
-		for ahead := time.Duration(0); ; ahead += 89 * 24 * time.Hour { // each certificate is due when it comes
+		for ahead := time.Duration(0); ; ahead += 89 * 24 * time.Hour { // each certificate is due for renewal at once
 			s, err := New(Config{ACME: &a, now: func() time.Time { return time.Now().Add(ahead % (89 * 24 * time.Hour * 2)) },
 				Event: func(e Event) { fmt.Println(e.Kind, e.Err) }})
 			if err != nil {
@@ -219,7 +218,7 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 	p := startPebble(t)
 	ip := p.host("kill.test")
 	if l, err := net.Listen("tcp", ip+":0"); err != nil {
-		t.Skipf("%s is no local address here: %v", ip, err)
+		t.Skipf("%s is not a local address here: %v", ip, err)
 	} else {
 		l.Close()
 	}
@@ -240,7 +239,7 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f := fingerprint(key.Public()); account != "" && f != account {
-			t.Error("the account's key was lost")
+			t.Error("the account key was lost")
 		} else {
 			account = f
 		}
@@ -255,6 +254,6 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 	}
 	s.stepACME(t.Context())
 	if visit(t, s, p.pool(t), "kill.test") == nil {
-		t.Errorf("no certificate in the end; told %v", ev.list)
+		t.Errorf("no certificate in the end; events %v", ev.list)
 	}
 }

@@ -21,11 +21,11 @@ import (
 // certificate first, and its private key. Both may be the same file.
 type Pair struct{ Cert, Key string }
 
-// maxFile bounds what is read of a PEM file, in octets. A chain has a few kB.
+// maxFile is the largest PEM file, in octets. A chain has a few kB.
 const maxFile = 1 << 20
 
-// load reads a pair. It judges everything but the dates, and says whether
-// strangers on this machine can read the key.
+// load reads a pair and checks everything but the dates. exposed: all users of the
+// machine can read the key.
 func (p Pair) load() (c *tls.Certificate, exposed bool, err error) {
 	fail := func(r Reason, err error) (*tls.Certificate, bool, error) { return nil, false, &Error{r, p.Cert, err} }
 	certPEM, _, err := readPEM(p.Cert)
@@ -45,7 +45,7 @@ func (p Pair) load() (c *tls.Certificate, exposed bool, err error) {
 		return fail(BadKey, fmt.Errorf("%s: %w", p.Key, err))
 	}
 	c = &tls.Certificate{Certificate: chain, PrivateKey: key, Leaf: leaf}
-	if r, err := fits(c); err != nil {
+	if r, err := checkPair(c); err != nil {
 		return fail(r, err)
 	}
 	return c, mode.Perm()&0o007 != 0, nil
@@ -74,7 +74,7 @@ func readPEM(path string) ([]byte, os.FileMode, error) {
 	return b, st.Mode(), nil
 }
 
-// parseChain takes the certificates out of a PEM file and parses the first.
+// parseChain returns the certificates of a PEM file and the first one parsed.
 func parseChain(b []byte) (chain [][]byte, leaf *x509.Certificate, err error) {
 	for {
 		var block *pem.Block
@@ -86,7 +86,7 @@ func parseChain(b []byte) (chain [][]byte, leaf *x509.Certificate, err error) {
 		}
 	}
 	if len(chain) == 0 {
-		return nil, nil, errors.New("no PEM block CERTIFICATE in it")
+		return nil, nil, errors.New("no PEM block CERTIFICATE")
 	}
 	for i, der := range chain {
 		c, err := x509.ParseCertificate(der)
@@ -100,19 +100,19 @@ func parseChain(b []byte) (chain [][]byte, leaf *x509.Certificate, err error) {
 	return chain, leaf, nil
 }
 
-// parseKey takes the private key out of a PEM file. It never quotes the file.
+// parseKey returns the private key of a PEM file. Its errors do not quote the file.
 func parseKey(b []byte) (crypto.Signer, error) {
 	var block *pem.Block
 	for {
 		if block, b = pem.Decode(b); block == nil {
-			return nil, errors.New("no PEM block PRIVATE KEY in it")
+			return nil, errors.New("no PEM block PRIVATE KEY")
 		}
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
 			break
 		}
 	}
 	if strings.HasPrefix(block.Type, "ENCRYPTED") || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-		return nil, errors.New("the key is encrypted, and nobody is here to type its password")
+		return nil, errors.New("the key is encrypted; store it without password")
 	}
 	if k, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
 		if s, ok := k.(crypto.Signer); ok {
@@ -129,7 +129,7 @@ func parseKey(b []byte) (crypto.Signer, error) {
 	return nil, errors.New("the key is damaged or of an unknown kind")
 }
 
-// anyClient offers everything that a TLS 1.3 client can.
+// anyClient is a TLS 1.3 client that supports all curves and signatures.
 var anyClient = tls.ClientHelloInfo{
 	SupportedVersions: []uint16{tls.VersionTLS13},
 	SupportedCurves:   []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.CurveP521, tls.X25519},
@@ -137,17 +137,18 @@ var anyClient = tls.ClientHelloInfo{
 		tls.Ed25519, tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512},
 }
 
-// fits judges whether the key is the certificate's and both can serve TLS 1.3.
-func fits(c *tls.Certificate) (Reason, error) {
+// checkPair checks that key and certificate belong together and are usable in TLS
+// 1.3.
+func checkPair(c *tls.Certificate) (Reason, error) {
 	if !sameKey(c.Leaf.PublicKey, c.PrivateKey.(crypto.Signer).Public()) {
 		return KeyMismatch, errors.New("the private key belongs to another certificate")
 	}
 	if err := anyClient.SupportsCertificate(c); err != nil {
-		return BadKey, fmt.Errorf("no use in TLS 1.3: %w", err)
+		return BadKey, fmt.Errorf("not usable in TLS 1.3: %w", err)
 	}
 	if use := c.Leaf.ExtKeyUsage; len(use)+len(c.Leaf.UnknownExtKeyUsage) > 0 &&
 		!slices.Contains(use, x509.ExtKeyUsageServerAuth) && !slices.Contains(use, x509.ExtKeyUsageAny) {
-		return WrongUse, errors.New("its extended key usage does not allow server authentication")
+		return WrongUse, errors.New("the extended key usage excludes server authentication")
 	}
 	return Good, nil
 }
@@ -169,27 +170,27 @@ func validAt(c *x509.Certificate, now time.Time) bool {
 	return !now.Before(c.NotBefore) && !now.After(c.NotAfter)
 }
 
-// supersedes judges the dates: what is not valid now does not replace what is.
-// Otherwise it may: a machine without a battery-backed clock starts in the past,
-// and no certificate is worse than any.
-func supersedes(fresh, old *tls.Certificate, from string, now time.Time) error {
+// mayReplace checks the dates: a certificate that is not valid now does not replace
+// one that is. It may replace another invalid one, because a machine without
+// battery-backed clock starts in the past.
+func mayReplace(fresh, old *tls.Certificate, from string, now time.Time) error {
 	if old == nil || validAt(fresh.Leaf, now) || !validAt(old.Leaf, now) {
 		return nil
 	}
 	if now.After(fresh.Leaf.NotAfter) {
 		return &Error{Expired, from, fmt.Errorf("it expired at %s", stamp(fresh.Leaf.NotAfter))}
 	}
-	return &Error{NotYetValid, from, fmt.Errorf("it is valid only from %s on", stamp(fresh.Leaf.NotBefore))}
+	return &Error{NotYetValid, from, fmt.Errorf("it is not valid before %s", stamp(fresh.Leaf.NotBefore))}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// same reports whether a and b would be the same to a client.
+// same reports whether a and b have the same certificates.
 func same(a, b *tls.Certificate) bool {
 	return a != nil && b != nil && slices.EqualFunc(a.Certificate, b.Certificate, slices.Equal)
 }
 
-// namesOf lists what a certificate is for.
+// namesOf returns the names and addresses of a certificate.
 func namesOf(c *x509.Certificate) []string {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

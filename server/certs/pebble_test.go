@@ -23,10 +23,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// pebble is a real ACME server (Let's Encrypt's, for tests) on loopback. Names
-// under test resolve to what hosts says.
+// pebble is a real ACME server (Let's Encrypt's, for tests) on loopback. It resolves
+// names by hosts.
 type pebble struct {
-	dir, ca, roots    string // directory URL, its CA file, URL of what it issues from
+	dir, ca, roots    string // directory URL, its CA file, URL of the issuing root
 	httpPort, tlsPort int
 	client            *http.Client
 	mu                sync.Mutex // guards hosts
@@ -110,8 +110,8 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	return ports
 }
 
-// serveDNS answers A questions from p.hosts, others with nothing; over TCP, as
-// pebble asks.
+// serveDNS answers A queries from p.hosts, others without records; over TCP, which
+// pebble uses.
 func (p *pebble) serveDNS(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -165,8 +165,8 @@ func (p *pebble) answerDNS(c net.Conn) error {
 	return err
 }
 
-// host gives names an address of loopback that no other test has: pebble asks
-// everybody on the same ports.
+// host gives names a loopback address that no other test has, because pebble uses the
+// same ports for all.
 func (p *pebble) host(names ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -225,17 +225,17 @@ func TestOrdersFromPebble(t *testing.T) {
 		names []string // ADDRESS stands for the one of the test
 		set   func(a *ACME, ip string)
 		want  Reason
-		days  int // what is issued lives so long; 0: the server's choice
+		days  int // life of the certificate; 0: chosen by the server
 	}{
 		{"blocked name", []string{"blocked.test"}, func(a *ACME, ip string) { a.HTTP = addr(ip, p.httpPort) }, OrderRefused, 0},
 		{"unknown profile", []string{"prof.test"}, func(a *ACME, ip string) { a.HTTP, a.Profile = addr(ip, p.httpPort), "none" }, OrderRefused, 0},
-		{"asked where we are not", []string{"lost.test"}, func(a *ACME, ip string) { a.HTTP = addr(ip, 0) }, ChallengeFailed, 0},
+		{"nobody listens at the address", []string{"lost.test"}, func(a *ACME, ip string) { a.HTTP = addr(ip, 0) }, ChallengeFailed, 0},
 		{"port taken", []string{"port.test"}, func(a *ACME, ip string) { a.HTTP = strings.TrimPrefix(strings.TrimSuffix(p.dir, "/dir"), "https://") }, ChallengePort, 0},
 		{"untrusted server", []string{"trust.test"}, func(a *ACME, ip string) { a.HTTP, a.CAFile = addr(ip, p.httpPort), "" }, Unreachable, 0},
 
 		{"http-01", []string{"http.test", "www.http.test"}, func(a *ACME, ip string) { a.HTTP, a.Profile = addr(ip, p.httpPort), "default" }, Good, 90},
 		{"tls-alpn-01", []string{"alpn.test"}, func(a *ACME, ip string) { a.TLS, a.Email = addr(ip, p.tlsPort), "me@example.org" }, Good, 0},
-		{"one kind fails, the other does", []string{"both.test"}, func(a *ACME, ip string) { a.HTTP, a.TLS = addr(ip, 0), addr(ip, p.tlsPort) }, Good, 0},
+		{"one kind fails, the other succeeds", []string{"both.test"}, func(a *ACME, ip string) { a.HTTP, a.TLS = addr(ip, 0), addr(ip, p.tlsPort) }, Good, 0},
 		{"address by http-01", []string{"ADDRESS", "addr.test"}, func(a *ACME, ip string) { a.HTTP = addr(ip, p.httpPort) }, Good, 0},
 		{"address by tls-alpn-01", []string{"ADDRESS"}, func(a *ACME, ip string) { a.TLS = addr(ip, p.tlsPort) }, Good, 0},
 		{"profile", []string{"brief.test"}, func(a *ACME, ip string) { a.HTTP, a.Profile = addr(ip, p.httpPort), "brief" }, Good, 6},
@@ -244,7 +244,7 @@ func TestOrdersFromPebble(t *testing.T) {
 			t.Parallel()
 			ip := p.host(c.names...)
 			if l, err := net.Listen("tcp", ip+":0"); err != nil {
-				t.Skipf("%s is no local address here: %v", ip, err)
+				t.Skipf("%s is not a local address here: %v", ip, err)
 			} else {
 				l.Close()
 			}
@@ -263,12 +263,12 @@ func TestOrdersFromPebble(t *testing.T) {
 			s.stepACME(t.Context())
 			if c.want != Good {
 				if w := ev.list; len(w) == 0 || w[len(w)-1].Kind != OrderFailed || w[len(w)-1].Reason != c.want {
-					t.Errorf("told %v, want %v", w, c.want)
+					t.Errorf("events %v, want %v", w, c.want)
 				}
 				return
 			}
-			if told := fmt.Sprint(ev.list); strings.Join(ev.take(), ",") != "acme_registered,loaded" {
-				t.Fatalf("told %s", told)
+			if list := fmt.Sprint(ev.list); strings.Join(ev.take(), ",") != "acme_registered,loaded" {
+				t.Fatalf("events %s", list)
 			}
 			var first *x509.Certificate
 			for _, n := range names {
@@ -281,7 +281,7 @@ func TestOrdersFromPebble(t *testing.T) {
 			}
 			s.stepACME(t.Context()) // nothing is due
 			if w := ev.take(); len(w) != 0 {
-				t.Errorf("told %q for nothing", w)
+				t.Errorf("events %q without a change", w)
 			}
 			if c.name == "http-01" {
 				renew(t, p, s, a, &now, &ev, pool, first)
@@ -290,7 +290,7 @@ func TestOrdersFromPebble(t *testing.T) {
 	}
 }
 
-// renew goes on with a source that has its first certificate: restart, renewal,
+// renew continues with a source that has its first certificate: restart, renewal,
 // another restart, and one more name.
 func renew(t *testing.T, p *pebble, s *Source, a ACME, now *time.Time, ev *events, pool *x509.CertPool, first *x509.Certificate) {
 	clock := func() time.Time { return *now }
@@ -300,7 +300,7 @@ func renew(t *testing.T, p *pebble, s *Source, a ACME, now *time.Time, ev *event
 	}
 	again.stepACME(t.Context())
 	if w := strings.Join(ev.take(), ","); w != "loaded" {
-		t.Errorf("restart: told %s", w)
+		t.Errorf("restart: events %s", w)
 	}
 	if c := visit(t, again, pool, a.Names[0]); c == nil || !c.Equal(first) {
 		t.Error("after a restart another certificate is served")
@@ -314,18 +314,18 @@ func renew(t *testing.T, p *pebble, s *Source, a ACME, now *time.Time, ev *event
 		return err
 	})
 	if len(kept) != 4 {
-		t.Errorf("kept %q", kept)
+		t.Errorf("files %q", kept)
 	}
 
 	*now = first.NotAfter.Add(-first.NotAfter.Sub(first.NotBefore)/3 - time.Hour)
 	s.stepACME(t.Context())
 	if w := ev.take(); len(w) != 0 {
-		t.Errorf("an hour before it is due: told %q", w)
+		t.Errorf("an hour before it is due: events %q", w)
 	}
 	*now = first.NotAfter.Add(-first.NotAfter.Sub(first.NotBefore) / 4)
 	s.stepACME(t.Context())
 	if w := strings.Join(ev.take(), ","); w != "loaded" {
-		t.Fatalf("renewal: told %s", w)
+		t.Fatalf("renewal: events %s", w)
 	}
 	second := visit(t, s, pool, a.Names[0])
 	if second == nil || second.Equal(first) {
@@ -343,15 +343,15 @@ func renew(t *testing.T, p *pebble, s *Source, a ACME, now *time.Time, ev *event
 		t.Fatal(err)
 	}
 	if c := visit(t, more, pool, a.Names[0]); c == nil || !c.Equal(second) {
-		t.Error("with one more name, the old certificate is not served meanwhile")
+		t.Error("with one more name, the old certificate is not served until then")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	more.stepACME(ctx) // being told to stop is no failure
+	more.stepACME(ctx) // being stopped is no failure
 	ev.take()
 	more.stepACME(t.Context())
 	if w := strings.Join(ev.take(), ","); w != "loaded" {
-		t.Errorf("one more name: told %s", w)
+		t.Errorf("one more name: events %s", w)
 	}
 	visit(t, more, pool, "more.test")
 }

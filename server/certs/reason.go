@@ -6,27 +6,27 @@ import (
 	"sync/atomic"
 )
 
-// Reason says why a certificate was not taken.
+// Reason is why a certificate was not accepted.
 type Reason uint8
 
-// Reasons. The first group is about files, the second about ACME (RFC 8555).
+// Reasons: about files, then about ACME (RFC 8555).
 const (
-	Good           Reason = iota // nothing is wrong
-	Unreadable                   // the system refuses to read the file, or it is too large
-	BadCertificate               // no PEM, no X.509, or not for the names that were ordered
-	BadKey                       // no private key, an encrypted one, or of a kind that TLS 1.3 does not know
+	Good           Reason = iota // no error
+	Unreadable                   // the file cannot be read or is too large
+	BadCertificate               // not PEM, not X.509, or not for the ordered names
+	BadKey                       // no private key, encrypted, or not usable in TLS 1.3
 	KeyMismatch                  // the key belongs to another certificate
 	WrongUse                     // extended key usage without server authentication
-	Expired                      // not valid any more, while the one in use is
-	NotYetValid                  // not valid yet, while the one in use is
+	Expired                      // expired, while the certificate in use is valid
+	NotYetValid                  // not yet valid, while the certificate in use is valid
 
-	Unreachable     // the ACME server does not answer, or not as one
-	TermsRefused    // its terms of service are not accepted in the configuration
+	Unreachable     // the ACME server does not answer, or is not an ACME server
+	TermsRefused    // it requires that its terms of service are accepted
 	OrderRefused    // it refuses the account or the order
-	RateLimited     // it wants to be left alone for a while
-	ChallengeFailed // it could not see that a name is ours
-	ChallengePort   // the port for its question cannot be opened
-	StoreFailed     // the certificate or the account's key cannot be kept on disk
+	RateLimited     // its rate limit is reached
+	ChallengeFailed // it could not verify control of a name
+	ChallengePort   // the port for the challenge cannot be opened
+	StoreFailed     // the certificate or the account key cannot be stored
 
 	numReasons
 )
@@ -37,7 +37,7 @@ var reasonNames = [numReasons]string{
 	"acme_challenge_port", "acme_store_failed",
 }
 
-// String is the metric's label.
+// String returns the label of the metric.
 func (r Reason) String() string {
 	if r >= numReasons {
 		return fmt.Sprintf("reason_%d", uint8(r))
@@ -45,20 +45,20 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// Error is a certificate that was not taken. It wraps what the system or the
-// ACME server said.
+// Error is a certificate that was not accepted. It wraps the error of the system or
+// of the ACME server.
 type Error struct {
 	Reason Reason
 	From   string // the certificate file, or the ACME directory
 	Err    error
 }
 
-// Error names the source, the trouble and its reason.
+// Error returns source, error and reason.
 func (e *Error) Error() string {
 	return fmt.Sprintf("certificate of %s: %v (%v)", e.From, e.Err, e.Reason)
 }
 
-// Unwrap returns what the system or the ACME server said.
+// Unwrap returns the error of the system or of the ACME server.
 func (e *Error) Unwrap() error { return e.Err }
 
 // ReasonOf returns the reason of an error of this package, Good for any other.
@@ -70,28 +70,28 @@ func ReasonOf(err error) Reason {
 	return Good
 }
 
-// counters count refusals.
+// counters counts refusals.
 type counters [numReasons]atomic.Uint64
 
-// Kind is what an Event tells.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // Kinds of events.
 const (
-	Loaded      Kind = iota // a certificate is in use from now on
-	Refused                 // a new one is not taken, see Reason and Err; the one before stays in use
-	Exposed                 // others than its owner and group may read the key file
-	Expiring                // less is left than the alarm threshold; told once a day
-	Lapsed                  // the certificate in use has expired; told once a day
-	Registered              // an account at the ACME server is in use, whose Terms were accepted
-	OrderFailed             // ACME gave no certificate, see Reason and Err; the next try is at Next
+	Loaded      Kind = iota // a certificate is used from now on
+	Refused                 // a new one is not accepted, see Reason and Err; the old one stays in use
+	Exposed                 // all users may read the key file
+	Expiring                // it expires soon (AlarmAt); once a day
+	Lapsed                  // the certificate in use has expired; once a day
+	Registered              // an ACME account was created, and its Terms were accepted
+	OrderFailed             // an ACME order failed, see Reason and Err; the next one is at Next
 
 	numKinds
 )
 
 var kindNames = [numKinds]string{"loaded", "refused", "key_exposed", "expiring", "expired", "acme_registered", "acme_failed"}
 
-// String is a word for logs.
+// String returns the word for logs.
 func (k Kind) String() string {
 	if k >= numKinds {
 		return fmt.Sprintf("kind_%d", uint8(k))

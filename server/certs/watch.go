@@ -6,20 +6,20 @@ import (
 	"noonmark/internal/durable"
 )
 
-// mark identifies the state of the two files of a pair.
-type mark [2]durable.Fingerprint
+// pairState identifies the content of the two files of a pair.
+type pairState [2]durable.Fingerprint
 
-// watched is a pair of files and what was seen of them.
+// watched is a pair of files and their states.
 type watched struct {
 	pair     Pair
-	seen     mark // of the files when they were last read
-	again    bool // read them again although the mark is the same
-	pending  mark // at which they were broken, not reported yet
-	reported mark // at which they were broken, reported
+	seen     pairState // when they were last read
+	again    bool      // read them again although the state is the same
+	pending  pairState // invalid, not yet reported
+	reported pairState // invalid, reported
 }
 
-// due reports whether the files should be read, and with which mark.
-func (w *watched) due(now time.Time) (m mark, due bool) {
+// due returns the state of the files and whether they should be read.
+func (w *watched) due(now time.Time) (m pairState, due bool) {
 	young := false
 	for i, p := range [...]string{w.pair.Cert, w.pair.Key} {
 		m[i] = durable.FingerprintOf(p)
@@ -30,10 +30,10 @@ func (w *watched) due(now time.Time) (m mark, due bool) {
 	return m, due
 }
 
-// report decides whether a failure at a mark is reported. The two files of a
-// pair do not change at one instant, so what is broken at the first look gets a
-// second one, unless the operator asked for this one.
-func (w *watched) report(m mark, asked bool) bool {
+// report decides whether an invalid state is reported. The two files of a pair do not
+// change at the same instant, so they are read a second time before that, unless the
+// operator asked for this reading.
+func (w *watched) report(m pairState, asked bool) bool {
 	if !asked && w.reported == m {
 		return false
 	}

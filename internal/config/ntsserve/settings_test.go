@@ -46,7 +46,7 @@ func TestLoad(t *testing.T) {
 		{"acme without terms", endpoint + "[acme]\nnames = [\"a.test\"]\n", "t.toml:3: acme.accept_terms: is not true; read"},
 		{"acme without port", endpoint + "[acme]\nnames = [\"a.test\"]\naccept_terms = true\n", "t.toml:3: acme.http: there is no address"},
 		{"acme name", endpoint + "[acme]\nnames = [\"*.a.test\"]\naccept_terms = true\nhttp = \"0.0.0.0:80\"\n", "t.toml:3: acme: *.a.test: wildcards need dns-01"},
-		{"acme directory", endpoint + "[acme]\nnames = [\"a.test\"]\naccept_terms = true\ntls = \"[::]:443\"\ndirectory = \"http://a\"\n", "t.toml:3: acme: directory \"http://a\" is no https URL; want"},
+		{"acme directory", endpoint + "[acme]\nnames = [\"a.test\"]\naccept_terms = true\ntls = \"[::]:443\"\ndirectory = \"http://a\"\n", "t.toml:3: acme: directory \"http://a\" is not an https URL; want"},
 		{"port", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\nport = 65536\n", "t.toml:6: ke.port: 65536 is not a port"},
 		{"timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"1h\"\n", "t.toml:6: ke.timeout: 1h0m0s keeps idle connections"},
 		{"no timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"0s\"\n", "t.toml:6: ke.timeout: is not positive"},

@@ -1,0 +1,133 @@
+package certs
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/acme"
+)
+
+// issuer orders and stores one certificate. It is for one goroutine at a time.
+type issuer struct {
+	cfg  ACME
+	dir  string // folder in Dir for the ACME server
+	now  func() time.Time
+	wait time.Duration // after the last failure; 0 = none
+	next time.Time     // no order before this
+	roll time.Duration // jitter of renewals, a fraction of 2^16
+}
+
+func newIssuer(cfg ACME, now func() time.Time) (*issuer, error) {
+	cfg.Names = append([]string(nil), cfg.Names...)
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("acme: %w", err)
+	}
+	var b [2]byte
+	rand.Read(b[:])
+	is := &issuer{cfg: cfg, now: now, dir: filepath.Join(cfg.Dir, folder(cfg.Directory)), roll: time.Duration(b[0])<<8 | time.Duration(b[1])}
+	for _, d := range [...]string{cfg.Dir, is.dir} {
+		if err := makeDir(d, 0o077); err != nil {
+			return nil, &Error{StoreFailed, cfg.Directory, err}
+		}
+	}
+	return is, nil
+}
+
+// folder makes a folder name of a directory's URL: account and certificate belong
+// to one ACME server.
+func folder(directory string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, strings.TrimPrefix(directory, "https://"))
+}
+
+// certPath is one file for certificate and key, so that one rename changes both.
+func (is *issuer) certPath() string    { return filepath.Join(is.dir, "certificate.pem") }
+func (is *issuer) accountPath() string { return filepath.Join(is.dir, "account.key") }
+
+// stored returns the stored certificate, nil if there is no usable one.
+func (is *issuer) stored() *tls.Certificate {
+	c, _, err := Pair{is.certPath(), is.certPath()}.load()
+	if err != nil {
+		return nil // a new one is ordered
+	}
+	return c
+}
+
+// dueAt returns when a new certificate is to be ordered: the zero time, which is
+// now, if there is none for all the names.
+func (is *issuer) dueAt(c *tls.Certificate) time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	for _, n := range is.cfg.Names {
+		if c.Leaf.VerifyHostname(n) != nil {
+			return time.Time{}
+		}
+	}
+	life := c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)
+	return c.Leaf.NotAfter.Add(-life/renewFraction + life/jitterFraction/(1<<16)*is.roll)
+}
+
+// runACME orders certificates when they are due.
+func (s *Source) runACME(ctx context.Context) {
+	t := time.NewTicker(s.cfg.Poll)
+	defer t.Stop()
+	for {
+		s.stepACME(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.kick:
+			s.acme.next = time.Time{}
+		case <-t.C:
+		}
+	}
+}
+
+// stepACME orders a certificate if one is due, and uses it.
+func (s *Source) stepACME(ctx context.Context) {
+	is, now := s.acme, s.cfg.now()
+	i := len(s.cfg.Pairs)
+	// A wait longer than maxWait is from before the clock was set.
+	if now.Before(is.dueAt((*s.cur.Load())[i].cert)) || now.Before(is.next) && is.next.Sub(now) <= maxWait {
+		return
+	}
+	octx, cancel := context.WithTimeout(ctx, orderTimeout)
+	defer cancel()
+	c, err := is.order(octx, s.emit)
+	if ctx.Err() != nil && err != nil {
+		return // stopped: no failure
+	}
+	if err != nil {
+		is.backOff(err)
+		s.counters[ReasonOf(err)].Add(1)
+		s.emit(Event{Kind: OrderFailed, From: is.cfg.Directory, Names: is.cfg.Names, Reason: ReasonOf(err), Err: err, Next: is.next})
+		return
+	}
+	is.wait, is.next = 0, time.Time{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.use(i, c)
+}
+
+// backOff sets the time of the next order after a failure.
+func (is *issuer) backOff(err error) {
+	is.wait = min(max(3*is.wait, firstWait), maxWait)
+	wait := is.wait
+	var ae *acme.Error
+	if errors.As(err, &ae) {
+		d, _ := acme.RateLimit(ae)
+		wait = min(max(wait, d), maxWait)
+	}
+	is.next = is.now().Add(wait)
+}
