@@ -19,13 +19,18 @@ import (
 	"time"
 )
 
-// The whole way: authority, certificate, a client that trusts it, renewal under a
-// running source.
-func TestCA(t *testing.T) {
-	t.Parallel()
+// newCA makes an authority and returns its directory and one for certificates.
+func newCA(t *testing.T) (ca, srv string) {
+	t.Helper()
 	dir := t.TempDir()
-	ca, srv := filepath.Join(dir, "ca"), filepath.Join(dir, "srv")
+	ca, srv = filepath.Join(dir, "ca"), filepath.Join(dir, "srv")
 	must(t, "ca", "init", "-name", "Our time", ca)
+	return ca, srv
+}
+
+func TestCAIssuePrintsWhatServerAndClientsNeed(t *testing.T) {
+	t.Parallel()
+	ca, srv := newCA(t)
 	out := must(t, "ca", "issue", ca, "-ip", "127.0.0.1", "-host", "Time.LAN.", "-ip", "fd00::1", "-host", "time.lan", "-out", srv)
 	for _, want := range []string{"for time.lan, 127.0.0.1, fd00::1 until ", "server time.lan nts certset 1 iburst\n", "address = \"time.lan\"\n", "server time.lan nts ca ", fmt.Sprintf("key = %q\n", filepath.Join(srv, certs.ServerKey))} {
 		if !strings.Contains(out, want) {
@@ -40,61 +45,70 @@ func TestCA(t *testing.T) {
 			t.Errorf("%s: %v, %v, want mode %v", path, fi, err, mode)
 		}
 	}
+}
+
+// A certificate is renewed under a server that uses it, and a client that trusts
+// the authority goes on.
+func TestCARenewsUnderARunningServer(t *testing.T) {
+	t.Parallel()
+	ca, srv := newCA(t)
+	must(t, "ca", "issue", ca, "-ip", "127.0.0.1", "-host", "time.lan", "-out", srv)
 	src, err := certs.New(certs.Config{Pairs: []certs.Pair{{Cert: filepath.Join(srv, certs.ServerCert), Key: filepath.Join(srv, certs.ServerKey)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := serveKE(t, src)
-	exchange := func() error {
-		_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: at.Port, RootCAs: trust(t, filepath.Join(ca, certs.AuthorityCert))})
-		return err
+	exchange := func() {
+		t.Helper()
+		if _, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: at.Port, RootCAs: trust(t, filepath.Join(ca, certs.AuthorityCert))}); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := exchange(); err != nil {
-		t.Error(err)
-	}
-	keyBefore, certBefore := read(t, srv, certs.ServerKey), read(t, srv, certs.ServerCert)
-	if out := must(t, "ca", "renew", ca); !strings.Contains(out, "renewed from ") || read(t, srv, certs.ServerCert) != certBefore {
-		t.Errorf("renewed too early:\n%s", out)
-	}
-	if out := must(t, "ca", "renew", ca, "-force"); !strings.Contains(out, "renewed, good until") || read(t, srv, certs.ServerCert) == certBefore || read(t, srv, certs.ServerKey) != keyBefore {
-		t.Errorf("forced renewal: the certificate should change and the key not:\n%s", out)
-	}
-	certBefore = read(t, srv, certs.ServerCert)
-	must(t, "ca", "renew", ca, "-out", srv, "-force", "-new-key")
-	if read(t, srv, certs.ServerCert) == certBefore || read(t, srv, certs.ServerKey) == keyBefore {
-		t.Error("-new-key: certificate and key should change")
+	exchange()
+	for _, x := range []struct {
+		args      []string
+		says      string
+		cert, key bool // is changed
+	}{
+		{nil, "renewed from ", false, false}, // it is not time yet
+		{[]string{"-force"}, "renewed, good until", true, false},
+		{[]string{"-out", srv, "-force", "-new-key"}, "renewed, good until", true, true},
+	} {
+		cert, key := read(t, srv, certs.ServerCert), read(t, srv, certs.ServerKey)
+		out := must(t, append([]string{"ca", "renew", ca}, x.args...)...)
+		if !strings.Contains(out, x.says) || (read(t, srv, certs.ServerCert) != cert) != x.cert || (read(t, srv, certs.ServerKey) != key) != x.key {
+			t.Errorf("renew %q: want a new certificate %v, a new key %v:\n%s", x.args, x.cert, x.key, out)
+		}
 	}
 	if err := src.Reload(); err != nil {
 		t.Error(err)
 	}
-	if err := exchange(); err != nil {
-		t.Error(err)
-	}
+	exchange()
+}
 
-	// When a third is left it is renewed without force.
-	short := filepath.Join(dir, "short")
-	must(t, "ca", "issue", ca, "-host", "short.lan", "-days", "1", "-out", short) // and a day backdated: half is left
-	certBefore = read(t, short, certs.ServerCert)
+func TestCARenewsWhenAThirdIsLeft(t *testing.T) {
+	t.Parallel()
+	ca, srv := newCA(t)
+	must(t, "ca", "issue", ca, "-host", "short.lan", "-days", "1", "-out", srv) // it begins a day ago, so half is left
+	before := read(t, srv, certs.ServerCert)
 	r := renewal{out: new(bytes.Buffer), now: time.Now().Add(9 * time.Hour), dir: ca, life: certs.ServerLife}
-	if err := r.run(nil); err != nil || read(t, short, certs.ServerCert) == certBefore {
+	if err := r.run(nil); err != nil || read(t, srv, certs.ServerCert) == before {
 		t.Errorf("not renewed when it was time: %v\n%s", err, r.out)
 	}
-	// A line that a crash has cut off is left out.
-	f, err := os.OpenFile(filepath.Join(ca, certs.IssuedFile), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
+}
+
+func TestCAShow(t *testing.T) {
+	t.Parallel()
+	ca, srv := newCA(t)
+	other := srv + "2"
+	must(t, "ca", "issue", ca, "-host", "time.lan", "-ip", "fd00::1", "-out", srv)
+	must(t, "ca", "issue", ca, "-host", "short.lan", "-days", "1", "-out", other)
+	var x authority
+	if err := json.Unmarshal([]byte(must(t, "ca", "show", ca, "-json")), &x); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteString(`{"serial":"1","na`); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	var shown authority
-	if err := json.Unmarshal([]byte(must(t, "ca", "show", ca, "-json")), &shown); err != nil {
-		t.Fatal(err)
-	}
-	if shown.Name != "Our time" || len(shown.Fingerprint) != 64 || len(shown.Issued) != 2 || shown.Issued[0].Out != srv ||
-		!slices.Equal(shown.Issued[0].Names, []string{"time.lan", "127.0.0.1", "fd00::1"}) || shown.Issued[1].NotAfter.Before(time.Now().AddDate(1, 0, 0)) {
-		t.Errorf("show: %+v", shown)
+	if x.Name != "Our time" || len(x.Fingerprint) != 64 || len(x.Issued) != 2 || x.Issued[0].Out != srv || !slices.Equal(x.Issued[0].Names, []string{"time.lan", "fd00::1"}) {
+		t.Errorf("%+v", x)
 	}
 	if out := must(t, "ca", "show", ca, "-clients"); !strings.Contains(out, "Our time\n") || !strings.Contains(out, "short.lan nts certset") {
 		t.Errorf("show:\n%s", out)

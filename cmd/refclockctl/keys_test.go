@@ -13,91 +13,111 @@ import (
 	"noonmark/server/nts"
 )
 
-// A key file is changed under a ring that is in use, as ntsserve's is.
-func TestKeys(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "keys")
-	ring, err := nts.OpenRing(file, nts.RingConfig{}, time.Now().Add(-time.Hour))
+// keyFile is a key file under a ring that is in use, as ntsserve's is.
+type keyFile struct {
+	t    *testing.T
+	path string
+	ring *nts.Ring
+}
+
+func newKeyFile(t *testing.T) *keyFile {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keys")
+	ring, err := nts.OpenRing(path, nts.RingConfig{}, time.Now().Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	seal := func() []byte {
-		t.Helper()
-		if err := ring.Reload(time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		var s nts.Scratch
-		c, err := ring.Load().SealCookie(nil, &nts.SessionKeys{AEAD: 15}, &s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	opens := func(c []byte) bool {
-		var s nts.Scratch
-		var k nts.SessionKeys
-		return ring.Load().OpenCookie(c, &k, &s) == nil
-	}
-	type shown struct {
-		Keys []keyShown `json:"keys"`
-		Next time.Time  `json:"next_rotation"`
-	}
-	show := func() (x shown) {
-		t.Helper()
-		out := must(t, "keys", "show", file, "-json")
-		if err := json.Unmarshal([]byte(out), &x); err != nil {
-			t.Fatal(err)
-		}
-		text := must(t, "keys", "show", file)
-		secrets := regexp.MustCompile(`[0-9a-f]{64}`).FindAllString(read(t, file), -1)
-		if len(secrets) == 0 || slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(out+text, s) }) {
-			t.Errorf("%d secrets in the file; show says\n%s", len(secrets), out+text)
-		}
-		if !strings.Contains(text, x.Keys[0].ID) || strings.Count(text, "seals") != 1 {
-			t.Errorf("show:\n%s", text)
-		}
-		return x
-	}
+	return &keyFile{t, path, ring}
+}
 
-	first := seal()
-	a := show()
-	var ids []string
-	for _, k := range ring.List() {
-		ids = append(ids, k.ID)
+// seal loads the file and returns a cookie.
+func (k *keyFile) seal() []byte {
+	k.t.Helper()
+	if err := k.ring.Reload(time.Now()); err != nil {
+		k.t.Fatal(err)
 	}
-	if len(a.Keys) != len(ids) || !a.Keys[0].Sealing || a.Keys[0].ID != ids[0] || a.Keys[0].AgeS < 0 || a.Keys[0].AgeS > 86400 ||
-		a.Keys[0].Until.Sub(a.Keys[0].Begins) != 8*24*time.Hour || !a.Next.Equal(a.Keys[0].Ends) {
-		t.Errorf("show %+v, the ring has %v", a, ids)
+	var s nts.Scratch
+	c, err := k.ring.Load().SealCookie(nil, &nts.SessionKeys{AEAD: 15}, &s)
+	if err != nil {
+		k.t.Fatal(err)
 	}
+	return c
+}
 
-	// Announced: the old secret seals until then.
-	must(t, "keys", "rotate", "-in", "1h", file)
-	if b := show(); b.Keys[0].ID != a.Keys[0].ID || len(b.Keys) <= len(a.Keys) {
-		t.Errorf("announced: %+v", b)
+// opens reports whether a cookie is valid.
+func (k *keyFile) opens(c []byte) bool {
+	var s nts.Scratch
+	var keys nts.SessionKeys
+	return k.ring.Load().OpenCookie(c, &keys, &s) == nil
+}
+
+// shown is what keys show -json prints.
+type shown struct {
+	Keys []keyShown `json:"keys"`
+	Next time.Time  `json:"next_rotation"`
+}
+
+// show returns what keys show prints, which never contains a secret.
+func (k *keyFile) show() (x shown) {
+	k.t.Helper()
+	out := must(k.t, "keys", "show", k.path, "-json")
+	if err := json.Unmarshal([]byte(out), &x); err != nil {
+		k.t.Fatal(err)
 	}
-	if !opens(first) {
-		t.Error("announced: the old cookie is void")
+	text := must(k.t, "keys", "show", k.path)
+	secrets := regexp.MustCompile(`[0-9a-f]{64}`).FindAllString(read(k.t, k.path), -1)
+	if len(secrets) == 0 || slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(out+text, s) }) {
+		k.t.Errorf("%d secrets in the file; show prints\n%s", len(secrets), out+text)
 	}
-	must(t, "keys", "rotate", file)
-	second := seal()
-	if b := show(); b.Keys[0].ID == a.Keys[0].ID || !slices.ContainsFunc(b.Keys, func(k keyShown) bool { return k.ID == a.Keys[0].ID }) {
-		t.Errorf("rotated: %+v", b)
+	if !strings.Contains(text, x.Keys[0].ID) || strings.Count(text, "seals") != 1 {
+		k.t.Errorf("show:\n%s", text)
 	}
-	if !opens(first) || !opens(second) {
-		t.Error("rotated: a cookie is void")
+	return x
+}
+
+func TestKeysShow(t *testing.T) {
+	t.Parallel()
+	k := newKeyFile(t)
+	x, ring := k.show(), k.ring.List()
+	first := x.Keys[0]
+	if len(x.Keys) != len(ring) || !first.Sealing || first.ID != ring[0].ID || first.AgeS < 0 || first.AgeS > 86400 ||
+		first.Until.Sub(first.Begins) != 8*24*time.Hour || !x.Next.Equal(first.Ends) {
+		t.Errorf("show %+v, the ring has %+v", x, ring)
 	}
-	must(t, "keys", "rotate", file) // in the same second
-	if err := ring.Reload(time.Now()); err != nil || !opens(first) || !opens(second) {
-		t.Errorf("rotated twice in a second: a cookie is void (%v)", err)
+}
+
+func TestKeysRotateKeepsCookiesValid(t *testing.T) {
+	t.Parallel()
+	k := newKeyFile(t)
+	first, before := k.seal(), k.show()
+	must(t, "keys", "rotate", "-in", "1h", k.path) // the old secret seals until then
+	if x := k.show(); x.Keys[0].ID != before.Keys[0].ID || len(x.Keys) <= len(before.Keys) || !k.opens(first) {
+		t.Errorf("announced: %+v", x)
 	}
-	if out := must(t, "keys", "revoke", file); !strings.Contains(out, "void") {
+	must(t, "keys", "rotate", k.path)
+	second := k.seal()
+	old := func(x keyShown) bool { return x.ID == before.Keys[0].ID }
+	if x := k.show(); old(x.Keys[0]) || !slices.ContainsFunc(x.Keys, old) {
+		t.Errorf("rotated: %+v", x)
+	}
+	must(t, "keys", "rotate", k.path) // in the same second
+	third := k.seal()
+	if !k.opens(first) || !k.opens(second) || !k.opens(third) {
+		t.Error("a cookie is void")
+	}
+}
+
+func TestKeysRevokeMakesCookiesVoid(t *testing.T) {
+	t.Parallel()
+	k := newKeyFile(t)
+	old := k.seal()
+	if out := must(t, "keys", "revoke", k.path); !strings.Contains(out, "void") {
 		t.Error(out)
 	}
-	third := seal()
-	if opens(first) || opens(second) || !opens(third) {
-		t.Error("revoked: an old cookie is good, or the new one is not")
+	if fresh := k.seal(); k.opens(old) || !k.opens(fresh) {
+		t.Error("the old cookie is valid, or the new one is not")
 	}
-	if fi, err := os.Stat(file); err != nil || fi.Mode().Perm() != 0o600 {
+	if fi, err := os.Stat(k.path); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", fi, err)
 	}
 }
