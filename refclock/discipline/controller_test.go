@@ -108,7 +108,6 @@ func TestLabelRefusals(t *testing.T) {
 		want Reason
 	}{
 		{Label{Time: now}, LabelVoid},
-		{Label{Time: now + 5, Valid: true}, LabelNotWhole},
 		{Label{Time: -now, Valid: true}, LabelNotWhole},
 		{Label{Time: now, Valid: true, TAcc: time.Second}, LabelVague},
 		{Label{Time: now - tai.Second, Valid: true}, LabelLate},

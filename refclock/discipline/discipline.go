@@ -27,8 +27,8 @@ type Pulse struct {
 
 // Label is one time message of the receiver.
 type Label struct {
-	Time   tai.Time      // the full TAI second that the message names
-	Mono   int64         // CLOCK_MONOTONIC_RAW (ns) at the arrival of its first byte
+	Time   tai.Time      // the TAI instant that the message names; a full second, as a rule
+	Mono   int64         // CLOCK_MONOTONIC_RAW (ns) at the arrival of the first byte about that instant
 	Valid  bool          // the receiver says that its time is valid (status A, fix, valid flags)
 	Source string        // kind of message: RMC, ZDA, NAV-PVT
 	TAcc   time.Duration // the receiver's own estimate of its time error, 0 if it gives none

@@ -11,8 +11,8 @@ import (
 // voter decides what the messages say of the second.
 type voter struct {
 	maxLatency time.Duration
-	second     tai.Time // the latest second named, 0 before the first
-	first      int64    // CLOCK_MONOTONIC_RAW (ns) of the first message that named it
+	second     tai.Time // the latest label: the first one within its second; 0 before the first
+	first      int64    // CLOCK_MONOTONIC_RAW (ns) of the first message with it
 	lastValid  int64    // CLOCK_MONOTONIC_RAW (ns) of the last valid message
 	lastVoid   int64    // the same of the last one that was not
 	source     string   // kind of the last valid message
@@ -66,35 +66,43 @@ func (v *voter) silence(cfg *Config, start, now int64) Reason {
 }
 
 // vote takes a message while the second is not known. grid is the provisional
-// time of its arrival.
+// time of its arrival. A label may have a fraction: its message comes less than a
+// second after the instant that it names, and that tells the second.
 func (v *voter) vote(l Label, grid tai.Time) Reason {
 	floor := grid.Floor()
-	shift := l.Time - floor
+	shift := -(grid - l.Time).Floor() // the least that does not make the message early
+	named := func() { v.second, v.first, v.shift, v.floor = l.Time, l.Mono, shift, floor }
 	if v.second == 0 {
-		v.second, v.first, v.run, v.shift, v.floor = l.Time, l.Mono, 1, shift, floor
+		named()
+		v.run = 1
 		return None
 	}
-	gone := (tai.Time(l.Mono-v.first) + tai.Second/2).Floor()
-	switch d := l.Time - v.second; {
-	case d == 0 && l.Mono-v.first < int64(v.maxLatency):
-		return None // the same burst, perhaps past the next pulse
-	case d == 0:
+	gone := tai.Time(l.Mono - v.first)
+	d, seconds := l.Time-v.second, l.Time.Floor()-v.second.Floor()
+	switch {
+	case seconds == 0 && gone < tai.Time(v.maxLatency)+max(0, d):
+		return None // the same burst, perhaps past the next pulse, or one of several labels a second
+	case seconds == 0:
 		v.run = 0
 		return LabelSkips // the receiver's time stands still
 	case d < 0 && d >= -3*tai.Second:
 		v.run = 0
 		return LabelSources
-	case d != gone:
+	case d.Sub(gone).Abs() > time.Second/2:
 		v.run = 0
 		if floor == v.floor {
 			return LabelSources
 		}
-		v.second, v.first, v.shift, v.floor = l.Time, l.Mono, shift, floor
+		named()
 		return LabelSkips
-	case shift != v.shift || d != tai.Second:
+	case shift != v.shift && l.Time%tai.Second != 0:
+		v.run = 0
+		named()
+		return LabelNotWhole
+	case shift != v.shift || seconds != tai.Second:
 		v.run = 0
 	}
-	v.second, v.first, v.shift, v.floor = l.Time, l.Mono, shift, floor
+	named()
 	v.run++
 	return None
 }
@@ -103,7 +111,7 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 // time of its arrival, known to within bound.
 func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 	lat := now.Sub(l.Time)
-	same := l.Time == v.second
+	same := l.Time.Floor() == v.second.Floor()
 	switch {
 	case lat >= 0 && lat < v.maxLatency:
 		if !same {
@@ -116,7 +124,7 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		}
 		v.disputes = 0
 		return None
-	case same && lat >= 0 && l.Mono-v.first < int64(v.maxLatency):
+	case l.Time == v.second && lat >= 0 && l.Mono-v.first < int64(v.maxLatency):
 		return None // a burst that overlaps the next pulse
 	case lat >= -bound && lat < v.maxLatency+bound:
 		return None // the clock is not exact enough to decide
@@ -144,7 +152,7 @@ func (c *machine) label(l Label) Reason {
 		c.checkLabels(l.Mono)
 		return LabelVoid
 	}
-	if l.Time%tai.Second != 0 || l.Time <= 0 {
+	if l.Time <= 0 {
 		return LabelNotWhole
 	}
 	if l.TAcc > c.cfg.Limit {

@@ -19,7 +19,7 @@ const (
 
 	// Why a label was refused.
 	LabelVoid     // the receiver says that it is not valid
-	LabelNotWhole // it does not name a full second
+	LabelNotWhole // it has a fraction that does not tell which second it belongs to
 	LabelLate     // a second or more after the second it names
 	LabelEarly    // before the second it names
 	LabelDiffers  // names another second than the clock, by more than late or early

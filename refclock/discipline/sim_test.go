@@ -63,7 +63,7 @@ type labelSpec struct {
 	void   bool
 	source string
 	tacc   time.Duration
-	half   bool
+	within time.Duration // instant within the second that the label names
 }
 
 const (
@@ -147,9 +147,7 @@ func (w *world) run(from, to int) {
 		for _, l := range w.labels(k) {
 			at := base + 2e6 + int64(l.after)
 			label := Label{Time: epochTAI + tai.Time(k+l.shift)*tai.Second, Mono: w.mono(at), Valid: !l.void, Source: l.source, TAcc: l.tacc}
-			if l.half {
-				label.Time += tai.Second / 2
-			}
+			label.Time += tai.Time(l.within)
 			w.queue(at, func() { w.c.Label(label) })
 		}
 		for i := range 2 {
