@@ -38,6 +38,7 @@ func commands() []command {
 		{name: "status", about: "show what refclockd publishes", help: statusHelp, prepare: prepareStatus, code: statusCode},
 		{name: "decode", about: "decode a raw receiver log", help: decodeHelp, prepare: prepareDecode, code: decodeCode},
 		{name: "simulate", about: "run the discipline on a virtual appliance or a recorded series", help: simulateHelp, prepare: prepareSimulate},
+		{name: "replay", about: "play what a receiver sent into the engine, in virtual time", help: replayHelp, prepare: prepareReplay, code: replayCode},
 		{name: "calibrate", about: "measure how late the kernel's pulses are against a card's timestamps", help: calibrateHelp, prepare: prepareCalibrate, code: calibrateCode},
 		{name: "ca", about: "make and renew certificates for a private network", help: caHelp, code: fileCode, subs: []command{
 			{name: "init", prepare: prepareCAInit}, {name: "issue", prepare: prepareCAIssue}, {name: "renew", prepare: prepareCARenew}, {name: "show", prepare: prepareCAShow},

@@ -22,8 +22,9 @@ type Config struct {
 	Start  time.Duration // clock minus truth at Mono0
 	System time.Duration // CLOCK_REALTIME minus true UTC at Mono0
 
-	SystemNoise Noise // CLOCK_REALTIME's own error, rate included
-	TAIOffset   int   // TAI - UTC of CLOCK_REALTIME; 0 means 37
+	SystemNoise Noise      // CLOCK_REALTIME's own error, rate included
+	TAIOffset   int        // TAI - UTC of CLOCK_REALTIME; 0 means 37
+	Leaps       *tai.Table // if set, CLOCK_REALTIME takes its leap seconds from it, as one that is disciplined
 
 	MaxPPB     float64       // largest correction, default 100000 ppb
 	StepPPB    float64       // smallest step of the correction, 0 = none
@@ -191,7 +192,11 @@ func (c *Clock) RealAt(mono int64) int64 {
 
 func (c *Clock) realAt(mono int64) int64 {
 	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
-	return int64(c.truth(mono)) - int64(c.cfg.TAIOffset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
+	t, offset := c.truth(mono), c.cfg.TAIOffset
+	if c.cfg.Leaps != nil {
+		offset = c.cfg.Leaps.Offset(t)
+	}
+	return int64(t) - int64(offset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
 }
 
 // Cross reads the three clocks. The simulated clock is read somewhere in a

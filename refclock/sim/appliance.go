@@ -12,6 +12,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
 )
 
@@ -20,8 +21,10 @@ type Config struct {
 	Clock    phctest.Config // Truth is the start; set it to a full second
 	Pulse    PulseConfig
 	Receiver ReceiverConfig
-	Series   *Series // if set, its oscillator and pulses are used
-	Sensor   *Sensor // of the temperature near the oscillator; nil = none
+	Script   []Chunk     // what the receiver sends, in order of time, instead of Receiver's bursts
+	Decode   gnss.Config // how the program reads dates; NotBefore defaults to a year before the start
+	Series   *Series     // if set, its oscillator and pulses are used
+	Sensor   *Sensor     // of the temperature near the oscillator; nil = none
 }
 
 // Appliance makes the events of a virtual receiver and its pulses in the order
@@ -34,7 +37,8 @@ type Appliance struct {
 	cfg    Config
 	start  tai.Time
 	pulses pulses
-	recv   *Receiver
+	recv   talker
+	table  *tai.Table // the true leap seconds
 	rng    *rand.Rand
 	sec    int // next second whose events are made
 	queue  []Event
@@ -43,6 +47,28 @@ type Appliance struct {
 	card   card
 	unsure uint64 // edges that could not be told from each other
 	extts  *pps.ExtTS
+}
+
+// talker is where an appliance takes what the receiver sends from: a model or a
+// script.
+type talker interface {
+	// Burst returns what is sent about a full second, in order. It is called for
+	// each second in turn.
+	Burst(sec tai.Time) []Chunk
+}
+
+// script sends what it was given.
+type script []Chunk
+
+// Burst returns what is sent before the second ends.
+func (s *script) Burst(sec tai.Time) []Chunk {
+	n := 0
+	for n < len(*s) && (*s)[n].At < sec+tai.Second {
+		n++
+	}
+	now := (*s)[:n]
+	*s = (*s)[n:]
+	return now
 }
 
 // Event is something that reaches the program: bytes, or an edge.
@@ -68,19 +94,24 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 		cfg.Pulse.Delay = 50 * time.Microsecond
 	}
 	a := &Appliance{cfg: cfg, start: cfg.Clock.Truth, rng: rand.New(rand.NewPCG(cfg.Pulse.Seed, 0x657667))}
-	a.recv = NewReceiver(cfg.Receiver, a.start)
 	if s := cfg.Series; s != nil {
 		cfg.Clock.Osc = phctest.Series(s.OscPPB)
 		a.pulses = s
 		for _, q := range s.QErrNS {
-			a.recv.cfg.TIMTP = a.recv.cfg.TIMTP || !math.IsNaN(q)
+			cfg.Receiver.TIMTP = cfg.Receiver.TIMTP || !math.IsNaN(q)
 		}
 	} else {
 		a.pulses = newModel(cfg.Pulse)
 	}
-	a.recv.qerr = func(sec tai.Time) (float64, bool) {
+	recv := NewReceiver(cfg.Receiver, a.start)
+	recv.qerr = func(sec tai.Time) (float64, bool) {
 		p := a.pulses.at(int((sec - a.start) / tai.Second))
 		return p.qerrNS, p.hasQ
+	}
+	a.recv, a.table = recv, recv.cfg.Table
+	if cfg.Script != nil {
+		lines := script(cfg.Script)
+		a.recv = &lines
 	}
 	a.Clock = phctest.New(mono, cfg.Clock)
 	a.card.certain = !cfg.Pulse.AnyEdge

@@ -74,7 +74,12 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	if table == nil {
 		table = tai.Builtin()
 	}
-	l.dec = registry.NewDecoder(gnss.Config{Leaps: table, NewLeaps: true, NotBefore: cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)})
+	read := cfg.Decode
+	read.Leaps, read.NewLeaps = table, true
+	if read.NotBefore.IsZero() {
+		read.NotBefore = cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)
+	}
+	l.dec = registry.NewDecoder(read)
 	l.event = l.App.Next()
 	return l, nil
 }
@@ -171,7 +176,7 @@ func (l *Loop) Rows(d time.Duration, emit func(Row)) {
 		r.ServedNS = float64(served)
 		// Both offsets are those of the true instant: a clock that is some ns off
 		// is not a second off at a leap second.
-		r.UTCNS = int64(served) + int64(l.App.recv.cfg.Table.Offset(truth)-s.OffsetAt(truth))*1e9
+		r.UTCNS = int64(served) + int64(l.App.table.Offset(truth)-s.OffsetAt(truth))*1e9
 		was := l.Engine.Report().Discipline.PulseMono
 		l.Run(at + 500*time.Millisecond)
 		if st := &l.Engine.Report().Discipline; st.PulseMono != was {

@@ -1,0 +1,134 @@
+package replay
+
+import (
+	"fmt"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
+	"noonmark/refclock/sim"
+)
+
+// Site is the virtual site around the receiver, and the settings of the engine.
+type Site struct {
+	System    time.Duration // system clock minus true UTC at the start
+	NoRTC     bool          // the system clock is 40 years behind instead
+	Kept      bool          // another program disciplines the system clock
+	Prove     bool          // refclock.Config.ProveLeap
+	NotBefore time.Time     // the earliest possible date; zero: see EarliestOf
+
+	Pulse struct {
+		Absent     []Span
+		Shifts     []Shift
+		BothEdges  bool          // the card stamps both edges, and does not say so
+		Width      time.Duration // 0: 100 ms
+		WidthKnown bool          // the engine's configuration has the width
+	}
+
+	LeapAt      time.Time // a leap second at the end of this day, the last of a month; zero: none
+	LeapUnknown bool      // the engine's tables do not have it
+
+	For time.Duration // length; 0: Tail after the last event
+}
+
+// Tail is how long a run lasts after the last event, by default.
+const Tail = 20 * time.Second
+
+// Span is a stretch of time since the start, without its end.
+type Span struct{ From, To time.Duration }
+
+// Shift is a displacement of the pulses.
+type Shift struct {
+	At, For time.Duration
+	NS      float64 // + = late
+}
+
+// noRTC is how far behind true UTC a system clock without a battery starts.
+const noRTC = -40 * 8766 * time.Hour
+
+// EarliestOf returns the default of Site.NotBefore: the build date of a program
+// that can have been there, 2026-11-01 or 30 days before the start.
+func EarliestOf(start time.Time) time.Time {
+	build := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	if d := start.AddDate(0, 0, -30); d.Before(build) {
+		return d
+	}
+	return build
+}
+
+// Scenario returns the site with the events as a scenario. It is to be run with
+// Seed.
+func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
+	known, truth := tai.Builtin(), tai.Builtin()
+	if !s.LeapAt.IsZero() {
+		y, m, d := s.LeapAt.AddDate(0, 0, 1).Date()
+		if d != 1 {
+			return sim.Scenario{}, fmt.Errorf("leap second on %s: want the last day of a month", s.LeapAt.Format(time.DateOnly))
+		}
+		utc := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
+		truth = truth.With(tai.Leap{UTC: utc, Offset: truth.OffsetUTC(utc) + 1})
+		if !s.LeapUnknown {
+			known = truth
+		}
+	}
+	c, _ := sim.Kind("tcxo")
+	c.Clock.Truth = tai.FromUnix(e.Start.Unix(), 0, truth.OffsetUTC(e.Start.Unix()))
+	c.Clock.TAIOffset = truth.OffsetUTC(e.Start.Unix())
+	c.Clock.System = s.System
+	if s.NoRTC {
+		c.Clock.System = noRTC
+	}
+	if s.Kept {
+		c.Clock.Leaps = truth
+	}
+	c.Receiver.Table = truth
+	s.pulses(&c.Pulse)
+	c.Script = make([]sim.Chunk, 0, len(e.Sent))
+	for _, x := range e.Sent {
+		c.Script = append(c.Script, sim.Chunk{At: c.Clock.Truth.Add(x.At), Data: x.Data})
+	}
+	notBefore := s.NotBefore
+	if notBefore.IsZero() {
+		notBefore = EarliestOf(e.Start)
+	}
+	c.Decode = gnss.Config{NotBefore: notBefore}
+
+	sc := sim.Scenario{Name: e.Name, Duration: s.For, Config: c}
+	if sc.Duration == 0 {
+		sc.Duration = e.End() + Tail
+	}
+	sc.Engine.Settings.Table = known
+	sc.Engine.ProveLeap = s.Prove
+	sc.Engine.Integrity.NotBefore = tai.FromUnix(notBefore.Unix(), 0, known.OffsetUTC(notBefore.Unix()))
+	if s.Kept {
+		sc.Engine.SystemDisciplined = func() bool { return true }
+	}
+	if s.Pulse.WidthKnown {
+		sc.Engine.Discipline.PulseWidth = c.Pulse.Width
+	}
+	return sc, nil
+}
+
+// Seed is the seed of Scenario's noise: it gives clock, pulses and receiver the
+// seeds 4, 5 and 6.
+const Seed = 1
+
+// pulses sets what the site says of its pulses.
+func (s *Site) pulses(p *sim.PulseConfig) {
+	p.SawtoothNS = 7.86
+	p.Width = s.Pulse.Width
+	if p.Width == 0 {
+		p.Width = 100 * time.Millisecond
+	}
+	p.Unknown = !s.Pulse.WidthKnown
+	if s.Pulse.BothEdges {
+		p.AnyEdge = true
+		p.Faults = append(p.Faults, sim.Fault{Kind: sim.BothEdges})
+	}
+	for _, x := range s.Pulse.Absent {
+		p.Faults = append(p.Faults, sim.Fault{Kind: sim.NoPulse, At: x.From, For: x.To - x.From})
+	}
+	for _, x := range s.Pulse.Shifts {
+		p.Faults = append(p.Faults, sim.Fault{Kind: sim.PulseJump, At: x.At, For: x.For, Amount: x.NS})
+	}
+}
