@@ -26,6 +26,7 @@ import (
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
 
@@ -41,7 +42,7 @@ type parts struct {
 	settings *refclockd.Settings
 	log      *slog.Logger
 	engine   *refclock.Engine
-	virtual  *appliance // nil: real hardware
+	virtual  *sim.Live // nil: real hardware
 	tasks    []daemon.Task
 }
 
@@ -52,11 +53,13 @@ func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.L
 	device := s.Receiver.Device
 	if s.Clock.Source == "sim" {
 		var err error
-		if p.virtual, err = newAppliance(s); err != nil {
+		if p.virtual, err = newVirtual(s); err != nil {
 			return nil, err
 		}
 		p.tasks = append(p.tasks, p.virtual)
-		device = p.virtual.receiverDevice(device)
+		if d := p.virtual.Device(); d != "" {
+			device = d
+		}
 	}
 	if err := p.connect(device, publish); err != nil {
 		p.close()
@@ -155,7 +158,7 @@ func newExports(s *refclockd.Settings, snapshot func() *status.Snapshot, log *sl
 // close ends what assemble opened.
 func (p *parts) close() {
 	if p.virtual != nil {
-		p.virtual.close()
+		p.virtual.Close()
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/report"
+	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
 
@@ -118,11 +119,11 @@ func TestServePublishesTheVirtualAppliance(t *testing.T) {
 	if got.Kind != status.SimClock || got.ClockDev != "sim" || got.Pulse != "sim" || !strings.HasPrefix(got.Receiver, "/dev/pts/") || string(got.RefID[:3]) != "GPS" {
 		t.Errorf("snapshot %+v", got)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "sim-truth.json"))
+	b, err := os.ReadFile(filepath.Join(dir, sim.TruthName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tr truth
+	var tr sim.Truth
 	if err := json.Unmarshal(b, &tr); err != nil || tai.Time(tr.TAI0) != tai.FromUnix(1795435200, 0, 37) {
 		t.Errorf("truth %s: %v", b, err)
 	}

@@ -76,7 +76,7 @@ func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(r
 // the messages expect the pulse.
 func (p *parts) openPulse(grid func() (time.Duration, bool)) (pps.Source, error) {
 	if p.settings.Pulse.Source == "sim" {
-		return p.virtual.source, nil
+		return p.virtual.Pulse, nil
 	}
 	return openInput(&p.settings.Pulse.PulseInput, p.settings.Clock.Device, grid)
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/phc/tai"
+	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
 
@@ -32,7 +32,7 @@ type demo struct {
 
 	dir      string // of this run's files, removed at the end
 	children []*child
-	truth    truth
+	truth    sim.Truth
 	snap     *status.Reader
 	last     status.Snapshot // last one read
 	done     bool            // there was the reading that -once asks for
@@ -42,15 +42,6 @@ type demo struct {
 const noState status.State = 255
 
 func newDemo(out io.Writer) *demo { return &demo{out: out, last: status.Snapshot{State: noState}} }
-
-// truth is refclockd's sim-truth.json: true TAI at one instant of
-// CLOCK_MONOTONIC_RAW. Both run at the same rate.
-type truth struct {
-	Mono0 int64 `json:"mono0"`
-	TAI0  int64 `json:"tai0"`
-}
-
-func (t truth) at(mono int64) tai.Time { return tai.Time(t.TAI0 + mono - t.Mono0) }
 
 // run starts the programs and reads their clock until ctx ends, or with -once
 // until the first valid reading.
@@ -149,7 +140,7 @@ func (d *demo) waitForSnapshot(ctx context.Context) error {
 
 // openSnapshot reports whether truth and snapshot are there.
 func (d *demo) openSnapshot() bool {
-	b, err := os.ReadFile(filepath.Join(d.dir, "sim-truth.json"))
+	b, err := os.ReadFile(filepath.Join(d.dir, sim.TruthName))
 	if err != nil || json.Unmarshal(b, &d.truth) != nil {
 		return false
 	}
@@ -220,7 +211,7 @@ func (d *demo) read(ctx context.Context, server string) error {
 		return err
 	}
 	mono := phc.MonoRaw()
-	off, bound := d.last.ClockAt(mono).Sub(d.truth.at(mono)), d.last.BoundAt(mono)
+	off, bound := d.last.ClockAt(mono).Sub(d.truth.At(mono)), d.last.BoundAt(mono)
 	number := func(key string) float64 {
 		v, ok := reading[key].(float64)
 		if !ok {

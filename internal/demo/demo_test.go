@@ -5,13 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"noonmark/internal/config/ntsserve"
-	"noonmark/internal/config/refclockd"
-	"noonmark/internal/exitcode"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
+	"noonmark/internal/exitcode"
 )
 
 func TestCertificatesAreForLocalhostOnly(t *testing.T) {
