@@ -45,7 +45,8 @@ type inner struct {
 	Level string `toml:"level"`
 }
 
-func TestParse(t *testing.T) {
+func TestParseReportsLineKeyAndRemedy(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, in, want string }{
 		// what is wrong comes first
 		{"syntax", "a\n", "f.toml:1: "},
@@ -136,7 +137,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseValues(t *testing.T) {
+func TestParseFillsInTheValuesOfTheFile(t *testing.T) {
+	t.Parallel()
 	s := sample{Dir: "/run/default"}
 	s.Receiver.Baud = 9600
 	f, err := Parse("f.toml", []byte(`level = "debug"
@@ -211,7 +213,8 @@ allow = ["192.0.2.0/24", "::1", "::ffff:198.51.100.0/120"]
 }
 
 // Several errors come at once, but not without limit.
-func TestParseMany(t *testing.T) {
+func TestParseReportsManyErrorsWithALimit(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&b, "x%d = 1\n", i)
@@ -222,7 +225,8 @@ func TestParseMany(t *testing.T) {
 	}
 }
 
-func TestLoad(t *testing.T) {
+func TestLoadErrorsAndTheirExitCodes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, text string, mode fs.FileMode) string {
 		p := filepath.Join(dir, name)
@@ -276,7 +280,8 @@ func TestErrorsOfAFileDecideTheExitCode(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
+func TestNearestWordIsProposed(t *testing.T) {
+	t.Parallel()
 	known := []string{"address", "interface", "nts", "workers"}
 	for word, want := range map[string]string{
 		"": "", "x": "", "zzzzzzz": "", strings.Repeat("address", 20): "",

@@ -14,7 +14,8 @@ import (
 	"noonmark/internal/config"
 )
 
-func TestNew(t *testing.T) {
+func TestLogFormatsAndLevels(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	l := NewTo(&b, "refclockd", config.Log{Level: "warn", Format: "json"}, true)
 	l.Info("hidden")
@@ -48,7 +49,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func TestLimited(t *testing.T) {
+func TestLimitedCountsTheLinesThatItDoesNotWrite(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer
 		l := NewLimited(NewTo(&b, "x", config.Log{}, true), time.Minute, 2)
@@ -77,7 +79,8 @@ level=INFO msg="log lines held back" kind=bad_mac held_back=1
 }
 
 // The memory is bounded even if the keys are not from a fixed set.
-func TestLimitedBounded(t *testing.T) {
+func TestLimitedMemoryIsBounded(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	l := NewLimited(NewTo(&b, "x", config.Log{}, true), time.Hour, 1)
 	for i := range 10 * maxKeys {

@@ -15,7 +15,8 @@ import (
 	"noonmark/internal/exitcode"
 )
 
-func TestMetrics(t *testing.T) {
+func TestMetricsAreServed(t *testing.T) {
+	t.Parallel()
 	reg := prometheus.NewRegistry()
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "noonmark_test_total", Help: "x"})
 	reg.MustRegister(c)
@@ -60,7 +61,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-func TestMetricsOff(t *testing.T) {
+func TestMetricsWithoutAnAddressAreReadyAtOnce(t *testing.T) {
+	t.Parallel()
 	m := NewMetrics(config.Metrics{}, prometheus.NewRegistry())
 	if err := m.Run(t.Context()); err != nil {
 		t.Error(err)

@@ -67,7 +67,8 @@ func (r *rig) notified() string {
 	return strings.Join(r.states, " ")
 }
 
-func TestRunEnds(t *testing.T) {
+func TestRunEndsWithTheFirstErrorOrOnRequest(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	tests := []struct {
 		name     string
@@ -116,7 +117,8 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
-func TestRunContext(t *testing.T) {
+func TestRunEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
@@ -127,7 +129,8 @@ func TestRunContext(t *testing.T) {
 	})
 }
 
-func TestReload(t *testing.T) {
+func TestReloadsDoNotOverlap(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		var calls int
@@ -197,7 +200,8 @@ func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
 	}
 }
 
-func TestReloadNothing(t *testing.T) {
+func TestSIGHUPWithoutAReloadIsLogged(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		go func() { r.sig <- syscall.SIGHUP; r.sig <- syscall.SIGTERM }()
@@ -207,7 +211,8 @@ func TestReloadNothing(t *testing.T) {
 	})
 }
 
-func TestWatchdog(t *testing.T) {
+func TestWatchdogIsFedWhileAlive(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		r.outside.watchdog = 2 * time.Second
@@ -232,7 +237,7 @@ func TestWatchdog(t *testing.T) {
 }
 
 // The real signals and the real notification socket, once.
-func TestRunForReal(t *testing.T) {
+func TestRunWithRealSignalsAndNotifySocket(t *testing.T) {
 	sock := filepath.Join(t.TempDir(), "notify")
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: sock, Net: "unixgram"})
 	if err != nil {

@@ -21,7 +21,8 @@ func write(t *testing.T, path, text string) string {
 
 const endpoint = "[[endpoint]]\naddress = \"127.0.0.1:0\"\n"
 
-func TestLoad(t *testing.T) {
+func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, c := range []struct{ name, text, want string }{
 		{"empty", "", "t.toml:1: endpoint: there is none; want"},
@@ -83,7 +84,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestPortForClients(t *testing.T) {
+func TestPortThatNTSKENamesToClients(t *testing.T) {
+	t.Parallel()
 	const ke = "[ke]\ncertificate = \"c\"\nkey = \"k\"\n"
 	for _, c := range []struct {
 		text string
@@ -100,7 +102,8 @@ func TestPortForClients(t *testing.T) {
 	}
 }
 
-func TestSourceConfig(t *testing.T) {
+func TestSourceOfTheClock(t *testing.T) {
+	t.Parallel()
 	const end = "[[endpoint]]\naddress = \"127.0.0.1:0\"\n"
 	path := filepath.Join(t.TempDir(), "t.toml")
 	for _, c := range []struct{ text, say string }{
