@@ -259,7 +259,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestKeyExchangeRefused: a certificate that nobody vouches for, and a server
+// TestKeyExchangeRefused: a certificate of an unknown authority, and a server
 // that is not one.
 func TestKeyExchangeRefused(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

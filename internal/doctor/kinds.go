@@ -18,7 +18,7 @@ const (
 )
 
 // Kind is a row of the table of everything that doctor can find. Documents are
-// generated from it. {NAME} in a text stands for a value of the finding.
+// generated from it. {NAME} in a text is replaced by a value of the finding.
 type Kind struct {
 	ID     string // never changes
 	Part   string // of the machine; Finding.Check

@@ -27,7 +27,7 @@ func referenceDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("noonmark_refclock_"+name, help, labels, nil)
 }
 
-// clockMetrics are the state of the clock and what clients are told of it.
+// clockMetrics are the state of the clock and what clients see of it.
 func clockMetrics() []family[Reference] {
 	return []family[Reference]{
 		gauges(referenceDesc("state", "State of the discipline: 1 for the present one.", "state"),
@@ -42,10 +42,10 @@ func clockMetrics() []family[Reference] {
 			func(r *Reference) float64 { return seconds(r.Report.Snapshot.BoundAt(r.Mono)) }),
 		gauge(referenceDesc("line_error_seconds", "Largest distance of the published model line from the clock."),
 			func(r *Reference) float64 { return r.Report.Snapshot.LineErr.Seconds() }),
-		gauge(referenceDesc("synchronised", "1 if clients are told that the clock is synchronised."),
+		gauge(referenceDesc("synchronised", "1 if the clock is served as synchronised."),
 			func(r *Reference) float64 { return one(r.Report.Snapshot.Usable(r.Mono)) }),
-		gauge(referenceDesc("stratum", "Stratum told to clients, 16 if not synchronised."), stratum),
-		gauge(referenceDesc("leap_indicator", "Leap indicator told to clients (RFC 5905): 0 none, 1 insert, 2 delete, 3 not synchronised."), leapIndicator),
+		gauge(referenceDesc("stratum", "Stratum that clients get, 16 if not synchronised."), stratum),
+		gauge(referenceDesc("leap_indicator", "Leap indicator that clients get (RFC 5905): 0 none, 1 insert, 2 delete, 3 not synchronised."), leapIndicator),
 		gauge(referenceDesc("tai_offset_seconds", "TAI minus UTC."),
 			func(r *Reference) float64 { return float64(r.Report.Snapshot.TAIOffset) }),
 		counter(referenceDesc("steps_total", "Steps of the clock, by refclockd and by other programs."),

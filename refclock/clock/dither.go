@@ -10,7 +10,7 @@ import "math"
 type dither struct {
 	request float64         // ppb, what the discipline requested last
 	span    [ditherKeep]run // spans with one correction in force each, the latest first
-	active  bool            // the deficit is being made up for
+	active  bool            // the deficit is being corrected
 }
 
 // run is a span of time with one correction in force.

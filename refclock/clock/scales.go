@@ -101,7 +101,7 @@ func (s *scales) follow(x phc.Cross) {
 }
 
 // corrected notes a correction of ppb, set at now for a request. exact is false
-// where the device's range was exceeded: that cannot be made up for.
+// where the device's range was exceeded: such a deficit is not corrected.
 func (s *scales) corrected(now int64, request, ppb float64, exact bool) {
 	if exact {
 		s.dither.set(now, request, ppb)

@@ -18,7 +18,7 @@ type estimate struct {
 	corr corrections
 	osc  oscillator
 
-	// How far the estimate can be believed.
+	// How far the estimate can be trusted.
 	prediction  servo.PredictionError
 	hist        history
 	age         float64     // s by which the estimate is older than mono

@@ -26,7 +26,7 @@ type stepWatch struct {
 const (
 	untrainedTolerance = 5e6  // ns: while the rates are not known
 	minTolerance       = 20e3 // ns: how long a reading may take
-	trainedAfter       = 16   // readings before rate and noise are believed
+	trainedAfter       = 16   // readings before rate and noise are used
 )
 
 // tolerance returns the error, ns, that a reading dm ns after the last may have.

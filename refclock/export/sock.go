@@ -56,8 +56,8 @@ func (s *Sock) Close() error {
 func appendSock(b []byte, sm Sample) []byte {
 	b = appendLong(b, sm.Real/1e9)
 	b = appendLong(b, sm.Real%1e9/1e3)
-	// the sample's instant is told in whole microseconds: the offset stays exact
-	// because it belongs to the nanosecond reading, which drifts nothing in 1 us.
+	// chronyd takes the sample's instant in whole microseconds. The offset stays
+	// exact: it belongs to the nanosecond reading, and the drift within 1 us is nil.
 	b = binary.NativeEndian.AppendUint64(b, math.Float64bits(float64(sm.True-sm.Real)*1e-9))
 	b = binary.NativeEndian.AppendUint32(b, 0) // a full time, not a pulse
 	b = binary.NativeEndian.AppendUint32(b, uint32(sm.Leap))

@@ -137,8 +137,7 @@ func (t *Task) Name() string { return t.name }
 // Count returns how often a result came.
 func (t *Task) Count(r Result) uint64 { return t.counts[r].Load() }
 
-// Run exports until ctx ends. Then ptp4l is told that its clock is not
-// synchronised any more.
+// Run exports until ctx ends. Then it sets ptp4l's clock to "not synchronised".
 func (t *Task) Run(ctx context.Context) error {
 	tick := time.NewTicker(exportEvery)
 	defer tick.Stop()

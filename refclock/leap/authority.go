@@ -161,7 +161,7 @@ func (a *Authority) counted(m *gnss.Message) (news bool) {
 }
 
 // announced takes what the receiver says of a leap second ahead, and reports
-// whether it is news. It is believed only at the end of a month in UTC.
+// whether it is news. It is accepted only at the end of a month in UTC.
 func (a *Authority) announced(m *gnss.Message) (news bool) {
 	if !m.HasLeapEvent || m.LeapSource == gnss.LeapFirmware || !m.Valid && m.HasDate {
 		return false

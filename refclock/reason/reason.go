@@ -141,7 +141,7 @@ var table = [count]Info{
 	LeapUnconfirmed:      {"leap_unconfirmed", "reference distrusted", Alarm, 8},
 	LeapDisagrees:        {"leap_disagrees", "sources of leap seconds disagree", Leap, 0},
 	LeapExpired:          {"leap_expired", "leap table has expired", Leap, 0},
-	PulseAmbiguous:       {"ambiguous_edge", "pulse's edges cannot be told apart", Alarm, 4},
+	PulseAmbiguous:       {"ambiguous_edge", "pulse's edges cannot be distinguished", Alarm, 4},
 	SecondOpposed:        {"second_opposed", "receiver's second distrusted", Alarm, 6},
 	SecondNamed:          {"second_named_otherwise", "receiver's second distrusted", Alarm, 5},
 	CompareSkipped:       {"compare_skipped", "compared pulse skipped", Comparison, 0},

@@ -146,7 +146,7 @@ func newPulseDetail(c *pps.Comparison, mono int64) PulseDetail {
 	return p
 }
 
-// nonZero returns n, or nil for 0, which stands for "not known".
+// nonZero returns n, or nil for 0, which means "not known".
 func nonZero(n int) *int {
 	if n == 0 {
 		return nil

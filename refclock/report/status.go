@@ -19,7 +19,7 @@ const DetailsName = "details.json"
 type Status struct {
 	State     string   `json:"state"`
 	Reason    string   `json:"reason"`
-	Usable    bool     `json:"synchronised"` // clients are told so now
+	Usable    bool     `json:"synchronised"` // clients get this state now
 	OffsetNS  float64  `json:"offset_ns"`    // clock - reference, + = clock fast
 	BoundNS   *int64   `json:"bound_ns"`     // of |clock - true time| now; null: there is none
 	BoundRate float64  `json:"bound_rate_ns_per_s"`

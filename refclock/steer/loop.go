@@ -78,7 +78,7 @@ func (l *Loop) Events() []clock.Event {
 // Describe fills in what clock and discipline contribute to a snapshot as of now,
 // an instant of CLOCK_MONOTONIC_RAW in ns: state, model, error bound, figures.
 //
-//   - stratum is told while the clock is synchronised.
+//   - stratum is published while the clock is synchronised.
 //   - wanderPPB is what CLOCK_MONOTONIC_RAW may wander against the clock while
 //     nobody compares them: it makes the bound grow when the daemon is gone.
 //   - strainNS is the distance by which the pulses have left their prediction

@@ -40,7 +40,7 @@ type File struct {
 	Sim         Sim            `toml:"sim"`
 }
 
-// Receiver is [receiver]: the port, what is believed of the messages, and how
+// Receiver is [receiver]: the port, which messages are accepted, and how
 // the receiver itself is configured.
 type Receiver struct {
 	Device    string      `toml:"device"`

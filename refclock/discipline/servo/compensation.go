@@ -60,7 +60,7 @@ const (
 	// the temperature, and other parts of the board have their own.
 	coefficientError = 0.05
 	// minAgeingS is the time from which a trend counts as ageing, s: over less time
-	// it may be the weather.
+	// it may be the temperature of the day.
 	minAgeingS = 2 * 86400
 	// ageTrustSigma is trustSigma for ageing.
 	ageTrustSigma = 3.5
