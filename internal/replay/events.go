@@ -154,7 +154,7 @@ func seconds(s string) (d time.Duration, ok bool) {
 	return time.Duration(math.Round(v * 1e9)), true
 }
 
-// octets returns the octets that the text of an event stands for.
+// octets returns the octets that the text of an event represents.
 func octets(kind, text string) ([]byte, error) {
 	var b []byte
 	var err error
