@@ -11,11 +11,11 @@ import (
 	"noonmark/phc/tai"
 )
 
-// FreqResolutionPPB is the finest change of frequency the kernel can carry:
+// FreqResolutionPPB is the resolution of frequency corrections in the kernel:
 // 2^-16 ppm, in ppb (struct timex, clock_adjtime(2)). A card may be coarser.
 const FreqResolutionPPB = 1000.0 / 65536
 
-// Errors a caller may branch on; all others wrap the operating system's.
+// Errors that callers may branch on; all others wrap the operating system's.
 var (
 	// ErrNoClock: the network interface has no PTP hardware clock.
 	ErrNoClock = errors.New("no PTP hardware clock")
@@ -23,15 +23,14 @@ var (
 	ErrNoPins = errors.New("no such pin")
 	// ErrNoExtTS: the clock has no such external timestamp channel, or none.
 	ErrNoExtTS = errors.New("no such external timestamp channel")
-	// ErrFreqRange: a frequency was beyond MaxFreq; the nearest possible one
-	// is in force instead.
+	// ErrFreqRange: a frequency was beyond MaxFreq; the limit is in force instead.
 	ErrFreqRange = errors.New("frequency out of the clock's range")
-	// ErrGone: the device vanished while it was open. Close it, and open it
-	// again when it is back.
+	// ErrGone: the device vanished while it was open. Close it, and open it again
+	// when it is back.
 	ErrGone = errors.New("device is gone")
 )
 
-// Caps is what a PTP hardware clock says of itself (PTP_CLOCK_GETCAPS).
+// Caps are the capabilities of a PTP hardware clock (PTP_CLOCK_GETCAPS).
 type Caps struct {
 	MaxFreqPPB   float64 // largest correction either way, ppb
 	ExtTS        int     // external timestamp channels
@@ -67,7 +66,7 @@ func (f PinFunc) String() string {
 	return fmt.Sprintf("pin function %d", uint32(f))
 }
 
-// Pin is one programmable pin and its present use.
+// Pin is a programmable pin and its present use.
 type Pin struct {
 	Index   int
 	Name    string // the driver's, "SDP0"
@@ -108,27 +107,27 @@ func (e *Edges) UnmarshalText(b []byte) error {
 	return fmt.Errorf("edge %q: use rising, falling or both", b)
 }
 
-// ExtTS asks for external timestamps on a channel.
+// ExtTS is a request for external timestamps on a channel.
 type ExtTS struct {
 	Channel int
-	Pin     int // pin to be given to the channel; negative leaves the pins as they are (cards with fixed wiring)
+	Pin     int // pin to assign to the channel; negative: none (cards with fixed wiring)
 	Edges   Edges
 }
 
-// ExtTSGrant says what the driver made of an ExtTS.
+// ExtTSGrant is what the driver accepted of an ExtTS.
 type ExtTSGrant struct {
-	Version int   // 2, or 1 where only the older ioctl works (macb on CM4 and CM5, from 6.15)
-	Edges   Edges // edges that will be stamped, as far as the driver says
+	Version int   // of the ioctl: 2, or 1 if only the older one works (macb on CM4 and CM5, from Linux 6.15)
+	Edges   Edges // edges that are stamped, according to the driver
 	Certain bool  // the driver checked the edges; a version-1 ioctl may ignore them
 }
 
-// ExtTSEvent is one external timestamp: the clock's own reading at an edge.
-// The kernel does not say which edge it was.
+// ExtTSEvent is an external timestamp: the clock's own reading at an edge. The
+// kernel does not report which edge it was.
 type ExtTSEvent struct {
 	Clock   tai.Time
 	Channel int
-	Offset  bool  // Clock is not a stamp but an offset (PTP_EXT_OFFSET); no use as a pulse
-	Mono    int64 // CLOCK_MONOTONIC_RAW when it was read, which may be 0.3 s after the edge
+	Offset  bool  // Clock is an offset (PTP_EXT_OFFSET), not the stamp of a pulse
+	Mono    int64 // CLOCK_MONOTONIC_RAW (ns) when it was read, up to 0.3 s after the edge
 }
 
 // extTSSize is sizeof(struct ptp_extts_event), linux/ptp_clock.h.
@@ -154,8 +153,8 @@ func parseExtTS(b []byte) (ExtTSEvent, error) {
 	return ExtTSEvent{Clock: t, Channel: int(ne.Uint32(b[16:]) & math.MaxInt32), Offset: ne.Uint32(b[20:])&extOffset != 0}, nil
 }
 
-// clockTime makes nanoseconds of a struct ptp_clock_time; false when they do
-// not fit. A clock before 1970 shows floored seconds with positive nsec.
+// clockTime converts a struct ptp_clock_time; not ok if it is out of range. A clock
+// before 1970 has floored seconds and positive nsec.
 func clockTime(sec int64, nsec uint32) (tai.Time, bool) {
 	const limit = math.MaxInt64/1000000000 - 1
 	if sec > limit || sec < -limit {
@@ -164,14 +163,14 @@ func clockTime(sec int64, nsec uint32) (tai.Time, bool) {
 	return tai.Time(sec*1e9 + int64(nsec)), true
 }
 
-// scaledPPM turns ppb into the kernel's ppm with a 16-bit fraction, to nearest.
+// scaledPPM rounds ppb to the kernel's ppm with a 16-bit fraction.
 func scaledPPM(ppb float64) int64 { return int64(math.Round(ppb / FreqResolutionPPB)) }
 
 // fromScaledPPM is the inverse of scaledPPM.
 func fromScaledPPM(v int64) float64 { return float64(v) * FreqResolutionPPB }
 
-// splitStep turns a signed step into the seconds and the never negative
-// nanoseconds that ADJ_SETOFFSET|ADJ_NANO wants: -1 ns is -1 s + 999999999 ns.
+// splitStep splits a step into seconds and nanoseconds for ADJ_SETOFFSET|ADJ_NANO.
+// nsec is never negative: -1 ns is -1 s + 999999999 ns.
 func splitStep(d time.Duration) (sec, nsec int64) {
 	sec, nsec = int64(d/time.Second), int64(d%time.Second)
 	if nsec < 0 {
@@ -181,28 +180,28 @@ func splitStep(d time.Duration) (sec, nsec int64) {
 	return sec, nsec
 }
 
-// clampFreq holds ppb within +-limit and says so.
+// clampFreq clamps ppb to +-limit, with an error if it had to.
 func clampFreq(ppb, limit float64) (float64, error) {
 	switch {
 	case math.IsNaN(ppb):
 		return 0, fmt.Errorf("%w: not a number", ErrFreqRange)
 	case math.Abs(ppb) > limit:
-		return math.Copysign(limit, ppb), fmt.Errorf("%w: %.0f ppb asked, %.0f ppb is the limit", ErrFreqRange, ppb, limit)
+		return math.Copysign(limit, ppb), fmt.Errorf("%w: %.0f ppb requested, the limit is %.0f ppb", ErrFreqRange, ppb, limit)
 	}
 	return ppb, nil
 }
 
-// pair is one reading of CLOCK_REALTIME between two of CLOCK_MONOTONIC_RAW.
+// pair is a reading of CLOCK_REALTIME between two of CLOCK_MONOTONIC_RAW, ns.
 type pair struct{ mono, real, width int64 }
 
-// bracket is one reading of a clock between two of a system clock.
+// bracket is a reading of a clock between two of a system clock.
 type bracket struct {
 	pre, post int64 // ns of the system clock
 	clock     tai.Time
 }
 
-// best returns the narrowest of the brackets; ok is false when none is sane
-// (the system clock was stepped within each).
+// best returns the narrowest bracket; not ok if the system clock was stepped
+// backwards within each.
 func best(bs []bracket) (b bracket, ok bool) {
 	for _, c := range bs {
 		if w := c.post - c.pre; w >= 0 && (!ok || w < b.post-b.pre) {
@@ -212,13 +211,13 @@ func best(bs []bracket) (b bracket, ok bool) {
 	return b, ok
 }
 
-// stepLimit is how far the two system clocks may disagree over one cross
-// reading before it is taken for a step in between: 1 ms, where their rates
-// (500 ppm at most) give 1 us in the 2 ms a slow card needs.
+// stepLimit is the difference, ns, between the two system clocks over one cross
+// reading from which it counts as a step in between. Their rates, which differ by
+// 500 ppm at most, make 1 us in the 2 ms that a slow card takes.
 const stepLimit = 1e6
 
-// onMono turns a bracket whose ends are CLOCK_MONOTONIC_RAW into a Cross,
-// taking CLOCK_REALTIME from the pairs read before and after it.
+// onMono converts a bracket of CLOCK_MONOTONIC_RAW to a Cross; CLOCK_REALTIME is
+// interpolated between the pairs read before and after. Not ok: it was stepped.
 func onMono(b bracket, p, q pair) (Cross, bool) {
 	dm, dr := q.mono-p.mono, q.real-p.real
 	if dm <= 0 || abs(dr-dm) > stepLimit {
@@ -230,8 +229,8 @@ func onMono(b bracket, p, q pair) (Cross, bool) {
 	return Cross{Clock: b.clock, Real: r, Mono: mid, Width: time.Duration(b.post - b.pre + max(p.width, q.width))}, true
 }
 
-// onReal is onMono for a bracket whose ends are CLOCK_REALTIME, as kernels
-// before 6.12 give it.
+// onReal is onMono for a bracket of CLOCK_REALTIME, which kernels before 6.12
+// return.
 func onReal(b bracket, p, q pair) (Cross, bool) {
 	dm, dr := q.mono-p.mono, q.real-p.real
 	if dr <= 0 || dm <= 0 || abs(dr-dm) > stepLimit {
@@ -250,16 +249,16 @@ func abs(x int64) int64 {
 	return x
 }
 
-// Readings of one cross timestamp: enough to find a narrow bracket on a fast
-// card, few on one behind a slow bus (105 to 222 us a read on CM4 and CM5).
+// Number of readings for a cross timestamp: enough to find a narrow bracket on a
+// fast card, few behind a slow bus (105 to 222 us a read on CM4 and CM5).
 const (
 	maxSamples   = 10
 	minSamples   = 2
 	sampleBudget = 400 * time.Microsecond
 )
 
-// samplesFor returns how many readings to take of a card whose last narrowest
-// bracket was w.
+// samplesFor returns the number of readings of a card whose narrowest bracket was
+// w last time.
 func samplesFor(w time.Duration) int {
 	if w <= 0 {
 		return maxSamples

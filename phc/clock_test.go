@@ -129,8 +129,9 @@ func TestBest(t *testing.T) {
 	}
 }
 
-// The three clocks of a Cross belong together whichever of the system's the
-// brackets were taken on, also where the two run 100 ppm apart.
+// TestCrossPairing: the three clocks of a Cross show the same instant on
+// whichever system clock the brackets were taken, even if the two differ by
+// 100 ppm.
 func TestCrossPairing(t *testing.T) {
 	const rate = 100e-6
 	mono := func(x int64) int64 { return 5e9 + x }
@@ -148,10 +149,10 @@ func TestCrossPairing(t *testing.T) {
 	}
 	q.real += 2 * stepLimit
 	if _, ok := onMono(bracket{mono(at), mono(at), 1}, p, q); ok {
-		t.Error("onMono takes a step of the system clock")
+		t.Error("onMono accepts a step of the system clock")
 	}
 	if _, ok := onReal(bracket{real(at), real(at), 1}, p, q); ok {
-		t.Error("onReal takes a step of the system clock")
+		t.Error("onReal accepts a step of the system clock")
 	}
 }
 
@@ -167,7 +168,7 @@ func TestEdgesText(t *testing.T) {
 	var e Edges
 	for _, s := range []string{"", "up", "rising "} {
 		if e.UnmarshalText([]byte(s)) == nil {
-			t.Errorf("%q is taken for an edge", s)
+			t.Errorf("%q is accepted as an edge", s)
 		}
 	}
 	if err := e.UnmarshalText([]byte("Both")); err != nil || e != Both {

@@ -17,7 +17,7 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"/dev/ptp-none", "no such file", fs.ErrNotExist},
 		{"ptp65535", "no such file", fs.ErrNotExist},
-		{"/dev/null", "is no PTP clock", unix.ENOTTY},
+		{"/dev/null", "is not a PTP clock", unix.ENOTTY},
 		{"nosuchif0", "no network interface", unix.ENODEV},
 		{"a name too long for an interface", "no network interface", unix.ENODEV},
 		{"", "no network interface", unix.ENODEV},
@@ -46,7 +46,8 @@ func TestMonoRaw(t *testing.T) {
 	}
 }
 
-// What it slept does not change while it is awake.
+// TestSlept: while the machine is awake, the time it has slept does not
+// change.
 func TestSlept(t *testing.T) {
 	var boot, mono unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
@@ -75,8 +76,8 @@ func TestTimexLayout(t *testing.T) {
 	}
 }
 
-// Reading the system clock needs no privilege; changing it does, and is tried
-// nowhere here.
+// TestSystemClock: reading the system clock needs no privilege. No test
+// outside the lab changes it.
 func TestSystemClock(t *testing.T) {
 	s, err := OpenSystem(func(int64) int { return 37 })
 	if err != nil {

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// start gives MonoRaw its epoch where CLOCK_MONOTONIC_RAW is not known.
+// start is the origin of MonoRaw.
 var start = time.Now()
 
-// MonoRaw returns ns of the process's monotonic clock; CLOCK_MONOTONIC_RAW is
-// Linux's.
+// MonoRaw returns ns of the process's monotonic clock, in place of
+// CLOCK_MONOTONIC_RAW.
 func MonoRaw() int64 { return int64(time.Since(start)) }
 
-// Slept returns 0: how long a machine slept is told by Linux's clocks only.
+// Slept returns 0: it is only known on Linux.
 func Slept() time.Duration { return 0 }
 
-// Device is a PTP hardware clock; only Linux has them.
+// Device is a PTP hardware clock; it exists on Linux only.
 type Device struct{}
 
-// SystemClock is the system clock steered like a PTP hardware clock; on Linux
-// only.
+// SystemClock is the system clock with the methods of a PTP hardware clock; it
+// exists on Linux only.
 type SystemClock struct{}
 
 func unsupported(what string) error {
-	return fmt.Errorf("%s: %w: PTP hardware clocks and clock_adjtime are Linux's", what, errors.ErrUnsupported)
+	return fmt.Errorf("%s: %w: PTP hardware clocks and clock_adjtime exist on Linux only", what, errors.ErrUnsupported)
 }
 
 // Open returns errors.ErrUnsupported.
@@ -38,7 +38,7 @@ func OpenSystem(func(int64) int) (*SystemClock, error) {
 	return nil, unsupported("steer the system clock")
 }
 
-// The methods exist so that callers compile; no Device can be made here.
+// The methods are for callers to compile; no Device can be opened.
 
 func (d *Device) Name() string                          { return "" }
 func (d *Device) Path() string                          { return "" }

@@ -6,17 +6,16 @@ import (
 	"fmt"
 	"os"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// EnableExtTS asks for external timestamps: it sets and verifies the pin, then
-// tries the version-2 ioctl with the edges asked, the same with both edges
-// (i225, i226 and igb stamp no single one and refuse to pretend), and the
-// version-1 ioctl (macb on CM4 and CM5 refuses version 2 from Linux 6.15). What
-// it got is in the grant: the caller must tell edges apart unless the grant is
-// certain of one.
+// EnableExtTS enables external timestamps. It sets and verifies the pin, then tries
+// the version-2 ioctl with the requested edges, the same with both edges (i225,
+// i226 and igb cannot stamp a single one and refuse it), and the version-1 ioctl
+// (macb on CM4 and CM5 refuses version 2 from Linux 6.15). The grant is what the
+// driver accepted: unless it is certain of a single edge, the caller has to
+// distinguish the edges.
 func (d *Device) EnableExtTS(x ExtTS) (ExtTSGrant, error) {
 	fail := func(err error) (ExtTSGrant, error) {
 		return ExtTSGrant{}, fmt.Errorf("enable external timestamps of %s, channel %d: %w", d, x.Channel, err)
@@ -50,12 +49,12 @@ func (d *Device) EnableExtTS(x ExtTS) (ExtTSGrant, error) {
 		}
 	}
 	if err == unix.EBUSY {
-		err = fmt.Errorf("%w: no pin carries the channel; name one", err)
+		err = fmt.Errorf("%w: no pin is assigned to the channel; configure one", err)
 	}
 	return fail(err)
 }
 
-// DisableExtTS ends the external timestamps of a channel, for everybody.
+// DisableExtTS disables the external timestamps of a channel, for all programs.
 func (d *Device) DisableExtTS(channel int) error {
 	err := d.extTSRequest(2, channel, 0)
 	if err != nil {
@@ -78,34 +77,13 @@ func edgeFlags(e Edges) uint32 {
 	return f
 }
 
-func (d *Device) extTSRequest(version, channel int, flags uint32) error {
-	req := unix.PtpExttsRequest{Index: uint32(channel), Flags: flags}
-	cmd := uint(unix.PTP_EXTTS_REQUEST2)
-	if version == 1 {
-		cmd = unix.PTP_EXTTS_REQUEST
-	}
-	return d.control(func(fd uintptr) error { return ioctl(fd, cmd, unsafe.Pointer(&req)) })
-}
-
-// selectChannel keeps other channels' events out of this descriptor's queue,
-// where the kernel can (6.8); elsewhere events carry their channel.
-func (d *Device) selectChannel(channel int) {
-	ch := uint32(channel)
-	d.control(func(fd uintptr) error {
-		if err := ioctl(fd, unix.PTP_MASK_CLEAR_ALL, nil); err != nil {
-			return err
-		}
-		return ioctl(fd, unix.PTP_MASK_EN_SINGLE, unsafe.Pointer(&ch))
-	})
-}
-
-// longAgo is a deadline that has passed.
+// longAgo is a deadline in the past.
 var longAgo = time.Unix(1, 0)
 
-// ReadExtTS waits for external timestamps, reads up to len(dst) of them and
-// stamps them with the time of the reading. It returns ctx's error when that
-// ends first, ErrGone when the clock vanishes. One reader at a time: before
-// Linux 6.8 two readers, even of two processes, share the events between them.
+// ReadExtTS waits for external timestamps, reads up to len(dst) of them and sets
+// Mono to the time of the reading. It returns ctx's error if ctx ends first, and
+// ErrGone if the clock vanishes. There must be one reader only: before Linux 6.8,
+// readers share the events between them, even in different processes.
 func (d *Device) ReadExtTS(ctx context.Context, dst []ExtTSEvent) (int, error) {
 	if len(dst) == 0 {
 		return 0, nil
@@ -115,7 +93,7 @@ func (d *Device) ReadExtTS(ctx context.Context, dst []ExtTSEvent) (int, error) {
 	stop := context.AfterFunc(ctx, func() { d.f.SetReadDeadline(longAgo) })
 	defer stop()
 	for {
-		// A cancellation of an earlier call may have left its deadline.
+		// An earlier call that was cancelled may have left its deadline.
 		if err := d.f.SetReadDeadline(time.Time{}); err != nil { // os.ErrClosed among others
 			return 0, fmt.Errorf("read external timestamps of %s: %w", d, err)
 		}
@@ -142,35 +120,4 @@ func (d *Device) ReadExtTS(ctx context.Context, dst []ExtTSEvent) (int, error) {
 		}
 		return k, nil
 	}
-}
-
-// readEvents reads what is queued, or waits in the runtime's poller. The
-// kernel's read ignores O_NONBLOCK and would hold the thread where nothing is
-// queued (ptp_read, drivers/ptp/ptp_chardev.c), so poll comes first.
-func (d *Device) readEvents(b []byte) (n int, err error) {
-	e := d.rc.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		k, perr := unix.Poll(p, 0)
-		switch {
-		case perr == unix.EINTR:
-			return false
-		case perr != nil:
-			err = perr
-		case p[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0:
-			err = unix.ENODEV
-		case k == 0:
-			return false
-		default:
-			n, err = unix.Read(int(fd), b)
-			return err != unix.EINTR && err != unix.EAGAIN
-		}
-		return true
-	})
-	switch {
-	case e == nil:
-		return n, err
-	case d.closed.Load():
-		return 0, os.ErrClosed
-	}
-	return 0, e
 }

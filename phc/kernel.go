@@ -2,30 +2,30 @@ package phc
 
 import "time"
 
-// Timex is the kernel's view of the system clock (struct timex, adjtimex(2)):
-// what every program on the machine is told about its quality, and the traces
-// that another program leaves when it steers.
+// Timex is the kernel's state of the system clock (struct timex, adjtimex(2)): its
+// quality, for all programs on the machine, and what another program changes when
+// it steers the clock.
 type Timex struct {
 	FreqPPB  float64 // correction in force, + = clock runs faster
 	Status   int32   // Sta bits
-	Offset   int64   // what is still to be slewed by adjtime or the kernel's loop
+	Offset   int64   // still to be slewed by adjtime or the kernel's loop
 	Tick     int64   // µs
 	MaxError time.Duration
 	EstError time.Duration
-	TAI      int // TAI - UTC, s; 0 = nobody has told
+	TAI      int // TAI - UTC, s; 0 = not set
 	// Real is CLOCK_REALTIME of the call, ns. From the end of a UTC day to the
-	// kernel's next tick it and TAI have the leap second already, while
-	// clock_gettime has not (__do_adjtimex, kernel/time/ntp.c).
+	// kernel's next tick, it and TAI include the leap second already, while
+	// clock_gettime does not (__do_adjtimex, kernel/time/ntp.c).
 	Real int64
 }
 
-// Quality is what the kernel is to tell of the system clock.
+// Quality is the quality of the system clock, for the kernel.
 type Quality struct {
 	Synced   bool
-	Leap     uint8         // leap indicator of RFC 5905: 1 inserts, 2 deletes a second at the end of this UTC day
-	MaxError time.Duration // bound of the error; the kernel lets it grow by MaxErrorRate a second
+	Leap     uint8         // leap indicator (RFC 5905): 1 inserts, 2 deletes a second at the end of this UTC day
+	MaxError time.Duration // bound of the error; the kernel increases it by MaxErrorRate each second
 	EstError time.Duration
-	TAI      int // TAI - UTC, s; 0 leaves it
+	TAI      int // TAI - UTC, s; 0 = unchanged
 }
 
 // Bits of the status, uapi/linux/timex.h.
@@ -39,18 +39,18 @@ const (
 	StaUnsync   = 0x0040
 	StaFreqHold = 0x0080
 
-	StaLoops = StaPLL | StaPPSFreq | StaPPSTime | StaFLL // the kernel's own steering
+	StaLoops = StaPLL | StaPPSFreq | StaPPSTime | StaFLL // the kernel's own control loops
 )
 
-// MaxError is where the kernel's bound stops growing and means "not
-// synchronised" (NTP_PHASE_LIMIT, linux/timex.h).
+// MaxError is the kernel's largest bound, which means "not synchronised"
+// (NTP_PHASE_LIMIT, linux/timex.h).
 const MaxError = 16 * time.Second
 
-// MaxErrorRate is by how much the kernel lets the bound grow in a second
-// (MAXFREQ, kernel/time/ntp.c).
+// MaxErrorRate is the growth of the kernel's bound in a second (MAXFREQ,
+// kernel/time/ntp.c).
 const MaxErrorRate = 500 * time.Microsecond
 
-// StatusFrom returns the bits to be set for the quality, from those in force.
+// StatusFrom returns the status for the quality, given the one in force.
 func (q Quality) StatusFrom(now int32) int32 {
 	s := now &^ (StaLoops | StaIns | StaDel | StaUnsync | StaFreqHold)
 	switch {
@@ -64,7 +64,7 @@ func (q Quality) StatusFrom(now int32) int32 {
 	return s
 }
 
-// micros rounds up: a bound is never told smaller than it is.
+// micros returns microseconds, rounded up because d is a bound.
 func micros(d time.Duration) int64 {
 	return int64((min(max(d, 0), MaxError) + time.Microsecond - 1) / time.Microsecond)
 }

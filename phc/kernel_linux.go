@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// staNano: the time is told in ns, not in µs (uapi/linux/timex.h).
+// staNano: the time is in ns, not in µs (uapi/linux/timex.h).
 const staNano = 0x2000
 
-// Kernel is the running kernel's discipline of the system clock. Only quality
-// is told here; frequency and steps are SystemClock's.
+// Kernel is the kernel's state of the system clock. It sets the quality only;
+// SystemClock sets frequency and time.
 type Kernel struct{}
 
 // Load reads the state; it needs no privilege.
@@ -31,7 +31,7 @@ func (Kernel) Load() (Timex, error) {
 	}, nil
 }
 
-// Tell sets errors, leap flags and TAI offset; it needs CAP_SYS_TIME.
+// SetQuality sets errors, leap flags and TAI offset; it needs CAP_SYS_TIME.
 func (Kernel) SetQuality(q Quality) error {
 	var now timex64
 	if err := clockAdjtime(unix.CLOCK_REALTIME, &now); err != nil {
@@ -39,21 +39,21 @@ func (Kernel) SetQuality(q Quality) error {
 	}
 	set := q.request(&now)
 	if err := clockAdjtime(unix.CLOCK_REALTIME, &set); err != nil {
-		return fmt.Errorf("tell quality of the system clock: %w%s", err, systemHint(err))
+		return fmt.Errorf("set quality of the system clock: %w%s", err, systemHint(err))
 	}
 	return nil
 }
 
-// request is the call that tells the quality, given the state in force.
+// request returns the call that sets the quality, given the state in force.
 func (q Quality) request(now *timex64) timex64 {
 	set := timex64{modes: unix.ADJ_STATUS, status: q.StatusFrom(now.status)}
-	if q.Synced { // else it goes on growing
+	if q.Synced { // otherwise the kernel's bound continues to grow
 		set.modes |= unix.ADJ_MAXERROR | unix.ADJ_ESTERROR
 		set.maxerror, set.esterror = micros(q.MaxError), micros(q.EstError)
 	}
 	if q.TAI != 0 && int(now.tai) != q.TAI {
 		set.modes |= unix.ADJ_TAI
-		set.constant = int64(q.TAI) // ADJ_TAI takes it from there
+		set.constant = int64(q.TAI) // ADJ_TAI reads it from here
 	}
 	return set
 }

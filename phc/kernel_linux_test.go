@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reading the real kernel's state needs no privilege and changes nothing; it is
-// what the C library's structure says.
+// TestKernelLoad: reading the kernel's state needs no privilege and returns what
+// the C library's structure holds.
 func TestKernelLoad(t *testing.T) {
 	k, err := Kernel{}.Load()
 	if err != nil {
@@ -24,8 +24,8 @@ func TestKernelLoad(t *testing.T) {
 	}
 }
 
-// The call asks for no more than it must: errors only while somebody stands for
-// the clock, the TAI offset only where it differs.
+// TestKernelRequest: errors are set only while the clock is synchronised, the TAI
+// offset only if it differs.
 func TestKernelRequest(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -2,7 +2,7 @@
 
 package phc
 
-// Kernel is the running kernel's discipline of the system clock; on Linux only.
+// Kernel is the kernel's state of the system clock; it exists on Linux only.
 type Kernel struct{}
 
 // Load returns errors.ErrUnsupported.

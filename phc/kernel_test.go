@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What the kernel is told: "unsynchronised" unless somebody stands for the
-// clock, a leap flag only then, and never with the kernel's own loops on.
+// TestStatusFrom: "unsynchronised" unless the clock is synchronised, a leap flag
+// only then, and never with the kernel's own control loops on.
 func TestStatusFrom(t *testing.T) {
 	for _, c := range []struct {
 		q         Quality

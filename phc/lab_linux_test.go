@@ -16,9 +16,9 @@ import (
 	"noonmark/phc/tai"
 )
 
-// These tests run in the lab (lab/scenario packages), where the labclock module is a PTP
-// clock whose true error can be read. They steer and step clocks and do so
-// nowhere else. They wait in the guest's virtual time.
+// These tests run in the lab (lab/scenario packages), where the labclock module is
+// a PTP clock whose true error can be read. They steer and step clocks, which no
+// test does outside the lab. They wait in the guest's virtual time.
 
 const labclock = "/sys/devices/platform/labclock"
 
@@ -36,7 +36,7 @@ func lab(t *testing.T) *Device {
 	return d
 }
 
-// knob sets one of labclock's until the test ends.
+// knob sets a parameter of labclock until the test ends.
 func knob(t *testing.T, name string, v int64) {
 	t.Helper()
 	f := filepath.Join(labclock, name)
@@ -117,7 +117,7 @@ func TestLabCross(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.name, c.read), func(t *testing.T) {
 			knob(t, "phc_read_ns", c.read)
-			d.precise, d.method = c.precise, c.m
+			d.cross.precise, d.cross.method = c.precise, c.m
 			if d.CrossMethod() != c.name {
 				t.Fatal(d.CrossMethod())
 			}
@@ -145,8 +145,8 @@ func TestLabCross(t *testing.T) {
 					t.Errorf("clock %d ns, system %d ns off; width %v", e, er, x.Width)
 				}
 			}
-			if d.CrossMethod() != c.name || d.samples != c.n {
-				t.Errorf("ended as %s with %d readings, want %d", d.CrossMethod(), d.samples, c.n)
+			if d.CrossMethod() != c.name || d.cross.samples != c.n {
+				t.Errorf("ended as %s with %d readings, want %d", d.CrossMethod(), d.cross.samples, c.n)
 			}
 			t.Logf("error %d ns, system's %d ns, width %d ns, takes %d ns", worst, worstReal, widest, took)
 		})
@@ -160,7 +160,7 @@ func TestLabFallback(t *testing.T) {
 	if d.caps.CrossPrecise {
 		t.Skip("a clock without hardware cross timestamps is missing: labclock's crossts=0")
 	}
-	d.precise = true
+	d.cross.precise = true
 	for range 2 {
 		if c, err := d.Cross(); err != nil || d.CrossMethod() != "extended-raw" || c.Width <= 0 {
 			t.Errorf("%+v, %v, by %s", c, err, d.CrossMethod())
@@ -288,8 +288,8 @@ func TestLabExtTS(t *testing.T) {
 	}
 }
 
-// Waiting for a stamp ends with its context and with the clock's closing, and
-// the descriptor can be read again after the first.
+// TestLabExtTSCancel: waiting for a stamp ends with its context and when the clock
+// is closed; after the first, the descriptor can be read again.
 func TestLabExtTSCancel(t *testing.T) {
 	d := lab(t)
 	var ev [4]ExtTSEvent

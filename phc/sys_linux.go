@@ -9,11 +9,12 @@ import (
 	"noonmark/phc/tai"
 )
 
-// timespec64 is struct __kernel_timespec, of one layout on all machines.
+// timespec64 is struct __kernel_timespec, which has the same layout on all
+// machines.
 type timespec64 struct{ sec, nsec int64 }
 
-// timex64 is struct __kernel_timex (uapi/linux/timex.h), of one layout on all
-// machines; x/sys's Timex has 32-bit seconds on arm.
+// timex64 is struct __kernel_timex (uapi/linux/timex.h), which has the same layout
+// on all machines; unix.Timex has 32-bit seconds on arm.
 type timex64 struct {
 	modes     uint32
 	_         int32
@@ -42,13 +43,13 @@ type timex64 struct {
 	_         [11]int32
 }
 
-// MonoRaw returns CLOCK_MONOTONIC_RAW in ns since boot: the machine's own
-// oscillator, which nothing steers. It does not allocate.
+// MonoRaw returns CLOCK_MONOTONIC_RAW in ns since boot: the machine's oscillator,
+// not steered. It does not allocate.
 func MonoRaw() int64 { return now(unix.CLOCK_MONOTONIC_RAW) }
 
-// Slept returns how long this machine has slept since boot: CLOCK_BOOTTIME -
-// CLOCK_MONOTONIC, of which only the first goes on meanwhile. Without a sleep it
-// is constant to some hundred ns. It does not allocate.
+// Slept returns the time for which this machine has slept since boot:
+// CLOCK_BOOTTIME - CLOCK_MONOTONIC, which stands still during sleep. Without
+// sleep it is constant to some hundred ns. It does not allocate.
 func Slept() time.Duration {
 	var d, width int64
 	for i := range 3 {
@@ -65,16 +66,16 @@ func Slept() time.Duration {
 	return time.Duration(d)
 }
 
-// now reads one of the kernel's fixed clocks, for which clock_gettime(2)
-// cannot fail.
+// now reads one of the kernel's fixed clocks, ns; clock_gettime(2) cannot fail for
+// them.
 func now(id int32) int64 {
 	var ts timespec64
 	unix.RawSyscall(sysClockGettime, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0)
 	return ts.sec*1e9 + ts.nsec
 }
 
-// readPair reads CLOCK_REALTIME against CLOCK_MONOTONIC_RAW: the narrowest of
-// four brackets.
+// readPair reads CLOCK_REALTIME and CLOCK_MONOTONIC_RAW: the narrowest of four
+// brackets.
 func readPair() pair {
 	var p pair
 	m := MonoRaw()

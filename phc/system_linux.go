@@ -9,19 +9,19 @@ import (
 	"noonmark/phc/tai"
 )
 
-// maxSystemPPB is what adjtimex allows as frequency: 500 ppm (MAXFREQ,
+// maxSystemPPB is the largest correction of adjtimex: 500 ppm (MAXFREQ,
 // linux/timex.h).
 const maxSystemPPB = 500000
 
-// SystemClock is CLOCK_REALTIME in the place of a PTP hardware clock, shown as
-// TAI. It has the same methods.
+// SystemClock is CLOCK_REALTIME, shown as TAI, with the methods of a PTP hardware
+// clock.
 type SystemClock struct {
 	offset   func(real int64) int
 	loopsOff bool
 }
 
-// OpenSystem returns the system clock. offset gives TAI - UTC in seconds for a
-// CLOCK_REALTIME reading in ns (tai.Table's OffsetUTC of its seconds).
+// OpenSystem returns the system clock. offset returns TAI - UTC in seconds for a
+// reading of CLOCK_REALTIME in ns (tai.Table.OffsetUTC of its seconds).
 func OpenSystem(offset func(real int64) int) (*SystemClock, error) {
 	s := &SystemClock{offset: offset}
 	if _, err := s.FreqPPB(); err != nil {
@@ -36,16 +36,16 @@ func (s *SystemClock) Name() string { return "system" }
 // String returns the clock's name for logs.
 func (s *SystemClock) String() string { return "system clock" }
 
-// Index returns -1: the system clock is no PTP device.
+// Index returns -1: the system clock is not a PTP device.
 func (s *SystemClock) Index() int { return -1 }
 
-// Caps returns the clock's range; it has neither pins nor stamps.
+// Caps returns the clock's range; it has no pins and no external timestamps.
 func (s *SystemClock) Caps() Caps { return Caps{MaxFreqPPB: maxSystemPPB} }
 
 // MaxFreq returns the largest frequency correction either way, ppb.
 func (s *SystemClock) MaxFreq() float64 { return maxSystemPPB }
 
-// Close does nothing; the clock goes on at its last frequency.
+// Close does nothing; the clock continues at its last frequency.
 func (s *SystemClock) Close() error { return nil }
 
 // Cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW.
@@ -67,16 +67,16 @@ func (s *SystemClock) Step(delta time.Duration) error {
 	return nil
 }
 
-// AdjFreq sets the frequency correction in force, ppb, + = faster. Beyond
-// MaxFreq the limit is set and ErrFreqRange returned. The kernel's own loops,
-// which would steer against it, are switched off with the first call.
+// AdjFreq sets the frequency correction in force, ppb, + = faster. Beyond MaxFreq
+// it sets the limit and returns ErrFreqRange. The first call switches off the
+// kernel's own control loops, which would steer against it.
 func (s *SystemClock) AdjFreq(ppb float64) error {
 	v, rangeErr := clampFreq(ppb, maxSystemPPB)
 	tx := timex64{modes: unix.ADJ_FREQUENCY, freq: scaledPPM(v)}
 	if !s.loopsOff {
 		var now timex64
 		if err := clockAdjtime(unix.CLOCK_REALTIME, &now); err != nil {
-			return fmt.Errorf("read system clock's state: %w", err)
+			return fmt.Errorf("read state of the system clock: %w", err)
 		}
 		const loops = unix.STA_PLL | unix.STA_FLL | unix.STA_PPSFREQ | unix.STA_PPSTIME
 		if now.status&loops != 0 {
@@ -105,7 +105,7 @@ func (s *SystemClock) FreqPPB() (float64, error) {
 
 func systemHint(err error) string {
 	if err == unix.EPERM {
-		return "; steering the system clock needs CAP_SYS_TIME (AmbientCapabilities in the unit), and not in a container that forbids it"
+		return "; steering the system clock needs CAP_SYS_TIME (AmbientCapabilities in the unit) and a container that permits it"
 	}
 	return ""
 }

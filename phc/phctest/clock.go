@@ -30,15 +30,15 @@ type Config struct {
 	StepPPB    float64       // smallest step of the correction, 0 = none
 	Resolution time.Duration // of a reading, default 1 ns
 	Width      time.Duration // bracket of a reading, 0 = all clocks at once
-	StepJitter time.Duration // a step lands up to this far off, as read-modify-write drivers do
+	StepJitter time.Duration // largest error of a step, as of drivers that read, modify and write
 }
 
-// ErrGone is what a missing device answers; it wraps phc.ErrGone.
+// ErrGone is the error of a missing device; it wraps phc.ErrGone.
 var ErrGone = fmt.Errorf("simulated clock: %w", phc.ErrGone)
 
 // Clock is a simulated PTP hardware clock. True time is exact: Truth + (mono -
-// Mono0), and what the machine slept. Its methods may be called from several
-// goroutines.
+// Mono0), plus the time that the machine slept. Its methods may be called from
+// several goroutines.
 type Clock struct {
 	mono func() int64
 	cfg  Config
@@ -50,18 +50,18 @@ type Clock struct {
 	segs   []segment
 	gone   bool
 	fail   error
-	nth    int // how many calls still fail
+	nth    int // number of calls that still fail
 	hung   chan struct{}
 	sleeps []sleep
 }
 
-// sleep is a stretch of true time in which the mono source stood still.
+// sleep is a period of true time in which the mono source stood still.
 type sleep struct {
 	mono int64
 	d    int64 // ns
 }
 
-// segment is a stretch of time with one frequency correction and no step.
+// segment is a period of time with one frequency correction and no step.
 type segment struct {
 	mono  int64
 	phase float64 // correction accumulated so far: ns, without the oscillator's own
@@ -69,8 +69,8 @@ type segment struct {
 	ppb   float64
 }
 
-// maxSegments is how many corrections are remembered for readings of the past;
-// at four a second that is a minute.
+// maxSegments is the number of corrections kept for readings of the past: a
+// minute, at four a second.
 const maxSegments = 256
 
 // New returns a clock that runs on the given source of CLOCK_MONOTONIC_RAW.
@@ -93,8 +93,8 @@ func New(mono func() int64, cfg Config) *Clock {
 	return c
 }
 
-// True returns the true time at a reading of the mono source; at that of a
-// sleep, the time of waking.
+// True returns the true time at a reading of the mono source; for the reading
+// during a sleep, the time of waking up.
 func (c *Clock) True(mono int64) tai.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,8 +111,8 @@ func (c *Clock) truth(mono int64) tai.Time {
 	return t
 }
 
-// MonoAt returns the mono source's reading at a true time; of one within a
-// sleep, that of the sleep.
+// MonoAt returns the mono source's reading at a true time; for a time within a
+// sleep, the reading during the sleep.
 func (c *Clock) MonoAt(t tai.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,9 +125,9 @@ func (c *Clock) MonoAt(t tai.Time) int64 {
 	return m
 }
 
-// Suspend lets the machine sleep now: true time goes on by d, and the mono
-// source stands still. A clock that runs on keeps its error; one that does not
-// stands still, too, and wakes up late by d. CLOCK_REALTIME is right after it.
+// Suspend lets the machine sleep now: true time advances by d, and the mono source
+// stands still. If runs, the clock keeps its error; otherwise it stands still, too,
+// and is slow by d afterwards. CLOCK_REALTIME is right afterwards.
 func (c *Clock) Suspend(d time.Duration, runs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *Clock) Suspend(d time.Duration, runs bool) {
 	c.sleeps = append(c.sleeps, sleep{s.mono, int64(d)})
 }
 
-// Slept returns how long the machine has slept.
+// Slept returns the time for which the machine has slept.
 func (c *Clock) Slept() (d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,8 +149,8 @@ func (c *Clock) Slept() (d time.Duration) {
 	return d
 }
 
-// Error returns clock minus truth in ns at a reading of the mono source, + =
-// clock fast. A past instant (up to about a minute) is answered as it was then.
+// Error returns clock - true time in ns at a reading of the mono source, + = clock
+// fast. The reading may be up to about a minute in the past.
 func (c *Clock) Error(mono int64) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,8 +158,8 @@ func (c *Clock) Error(mono int64) float64 {
 	return float64(w) + f
 }
 
-// At returns what the clock shows at a reading of the mono source, in steps of
-// its resolution.
+// At returns the clock's reading at a reading of the mono source, in steps of its
+// resolution.
 func (c *Clock) At(mono int64) tai.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,8 +199,8 @@ func (c *Clock) realAt(mono int64) int64 {
 	return int64(t) - int64(offset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
 }
 
-// Cross reads the three clocks. The simulated clock is read somewhere in a
-// bracket of Width around the other two.
+// Cross reads the three clocks. The simulated clock is read at a random instant
+// within a bracket of Width around the other two.
 func (c *Clock) Cross() (phc.Cross, error) {
 	c.wait()
 	c.mu.Lock()
@@ -213,8 +213,8 @@ func (c *Clock) Cross() (phc.Cross, error) {
 	if w := int64(c.cfg.Width); w > 0 {
 		at += c.rng.Int64N(w+1) - w/2
 	}
-	// A reading that is taken after a step shows it: in virtual time the
-	// bracket would reach back to before it.
+	// A reading after a step must show it; in virtual time the bracket would reach
+	// back to before the step.
 	at = max(at, c.segs[len(c.segs)-1].mono)
 	return phc.Cross{Clock: c.at(at), Real: c.realAt(m), Mono: m, Width: c.cfg.Width}, nil
 }
@@ -236,8 +236,8 @@ func (c *Clock) Step(delta time.Duration) error {
 	return nil
 }
 
-// AdjFreq sets the correction, absolute, in ppb, + = faster. Beyond MaxFreq the
-// limit is set and phc.ErrFreqRange returned, as by phc.Device.
+// AdjFreq sets the correction, absolute, in ppb, + = faster. Beyond MaxFreq it sets
+// the limit and returns phc.ErrFreqRange, as phc.Device does.
 func (c *Clock) AdjFreq(ppb float64) error {
 	c.wait()
 	c.mu.Lock()
@@ -276,7 +276,7 @@ func (c *Clock) FreqPPB() (float64, error) {
 	return c.segs[len(c.segs)-1].ppb, nil
 }
 
-// Index returns -1: a simulated clock is no /dev/ptpN.
+// Index returns -1: a simulated clock is not a /dev/ptpN.
 func (c *Clock) Index() int { return -1 }
 
 // Name returns "sim".
@@ -300,8 +300,8 @@ func (c *Clock) FailNext(n int, err error) {
 	c.nth, c.fail = n, err
 }
 
-// Hang makes calls wait, those that come from now on, until release is called:
-// a driver whose card does not answer.
+// Hang makes calls from now on wait until release is called: a driver whose card
+// does not answer.
 func (c *Clock) Hang() (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -324,8 +324,7 @@ func (c *Clock) wait() {
 	}
 }
 
-// Disturb steps the clock behind its owner's back, as another program would.
-// A driver that resets its card also loses the correction: Reset.
+// Disturb steps the clock as another program would.
 func (c *Clock) Disturb(delta time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -334,8 +333,8 @@ func (c *Clock) Disturb(delta time.Duration) {
 	c.push(s)
 }
 
-// Reset does what a driver does that starts its card anew: the clock is off by
-// delta more, and the correction is gone.
+// Reset does what a driver does that restarts its card: the clock is stepped by
+// delta, and the correction is lost.
 func (c *Clock) Reset(delta time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -356,12 +355,12 @@ func (c *Clock) faulty(verb string) error {
 	return nil
 }
 
-// now returns a new segment that starts now and continues the last.
+// now returns a new segment that begins now and continues the last.
 func (c *Clock) now() segment {
 	s := c.segs[len(c.segs)-1]
 	m := max(c.mono(), s.mono)
 	s.phase += s.ppb * float64(m-s.mono) * 1e-9
-	if math.Abs(s.phase) > 1e6 { // keep the float small: its last bit stays far below 1 ps
+	if math.Abs(s.phase) > 1e6 { // keep the float small, so that its last bit stays far below 1 ps
 		w := math.Trunc(s.phase)
 		s.whole, s.phase = s.whole+int64(w), s.phase-w
 	}

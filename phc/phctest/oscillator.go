@@ -1,6 +1,6 @@
 // Package phctest simulates an oscillator and the PTP hardware clock it drives.
 // Everything is a function of a seed and of true time, so a run can be repeated
-// to the bit, whatever the instants at which the clock is read.
+// exactly, whenever the clock is read.
 package phctest
 
 import (
@@ -8,9 +8,9 @@ import (
 	"math/rand/v2"
 )
 
-// Ramp is a change of the free frequency by PPB, starting At seconds and
-// spread evenly over Over seconds (0 = at once): what a temperature change or
-// a jump of the crystal does.
+// Ramp is a change of the free frequency by PPB that begins at At and takes Over
+// seconds (0 = at once): the effect of a temperature change or a jump of the
+// crystal.
 type Ramp struct {
 	At, Over float64 // s
 	PPB      float64
@@ -23,7 +23,7 @@ type Noise struct {
 	FlickerPPB float64 // flicker FM: floor of the Allan deviation
 	WalkPPB    float64 // random-walk FM, ppb per root second
 	AgeingPPB  float64 // drift, ppb per day
-	SwingPPB   float64 // amplitude of a sine over SwingPeriod: day and night
+	SwingPPB   float64 // amplitude of a sine with period SwingS: day and night
 	SwingS     float64 // its period, s
 	Ramps      []Ramp
 }
@@ -32,12 +32,12 @@ type Noise struct {
 // is interpolated. It is finer than the second in which a servo acts.
 const grid = 0.25
 
-// history is how many steps back the phase can still be asked for: 1024 s.
-// A time stamp arrives at most a second after its edge.
+// history is the number of steps for which the phase is kept: 1024 s. A stamp
+// arrives at most a second after its edge.
 const history = 4096
 
-// flickerPoles spread over seven decades make a sum of first-order processes
-// whose spectrum is 1/f within 1 dB from 2 s to a year.
+// flickerPoles is the number of first-order processes, spread over seven decades,
+// whose sum has a 1/f spectrum within 1 dB from 2 s to a year.
 const flickerPoles = 9
 
 // Oscillator is a seeded free-running oscillator. It is for one goroutine.
@@ -52,7 +52,7 @@ type Oscillator struct {
 	poles [flickerPoles]float64
 }
 
-// NewOscillator returns an oscillator of the given kind. The same seed gives
+// NewOscillator returns an oscillator with the given noise. The same seed gives
 // the same oscillator.
 func NewOscillator(seed uint64, n Noise) *Oscillator {
 	o := &Oscillator{noise: n, rng: rand.New(rand.NewPCG(seed, 0x6f7363)), step: grid}
@@ -63,9 +63,9 @@ func NewOscillator(seed uint64, n Noise) *Oscillator {
 	return o
 }
 
-// Series returns an oscillator that repeats a recorded one: ppb[k] is its mean
-// frequency error from second k to second k+1. After the end the last value
-// holds.
+// Series returns an oscillator that replays a recorded one: ppb[k] is its mean
+// frequency error from second k to second k+1. After the end it keeps the last
+// value.
 func Series(ppb []float64) *Oscillator {
 	o := &Oscillator{step: 1}
 	o.next = func(k int) float64 {
@@ -77,9 +77,9 @@ func Series(ppb []float64) *Oscillator {
 	return o
 }
 
-// Phase returns what the free oscillator has gained, in ns, t seconds after
-// its start, + = fast. It is 0 at the start and before it. Going back more
-// than 1000 s behind the latest t asked for panics: that is a bug of a test.
+// Phase returns the error of the free oscillator t seconds after its start, in ns,
+// + = fast. It is 0 at the start and before. It is not a number for a t of more than
+// 1000 s before the latest one.
 func (o *Oscillator) Phase(t float64) float64 {
 	if !(t > 0) {
 		return 0
@@ -92,7 +92,7 @@ func (o *Oscillator) Phase(t float64) float64 {
 		o.k++
 	}
 	if k <= o.k-history {
-		panic("phctest: oscillator asked for a time too long past")
+		return math.NaN() // not kept any more
 	}
 	a, b := o.phase[k%history], o.phase[(k+1)%history]
 	return a + (b-a)*(x-float64(k))
@@ -119,8 +119,8 @@ func (o *Oscillator) noisy(k int) float64 {
 			y += r.PPB * (t - r.At) / r.Over
 		}
 	}
-	// The numbers are drawn whether they are needed or not, so that two kinds
-	// of oscillator with one seed differ only in the scale of their noise.
+	// All numbers are drawn even if they are not needed, so that two oscillators with
+	// the same seed differ only in the scale of their noise.
 	y += n.WhitePPB / math.Sqrt(o.step) * o.rng.NormFloat64()
 	o.walk += n.WalkPPB * math.Sqrt(o.step) * o.rng.NormFloat64()
 	y += o.walk

@@ -150,8 +150,8 @@ func TestClockFaults(t *testing.T) {
 	}
 }
 
-// A machine that sleeps: the mono source stands still, true time does not, and
-// the clock runs on or stands still, too.
+// TestSuspend: while the machine sleeps, the mono source stands still, true time
+// does not, and the clock does or does not.
 func TestClockSuspend(t *testing.T) {
 	for _, c := range []struct {
 		runs bool

@@ -1,6 +1,6 @@
-// Package tai holds time as the rest of the program keeps it: nanoseconds of
-// International Atomic Time in an int64, and the table of leap seconds that
-// turns it into UTC at the edges (wire and screen).
+// Package tai is the time scale of the program: International Atomic Time in
+// int64 nanoseconds, and the table of leap seconds that converts it to UTC on the
+// wire and on the screen.
 package tai
 
 import (
@@ -16,7 +16,7 @@ type Time int64
 // Second is one second of Time.
 const Second Time = 1e9
 
-// Add returns t + d, held at the ends of the range instead of wrapping.
+// Add returns t + d, clamped to the range.
 func (t Time) Add(d time.Duration) Time {
 	s := t + Time(d)
 	if d > 0 && s < t {
@@ -28,8 +28,7 @@ func (t Time) Add(d time.Duration) Time {
 	return s
 }
 
-// Sub returns t - u, positive when t is the later; held at the ends of the
-// range of a Duration instead of wrapping.
+// Sub returns t - u, positive if t is later, clamped to the range of a Duration.
 func (t Time) Sub(u Time) time.Duration {
 	d := t - u
 	if (t >= u) != (d >= 0) {
@@ -41,8 +40,7 @@ func (t Time) Sub(u Time) time.Duration {
 	return time.Duration(d)
 }
 
-// Round returns t rounded to the nearest whole second, halves away from the
-// epoch's past (upward).
+// Round returns t rounded to the nearest whole second, halves upward.
 func (t Time) Round() Time { return (t + Second/2).Floor() }
 
 // Floor returns the last whole second not after t.
@@ -55,8 +53,8 @@ func (t Time) Floor() Time {
 }
 
 // Unix returns t as POSIX seconds and nanoseconds for the given TAI - UTC in
-// seconds. During an inserted leap second POSIX has no label of its own; the
-// caller decides which offset is in force.
+// seconds. POSIX has no label for an inserted leap second; the caller decides
+// which offset is in force.
 func (t Time) Unix(offset int) (sec, nsec int64) {
 	u := t - Time(offset)*Second
 	f := u.Floor()
@@ -68,8 +66,8 @@ func FromUnix(sec, nsec int64, offset int) Time {
 	return Time(sec+int64(offset))*Second + Time(nsec)
 }
 
-// UTC returns t as a time.Time in UTC for the given TAI - UTC in seconds. It
-// is for screens and logs; arithmetic stays in Time.
+// UTC returns t as a time.Time in UTC for the given TAI - UTC in seconds, for
+// screens and logs.
 func (t Time) UTC(offset int) time.Time {
 	sec, nsec := t.Unix(offset)
 	return time.Unix(sec, nsec).UTC()
