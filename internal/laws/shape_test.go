@@ -176,7 +176,7 @@ func undocumented(t *testing.T, s *source, d *ast.GenDecl) {
 // unsafeFiles may use unsafe: system calls and shared memory have no other way.
 var unsafeFiles = []string{
 	"internal/privileges/privileges_linux.go",                                                       // capabilities of all threads
-	"phc/device_linux.go", "phc/extts_linux.go", "phc/sys_linux.go", "refclock/pps/kernel_linux.go", // ioctls
+	"phc/cross_linux.go", "phc/handle_linux.go", "phc/sys_linux.go", "refclock/pps/kernel_linux.go", // ioctls
 	"refclock/status/map_linux.go",                                                                                                      // words of a shared mapping are read atomically
 	"server/transport/sockets/conn_linux.go", "server/transport/sockets/sendtime_linux.go", "server/transport/sockets/txstamp_linux.go", // recvmmsg, sendmmsg, control messages
 }

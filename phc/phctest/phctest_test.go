@@ -150,7 +150,7 @@ func TestClockFaults(t *testing.T) {
 	}
 }
 
-// TestSuspend: while the machine sleeps, the mono source stands still, true time
+// TestClockSuspend: while the machine sleeps, the mono source stands still, true time
 // does not, and the clock does or does not.
 func TestClockSuspend(t *testing.T) {
 	for _, c := range []struct {
