@@ -137,7 +137,7 @@ func (s *Settings) checkKeys(c *config.Checker) {
 	if s.Keys.Rotate.Duration <= 0 || s.Keys.Keep <= 0 {
 		c.Refuse("keys.rotate", "a rotation every %v that keeps %d keys is not possible; want for instance rotate = \"24h\" and keep = 8", s.Keys.Rotate, s.Keys.Keep)
 	} else if _, err := nts.NewRing(s.KeyRing, time.Now()); err != nil {
-		c.Refuse("keys.rotate", "makes no key ring: %w", err)
+		c.Refuse("keys.rotate", "%w; want for instance rotate = \"24h\" and keep = 8", err)
 	}
 	c.Require(s.Keys.File != "", "keys.file", "is empty; want a file in a directory that only this program can write, such as /var/lib/ntsserve/keys")
 }

@@ -52,7 +52,7 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"1h\"\n", "t.toml:6: ke.timeout: 1h0m0s keeps idle connections"},
 		{"no timeout", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\ntimeout = \"0s\"\n", "t.toml:6: ke.timeout: is not positive"},
 		{"rates", endpoint + "[ke]\ncertificate = \"c\"\nkey = \"k\"\nrate = -1\n", "t.toml:6: ke.rate: is negative"},
-		{"rotate", endpoint + "[keys]\nfile = \"k\"\nrotate = \"1s\"\n", "t.toml:5: keys.rotate: makes no key ring"},
+		{"rotate", endpoint + "[keys]\nfile = \"k\"\nrotate = \"1s\"\n", "t.toml:5: keys.rotate: key rotation of 1s is not a whole number of seconds"},
 		{"keep", endpoint + "[keys]\nfile = \"k\"\nkeep = 0\n", "t.toml:3: keys.rotate: a rotation every 24h0m0s that keeps 0 keys is not possible"},
 		{"no key file", endpoint + "[keys]\nfile = \"\"\n", "t.toml:4: keys.file: is empty; want"},
 		{"two lists", endpoint + "[access]\nallow = [\"10.0.0.0/8\"]\ndeny = [\"10.0.0.0/8\"]\n", "t.toml:3: access: prefix 10.0.0.0/8 is on two lists; want"},
@@ -78,6 +78,8 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 			t.Errorf("%s: no endpoint", c.name)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s:\n got %v\nwant %s", c.name, err, c.want)
+		case c.want != "" && !strings.Contains(err.Error(), "; "):
+			t.Errorf("%s: no remedy in %v", c.name, err)
 		case c.want != "" && exitcode.Of(err) != 78:
 			t.Errorf("%s: exit %d", c.name, exitcode.Of(err))
 		}

@@ -65,7 +65,7 @@ func (s *Settings) check(f *config.File) error {
 	s.Log.Check(c.Checker)
 	if c.Good() {
 		if err := s.DisciplineConfig().Check(); err != nil {
-			c.Refuse("discipline", "%w", err)
+			c.Refuse("discipline", "%w; want values as in configs/refclockd.toml", err)
 		}
 	}
 	if s.Metrics.Exposed() {

@@ -125,6 +125,9 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), p+":"+c.want) {
 			t.Errorf("%q:\n got %v\nwant %s:%s", c.text, err, p, c.want)
 		}
+		if !strings.Contains(err.Error(), "; ") {
+			t.Errorf("%q: no remedy in %v", c.text, err)
+		}
 		if code := exitcode.Of(err); code != exitcode.Config {
 			t.Errorf("%q: exit code %d, want 78", c.text, code)
 		}
