@@ -10,6 +10,7 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
 	"noonmark/internal/simulate"
+	"noonmark/refclock/gnss"
 )
 
 const replayHelp = `usage: refclockctl replay [OPTIONS] FILE.events
@@ -37,6 +38,8 @@ func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 	fl.BoolVar(&s.NoRTC, "no-rtc", false, "the system clock is 40 years behind")
 	fl.BoolVar(&s.Kept, "kept", false, "another program disciplines the system clock")
 	fl.BoolVar(&s.Prove, "prove", false, "leap.prove = true")
+	fl.TextVar(&s.TimeScale, "time-scale", gnss.ScaleUTC, "the receiver's configured time `SCALE`: utc, gps or tai")
+	fl.DurationVar(&s.LabelOffset, "label-offset", 0, "configured correction, added to every label")
 	fl.Func("no-pulses", "seconds without pulses, `FROM-TO,...`", func(v string) (err error) {
 		s.Pulse.Absent, err = replay.ParseSpans(v)
 		return err

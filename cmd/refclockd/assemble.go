@@ -237,7 +237,7 @@ func newPort(s *refclockd.Settings, device string, out chan<- *gnss.Message, cou
 	rates := s.Receiver.Rates()
 	p := &receiver.Port{
 		Name: device, Mono: phc.MonoRaw, Out: out, Count: count, Log: log,
-		Decode: gnss.Config{NotBefore: s.Receiver.NotBefore.Time, Leaps: s.LeapTables[0]},
+		Decode: s.DecodeConfig(),
 		Open:   func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rates[0]) },
 		Rates:  rates,
 	}

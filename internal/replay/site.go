@@ -17,6 +17,9 @@ type Site struct {
 	Prove     bool          // refclock.Config.ProveLeap
 	NotBefore time.Time     // the earliest possible date; zero: see EarliestOf
 
+	TimeScale   gnss.TimeScale // of the receiver's labels
+	LabelOffset time.Duration  // added to every label
+
 	Pulse struct {
 		Absent     []Span
 		Shifts     []Shift
@@ -91,7 +94,7 @@ func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
 	if notBefore.IsZero() {
 		notBefore = EarliestOf(e.Start)
 	}
-	c.Decode = gnss.Config{NotBefore: notBefore}
+	c.Decode = gnss.Config{NotBefore: notBefore, TimeScale: s.TimeScale, LabelOffset: s.LabelOffset}
 
 	sc := sim.Scenario{Name: e.Name, Duration: s.For, Config: c}
 	if sc.Duration == 0 {

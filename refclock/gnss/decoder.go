@@ -20,6 +20,12 @@ type Config struct {
 	// NewLeaps: a second 60 at the end of a month is accepted (Message.NewLeap)
 	// also if the table has no leap second there. A live receiver may know better.
 	NewLeaps bool
+	// TimeScale is the scale of the labels in NMEA sentences, as the receiver is
+	// set. PUBX and binary protocols say themselves which scale theirs are in.
+	TimeScale TimeScale
+	// LabelOffset is added to every label. A receiver that names a second one second
+	// before it begins needs -1s.
+	LabelOffset time.Duration
 }
 
 // Decoder turns octets into messages as they come. It is for one goroutine.
@@ -27,6 +33,7 @@ type Decoder struct {
 	s         Stream
 	framer    *framer
 	protocols []Protocol
+	offset    time.Duration // added to every label
 
 	emit func(*Message)
 	next *Message // to be filled; not handed out yet
@@ -35,7 +42,7 @@ type Decoder struct {
 // NewDecoder returns a Decoder of these protocols. Most callers want
 // registry.NewDecoder, which knows them all.
 func NewDecoder(p Protocols, cfg Config) *Decoder {
-	d := &Decoder{protocols: p.Decoded}
+	d := &Decoder{protocols: p.Decoded, offset: cfg.LabelOffset}
 	d.s.init(cfg)
 	for _, x := range p.Decoded {
 		d.s.c.Frames = append(d.s.c.Frames, FrameCount{Protocol: x.Name()})
@@ -82,6 +89,9 @@ func (d *Decoder) frame(f frame) {
 	count.Frames++
 	*m = Message{Protocol: count.Protocol, Mono: f.mono, RF: RF{JamIndicator: -1}}
 	if d.protocols[f.decoder].Decode(&d.s, m, f.data) {
+		if m.HasDate && d.offset != 0 {
+			d.s.SetTime(m, m.Time.Add(d.offset))
+		}
 		d.s.c.Messages++
 		d.next = nil // the callee's now
 		d.emit(m)

@@ -85,7 +85,7 @@ type Leap struct {
 	// of leap seconds does not have (Config.NewLeaps). Time is the second after 59.
 	NewLeap bool
 	UTC     UTC
-	// CountsGPS: the label is GPS time, which has no leap seconds. Its calendar
+	// CountsGPS: the label is GPS time or TAI, which have no leap seconds. Its calendar
 	// reading is computed with the table.
 	CountsGPS  bool
 	LeapOffset int // TAI - UTC, s, as announced; 0 unknown

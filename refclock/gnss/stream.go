@@ -12,6 +12,7 @@ type Stream struct {
 	c        Counters
 	dates    dates
 	newLeaps bool
+	scale    TimeScale // of calendar labels without a scale of their own
 
 	fix     Fix   // latest that the receiver reported
 	fixMono int64 // when
@@ -22,7 +23,7 @@ type Stream struct {
 const staleFix = 5e9
 
 func (s *Stream) init(cfg Config) {
-	s.newLeaps = cfg.NewLeaps
+	s.newLeaps, s.scale = cfg.NewLeaps, cfg.TimeScale
 	s.dates = dates{floor: cfg.NotBefore.UTC(), leaps: cfg.Leaps}
 	if s.dates.leaps == nil {
 		s.dates.leaps = tai.Builtin()
@@ -97,6 +98,26 @@ func (s *Stream) SetUTC(m *Message, trust bool) bool {
 	}
 	tod := m.timeOfDay()
 	s.SetTime(m, t)
+	if trust {
+		s.dates.set(sent, tod, m.Mono)
+	}
+	return true
+}
+
+// SetLabel labels m with its calendar fields, which are in the configured time
+// scale, as SetUTC does. A label in GPS time or TAI needs no leap seconds.
+func (s *Stream) SetLabel(m *Message, trust bool) bool {
+	if s.scale == ScaleUTC {
+		return s.SetUTC(m, trust)
+	}
+	sent := civil{m.Year, m.Month, m.Day}
+	if !sent.exists() || m.Second == 60 {
+		return s.Refuse(BadDate)
+	}
+	tod := m.timeOfDay()
+	d, weeks := s.dates.rollover(sent)
+	m.Rollover, m.CountsGPS, m.UTC = weeks, true, UTCResolved
+	s.SetTime(m, tai.FromUnix(d.time().Unix(), tod, s.scale.toTAI()))
 	if trust {
 		s.dates.set(sent, tod, m.Mono)
 	}

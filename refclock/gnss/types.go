@@ -1,5 +1,10 @@
 package gnss
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Fix is the kind of solution that the receiver reports.
 type Fix uint8
 
@@ -116,6 +121,47 @@ func (s System) String() string {
 		return systemNames[s]
 	}
 	return "unknown"
+}
+
+// TimeScale is the time scale of the labels in sentences.
+type TimeScale uint8
+
+// The time scales. GPS time and TAI have no leap seconds.
+const (
+	ScaleUTC TimeScale = iota
+	ScaleGPS
+	ScaleTAI
+)
+
+var scaleNames = [...]string{"utc", "gps", "tai"}
+
+// String returns the scale's word in configuration files.
+func (s TimeScale) String() string {
+	if int(s) < len(scaleNames) {
+		return scaleNames[s]
+	}
+	return "unknown"
+}
+
+// UnmarshalText reads the word of a configuration file.
+func (s *TimeScale) UnmarshalText(b []byte) error {
+	i := slices.Index(scaleNames[:], string(b))
+	if i < 0 {
+		return fmt.Errorf("%q is no time scale; want one of %q", b, scaleNames)
+	}
+	*s = TimeScale(i)
+	return nil
+}
+
+// MarshalText returns String.
+func (s TimeScale) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// toTAI returns TAI minus the scale, s, of one without leap seconds.
+func (s TimeScale) toTAI() int {
+	if s == ScaleGPS {
+		return GPSToTAI
+	}
+	return 0
 }
 
 // UTC is whether the receiver knows the leap seconds with which it makes UTC.

@@ -60,6 +60,9 @@ type Receiver struct {
 	Position       []float64       `toml:"position"` // latitude and longitude in degrees, height in m
 	Survey         config.Duration `toml:"survey"`
 	SurveyAccuracy float64         `toml:"survey_accuracy"` // m
+
+	TimeScale   gnss.TimeScale  `toml:"time_scale"`
+	LabelOffset config.Duration `toml:"label_offset"`
 }
 
 // Pulse is [pulse]: the pulse that steers the clock, and those compared with it.

@@ -26,6 +26,7 @@ func (c *check) receiver() {
 	default:
 		c.Refuse("receiver.baud", "is not a baud rate; want a number such as 9600, or \"auto\"")
 	}
+	c.Within("receiver.label_offset", r.LabelOffset, -10*time.Second, 10*time.Second)
 	c.OneOf("receiver.rollover", r.Rollover, "correct", "refuse")
 	c.OneOf("receiver.protocol", r.Protocol, append([]string{"auto"}, registry.Names()...)...)
 	c.Require(r.PositionLimit >= 10 && r.PositionLimit <= 1e6, "receiver.position_limit", "%v is out of range; want metres, 10 to 1000000", r.PositionLimit)
@@ -60,6 +61,12 @@ func (r *Receiver) Rates() []int {
 		return []int{int(min(max(b, 0), 4_000_000))}
 	}
 	return receiver.Rates()
+}
+
+// DecodeConfig is how the receiver's labels are read.
+func (s *Settings) DecodeConfig() gnss.Config {
+	r := &s.Receiver
+	return gnss.Config{NotBefore: r.NotBefore.Time, Leaps: s.LeapTables[0], TimeScale: r.TimeScale, LabelOffset: r.LabelOffset.Duration}
 }
 
 // position is the configured place of the antenna, nil for none.

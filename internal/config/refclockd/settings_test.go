@@ -30,6 +30,8 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[receiver]\ndevice = \"\"\n", "2: receiver.device: is empty"},
 		{"[receiver]\nprotocol = \"sirf\"\n", "2: receiver.protocol"},
 		{"[receiver]\nnot_before = \"soon\"\n", "2: receiver.not_before"},
+		{"[receiver]\ntime_scale = \"local\"\n", "2: receiver.time_scale"},
+		{"[receiver]\nlabel_offset = \"11s\"\n", "2: receiver.label_offset"},
 		{"[pulse]\n\nsource = \"kernal\"\n", "3: pulse.source: \"kernal\" is not known; did you mean \"kernel\"?"},
 		{"[pulse]\nsource = \"sim\"\n", "2: pulse.source"},
 		{"[clock]\nsource = \"sim\"\n", "1: pulse.source"},

@@ -75,7 +75,7 @@ func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	m.Year, m.Month, m.Day = st.Century(yy), mm, dd
 	// MTK 3301 and others send invented times while the status is void, so the
 	// label of a void RMC is not stated, and its date is not carried.
-	if !st.SetUTC(m, !void) {
+	if !st.SetLabel(m, !void) {
 		return false
 	}
 	if void {
@@ -103,7 +103,7 @@ func decodeZDA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 		return st.Refuse(gnss.BadDate)
 	}
 	m.Year, m.Month, m.Day = year, month, day
-	if !st.SetUTC(m, true) {
+	if !st.SetLabel(m, true) {
 		return false
 	}
 	st.UseFix(m)
@@ -194,7 +194,7 @@ func setBareTime(st *gnss.Stream, m *gnss.Message, tod string, fix gnss.Fix) boo
 		st.Count(gnss.NoDate)
 		return true
 	}
-	if !st.SetUTC(m, false) {
+	if !st.SetLabel(m, false) {
 		return false
 	}
 	// The status of these sentences concerns the position; the receiver's clock

@@ -281,3 +281,47 @@ func TestSatellites(t *testing.T) {
 		t.Errorf("TXT: %+v %+v", m[4], m[5])
 	}
 }
+
+// Labels in GPS time and TAI need no leap seconds; PUBX,04 is UTC by its format.
+func TestLabelsInTheConfiguredScaleWithTheConfiguredOffset(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		cfg   gnss.Config
+		lines []string
+		want  string // UTC; empty: refused
+		free  bool   // of leap seconds
+	}{
+		{"second 60 in GPS time", gnss.Config{TimeScale: gnss.ScaleGPS, NewLeaps: true}, []string{"$GPZDA,235960.00,31,12,2016,00,00"}, "", false},
+		{"no such date", gnss.Config{TimeScale: gnss.ScaleTAI}, []string{"$GPZDA,120000.00,31,02,2026,00,00"}, "", false},
+		{"UTC", gnss.Config{}, []string{"$GPZDA,120000.00,23,11,2026,00,00"}, "2026-11-23 12:00:00", false},
+		{"GPS time", gnss.Config{TimeScale: gnss.ScaleGPS}, []string{"$GPZDA,120018.00,23,11,2026,00,00"}, "2026-11-23 12:00:00", true},
+		{"TAI", gnss.Config{TimeScale: gnss.ScaleTAI}, []string{"$GPZDA,120037.50,23,11,2026,00,00"}, "2026-11-23 12:00:00.5", true},
+		{"GPS time across midnight of UTC", gnss.Config{TimeScale: gnss.ScaleGPS}, []string{"$GPZDA,000017.00,24,11,2026,00,00"}, "2026-11-23 23:59:59", true},
+		{"a carried date across midnight of GPS time", gnss.Config{TimeScale: gnss.ScaleGPS},
+			[]string{"$GPRMC,235959.00,A,4807.0,N,01131.0,E,0,0,231126,,,A", "$GPGGA,000000.00,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "2026-11-23 23:59:42", true},
+		{"a rollover in GPS time", gnss.Config{TimeScale: gnss.ScaleGPS, NotBefore: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)},
+			[]string{"$GPZDA,120018.00,09,04,2007,00,00"}, "2026-11-23 12:00:00", true},
+		{"PUBX,04 is UTC", gnss.Config{TimeScale: gnss.ScaleGPS}, []string{"$PUBX,04,120000.00,231126,129621.00,2446,18,0,0.000,21"}, "2026-11-23 12:00:00", false},
+		{"offset", gnss.Config{LabelOffset: -time.Second}, []string{"$GPZDA,000000.00,24,11,2026,00,00"}, "2026-11-23 23:59:59", false},
+		{"offset in TAI", gnss.Config{TimeScale: gnss.ScaleTAI, LabelOffset: time.Second}, []string{"$GPZDA,120037.00,23,11,2026,00,00"}, "2026-11-23 12:00:01", true},
+	} {
+		all, _ := decodeAll(t, c.cfg, c.lines...)
+		if c.want == "" {
+			if len(all) != 0 {
+				t.Errorf("%s: %+v", c.name, all[0])
+			}
+			continue
+		}
+		if len(all) != len(c.lines) {
+			t.Errorf("%s: %d messages", c.name, len(all))
+			continue
+		}
+		m := all[len(all)-1]
+		civil := time.Date(m.Year, time.Month(m.Month), m.Day, m.Hour, m.Minute, m.Second, m.Nanos, time.UTC)
+		const layout = "2006-01-02 15:04:05.999"
+		if got := m.Time.UTC(37).Format(layout); got != c.want || civil.Format(layout) != c.want || m.CountsGPS != c.free || !m.Stated {
+			t.Errorf("%s: %s, calendar %s, free %v, %+v; want %s, %v", c.name, got, civil.Format(layout), m.CountsGPS, m, c.want, c.free)
+		}
+	}
+}
