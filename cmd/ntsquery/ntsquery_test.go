@@ -27,7 +27,8 @@ import (
 	"noonmark/server/ntske"
 )
 
-func TestUsage(t *testing.T) {
+func TestWrongCommandLinesAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty.pem")
 	os.WriteFile(empty, []byte("no certificate"), 0o600)
@@ -72,7 +73,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestTarget(t *testing.T) {
+func TestHostWithAndWithoutPort(t *testing.T) {
+	t.Parallel()
 	for s, want := range map[string]target{
 		"time.test":        {host: "time.test"},
 		"time.test:4461":   {host: "time.test", port: 4461},
@@ -90,7 +92,8 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-func TestExitCode(t *testing.T) {
+func TestEachErrorHasItsExitCode(t *testing.T) {
+	t.Parallel()
 	ignored := &ntsclient.NoAnswerError{}
 	ignored.Ignored[ntsclient.BadAuthenticator] = 1
 	for _, c := range []struct {
@@ -128,19 +131,21 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-func TestSpan(t *testing.T) {
+func TestDurationsAsText(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]string{0: "0 ns", 9999: "9999 ns", 10_000: "10.0 µs", 9_999_000: "9999.0 µs",
 		123_456_789: "123.5 ms", 90 * time.Second: "90.0 s", 1000 * time.Hour: "1000h0m0s"} {
 		if got := span(d); got != want {
 			t.Errorf("%d: %q, want %q", d, got, want)
 		}
 	}
-	if aheadOrBehind(-5) != "5 ns slow" || aheadOrBehind(5) != "5 ns fast" || signed(-5) != "-5 ns" {
+	if fastOrSlow(-5) != "5 ns slow" || fastOrSlow(5) != "5 ns fast" || signed(-5) != "-5 ns" {
 		t.Error("sign")
 	}
 }
 
-// ntpServer answers plain requests on a loopback socket, the clock set ahead.
+// ntpServer answers plain requests on a loopback socket. Its clock is ahead of the
+// local clock.
 func ntpServer(t *testing.T, ahead time.Duration, edit func(*ntp.Header)) string {
 	t.Helper()
 	s, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -174,8 +179,9 @@ func ntpServer(t *testing.T, ahead time.Duration, edit func(*ntp.Header)) string
 	return s.LocalAddr().String()
 }
 
-// TestJSON checks the keys that scripts rely on, their units and signs.
-func TestJSON(t *testing.T) {
+// Scripts rely on the keys, their units and signs.
+func TestJSONKeysAndUnits(t *testing.T) {
+	t.Parallel()
 	addr := ntpServer(t, -time.Hour, nil) // the local clock is an hour fast
 	var out, errs bytes.Buffer
 	if code := run(context.Background(), []string{"-plain", "-n", "3", "-interval", "0s", addr, "-json"}, &out, &errs); code != 0 {
@@ -206,7 +212,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestText(t *testing.T) {
+func TestTextAndExitCodeOfAnAnswer(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		edit func(*ntp.Header)
 		code int
@@ -231,7 +238,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-func TestWatch(t *testing.T) {
+func TestWatchPrintsALinePerReading(t *testing.T) {
+	t.Parallel()
 	good := ntpServer(t, 0, nil)
 	bad := ntpServer(t, 0, func(h *ntp.Header) { h.Leap = 3 })
 	var out, errs bytes.Buffer
@@ -259,9 +267,9 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestKeyExchangeRefused: a certificate of an unknown authority, and a server
-// that is not one.
-func TestKeyExchangeRefused(t *testing.T) {
+// A certificate of an unknown authority, and a server that does not support NTS-KE.
+func TestUntrustedKeyExchangeIsRefused(t *testing.T) {
+	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -54,14 +54,19 @@ func newFake(t *testing.T, id aead.ID) *fake {
 			RootDelay: ntp.ShortFrom(time.Millisecond), RootDisp: ntp.ShortFrom(2 * time.Millisecond)}}
 }
 
-func (f *fake) client(c Config) *Client {
-	f.t.Helper()
+// config returns c with the fake as server.
+func (f *fake) config(c Config) Config {
 	c.Host = "time.test"
 	c.Plain = f.aead == 0
 	c.Exchange = f.exchange
 	c.Dial = func(context.Context, string, string) (Conn, error) { f.dials++; return f, nil }
 	c.Now = func() time.Time { return f.now }
-	cl, err := New(c)
+	return c
+}
+
+func (f *fake) client(c Config) *Client {
+	f.t.Helper()
+	cl, err := New(f.config(c))
 	if err != nil {
 		f.t.Fatal(err)
 	}
