@@ -3,6 +3,7 @@ package gnsstest
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"noonmark/refclock/gnss"
@@ -18,16 +19,17 @@ func Stamp(m *gnss.Message) string {
 // protocol call it for every message.
 func CheckMessage(t testing.TB, m *gnss.Message) {
 	t.Helper()
+	in := func(v, lo, hi int) bool { return v >= lo && v <= hi }
 	if m.Valid && (!m.Stated || !m.HasDate) || m.Stated && !m.HasDate {
 		t.Fatalf("valid without a label: %+v", m)
 	}
-	if m.HasDate && (m.Year < 1980 || m.Month < 1 || m.Month > 12 || m.Day < 1 || m.Day > 31) {
+	if m.HasDate && !(m.Year >= 1980 && in(m.Month, 1, 12) && in(m.Day, 1, 31)) {
 		t.Fatalf("no date: %+v", m)
 	}
-	if m.HasTimeOfDay && (m.Hour < 0 || m.Hour > 23 || m.Minute < 0 || m.Minute > 59 || m.Second < 0 || m.Second > 60 || m.Nanos < 0 || m.Nanos > 999999999) {
+	if m.HasTimeOfDay && !(in(m.Hour, 0, 23) && in(m.Minute, 0, 59) && in(m.Second, 0, 60) && in(m.Nanos, 0, 999999999)) {
 		t.Fatalf("no time of day: %+v", m)
 	}
-	if m.HasPos && (!(m.Lat >= -90 && m.Lat <= 90) || !(m.Lon >= -180 && m.Lon <= 180)) {
+	if m.HasPos && !(math.Abs(m.Lat) <= 90 && math.Abs(m.Lon) <= 180) { // NaN compares false
 		t.Fatalf("no position: %+v", m)
 	}
 	// A message holds no more than its frame can contain. An invalid octet becomes

@@ -35,7 +35,8 @@ func decodeAll(t *testing.T, cfg gnss.Config, lines ...string) ([]*gnss.Message,
 	return out, d.Counters()
 }
 
-func TestRefused(t *testing.T) {
+func TestBadSentencesAreRefusedWithTheirDefect(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		in   string
 		want gnss.Defect
@@ -102,8 +103,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A position out of range does not make the time of the sentence wrong.
-func TestPositionIsNotTime(t *testing.T) {
+func TestBadPositionLeavesTheTimeGood(t *testing.T) {
+	t.Parallel()
 	for _, lat := range []string{"9907.0", "NaN", "-Inf", "1e9", "48o7"} {
 		m, n := decodeAll(t, gnss.Config{}, "$GPRMC,120000,A,"+lat+",N,01131.0,E,0,0,010524,,,A")
 		if len(m) != 1 || !m[0].Valid || m[0].HasPos || n.Of(gnss.BadField) != 1 {
@@ -112,7 +113,8 @@ func TestPositionIsNotTime(t *testing.T) {
 	}
 }
 
-func TestLabels(t *testing.T) {
+func TestLabelsOfSentences(t *testing.T) {
+	t.Parallel()
 	sum := string(Append(nil, "GPZDA,120000,01,05,2024,00,0"))
 	lower := "=" + sum[:len(sum)-4] + strings.ToLower(sum[len(sum)-4:len(sum)-2])
 	if lower == "="+sum[:len(sum)-2] {
@@ -129,7 +131,7 @@ func TestLabels(t *testing.T) {
 		{"void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N"}, "2024-05-01T12:00:00.000", false, false},
 		{"dead reckoning", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,E"}, "2024-05-01T12:00:00.000", true, false},
 		{"simulator", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,S"}, "2024-05-01T12:00:00.000", true, false},
-		{"mode says no", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,N"}, "2024-05-01T12:00:00.000", true, false},
+		{"mode N", []string{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010524,,,N"}, "2024-05-01T12:00:00.000", true, false},
 		{"ZDA after a void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N", "$GPZDA,120000,01,05,2024,00,00"}, "2024-05-01T12:00:00.000", true, false},
 		{"date of a void RMC", []string{"$GPRMC,120000,V,,,,,,,010524,,,N", "$GPGGA,120001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
 		{"GGA without fix", []string{fixed, "$GPGGA,120001,,,,,0,00,,,M,,M,,"}, "2024-05-01T12:00:01.000", true, false},
@@ -192,7 +194,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-func TestRollover(t *testing.T) {
+func TestDatesBeforeTheFloorAreMoved(t *testing.T) {
+	t.Parallel()
 	floor := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		in    string
@@ -222,9 +225,10 @@ func TestRollover(t *testing.T) {
 	}
 }
 
-// A date is not carried past a silence in which midnight may have come and
-// gone, and a word on the fix does not outlive its epoch by long.
-func TestStale(t *testing.T) {
+// A date is not carried over a silence in which midnight may have passed, and a
+// fix does not apply long after its epoch.
+func TestDatesAndFixesGrowStale(t *testing.T) {
+	t.Parallel()
 	d := newDecoder(gnss.Config{})
 	var last *gnss.Message
 	emit := func(m *gnss.Message) { last = m }
@@ -236,7 +240,7 @@ func TestStale(t *testing.T) {
 	}
 	d.Feed(Append(nil, "GPZDA,120006,01,05,2024,,"), 6e9, emit)
 	if !last.Valid || last.Fix != gnss.FixUnknown {
-		t.Errorf("ZDA 6 s after the last word on the fix: %+v", last)
+		t.Errorf("ZDA 6 s after the last fix: %+v", last)
 	}
 	d.Feed(Append(nil, "GPGGA,130007,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"), 3607e9, emit)
 	if last.HasDate {
@@ -244,7 +248,8 @@ func TestStale(t *testing.T) {
 	}
 }
 
-func TestSatellites(t *testing.T) {
+func TestSatellitesAndStatus(t *testing.T) {
+	t.Parallel()
 	m, _ := decodeAll(t, gnss.Config{},
 		"$GPGSV,3,2,11,14,25,170,00,16,57,,39,18,,040,,19,40,246,47",
 		"$GNGSA,A,3,80,71,73,79,69,,,,,,,,1.83,1.09,1.47,2",

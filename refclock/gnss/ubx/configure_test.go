@@ -101,52 +101,68 @@ func (w *wire) frame(f payload) {
 			v = append(v, x...)
 		}
 		w.out = Append(w.out, monVER, v)
-	case w.protver != "" && w.protver >= "27" && id == cfgVALSET:
-		set, ok := ParseSettings(p)
-		for _, s := range set {
-			ok = ok && (w.lacks == nil || !w.lacks(s.Key))
-		}
-		w.ack(f, ok)
-		if !ok {
-			return
-		}
-		w.layers = append(w.layers, p[1])
-		for _, s := range set {
-			if s.Key == keyBaudUART1 {
-				w.baud = int(s.Value)
-			}
-			if s.Key != w.lies {
-				w.keys[s.Key] = s.Value
-			}
-		}
+	case w.protver >= "27" && id == cfgVALSET:
+		w.valset(f, p)
 	case w.protver >= "27" && id == cfgVALGET:
-		q := []byte{1, 0, 0, 0}
-		for p = p[4:]; len(p) >= 4; p = p[4:] {
-			k := uint32(p.u32(0))
-			s := Setting{k, w.keys[k]}
-			q = le.AppendUint32(q, k)
-			for i := range s.size() {
-				q = append(q, byte(s.Value>>(8*i)))
-			}
-		}
-		w.out = Append(w.out, cfgVALGET, q)
-		w.ack(f, true)
+		w.valget(f, p)
 	case id == cfgGNSS && len(p) == 0 && w.nakOld != -cfgGNSS:
 		w.out = Append(w.out, cfgGNSS, m8Systems)
 		w.ack(f, true)
 	case id>>8 == 6:
-		ok := id != w.nakOld && id != -w.nakOld && id != cfgVALSET
-		w.ack(f, ok)
-		if ok {
-			k := id
-			if id == cfgMSG {
-				k = id<<16 | int(p[0])<<8 | int(p[1])
-			}
-			w.old[k] = slices.Clone(p)
-			if id == cfgPRT {
-				w.baud = int(p.u32(8))
-			}
+		w.set(f, id, p)
+	}
+}
+
+// valset obeys a CFG-VALSET.
+func (w *wire) valset(f, p payload) {
+	set, ok := ParseSettings(p)
+	for _, s := range set {
+		ok = ok && (w.lacks == nil || !w.lacks(s.Key))
+	}
+	w.ack(f, ok)
+	if !ok {
+		return
+	}
+	w.layers = append(w.layers, p[1])
+	for _, s := range set {
+		if s.Key == keyBaudUART1 {
+			w.baud = int(s.Value)
 		}
+		if s.Key != w.lies {
+			w.keys[s.Key] = s.Value
+		}
+	}
+}
+
+// valget answers a CFG-VALGET.
+func (w *wire) valget(f, p payload) {
+	q := []byte{1, 0, 0, 0}
+	for p = p[4:]; len(p) >= 4; p = p[4:] {
+		k := uint32(p.u32(0))
+		s := Setting{k, w.keys[k]}
+		q = le.AppendUint32(q, k)
+		for i := range s.size() {
+			q = append(q, byte(s.Value>>(8*i)))
+		}
+	}
+	w.out = Append(w.out, cfgVALGET, q)
+	w.ack(f, true)
+}
+
+// set obeys a message of class CFG before generation 9.
+func (w *wire) set(f payload, id int, p payload) {
+	ok := id != w.nakOld && id != -w.nakOld && id != cfgVALSET
+	w.ack(f, ok)
+	if !ok {
+		return
+	}
+	k := id
+	if id == cfgMSG {
+		k = id<<16 | int(p[0])<<8 | int(p[1])
+	}
+	w.old[k] = slices.Clone(p)
+	if id == cfgPRT {
+		w.baud = int(p.u32(8))
 	}
 }
 
@@ -181,7 +197,8 @@ var fullSetup = Setup{
 	Fixed:   &gnss.Position{Lat: 48.123456789, Lon: -11.987654321, Height: 512.3456, Acc: 0.5},
 }
 
-func TestConfigure(t *testing.T) {
+func TestConfigureByGeneration(t *testing.T) {
+	t.Parallel()
 	const seed = 7
 	rates := []int{9600, 38400, 115200}
 	with := func(f func(*Setup)) Setup { s := fullSetup; f(&s); return s }
@@ -308,6 +325,7 @@ func TestConfigure(t *testing.T) {
 
 // Whatever is lost, the Configurator ends, and what it calls accepted is set.
 func TestConfigureEndsWhateverIsLost(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(300) {
 		w := newWire(38400, "29.25", seed)
 		w.lose = 0.5
@@ -327,7 +345,8 @@ func TestConfigureEndsWhateverIsLost(t *testing.T) {
 	}
 }
 
-func TestProtocolVersion(t *testing.T) {
+func TestProtocolVersionOfMonVer(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]int{"": 0, "FWVER=TIM 2.25": 0, "PROTVER=x": 0, "PROTVER=-1": 0, "PROTVER=29.25": 2925, "PROTVER 14.00": 1400, "PROTVER=18.00": 1800} {
 		if got := protocolVersion(&gnss.Message{Reply: gnss.Reply{Modules: []string{"x", in}}}); got != want {
 			t.Errorf("%q: %d, want %d", in, got, want)
@@ -337,6 +356,7 @@ func TestProtocolVersion(t *testing.T) {
 
 // After a change of satellite systems nothing is sent for half a second.
 func TestConfigureWaitsForTheRestartOfReception(t *testing.T) {
+	t.Parallel()
 	for _, protver := range []string{"22.00", "29.25"} {
 		w := newWire(9600, protver, 1)
 		c := NewConfigurator(Setup{Systems: []gnss.System{gnss.GPS}, Layers: LayerRAM | LayerFlash, Baud: 115200}, []int{9600})
@@ -367,7 +387,8 @@ func TestConfigureWaitsForTheRestartOfReception(t *testing.T) {
 	}
 }
 
-func TestChooseSystems(t *testing.T) {
+func TestChooseSystemsKeepsTheRest(t *testing.T) {
+	t.Parallel()
 	for _, bad := range [][]byte{nil, {0, 32, 32}, {0, 32, 32, 0}, {0, 32, 32, 2, 0, 8, 16, 0, 1, 0, 1, 1}} {
 		if set, _ := chooseSystems(bad, []gnss.System{gnss.GPS}); set != nil {
 			t.Errorf("% x gives % x", bad, set)

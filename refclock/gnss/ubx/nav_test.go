@@ -59,7 +59,8 @@ func decodeLast(t *testing.T, cfg gnss.Config, frames ...[]byte) *gnss.Message {
 	return last
 }
 
-func TestUBXTime(t *testing.T) {
+func TestLabelsOfMessages(t *testing.T) {
+	t.Parallel()
 	noon := tai.FromUnix(1714564800, 0, 37)
 	for _, c := range []struct {
 		name   string
@@ -101,7 +102,8 @@ func TestUBXTime(t *testing.T) {
 	}
 }
 
-func TestUBXRefused(t *testing.T) {
+func TestBadMessagesAreRefusedWithTheirDefect(t *testing.T) {
+	t.Parallel()
 	bad := pvt(61, 0, 7, 3, 1)
 	nano := pvt(0, -2e9, 7, 3, 1)
 	feb := pvt(0, 0, 7, 3, 1)
@@ -149,7 +151,8 @@ func timeLS(curr, src, change int8, in int32, week, day uint16, valid byte) []by
 	return Append(nil, navTimeLS, p)
 }
 
-func TestTimeLS(t *testing.T) {
+func TestTimeLSAnnouncesLeapSeconds(t *testing.T) {
+	t.Parallel()
 	// The leap second of 2016-12-31: Saturday, day 7 of GPS week 1929.
 	at := tai.FromUnix(1483228800, 0, 37)
 	for _, c := range []struct {
@@ -181,8 +184,9 @@ func TestTimeLS(t *testing.T) {
 	}
 }
 
-// A receiver that announces 18 leap seconds does not live in 2007.
-func TestRolloverByLeap(t *testing.T) {
+// A receiver that announces 18 leap seconds cannot be in 2007.
+func TestLeapCountShowsARollover(t *testing.T) {
+	t.Parallel()
 	in := Append(nil, navTimeGPS, timeGPS(2445-1024, 0, 0, 18, 7))
 	m := decodeLast(t, gnss.Config{}, in)
 	if got := gnsstest.Stamp(m); got != "2026-11-14T23:59:42.000" || m.Rollover != 1024 {
@@ -199,7 +203,8 @@ func TestRolloverByLeap(t *testing.T) {
 	}
 }
 
-func TestTimTP(t *testing.T) {
+func TestTimTPDescribesTheNextPulse(t *testing.T) {
+	t.Parallel()
 	tp := func(qerr int32, week uint16, flags, ref byte) []byte {
 		p := make([]byte, 16)
 		le.PutUint32(p, 302419000)
@@ -231,7 +236,8 @@ func TestTimTP(t *testing.T) {
 	}
 }
 
-func TestReceiverState(t *testing.T) {
+func TestStateOfTheReceiver(t *testing.T) {
+	t.Parallel()
 	hw := make([]byte, 60)
 	hw[20], hw[21], hw[22], hw[45] = 4, 1, 2<<2, 200
 	rf := make([]byte, 4+48)
@@ -287,7 +293,8 @@ func TestReceiverState(t *testing.T) {
 	}
 }
 
-func TestNavSAT(t *testing.T) {
+func TestNavSATListsSatellites(t *testing.T) {
+	t.Parallel()
 	p := make([]byte, 8+24)
 	p[5] = 2
 	copy(p[8:], []byte{0, 12, 44, 51, 200, 0, 0, 0, 8, 0, 0, 0})
