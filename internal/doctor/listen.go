@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"io"
-	"slices"
 	"time"
 
 	"noonmark/refclock/gnss"
@@ -115,7 +114,7 @@ func (h *Host) listen(ctx context.Context, r io.Reader, d time.Duration) (m Mess
 // add counts a message.
 func (m *MessageFacts) add(x *gnss.Message) {
 	m.Sources[x.Source]++
-	m.Dated = m.Dated || slices.Contains(datedSources(), x.Source)
+	m.Dated = m.Dated || x.Dated
 	if x.Fix != gnss.FixUnknown {
 		m.Fix = x.Fix
 	}
@@ -131,12 +130,6 @@ func (m *MessageFacts) add(x *gnss.Message) {
 	if x.Valid {
 		m.Valid++
 	}
-}
-
-// datedSources are the messages that have time and date once there is a fix. A
-// cold receiver leaves both empty.
-func datedSources() []string {
-	return []string{"RMC", "ZDA", "NAV-PVT", "NAV-TIMEUTC", "NAV-TIMEGPS", "NAV-SOL"}
 }
 
 // tryRate is how long a rate is listened to: enough for a receiver that sends

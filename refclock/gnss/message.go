@@ -51,6 +51,7 @@ type Message struct {
 // it is computed with the leap table. It is complete if HasDate.
 type Civil struct {
 	HasTimeOfDay         bool
+	Dated                bool // messages of this kind have a date once the receiver knows it
 	Year, Month, Day     int
 	Hour, Minute, Second int // Second is 60 in an inserted leap second
 	Nanos                int // ns after the second, 0 to 999999999

@@ -42,6 +42,7 @@ var decoders = map[string]struct {
 // decodeRMC: time, status, latitude, N/S, longitude, E/W, knots, course, ddmmyy,
 // variation, E/W, [mode, [navigational status]].
 func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
+	m.Dated = true
 	fix, void := gnss.FixNone, true
 	switch s.at(1) {
 	case "A", "D":
@@ -107,7 +108,7 @@ func decodeZDA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 		return false
 	}
 	st.UseFix(m)
-	m.Stated = true
+	m.Dated, m.Stated = true, true
 	m.Valid = m.Fix == gnss.FixUnknown || m.Fix.Good()
 	return true
 }
@@ -264,6 +265,7 @@ func decodePUBX(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 		return st.Refuse(gnss.UnknownSentence)
 	}
 	m.Source, m.Talker = "PUBX,04", "P"
+	m.Dated = true
 	if s.at(1) == "" || s.at(2) == "" {
 		return st.Refuse(gnss.NoDate)
 	}

@@ -67,11 +67,12 @@ func utcOf(resolved bool) gnss.UTC {
 // setUTC labels m with the calendar reading at c (year, month, day, hour,
 // minute, second) plus nano, ns, which may be negative.
 func setUTC(s *gnss.Stream, m *gnss.Message, c payload, nano int64, stated, valid bool) bool {
+	m.Dated = true
 	m.Year, m.Month, m.Day = c.u16(0), int(c[2]), int(c[3])
 	m.Hour, m.Minute, m.Second = int(c[4]), int(c[5]), int(c[6])
 	if !stated && (m.Year < 1980 || m.Month == 0) {
 		s.Count(gnss.VoidStatus) // nothing is known yet, and the fields show it
-		m.Civil = gnss.Civil{}
+		m.Civil = gnss.Civil{Dated: true}
 		return true
 	}
 	if m.Hour > 23 || m.Minute > 59 || m.Second > 60 || nano < -1e9 || nano > 1e9 {
@@ -115,6 +116,7 @@ const maxWeek = 14000
 // setGPS labels m with a GPS week and time of week, ns. GPS time has no leap
 // seconds, so such a label is right even while UTC is unresolved.
 func setGPS(s *gnss.Stream, m *gnss.Message, week int, tow int64, stated bool) bool {
+	m.Dated = true
 	if !stated {
 		s.Count(gnss.VoidStatus)
 		return true
