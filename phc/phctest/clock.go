@@ -40,18 +40,22 @@ var ErrGone = fmt.Errorf("simulated clock: %w", phc.ErrGone)
 // Mono0), plus the time that the machine slept. Its methods may be called from
 // several goroutines.
 type Clock struct {
+	Faults
 	mono func() int64
 	cfg  Config
 
-	mu     sync.Mutex // guards all below
-	osc    *Oscillator
-	sys    *Oscillator
-	rng    *rand.Rand
-	segs   []segment
-	gone   bool
-	fail   error
-	nth    int // number of calls that still fail
-	hung   chan struct{}
+	mu   sync.Mutex // guards all below
+	osc  *Oscillator
+	sys  *Oscillator
+	rng  *rand.Rand
+	past past
+	time timeline
+}
+
+// timeline is true time as a function of the mono source.
+type timeline struct {
+	truth  tai.Time // at mono0
+	mono0  int64
 	sleeps []sleep
 }
 
@@ -59,6 +63,28 @@ type Clock struct {
 type sleep struct {
 	mono int64
 	d    int64 // ns
+}
+
+// at returns the true time at a reading of the mono source.
+func (l *timeline) at(mono int64) tai.Time {
+	t := l.truth + tai.Time(mono-l.mono0)
+	for _, s := range l.sleeps {
+		if mono >= s.mono {
+			t += tai.Time(s.d)
+		}
+	}
+	return t
+}
+
+// mono returns the reading of the mono source at a true time.
+func (l *timeline) mono(t tai.Time) int64 {
+	m := l.mono0 + int64(t-l.truth)
+	for _, s := range l.sleeps {
+		if m > s.mono {
+			m = max(m-s.d, s.mono)
+		}
+	}
+	return m
 }
 
 // segment is a period of time with one frequency correction and no step.
@@ -69,9 +95,44 @@ type segment struct {
 	ppb   float64
 }
 
+// past are the last segments, oldest first; there is at least one.
+type past []segment
+
 // maxSegments is the number of corrections kept for readings of the past: a
 // minute, at four a second.
 const maxSegments = 256
+
+// at returns the segment that a reading of the mono source is in.
+func (p past) at(mono int64) segment {
+	i := len(p) - 1
+	for i > 0 && p[i].mono > mono {
+		i--
+	}
+	return p[i]
+}
+
+// last returns the newest segment.
+func (p past) last() segment { return p[len(p)-1] }
+
+// next returns a new segment that begins at mono and continues the last.
+func (p past) next(mono int64) segment {
+	s := p.last()
+	m := max(mono, s.mono)
+	s.phase += s.ppb * float64(m-s.mono) * 1e-9
+	if math.Abs(s.phase) > 1e6 { // keep the float small, so that its last bit stays far below 1 ps
+		w := math.Trunc(s.phase)
+		s.whole, s.phase = s.whole+int64(w), s.phase-w
+	}
+	s.mono = m
+	return s
+}
+
+func (p *past) push(s segment) {
+	if len(*p) == maxSegments {
+		*p = append((*p)[:0], (*p)[maxSegments/4:]...)
+	}
+	*p = append(*p, s)
+}
 
 // New returns a clock that runs on the given source of CLOCK_MONOTONIC_RAW.
 func New(mono func() int64, cfg Config) *Clock {
@@ -89,7 +150,8 @@ func New(mono func() int64, cfg Config) *Clock {
 		c.osc = NewOscillator(cfg.Seed, cfg.Noise)
 	}
 	c.sys = NewOscillator(cfg.Seed^0x737973, cfg.SystemNoise)
-	c.segs = []segment{{mono: cfg.Mono0, whole: int64(cfg.Start)}}
+	c.past = past{{mono: cfg.Mono0, whole: int64(cfg.Start)}}
+	c.time = timeline{truth: cfg.Truth, mono0: cfg.Mono0}
 	return c
 }
 
@@ -98,17 +160,7 @@ func New(mono func() int64, cfg Config) *Clock {
 func (c *Clock) True(mono int64) tai.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.truth(mono)
-}
-
-func (c *Clock) truth(mono int64) tai.Time {
-	t := c.cfg.Truth + tai.Time(mono-c.cfg.Mono0)
-	for _, s := range c.sleeps {
-		if mono >= s.mono {
-			t += tai.Time(s.d)
-		}
-	}
-	return t
+	return c.time.at(mono)
 }
 
 // MonoAt returns the mono source's reading at a true time; for a time within a
@@ -116,13 +168,7 @@ func (c *Clock) truth(mono int64) tai.Time {
 func (c *Clock) MonoAt(t tai.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.cfg.Mono0 + int64(t-c.cfg.Truth)
-	for _, s := range c.sleeps {
-		if m > s.mono {
-			m = max(m-s.d, s.mono)
-		}
-	}
-	return m
+	return c.time.mono(t)
 }
 
 // Suspend lets the machine sleep now: true time advances by d, and the mono source
@@ -131,19 +177,19 @@ func (c *Clock) MonoAt(t tai.Time) int64 {
 func (c *Clock) Suspend(d time.Duration, runs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.now()
+	s := c.past.next(c.mono())
 	if !runs {
 		s.whole -= int64(d)
 	}
-	c.push(s)
-	c.sleeps = append(c.sleeps, sleep{s.mono, int64(d)})
+	c.past.push(s)
+	c.time.sleeps = append(c.time.sleeps, sleep{s.mono, int64(d)})
 }
 
 // Slept returns the time for which the machine has slept.
 func (c *Clock) Slept() (d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.sleeps {
+	for _, s := range c.time.sleeps {
 		d += time.Duration(s.d)
 	}
 	return d
@@ -168,16 +214,12 @@ func (c *Clock) At(mono int64) tai.Time {
 
 func (c *Clock) at(mono int64) tai.Time {
 	w, f := c.err(mono)
-	t := c.truth(mono) + tai.Time(w) + tai.Time(math.Round(f))
+	t := c.time.at(mono) + tai.Time(w) + tai.Time(math.Round(f))
 	return t - t%tai.Time(c.cfg.Resolution)
 }
 
 func (c *Clock) err(mono int64) (whole int64, ns float64) {
-	i := len(c.segs) - 1
-	for i > 0 && c.segs[i].mono > mono {
-		i--
-	}
-	s := c.segs[i]
+	s := c.past.at(mono)
 	d := float64(mono-s.mono) * 1e-9
 	return s.whole, s.phase + s.ppb*d + c.osc.Phase(float64(mono-c.cfg.Mono0)*1e-9)
 }
@@ -192,7 +234,7 @@ func (c *Clock) RealAt(mono int64) int64 {
 
 func (c *Clock) realAt(mono int64) int64 {
 	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
-	t, offset := c.truth(mono), c.cfg.TAIOffset
+	t, offset := c.time.at(mono), c.cfg.TAIOffset
 	if c.cfg.Leaps != nil {
 		offset = c.cfg.Leaps.Offset(t)
 	}
@@ -202,12 +244,11 @@ func (c *Clock) realAt(mono int64) int64 {
 // Cross reads the three clocks. The simulated clock is read at a random instant
 // within a bracket of Width around the other two.
 func (c *Clock) Cross() (phc.Cross, error) {
-	c.wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.faulty("read"); err != nil {
+	if err := c.check("read"); err != nil {
 		return phc.Cross{}, err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	m := c.mono()
 	at := m
 	if w := int64(c.cfg.Width); w > 0 {
@@ -215,36 +256,34 @@ func (c *Clock) Cross() (phc.Cross, error) {
 	}
 	// A reading after a step must show it; in virtual time the bracket would reach
 	// back to before the step.
-	at = max(at, c.segs[len(c.segs)-1].mono)
+	at = max(at, c.past.last().mono)
 	return phc.Cross{Clock: c.at(at), Real: c.realAt(m), Mono: m, Width: c.cfg.Width}, nil
 }
 
 // Step adds delta to the clock, + = forward.
 func (c *Clock) Step(delta time.Duration) error {
-	c.wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.faulty("step"); err != nil {
+	if err := c.check("step"); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if j := int64(c.cfg.StepJitter); j > 0 {
 		delta += time.Duration(c.rng.Int64N(2*j+1) - j)
 	}
-	s := c.now()
+	s := c.past.next(c.mono())
 	s.whole += int64(delta)
-	c.push(s)
+	c.past.push(s)
 	return nil
 }
 
 // AdjFreq sets the correction, absolute, in ppb, + = faster. Beyond MaxFreq it sets
 // the limit and returns phc.ErrFreqRange, as phc.Device does.
 func (c *Clock) AdjFreq(ppb float64) error {
-	c.wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.faulty("adjust"); err != nil {
+	if err := c.check("adjust"); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if math.IsNaN(ppb) {
 		return fmt.Errorf("adjust simulated clock: %w: not a number", phc.ErrFreqRange)
 	}
@@ -256,9 +295,9 @@ func (c *Clock) AdjFreq(ppb float64) error {
 	if q := c.cfg.StepPPB; q > 0 {
 		ppb = math.Round(ppb/q) * q
 	}
-	s := c.now()
+	s := c.past.next(c.mono())
 	s.ppb = ppb
-	c.push(s)
+	c.past.push(s)
 	return beyond
 }
 
@@ -267,13 +306,12 @@ func (c *Clock) MaxFreq() float64 { return c.cfg.MaxPPB }
 
 // FreqPPB returns the correction in force.
 func (c *Clock) FreqPPB() (float64, error) {
-	c.wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.faulty("read"); err != nil {
+	if err := c.check("read"); err != nil {
 		return 0, err
 	}
-	return c.segs[len(c.segs)-1].ppb, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.past.last().ppb, nil
 }
 
 // Index returns -1: a simulated clock is not a /dev/ptpN.
@@ -285,52 +323,13 @@ func (c *Clock) Name() string { return "sim" }
 // Close does nothing.
 func (c *Clock) Close() error { return nil }
 
-// SetGone makes every call fail with ErrGone until it is called with false: a
-// device that was unplugged.
-func (c *Clock) SetGone(gone bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.gone = gone
-}
-
-// FailNext makes the next n calls fail with err.
-func (c *Clock) FailNext(n int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nth, c.fail = n, err
-}
-
-// Hang makes calls from now on wait until release is called: a driver whose card
-// does not answer.
-func (c *Clock) Hang() (release func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := make(chan struct{})
-	c.hung = ch
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.hung = nil
-		close(ch)
-	}
-}
-
-func (c *Clock) wait() {
-	c.mu.Lock()
-	ch := c.hung
-	c.mu.Unlock()
-	if ch != nil {
-		<-ch
-	}
-}
-
 // Disturb steps the clock as another program would.
 func (c *Clock) Disturb(delta time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.now()
+	s := c.past.next(c.mono())
 	s.whole += int64(delta)
-	c.push(s)
+	c.past.push(s)
 }
 
 // Reset does what a driver does that restarts its card: the clock is stepped by
@@ -338,39 +337,8 @@ func (c *Clock) Disturb(delta time.Duration) {
 func (c *Clock) Reset(delta time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.now()
+	s := c.past.next(c.mono())
 	s.whole += int64(delta)
 	s.ppb = 0
-	c.push(s)
-}
-
-func (c *Clock) faulty(verb string) error {
-	if c.gone {
-		return fmt.Errorf("%s clock: %w", verb, ErrGone)
-	}
-	if c.nth > 0 {
-		c.nth--
-		return fmt.Errorf("%s clock: %w", verb, c.fail)
-	}
-	return nil
-}
-
-// now returns a new segment that begins now and continues the last.
-func (c *Clock) now() segment {
-	s := c.segs[len(c.segs)-1]
-	m := max(c.mono(), s.mono)
-	s.phase += s.ppb * float64(m-s.mono) * 1e-9
-	if math.Abs(s.phase) > 1e6 { // keep the float small, so that its last bit stays far below 1 ps
-		w := math.Trunc(s.phase)
-		s.whole, s.phase = s.whole+int64(w), s.phase-w
-	}
-	s.mono = m
-	return s
-}
-
-func (c *Clock) push(s segment) {
-	if len(c.segs) == maxSegments {
-		c.segs = append(c.segs[:0], c.segs[maxSegments/4:]...)
-	}
-	c.segs = append(c.segs, s)
+	c.past.push(s)
 }
