@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 func octets(t *testing.T, s string) []byte {
@@ -144,11 +146,7 @@ func FuzzParseManagement(f *testing.F) {
 // instance answers at a socket with what reply returns for a request.
 func instance(t *testing.T, reply func(ManagementMessage) [][]byte) (path, local string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nmptp") // the path of a Unix socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := proctest.ShortDir(t)
 	path, local = filepath.Join(dir, "s"), filepath.Join(dir, "c")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

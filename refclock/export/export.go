@@ -16,15 +16,15 @@ import (
 // Sample is one comparison of the system clock with the disciplined clock.
 type Sample struct {
 	Real   int64         // CLOCK_REALTIME, ns since the POSIX epoch
-	True   int64         // the disciplined clock at the same instant as UTC, ns since the POSIX epoch
+	True   int64         // the disciplined clock at the same instant, UTC, ns since the POSIX epoch
 	Bound  time.Duration // bound of the disciplined clock's error
 	Leap   uint8         // NTP leap indicator, 0 to 2
 	Offset int           // TAI - UTC in seconds
 }
 
 // Take compares the system clock, read as real at the instant mono of
-// CLOCK_MONOTONIC_RAW, with the snapshot's clock. ok is false while the
-// snapshot may not be used.
+// CLOCK_MONOTONIC_RAW, with the snapshot's clock. It is not ok while the snapshot
+// is not usable.
 func Take(s *status.Snapshot, mono, real int64) (sm Sample, ok bool) {
 	if !s.Usable(mono) {
 		return Sample{}, false
@@ -61,7 +61,7 @@ func (x *samples) export(src *Source, _ int) outcome {
 	}
 	sm, ok := Take(src.Snapshot(), c.Mono, c.Real)
 	if !ok {
-		return outcome{unusable: true} // a program that gets no samples sees that there are none
+		return outcome{unusable: true} // without samples, the program does not use the clock
 	}
 	if x.out == nil {
 		out, err := x.open()

@@ -33,8 +33,8 @@ type SHM struct {
 	fence atomic.Uint32
 }
 
-// NewSHM attaches the segment of a unit, making it if need be: mode 0600 for
-// units 0 and 1, as ntpd has it, 0666 above.
+// NewSHM attaches the segment of a unit and creates it if it does not exist: with
+// mode 0600 for units 0 and 1, as ntpd does, and 0666 for others.
 func NewSHM(unit int) (*SHM, error) {
 	if unit < 0 || unit > 255 {
 		return nil, fmt.Errorf("open NTP SHM: unit %d is not in 0 to 255", unit)
@@ -48,7 +48,7 @@ func NewSHM(unit int) (*SHM, error) {
 	}
 	id, err := unix.SysvShmGet(shmKey+unit, l.size, unix.IPC_CREAT|perm)
 	if err != nil {
-		hint := "remove a segment of another size with ipcrm"
+		hint := "if a segment of another size exists, remove it with ipcrm"
 		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 			hint = "units 0 and 1 are for root; use unit 2 or above, or run as the segment's owner"
 		}
@@ -66,11 +66,11 @@ func NewSHM(unit int) (*SHM, error) {
 
 func (s *SHM) String() string { return "NTP SHM unit " + strconv.Itoa(s.unit) }
 
-// Close detaches the segment; it stays for its readers.
+// Close detaches the segment, which stays for its readers.
 func (s *SHM) Close() error { return unix.SysvShmDetach(s.mem) }
 
-// Export writes one sample in the segment's mode 1: the counter is changed
-// before and after, so that a reader who overlaps sees it.
+// Export writes one sample in mode 1 of the segment: the counter changes before and
+// after, so that a reader that overlaps notices.
 func (s *SHM) Export(sm Sample) error {
 	s.u32(s.l.mode, 1)
 	s.u32(s.l.valid, 0)
@@ -90,8 +90,9 @@ func (s *SHM) Export(sm Sample) error {
 	return nil
 }
 
-// bump changes the counter between two full barriers (an atomic add is one on
-// every architecture): the fields are plain memory, the order is what counts.
+// bump changes the counter between two full barriers, because the fields are plain
+// memory and their order matters. An atomic add is a barrier on every
+// architecture.
 func (s *SHM) bump() {
 	s.fence.Add(1)
 	s.u32(s.l.count, binary.NativeEndian.Uint32(s.mem[s.l.count:])+1)

@@ -11,33 +11,33 @@ import (
 const sockMagic = 0x534f434b
 
 // Sock feeds chronyd's SOCK reference clock (chrony.conf(5), "refclock SOCK"):
-// one datagram a sample on a Unix socket that chronyd makes when it starts.
+// one datagram for each sample, to a Unix socket that chronyd makes at its start.
 type Sock struct {
 	path string
 	conn *net.UnixConn
 	buf  []byte
 }
 
-// NewSock returns an exporter to the socket at path. The socket need not exist
-// yet; every Export that finds no connection tries again.
+// NewSock returns an exporter to the socket at path, which need not exist yet:
+// Export connects if there is no connection.
 func NewSock(path string) *Sock { return &Sock{path: path} }
 
 func (s *Sock) String() string { return "chrony SOCK " + s.path }
 
-// Export sends one sample. chronyd's sign is "true time minus system time".
+// Export sends one sample. chronyd's sign is true time - system time.
 func (s *Sock) Export(sm Sample) error {
 	if s.conn == nil {
 		c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: s.path, Net: "unixgram"})
 		if err != nil {
-			return wrap("chrony SOCK", s.path, `is chronyd running with "refclock SOCK `+s.path+`"?`, err)
+			return wrap("chrony SOCK", s.path, `check that chronyd runs with "refclock SOCK `+s.path+`"`, err)
 		}
 		s.conn = c
 	}
 	s.buf = appendSock(s.buf[:0], sm)
 	if _, err := s.conn.Write(s.buf); err != nil {
 		s.conn.Close()
-		s.conn = nil // chronyd was restarted: its new socket is another
-		return wrap("chrony SOCK", s.path, "will be tried again", err)
+		s.conn = nil // chronyd has restarted and made another socket
+		return wrap("chrony SOCK", s.path, "the next sample is tried again", err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"noonmark/internal/proctest"
 	"noonmark/internal/ptp"
 	"noonmark/phc"
 	"noonmark/refclock/status"
@@ -48,15 +49,10 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// socket is a Unix datagram socket in a directory whose name is short.
+// socket returns a Unix datagram socket and its path.
 func socket(t *testing.T) (*net.UnixConn, string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nmexp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	path := filepath.Join(proctest.ShortDir(t), "s")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Skip("needs Unix datagram sockets: ", err)
