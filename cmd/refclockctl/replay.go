@@ -3,14 +3,11 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"io/fs"
-	"time"
 
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
 	"noonmark/internal/simulate"
-	"noonmark/refclock/gnss"
 )
 
 const replayHelp = `usage: refclockctl replay [OPTIONS] FILE.events
@@ -33,55 +30,14 @@ sawtooth.
 // prepareReplay is the replay command.
 func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 	c := replayCommand{console: con}
-	s := &c.site
-	fl.DurationVar(&s.System, "system", 3*time.Millisecond, "system clock minus true UTC at the start")
-	fl.BoolVar(&s.NoRTC, "no-rtc", false, "the system clock is 40 years behind")
-	fl.BoolVar(&s.Kept, "kept", false, "another program disciplines the system clock")
-	fl.BoolVar(&s.Prove, "prove", false, "leap.prove = true")
-	fl.TextVar(&s.TimeScale, "time-scale", gnss.ScaleUTC, "the receiver's configured time `SCALE`: utc, gps or tai")
-	fl.DurationVar(&s.LabelOffset, "label-offset", 0, "configured correction, added to every label")
-	fl.Func("no-pulses", "seconds without pulses, `FROM-TO,...`", func(v string) (err error) {
-		s.Pulse.Absent, err = replay.ParseSpans(v)
-		return err
-	})
-	fl.Func("pulse-shift", "`AT:FOR:NS,...`: from second AT, for FOR seconds, pulses are NS late", func(v string) (err error) {
-		s.Pulse.Shifts, err = replay.ParseShifts(v)
-		return err
-	})
-	fl.BoolVar(&s.Pulse.BothEdges, "both-edges", false, "the card stamps both edges of the pulse")
-	fl.DurationVar(&s.Pulse.Width, "width", 100*time.Millisecond, "pulse width")
-	fl.BoolVar(&s.Pulse.WidthKnown, "width-known", false, "pulse.width is configured")
-	fl.Func("not-before", "receiver.not_before, a `DATE` (default 2026-11-01 or 30 days before the start, the earlier one)", date(&s.NotBefore))
-	fl.Func("leap-at", "insert a leap second at the end of this `DATE`", date(&s.LeapAt))
-	known := fl.Bool("leap-known", true, "the tables of leap seconds have it")
-	length := fl.Float64("for", 0, "length in `SECONDS` (default 20 after the last event)")
+	c.site.Flags(fl)
 	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
 	return func(args []string) error {
 		file, err := oneArg(args, "FILE.events")
 		if err != nil {
 			return err
 		}
-		s.LeapUnknown = !*known
-		s.For = time.Duration(*length * float64(time.Second))
-		switch {
-		case s.Pulse.Width <= 0 || s.Pulse.Width >= time.Second:
-			return usagef("-width %v: want more than 0 and less than 1 s", s.Pulse.Width)
-		case *length < 0 || *length > 400*86400:
-			return usagef("-for %v: want seconds, at most 400 days", *length)
-		}
 		return c.play(file)
-	}
-}
-
-// date returns a function that reads a date into t.
-func date(t *time.Time) func(string) error {
-	return func(s string) error {
-		d, err := time.Parse(time.DateOnly, s)
-		if err != nil {
-			return fmt.Errorf("%q is no date; want one like 2026-11-01", s)
-		}
-		*t = d
-		return nil
 	}
 }
 

@@ -77,19 +77,19 @@ func TestEventsComeInTheOrderOfTheirTimes(t *testing.T) {
 func TestOptionsOfPulses(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "1", "2-1", "1-1", "a-b", "1-2,", "-1-2"} {
-		if x, err := ParseSpans(s); err == nil {
+		if x, err := parseSpans(s); err == nil {
 			t.Errorf("spans %q: %v", s, x)
 		}
 	}
 	for _, s := range []string{"", "1:2", "1:0:5", "1:2:x", "1:2:NaN", "1:2:1e9", "-1:2:5", "1:2:3,", "1:2:3:4"} {
-		if x, err := ParseShifts(s); err == nil {
+		if x, err := parseShifts(s); err == nil {
 			t.Errorf("shifts %q: %v", s, x)
 		}
 	}
-	if x, err := ParseSpans("0-60,70-80.5"); err != nil || len(x) != 2 || x[0] != (Span{0, time.Minute}) || x[1] != (Span{70 * time.Second, 80500 * time.Millisecond}) {
+	if x, err := parseSpans("0-60,70-80.5"); err != nil || len(x) != 2 || x[0] != (Span{0, time.Minute}) || x[1] != (Span{70 * time.Second, 80500 * time.Millisecond}) {
 		t.Errorf("%v, %v", x, err)
 	}
-	if x, err := ParseShifts("0:98:300000000,200:1:-5.5"); err != nil || len(x) != 2 || x[0] != (Shift{0, 98 * time.Second, 3e8}) || x[1] != (Shift{200 * time.Second, time.Second, -5.5}) {
+	if x, err := parseShifts("0:98:300000000,200:1:-5.5"); err != nil || len(x) != 2 || x[0] != (Shift{0, 98 * time.Second, 3e8}) || x[1] != (Shift{200 * time.Second, time.Second, -5.5}) {
 		t.Errorf("%v, %v", x, err)
 	}
 }

@@ -1,14 +1,63 @@
 package replay
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
+	"time"
+
+	"noonmark/refclock/gnss"
 )
 
-// ParseSpans reads seconds without pulses: "A-B,...".
-func ParseSpans(s string) ([]Span, error) {
+// Flags declares the options of a site. Their defaults are set in s.
+func (s *Site) Flags(fl *flag.FlagSet) {
+	fl.DurationVar(&s.System, "system", 3*time.Millisecond, "system clock minus true UTC at the start")
+	fl.BoolVar(&s.NoRTC, "no-rtc", false, "the system clock is 40 years behind")
+	fl.BoolVar(&s.Kept, "kept", false, "another program disciplines the system clock")
+	fl.BoolVar(&s.Prove, "prove", false, "leap.prove = true")
+	fl.TextVar(&s.TimeScale, "time-scale", gnss.ScaleUTC, "the receiver's configured time `SCALE`: utc, gps or tai")
+	fl.DurationVar(&s.LabelOffset, "label-offset", 0, "configured correction, added to every label")
+	fl.Func("no-pulses", "seconds without pulses, `FROM-TO,...`", func(v string) (err error) {
+		s.Pulse.Absent, err = parseSpans(v)
+		return err
+	})
+	fl.Func("pulse-shift", "`AT:FOR:NS,...`: from second AT, for FOR seconds, pulses are NS late", func(v string) (err error) {
+		s.Pulse.Shifts, err = parseShifts(v)
+		return err
+	})
+	fl.BoolVar(&s.Pulse.BothEdges, "both-edges", false, "the card stamps both edges of the pulse")
+	fl.DurationVar(&s.Pulse.Width, "width", 100*time.Millisecond, "pulse width")
+	fl.BoolVar(&s.Pulse.WidthKnown, "width-known", false, "pulse.width is configured")
+	fl.Func("not-before", "receiver.not_before, a `DATE` (default 2026-11-01 or 30 days before the start, the earlier one)", date(&s.NotBefore))
+	fl.Func("leap-at", "insert a leap second at the end of this `DATE`", date(&s.LeapAt))
+	s.LeapKnown = true
+	fl.BoolVar(&s.LeapKnown, "leap-known", true, "the tables of leap seconds have it")
+	fl.Func("for", "length in `SECONDS` (default 20 after the last event)", func(v string) error {
+		d, ok := seconds(v)
+		if !ok || d == 0 {
+			return fmt.Errorf("%q is no length; want seconds, at most 400 days", v)
+		}
+		s.For = d
+		return nil
+	})
+}
+
+// date returns a function that reads a date into t.
+func date(t *time.Time) func(string) error {
+	return func(s string) error {
+		d, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			return fmt.Errorf("%q is no date; want one like 2026-11-01", s)
+		}
+		*t = d
+		return nil
+	}
+}
+
+// parseSpans reads seconds without pulses: "A-B,...".
+func parseSpans(s string) ([]Span, error) {
 	var all []Span
 	for _, x := range strings.Split(s, ",") {
 		a, b, ok := strings.Cut(x, "-")
@@ -22,9 +71,9 @@ func ParseSpans(s string) ([]Span, error) {
 	return all, nil
 }
 
-// ParseShifts reads displacements of the pulses: "AT:FOR:NS,...", seconds,
+// parseShifts reads displacements of the pulses: "AT:FOR:NS,...", seconds,
 // seconds and ns.
-func ParseShifts(s string) ([]Shift, error) {
+func parseShifts(s string) ([]Shift, error) {
 	var all []Shift
 	for _, x := range strings.Split(s, ",") {
 		f := strings.Split(x, ":")

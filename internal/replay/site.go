@@ -28,8 +28,8 @@ type Site struct {
 		WidthKnown bool          // the engine's configuration has the width
 	}
 
-	LeapAt      time.Time // a leap second at the end of this day, the last of a month; zero: none
-	LeapUnknown bool      // the engine's tables do not have it
+	LeapAt    time.Time // a leap second at the end of this day, the last of a month; zero: none
+	LeapKnown bool      // the engine's tables have it
 
 	For time.Duration // length; 0: Tail after the last event
 }
@@ -62,6 +62,9 @@ func EarliestOf(start time.Time) time.Time {
 // Scenario returns the site with the events as a scenario. It is to be run with
 // Seed.
 func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
+	if w := s.Pulse.Width; w < 0 || w >= time.Second {
+		return sim.Scenario{}, fmt.Errorf("pulse width %v: want more than 0 and less than 1 s", w)
+	}
 	known, truth := tai.Builtin(), tai.Builtin()
 	if !s.LeapAt.IsZero() {
 		y, m, d := s.LeapAt.AddDate(0, 0, 1).Date()
@@ -70,7 +73,7 @@ func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
 		}
 		utc := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
 		truth = truth.With(tai.Leap{UTC: utc, Offset: truth.OffsetUTC(utc) + 1})
-		if !s.LeapUnknown {
+		if s.LeapKnown {
 			known = truth
 		}
 	}

@@ -1,0 +1,154 @@
+package replay
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"noonmark/internal/simulate"
+	"noonmark/refclock/sim"
+)
+
+// pending are cases that do not hold yet: the case with its arguments, and the
+// subject that is to be repaired. One that holds is taken off the list.
+var pending = map[string]string{
+	"lea6t-cold/joined.events -no-rtc":                             "leap count",
+	"lea6t-cold/joined.events":                                     "leap count",
+	"timels-configured/y2029-configured.events -prove":             "leap count",
+	"timels-configured/y2029-gps.events":                           "leap count",
+	"pubx04-rtc/known.events -no-rtc":                              "leap count",
+	"rmc-last-9600/mtk-late.events -no-rtc":                        "which second",
+	"rmc-last-9600/mtk-late.events -kept":                          "which second",
+	"pps-before-fix/late-align.events -pulse-shift 0:98:300000000": "evidence weighed by length",
+	"pps-before-fix/late-align.events -pulse-shift 0:98:100000":    "evidence weighed by length",
+	"midnight/lag6-acquire.events -no-rtc":                         "evidence weighed by length",
+	"future-date/plus1024.events -no-rtc":                          "dates",
+	"future-date/plus1024.events":                                  "dates",
+	"fast-receiver/at17.events -no-rtc -both-edges -width 900ms":   "which edge",
+	"fast-receiver/at17.events -no-rtc -both-edges -width 600ms":   "which edge",
+	"multi-talker/glgga-zda.events":                                "several constellations",
+	"navstar-13us/scenario.toml":                                   "jumps",
+	"navstar-13us/scenario-kernel.toml":                            "jumps",
+}
+
+// caseOf is an entry of testdata/cases/manifest.json.
+type caseOf struct {
+	Case     string   `json:"case"`     // a file of events
+	Scenario string   `json:"scenario"` // or a scenario file
+	Args     []string `json:"args"`
+	Wrong    *int     `json:"wrong"`
+	Outside  *int     `json:"outside"`
+	LockBy   *float64 `json:"lock_by"`
+	Final    string   `json:"final"`
+	NotFinal []string `json:"not_final"`
+	Why      string   `json:"why"`
+}
+
+const casesDir = "testdata/cases"
+
+func TestCases(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(filepath.Join(casesDir, "manifest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []caseOf
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range cases {
+		name := strings.TrimSpace(c.Case + c.Scenario + " " + strings.Join(c.Args, " "))
+		seen[name] = true
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() && c.Scenario != "" {
+				t.Skip("needs seconds; not with -short")
+			}
+			sum, err := c.play()
+			if err != nil {
+				t.Fatal(err)
+			}
+			short := c.short(sum)
+			what, waits := pending[name]
+			switch {
+			case len(short) == 0 && waits:
+				t.Errorf("holds; take it off the list of pending cases")
+			case len(short) > 0 && waits:
+				t.Logf("pending (%s): %s", what, strings.Join(short, "; "))
+			case len(short) > 0:
+				t.Errorf("%s (%s)", strings.Join(short, "; "), c.Why)
+			}
+		})
+	}
+	for name := range pending {
+		if !seen[name] {
+			t.Errorf("pending case %q is not in the manifest", name)
+		}
+	}
+}
+
+// play runs the case.
+func (c *caseOf) play() (sum simulate.Summary, err error) {
+	r := simulate.Run{Seed: Seed}
+	if c.Scenario != "" {
+		r.Scenario, err = simulate.FindScenario(filepath.Join(casesDir, c.Scenario))
+	} else {
+		r.Scenario, err = c.site()
+	}
+	if err != nil {
+		return sum, err
+	}
+	var b bytes.Buffer
+	r.JSON = &b
+	if _, err := r.Play(); err != nil {
+		return sum, err
+	}
+	lines := bytes.Split(bytes.TrimSpace(b.Bytes()), []byte("\n"))
+	return sum, json.Unmarshal(lines[len(lines)-1], &sum)
+}
+
+// site is the scenario of a file of events with its arguments.
+func (c *caseOf) site() (sim.Scenario, error) {
+	var s Site
+	fl := flag.NewFlagSet("", flag.ContinueOnError)
+	fl.SetOutput(io.Discard)
+	s.Flags(fl)
+	if err := fl.Parse(c.Args); err != nil {
+		return sim.Scenario{}, err
+	}
+	e, err := OpenEvents(filepath.Join(casesDir, c.Case))
+	if err != nil {
+		return sim.Scenario{}, err
+	}
+	return s.Scenario(e)
+}
+
+// short returns what does not hold.
+func (c *caseOf) short(s simulate.Summary) (short []string) {
+	add := func(format string, args ...any) { short = append(short, fmt.Sprintf(format, args...)) }
+	if c.Wrong != nil && s.WrongS > *c.Wrong {
+		add("wrong time served for %d s, at worst %d ns off", s.WrongS, s.WorstNS)
+	}
+	if c.Outside != nil && s.OutsideS > *c.Outside {
+		add("%d s outside the bound", s.OutsideS)
+	}
+	switch {
+	case c.LockBy == nil:
+	case s.LockedAfterS == nil:
+		add("the right time is never served, want it after %v s", *c.LockBy)
+	case *s.LockedAfterS > *c.LockBy:
+		add("the right time is served after %v s, want %v s", *s.LockedAfterS, *c.LockBy)
+	}
+	if c.Final != "" && s.FinalState != c.Final || slices.Contains(c.NotFinal, s.FinalState) {
+		add("ends %s", s.FinalState)
+	}
+	return short
+}
