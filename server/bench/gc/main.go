@@ -92,7 +92,7 @@ type window struct {
 	Asked, Valid int
 	Late         []int64 // ns, departure minus transmit timestamp
 	Stay         []int64 // ns from the receive timestamp to the departure
-	Slack        float64 // root dispersion told, ns, largest
+	Slack        float64 // largest root dispersion, ns
 }
 
 func (w *window) add(x window) {
@@ -279,12 +279,12 @@ func table(o options, kinds []*kind, collections, pause uint32, shakes int64) st
 	if o.plain {
 		what = "NTP"
 	}
-	fmt.Fprintf(&b, "Departure as the kernel stamped it minus transmit timestamp, in us; + = the timestamp was early, which the client sees as delay.\n"+
+	fmt.Fprintf(&b, "The kernel's transmit timestamp minus the answer's, in us; + = the answer's was early, which the client sees as delay.\n"+
 		"%s over loopback, %d requests/s in bursts of %d, %d windows of %v of each kind in turn, live heap %d MB, %s, %s.\n"+
-		"Machine: %s.\nBeside the busy windows: %d collections (longest pause %v), %d handshakes.\n\n",
+		"Machine: %s.\nDuring the busy windows: %d collections (longest pause %v), %d handshakes.\n\n",
 		what, o.rate, o.burst, o.windows, o.window, o.heap, runtime.Version(), time.Now().UTC().Format(time.DateOnly),
 		stage.Machine(), collections, time.Duration(pause), shakes)
-	b.WriteString("| priority | mode | collections, handshakes | answers | lost | min | p0.01 | p1 | p50 | p99 | p99.99 | max | late, % | late by more than the dispersion told | preempted, 1/s | waited for a processor, ms/s | in the server, p50 | p99 | p99.99 |\n" +
+	b.WriteString("| priority | mode | collections, handshakes | answers | lost | min | p0.01 | p1 | p50 | p99 | p99.99 | max | late, % | late by more than the root dispersion | preempted, 1/s | waited for a processor, ms/s | in the server, p50 | p99 | p99.99 |\n" +
 		"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, k := range kinds {
 		slices.Sort(k.Late)
