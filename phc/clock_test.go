@@ -11,6 +11,7 @@ import (
 )
 
 func TestSplitStep(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		d         time.Duration
 		sec, nsec int64
@@ -32,6 +33,7 @@ func TestSplitStep(t *testing.T) {
 }
 
 func TestScaledPPM(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		ppb  float64
 		want int64
@@ -49,6 +51,7 @@ func TestScaledPPM(t *testing.T) {
 }
 
 func TestClampFreq(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		in, out float64
 		ok      bool
@@ -74,6 +77,7 @@ func event(sec int64, nsec, index, flags uint32) []byte {
 }
 
 func TestParseExtTS(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		b    []byte
 		want ExtTSEvent
@@ -114,6 +118,7 @@ func FuzzParseExtTS(f *testing.F) {
 }
 
 func TestBest(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		in   []bracket
 		want int64
@@ -133,6 +138,7 @@ func TestBest(t *testing.T) {
 // whichever system clock the brackets were taken, even if the two differ by
 // 100 ppm.
 func TestCrossPairing(t *testing.T) {
+	t.Parallel()
 	const rate = 100e-6
 	mono := func(x int64) int64 { return 5e9 + x }
 	real := func(x int64) int64 { return 1e18 + x + int64(float64(x)*rate) }
@@ -157,6 +163,7 @@ func TestCrossPairing(t *testing.T) {
 }
 
 func TestSamplesFor(t *testing.T) {
+	t.Parallel()
 	for w, want := range map[time.Duration]int{0: 10, -1: 10, time.Microsecond: 10, 60 * time.Microsecond: 6, 222 * time.Microsecond: 2, time.Second: 2} {
 		if n := samplesFor(w); n != want {
 			t.Errorf("samplesFor(%v) = %d, want %d", w, n, want)
@@ -165,6 +172,7 @@ func TestSamplesFor(t *testing.T) {
 }
 
 func TestEdgesText(t *testing.T) {
+	t.Parallel()
 	var e Edges
 	for _, s := range []string{"", "up", "rising "} {
 		if e.UnmarshalText([]byte(s)) == nil {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestOpenErrors(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, says string
 		is         error
@@ -68,6 +69,7 @@ func TestSlept(t *testing.T) {
 }
 
 func TestTimexLayout(t *testing.T) {
+	t.Parallel()
 	if n := unsafe.Sizeof(timex64{}); n != 208 {
 		t.Errorf("struct __kernel_timex has %d octets, want 208", n)
 	}
@@ -79,6 +81,7 @@ func TestTimexLayout(t *testing.T) {
 // TestSystemClock: reading the system clock needs no privilege. No test
 // outside the lab changes it.
 func TestSystemClock(t *testing.T) {
+	t.Parallel()
 	s, err := OpenSystem(func(int64) int { return 37 })
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 // TestKernelLoad: reading the kernel's state needs no privilege and returns what
 // the C library's structure holds.
 func TestKernelLoad(t *testing.T) {
+	t.Parallel()
 	k, err := Kernel{}.Load()
 	if err != nil {
 		t.Skip("kernel's clock state cannot be read: ", err)
@@ -27,6 +28,7 @@ func TestKernelLoad(t *testing.T) {
 // TestKernelRequest: errors are set only while the clock is synchronised, the TAI
 // offset only if it differs.
 func TestKernelRequest(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		q    Quality

@@ -8,6 +8,7 @@ import (
 // TestStatusFrom: "unsynchronised" unless the clock is synchronised, a leap flag
 // only then, and never with the kernel's own control loops on.
 func TestStatusFrom(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		q         Quality
 		now, want int32
@@ -27,6 +28,7 @@ func TestStatusFrom(t *testing.T) {
 }
 
 func TestMicros(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]int64{-1: 0, 0: 0, 1: 1, time.Microsecond: 1, 1001: 2, time.Hour: 16e6} {
 		if got := micros(d); got != want {
 			t.Errorf("micros(%v) = %d, want %d", d, got, want)

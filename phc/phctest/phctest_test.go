@@ -33,6 +33,7 @@ func sample(n Noise, seconds int) []float64 {
 }
 
 func TestNoiseHasItsAllanDeviation(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		n    Noise
@@ -56,6 +57,7 @@ func TestNoiseHasItsAllanDeviation(t *testing.T) {
 }
 
 func TestOscillatorDoesNotCareWhenItIsAsked(t *testing.T) {
+	t.Parallel()
 	n := Noise{OffsetPPB: 1000, WhitePPB: 3, FlickerPPB: 1, WalkPPB: 0.5, AgeingPPB: 10, Ramps: []Ramp{{At: 30, Over: 10, PPB: 50}}}
 	a, b := NewOscillator(3, n), NewOscillator(3, n)
 	for _, s := range []float64{0.1, 0.25, 7.33, 7.2, 50, 49.9, 200.01} {
@@ -76,6 +78,7 @@ func TestOscillatorDoesNotCareWhenItIsAsked(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
+	t.Parallel()
 	var now int64 = 1000
 	c := New(func() int64 { return now }, Config{Truth: 5e18, Mono0: 1000, Start: time.Second, Noise: Noise{OffsetPPB: 10000}, StepPPB: 0.5})
 	at := func(want float64) {
@@ -122,6 +125,7 @@ func TestClock(t *testing.T) {
 }
 
 func TestClockFaults(t *testing.T) {
+	t.Parallel()
 	var now int64
 	c := New(func() int64 { return now }, Config{Width: time.Microsecond})
 	c.SetGone(true)
@@ -153,6 +157,7 @@ func TestClockFaults(t *testing.T) {
 // TestClockSuspend: while the machine sleeps, the mono source stands still, true time
 // does not, and the clock does or does not.
 func TestClockSuspend(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		runs bool
 		want float64 // error after it, ns
@@ -181,6 +186,7 @@ func TestClockSuspend(t *testing.T) {
 }
 
 func TestClockHangs(t *testing.T) {
+	t.Parallel()
 	x := New(func() int64 { return 0 }, Config{})
 	release := x.Hang()
 	done := make(chan error)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestFromUTC(t *testing.T) {
+	t.Parallel()
 	tb := Builtin()
 	for _, c := range []struct {
 		f    [7]int
@@ -39,6 +40,7 @@ func TestFromUTC(t *testing.T) {
 }
 
 func TestLeapBoundary(t *testing.T) {
+	t.Parallel()
 	tb := Builtin()
 	last := FromUnix(1483228799, 0, 36) // 23:59:59
 	for _, c := range []struct {
@@ -73,6 +75,7 @@ func TestLeapBoundary(t *testing.T) {
 }
 
 func TestSaturation(t *testing.T) {
+	t.Parallel()
 	if Time(math.MaxInt64).Add(1) != math.MaxInt64 || Time(math.MinInt64).Add(-1) != math.MinInt64 {
 		t.Error("Add wraps")
 	}
@@ -85,6 +88,7 @@ func TestSaturation(t *testing.T) {
 }
 
 func TestParseLeapSeconds(t *testing.T) {
+	t.Parallel()
 	const y72, y99 = "2272060800 10\n", "9223372036854775807 11\n"
 	for _, c := range []string{"", y99, y72 + y99, y72 + "2287785601 11\n", "-2272060800 10\n", "#@ 9223372036854775807\n" + y72, "#@ -1\n" + y72, "#@ x\n1 2\n", "5\n", "2 10\n1 11\n", "1 10\n2 12\n", "1 10\n2 10\n", "1 9999\n",
 		"2272060800 10\n#h 1 2 3 4 5\n"} {

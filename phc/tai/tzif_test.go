@@ -56,6 +56,7 @@ func right() (recs []rec) {
 }
 
 func TestParseTZif(t *testing.T) {
+	t.Parallel()
 	first := rec{78796800, 1} // 1972-06-30 23:59:60
 	many := make([]rec, maxTZifLeaps+1)
 	for _, c := range []struct {
@@ -125,6 +126,7 @@ func TestParseTZif(t *testing.T) {
 
 // TestSystemZone reads this machine's own.
 func TestSystemZone(t *testing.T) {
+	t.Parallel()
 	const path = "/usr/share/zoneinfo/right/UTC"
 	b, err := os.ReadFile(path)
 	if err != nil {

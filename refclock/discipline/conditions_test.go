@@ -12,6 +12,7 @@ import (
 // TestReportedState: published state, text and bound for each condition that the
 // owner of the clock reports, and the servo's own state.
 func TestReportedState(t *testing.T) {
+	t.Parallel()
 	opened := func(w *world) { w.c.ClockOpened(0) }
 	noLabels := func(w *world) { w.labels = func(int) []labelSpec { return nil } }
 	noPulses := func(w *world) { w.present = gap(0, 9999) }
@@ -139,6 +140,7 @@ func TestReportedState(t *testing.T) {
 // TestRepeatedAlarmChangesNothing: an alarm that is raised again does not
 // restart the verification of pulses nor count another transition.
 func TestRepeatedAlarmChangesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	w.run(0, 60)
 	for range 3 {
@@ -152,6 +154,7 @@ func TestRepeatedAlarmChangesNothing(t *testing.T) {
 // TestOpenedClock: the limit of the opened clock applies, another limit means
 // another clock, of which nothing is known, and counters never fall.
 func TestOpenedClock(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name              string
 		configured, clock float64 // ppb, 0 = none

@@ -10,6 +10,7 @@ import (
 )
 
 func TestConfigCheck(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		cfg  Config
@@ -38,6 +39,7 @@ func TestConfigCheck(t *testing.T) {
 }
 
 func TestReasonNames(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for r := range Reason(NumReasons) {
 		s := r.String()
@@ -54,6 +56,7 @@ func TestReasonNames(t *testing.T) {
 // TestRefusals: each kind of unusable edge is refused with its reason and changes
 // the frequency little.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	w.run(0, 100)
 	w.to(w.now + 1e6)
@@ -94,6 +97,7 @@ func TestRefusals(t *testing.T) {
 
 // TestLabelRefusals: each kind of unusable label is refused with its reason.
 func TestLabelRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	early := w.c
 	early.Label(Label{Time: epochTAI, Mono: monoStart, Valid: true})
@@ -127,6 +131,7 @@ func TestLabelRefusals(t *testing.T) {
 // TestBoundOfDeadWriter: bound and rate hold until they reach the limit if
 // steering stops at any moment.
 func TestBoundOfDeadWriter(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name           string
 		wfm, rw, white float64
@@ -165,6 +170,7 @@ func TestBoundOfDeadWriter(t *testing.T) {
 // TestLearned: what one run exports makes the start of the next one fast, and
 // values out of range are ignored.
 func TestLearned(t *testing.T) {
+	t.Parallel()
 	if New(Config{}).Export().OK {
 		t.Error("something learned from nothing")
 	}
@@ -205,6 +211,7 @@ func TestLearned(t *testing.T) {
 
 // TestDeterministic: the same calls give the same actions.
 func TestDeterministic(t *testing.T) {
+	t.Parallel()
 	a, b := newWorld(t, Config{}, 9), newWorld(t, Config{}, 9)
 	a.run(0, 300)
 	b.run(0, 300)

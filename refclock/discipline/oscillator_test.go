@@ -99,6 +99,7 @@ func cooling(k int) float64 {
 // smaller in holdover, with the same crystal, noise and outage. A sensor of
 // something else does no harm.
 func TestTemperature(t *testing.T) {
+	t.Parallel()
 	type figures struct {
 		track, hold float64
 		outside     int
@@ -176,6 +177,7 @@ func TestTemperature(t *testing.T) {
 // TestTemperatureLags: compensation works whether the crystal follows the sensor
 // at once or half an hour later.
 func TestTemperatureLags(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -201,6 +203,7 @@ func TestTemperatureLags(t *testing.T) {
 // TestSensorFails: a sensor in use fails, five minutes into an hour without pulses
 // and just before the temperature falls by 5 K. The bound contains the error.
 func TestSensorFails(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -268,6 +271,7 @@ func TestSensorFails(t *testing.T) {
 // TestLearnedCompensation: a run uses what an earlier one learned of temperature,
 // ageing and prediction errors, and ignores values out of range.
 func TestLearnedCompensation(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -311,6 +315,7 @@ func TestLearnedCompensation(t *testing.T) {
 // TestLearnedAgeing: in six hours of holdover, the ageing that an earlier run
 // learned makes the error smaller.
 func TestLearnedAgeing(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}

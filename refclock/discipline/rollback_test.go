@@ -21,6 +21,7 @@ func (w *world) ramp(a, b int, slope float64) {
 // error in the following holdover is at most 1.5 times that of a holdover without
 // the drift, some ns for the noise aside, and the bound contains it.
 func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -95,6 +96,7 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 
 // TestOutageForgetsNothing: pulses that stop without having drifted are kept.
 func TestOutageForgetsNothing(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -116,6 +118,7 @@ func TestOutageForgetsNothing(t *testing.T) {
 // forgotten although they were right, and the bound contains that error, too;
 // when they return they are accepted at once.
 func TestOscillatorChanged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	w.timeHAT()
 	w.at[1190] = func(w *world) { w.y += 20 }
@@ -133,6 +136,7 @@ func TestOscillatorChanged(t *testing.T) {
 
 // TestAlarmSoonAfterLock: without an earlier state, nothing is forgotten.
 func TestAlarmSoonAfterLock(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	w.at[20] = func(w *world) { w.c.Alarm(reason.ReceiverAntennaOpen, "", w.mono(w.now)) }
 	w.run(0, 60)
@@ -145,6 +149,7 @@ func TestAlarmSoonAfterLock(t *testing.T) {
 // TestDriftBound: while the pulses drift without an alarm, the bound contains the
 // drift.
 func TestDriftBound(t *testing.T) {
+	t.Parallel()
 	for _, slope := range []float64{5, -10, 30} {
 		w := newWorld(t, Config{}, 1)
 		w.timeHAT()
@@ -162,6 +167,7 @@ func TestDriftBound(t *testing.T) {
 // seconds, without an outlier, a holdover or a step, and the bound contains the
 // difference meanwhile.
 func TestShift(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
@@ -211,6 +217,7 @@ func TestShift(t *testing.T) {
 // TestLimitCountsFromTheFloor: if reading the clock takes 222 µs, as on a CM5, the
 // limit is on top of the bracket.
 func TestLimitCountsFromTheFloor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, Config{}, 1)
 	w.width = 222 * time.Microsecond
 	w.present = gap(600, 9999)
@@ -230,6 +237,7 @@ func TestLimitCountsFromTheFloor(t *testing.T) {
 // TestHoldoverBound: oscillators of every kind stay within the bound in holdover,
 // and the bound is not needlessly wide.
 func TestHoldoverBound(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}

@@ -206,6 +206,7 @@ var scenarios = []scenario{
 // TestScenarios: in each scenario the true error is within its limits and within
 // the bound, and the bound is not needlessly wide.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	const seed = 1
 	for _, c := range scenarios {
 		t.Run(c.name, func(t *testing.T) {
@@ -392,6 +393,7 @@ var transitions = []struct {
 
 // TestTransitions: states and their reasons follow each other as expected.
 func TestTransitions(t *testing.T) {
+	t.Parallel()
 	for _, c := range transitions {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -419,6 +421,7 @@ func TestTransitions(t *testing.T) {
 // TestNeverAWrongSecond: a tracked clock keeps its second whatever the messages
 // name, and counts why they are refused.
 func TestNeverAWrongSecond(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		shift int
 		want  Reason
@@ -446,6 +449,7 @@ func TestNeverAWrongSecond(t *testing.T) {
 
 // TestConfirm: no step before the configured number of agreeing seconds.
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	for _, k := range []int{2, 3, 10} {
 		w := newWorld(t, Config{Confirm: k}, 1)
 		w.run(0, 60)

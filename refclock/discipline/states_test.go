@@ -13,6 +13,7 @@ import (
 // reported nothing is measured, and afterwards the clock is locked no sooner than
 // after Verify pulses inside the gate.
 func TestStepThenMeasure(t *testing.T) {
+	t.Parallel()
 	const verify = 5
 	for _, c := range []struct {
 		name    string
@@ -73,6 +74,7 @@ func TestStepThenMeasure(t *testing.T) {
 // TestStatesHaveReasons: every reason of a state is entered by a row of
 // TestTransitions or by the test named here.
 func TestStatesHaveReasons(t *testing.T) {
+	t.Parallel()
 	elsewhere := map[Reason]bool{Starting: true, Stepping: true} // TestStepThenMeasure
 	for r := Starting; r < numReasons; r++ {
 		if elsewhere[r] {

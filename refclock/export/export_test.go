@@ -18,6 +18,7 @@ func healthy() status.Snapshot {
 }
 
 func TestTake(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		edit func(*status.Snapshot)
@@ -48,6 +49,7 @@ func TestTake(t *testing.T) {
 }
 
 func TestLeapIsCarried(t *testing.T) {
+	t.Parallel()
 	s := healthy()
 	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
 	if sm, _ := Take(&s, 1000, 0); sm.Leap != 1 || sm.Offset != 37 {
@@ -63,6 +65,7 @@ func TestLeapIsCarried(t *testing.T) {
 }
 
 func TestGrandmaster(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		edit  func(*status.Snapshot)
@@ -92,6 +95,7 @@ func TestGrandmaster(t *testing.T) {
 }
 
 func TestPrecision(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]int32{0: -30, 1: -29, time.Microsecond: -19, time.Second: 0, time.Hour: 0} {
 		if got := precision(Sample{Bound: d}); got != want {
 			t.Errorf("%v: %d, want %d", d, got, want)

@@ -86,6 +86,7 @@ func TestWriteAndRead(t *testing.T) {
 // TestFormat: the bytes are those of FORMAT.md, a contract with programs in other
 // languages.
 func TestFormat(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")
 	w, err := Create(path)
 	if err != nil {
@@ -151,6 +152,7 @@ func TestFormat(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "status")
 	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
@@ -230,6 +232,7 @@ func TestRefusals(t *testing.T) {
 
 // TestNoTearing: readers never see parts of two snapshots.
 func TestNoTearing(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("needs shared memory: not on", runtime.GOOS)
 	}
@@ -277,6 +280,7 @@ func TestNoTearing(t *testing.T) {
 }
 
 func TestReadings(t *testing.T) {
+	t.Parallel()
 	s, ins, old := full(), full(), full()
 	ins.LeapSign = 1
 	old.LeapPast, old.PastSign = 0, 0

@@ -35,6 +35,7 @@ func (w weeks) play(seed uint64, days float64) *Compensation {
 // TestCompensationAgeing: ageing is learned over days; daily temperature cycles
 // and a random walk are not taken for it.
 func TestCompensationAgeing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		w        weeks
@@ -62,6 +63,7 @@ func TestCompensationAgeing(t *testing.T) {
 // sensors of the oscillator are, with a coefficient that is right to within its
 // standard deviation.
 func TestCompensationTrust(t *testing.T) {
+	t.Parallel()
 	used := 0
 	const seeds = 40
 	for seed := uint64(1); seed <= seeds; seed++ {
@@ -82,6 +84,7 @@ func TestCompensationTrust(t *testing.T) {
 // TestCompensationImport: an imported coefficient is used at once, until the
 // observations contradict it.
 func TestCompensationImport(t *testing.T) {
+	t.Parallel()
 	var c Compensation
 	c.Import(CompensationState{Temp: Coefficient{Value: 7}, Age: Coefficient{Value: 3}})
 	if n := c.Export(); n.Temp.Value != 0 || n.Age.Value != 0 {
@@ -116,6 +119,7 @@ func TestCompensationImport(t *testing.T) {
 // TestCompensationStuckSensor: a sensor whose reading used to change and does not
 // any more is stuck; one whose reading always changed rarely is not.
 func TestCompensationStuckSensor(t *testing.T) {
+	t.Parallel()
 	var a, b Compensation
 	for k := range 6 * 3600 {
 		x := float64(k)

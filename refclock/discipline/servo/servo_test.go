@@ -52,6 +52,7 @@ func limit(k Noise) float64 {
 // TestIMMReachesTheLimit: without knowing the noise, the error is within 10 % of
 // that of the filter that knows it, for oscillators and pulses of all kinds.
 func TestIMMReachesTheLimit(t *testing.T) {
+	t.Parallel()
 	for _, k := range []Noise{
 		{5, 1, 1}, {50, 1, 1}, {5, 0.03, 0.01}, {0.2, 2.5, 0.02}, {4.5, 2.5, 0.02}, {0.2, 2.8, 0.8}, {500, 10, 3}, {20, 30, 0.1},
 	} {
@@ -72,6 +73,7 @@ func TestIMMReachesTheLimit(t *testing.T) {
 // TestIMMLearnsNoise: measurement noise is learned to 10 %, the random walk to
 // half a decade, and the estimate's variance matches its error.
 func TestIMMLearnsNoise(t *testing.T) {
+	t.Parallel()
 	for _, k := range []Noise{{5, 0.03, 0.1}, {50, 1, 1}, {500, 1, 1}, {20, 0.1, 0.05}} {
 		p := newPlant(7, k)
 		var q, n float64
@@ -98,6 +100,7 @@ func TestIMMLearnsNoise(t *testing.T) {
 // TestIMMFollowsAChange: after a step of the frequency the phase returns within
 // seconds, and the noise within minutes.
 func TestIMMFollowsAChange(t *testing.T) {
+	t.Parallel()
 	p := newPlant(3, Noise{20, 0.03, 0.01})
 	for range 3000 {
 		p.second()
@@ -125,6 +128,7 @@ func TestIMMFollowsAChange(t *testing.T) {
 
 // TestIMMPrior: a right prior does no harm, and a wrong one is overcome.
 func TestIMMPrior(t *testing.T) {
+	t.Parallel()
 	k := Noise{50, 1, 0.3}
 	for _, prior := range []Noise{k, {1, 0.01, 10}, {5000, 30, 0.001}} {
 		p := newPlant(5, k)
@@ -146,6 +150,7 @@ func TestIMMPrior(t *testing.T) {
 // TestPredictionErrorWidens: the factor stays near 1 if predictions are as good
 // as the model expects, and rises if the oscillator changes more.
 func TestPredictionErrorWidens(t *testing.T) {
+	t.Parallel()
 	run := func(swing float64) *PredictionError {
 		p := newPlant(11, Noise{5, 0.03, 0.01})
 		f := &PredictionError{}
@@ -182,6 +187,7 @@ func TestPredictionErrorWidens(t *testing.T) {
 // TestPredictionErrorTightens: the factor falls for a model that is too careful,
 // but not at horizons without predictions, and stays near 1 for a right one.
 func TestPredictionErrorTightens(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		claim    float64 // the model's standard deviation over the true one
 		at       float64 // s
@@ -235,6 +241,7 @@ func TestIMMRestore(t *testing.T) {
 }
 
 func TestPI(t *testing.T) {
+	t.Parallel()
 	p := NewPI(-100, 500e3)
 	x, y := 20e3, 7000.0
 	for i := range 200 {

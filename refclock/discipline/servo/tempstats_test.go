@@ -22,6 +22,7 @@ func swing() (c *Compensation, end float64) {
 // TestSilentSensor: without readings, the time without is reported, the crystal is
 // assumed to reach the last temperature, and that to return to its mean.
 func TestSilentSensor(t *testing.T) {
+	t.Parallel()
 	c, end := swing()
 	for k := range 900 { // a quarter more: at its warmest
 		x := end + float64(k)
@@ -50,6 +51,7 @@ func TestSilentSensor(t *testing.T) {
 // TestTempWalk: the allowance for a temperature that is not observed is at least
 // what it did before, and at least some K.
 func TestTempWalk(t *testing.T) {
+	t.Parallel()
 	var none Compensation
 	if w := none.TempWalk(3600, 0); w != 0 {
 		t.Errorf("%v ns without a coefficient", w)
@@ -86,6 +88,7 @@ func TestTempWalk(t *testing.T) {
 // sensor's reading always changed, later if its resolution is coarse, and not at
 // all while it changes as usual.
 func TestConstantReading(t *testing.T) {
+	t.Parallel()
 	var fine, coarse Compensation
 	const end = 6 * 3600
 	state := CompensationState{Temp: Coefficient{10, 0.1}, LagS: 70}
