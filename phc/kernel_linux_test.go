@@ -35,9 +35,9 @@ func TestKernelRequest(t *testing.T) {
 		now  timex64
 		want timex64
 	}{
-		{"nobody stands for it", Quality{MaxError: 1, EstError: 1}, timex64{status: StaPLL}, timex64{modes: unix.ADJ_STATUS, status: StaUnsync}},
+		{"not synchronised", Quality{MaxError: 1, EstError: 1}, timex64{status: StaPLL}, timex64{modes: unix.ADJ_STATUS, status: StaUnsync}},
 		{"offset known already", Quality{TAI: 37}, timex64{tai: 37}, timex64{modes: unix.ADJ_STATUS, status: StaUnsync}},
-		{"offset told", Quality{TAI: 37}, timex64{}, timex64{modes: unix.ADJ_STATUS | unix.ADJ_TAI, status: StaUnsync, constant: 37}},
+		{"TAI offset", Quality{TAI: 37}, timex64{}, timex64{modes: unix.ADJ_STATUS | unix.ADJ_TAI, status: StaUnsync, constant: 37}},
 		{"locked before a leap", Quality{Synced: true, Leap: 1, MaxError: 1500, EstError: 20, TAI: 37}, timex64{status: StaUnsync, tai: 37},
 			timex64{modes: unix.ADJ_STATUS | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR, status: StaIns, maxerror: 2, esterror: 1}},
 		{"bound beyond the kernel's", Quality{Synced: true, MaxError: time.Hour}, timex64{},

@@ -65,7 +65,7 @@ func TestAge(t *testing.T) {
 			t.Errorf("loaded %+v, saved %+v", l, learned)
 		}
 	})
-	// In a bubble of its own, time begins anew.
+	// In a bubble of its own, time begins again.
 	synctest.Test(t, func(t *testing.T) {
 		if b, err := os.ReadFile(f.Path); err != nil || os.WriteFile(f.Path, []byte(strings.Replace(string(b), `"saved":"2000`, `"saved":"2099`, 1)), 0o600) != nil {
 			t.Fatal(err)

@@ -117,7 +117,7 @@ func (c *Compensation) Temperature(t, celsius float64) {
 	c.readAt, c.celsius, c.assumed = t, celsius, celsius
 }
 
-// rebase begins with a sensor anew; the frequency does not change.
+// rebase begins again with the sensor; the frequency does not change.
 func (c *Compensation) rebase(t, celsius float64) {
 	c.hasSensor, c.readAt, c.celsius, c.assumed, c.base = true, t, celsius, celsius, celsius
 	for i := range c.filtered {
