@@ -24,9 +24,9 @@ const (
 	scanLost = 15 * time.Second
 )
 
-// BaudScan finds the rate of a serial port by listening. The owner of the port
+// baudScan finds the rate of a serial port by listening. The owner of the port
 // calls Next after every read, also after one that returned nothing.
-type BaudScan struct {
+type baudScan struct {
 	rates      []int
 	at         int
 	found      bool
@@ -37,18 +37,18 @@ type BaudScan struct {
 	lastFrames uint64 // at the last call
 }
 
-// NewBaudScan returns a scan over these rates, at least one, in this order.
-func NewBaudScan(rates []int) *BaudScan { return &BaudScan{rates: slices.Clone(rates)} }
+// newBaudScan returns a scan over these rates, at least one, in this order.
+func newBaudScan(rates []int) *baudScan { return &baudScan{rates: slices.Clone(rates)} }
 
 // Rate returns the rate that the port should have.
-func (b *BaudScan) Rate() int { return b.rates[b.at] }
+func (b *baudScan) Rate() int { return b.rates[b.at] }
 
 // Found reports whether valid frames arrive at this rate.
-func (b *BaudScan) Found() bool { return b.found }
+func (b *baudScan) Found() bool { return b.found }
 
 // Next takes the decoder's counters at mono (ns). It returns true if the port
 // should change to a new Rate; the caller then also resets the decoder.
-func (b *BaudScan) Next(c *gnss.Counters, mono int64) (change bool) {
+func (b *baudScan) Next(c *gnss.Counters, mono int64) (change bool) {
 	frames := c.AllFrames()
 	noise := c.Of(gnss.Noise) + c.Of(gnss.BadCharacter) + c.Of(gnss.BadChecksum)
 	if !b.started {

@@ -54,7 +54,7 @@ func TestScanFollowsTheReceiver(t *testing.T) {
 			return 0
 		}, Rates(), 200, 38400, true},
 	} {
-		scan, d := NewBaudScan(c.rates), registry.NewDecoder(gnss.Config{})
+		scan, d := newBaudScan(c.rates), registry.NewDecoder(gnss.Config{})
 		for s := 0.0; s < c.until; s += 0.1 {
 			mono := int64(s * 1e9)
 			if n := int(s*10 + 0.5); n%10 < 3 {
@@ -100,7 +100,7 @@ func TestScanFindsEveryRateInEveryProtocol(t *testing.T) {
 		{"mixed, with RTCM", append(append(nmea.Append(nil, zda), rtcm...), ubx.Append(rtcm, 0x0107, make([]byte, 92))...)},
 	} {
 		for _, right := range want {
-			scan, d := NewBaudScan(Rates()), registry.NewDecoder(gnss.Config{})
+			scan, d := newBaudScan(Rates()), registry.NewDecoder(gnss.Config{})
 			tried := map[int]bool{}
 			s := 0.0
 			for ; s < 40 && !scan.Found(); s += 0.1 {

@@ -22,7 +22,7 @@ func TestLoadIsTheUsedFraction(t *testing.T) {
 		{"half", 9600, 480, 0.5, true},
 		{"silent", 9600, 0, 0, true},
 	} {
-		var l PortLoad
+		var l portLoad
 		var n gnss.Counters
 		got, ok, answers := -1.0, false, 0
 		for s := 0.0; s < 35; s += 0.1 {
@@ -38,7 +38,7 @@ func TestLoadIsTheUsedFraction(t *testing.T) {
 		}
 	}
 	// Another rate begins anew.
-	var l PortLoad
+	var l portLoad
 	l.Next(&gnss.Counters{}, 4800, 0)
 	l.Next(&gnss.Counters{Octets: 9000}, 115200, 9e9)
 	if p, ok := l.Next(&gnss.Counters{Octets: 9100}, 115200, 20e9); !ok || p > 0.01 {

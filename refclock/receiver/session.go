@@ -25,8 +25,8 @@ const settingsLostAfter = 60e9
 type session struct {
 	port *Port
 	rc   io.ReadCloser
-	scan *BaudScan // nil: the rate is given
-	load PortLoad
+	scan *baudScan // nil: the rate is given
+	load portLoad
 	full bool // the port is full, and that was logged
 
 	conf        Configurator // nil: nothing to configure, or finished
@@ -63,7 +63,7 @@ func (s *session) startScan(baud int) {
 	if baud != 0 {
 		rates = append([]int{baud}, slices.DeleteFunc(rates, func(r int) bool { return r == baud })...)
 	}
-	s.scan = NewBaudScan(rates)
+	s.scan = newBaudScan(rates)
 }
 
 // message takes each message of the receiver.
@@ -117,7 +117,7 @@ func (s *session) measureLoad(c *gnss.Counters, now int64) {
 	if !ok {
 		return
 	}
-	full := used >= LoadFull
+	full := used >= loadFull
 	if full {
 		s.port.Count(reason.PortSlow)
 		if !s.full {

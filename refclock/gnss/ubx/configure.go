@@ -39,7 +39,7 @@ type command struct {
 	what  string
 	id    int
 	frame []byte
-	set   []Setting // of a CFG-VALSET, to be sent one by one if it is refused
+	set   []setting // of a CFG-VALSET, to be sent one by one if it is refused
 
 	restarts bool // the receiver needs restartWait after it acknowledged this
 }
@@ -93,10 +93,10 @@ type Configurator struct {
 	resume   int64 // nothing is sent before
 
 	// Reading back.
-	accepted []Setting
+	accepted []setting
 	checked  int // of accepted, read back so far
 	asked    int // of accepted, being read back
-	readBack []Setting
+	readBack []setting
 }
 
 // NewConfigurator returns a Configurator that looks for the receiver at these
@@ -149,7 +149,7 @@ func (c *Configurator) Message(m *gnss.Message) {
 		}
 	case "CFG-VALGET":
 		if c.phase == checking && c.waiting {
-			if set, ok := ParseSettings(m.Payload); ok {
+			if set, ok := parseSettings(m.Payload); ok {
 				c.readBack, c.answer = set, accepted
 			}
 		}
@@ -216,11 +216,11 @@ func (c *Configurator) send(mono int64) gnss.Step {
 		for i := range keys {
 			keys[i] = c.accepted[c.checked+i].Key
 		}
-		s.Send = AppendValGet(nil, keys)
+		s.Send = appendValGet(nil, keys)
 	case settling:
-		s.Send = AppendPort(nil, c.setup.Baud, c.setup.NMEA)
+		s.Send = appendPort(nil, c.setup.Baud, c.setup.NMEA)
 		if c.gen9() {
-			s.Send = AppendValSet(nil, c.setup.Layers, []Setting{{keyBaudUART1, uint64(c.setup.Baud)}})
+			s.Send = appendValSet(nil, c.setup.Layers, []setting{{keyBaudUART1, uint64(c.setup.Baud)}})
 		}
 		s.Deadline = mono + int64(settleWait)
 	}
@@ -294,7 +294,7 @@ func (c *Configurator) wasAnswered() {
 }
 
 // compare notes settings that were acknowledged and read back otherwise.
-func (c *Configurator) compare(want []Setting) {
+func (c *Configurator) compare(want []setting) {
 	got := make(map[uint32]uint64, len(c.readBack))
 	for _, s := range c.readBack {
 		got[s.Key] = s.Value
@@ -383,12 +383,12 @@ func (c *Configurator) plan() {
 }
 
 // valset makes the command of one CFG-VALSET.
-func (c *Configurator) valset(set ...Setting) command {
+func (c *Configurator) valset(set ...setting) command {
 	what := fmt.Sprintf("CFG-VALSET of %d settings", len(set))
 	if len(set) == 1 {
 		what = fmt.Sprintf("key %#08x", set[0].Key)
 	}
-	cmd := command{what: what, id: cfgVALSET, frame: AppendValSet(nil, c.setup.Layers, set), set: set}
-	cmd.restarts = slices.ContainsFunc(set, func(s Setting) bool { return s.Key>>16 == signalGroup })
+	cmd := command{what: what, id: cfgVALSET, frame: appendValSet(nil, c.setup.Layers, set), set: set}
+	cmd.restarts = slices.ContainsFunc(set, func(s setting) bool { return s.Key>>16 == signalGroup })
 	return cmd
 }

@@ -115,7 +115,7 @@ func (w *wire) frame(f payload) {
 
 // valset obeys a CFG-VALSET.
 func (w *wire) valset(f, p payload) {
-	set, ok := ParseSettings(p)
+	set, ok := parseSettings(p)
 	for _, s := range set {
 		ok = ok && (w.lacks == nil || !w.lacks(s.Key))
 	}
@@ -139,7 +139,7 @@ func (w *wire) valget(f, p payload) {
 	q := []byte{1, 0, 0, 0}
 	for p = p[4:]; len(p) >= 4; p = p[4:] {
 		k := uint32(p.u32(0))
-		s := Setting{k, w.keys[k]}
+		s := setting{k, w.keys[k]}
 		q = le.AppendUint32(q, k)
 		for i := range s.size() {
 			q = append(q, byte(s.Value>>(8*i)))

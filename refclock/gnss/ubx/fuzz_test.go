@@ -29,7 +29,7 @@ func FuzzFrame(f *testing.F) {
 		if n := d.Counters(); n.AllFrames() != 1 {
 			t.Fatalf("a valid frame was refused: %+v", n)
 		}
-		if set, ok := ParseSettings(p); ok && len(set) > 0 && len(p) < 9 {
+		if set, ok := parseSettings(p); ok && len(set) > 0 && len(p) < 9 {
 			t.Fatal("settings from nothing")
 		}
 	})

@@ -23,16 +23,16 @@ func (s *Setup) legacy(systems []byte) []command {
 	for _, list := range [][]output{outputs[:], oldOutputs[:]} {
 		for _, o := range list {
 			if o.id != monRF && o.id != secSIG {
-				add("CFG-MSG "+decoders[o.id].name, cfgMSG, AppendMsgRate(nil, o.id, o.rate))
+				add("CFG-MSG "+decoders[o.id].name, cfgMSG, appendMsgRate(nil, o.id, o.rate))
 			}
 		}
 	}
 	for _, o := range sentences {
-		add("CFG-MSG NMEA", cfgMSG, AppendMsgRate(nil, o.id, int(flag(o.keep && s.NMEA))))
+		add("CFG-MSG NMEA", cfgMSG, appendMsgRate(nil, o.id, int(flag(o.keep && s.NMEA))))
 	}
 	add("CFG-ITFM", cfgITFM, Append(nil, cfgITFM, itfmOn[:]))
 	if s.Pulse != nil {
-		add("CFG-TP5", cfgTP5, AppendTP5(nil, *s.Pulse))
+		add("CFG-TP5", cfgTP5, appendTP5(nil, *s.Pulse))
 	}
 	if s.Fixed != nil || s.SurveySeconds > 0 {
 		add("CFG-NAV5", cfgNAV5, Append(nil, cfgNAV5, stationary()))
@@ -103,10 +103,10 @@ func enabled(p []byte, sys gnss.System) bool {
 	return false
 }
 
-// AppendPort appends a CFG-PRT of generation 8 and before that sets UART 1 to a
+// appendPort appends a CFG-PRT of generation 8 and before that sets UART 1 to a
 // rate, 8 bits, no parity, one stop bit; UBX and NMEA in, UBX out, and NMEA out if
 // asked for.
-func AppendPort(dst []byte, baud int, nmea bool) []byte {
+func appendPort(dst []byte, baud int, nmea bool) []byte {
 	const (
 		uart1    = 1
 		mode8N1  = 0x8D0

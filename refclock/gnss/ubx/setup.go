@@ -138,32 +138,32 @@ func flag(b bool) uint64 {
 
 // settings returns the groups of settings for generation 9 and later. A group
 // is accepted or refused as a whole.
-func (s *Setup) settings() [][]Setting {
+func (s *Setup) settings() [][]setting {
 	port, usb := uint32(1), uint32(0)
 	if s.USB {
 		port, usb = 3, usbOutOffset
 	}
-	groups := [][]Setting{
+	groups := [][]setting{
 		{{keyRateMeas, 1000}, {keyRateNav, 1}, {keyOutUBX + usb, 1}, {keyOutNMEA + usb, flag(s.NMEA)}},
 	}
-	var out []Setting
+	var out []setting
 	for _, o := range outputs {
-		out = append(out, Setting{o.key + port, uint64(o.rate)})
+		out = append(out, setting{o.key + port, uint64(o.rate)})
 	}
 	if s.NMEA {
 		for _, o := range sentences {
-			out = append(out, Setting{o.key + port, flag(o.keep)})
+			out = append(out, setting{o.key + port, flag(o.keep)})
 		}
 	}
-	groups = append(groups, out, []Setting{{keyITFM, 1}})
+	groups = append(groups, out, []setting{{keyITFM, 1}})
 	if s.Pulse != nil {
 		groups = append(groups, s.Pulse.settings())
 	}
 	if s.Systems != nil {
-		var sig []Setting
+		var sig []setting
 		for _, k := range signalKeys {
 			if want := slices.Contains(s.Systems, k.system); want || k.system != gnss.NavIC {
-				sig = append(sig, Setting{k.key, flag(want)})
+				sig = append(sig, setting{k.key, flag(want)})
 			}
 		}
 		groups = append(groups, sig)
@@ -172,12 +172,12 @@ func (s *Setup) settings() [][]Setting {
 }
 
 // settings returns the settings of the time pulse.
-func (p *Pulse) settings() []Setting {
+func (p *Pulse) settings() []setting {
 	unlocked := uint64(0)
 	if p.WithoutFix {
 		unlocked = uint64(p.LengthUS)
 	}
-	return []Setting{
+	return []setting{
 		{keyTPPulseDef, 0}, {keyTPLenDef, 1}, {keyTPCable, uint64(uint16(p.CableNS))},
 		{keyTPPeriod, 1e6}, {keyTPPeriodLk, 1e6}, {keyTPLen, unlocked}, {keyTPLenLk, uint64(p.LengthUS)},
 		{keyTPUser, uint64(uint32(p.UserNS))}, {keyTPEnable, 1}, {keyTPSync, 1}, {keyTPUseLk, 1},
@@ -186,22 +186,22 @@ func (p *Pulse) settings() []Setting {
 }
 
 // timeMode returns the groups of settings for a fixed antenna.
-func (s *Setup) timeMode(port uint32) (groups [][]Setting) {
+func (s *Setup) timeMode(port uint32) (groups [][]setting) {
 	switch {
 	case s.Fixed != nil:
 		lat, latHP := split(s.Fixed.Lat, 1e7)
 		lon, lonHP := split(s.Fixed.Lon, 1e7)
 		h, hHP := split(s.Fixed.Height, 100)
-		groups = append(groups, []Setting{{keyDynModel, 2}}, []Setting{
+		groups = append(groups, []setting{{keyDynModel, 2}}, []setting{
 			{keyTModeMode, 2}, {keyTModeType, 1}, {keyTModeLat, lat}, {keyTModeLatHP, latHP}, {keyTModeLon, lon},
 			{keyTModeLonHP, lonHP}, {keyTModeH, h}, {keyTModeHHP, hHP}, {keyTModeAcc, tenthMM(s.Fixed.Acc)},
 		})
 	case s.SurveySeconds > 0:
-		groups = append(groups, []Setting{{keyDynModel, 2}}, []Setting{
+		groups = append(groups, []setting{{keyDynModel, 2}}, []setting{
 			{keySvinDur, uint64(s.SurveySeconds)}, {keySvinAcc, tenthMM(s.SurveyAcc)}, {keyTModeMode, 1},
 		})
 		for _, o := range surveyOutputs {
-			groups = append(groups, []Setting{{o.key + port, uint64(o.rate)}})
+			groups = append(groups, []setting{{o.key + port, uint64(o.rate)}})
 		}
 	}
 	return groups

@@ -12,15 +12,15 @@ const (
 	LayerFlash Layer = 4 // permanently
 )
 
-// Setting is one configuration item of generation 9 and later. The key contains
+// setting is one configuration item of generation 9 and later. The key contains
 // the length of the value.
-type Setting struct {
+type setting struct {
 	Key   uint32
 	Value uint64
 }
 
 // size returns the length of the value in octets: bits 28 to 30 of the key.
-func (s Setting) size() int {
+func (s setting) size() int {
 	switch s.Key >> 28 & 7 {
 	case 1, 2:
 		return 1
@@ -37,8 +37,8 @@ func (s Setting) size() int {
 // maxSettings is how many items one CFG-VALSET or CFG-VALGET may carry.
 const maxSettings = 64
 
-// AppendValSet appends a CFG-VALSET with at most 64 settings.
-func AppendValSet(dst []byte, layers Layer, set []Setting) []byte {
+// appendValSet appends a CFG-VALSET with at most 64 settings.
+func appendValSet(dst []byte, layers Layer, set []setting) []byte {
 	p := []byte{0, byte(layers), 0, 0}
 	for _, s := range set {
 		p = binary.LittleEndian.AppendUint32(p, s.Key)
@@ -49,9 +49,9 @@ func AppendValSet(dst []byte, layers Layer, set []Setting) []byte {
 	return Append(dst, cfgVALSET, p)
 }
 
-// AppendValGet appends a CFG-VALGET that asks for the values in force (layer 0,
+// appendValGet appends a CFG-VALGET that asks for the values in force (layer 0,
 // RAM) of at most 64 keys.
-func AppendValGet(dst []byte, keys []uint32) []byte {
+func appendValGet(dst []byte, keys []uint32) []byte {
 	p := []byte{0, 0, 0, 0}
 	for _, k := range keys {
 		p = binary.LittleEndian.AppendUint32(p, k)
@@ -59,18 +59,18 @@ func AppendValGet(dst []byte, keys []uint32) []byte {
 	return Append(dst, cfgVALGET, p)
 }
 
-// ParseSettings reads the items of a CFG-VALGET answer or of a CFG-VALSET, from
+// parseSettings reads the items of a CFG-VALGET answer or of a CFG-VALSET, from
 // the first octet of the payload. It returns false if the items do not fill it.
-func ParseSettings(p []byte) ([]Setting, bool) {
+func parseSettings(p []byte) ([]setting, bool) {
 	if len(p) < 4 {
 		return nil, false
 	}
-	var set []Setting
+	var set []setting
 	for p = p[4:]; len(p) > 0; {
 		if len(p) < 4 {
 			return nil, false
 		}
-		s := Setting{Key: binary.LittleEndian.Uint32(p)}
+		s := setting{Key: binary.LittleEndian.Uint32(p)}
 		n := s.size()
 		if p = p[4:]; n == 0 || len(p) < n {
 			return nil, false
@@ -84,9 +84,9 @@ func ParseSettings(p []byte) ([]Setting, bool) {
 	return set, true
 }
 
-// AppendMsgRate appends a CFG-MSG of generation 8 and before: message id (class
+// appendMsgRate appends a CFG-MSG of generation 8 and before: message id (class
 // in the high byte) once in rate navigation epochs on the port in use; 0 is off.
-func AppendMsgRate(dst []byte, id, rate int) []byte {
+func appendMsgRate(dst []byte, id, rate int) []byte {
 	return Append(dst, cfgMSG, []byte{byte(id >> 8), byte(id), byte(rate)})
 }
 
@@ -98,9 +98,9 @@ type Pulse struct {
 	WithoutFix bool   // pulse also without a fix; such a pulse marks no second
 }
 
-// AppendTP5 appends a CFG-TP5 of generation 6 to 8: one rising edge a second on
+// appendTP5 appends a CFG-TP5 of generation 6 to 8: one rising edge a second on
 // TIMEPULSE, aligned to the top of the second of the GPS grid.
-func AppendTP5(dst []byte, q Pulse) []byte {
+func appendTP5(dst []byte, q Pulse) []byte {
 	const (
 		active, lockGNSS, lockedOther, isLength, alignTOW, rising = 1, 2, 4, 16, 32, 64
 		gridGPS                                                   = 1 << 7
