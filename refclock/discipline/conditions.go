@@ -35,9 +35,9 @@ func (r refusal) explains(mono int64) bool { return r.code != reason.None && mon
 
 // ClockLost reports that there is no clock to be disciplined, and why. A new
 // Controller assumes that there is one: call ClockLost before the first
-// ClockOpened if the clock is still to be opened. ClockMissing does not replace
-// an earlier reason, which says more. Until ClockOpened, neither Pulse nor Tick
-// may be called.
+// ClockOpened if the clock is still to be opened. Once a clock was open,
+// ClockMissing does not replace an earlier reason, which says more. Until
+// ClockOpened, neither Pulse nor Tick may be called.
 func (x *Conditions) ClockLost(code reason.Code) {
 	switch {
 	case code == reason.None:
