@@ -104,7 +104,7 @@ func abs(x float64) float64 { return max(x, -x) }
 type truths struct{ raw, tai, real, phc0, phc1 int64 }
 
 func readTruth() (t truths, err error) {
-	b, err := os.ReadFile(sysfs + "snapshot file")
+	b, err := os.ReadFile(sysfs + "snapshot")
 	if err == nil {
 		_, err = fmt.Sscanf(strings.TrimSpace(string(b)), "raw=%d true=%d real=%d phc0=%d phc1=%d", &t.raw, &t.tai, &t.real, &t.phc0, &t.phc1)
 	}
