@@ -113,7 +113,9 @@ func leapRows() []leapRow {
 		{"a second lost while the receiver was silent, in the middle of a month", none, none, false, []*tai.Table{old}, true, func(s *sim.Scenario) {
 			silence(s)
 			faults(fault(sim.SecondOff, eve, 0, -1))(s)
-		}, []leapLook{lock(eve - 2*minute), {eve + 90*time.Second, status.Holdover, "no_messages"}}, 0, 0, no, reason.LeapContradicted},
+			// The lock is three minutes old and so provisional: which second is right is
+			// open, and nothing is served until the labels have disagreed for longer.
+		}, []leapLook{lock(eve - 2*minute), {eve + 90*time.Second, status.Faulty, "second_disputed"}}, -1, 0, no, reason.LeapContradicted},
 	}
 }
 

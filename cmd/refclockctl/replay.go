@@ -59,6 +59,9 @@ func (c *replayCommand) play(file string) error {
 		return usagef("%w", err)
 	}
 	r := simulate.Run{Scenario: sc, Seed: replay.Seed}
+	if c.site.For == 0 {
+		r.InputEnds = events.End()
+	}
 	if c.json {
 		r.JSON = c.out
 	}

@@ -26,6 +26,9 @@ type Run struct {
 	T0       float64   // s, added to the times of CSV: a recorded series keeps its own
 	CSV      io.Writer // one line a second below CSVHeader; nil: none
 	JSON     io.Writer // one Second a line, then the Summary; nil: none
+	// InputEnds is when the input of a played site ends. The final state is that of
+	// this moment: the silence that follows always ends in holdover. 0: it lasts.
+	InputEnds time.Duration
 }
 
 // Play runs the simulation to its end.
@@ -51,6 +54,7 @@ func (r *Run) Play() (*Statistics, error) {
 	if r.JSON != nil {
 		objects = bufio.NewWriter(r.JSON)
 		rec = NewRecorder(objects)
+		rec.sum.inputEnds = r.InputEnds.Seconds()
 		prev := emit
 		emit = func(x sim.Row) {
 			prev(x)

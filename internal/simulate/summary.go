@@ -33,11 +33,15 @@ type Summary struct {
 	LockedAfterS *float64 `json:"locked_after_s"`  // first second that was served right; null: none
 	WorstNS      int64    `json:"worst_error_ns"`  // largest |error| of a served second
 	FinalState   string   `json:"final_state"`
+	inputEnds    float64  // s; FinalState is that of the last second up to it, 0: of the last second
 }
 
 // Add counts one second.
 func (s *Summary) Add(x Second) {
-	s.Summary, s.FinalState = true, x.State
+	s.Summary = true
+	if s.inputEnds == 0 || x.T <= s.inputEnds {
+		s.FinalState = x.State
+	}
 	if !x.Served {
 		return
 	}

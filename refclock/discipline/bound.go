@@ -11,29 +11,49 @@ import (
 type errorBound struct {
 	floor      float64 // in holdover, the bound does not fall below it until pulses are verified
 	rejectHint float64 // refused pulses that agree with each other hint at such an error
-	jump       float64 // reference or clock moved by so much
-	jumpMono   int64   // at this instant, CLOCK_MONOTONIC_RAW, ns
+	jump       float64 // sum of the jumps of the pulses that were followed and that nothing explains, signed
 	bracket    float64 // slowly falling maximum of the brackets of cross timestamps
 	receiver   float64 // the receiver's own estimate of its error, smoothed
 }
 
 const (
 	unboundedNS = math.MaxInt64 / 2 // the bound where nothing is known
-	jumpMemory  = 3600e9            // ns for which the bound covers a jump
 	farSigma    = 4.2               // standard deviations of a prediction over half a minute and more
 	// lostSecondNS is the bound at which the nearest second may be the wrong one,
 	// with a margin.
 	lostSecondNS = 0.4e9
+	// revertedPart is the part of a jump that may be left when the pulses jump back:
+	// both jumps are measured with the pulses' noise, on a clock that drifted
+	// meanwhile.
+	revertedPart = 0.1
 	// driftSpread is the part of the spread that is added to a drift.
 	driftSpread = 0.4
 )
 
-// forget drops what refers to the estimate; the bracket and the receiver's
-// estimate stay.
-func (b *errorBound) forget() { b.floor, b.rejectHint, b.jump = 0, 0, 0 }
+// forget drops what refers to the estimate. The bracket, the receiver's estimate
+// and unexplained jumps stay: that phase was found anew explains no jump.
+func (b *errorBound) forget() { b.floor, b.rejectHint = 0, 0 }
 
-// remember covers a jump of ns from mono on.
-func (b *errorBound) remember(ns float64, mono int64) { b.jump, b.jumpMono = ns, mono }
+// follow notes that the clock follows a jump of the pulses by ns, signed. Time
+// alone does not confirm it: the bound covers it until the pulses jump back, or
+// independent evidence confirms where they are now.
+func (b *errorBound) follow(ns float64) {
+	b.jump += ns
+	if math.Abs(b.jump) < revertedPart*math.Abs(ns) {
+		b.jump = 0 // back where they were, to within the noise of two jumps
+	}
+}
+
+// confirm takes evidence that the clock is within ns of true time.
+func (b *errorBound) confirm(ns float64) {
+	b.jump = math.Copysign(math.Min(math.Abs(b.jump), math.Abs(ns)), b.jump)
+}
+
+// reverts reports whether a jump of ns takes the pulses back to where they were
+// before the jumps that were followed.
+func (b *errorBound) reverts(ns, sigma float64) bool {
+	return b.jump != 0 && math.Abs(b.jump+ns) < revertedPart*math.Abs(b.jump)+6*sigma
+}
 
 // receiverAccuracy takes the receiver's own estimate of its error.
 func (b *errorBound) receiverAccuracy(d time.Duration) {
@@ -49,16 +69,12 @@ func (b *errorBound) in(e *estimate, cfg *Config, mono int64, t float64) float64
 	at := float64(mono-e.mono)*1e-9 + t
 	change, unsure := e.osc.ahead(mono, e.mono, at, t)
 	phase := e.phaseAt(mono) + (e.freq()+e.corr.ppb)*t + change
-	jump := 0.0
-	if mono-b.jumpMono < jumpMemory {
-		jump = b.jump
-	}
 	// Noise learned from few measurements may be far from the truth.
 	k := sigmas(at+e.age, cfg.BoundSigma) * (1 + 8/x.N) * e.prediction.Factor(at+e.age)
 	sys := math.Max(float64(cfg.Systematic), b.receiver)
 	spread := k * math.Sqrt(math.Max(x.Var(at), 0)+unsure*unsure)
 	// The pulses themselves show a drift; the spread is for what they do not show.
-	spread = math.Max(spread+math.Max(b.rejectHint, jump), driftSpread*spread+e.drift)
+	spread = math.Max(spread+math.Max(b.rejectHint, math.Abs(b.jump)), driftSpread*spread+e.drift)
 	return sys + b.bracket/2 + math.Max(math.Abs(phase), math.Abs(phase+e.alternative.at(at))) + spread
 }
 

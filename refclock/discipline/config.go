@@ -35,7 +35,7 @@ type LabelConfig struct {
 	LatencyMax   time.Duration // a message for second S comes at most this long after S; default 1 s
 	DisputeAfter int           // consecutive seconds of disputed labels before holdover; default 5
 	FaultyAfter  int           // the same, before faulty; default 60
-	RelabelAfter int           // the same, before the second is acquired again; default 0 = never without Reset
+	RelabelAfter int           // the same, before the second is acquired again; default 0 = longer than labels had agreed with the clock
 }
 
 // GateConfig holds the thresholds for pulses.

@@ -70,6 +70,9 @@ func (c *Controller) Pulse(p Pulse) Action {
 		}
 		return c.acquire(p, now)
 	case status.Faulty:
+		if c.st.Reason == PulseJump {
+			return c.track(p, now)
+		}
 		return c.refuse(PulseDoubted, now)
 	}
 	if c.trust.refuse != None {
@@ -205,10 +208,21 @@ func (c *Controller) Shift(ns float64, mono int64) {
 	c.publish(mono)
 }
 
-// Reset forgets second and phase, on an operator's order, and ends an alarm;
-// what was learned of the oscillator stays.
+// Confirm takes independent evidence that the clock is within ns of true time:
+// a jump of the pulses that was followed need not be bounded any wider.
+func (c *Controller) Confirm(ns float64, mono int64) {
+	if !math.IsNaN(ns) {
+		c.bound.confirm(ns)
+		c.publish(mono)
+	}
+}
+
+// Reset forgets second and phase, on an operator's order, and with them jumps of
+// the pulses that were followed, and ends an alarm; what was learned of the
+// oscillator stays.
 func (c *Controller) Reset(mono int64) {
 	c.trust = trust{}
+	c.bound.jump = 0
 	c.reacquire(Starting)
 	c.publish(mono)
 }

@@ -15,7 +15,18 @@ type edges struct {
 	trains   pulseTrains
 	rejects  rejectRun
 	verified int // inside the gate in a row
+	evidence int // accepted since phase was acquired
 }
+
+// provisionalPulses is the number of accepted pulses, one a second, up to which a
+// lock is provisional: pulses that contradict it for longer than it had lasted end
+// it. Receivers deliver pulses of their own free oscillator for up to some minutes
+// before they align them.
+const provisionalPulses = 540
+
+// provisional reports whether what was acquired stands on so few pulses that
+// contradicting ones may outweigh it.
+func (e *edges) provisional() bool { return e.evidence < provisionalPulses }
 
 // take notes an edge, or returns why it cannot be measured with. maxWidth is the
 // widest bracket of use.

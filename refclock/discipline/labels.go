@@ -24,6 +24,7 @@ type voter struct {
 	floor tai.Time // provisional second of the last vote
 
 	// For a tracked clock.
+	evidence int   // seconds that agreed with the clock since it was labelled
 	agree    int   // consecutive seconds that agreed with the clock
 	disputes int   // consecutive seconds that did not
 	disputed int64 // CLOCK_MONOTONIC_RAW (ns) of the last dispute
@@ -117,6 +118,7 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		if !same {
 			v.second, v.first = l.Time, l.Mono
 			v.agree++
+			v.evidence++
 			if v.latency == 0 {
 				v.latency = lat
 			}
@@ -141,6 +143,23 @@ func (v *voter) compare(l Label, now tai.Time, bound time.Duration) Reason {
 		return LabelEarly
 	}
 	return LabelDiffers
+}
+
+// provisionalLabels is the number of agreeing seconds up to which the second is
+// provisional.
+const provisionalLabels = 540
+
+// provisional reports whether the clock's second stands on so few labels that
+// contradicting ones may outweigh it.
+func (v *voter) provisional() bool { return v.evidence < provisionalLabels }
+
+// outweighed reports whether labels have contradicted the clock's second for
+// longer than they had agreed with it, or for as long as is configured.
+func (v *voter) outweighed(cfg *LabelConfig) bool {
+	if cfg.RelabelAfter > 0 {
+		return v.disputes >= cfg.RelabelAfter
+	}
+	return v.disputes > max(v.evidence, cfg.FaultyAfter)
 }
 
 // label takes a message and returns why it is refused, None if it is not.
@@ -188,9 +207,14 @@ func (c *machine) applyLabels() {
 	switch {
 	case v.disputes >= cfg.DisputeAfter && c.st.State == status.Acquiring:
 		c.reacquire(SecondDisputed)
-	case cfg.RelabelAfter > 0 && v.disputes >= cfg.RelabelAfter && c.st.State == status.Faulty:
+	case v.outweighed(cfg) && c.st.State == status.Faulty:
 		c.trust.refuse = None
 		c.reacquire(SecondDisputed)
+	case v.disputes >= cfg.DisputeAfter && v.provisional() && (c.st.State == status.Locked || c.st.State == status.Holdover):
+		// It is open which second is right: nothing is served until one of the two has
+		// lasted longer.
+		c.distrust(SecondDisputed)
+		c.enter(status.Faulty, SecondDisputed)
 	case v.disputes >= cfg.FaultyAfter && c.st.State == status.Holdover:
 		c.enter(status.Faulty, SecondDisputed)
 	case v.disputes >= cfg.DisputeAfter && c.st.State != status.Faulty:

@@ -165,12 +165,12 @@ var scenarios = []scenario{
 	{name: "the second is disputed from then on", set: func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := []labelSpec{{after: 150e6, source: "RMC"}}
-			if k > 300 {
+			if k > 600 {
 				l[0].shift = 1
 			}
 			return l
 		}
-	}, until: 900, want: status.Faulty},
+	}, until: 1300, want: status.Faulty},
 	{name: "sources disagree from the start", set: func(w *world) {
 		w.labels = func(int) []labelSpec {
 			return []labelSpec{{after: 150e6, source: "RMC"}, {after: 250e6, source: "ZDA", shift: 1}}
@@ -304,21 +304,56 @@ var transitions = []struct {
 	{"second disputed for half a minute", Config{}, func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := labelSpec{after: 150e6}
+			if k >= 600 && k < 730 {
+				l.shift = -1
+			}
+			return []labelSpec{l}
+		}
+	}, 800, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
+	{"second disputed for half a minute while it is provisional", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			l := labelSpec{after: 150e6}
 			if k >= 100 && k < 130 {
 				l.shift = -1
 			}
 			return []labelSpec{l}
 		}
-	}, 200, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
+	}, 200, []string{"locked disciplined", "faulty second_disputed", "holdover returning", "locked disciplined"}},
+	{"second disputed for longer than it had been agreed", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			l := labelSpec{after: 150e6}
+			if k < 100 { // a receiver that did not know its leap count yet
+				l.shift = 3
+			}
+			return []labelSpec{l}
+		}
+	}, 300, []string{"locked disciplined", "faulty second_disputed", "acquiring second_disputed", "acquiring verifying", "locked disciplined"}},
+	{"pulses elsewhere for longer than they had been here", Config{}, func(w *world) {
+		w.refWrong = true
+		w.noise = func(k int) float64 {
+			if k < 100 { // pulses of a receiver that has not aligned them yet
+				return 300e6
+			}
+			return 0
+		}
+	}, 300, []string{"locked disciplined", "holdover pulse_jump", "faulty pulse_jump", "acquiring pulse_jump", "acquiring verifying", "locked disciplined"}},
+	{"pulses elsewhere for a while, then back", Config{}, func(w *world) {
+		w.noise = func(k int) float64 {
+			if k >= 200 && k < 250 {
+				return 100e3
+			}
+			return 0
+		}
+	}, 300, []string{"locked disciplined", "faulty pulse_jump", "holdover returning", "locked disciplined"}},
 	{"second disputed to faulty and back", Config{}, func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := labelSpec{after: 150e6}
-			if k >= 100 && k < 200 {
+			if k >= 600 && k < 800 {
 				l.shift = 5
 			}
 			return []labelSpec{l}
 		}
-	}, 260, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
+	}, 860, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
 	{"clock jumps by 9 µs", Config{}, func(w *world) {
 		w.at[200] = func(w *world) { w.x += 9e3 }
 	}, 400, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},
@@ -430,12 +465,12 @@ func TestNeverAWrongSecond(t *testing.T) {
 			w := newWorld(t, Config{}, 3)
 			w.labels = func(k int) []labelSpec {
 				l := []labelSpec{{after: 150e6, source: "RMC"}, {after: 250e6, source: "ZDA"}}
-				if k >= 100 {
+				if k >= 600 {
 					l[0].shift, l[1].shift = c.shift, c.shift
 				}
 				return l
 			}
-			w.run(0, 400)
+			w.run(0, 1300)
 			if len(w.steps) != 1 || math.Abs(w.truthNS()) > 1e6 {
 				t.Errorf("steps at %v, off by %v ns", w.steps, w.truthNS())
 			}

@@ -69,7 +69,7 @@ func (c *machine) reacquire(r Reason) {
 	}
 	c.edges.trains.clear()
 	c.edges.rejects.clear()
-	c.edges.verified = 0
+	c.edges.verified, c.edges.evidence = 0, 0
 	c.labels.restart()
 	c.est.forget(c.cfg.MaxErrorPPB)
 	c.bound.forget()

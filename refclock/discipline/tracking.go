@@ -62,6 +62,7 @@ func (c *machine) track(p Pulse, now int64) Action {
 		c.st.RefTime = p.Clock
 	}
 	c.edges.verified++
+	c.edges.evidence++
 	c.advanceState(now)
 	c.control.measured(e, z, now, c.st.State == status.Holdover)
 	c.publish(now)
@@ -84,7 +85,7 @@ func (c *machine) advanceState(now int64) {
 			c.bound.floor = 0
 			c.enter(status.Locked, Disciplined)
 		}
-	case status.Holdover:
+	case status.Holdover, status.Faulty: // faulty: contradicted pulses are right after all
 		if c.st.Reason != Returning {
 			c.enter(status.Holdover, Returning)
 			c.edges.verified = 1
@@ -128,29 +129,48 @@ func (c *machine) outlier(dev float64, now int64) Action {
 		if rejects.n >= unstable {
 			c.reacquire(PulseJump)
 		}
-	case status.Locked:
-		if rejects.n >= c.cfg.Gate.RejectLimit {
-			c.enter(status.Holdover, PulseJump)
-		}
-	case status.Holdover:
-		settled := rejects.agreeing >= c.cfg.Gate.JumpConfirm
-		switch {
-		case settled && !clockUnmoved:
-			// Clock or reference moved, nothing shows which, and not far: follow, and
-			// let the bound remember. The inflated estimate lets the next pulse
-			// through the gate.
-			c.est.imm.Inflate(math.Abs(dev), 0)
-			c.bound.remember(math.Abs(dev), now)
-			rejects.clear()
-			c.enter(status.Holdover, Returning)
-		case settled && c.st.Bound > c.st.Floor+float64(c.cfg.Limit):
-			// The clock is not served any more, so nothing is lost. But it was the
-			// reference that moved, then or now, and the bound remembers how far.
+	case status.Locked, status.Holdover:
+		c.jumped(dev, clockUnmoved, now)
+	case status.Faulty:
+		// Whether the pulses were right before or are right now is open until one of
+		// the two has lasted longer.
+		if rejects.agreeing > max(c.edges.evidence, c.cfg.Gate.JumpConfirm) {
 			c.reacquire(PulseJump)
-			c.bound.remember(math.Abs(dev), now)
-		case rejects.n >= c.cfg.Gate.RejectLimit:
-			c.enter(status.Holdover, PulseJump)
 		}
 	}
 	return c.refuse(r, now)
+}
+
+// jumped decides what a tracked clock does about pulses that agree with each other
+// dev ns from their prediction. clockUnmoved: it was not the clock that moved.
+func (c *machine) jumped(dev float64, clockUnmoved bool, now int64) {
+	rejects := &c.edges.rejects
+	if rejects.n < c.cfg.Gate.RejectLimit {
+		return
+	}
+	if c.st.State == status.Locked {
+		c.enter(status.Holdover, PulseJump)
+		return
+	}
+	settled := rejects.agreeing >= c.cfg.Gate.JumpConfirm
+	unserved := c.st.Bound > c.st.Floor+float64(c.cfg.Limit)
+	switch {
+	case clockUnmoved && c.edges.provisional() && rejects.agreeing >= c.cfg.Gate.RejectLimit:
+		c.enter(status.Faulty, PulseJump)
+	case settled && (!clockUnmoved || c.bound.reverts(dev, math.Sqrt(c.est.imm.Estimate().R))):
+		// Clock or reference moved, nothing shows which, and not far; or the pulses
+		// are back where they were. Follow. The inflated estimate lets the next pulse
+		// through the gate.
+		c.est.imm.Inflate(math.Abs(dev), 0)
+		c.bound.follow(dev)
+		rejects.clear()
+		c.enter(status.Holdover, Returning)
+	case settled && unserved:
+		// The clock is not served any more, so nothing is lost. But it was the
+		// reference that moved, then or now, and the bound covers how far.
+		c.reacquire(PulseJump)
+		c.bound.follow(dev)
+	default:
+		c.enter(status.Holdover, PulseJump)
+	}
 }
