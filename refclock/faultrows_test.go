@@ -160,7 +160,8 @@ func faultRows() []faultRow {
 			s.Engine.Settings.Table = unannounced
 		}, []look{lock(at - minute), faulty(2*at, "leap_contradicted")}, tracked, 30 * time.Second},
 		{"both edges, 10 %, width configured", "", duty(100*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},
-		{"both edges, 10 %, width not configured", "", duty(100*time.Millisecond, true), []look{lock(at)}, tracked, 3 * minute}, // messages come 20 ms after the other edge, now and then 30
+		// Messages come 20 ms after the other edge, as they do on real receivers: that is no proof.
+		{"both edges, 10 %, width not configured", "", duty(100*time.Millisecond, true), []look{unlocked(at, "doubted: ambiguous_edge")}, nowhere, 0},
 		{"both edges, 50 %, width configured", "", duty(500*time.Millisecond, false), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
 		{"both edges, 50 %, width not configured", "", duty(500*time.Millisecond, true), []look{unlocked(at, "no_pulse: ambiguous_edge")}, nowhere, 0},
 		{"both edges, 90 %, width configured", "", duty(900*time.Millisecond, false), []look{lock(at)}, tracked, 30 * time.Second},

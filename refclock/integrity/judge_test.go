@@ -153,6 +153,10 @@ func TestStartup(t *testing.T) {
 		{"a second late by TIM-TP", site{label: -tai.Second, late: 300 * ms, timTP: true}, reason.SecondNamed, 5},
 		{"the other edge, the system clock is disciplined", site{late: 300 * ms, edge: 100 * ms, disciplined: true}, reason.PulseAmbiguous, 1},
 		{"two edges, messages fit either", site{late: 300 * ms, other: 100 * ms}, reason.PulseAmbiguous, 1},
+		{"two edges, the message 17 ms after this one", site{late: 17 * ms, other: 100 * ms}, reason.PulseAmbiguous, 1},
+		{"two edges, the message 17 ms after the other one", site{late: 117 * ms, other: 100 * ms}, reason.PulseAmbiguous, 1},
+		{"two edges, the message just before this one", site{late: 990 * ms, other: 900 * ms}, reason.PulseAmbiguous, 1},
+		{"two edges, a disciplined system clock begins its second here", site{late: 300 * ms, other: 100 * ms, disciplined: true}, reason.None, 0},
 		{"a second late, the system clock is not disciplined", site{label: -tai.Second, late: 300 * ms}, reason.None, 0},
 		{"a second late, after the lock", site{label: -tai.Second, late: 300 * ms, disciplined: true, timTP: true, locked: true}, reason.None, 0},
 		{"the system clock is 40 ms off", site{late: 300 * ms, system: 40 * ms, disciplined: true}, reason.None, 0},
@@ -184,23 +188,6 @@ func TestStartup(t *testing.T) {
 		}
 		if first > c.soon || c.want == reason.None && first != 0 {
 			t.Errorf("%s: alarm after %d s, want %d at the latest", c.name, first, c.soon)
-		}
-	}
-}
-
-// Of two edges that only the messages tell apart, the one that they fit is taken
-// after some seconds.
-func TestStartupLearnsTheEdge(t *testing.T) {
-	j := New(Config{})
-	for k := int64(1); k <= 10; k++ {
-		mono := mono0 + k*1e9
-		in := &reading.Clocks{Unlocked: true}
-		j.Edge(Edge{Mono: mono, Other: 100 * time.Millisecond}, in)
-		mono += 120e6 // 20 ms after the other edge: no receiver is so quick
-		j.Second(Label{truth0 + tai.Time(k)*tai.Second, mono}, in)
-		got, _ := j.Decide(mono)
-		if want := k < startupEdges; (got.Code == reason.PulseAmbiguous) != want {
-			t.Errorf("after %d s: %v", k, got)
 		}
 	}
 }

@@ -14,21 +14,11 @@ const (
 	// disciplined over a network is nearer; pulses are 100 ms wide and more, or so
 	// narrow that nobody confuses their edges.
 	edgeMargin = tai.Second / 20
-	// soonest and latest are when the first message of a second comes after its
-	// pulse, with some room: receivers need some 40 ms to compute a fix, and send
-	// within 0.9 s.
-	soonest = 30 * time.Millisecond
-	latest  = 920 * time.Millisecond
 	// startupSeconds is how many seconds must speak against something.
 	startupSeconds = 3
-	// startupEdges is by how many more messages must fit one edge only for it to be
-	// the second's.
-	startupEdges = 8
 	// announceAge is how long before its pulse TIM-TP may have come: the message
 	// period of 1 s and some latency.
 	announceAge = 1_100_000_000
-	// sameOffset is by how much the distance of two edges may vary.
-	sameOffset = 20 * time.Millisecond
 )
 
 // Label says which second began or was named, and when.
@@ -44,8 +34,10 @@ type Label struct {
 //     seconds begin;
 //   - UBX-TIM-TP, which labels each pulse beforehand: messages that come a second
 //     late label the pulses otherwise;
-//   - when messages come: of two edges that nothing else tells apart, the second's
-//     is not the one that messages follow too soon or too late.
+//
+// When messages come shows nothing about the edge: they begin 17 ms after the pulse
+// on some receivers and 0.9 s after it on others, and a message about a second
+// cannot begin before it, which is true of either edge.
 //
 // A receiver that is constantly one second late shows in none of these: a witness
 // is needed.
@@ -76,10 +68,9 @@ type timTP struct {
 
 // edges finds out which of a pulse's edges begins the second.
 type edges struct {
-	elsewhere bool          // a disciplined system clock begins its seconds elsewhere
-	other     time.Duration // after each edge another comes, and nothing but messages tells them apart; 0: not so
-	score     int           // messages that fit this edge only, less those that fit both
-	known     bool          // this edge is the second's
+	elsewhere bool // a disciplined system clock begins its seconds elsewhere
+	here      bool // it begins them here
+	twins     bool // after each edge another comes, and the pulse source cannot tell them apart
 }
 
 // announce takes the label that UBX-TIM-TP gives to the next pulse.
@@ -95,11 +86,8 @@ func (s *startup) edge(mono int64, other time.Duration, disciplined tai.Time) {
 		n.pulse = n.next
 	}
 	n.next, s.pulse = 0, mono
-	e := &s.edges
-	if d := other - e.other; d.Abs() > sameOffset {
-		e.other, e.score, e.known = other, 0, false
-	}
-	e.elsewhere = disciplined != 0 && max(disciplined-disciplined.Round(), disciplined.Round()-disciplined) > edgeMargin
+	far := max(disciplined-disciplined.Round(), disciplined.Round()-disciplined) > edgeMargin
+	s.edges = edges{elsewhere: disciplined != 0 && far, here: disciplined != 0 && !far, twins: other != 0}
 }
 
 // second takes the second that a valid message names.
@@ -123,25 +111,6 @@ func (s *startup) second(l Label, disciplined tai.Time) {
 	if n := &s.timTP; n.pulse != 0 {
 		n.against = tally(n.against, n.pulse != l.Time && n.pulse != l.Time-tai.Second)
 	}
-	s.edges.message(after)
-}
-
-// message takes that the first message of a second came so long after the pulse.
-func (e *edges) message(after time.Duration) {
-	if e.other == 0 || e.known {
-		return
-	}
-	since := after - e.other // the other edge
-	if since < 0 {
-		since += time.Second
-	}
-	switch {
-	case since >= soonest && since <= latest:
-		e.score = max(0, e.score-1)
-	case after >= soonest && after <= latest:
-		e.score++
-	}
-	e.known = e.score >= startupEdges
 }
 
 // tally counts what speaks against, up to twice what raises an alarm. What speaks
@@ -173,6 +142,6 @@ func (s *startup) update(unlocked bool) {
 	if s.edges.elsewhere {
 		add(true, reason.PulseAmbiguous, "the system clock's second is elsewhere: set pulse.width to what the receiver has, or pulse.edge to the other edge")
 	} else {
-		add(s.edges.other != 0 && !s.edges.known, reason.PulseAmbiguous, "the card stamps both edges: set pulse.width to what the receiver has")
+		add(s.edges.twins && !s.edges.here, reason.PulseAmbiguous, "the card stamps both edges: set pulse.width to what the receiver has")
 	}
 }
