@@ -87,7 +87,7 @@ func (c *machine) measureTrain(train *pulseTrain, p Pulse) {
 
 // explainAcquiring reports why there is no lock yet: missing messages, or r.
 func (c *machine) explainAcquiring(r Reason, now int64) {
-	silence := c.labels.silence(&c.cfg, c.startMono, now)
+	silence := c.labels.silence(&c.cfg, c.first.mono, now)
 	if silence == None && c.labels.lastValid == 0 && !c.cfg.GivenSecond {
 		silence = NoMessages
 	}

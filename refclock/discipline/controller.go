@@ -54,7 +54,7 @@ func (c *Controller) Pulse(p Pulse) Action {
 	if !c.steps.ok {
 		c.steps.observe(p.Mono, p.Clock, c.est.corr.ppb, 0)
 	}
-	c.start(p.Mono)
+	c.first.note(p.Mono)
 	if c.step.pending || p.Mono < c.step.mono {
 		return c.refuse(PulseStraddles, now)
 	}
@@ -83,7 +83,7 @@ func (c *Controller) Pulse(p Pulse) Action {
 
 // Label takes one message of the receiver.
 func (c *Controller) Label(l Label) {
-	c.start(l.Mono)
+	c.first.note(l.Mono)
 	r := c.label(l)
 	if r == None {
 		c.st.Labelled++
@@ -96,7 +96,7 @@ func (c *Controller) Label(l Label) {
 // Tick tells the time when nothing else happens, about once a second; more often
 // is harmless. clock is the clock's reading at mono.
 func (c *Controller) Tick(mono int64, clock tai.Time) Action {
-	c.start(mono)
+	c.first.note(mono)
 	if c.step.pending && mono-c.step.askedMono > stepTimeout {
 		c.Stepped(mono, 0)
 	}

@@ -226,7 +226,7 @@ func (c *machine) applyLabels() {
 
 // checkLabels changes the state when messages have stopped.
 func (c *machine) checkLabels(now int64) {
-	r := c.labels.silence(&c.cfg, c.startMono, now)
+	r := c.labels.silence(&c.cfg, c.first.mono, now)
 	if r == None || c.step.pending {
 		return
 	}

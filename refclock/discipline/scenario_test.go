@@ -170,7 +170,7 @@ var scenarios = []scenario{
 			}
 			return l
 		}
-	}, until: 1300, want: status.Faulty},
+	}, until: 1100, want: status.Faulty},
 	{name: "sources disagree from the start", set: func(w *world) {
 		w.labels = func(int) []labelSpec {
 			return []labelSpec{{after: 150e6, source: "RMC"}, {after: 250e6, source: "ZDA", shift: 1}}

@@ -12,8 +12,7 @@ type machine struct {
 	st      Status
 	learned Learned // imported, or from before phase was lost last
 
-	started   bool
-	startMono int64 // of the first call
+	first firstCall
 
 	est      estimate
 	labelled bool // est.sec is the true second
@@ -46,10 +45,16 @@ type step struct {
 	mono      int64 // CLOCK_MONOTONIC_RAW (ns) of the last step
 }
 
-// start notes the first call.
-func (c *machine) start(mono int64) {
-	if !c.started {
-		c.started, c.startMono = true, mono
+// firstCall is when the first call came.
+type firstCall struct {
+	known bool
+	mono  int64 // CLOCK_MONOTONIC_RAW, ns
+}
+
+// note takes a call.
+func (f *firstCall) note(mono int64) {
+	if !f.known {
+		f.known, f.mono = true, mono
 	}
 }
 
