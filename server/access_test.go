@@ -14,6 +14,7 @@ func prefixes(s ...string) (p []netip.Prefix) {
 }
 
 func TestContradictoryAccessListsAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ allow, deny, nts []netip.Prefix }{
 		{prefixes("10.0.0.0/8"), prefixes("10.0.0.0/8"), nil},
 		{nil, prefixes("::/0"), prefixes("::/0")},
@@ -27,6 +28,7 @@ func TestContradictoryAccessListsAreRefused(t *testing.T) {
 }
 
 func TestLongestPrefixDecides(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		allow, deny, nts []netip.Prefix
 		ip               string
@@ -57,6 +59,7 @@ func TestLongestPrefixDecides(t *testing.T) {
 }
 
 func TestAccessEqualsASearchOfTheLists(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -71,15 +71,16 @@ func (s *clockRig) answer(lead int64, origin ntp.Timestamp, card bool) (d *Draft
 	return d, h, why
 }
 
-// moves are what may happen to clocks between an answer and its transmit
-// timestamp.
-var moves = []struct {
+// move is what may happen to clocks between an answer and its transmit timestamp.
+type move struct {
 	name         string
 	phc, real    time.Duration // steps of the card's clock and of CLOCK_REALTIME
 	how          int
 	kernel, card bool // a kernel timestamp, a hardware timestamp is still valid
 	interleaved  bool // and the next answer is interleaved
-}{
+}
+
+var moves = []move{
 	{"-1 s", -time.Second, 0, shown, true, false, false},
 	{"1 s", time.Second, 0, shown, true, false, false},
 	{"-1 s, counted", -time.Second, 0, counted, true, false, false},
@@ -114,83 +115,97 @@ const (
 // latency contains it, and what was really late is still reported. No timestamp
 // from before a step is sent with the quality from after it.
 func TestClockStepBeforeTxStamp(t *testing.T) {
-	const lead, late = 8000, 2000 // ns: predicted 8 us after the reading, left 6 us after it
-	for _, c := range moves {
+	t.Parallel()
+	for _, m := range moves {
 		for i := range 4 {
 			card, after := i&1 != 0, i&2 != 0 // after: the answer left after the step
-			t.Run(fmt.Sprintf("%s, card %v, left after it %v", c.name, card, after), func(t *testing.T) {
-				s := newClockRig(t)
-				_, first, _ := s.answer(lead, 1, card) // it is stored, because the origin is marked
-				gone := s.mono + lead - late
-				dep := transport.TxStamp{ID: s.id, Soft: s.real + lead - late}
-				if card {
-					dep.Hard = int64(s.card(gone))
-				}
-				without := s.dispersion()
-				s.advance(5 * time.Millisecond)
-				s.phc += c.phc
-				s.real += int64(c.real)
-				if after {
-					dep.Soft += int64(c.real)
-					if card {
-						dep.Hard += int64(c.phc)
-					}
-				}
-				snap := bounded(s.card(s.mono))
-				snap.Mono, snap.Clock = s.mono, s.card(s.mono)
-				switch c.how {
-				case hidden:
-					snap.Clock = snap.Clock.Add(-c.phc)
-				case counted:
-					snap.Epoch++
-				case lost:
-					s.feed.valid = false
-					s.setView(s.real, s.mono)
-				}
-				s.publish(snap)
-				s.takeStamp(&dep, s.real, s.mono)
-				if s.stamps.pending != 0 {
-					t.Error("the timestamp is still expected")
-				}
-
-				good := c.kernel
-				if card {
-					good = c.card || c.how == hidden && !after
-				}
-				tolerance := int64(0)
-				if card && c.card {
-					tolerance = int64(c.phc.Abs()) // the step is within the bound
-				}
-				if got := int64(s.timing.late); good && max(got-late, late-got) > tolerance || !good && got != 0 {
-					t.Errorf("learned that timestamps are %d ns late", got)
-				}
-				if got := s.timing.toWire.of(alone); good && max(got-(lead-late), lead-late-got) > tolerance || !good && got != lead {
-					t.Errorf("learned a latency of %d ns", got)
-				}
-				if got := s.dispersion(); got < time.Duration(s.timing.late) || got > without+time.Duration(s.timing.late)+2*resolution {
-					t.Errorf("root dispersion %v, was %v", got, without)
-				}
-				_, second, why := s.answer(lead, first.Receive, card)
-				if (why == NTPInterleaved) != c.interleaved {
-					t.Errorf("the next answer is %v", why)
-				}
-				if why == NTPInterleaved {
-					d, want := int64(second.Transmit.Sub(first.Transmit)), int64(0)
-					if good {
-						want = -late
-					}
-					if max(d-want, want-d) > tolerance+2 {
-						t.Errorf("its transmit timestamp was corrected by %d ns, want %d", d, want)
-					}
-				}
+			t.Run(fmt.Sprintf("%s, card %v, left after it %v", m.name, card, after), func(t *testing.T) {
+				t.Parallel()
+				m.run(t, card, after)
 			})
 		}
 	}
 }
 
+// The answer of a move is predicted to leave lead ns after the reading of the
+// clock, and leaves late ns before that.
+const lead, late = 8000, 2000
+
+func (m *move) run(t *testing.T, card, after bool) {
+	s := newClockRig(t)
+	_, first, _ := s.answer(lead, 1, card) // it is stored, because the origin is marked
+	stamp := transport.TxStamp{ID: s.id, Soft: s.real + lead - late}
+	if card {
+		stamp.Hard = int64(s.card(s.mono + lead - late))
+	}
+	before := s.dispersion()
+	s.advance(5 * time.Millisecond)
+	s.phc += m.phc
+	s.real += int64(m.real)
+	if after {
+		stamp.Soft += int64(m.real)
+		if card {
+			stamp.Hard += int64(m.phc)
+		}
+	}
+	m.publish(s)
+	s.takeStamp(&stamp, s.real, s.mono)
+	if s.stamps.pending != 0 {
+		t.Error("the timestamp is still expected")
+	}
+
+	valid, tolerance := m.kernel, int64(0) // of the timestamp
+	if card {
+		valid = m.card || m.how == hidden && !after
+		if m.card {
+			tolerance = int64(m.phc.Abs()) // the step is within the bound
+		}
+	}
+	wantLate, wantLatency, wantCorrection := int64(0), int64(lead), int64(0)
+	if valid {
+		wantLate, wantLatency, wantCorrection = late, lead-late, -late
+	} else {
+		tolerance = 0
+	}
+	differs := func(got, want, tolerance int64) bool { return max(got-want, want-got) > tolerance }
+	if got := int64(s.timing.late); differs(got, wantLate, tolerance) {
+		t.Errorf("learned that timestamps are %d ns late, want %d", got, wantLate)
+	}
+	if got := s.timing.toWire.of(alone); differs(got, wantLatency, tolerance) {
+		t.Errorf("learned a latency of %d ns, want %d", got, wantLatency)
+	}
+	if got := s.dispersion(); got < time.Duration(s.timing.late) || got > before+time.Duration(s.timing.late)+2*resolution {
+		t.Errorf("root dispersion %v, was %v", got, before)
+	}
+	_, second, why := s.answer(lead, first.Receive, card)
+	if (why == NTPInterleaved) != m.interleaved {
+		t.Errorf("the next answer is %v", why)
+	}
+	if got := int64(second.Transmit.Sub(first.Transmit)); why == NTPInterleaved && differs(got, wantCorrection, tolerance+2) {
+		t.Errorf("its transmit timestamp was corrected by %d ns, want %d", got, wantCorrection)
+	}
+}
+
+// publish publishes the clock after the move.
+func (m *move) publish(s *clockRig) {
+	snap := bounded(s.card(s.mono))
+	snap.Mono, snap.Clock = s.mono, s.card(s.mono)
+	switch m.how {
+	case hidden:
+		snap.Clock = snap.Clock.Add(-m.phc)
+	case counted:
+		snap.Epoch++
+	case lost:
+		s.feed.valid = false
+		s.setView(s.real, s.mono)
+	}
+	s.publish(snap)
+}
+
 // A hardware timestamp may be before the reading of the clock by the error of the
 // snapshot's line, but not by more.
 func TestTxStampWithinLineError(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		line time.Duration
 		good bool
@@ -220,6 +235,7 @@ func bounded(at tai.Time) *status.Snapshot {
 // An answer with an earlier answer's timestamp reports no better quality than the
 // earlier one; the next may.
 func TestInterleavedAnswerReportsTheEarlierQuality(t *testing.T) {
+	t.Parallel()
 	s := newClockRig(t)
 	publishBound := func(d time.Duration) {
 		s.advance(time.Second)
@@ -244,6 +260,7 @@ func TestInterleavedAnswerReportsTheEarlierQuality(t *testing.T) {
 // card's clock may just have been stepped, and a receive timestamp that is too
 // early makes an error that the client cannot see.
 func TestHardStampNeedsTheKernelsConfirmation(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		step time.Duration
@@ -279,6 +296,7 @@ func TestHardStampNeedsTheKernelsConfirmation(t *testing.T) {
 // Kernel timestamps are of CLOCK_REALTIME. In the first batch after that clock was
 // set, requests get the time at which they are read.
 func TestKernelStampIsIgnoredAfterTheSystemClockWasSet(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		set    time.Duration
 		steady bool
@@ -305,6 +323,7 @@ func TestKernelStampIsIgnoredAfterTheSystemClockWasSet(t *testing.T) {
 
 // What does not move the clock does not change its generation.
 func TestGenerationChangesOnlyWithTheClock(t *testing.T) {
+	t.Parallel()
 	leap := func(s *status.Snapshot) { s.LeapAt, s.LeapSign = t2026.Add(time.Hour), 1 }
 	for _, c := range []struct {
 		name   string

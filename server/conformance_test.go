@@ -12,6 +12,7 @@ import (
 // The content of a placeholder is ignored and is not in the answer (RFC 8915,
 // section 5.5).
 func TestPlaceholderContentIsIgnored(t *testing.T) {
+	t.Parallel()
 	for _, id := range aeads {
 		g := newRig(t, id)
 		c := g.cookie()
@@ -46,6 +47,7 @@ func TestPlaceholderContentIsIgnored(t *testing.T) {
 // A nonce is never used twice (RFC 8915, section 5.6), also if the same request is
 // answered twice at the same instant.
 func TestNonceIsNeverReused(t *testing.T) {
+	t.Parallel()
 	for _, id := range aeads {
 		g := newRig(t, id)
 		req := g.request(0)

@@ -10,6 +10,7 @@ import (
 // Readings lie between two of the kernel's own, within the error of the pairing
 // and the drift of the two clocks.
 func TestHostClockAgreesWithTheKernel(t *testing.T) {
+	t.Parallel()
 	c := newHostClock()
 	for range 100 {
 		a := phc.MonoRaw()

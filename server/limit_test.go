@@ -12,6 +12,7 @@ import (
 )
 
 func TestLimiterCountsByPrefixAndSession(t *testing.T) {
+	t.Parallel()
 	if NewLimiter(LimitConfig{}) != nil {
 		t.Error("a limiter without a rate")
 	}
@@ -76,7 +77,7 @@ func TestLimiterKeepsItsMemoryAndLimitUnderFlood(t *testing.T) {
 	for i := range 100000 {
 		l.plain(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), now)
 		if i%1000 == 0 && l.plain(a, now) {
-			t.Fatalf("after %d strangers the limit is forgotten", i)
+			t.Fatalf("after %d other addresses the limit is lost", i)
 		}
 	}
 	if len(l.sets) != 64 {
@@ -95,6 +96,7 @@ func TestLimiterKeepsItsMemoryAndLimitUnderFlood(t *testing.T) {
 // Requests with a forged client address take nothing from that client's NTS
 // service and cause no kiss code for it. The number of answers to them is limited.
 func TestForgedAddressTakesNothingFromAClient(t *testing.T) {
+	t.Parallel()
 	const burst = 4
 	for _, id := range aeads {
 		g := newRig(t, id)
@@ -105,8 +107,7 @@ func TestForgedAddressTakesNothingFromAClient(t *testing.T) {
 		forger.ring, forger.Keys = g.ring, g.ring.Load()
 		other := newRig(t, id) // of another server
 
-		// The table must not depend on the order: the flood comes first, and the
-		// client asks for as many as it may.
+		// The flood comes first, and the client sends as many requests as it may.
 		answered := map[Reason]int{}
 		flood := func(n int) {
 			for range n {
@@ -146,8 +147,8 @@ func TestForgedAddressTakesNothingFromAClient(t *testing.T) {
 			}
 			flood(3)
 		}
-		// Beyond its own limit the client is told, authenticated, as often as kisses
-		// are due, which none was before.
+		// Over its own limit the client gets an authenticated kiss code. It is the first
+		// one, so the limit of kiss codes allows it.
 		g.Mono += int64(time.Second) // the limits' own second
 		g.From = client
 		g.respond(g.request(0), 0)
@@ -163,6 +164,7 @@ func TestForgedAddressTakesNothingFromAClient(t *testing.T) {
 
 // The holder of keys gets no more answers by forging addresses.
 func TestForgedAddressesGainNothingForASession(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	g.Limit = NewLimiter(LimitConfig{Rate: 1, Burst: 8, KissRate: 1})
 	g.Mono = rxMono
@@ -181,6 +183,7 @@ func TestForgedAddressesGainNothingForASession(t *testing.T) {
 // A plain client over its limit gets kiss codes at a limited rate, and none for
 // what others send with its address.
 func TestPlainKissCodeIsForTheClientsOwnPort(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -209,7 +212,7 @@ func TestPlainKissCodeIsForTheClientsOwnPort(t *testing.T) {
 			}
 		}
 	}
-	// A client that hammers is told, twice a second.
+	// A client that sends too fast gets two kiss codes a second.
 	kisses := 0
 	for i := range 10000 {
 		if ask(netip.MustParseAddrPort("198.51.100.1:5000"), 100*second+int64(i)*second/1000) == KissRate {

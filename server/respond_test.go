@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/hex"
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -127,6 +126,7 @@ func (g *rig) respond(req []byte, p Policy) ([]byte, Reason) {
 }
 
 func TestInvalidRequestsGetNoAnswer(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	cookie := g.cookie()
 	f := ntp.AppendField
@@ -222,6 +222,7 @@ const goldenPlain = "24" + "01" + "06" + "e8" + // leap 0, version 4, mode 4; st
 	"eeae0080" + "0000cf1c" // transmit 12345 ns later: 53021.3 units, 0xcf1d, unmarked
 
 func TestPlainAnswer(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	out, why := g.respond(header(v4client), 0)
 	want, _ := hex.DecodeString(goldenPlain)
@@ -288,6 +289,7 @@ func (g *rig) openNTS(out []byte) (cookies [][]byte) {
 }
 
 func TestNTSAnswer(t *testing.T) {
+	t.Parallel()
 	for _, id := range aeads {
 		g := newRig(t, id)
 		seen := map[string]bool{}
@@ -302,11 +304,11 @@ func TestNTSAnswer(t *testing.T) {
 			}
 			for _, k := range cookies {
 				if seen[string(k)] || len(k) != nts.CookieLen(id) {
-					t.Errorf("%v: a cookie twice, or %d octets long", id, len(k))
+					t.Errorf("%v: a repeated cookie, or one of %d octets", id, len(k))
 				}
 				seen[string(k)] = true
 				if _, why := g.respond(g.requestWith(k), 0); why != NTS {
-					t.Errorf("%v: a fresh cookie gives %v", id, why)
+					t.Errorf("%v: a new cookie gives %v", id, why)
 				}
 			}
 			var h ntp.Header
@@ -314,20 +316,33 @@ func TestNTSAnswer(t *testing.T) {
 				t.Errorf("%v: %+v", id, h)
 			}
 		}
-		// What follows the authenticator is ignored, whatever it is.
+	}
+}
+
+// What follows the authenticator is ignored. An unknown field before it is
+// authenticated and ignored.
+func TestUnknownFieldsOfNTSRequestAreIgnored(t *testing.T) {
+	t.Parallel()
+	for _, id := range aeads {
+		g := newRig(t, id)
 		for _, tail := range [][]byte{{1}, make([]byte, 20), g.request(0), bytes.Repeat([]byte{0xff}, 33)} {
 			if out, why := g.respond(append(g.request(0), tail...), 0); why != NTS || len(g.openNTS(out)) != 1 {
-				t.Errorf("%v: %d octets behind the authenticator: %v", id, len(tail), why)
+				t.Errorf("%v: %d octets after the authenticator: %v", id, len(tail), why)
 			}
 		}
-		// An unknown field before it is authenticated and ignored.
 		b := ntp.AppendField(header(v4client), 0x2005, make([]byte, 40))
 		b = ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie())
 		if out, why := g.respond(g.seal(b), 0); why != NTS || len(g.openNTS(out)) != 1 {
 			t.Errorf("%v: unknown field: %v", id, why)
 		}
-		// Placeholders may be encrypted, also some of them; other fields inside are
-		// ignored.
+	}
+}
+
+// All or some placeholders may be encrypted; other encrypted fields are ignored.
+func TestEncryptedPlaceholdersCount(t *testing.T) {
+	t.Parallel()
+	for _, id := range aeads {
+		g := newRig(t, id)
 		cookie := g.cookie()
 		place := ntp.AppendField(nil, ntp.ExtPlaceholder, make([]byte, len(cookie)))
 		open := ntp.AppendField(ntp.AppendField(header(v4client), ntp.ExtUniqueID, g.uid), ntp.ExtCookie, cookie)
@@ -343,10 +358,16 @@ func TestNTSAnswer(t *testing.T) {
 				t.Errorf("%v: %d octets outside and %d inside: %v, %d cookies, want %d", id, len(c.outside), len(c.inside), why, len(g.openNTS(out)), c.want)
 			}
 		}
-		// An authenticated kiss.
+	}
+}
+
+func TestKissCodeOfASessionIsAuthenticated(t *testing.T) {
+	t.Parallel()
+	for _, id := range aeads {
+		g := newRig(t, id)
 		out, why := g.respond(g.request(0), Kiss)
 		if why != KissRate || len(g.openNTS(out)) != 1 || string(out[12:16]) != "RATE" {
-			t.Errorf("%v: kiss: %v", id, why)
+			t.Errorf("%v: %v", id, why)
 		}
 	}
 }
@@ -354,6 +375,7 @@ func TestNTSAnswer(t *testing.T) {
 // Nonces that AES-SIV allows but nobody recommends, with the padding that RFC
 // 8915, section 5.6, requires.
 func TestShortNonceWithPaddingIsAnswered(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	for n := 1; n < 40; n++ {
 		b := ntp.AppendField(ntp.AppendField(header(v4client), ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie())
@@ -365,6 +387,7 @@ func TestShortNonceWithPaddingIsAnswered(t *testing.T) {
 }
 
 func TestUnknownCookiesAndKeysGetANAK(t *testing.T) {
+	t.Parallel()
 	for _, id := range aeads {
 		g := newRig(t, id)
 		other, err := nts.NewRing(nts.RingConfig{}, time.Unix(1795392000, 0))
@@ -409,6 +432,7 @@ func TestUnknownCookiesAndKeysGetANAK(t *testing.T) {
 // Each bit of a valid request is flipped, and the request is truncated at each
 // octet: no answer is an authenticated one, or longer than the request.
 func TestAnyFlippedBitIsDetected(t *testing.T) {
+	t.Parallel()
 	for _, id := range aeads {
 		g := newRig(t, id)
 		req := g.request(1)
@@ -427,160 +451,9 @@ func TestAnyFlippedBitIsDetected(t *testing.T) {
 	}
 }
 
-func TestAnswerReportsTheSnapshotsState(t *testing.T) {
-	g := newRig(t, aead.AESSIVCMAC256)
-	const real = 1795392000e9 + 777
-	for _, c := range []struct {
-		name    string
-		change  func(*status.Snapshot)
-		system  bool // the system's clock stands in
-		leap    uint8
-		stratum uint8
-		refid   string
-		disp    time.Duration // at least
-		ref     bool
-	}{
-		{"none", nil, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"unlocked", func(s *status.Snapshot) { s.State = status.Unlocked }, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"acquiring", func(s *status.Snapshot) { s.State = status.Acquiring }, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"faulty", func(s *status.Snapshot) { s.State = status.Faulty }, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"invalid state", func(s *status.Snapshot) { s.State = 200 }, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"only watching", func(s *status.Snapshot) { s.Kind = status.NoClock }, true, 3, 16, "INIT", 18 * time.Hour, false},
-		{"never measured", func(s *status.Snapshot) { s.RefTime = 0 }, false, 3, 16, "INIT", 0, false},
-		{"stale", func(s *status.Snapshot) { s.Mono -= 3600e9; s.Clock -= 3600e9; s.BoundRate = 1000 }, false, 3, 16, "INIT", 3600 * time.Microsecond, true},
-		{"bound without end", func(s *status.Snapshot) { s.Bound = math.MaxInt64 }, false, 3, 16, "INIT", 18 * time.Hour, true},
-		{"rate is NaN", func(s *status.Snapshot) { s.BoundRate = math.NaN() }, false, 3, 16, "INIT", 18 * time.Hour, true},
-		{"stratum 0", func(s *status.Snapshot) { s.Stratum = 0 }, false, 3, 16, "INIT", 0, true},
-		{"stratum 16", func(s *status.Snapshot) { s.Stratum = 16 }, false, 3, 16, "INIT", 0, true},
-		{"locked", func(s *status.Snapshot) {}, false, 0, 1, "GPS\x00", 250, true},
-		{"stratum 2", func(s *status.Snapshot) { s.Stratum = 2; s.RefID = [4]byte{10, 0, 0, 1} }, false, 0, 2, "\x0a\x00\x00\x01", 250, true},
-		{"holdover", func(s *status.Snapshot) { s.State = status.Holdover; s.Bound = 900 * time.Microsecond }, false, 0, 1, "GPS\x00", 900 * time.Microsecond, true},
-	} {
-		if c.change == nil {
-			g.View.SetNone(real, rxMono, -24)
-		} else {
-			s := locked(t2026)
-			c.change(s)
-			g.View.Set(s, real, rxMono, -24)
-		}
-		out, why := g.respond(header(v4client), 0)
-		var h ntp.Header
-		if why != NTP || h.Parse(out) != nil {
-			t.Errorf("%s: %v", c.name, why)
-			continue
-		}
-		if h.Leap != c.leap || h.Stratum != c.stratum || string(h.RefID[:]) != c.refid || h.RootDisp.Duration() < c.disp || (h.RefTime != 0) != c.ref {
-			t.Errorf("%s: %+v", c.name, h)
-		}
-		want := t2026
-		if c.system {
-			want = tai.FromUnix(1795392000, 777, 37)
-		}
-		if d := h.Receive.Sub(ntp.FromTAI(want, 37)); d < -1 || d > 1 {
-			t.Errorf("%s: receive timestamp is off by %v", c.name, d)
-		}
-		if _, why := g.respond(g.request(0), 0); why != NTS {
-			t.Errorf("%s: NTS: %v", c.name, why)
-		}
-	}
-}
-
-// Half the root delay and the root dispersion are together never below the bound,
-// at any instant at which the view may be used.
-func TestRootDistanceIsNeverBelowTheBound(t *testing.T) {
-	g := newRig(t, aead.AESSIVCMAC256)
-	for range 2000 {
-		s := locked(t2026)
-		s.Bound = time.Duration(g.rnd.Int64N(1e6))
-		s.BoundRate = g.rnd.Float64() * 1e5
-		s.Limit = time.Second
-		s.RootDelay = time.Duration(g.rnd.Int64N(2 * int64(s.Bound+1)))
-		g.View.Set(s, 0, rxMono, int8(-30+g.rnd.IntN(20)))
-		out, _ := g.respond(header(v4client), 0)
-		var h ntp.Header
-		if h.Parse(out) != nil || h.RootDelay.Duration()/2+h.RootDisp.Duration() < s.BoundAt(rxMono+int64(viewSpan)) || h.RootDisp.Duration() < Resolution(h.Precision) ||
-			h.RootDelay.Duration() < s.RootDelay {
-			t.Fatalf("bound %v: %+v", s.BoundAt(rxMono), h)
-		}
-	}
-}
-
-func TestLeapSecondIsAnnouncedAndExecuted(t *testing.T) {
-	g := newRig(t, aead.AESSIVCMAC256)
-	leap := tai.FromUnix(1798761600, 0, 38) // 2027-01-01, if a second were inserted before it
-	for _, sign := range []int8{1, -1} {
-		at := leap
-		if sign < 0 {
-			at = tai.FromUnix(1798761600-1, 0, 37) // 23:59:59 is left out
-		}
-		for _, c := range []struct {
-			d    time.Duration // arrival relative to the leap
-			leap uint8         // of an inserted second
-		}{
-			{-25 * time.Hour, 0}, {-86402 * time.Second, 0}, {-86398 * time.Second, 1}, {-time.Second - 1, 1}, {-time.Second, 1},
-			{-20 * time.Microsecond, 1}, {-time.Microsecond, 0}, {0, 0}, {time.Hour, 0},
-		} {
-			rx := at.Add(c.d)
-			s := locked(rx)
-			s.LeapAt, s.LeapSign = at, sign
-			g.View.Set(s, 0, rxMono, -24)
-			out, _ := g.respond(header(v4client), 0)
-			var h ntp.Header
-			if err := h.Parse(out); err != nil {
-				t.Fatal(err)
-			}
-			want := c.leap
-			if sign < 0 && want == 1 {
-				want = 2
-			}
-			off := func(t tai.Time) int {
-				if t >= at {
-					return 37 + int(sign)
-				}
-				return 37
-			}
-			tx := rx + tai.Time(txMono-rxMono)
-			if h.Leap != want {
-				t.Errorf("sign %d, %v: leap %d, want %d", sign, c.d, h.Leap, want)
-			}
-			if d := h.Receive.Sub(ntp.FromTAI(rx, off(rx))); d < -1 || d > 1 {
-				t.Errorf("sign %d, %v: receive off by %v", sign, c.d, d)
-			}
-			if d := h.Transmit.Sub(ntp.FromTAI(tx, off(tx))); d < -1 || d > 1 {
-				t.Errorf("sign %d, %v: transmit off by %v", sign, c.d, d)
-			}
-		}
-	}
-}
-
-func TestTimestampsAcrossTheNTPEra(t *testing.T) {
-	g := newRig(t, aead.AESSIVCMAC256)
-	era1 := tai.FromUnix(2085978496, 0, 37) // 2036-02-07 06:28:16 UTC
-	for _, d := range []time.Duration{-time.Second, -12346, -12345, -12344, -1, 0, 1, time.Second, 300 * time.Millisecond} {
-		rx := era1.Add(d)
-		g.View.Set(locked(rx), 0, rxMono, -24)
-		out, _ := g.respond(header(v4client), 0)
-		var h ntp.Header
-		if err := h.Parse(out); err != nil {
-			t.Fatal(err)
-		}
-		if h.Receive == 0 || h.Transmit == 0 || h.RefTime == 0 {
-			t.Errorf("%v: a timestamp is 0: %+v", d, h)
-		}
-		if got := h.Receive.TAI(rx, 37).Sub(rx); got < -1 || got > 1 {
-			t.Errorf("%v: receive off by %v", d, got)
-		}
-		if got := h.Transmit.Sub(h.Receive); got < 12344 || got > 12346 {
-			t.Errorf("%v: transmit %v after receive", d, got)
-		}
-		if got := h.Receive.Sub(h.RefTime); got < 299999999 || got > 300000001 {
-			t.Errorf("%v: reference %v before receive", d, got)
-		}
-	}
-}
-
 // Receive, origin and transmit timestamps differ, also if a client predicts ours.
 func TestTimestampsOfAnAnswerDiffer(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	try := func(origin, receive, transmit ntp.Timestamp) {
 		b := header(v4client)
@@ -613,102 +486,8 @@ func TestTimestampsOfAnAnswerDiffer(t *testing.T) {
 	}
 }
 
-func TestHardStampOfTheServedClockIsUsed(t *testing.T) {
-	g := newRig(t, aead.AESSIVCMAC256)
-	if !g.View.IsPHC(3) || g.View.IsPHC(0) || g.View.IsPHC(-1) {
-		t.Error("the wrong clock's stamps are taken")
-	}
-	dst := make([]byte, MaxPacket)
-	n, _ := g.Respond(dst, header(v4client), Arrival{Mono: rxMono, Hard: t2026 - 5000}, 0)
-	var h ntp.Header
-	if h.Parse(dst[:n]) != nil || h.Receive != ntp.FromTAI(t2026-5000, 37)|1 {
-		t.Errorf("%+v", h)
-	}
-	s := locked(t2026)
-	s.Kind = status.SimClock
-	if g.View.Set(s, 0, rxMono, -24); g.View.IsPHC(3) {
-		t.Error("a simulated clock has hardware stamps")
-	}
-	if g.View.SetNone(0, rxMono, -24); g.View.IsPHC(3) || g.View.IsPHC(0) {
-		t.Error("no clock has hardware stamps")
-	}
-}
-
-// A client as in figure 1 of RFC 9769.
-func TestInterleavedMode(t *testing.T) {
-	for _, secure := range []bool{false, true} {
-		g := newRig(t, aead.AESSIVCMAC256)
-		basic, inter := NTP, NTPInterleaved
-		if secure {
-			basic, inter = NTS, NTSInterleaved
-		}
-		round := 0
-		ask := func(origin, receive, transmit ntp.Timestamp, want Reason) ntp.Header {
-			t.Helper()
-			round++
-			g.tx = txMono + int64(round) // each answer leaves at an instant of its own
-			q := ntp.Header{Version: 4, Mode: 3, Origin: origin, Receive: receive, Transmit: transmit}
-			b := make([]byte, ntp.HeaderLen)
-			q.Put(b)
-			if secure {
-				b = g.seal(ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, g.uid), ntp.ExtCookie, g.cookie()))
-			}
-			out, why := g.respond(b, 0)
-			var h ntp.Header
-			if h.Parse(out) != nil || why != want {
-				t.Fatalf("secure %v, request %d: %v, want %v", secure, round, why, want)
-			}
-			return h
-		}
-		a := ask(0, 0, 100, basic)
-		b := ask(a.Receive, 200, 300, basic) // nobody remembered the first answer
-		if b.Origin != 300 {
-			t.Errorf("basic answer has origin %d", b.Origin)
-		}
-		g.Sent.Correct(b.Receive, 0xeeae008000ffff01) // its transmit stamp came
-		c := ask(b.Receive, 400, 500, inter)
-		if c.Origin != 400 || c.Transmit != 0xeeae008000ffff00 {
-			t.Errorf("interleaved answer %+v", c)
-		}
-		d := ask(c.Receive, 600, 700, inter) // no stamp came: the estimate serves
-		if want := ntp.FromTAI(t2026+12345+3, 37) &^ 1; d.Transmit != want || d.Origin != 600 {
-			t.Errorf("interleaved answer %+v, want transmit %x", d, want)
-		}
-		ask(d.Receive^0x10, 800, 900, basic) // not ours
-		ask(d.Receive, 800, 800, basic)      // two equal timestamps: no client of RFC 9769
-		ask(d.Transmit, 800, 900, basic)     // a basic client
-		ask(b.Receive, 800, 900, basic)      // an answer is told of once
-		if e := ask(d.Receive, 1000, 1100, inter); e.Receive == d.Receive || e.Receive == c.Receive {
-			t.Error("two answers under one receive timestamp")
-		}
-		g.Sent = nil
-		ask(d.Receive, 800, 900, basic)
-	}
-}
-
-func TestSentHasFixedMemory(t *testing.T) {
-	s := NewSent()
-	for i := range ntp.Timestamp(100000) {
-		s.Put(i<<20|1, i, 7)
-	}
-	found := 0
-	for i := range ntp.Timestamp(100000) {
-		if tx, ok := s.Get(i<<20 | 1); ok {
-			found++
-			if tx != i {
-				t.Fatalf("entry %d gives %d", i, tx)
-			}
-		}
-	}
-	if found == 0 || found > 1<<sentBits {
-		t.Errorf("%d entries of %d", found, 1<<sentBits)
-	}
-	if _, ok := NewSent().Get(0); ok {
-		t.Error("an empty table has an entry")
-	}
-}
-
 func TestEachReasonHasItsWord(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	for r := Reason(0); r < numReasons; r++ {
 		if w := r.String(); w == "" || w == "unknown" || seen[w] {
@@ -734,7 +513,7 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 		}
 		for name, req := range map[string][]byte{
 			"plain": header(v4client), "NTS": g.request(0), "NTS with 7 placeholders": g.request(7),
-			"NAK": g.requestWith(make([]byte, 52)), "silence": header(4<<3 | 6),
+			"NAK": g.requestWith(make([]byte, 52)), "no answer": header(4<<3 | 6),
 		} {
 			if n := testing.AllocsPerRun(500, func() { g.Respond(dst, req, Arrival{Mono: rxMono}, 0) }); n > 0 {
 				t.Errorf("%v, %s: %v allocations", id, name, n)
@@ -746,6 +525,7 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 // Several answers are prepared before they are finished, twice as after an
 // interruption: each equals the answer of Respond at that time.
 func TestFinishedDraftsEqualRespond(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	reqs := [][]byte{g.request(0), header(v4client), g.request(2), header(4<<3 | 6), g.requestWith(make([]byte, 52))}
 	var drafts [5]Draft

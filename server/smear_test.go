@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func noons(t *testing.T, tb *tai.Table) (from, to tai.Time) {
 // Smeared time is exact at both noons, half a second off in the middle, never goes
 // back, and has a constant rate.
 func TestSmearIsLinearBetweenTheNoons(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
@@ -85,6 +87,7 @@ func TestSmearIsLinearBetweenTheNoons(t *testing.T) {
 
 // The examples are from the tests of ntpd (refidsmear).
 func TestSmearRefIDEqualsNtpds(t *testing.T) {
+	t.Parallel()
 	m := newSmear(1<<60, 1, 37)
 	for _, c := range []struct {
 		name string
@@ -107,10 +110,78 @@ func TestSmearRefIDEqualsNtpds(t *testing.T) {
 	}
 }
 
+// ask returns the header of an answer, plain or NTS.
+func (g *rig) ask(secure bool) (h ntp.Header) {
+	g.t.Helper()
+	req := header(v4client)
+	if secure {
+		req = g.request(0)
+	}
+	out, _ := g.respond(req, 0)
+	if err := h.Parse(out); err != nil {
+		g.t.Fatal(err)
+	}
+	return h
+}
+
+// smearDay is an instant of the day of a leap second.
+type smearDay struct {
+	table    *tai.Table
+	from, to tai.Time // of the smear
+	sign     float64
+	snap     *status.Snapshot
+	at       tai.Time // arrival of the requests
+	in       bool     // within the smear
+}
+
+// utc returns the timestamp of an instant.
+func (d *smearDay) utc(at tai.Time) ntp.Timestamp { return ntp.FromTAI(at, d.table.Offset(at)) }
+
+// smeared returns the smeared timestamp of an instant by the definition, in floats.
+func (d *smearDay) smeared(at tai.Time) ntp.Timestamp {
+	if at <= d.from || at >= d.to {
+		return d.utc(at)
+	}
+	behind := d.sign * float64(at-d.from) / float64(d.to-d.from) * 1e9
+	return ntp.FromTAI(at-tai.Time(behind), 37)
+}
+
+// compare returns what is wrong with a plain and a smeared answer.
+func (d *smearDay) compare(plain, smeared ntp.Header) string {
+	tx := d.at + tai.Time(txMono-rxMono)
+	p := [3]ntp.Timestamp{plain.RefTime, plain.Receive, plain.Transmit}
+	s := [3]ntp.Timestamp{smeared.RefTime, smeared.Receive, smeared.Transmit}
+	for i, at := range [3]tai.Time{d.snap.RefTime, d.at, tx} {
+		if off := p[i].Sub(d.utc(at)); off.Abs() > 1 {
+			return fmt.Sprintf("plain timestamp %d is off by %v", i, off)
+		}
+		if off := s[i].Sub(d.smeared(at)); off.Abs() > 2 {
+			return fmt.Sprintf("smeared timestamp %d is off by %v", i, off)
+		}
+	}
+	switch {
+	case plain.Leap != d.snap.LeapIndicator(tx) || smeared.Leap != 0:
+		return fmt.Sprintf("leap indicators %d and %d", plain.Leap, smeared.Leap)
+	case (smeared.RefID[0] == 254) != d.in || !d.in && smeared.RefID != plain.RefID || plain.RefID != d.snap.RefID:
+		return fmt.Sprintf("reference IDs %v and %v", plain.RefID, smeared.RefID)
+	case smeared.RootDisp != plain.RootDisp || smeared.Stratum != plain.Stratum:
+		return fmt.Sprintf("root dispersions %v and %v", plain.RootDisp.Duration(), smeared.RootDisp.Duration())
+	}
+	if d.in { // the reference ID has the offset from UTC
+		id := int32(uint32(smeared.RefID[1])<<24|uint32(smeared.RefID[2])<<16|uint32(smeared.RefID[3])<<8) >> 8
+		ahead := time.Duration(float64(id) / (1 << 22) * 1e9)
+		if off := smeared.Transmit.Sub(d.utc(tx)) - ahead; off.Abs() > 120 {
+			return fmt.Sprintf("the reference ID says %v, off by %v", ahead, off)
+		}
+	}
+	return ""
+}
+
 // A smearing and a plain view of the same snapshot, before, during and after the
 // smear: receive, transmit and reference timestamps are smeared alike, no leap
 // second is announced, and the plain view does not change.
 func TestSmearedAnswersOfOneDay(t *testing.T) {
+	t.Parallel()
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
 		from, to := noons(t, tb)
@@ -137,56 +208,14 @@ func TestSmearedAnswersOfOneDay(t *testing.T) {
 			for _, x := range []*rig{plain, smeared} {
 				x.View.Set(snap, 0, rxMono, -24)
 			}
-			ask := func(g *rig, secure bool) ntp.Header {
-				req := header(v4client)
-				if secure {
-					req = g.request(0)
-				}
-				out, _ := g.respond(req, 0)
-				var h ntp.Header
-				if err := h.Parse(out); err != nil {
-					t.Fatal(err)
-				}
-				return h
-			}
 			for _, secure := range []bool{false, true} {
-				p, s := ask(plain, secure), ask(smeared, secure)
-				tx := c.at + tai.Time(txMono-rxMono)
-				stamps := [3]tai.Time{snap.RefTime, c.at, tx}
-				for i, got := range [3]ntp.Timestamp{p.RefTime, p.Receive, p.Transmit} {
-					if d := got.Sub(ntp.FromTAI(stamps[i], tb.Offset(stamps[i]))); d.Abs() > 1 {
-						t.Errorf("sign %d, %s: plain timestamp %d is off by %v", sign, c.name, i, d)
-					}
-				}
-				for i, got := range [3]ntp.Timestamp{s.RefTime, s.Receive, s.Transmit} {
-					want := ntp.FromTAI(stamps[i], tb.Offset(stamps[i]))
-					if at := stamps[i]; at > from && at < to { // by the definition, in floats
-						behind := float64(sign) * float64(at-from) / float64(to-from) * 1e9
-						want = ntp.FromTAI(at-tai.Time(behind), 37)
-					}
-					if d := got.Sub(want); d.Abs() > 2 {
-						t.Errorf("sign %d, %s: smeared timestamp %d is off by %v", sign, c.name, i, d)
-					}
-				}
-				if p.Leap != snap.LeapIndicator(tx) || s.Leap != 0 {
-					t.Errorf("sign %d, %s: leap indicators %d and %d", sign, c.name, p.Leap, s.Leap)
-				}
-				if (s.RefID[0] == 254) != c.in || !c.in && s.RefID != p.RefID || p.RefID != snap.RefID {
-					t.Errorf("sign %d, %s: refid %v and %v", sign, c.name, p.RefID, s.RefID)
-				}
-				if s.RootDisp != p.RootDisp || s.Stratum != p.Stratum {
-					t.Errorf("sign %d, %s: root dispersion %v and %v", sign, c.name, p.RootDisp.Duration(), s.RootDisp.Duration())
-				}
-				if c.in { // what the refid tells is true
-					told := int32(uint32(s.RefID[1])<<24|uint32(s.RefID[2])<<16|uint32(s.RefID[3])<<8) >> 8
-					ahead := time.Duration(float64(told) / (1 << 22) * 1e9)
-					if d := s.Transmit.Sub(ntp.FromTAI(tx, tb.Offset(tx))) - ahead; d.Abs() > 120 {
-						t.Errorf("sign %d, %s: refid tells %v, off by %v", sign, c.name, ahead, d)
-					}
+				d := smearDay{tb, from, to, float64(sign), snap, c.at, c.in}
+				if msg := d.compare(plain.ask(secure), smeared.ask(secure)); msg != "" {
+					t.Errorf("sign %d, %s, NTS %v: %s", sign, c.name, secure, msg)
 				}
 			}
 		}
-		// Who is not synchronised does not smear.
+		// An unsynchronised clock is not smeared.
 		for _, x := range []func(){
 			func() { smeared.View.SetNone(1798750000e9, rxMono, -24) },
 			func() {
@@ -208,6 +237,7 @@ func TestSmearedAnswersOfOneDay(t *testing.T) {
 // Each timestamp is that of its own instant, whenever the snapshot was published,
 // before or after the leap second; also smeared.
 func TestTimestampsAroundALeapSecond(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, aead.AESSIVCMAC256)
 	for _, sign := range []int{1, -1} {
 		tb, l := leapTable(sign)
@@ -253,6 +283,7 @@ func TestTimestampsAroundALeapSecond(t *testing.T) {
 // second comes, whether it was known at once or comes later from a transmit
 // timestamp; executed and smeared, plain and NTS.
 func TestInterleavedAcrossALeapSecond(t *testing.T) {
+	t.Parallel()
 	for _, secure := range []bool{false, true} {
 		for _, smeared := range []bool{false, true} {
 			for _, sign := range []int{1, -1} {
@@ -288,7 +319,7 @@ func TestInterleavedAcrossALeapSecond(t *testing.T) {
 				a := ask(at(-3e9), at(-2e9), at(-2e9+1e4), 0, NTP)
 				b := ask(at(-1e8), at(-5e3), at(5e3), a.Receive, NTP)       // the request before, the answer after
 				c := ask(at(1e6), at(1e9), at(1e9+1e4), b.Receive, NTP+1)   // a snapshot from after
-				g.View.Set(published(tb, at(2e6), at(3e6)), 0, rxMono, -24) // the stamp of b, late
+				g.View.Set(published(tb, at(2e6), at(3e6)), 0, rxMono, -24) // the timestamp of b, late
 				g.Sent.Correct(c.Receive, g.View.timestamp(at(-2e3)))
 				d := ask(at(3e6), at(2e9), at(2e9+1e4), c.Receive, NTP+1)
 				for _, x := range []struct {
@@ -297,7 +328,7 @@ func TestInterleavedAcrossALeapSecond(t *testing.T) {
 					at   tai.Time
 				}{
 					{"receive before", b.Receive, at(-5e3)}, {"transmit after", b.Transmit, at(5e3)},
-					{"interleaved transmit after", c.Transmit, at(5e3)}, {"stamp from before told after", d.Transmit, at(-2e3)},
+					{"interleaved transmit after", c.Transmit, at(5e3)}, {"timestamp from before the leap second that comes after it", d.Transmit, at(-2e3)},
 				} {
 					if e := x.got.Sub(label(x.at)); e.Abs() > 1 {
 						t.Errorf("sign %d, smear %v, NTS %v: %s is off by %v", sign, smeared, secure, x.what, e)

@@ -448,17 +448,3 @@ func TestWorkerRefusesASnapshotFromBeforeSleep(t *testing.T) {
 		}
 	}
 }
-
-func TestSlackIsAddedToRootDispersion(t *testing.T) {
-	t.Parallel()
-	var v View
-	dispersion := func() ntp.Short {
-		v.Set(locked(t2026), 1795392000e9, rxMono, -24)
-		return v.header(t2026).RootDisp
-	}
-	without := dispersion()
-	v.Slack = 100 * time.Microsecond
-	if with := dispersion(); with < without+ntp.ShortFrom(90*time.Microsecond) || with > without+ntp.ShortFrom(110*time.Microsecond) {
-		t.Errorf("root dispersion %d without, %d with 100 us of slack", without, with)
-	}
-}

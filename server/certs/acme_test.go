@@ -19,6 +19,7 @@ import (
 )
 
 func TestInvalidACMEConfigurationIsRefused(t *testing.T) {
+	t.Parallel()
 	good := ACME{Directory: "https://ca.test/dir", Names: []string{"a.test"}, AcceptTerms: true, HTTP: ":80", Dir: "d"}
 	for _, c := range []struct {
 		name string
@@ -47,6 +48,7 @@ func TestInvalidACMEConfigurationIsRefused(t *testing.T) {
 }
 
 func TestEachACMEServerHasItsFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	a := ACME{Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(dir, "acme")}
 	if _, err := New(Config{ACME: &a}); err != nil {
@@ -68,6 +70,7 @@ func TestEachACMEServerHasItsFolder(t *testing.T) {
 // Renewal is due when a third of the life is left, with some jitter, and at once if
 // a name is missing.
 func TestRenewalTime(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	l, err := f.ca.Issue([]string{"a.test", "192.0.2.1"}, 89*24*time.Hour, nil, f.now) // 90 days with the backdate
 	if err != nil {
@@ -126,6 +129,7 @@ func TestRenewalTime(t *testing.T) {
 }
 
 func TestServerNameOfChallenge(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{ // RFC 8738, section 6 has the form of both addresses
 		"a.test":      "a.test",
 		"192.0.2.1":   "1.2.0.192.in-addr.arpa",
@@ -166,6 +170,7 @@ func refusingServer(t *testing.T, code int, problem string, header http.Header) 
 }
 
 func TestEachACMERefusalHasItsReasonAndWait(t *testing.T) {
+	t.Parallel()
 	plain := httptest.NewTLSServer(http.NotFoundHandler())
 	defer plain.Close()
 	plainCA := filepath.Join(t.TempDir(), "ca.pem")
@@ -221,6 +226,7 @@ func TestEachACMERefusalHasItsReasonAndWait(t *testing.T) {
 
 // Waits grow to their limit, and end when the operator reloads.
 func TestACMEWaitsGrowUntilReload(t *testing.T) {
+	t.Parallel()
 	is := &issuer{now: time.Now}
 	var waits []time.Duration
 	for range 7 {
@@ -263,6 +269,7 @@ func TestACMEWaitsGrowUntilReload(t *testing.T) {
 // A wait that began while the clock was years ahead does not last for years. A
 // recent one lasts.
 func TestACMEWaitFromTheFutureIsIgnored(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	now := time.Now()
 	s, err := New(Config{now: func() time.Time { return now }, ACME: &ACME{Directory: "https://ca.test/dir", CAFile: filepath.Join(dir, "none"),

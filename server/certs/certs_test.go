@@ -146,6 +146,7 @@ func (e *events) take() (words []string) {
 }
 
 func TestUnusablePairsAreRefused(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
@@ -253,6 +254,7 @@ type conn struct {
 func (c conn) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.local), Port: 4460} }
 
 func TestGetChoosesTheBestCertificate(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -323,6 +325,7 @@ func TestGetChoosesTheBestCertificate(t *testing.T) {
 
 // A pair goes through valid and invalid changes, in virtual time.
 func TestChangedFilesAreReadAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		first, firstKey := f.make(nil, nil, "a.test")
@@ -411,6 +414,7 @@ func TestChangedFilesAreReadAgain(t *testing.T) {
 }
 
 func TestReloadReadsAndReportsAtOnce(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	cert, key := f.make(nil, nil, "a.test")
 	p := f.put(f.pair("a"), cert, key)
@@ -453,6 +457,7 @@ func TestReloadReadsAndReportsAtOnce(t *testing.T) {
 }
 
 func TestExpiryIsReportedOnceADay(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name         string
 		life, expiry time.Duration // from the start of the test to the first report
@@ -511,6 +516,7 @@ func TestExpiryIsReportedOnceADay(t *testing.T) {
 // The certificate changes under a running TLS server: no handshake fails, and
 // clients see the new certificate.
 func TestCertificateChangesUnderHandshakes(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -55,6 +55,7 @@ func authorityFor(dir string) (*Authority, error) {
 // certificate, and of one that is renewed with a new key. What was reported as
 // saved is there.
 func TestFilesSurviveSIGKILL(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv(envKill); dir != "" {
 		if err := storeRepeatedly(dir); err != nil {
 			fmt.Println("error:", err)
@@ -164,6 +165,7 @@ func storeRepeatedly(dir string) error {
 
 // The interruption is between the two files of a renewal with a new key.
 func TestInterruptedRenewalIsCompleted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca, err := authorityFor(filepath.Join(dir, "ca"))
 	if err != nil {
@@ -198,6 +200,7 @@ func TestInterruptedRenewalIsCompleted(t *testing.T) {
 // SIGKILL in the middle of orders from a real ACME server. The next process
 // continues with the same account.
 func TestOrdersSurviveSIGKILL(t *testing.T) {
+	t.Parallel()
 	if conf := os.Getenv(envKill); conf != "" {
 		var a ACME
 		if err := json.Unmarshal([]byte(conf), &a); err != nil {

@@ -217,6 +217,7 @@ func visit(t *testing.T, s *Source, pool *x509.CertPool, name string) *x509.Cert
 }
 
 func TestOrdersFromPebble(t *testing.T) {
+	t.Parallel()
 	p := startPebble(t)
 	pool := p.pool(t)
 	addr := func(ip string, port int) string { return fmt.Sprintf("%s:%d", ip, port) }

@@ -17,6 +17,7 @@ import (
 const era1 = 2085978496
 
 func TestTimestampOfKnownInstants(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		sec, nsec int64
 		off       int
@@ -56,6 +57,7 @@ func roundTrip(t *testing.T, at tai.Time, away time.Duration, off int) {
 }
 
 func TestTimestampAcrossEras(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -91,6 +93,7 @@ func FuzzTimestamp(f *testing.F) {
 }
 
 func TestShortRoundsUp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		d    time.Duration
 		want Short
@@ -140,6 +143,7 @@ const golden = "e4" + "01" + "06" + "ec" + // leap 3, version 4, mode 4; stratum
 	"e0000000" + "11111111" + "e0000001" + "22222222" + "e0000002" + "33333333" + "e0000003" + "44444444"
 
 func TestHeaderLayout(t *testing.T) {
+	t.Parallel()
 	b, _ := hex.DecodeString(golden)
 	var h Header
 	for n := range HeaderLen {
@@ -175,6 +179,7 @@ func FuzzHeader(f *testing.F) {
 }
 
 func TestNextFieldFollowsRFC7822(t *testing.T) {
+	t.Parallel()
 	hdr := make([]byte, HeaderLen)
 	fl := func(typ, n int, room int) []byte { // a field that says n and has room octets
 		return append([]byte{byte(typ >> 8), byte(typ), byte(n >> 8), byte(n)}, make([]byte, room-4)...)
@@ -241,6 +246,7 @@ func TestNextFieldFollowsRFC7822(t *testing.T) {
 }
 
 func TestAppendFieldPads(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ body, want string }{
 		{"", "010400100000000000000000" + "00000000"},
 		{"aa", "01040010aa00000000000000" + "00000000"},

@@ -32,6 +32,7 @@ func field(nonceLen, ctLen int, rest []byte) []byte {
 }
 
 func TestMalformedAuthenticatorIsRefused(t *testing.T) {
+	t.Parallel()
 	head := bytes.Repeat([]byte{9}, 84)
 	siv, gcm := testKey(t, aead.AESSIVCMAC256), testKey(t, aead.AES128GCMSIV)
 	good := AppendAuth(bytes.Clone(head), siv, make([]byte, 16), nil)
@@ -93,6 +94,7 @@ func TestMalformedAuthenticatorIsRefused(t *testing.T) {
 }
 
 func TestAuthenticatorRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, id := range allAEADs {
 		k := testKey(t, id)
 		for n := range 250 {
@@ -121,6 +123,7 @@ func TestAuthenticatorRoundTrip(t *testing.T) {
 
 // It uses the capacity of its destination and changes nothing behind it.
 func TestAppendAuthWritesInPlace(t *testing.T) {
+	t.Parallel()
 	k := testKey(t, aead.AESSIVCMAC256)
 	room := bytes.Repeat([]byte{0xee}, 48+AuthLen(aead.AESSIVCMAC256, 21)+8)
 	out := AppendAuth(room[:48], k, make([]byte, 16), make([]byte, 21))

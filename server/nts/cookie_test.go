@@ -33,6 +33,7 @@ func testSession(id aead.ID) *SessionKeys {
 }
 
 func TestCookieRoundTrip(t *testing.T) {
+	t.Parallel()
 	var scratch Scratch
 	k := testRing(t).Load()
 	for _, c := range []struct {
@@ -75,6 +76,7 @@ func TestCookieRoundTrip(t *testing.T) {
 }
 
 func TestInvalidCookieIsRefused(t *testing.T) {
+	t.Parallel()
 	var scratch Scratch
 	ring := testRing(t)
 	k := ring.Load()
@@ -151,6 +153,7 @@ func TestCookiesDoNotAllocate(t *testing.T) {
 }
 
 func TestScratchNeverRepeats(t *testing.T) {
+	t.Parallel()
 	var s Scratch
 	seen := make(map[[16]byte]bool)
 	for i := range 2000 {
@@ -171,6 +174,7 @@ func TestScratchNeverRepeats(t *testing.T) {
 }
 
 func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
 	ring := testRing(t)
 	s := SessionKeys{AEAD: aead.AESSIVCMAC256}
 	for i := range s.C2S {
@@ -199,6 +203,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 }
 
 func TestEachReasonHasItsWord(t *testing.T) {
+	t.Parallel()
 	seen := make(map[string]bool)
 	for r := range numReasons {
 		w := r.String()

@@ -10,6 +10,7 @@ import (
 
 // A file that root changes stays readable to its owner.
 func TestFileKeepsItsOwner(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("the right to change owners is missing: not root")
 	}

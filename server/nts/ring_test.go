@@ -36,6 +36,7 @@ func opens(r *Ring, cookie []byte) error {
 }
 
 func TestInvalidRingConfigIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		cfg RingConfig
 		ok  bool
@@ -57,6 +58,7 @@ func TestInvalidRingConfigIsRefused(t *testing.T) {
 // Rotation over days: a cookie opens for at least seven days and not for more than
 // eight.
 func TestCookieLivesSevenToEightDays(t *testing.T) {
+	t.Parallel()
 	r := testRing(t)
 	cookie := seal(t, r)
 	for h := 0; h <= 24*9; h++ {
@@ -76,6 +78,7 @@ func TestCookieLivesSevenToEightDays(t *testing.T) {
 }
 
 func TestRotateFollowsThePeriod(t *testing.T) {
+	t.Parallel()
 	r := testRing(t)
 	next := r.NextRotation(t0)
 	if want := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC); !next.Equal(want) {
@@ -101,6 +104,7 @@ func TestRotateFollowsThePeriod(t *testing.T) {
 
 // The clock goes far astray and comes back.
 func TestWrongClockDestroysNoKeys(t *testing.T) {
+	t.Parallel()
 	r := testRing(t)
 	cookie := seal(t, r)
 	for _, wrong := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0), time.Unix(-1e9, 0), time.Unix(1<<40, 0)} {
@@ -132,6 +136,7 @@ func open(t testing.TB, p string, now time.Time) *Ring {
 
 // At any time, also with small differences between the clocks.
 func TestServersWithOneFileHaveTheSameKeys(t *testing.T) {
+	t.Parallel()
 	p := path(t)
 	a := open(t, p, t0)
 	st, err := os.Stat(p)
@@ -160,12 +165,13 @@ func TestServersWithOneFileHaveTheSameKeys(t *testing.T) {
 	}
 }
 
-func TestNewRootAndRevoke(t *testing.T) {
+const day = 24 * time.Hour
+
+func TestAnnouncedRootSealsFromItsBeginning(t *testing.T) {
+	t.Parallel()
 	p := path(t)
 	a, b := open(t, p, t0), open(t, p, t0)
 	old := seal(t, a)
-	day := 24 * time.Hour
-	// Announced for tomorrow: nothing changes today.
 	if _, err := a.NewRoot(t0.Add(day), t0); err != nil {
 		t.Fatal(err)
 	}
@@ -179,25 +185,39 @@ func TestNewRootAndRevoke(t *testing.T) {
 	if a.Rotate(t0.Add(day - 13*time.Hour)) {
 		t.Error("rotated within the period and before the root begins")
 	}
-	now := t0.Add(day)
-	a.Rotate(now)
-	b.Rotate(now)
+	a.Rotate(t0.Add(day))
+	b.Rotate(t0.Add(day))
 	fresh := seal(t, a)
-	for name, c := range map[string][]byte{"old": old, "today's": today, "fresh": fresh} {
+	if bytes.Equal(fresh[:3], today[:3]) {
+		t.Error("the new root does not seal when it begins")
+	}
+	for name, c := range map[string][]byte{"old": old, "today's": today, "new": fresh} {
 		if err := opens(b, c); err != nil {
 			t.Errorf("%s cookie: %v", name, err)
 		}
 	}
-	// When the old root's cookies are dead, the next change drops it.
-	later := now.Add(20 * day)
-	a.Rotate(later)
-	if _, err := a.NewRoot(later, later); err != nil {
-		t.Fatal(err)
+}
+
+func TestRootWithoutValidCookiesIsRemoved(t *testing.T) {
+	t.Parallel()
+	a := open(t, path(t), t0)
+	for _, begins := range []time.Time{t0.Add(day), t0.Add(21 * day)} {
+		a.Rotate(begins)
+		if _, err := a.NewRoot(begins, begins); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if len(a.roots) != 2 {
-		t.Errorf("%d roots are kept, want 2", len(a.roots))
+		t.Errorf("%d roots, want 2", len(a.roots))
 	}
+}
+
+func TestRevokedCookiesAreRefused(t *testing.T) {
+	t.Parallel()
+	p := path(t)
+	a, b := open(t, p, t0), open(t, p, t0)
 	c := seal(t, a)
+	later := t0.Add(day)
 	if err := a.Revoke(later); err != nil {
 		t.Fatal(err)
 	}
@@ -213,49 +233,65 @@ func TestNewRootAndRevoke(t *testing.T) {
 	if _, err := a.NewRoot(later, t0.Add(-time.Hour)); err == nil {
 		t.Error("a clock from before the first root replaces it")
 	}
-	// Again and again in one second: what has sealed is not lost, and what has
-	// not is superseded, as roots announced for later are.
-	c = seal(t, a)
+}
+
+// Roots that were made in one second replace each other, and so do roots that were
+// announced for later. What has sealed stays.
+func TestRootsOfTheSameSecondReplaceEachOther(t *testing.T) {
+	t.Parallel()
+	now := t0.Add(day)
+	a := open(t, path(t), t0)
+	a.Rotate(now)
+	c := seal(t, a)
 	for i := range 3 {
-		begins, err := a.NewRoot(later, later)
-		if err != nil || !begins.Equal(later.Add(time.Second)) {
+		begins, err := a.NewRoot(t0, t0)
+		if err != nil || !begins.Equal(t0.Add(time.Second)) {
 			t.Fatalf("root %d: begins at %v, %v", i, begins, err)
 		}
 		if err := opens(a, c); err != nil {
-			t.Fatalf("a cookie of before root %d: %v", i, err)
+			t.Fatalf("a cookie from before root %d: %v", i, err)
 		}
 	}
-	if begins, err := a.NewRoot(later.Add(day), later); err != nil || !begins.Equal(later.Add(day)) || len(a.roots) != 3 {
-		t.Fatalf("announced for %v, %v, %d roots", begins, err, len(a.roots))
+	for _, x := range []struct{ since, now, begins time.Time }{
+		{now, t0, now},
+		{t0.Add(time.Second), t0.Add(time.Second), t0.Add(2 * time.Second)},
+	} {
+		if begins, err := a.NewRoot(x.since, x.now); err != nil || !begins.Equal(x.begins) || len(a.roots) != 3 {
+			t.Fatalf("begins at %v, want %v; %v, %d roots", begins, x.begins, err, len(a.roots))
+		}
 	}
-	later = later.Add(time.Second)
-	if begins, err := a.NewRoot(later, later); err != nil || !begins.Equal(later.Add(time.Second)) || len(a.roots) != 3 {
-		t.Fatalf("begins at %v, %v, %d roots", begins, err, len(a.roots))
+	var cookies [][]byte
+	for i := range 3 {
+		a.Rotate(t0.Add(time.Duration(i) * time.Second))
+		cookies = append(cookies, seal(t, a))
 	}
-	d := seal(t, a)
-	a.Rotate(later.Add(time.Second))
-	e := seal(t, a)
-	if bytes.Equal(c[:3], d[:3]) || bytes.Equal(d[:3], e[:3]) {
+	if bytes.Equal(cookies[0][:3], cookies[1][:3]) || bytes.Equal(cookies[1][:3], cookies[2][:3]) {
 		t.Error("a new root does not seal when it begins")
 	}
-	for i, k := range [][]byte{c, d, e} {
+	for i, k := range append(cookies, c) {
 		if err := opens(a, k); err != nil {
 			t.Errorf("cookie %d: %v", i, err)
 		}
 	}
-	for range maxRoots {
-		later = later.Add(time.Second)
-		if _, err := a.NewRoot(later, later); err != nil {
+}
+
+func TestNumberOfRootsIsLimited(t *testing.T) {
+	t.Parallel()
+	a := open(t, path(t), t0)
+	for i := range maxRoots {
+		now := t0.Add(time.Duration(i+1) * time.Second)
+		if _, err := a.NewRoot(now, now); err != nil {
 			if !errors.Is(err, ErrRingFile) || len(a.roots) != maxRoots {
 				t.Errorf("with %d roots: %v", len(a.roots), err)
 			}
 			return
 		}
 	}
-	t.Error("roots without end")
+	t.Error("the number of roots is not limited")
 }
 
 func TestInvalidKeyFileIsRefused(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() == 0 {
 		t.Log("running as root: permissions of the directory are not tested")
 	}
@@ -315,6 +351,7 @@ func TestInvalidKeyFileIsRefused(t *testing.T) {
 
 // A running ring keeps its keys.
 func TestBrokenKeyFileChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := path(t)
 	r := open(t, p, t0)
 	c := seal(t, r)
@@ -336,6 +373,7 @@ func TestBrokenKeyFileChangesNothing(t *testing.T) {
 
 // Of several processes that find no file, one creates it and all use it.
 func TestSeveralProcessesCreateOneFile(t *testing.T) {
+	t.Parallel()
 	p := path(t)
 	rings := make([]*Ring, 8)
 	var wg sync.WaitGroup
@@ -411,6 +449,7 @@ func TestKeyFileSurvivesSIGKILL(t *testing.T) {
 
 // They are from a process that was killed.
 func TestOldTemporaryFilesAreRemoved(t *testing.T) {
+	t.Parallel()
 	p := path(t)
 	r := open(t, p, t0)
 	dir := filepath.Dir(p)

@@ -22,6 +22,7 @@ func flip(at int) func(req, ans []byte) [][]byte {
 }
 
 func TestUnacceptablePacketsAreIgnored(t *testing.T) {
+	t.Parallel()
 	uidAt := ntp.HeaderLen + 4
 	for _, c := range []struct {
 		name   string
@@ -79,6 +80,7 @@ func TestUnacceptablePacketsAreIgnored(t *testing.T) {
 }
 
 func TestContradictoryAnswersAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		set  func(*fake)
@@ -116,6 +118,7 @@ func TestContradictoryAnswersAreRefused(t *testing.T) {
 }
 
 func TestOffsetAndDelay(t *testing.T) {
+	t.Parallel()
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		now                 time.Time
@@ -152,6 +155,7 @@ func TestOffsetAndDelay(t *testing.T) {
 }
 
 func TestCookiesAreUsedOnce(t *testing.T) {
+	t.Parallel()
 	for _, id := range []aead.ID{aead.AESSIVCMAC256, aead.AESSIVCMAC512, aead.AES128GCMSIV} {
 		f := newFake(t, id)
 		cl := f.client(Config{})
@@ -198,6 +202,7 @@ func TestCookiesAreUsedOnce(t *testing.T) {
 }
 
 func TestNAKLeadsToAKeyExchange(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, aead.AESSIVCMAC256)
 	cl := f.client(Config{Timeout: time.Second})
 	if _, err := cl.Query(ctx); err != nil {
@@ -237,6 +242,7 @@ func TestNAKLeadsToAKeyExchange(t *testing.T) {
 }
 
 func TestKeyExchangesBackOff(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, aead.AESSIVCMAC256)
 	f.failKE = net.ErrClosed
 	cl := f.client(Config{})
@@ -274,6 +280,7 @@ func TestKeyExchangesBackOff(t *testing.T) {
 // If the key exchange leaves open how the server derives its keys, a NAK leads to
 // the alternative keys and not to a new exchange.
 func TestNAKLeadsToTheAlternativeKeys(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, aead.AES128GCMSIV)
 	f.altKeys = true
 	cl := f.client(Config{})
@@ -293,6 +300,7 @@ func TestNAKLeadsToTheAlternativeKeys(t *testing.T) {
 // An NTS-KE server whose keys the NTP server does not know, or whose NTP server is
 // dead, is not asked again with every query.
 func TestUselessKeysDoNotLoop(t *testing.T) {
+	t.Parallel()
 	for name, mangle := range map[string]func(req, ans []byte) [][]byte{
 		"NAK":     func(_, ans []byte) [][]byte { return [][]byte{kiss(ans[:84], "NTSN")} },
 		"silence": func(_, _ []byte) [][]byte { return nil },
@@ -319,6 +327,7 @@ func TestUselessKeysDoNotLoop(t *testing.T) {
 }
 
 func TestKissCodesAreObeyed(t *testing.T) {
+	t.Parallel()
 	for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 		send := func(code string, poll int8) *fake {
 			f := newFake(t, id)
@@ -375,6 +384,7 @@ func TestKissCodesAreObeyed(t *testing.T) {
 // the request is obeyed if no valid answer comes (RFC 8915, section 5.7), and
 // ignored if one does.
 func TestUnauthenticatedKissCode(t *testing.T) {
+	t.Parallel()
 	for _, code := range []string{"DENY", "RSTR", "RATE"} {
 		f := newFake(t, aead.AESSIVCMAC256)
 		only := func(_, ans []byte) [][]byte { return [][]byte{kiss(bytes.Clone(ans[:84]), code)} }
@@ -402,6 +412,7 @@ func TestUnauthenticatedKissCode(t *testing.T) {
 }
 
 func TestInterleavedClient(t *testing.T) {
+	t.Parallel()
 	for _, id := range []aead.ID{0, aead.AESSIVCMAC256} {
 		f := newFake(t, id)
 		f.late = time.Millisecond // a timestamp before sealing is early by so much
@@ -449,6 +460,7 @@ func TestInterleavedClient(t *testing.T) {
 }
 
 func TestRequestRevealsNothing(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 0)
 	seen := map[ntp.Timestamp]bool{}
 	f.mangle = func(req, ans []byte) [][]byte {
@@ -475,6 +487,7 @@ func TestRequestRevealsNothing(t *testing.T) {
 }
 
 func TestFieldsAfterTheAuthenticatorAreIgnored(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, aead.AESSIVCMAC256)
 	evil := bytes.Repeat([]byte{0xee}, 100)
 	f.mangle = func(_, ans []byte) [][]byte {
@@ -492,6 +505,7 @@ func TestFieldsAfterTheAuthenticatorAreIgnored(t *testing.T) {
 }
 
 func TestJarReturnsEachCookieOnce(t *testing.T) {
+	t.Parallel()
 	var j jar
 	if j.take() != nil || j.put(nil) || j.put(make([]byte, maxCookie+1)) {
 		t.Error("the jar accepts invalid cookies or returns cookies while it is empty")
@@ -510,6 +524,7 @@ func TestJarReturnsEachCookieOnce(t *testing.T) {
 }
 
 func TestBestHasTheLeastDelay(t *testing.T) {
+	t.Parallel()
 	if Best(nil) != -1 || Jitter(nil, 0) != 0 {
 		t.Error("a result without readings")
 	}
@@ -520,6 +535,7 @@ func TestBestHasTheLeastDelay(t *testing.T) {
 }
 
 func TestStepDuringTheExchangeIsDetected(t *testing.T) {
+	t.Parallel()
 	for step, want := range map[time.Duration]error{-time.Hour: ErrStepped, 20 * time.Millisecond: ErrStepped, 0: nil} {
 		f := newFake(t, 0)
 		f.step = step
@@ -570,6 +586,7 @@ func FuzzCheck(f *testing.F) {
 
 // A slightly negative delay is used by its absolute value, and is not preferred.
 func TestNegativeDelayCountsAsUncertainty(t *testing.T) {
+	t.Parallel()
 	f := newFake(t, 0)
 	f.there, f.back = 3*time.Microsecond, -20*time.Microsecond
 	r, err := f.client(Config{}).Query(ctx)

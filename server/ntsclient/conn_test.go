@@ -53,6 +53,7 @@ func serve(req []byte) []byte {
 }
 
 func TestSocketTimestamps(t *testing.T) {
+	t.Parallel()
 	addr := loopback(t, serve)
 	cl, err := New(Config{Host: "127.0.0.1", Port: int(addr.Port()), Plain: true, Timeout: 10 * time.Second})
 	if err != nil {
@@ -83,6 +84,7 @@ func TestSocketTimestamps(t *testing.T) {
 }
 
 func TestSocketErrorsKeepTheirCause(t *testing.T) {
+	t.Parallel()
 	addr := loopback(t, func([]byte) []byte { return nil })
 	cl, err := New(Config{Host: "127.0.0.1", Port: int(addr.Port()), Plain: true, Timeout: time.Millisecond})
 	if err != nil {
@@ -112,6 +114,7 @@ func TestSocketErrorsKeepTheirCause(t *testing.T) {
 
 // The system chooses the source port (RFC 9109).
 func TestEachClientHasItsOwnPort(t *testing.T) {
+	t.Parallel()
 	addr := loopback(t, serve)
 	seen := map[int]bool{}
 	for range 8 {

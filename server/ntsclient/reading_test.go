@@ -3,6 +3,7 @@ package ntsclient
 import "testing"
 
 func TestRefIDText(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		stratum uint8
 		id      [4]byte

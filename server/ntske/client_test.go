@@ -43,6 +43,7 @@ func fakeServer(t *testing.T, cfg *tls.Config, answer []byte) ClientConfig {
 }
 
 func TestClientRefusesInvalidServers(t *testing.T) {
+	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
 	good := appendMessage(nil, Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}},
 		Record{false, RecordCookie, make([]byte, 100)})
@@ -111,6 +112,7 @@ func TestClientRefusesInvalidServers(t *testing.T) {
 }
 
 func TestClientEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		cc := fakeServer(t, secure(a.serverTLS(t)), nil)
@@ -149,6 +151,7 @@ func loopback(t testing.TB, s *Server) (host string, port int) {
 }
 
 func TestExchangeOverLoopback(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	s := newServer(t, a, nil)
 	host, port := loopback(t, s)
@@ -165,6 +168,7 @@ func TestExchangeOverLoopback(t *testing.T) {
 // facebook/time's NTS-KE client gets the keys that are in the cookies, for each
 // AEAD.
 func TestFacebookClientGetsTheKeys(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	s := newServer(t, a, func(c *Config) { c.NTPServer, c.NTPPort = "ntp.test", 4123 })
 	host, port := loopback(t, s)
@@ -185,6 +189,7 @@ func TestFacebookClientGetsTheKeys(t *testing.T) {
 }
 
 func TestBeevikClientAcceptsTheAnswer(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	s := newServer(t, a, func(c *Config) { c.NTPPort = 4123 })
 	host, port := loopback(t, s)

@@ -15,6 +15,7 @@ import (
 // Which records, with which critical bits (RFC 8915, section 4.1), and that
 // close_notify ends the response (section 4).
 func TestResponseOctets(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	req := []Record{
 		{false, 0x4000, []byte{1, 2, 3}}, // unknown and not critical
@@ -75,6 +76,7 @@ func TestResponseOctets(t *testing.T) {
 // A client that requests this host as its NTP server gets its record back (RFC
 // 8915, section 4.1.7); others get none.
 func TestRequestedServerIsConfirmedIfItIsThisHost(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, newAuthority(t), nil)
 	export := func(string, []byte, int) ([]byte, error) { return make([]byte, 32), nil }
 	here := []string{"time.test", "192.0.2.7", ""}
@@ -109,6 +111,7 @@ func TestRequestedServerIsConfirmedIfItIsThisHost(t *testing.T) {
 // A server accepts requests of 1024 octets, a client responses of 65536 (RFC 8915,
 // section 4).
 func TestLongMessagesAreAccepted(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	pad := func(n int) Record { return Record{Type: 0x4000, Body: make([]byte, n)} }
 	np, ae := Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}}
@@ -137,6 +140,7 @@ func TestLongMessagesAreAccepted(t *testing.T) {
 
 // RFC 8915, section 4.1.7; addresses stay as they are.
 func TestServerNameIsFullyQualified(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{"": "bad", ".": "bad", "a b": "bad", "fe80::1%lo": "bad", "1.2.3": "bad", "-a": "bad", "a-.b": "bad", "ntp.test": "ntp.test.",
 		"ntp.test.": "ntp.test.", "xn--bcher-kva.example": "xn--bcher-kva.example.", "192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1"} {
 		got := "bad"
@@ -152,6 +156,7 @@ func TestServerNameIsFullyQualified(t *testing.T) {
 
 // Whatever the client offers (RFC 8915, section 3, BCP 195).
 func TestNoResumptionAndNoEarlyData(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, nil)

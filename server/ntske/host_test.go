@@ -3,6 +3,7 @@ package ntske
 import "testing"
 
 func TestFQDN(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, want string }{
 		{"localhost", "localhost"}, // in the hosts file without final dot
 		{"ntp", "ntp"},

@@ -15,6 +15,7 @@ import (
 var end = Record{Critical: true, Type: RecordEnd}
 
 func TestReadMessageRefusesMalformedMessages(t *testing.T) {
+	t.Parallel()
 	np := Record{Critical: true, Type: RecordNextProtocol, Body: []byte{0, 0}}
 	big := Record{Type: 99, Body: make([]byte, 1000)}
 	for _, c := range []struct {
@@ -62,6 +63,7 @@ func TestReadMessageRefusesMalformedMessages(t *testing.T) {
 }
 
 func TestInvalidRequestIsRefused(t *testing.T) {
+	t.Parallel()
 	np := Record{Critical: true, Type: RecordNextProtocol, Body: []byte{0, 0}}
 	ae := Record{Critical: true, Type: RecordAEAD, Body: []byte{0, 15}}
 	rec := func(critical bool, typ uint16, body ...byte) Record { return Record{critical, typ, body} }
@@ -110,6 +112,7 @@ func TestInvalidRequestIsRefused(t *testing.T) {
 }
 
 func TestChosenAEAD(t *testing.T) {
+	t.Parallel()
 	ours := []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV}
 	for _, c := range []struct {
 		protocols   []uint16
@@ -133,6 +136,7 @@ func TestChosenAEAD(t *testing.T) {
 }
 
 func TestInvalidResponseIsRefused(t *testing.T) {
+	t.Parallel()
 	offered := []aead.ID{aead.AESSIVCMAC256, aead.AES128GCMSIV}
 	rec := func(critical bool, typ uint16, body ...byte) Record { return Record{critical, typ, body} }
 	np, ae, ck := rec(true, RecordNextProtocol, 0, 0), rec(true, RecordAEAD, 0, 15), rec(false, RecordCookie, 1, 2, 3, 4)
@@ -192,6 +196,7 @@ func TestInvalidResponseIsRefused(t *testing.T) {
 }
 
 func TestEachReasonHasItsWord(t *testing.T) {
+	t.Parallel()
 	seen := make(map[string]bool)
 	for r := range numReasons {
 		w := r.String()

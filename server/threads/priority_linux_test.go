@@ -11,6 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// started is what a new thread reports of itself.
+type started struct {
+	thread, nice int
+	err          error
+}
+
+// startThread starts a thread with a priority, which lives until hold is closed.
+func startThread(p Priority, hold <-chan struct{}) started {
+	got := make(chan started)
+	go func() {
+		runtime.LockOSThread()
+		thread, err := Raise(p)
+		nice, e := niceness(thread)
+		got <- started{thread, nice, errors.Join(err, e)}
+		<-hold
+	}()
+	return <-got
+}
+
 // Raised threads are above all others. Where that is not permitted, LowerOthers
 // puts the others below, including those that start later. The test runs in a
 // process of its own, because the change is permanent.
@@ -23,51 +42,42 @@ func TestRaiseAndLowerOthers(t *testing.T) {
 		}
 		return
 	}
-	here, err := niceness(unix.Gettid())
+	before, err := niceness(unix.Gettid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if here+lowerBy > 19 {
+	if before+lowerBy > 19 {
 		t.Skip("needs a niceness of at most 14 to lower")
-	}
-	before := here
-	type result struct {
-		thread, nice int
-		err          error
-	}
-	on := func(p Priority, hold <-chan struct{}) result {
-		got := make(chan result)
-		go func() {
-			runtime.LockOSThread()
-			thread, err := Raise(p)
-			nice, e := niceness(thread)
-			got <- result{thread, nice, errors.Join(err, e)}
-			<-hold
-		}()
-		return <-got
 	}
 	hold := make(chan struct{})
 	defer close(hold)
-	if r := on(Normal, hold); r.err != nil || r.nice != before {
-		t.Fatalf("normal: %+v, was %d", r, before)
+	normal := startThread(Normal, hold)
+	if normal.err != nil || normal.nice != before {
+		t.Fatalf("normal: %+v, was %d", normal, before)
 	}
-	r := on(High, hold)
+	high := startThread(High, hold)
 	switch {
-	case r.err == nil && r.nice != max(before-raiseBy, -20):
-		t.Errorf("high: niceness %d, was %d", r.nice, before)
-	case r.err != nil && !errors.Is(r.err, unix.EACCES) && !errors.Is(r.err, unix.EPERM):
-		t.Errorf("high: %v", r.err)
-	case r.err != nil && r.nice != before:
-		t.Errorf("high was refused but niceness is %d, was %d", r.nice, before)
+	case high.err == nil && high.nice != max(before-raiseBy, -20):
+		t.Errorf("high: niceness %d, was %d", high.nice, before)
+	case high.err != nil && !errors.Is(high.err, unix.EACCES) && !errors.Is(high.err, unix.EPERM):
+		t.Errorf("high: %v", high.err)
+	case high.err != nil && high.nice != before:
+		t.Errorf("high was refused but niceness is %d, was %d", high.nice, before)
 	}
-	if r := on(Realtime, hold); r.err != nil && !errors.Is(r.err, unix.EPERM) {
+	if r := startThread(Realtime, hold); r.err != nil && !errors.Is(r.err, unix.EPERM) {
 		t.Errorf("realtime: %v", r.err)
 	}
-	plain := on(Normal, hold)
-	if err := LowerOthers([]int{plain.thread, r.thread}); err != nil {
+	checkLowerOthers(t, before, normal.thread, high.thread, hold)
+}
+
+// checkLowerOthers lowers all threads but two, the first of which has the niceness
+// before.
+func checkLowerOthers(t *testing.T, before, normal, high int, hold <-chan struct{}) {
+	t.Helper()
+	if err := LowerOthers([]int{normal, high}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := niceness(plain.thread); err != nil || n != before {
+	if n, err := niceness(normal); err != nil || n != before {
 		t.Errorf("an excepted thread has niceness %d, was %d, error %v", n, before, err)
 	}
 	list, err := os.ReadDir("/proc/self/task")
@@ -85,7 +95,7 @@ func TestRaiseAndLowerOthers(t *testing.T) {
 		t.Errorf("%d of %d threads were lowered", lowered, len(list))
 	}
 	for range 8 { // each needs a thread, all but a few of them new
-		if r := on(Normal, hold); r.nice < before+lowerBy {
+		if r := startThread(Normal, hold); r.nice < before+lowerBy {
 			t.Errorf("thread %d, started later, has niceness %d", r.thread, r.nice)
 		}
 	}

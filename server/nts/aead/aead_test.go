@@ -31,6 +31,7 @@ func octets(r *mrand.ChaCha8, n int) []byte {
 }
 
 func TestInitRefusesWrongKeys(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		id ID
 		n  int
@@ -50,6 +51,7 @@ func TestInitRefusesWrongKeys(t *testing.T) {
 }
 
 func TestPropertiesOfEachAEAD(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		id                    ID
 		name                  string
@@ -76,6 +78,7 @@ func TestPropertiesOfEachAEAD(t *testing.T) {
 }
 
 func TestKeyIsNotPrinted(t *testing.T) {
+	t.Parallel()
 	var k Key
 	if err := k.Init(AESSIVCMAC256, bytes.Repeat([]byte{0x41}, 32)); err != nil {
 		t.Fatal(err)
@@ -92,6 +95,7 @@ func TestKeyIsNotPrinted(t *testing.T) {
 // Every combination of short lengths, with every engine. Buffers are at odd
 // addresses, and the octets around them must not change.
 func TestEnginesAgreeOnShortLengths(t *testing.T) {
+	t.Parallel()
 	r := seeded(t)
 	for _, id := range allIDs {
 		key := octets(r, id.KeyLen())
@@ -140,6 +144,7 @@ func TestEnginesAgreeOnShortLengths(t *testing.T) {
 // Every bit of ciphertext, nonce and associated data is flipped, and each is
 // truncated and extended: nothing opens, and no plaintext is left.
 func TestForgeriesAreRefused(t *testing.T) {
+	t.Parallel()
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -181,6 +186,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 }
 
 func TestSealAndOpenInPlace(t *testing.T) {
+	t.Parallel()
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -209,6 +215,7 @@ func TestSealAndOpenInPlace(t *testing.T) {
 // The oracles are siv-go (all three AEADs) and facebook's aessiv. siv-go's assembly
 // faults on unaligned sources, so it gets copies in memory of its own.
 func TestEnginesAgreeWithOracles(t *testing.T) {
+	t.Parallel()
 	r := seeded(t)
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
@@ -280,6 +287,7 @@ func TestAssemblyDoesNotAllocate(t *testing.T) {
 }
 
 func TestSealPanicsOnAWrongNonce(t *testing.T) {
+	t.Parallel()
 	var ready Key
 	if err := ready.Init(AES128GCMSIV, make([]byte, 16)); err != nil {
 		t.Fatal(err)
@@ -301,6 +309,7 @@ func TestSealPanicsOnAWrongNonce(t *testing.T) {
 
 // Workers share cookie keys. Run it under the race detector.
 func TestKeyIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for _, id := range allIDs {
 			k := newKey(t, eng, id, make([]byte, id.KeyLen()))

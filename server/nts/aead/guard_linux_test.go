@@ -37,6 +37,7 @@ func (g guarded) at(end bool, n int) []byte {
 // Each buffer ends or begins at the edge of its memory: an access outside is a
 // fault.
 func TestNoAccessOutsideBuffers(t *testing.T) {
+	t.Parallel()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	r := seeded(t)
 	nonces, ads, plains, sealed, opened := newGuarded(t), newGuarded(t), newGuarded(t), newGuarded(t), newGuarded(t)

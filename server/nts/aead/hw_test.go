@@ -10,6 +10,7 @@ import (
 // Counters have 32 bits in AES-GCM-SIV (RFC 8452, section 4), and 31 and 63 masked
 // bits in AES-SIV.
 func TestEnginesAgreeWhereCountersWrap(t *testing.T) {
+	t.Parallel()
 	if !haveHW {
 		t.Skip("no assembly engine on this processor")
 	}
@@ -57,6 +58,7 @@ func TestEnginesAgreeWhereCountersWrap(t *testing.T) {
 // Against the key schedules of FIPS 197, appendix A, the subkeys of CMAC, and the
 // message keys of RFC 8452, appendix C.1.
 func TestAssemblyKeySchedules(t *testing.T) {
+	t.Parallel()
 	if !haveHW {
 		t.Skip("no assembly engine on this processor")
 	}

@@ -155,6 +155,7 @@ var rfcVectors = []struct {
 }
 
 func TestVectorsOfTheRFCs(t *testing.T) {
+	t.Parallel()
 	eachEngine(t, func(t *testing.T, eng engine) {
 		for i, v := range rfcVectors {
 			k := newKey(t, eng, v.id, unhex(t, v.key))
@@ -176,6 +177,7 @@ func TestVectorsOfTheRFCs(t *testing.T) {
 // RFC 5297, A.2, has two components of associated data and a nonce. Only the std
 // engine takes any number.
 func TestSeveralComponents(t *testing.T) {
+	t.Parallel()
 	k := newStdKey(AESSIVCMAC256, unhex(t, "7f7e7d7c7b7a79787776757473727170404142434445464748494a4b4c4d4e4f"))
 	ad1 := unhex(t, "00112233445566778899aabbccddeeffdeaddadadeaddadaffeeddccbbaa99887766554433221100")
 	ad2 := unhex(t, "102030405060708090a0")
@@ -229,6 +231,7 @@ type wycheproof struct {
 // Both AES-SIV files: with a nonce (AEAD, separate tag) and without
 // (deterministic). AES-SIV-CMAC-384 is not supported.
 func TestVectorsOfWycheproof(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"aead_aes_siv_cmac_test.json", "aes_siv_cmac_test.json"} {
 		t.Run(name, func(t *testing.T) {
 			var w wycheproof
