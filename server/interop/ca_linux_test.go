@@ -8,7 +8,7 @@ import (
 	"noonmark/server/certs"
 )
 
-// pki is a private CA and a server's certificate on disk.
+// pki is the files of a private CA and of a server's certificate.
 type pki struct{ ca, cert, key string }
 
 // pkiNames are the names and addresses of both ends of the link.

@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// chronyClient starts chronyd on the peer's end and returns it with a function
-// that asks it through chronyc: rows of fields, or with raw the text for people.
+// chronyClient starts chronyd on the peer's end. It returns functions that run
+// chronyc: ask returns rows of fields, raw returns the text.
 func chronyClient(t *testing.T, chronyd, dir, conf string) (p *proc, ask func(args ...string) [][]string, raw func(args ...string) string) {
 	t.Helper()
-	// chronyc of the same version lies beside it.
+	// chronyc of the same version is in the neighbouring directory.
 	chronyc := filepath.Join(filepath.Dir(filepath.Dir(chronyd)), "bin", "chronyc")
-	run := dir + "/chrony" // its permissions are the socket's protection, and are checked
+	run := dir + "/chrony" // chronyd checks its permissions, which protect the socket
 	if err := os.Mkdir(run, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ ntsdumpdir `+run+`
 		t.Helper()
 		rows, err := csv.NewReader(strings.NewReader(raw(append([]string{"-c"}, args...)...))).ReadAll()
 		if err != nil {
-			return nil // not there yet
+			return nil // chronyd has not started yet
 		}
 		return rows
 	}
@@ -50,7 +50,8 @@ func TestChronydClient(t *testing.T) { each(t, "chronyd", getChrony, testChronyd
 func testChronydClient(t *testing.T, chronyd string) {
 	dir := setup(t)
 	s := serve(t, dir, "")
-	// By default chronyd would use no unauthenticated source beside authenticated ones.
+	// By default chronyd uses no unauthenticated sources if there are authenticated
+	// ones.
 	p, ask, raw := chronyClient(t, chronyd, dir, fmt.Sprintf(`
 authselectmode ignore
 ntstrustedcerts %s
@@ -77,8 +78,8 @@ server %s nts iburst minpoll 0 maxpoll 0
 		}
 		return good == 6 && selected, raw("-N", "sources") + raw("-N", "authdata")
 	})
-	// A request under way has spent a cookie, which its answer brings back: the
-	// count is looked at until it is whole. Without fresh cookies it only falls.
+	// A pending request has used a cookie, which its answer replaces: wait until there
+	// are eight. Without new cookies the number only falls.
 	var auth [][]string
 	until(t, "chronyd has eight cookies of each source", p, func() (bool, string) {
 		whole := 0
@@ -94,9 +95,18 @@ server %s nts iburst minpoll 0 maxpoll 0
 	t.Logf("chronyc -N sources\n%s", raw("-N", "sources"))
 	t.Logf("chronyc tracking\n%s", raw("tracking"))
 
-	// Name, mode, key id, type, key length, last, attempts, NAK, cookies, cookie length.
+	checkAuthData(t, auth)
+	for addr, want := range map[string][2]string{addrNTS: {"No", "Yes"}, addrNTSX: {"Yes", "Yes"}, addrPlain: {"No", "No"}, addrPlainX: {"Yes", "No"}} {
+		checkNTPData(t, raw("ntpdata", addr), addr, want[0], want[1])
+	}
+}
+
+// checkAuthData checks the rows of chronyc authdata: name, mode, key ID, type, key
+// length, last, attempts, NAK, cookies, cookie length.
+func checkAuthData(t *testing.T, rows [][]string) {
+	t.Helper()
 	nts := 0
-	for _, r := range auth {
+	for _, r := range rows {
 		if len(r) < 9 {
 			t.Fatalf("authdata: %v", r)
 		}
@@ -113,19 +123,21 @@ server %s nts iburst minpoll 0 maxpoll 0
 		}
 	}
 	if nts != 3 {
-		t.Errorf("%d authenticated sources", nts)
+		t.Errorf("%d authenticated sources, want 3", nts)
 	}
-	for addr, want := range map[string][2]string{addrNTS: {"No", "Yes"}, addrNTSX: {"Yes", "Yes"}, addrPlain: {"No", "No"}, addrPlainX: {"Yes", "No"}} {
-		d := raw("ntpdata", addr)
-		if field(d, "Interleaved") != want[0] || field(d, "Authenticated") != want[1] || field(d, "Leap status") != "Normal" ||
-			!strings.Contains(field(d, "Reference ID"), "GPS") {
-			t.Errorf("ntpdata %s: want interleaved %s, authenticated %s:\n%s", addr, want[0], want[1], d)
-		}
-		off, err1 := strconv.ParseFloat(strings.Fields(field(d, "Offset") + " x")[0], 64)
-		delay, err2 := strconv.ParseFloat(strings.Fields(field(d, "Peer delay") + " x")[0], 64)
-		if err1 != nil || err2 != nil || math.Abs(off) > delay/2+1e-3 {
-			t.Errorf("ntpdata %s: offset %v s on the same clock, delay %v s (%v, %v)", addr, off, delay, err1, err2)
-		}
+}
+
+// checkNTPData checks the text of chronyc ntpdata for one source.
+func checkNTPData(t *testing.T, d, addr, interleaved, authenticated string) {
+	t.Helper()
+	if field(d, "Interleaved") != interleaved || field(d, "Authenticated") != authenticated || field(d, "Leap status") != "Normal" ||
+		!strings.Contains(field(d, "Reference ID"), "GPS") {
+		t.Errorf("ntpdata %s: want interleaved %s, authenticated %s:\n%s", addr, interleaved, authenticated, d)
+	}
+	off, err1 := strconv.ParseFloat(strings.Fields(field(d, "Offset") + " x")[0], 64)
+	delay, err2 := strconv.ParseFloat(strings.Fields(field(d, "Peer delay") + " x")[0], 64)
+	if err1 != nil || err2 != nil || math.Abs(off) > delay/2+1e-3 {
+		t.Errorf("ntpdata %s: offset %v s on the same clock, delay %v s (%v, %v)", addr, off, delay, err1, err2)
 	}
 }
 
@@ -146,10 +158,10 @@ func testChronydNTSOnly(t *testing.T, chronyd string) {
 		got, _ := strconv.ParseUint(rows[0][5], 8, 16)
 		return rows[0][1] == "*" && got&reach == reach
 	}
-	until(t, "chronyd has selected us", p, func() (bool, string) { return selected(0o17), both() })
+	until(t, "chronyd has selected ntsserve", p, func() (bool, string) { return selected(0o17), both() })
 	t.Logf("chronyc -N authdata; chronyc -N sources\n%s", both())
 
-	// New keys: the cookies get NTS NAK, and chronyd asks NTS-KE again.
+	// With new keys, the cookies get an NTS NAK, and chronyd runs NTS-KE again.
 	s.Stop()
 	if err := os.Remove(s.keys()); err != nil {
 		t.Fatal(err)
@@ -176,7 +188,7 @@ func testNegotiated(t *testing.T, chronyd string) {
 		t.Errorf("%+v", a)
 	}
 	p, ask, raw := chronyClient(t, chronyd, dir, fmt.Sprintf("ntstrustedcerts %s\nserver %s nts iburst minpoll 0 maxpoll 0\n", s.ca, addrNTS))
-	until(t, "chronyd has selected us", p, func() (bool, string) {
+	until(t, "chronyd has selected ntsserve", p, func() (bool, string) {
 		rows := ask("-n", "sources")
 		return len(rows) == 1 && len(rows[0]) >= 8 && rows[0][1] == "*" && rows[0][2] == addrPlain, raw("-n", "sources")
 	})
@@ -186,7 +198,7 @@ func testNegotiated(t *testing.T, chronyd string) {
 	}
 }
 
-// field returns the value of "name : value" in chronyc's text.
+// field returns the value of "name : value" in the text of chronyc.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == name {

@@ -16,8 +16,8 @@ import (
 	"noonmark/internal/proctest"
 )
 
-// allowed expands the filter of system calls of a unit and its drop-ins by what
-// systemd says is in the sets.
+// allowed returns the system calls in the filter of a unit and its drop-ins, with
+// systemd's sets expanded.
 func allowed(t *testing.T, files ...string) map[string]bool {
 	t.Helper()
 	var text []byte
@@ -73,7 +73,7 @@ func TestSyscallsAreInTheFilter(t *testing.T) {
 	publish(t, snapshot, nil)
 	usual, more := allowed(t, "ntsserve.service"), allowed(t, "ntsserve.service", "ntsserve-kernel-source.conf")
 	if usual["adjtimex"] || usual["ptrace"] || usual["mount"] || usual["clock_settime"] || more["clock_settime"] {
-		t.Error("the filter is none")
+		t.Error("the filter allows too much")
 	}
 	for name, source := range map[string]string{
 		"snapshot": fmt.Sprintf("path = %q", snapshot),
@@ -101,11 +101,11 @@ listen = "127.0.0.1:9124"
 		trace := filepath.Join(dir, name+".strace")
 		p := daemon(t, "strace", "-f", "-qq", "-e", "signal=none", "-o", trace, ours(t, "ntsserve"), "-config", conf)
 		ask := func() (bool, string) {
-			// Without chronyd the answer is authenticated, and says that the clock is not.
+			// Without chronyd the answer is authenticated but reports an unsynchronised clock.
 			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "500ms", ourAddr)
 			return strings.Contains(out, `"authenticated":true`), out + errs + p.Output.String()
 		}
-		until(t, "ntsserve gives authenticated answers", p, ask)
+		until(t, "ntsserve sends authenticated answers", p, ask)
 		pid, err := child(p.PID())
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ listen = "127.0.0.1:9124"
 		names := slices.Sorted(maps.Keys(used))
 		t.Logf("source %s, %d system calls: %s", name, len(names), strings.Join(names, " "))
 		if len(names) < 20 || !used["sendmmsg"] || used["adjtimex"] != (name == "kernel") {
-			t.Errorf("source %s: that is not all", name)
+			t.Errorf("source %s: the trace is incomplete", name)
 		}
 		for _, c := range names {
 			if !may[c] {
@@ -157,7 +157,7 @@ func TestNoCoreDump(t *testing.T) {
 		c := exec.Command("sh", append([]string{"-c", `cd "$0" && ulimit -c unlimited && exec "$@"`, dir}, args...)...)
 		c.Env = append(os.Environ(), "GOTRACEBACK=crash")
 		p := &proc{proctest.StartCmd(t, c)}
-		if len(args) > 2 { // ntsserve: until it is there
+		if len(args) > 2 { // ntsserve: until it answers
 			until(t, "ntsserve answers", p, func() (bool, string) {
 				out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "200ms", ourAddr)
 				return strings.Contains(out, `"leap":3`), out + errs
@@ -171,15 +171,15 @@ func TestNoCoreDump(t *testing.T) {
 		}
 		ws, _ := exit.Sys().(syscall.WaitStatus)
 		if !ws.Signaled() {
-			t.Fatalf("%v did not die of a signal: %v", args, exit)
+			t.Fatalf("%v was not ended by a signal: %v", args, exit)
 		}
 		return ws.CoreDump()
 	}
 	if !crash("sleep", "60") {
-		t.Skip("this machine makes no core dumps of anything")
+		t.Skip("needs a machine that makes core dumps")
 	}
 	conf := write(t, dir, "t.toml", "[source]\npath = \"/nonexistent\"\n[[endpoint]]\naddress = \"0.0.0.0:123\"\n")
 	if crash(ours(t, "ntsserve"), "-config", conf) {
-		t.Error("ntsserve left a core dump")
+		t.Error("ntsserve made a core dump")
 	}
 }

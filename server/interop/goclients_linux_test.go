@@ -23,6 +23,7 @@ import (
 	"noonmark/server/ntske"
 )
 
+// pool returns the certificates of a file.
 func pool(t *testing.T, path string) *x509.CertPool {
 	t.Helper()
 	pem, err := os.ReadFile(path)
@@ -71,9 +72,8 @@ func TestGoClients(t *testing.T) {
 			if ke.AEAD != id || len(ke.Cookies) != 8 || id == 30 && !ke.CompliantExport {
 				t.Fatalf("key exchange: %+v", ke)
 			}
-			// Its keys, cookie and packets. With AES-SIV it makes requests without a
-			// nonce, which RFC 5297, section 6 does not have; there our own client goes
-			// on with the keys that it derived.
+			// With AES-SIV its requests have no nonce, which RFC 5297, section 6, does not
+			// allow; there our own client uses the keys that it derived.
 			if id == 30 {
 				facebookQuery(t, ke)
 				return
@@ -94,6 +94,7 @@ func TestGoClients(t *testing.T) {
 	}
 }
 
+// facebookQuery sends a request of facebook/time's client.
 func facebookQuery(t *testing.T, ke *fbke.HandshakeResult) {
 	t.Helper()
 	id := fbntp.AEADAlgorithm(ke.AEAD)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// association is one of ntpd's peers as its control messages tell it.
+// association is one of ntpd's peers, from its control messages.
 type association struct {
 	id     uint16
 	status uint16            // RFC 9327, section 3.2
@@ -30,13 +30,13 @@ func (a association) String() string {
 		a.id, a.status, a.vars["srcadr"], a.vars["stratum"], a.vars["refid"], a.vars["reach"], a.vars["delay"], a.vars["offset"])
 }
 
-// controlAddr is where control messages come from: ntpd answers them only where
-// a restrict line of its own names the address, and limits rates by address.
+// controlAddr is the source of control messages: ntpd answers them only for addresses
+// with a restrict line of their own, and limits the rate by address.
 const controlAddr = addrVersion3
 
-// control asks ntpd at addr with a control message (RFC 9327; opcode 1 reads
-// status, 2 variables) and returns the data of all fragments. It speaks for
-// ntpq, which is not to be had in every version.
+// control sends ntpd at addr a control message (RFC 9327; opcode 1 reads status, 2
+// variables) and returns the data of all fragments. It replaces ntpq, which is not
+// available in every version.
 func control(addr string, opcode byte, assoc uint16, names string) (string, error) {
 	d := net.Dialer{Timeout: time.Second, LocalAddr: &net.UDPAddr{IP: net.ParseIP(controlAddr)}}
 	c, err := d.Dial("udp", addr+":123")
@@ -65,7 +65,7 @@ func control(addr string, opcode byte, assoc uint16, names string) (string, erro
 		}
 		off, count := int(binary.BigEndian.Uint16(b[8:])), int(binary.BigEndian.Uint16(b[10:]))
 		if n < 12 || b[1]&0x9f != 0x80|opcode || count > n-12 || off > 1<<14 {
-			return "", errors.New("odd control message")
+			return "", errors.New("malformed control message")
 		}
 		if need := off + count; need > len(data) {
 			data = append(data, make([]byte, need-len(data))...)
@@ -92,6 +92,7 @@ func variables(addr string, assoc uint16, names string) (map[string]string, erro
 	return vars, nil
 }
 
+// associations returns all peers of ntpd.
 func associations(addr string) ([]association, error) {
 	text, err := control(addr, 1, 0, "")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"noonmark/internal/proctest"
 )
 
-// The link: our end and the peer's. Ours has an address for each way in which a
-// client can ask, because clients keep one association an address.
+// The two ends of the link. Ours has an address for each kind of request, because
+// clients have one association per address.
 const (
 	ourAddr  = "10.91.0.1"
 	ourAddr6 = "fd91::1"
@@ -32,7 +32,7 @@ const (
 
 var ourAddrs = []string{ourAddr, addrNTS, addrNTSX, addrPlain, addrPlainX, addrVersion3}
 
-// envRole tells this binary's copies apart: "" is what go test starts, "inside"
+// envRole is the role of a copy of this binary: "" is started by go test, "inside"
 // runs the tests in our namespace, "hold" keeps the peer's namespace alive.
 const (
 	envRole = "NOONMARK_INTEROP_ROLE"
@@ -56,11 +56,11 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// outside builds the programs and runs the tests in a copy of this process
-// inside of namespaces of its own.
+// outside builds the programs and runs the tests in a copy of this process in its
+// own namespaces.
 func outside(m *testing.M) int {
 	if flag.Parse(); testing.Short() {
-		skipAll = "real daemons take their time: run without -short"
+		skipAll = "real daemons are slow: run without -short"
 		return m.Run()
 	}
 	for _, prog := range []string{"ip", "nsenter"} {
@@ -75,7 +75,7 @@ func outside(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	// Built here, where the network is.
+	// Build here: there is no network inside.
 	bin := os.Getenv(proctest.EnvPrograms)
 	for _, prog := range [...]string{"ntsserve", "ntsquery", "refclockctl"} {
 		if os.Getenv(proctest.EnvPrograms) != "" {
@@ -97,20 +97,20 @@ func outside(m *testing.M) int {
 		c.SysProcAttr = attr
 		return c, c.Start()
 	}
-	signal.Ignore(os.Interrupt) // the child has it from the terminal, and we must clean up
+	signal.Ignore(os.Interrupt) // the child gets it from the terminal, and this process has to clean up
 	c, err := start(&syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}, "/proc/self/exe")
 	if err != nil && os.Geteuid() == 0 {
-		// Root where user namespaces are not allowed: the right to set the clock is
-		// given up instead. setpriv becomes us, so it needs our path.
+		// Root without user namespaces: drop the capability to set the clock. setpriv
+		// executes this program, so it needs the path.
 		self, _ := os.Executable()
 		c, err = start(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}, "setpriv", "--bounding-set=-sys_time", self)
 	}
 	if err != nil {
-		skipAll = "user namespaces are not allowed here, and no root either: " + err.Error()
+		skipAll = "user namespaces are not allowed, and the user is not root: " + err.Error()
 		return m.Run()
 	}
 	if err := c.Wait(); err != nil {

@@ -11,10 +11,9 @@ import (
 
 const getNtpdRs = "server/interop/peers, and NOONMARK_PEERS as it says"
 
-// ntpdRs starts ntpd-rs on the peer's end and returns it with its status as
-// text. It refuses to run without the right to set the clock, and has no mode in
-// which it leaves the clock alone; so strace answers those calls in the kernel's
-// place.
+// ntpdRs starts ntpd-rs on the peer's end and returns a function for its status as
+// text. ntpd-rs needs the permission to set the clock, and has no mode in which it
+// does not set it, so strace answers these system calls instead of the kernel.
 func ntpdRs(t *testing.T, prog, dir, conf string) (*proc, func() string) {
 	t.Helper()
 	strace, err := exec.LookPath("strace")

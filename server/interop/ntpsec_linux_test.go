@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// ntpd starts NTPsec's daemon on the peer's end. It cannot steer the machine's
-// clock: the user namespace does not own it.
+// ntpd starts NTPsec's daemon on the peer's end. The user namespace prevents it from
+// steering the clock.
 func ntpd(t *testing.T, prog, dir, conf string) *proc {
 	t.Helper()
 	return daemon(t, enter(prog, "-n", "-g", "-p", dir+"/ntpd.pid", "-c", write(t, dir, "ntp.conf", `
@@ -33,7 +33,7 @@ nts cookie `+dir+`/cookies
 			v, err := variables(peerAddr, 0, "stratum,leap")
 			return err == nil && v["stratum"] == "6" && v["leap"] == "0", fmt.Sprint(v, err)
 		})
-		// Few requests: from the tenth in a second on ntpd drops them.
+		// Only a few requests: ntpd drops them from the tenth in a second on.
 		sameClock(t, query(t, 0, "-plain", peerAddr))
 		for _, args := range [][]string{nil, {"-aead", "15"}, {"-aead", "17"}} {
 			a := query(t, 0, append(args, "-ca", k.ca, peerAddr)...)
@@ -67,7 +67,7 @@ func TestNTPsecClient(t *testing.T) {
 				p := ntpd(t, prog, dir, fmt.Sprintf("tos maxdist 16\nserver %s %s iburst minpoll 3 maxpoll 3\n", c.server, c.option))
 				var as []association
 				var sys map[string]string
-				until(t, "ntpd is synchronised to us", p, func() (bool, string) {
+				until(t, "ntpd is synchronised to ntsserve", p, func() (bool, string) {
 					var err error
 					if as, err = associations(peerAddr); err != nil {
 						return false, err.Error()
@@ -89,10 +89,10 @@ func TestNTPsecClient(t *testing.T) {
 				nts, err := variables(peerAddr, 0, "nts_client_send,nts_client_recv_good,nts_client_recv_bad,nts_ke_probes_good")
 				t.Logf("%v, %v", nts, err)
 				if err != nil || nts["nts_client_recv_good"] == "0" || nts["nts_client_recv_good"] == "" || nts["nts_client_recv_bad"] != "0" {
-					t.Error("no good authenticated answer, or a bad one")
+					t.Error("no valid authenticated answer, or an invalid one")
 				}
 				if !strings.Contains(p.Output.String(), "cookies, length 100, aead=15") {
-					t.Error("not the cookies that were expected")
+					t.Error("the cookies are not for AEAD 15")
 				}
 			})
 		}

@@ -14,7 +14,7 @@ import (
 	"noonmark/server/ntsclient"
 )
 
-// answer is what ntsquery -json prints (the contract's keys).
+// answer is the output of ntsquery -json.
 type answer struct {
 	Valid         bool   `json:"valid"`
 	Authenticated bool   `json:"authenticated"`
@@ -55,9 +55,9 @@ func query(t *testing.T, wantCode int, args ...string) answer {
 	return a
 }
 
-// sameClock checks a reading of a server that runs on the very clock the client
-// measures with: the offset must lie within what the server and the round trip
-// leave open, and 100 µs for a daemon's own idea of its clock.
+// sameClock checks a reading of a server that has the same clock as the client. The
+// offset must be within the root distance, plus 100 µs for the difference between a
+// daemon's clock and the system clock.
 func sameClock(t *testing.T, a answer) {
 	t.Helper()
 	if a.OffsetNS == nil {
@@ -96,7 +96,7 @@ pidfile `+dir+`/pid
 		"many":        {"-n", "20"},
 	}
 	v := strings.Fields(version(t, chronyd))[1]
-	if !strings.HasPrefix(v, "4.3") { // built with a library that has it
+	if !strings.HasPrefix(v, "4.3") { // whose library has it
 		args["AEAD 30"] = []string{"-aead", "30"}
 	}
 	for name, args := range args {
@@ -121,14 +121,14 @@ pidfile `+dir+`/pid
 	if a := query(t, 0, "-plain", "-interleaved", "fd91::2"); !a.Interleaved {
 		t.Errorf("plain and interleaved over IPv6: %+v", a)
 	}
-	query(t, 76, "-aead", "17", "-ca", k.ca, peerAddr)                       // not in chrony
-	query(t, 76, peerAddr)                                                   // a CA the system does not know
-	query(t, 69, "-ca", k.ca, "-timeout", "200ms", "-port", "124", peerAddr) // nobody there
-	query(t, 69, "-ca", k.ca, "-timeout", "200ms", peerAddr+":4461")         // no key exchange there
+	query(t, 76, "-aead", "17", "-ca", k.ca, peerAddr)                       // chrony does not support it
+	query(t, 76, peerAddr)                                                   // a CA that the system does not trust
+	query(t, 69, "-ca", k.ca, "-timeout", "200ms", "-port", "124", peerAddr) // no NTP server at the port
+	query(t, 69, "-ca", k.ca, "-timeout", "200ms", peerAddr+":4461")         // no NTS-KE server at the port
 	text, _, _ := tool(t, append([]string{ours(t, "ntsquery")}, base...)...)
 	t.Logf("ntsquery %s\n%s", peerAddr, text)
 	if !strings.Contains(text, "authenticated by NTS, AES-SIV-CMAC-256") {
-		t.Error("text does not say that the answer is authenticated")
+		t.Error("the text does not report an authenticated answer")
 	}
 }
 
@@ -150,8 +150,8 @@ func TestNtsqueryOfNtsserve(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 
-	// Cookies outlive the server's process. Without its keys there is a NAK, and
-	// the next query exchanges keys anew.
+	// Cookies are valid after a restart of the server. Without its keys there is a NAK,
+	// and the next query exchanges keys again.
 	c, err := ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -175,9 +175,9 @@ func TestNtsqueryOfNtsserve(t *testing.T) {
 	ask("after the loss of all keys", ntsclient.ErrNAK)
 	ask("after that", nil)
 
-	// refclockd dies: the bound grows until clients are told.
+	// Without refclockd the bound grows until answers report an unsynchronised clock.
 	s.stopClock()
-	until(t, "clients of a clock without refclockd are told so", s.proc, func() (bool, string) {
+	until(t, "answers report an unsynchronised clock", s.proc, func() (bool, string) {
 		out, _, code := tool(t, ours(t, "ntsquery"), "-json", "-ca", s.ca, ourAddr)
 		return code == 69 && strings.Contains(out, `"leap":3`) && strings.Contains(out, `"authenticated":true`), out
 	})
@@ -196,7 +196,7 @@ func TestNtpdig(t *testing.T) {
 	t.Logf("ntpdig -j %s: exit %d\n%s%s", addrPlain, code, out, errs)
 	var r struct {
 		Offset    float64 `json:"offset"`
-		Precision float64 `json:"precision"` // what it says its error is: it stamps in Python
+		Precision float64 `json:"precision"` // its own error: the timestamps are taken in Python
 		Stratum   int     `json:"stratum"`
 	}
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {

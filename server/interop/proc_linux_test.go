@@ -8,7 +8,7 @@ import (
 	"noonmark/internal/proctest"
 )
 
-// setup skips where nothing can run, and gives a folder with a short name.
+// setup skips the test if it cannot run, and returns a folder with a short name.
 func setup(t *testing.T) string {
 	t.Helper()
 	if skipAll != "" {
@@ -31,14 +31,14 @@ func each(t *testing.T, name, how string, f func(t *testing.T, prog string)) {
 	for _, p := range progs {
 		v := version(t, p)
 		if seen[v] {
-			continue // the same again from another place
+			continue // the same version in another directory
 		}
 		seen[v] = true
 		t.Run(v, func(t *testing.T) { f(t, p) })
 	}
 }
 
-// version asks a program which it is: "chronyd 4.3", "ntpd 1.2.2".
+// version returns the name and version of a program: "chronyd 4.3", "ntpd 1.2.2".
 func version(t *testing.T, prog string) string {
 	t.Helper()
 	out, errs, _ := tool(t, prog, "--version")
@@ -76,8 +76,7 @@ func tool(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return proctest.Run(t, args[0], args[1:]...)
 }
 
-// until waits for a real program to get somewhere: real daemons have no virtual
-// time.
+// until waits for a state of a real program, which has no virtual time.
 func until(t *testing.T, what string, p *proc, ok func() (bool, string)) {
 	t.Helper()
 	proctest.UntilState(t, what, ok, p.Process)

@@ -16,16 +16,15 @@ import (
 	"noonmark/refclock/status"
 )
 
-// taiOffset is what the test's snapshot says; nothing here depends on its truth.
+// taiOffset is that of the test's snapshots; no test depends on its value.
 const taiOffset = 37
 
-// boundRate is the growth of the bound in ns/s, so fast that a test can wait
-// until the limit of 1 ms is reached.
+// boundRate is the growth of the bound in ns/s: fast enough that a test can wait
+// until it reaches the limit of 1 ms.
 const boundRate = 2e5
 
-// publish stands in for refclockd: it publishes CLOCK_REALTIME as a locked
-// clock every 250 ms until stop is called. After that the bound grows, as it
-// does when refclockd dies.
+// publish replaces refclockd: it publishes CLOCK_REALTIME as a locked clock every 250
+// ms until stop is called. After that the bound grows, as after the end of refclockd.
 func publish(t *testing.T, path string, edit func(*status.Snapshot)) (stop func()) {
 	t.Helper()
 	w, err := status.Create(path)
@@ -40,7 +39,7 @@ func publish(t *testing.T, path string, edit func(*status.Snapshot)) (stop func(
 			Mono: c.Mono, Clock: c.Clock, LineErr: c.Width/2 + 100, Bound: 2 * time.Microsecond, BoundRate: boundRate,
 			Limit: time.Millisecond, TAIOffset: taiOffset, RefTime: c.Clock, Reason: "interop test",
 		}
-		if d := c.Mono - first.Mono; d > 1e9 { // the system clock may be steered: its rate is measured
+		if d := c.Mono - first.Mono; d > 1e9 { // the system clock may be steered, so its rate is measured
 			s.RatePPB = (float64(c.Clock-first.Clock)/float64(d) - 1) * 1e9
 		}
 		if edit != nil {
@@ -76,8 +75,8 @@ func publish(t *testing.T, path string, edit func(*status.Snapshot)) (stop func(
 	return stop
 }
 
-// cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW, the
-// narrowest of several.
+// cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW: the
+// narrowest of 16 brackets.
 func cross() phc.Cross {
 	var best phc.Cross
 	for i := range 16 {
@@ -91,7 +90,7 @@ func cross() phc.Cross {
 	return best
 }
 
-// otherPort is where ntsserve answers beside the usual port.
+// otherPort is a second port of ntsserve.
 const otherPort = 1123
 
 // server is a running ntsserve.
@@ -99,11 +98,12 @@ type server struct {
 	*proc
 	pki
 	dir, conf string
-	stopClock func() // end of the snapshots
+	stopClock func()   // ends the snapshots
+	leap      tai.Time // of endpoints
 }
 
-// serve starts ntsserve on our end and waits until it gives authenticated time.
-// extra are further lines of [ke].
+// serve starts ntsserve on our end and waits until it serves authenticated time.
+// extra is further lines of [ke].
 func serve(t *testing.T, dir, extra string) *server {
 	t.Helper()
 	s := prepare(t, dir, newPKI(t, dir), extra)
@@ -111,7 +111,7 @@ func serve(t *testing.T, dir, extra string) *server {
 	return s
 }
 
-// prepare is serve up to the start.
+// prepare is serve without the start.
 func prepare(t *testing.T, dir string, k pki, extra string) *server {
 	t.Helper()
 	s := &server{dir: dir, pki: k}
@@ -143,7 +143,7 @@ file = %q
 	return s
 }
 
-// measured gives a server that is not started yet metrics.
+// measured enables the metrics of a server that is not yet started.
 func (s *server) measured(t *testing.T) {
 	t.Helper()
 	b, err := os.ReadFile(s.conf)
@@ -155,8 +155,8 @@ func (s *server) measured(t *testing.T) {
 	}
 }
 
-// metric returns one of a measured server's numbers by name and labels, -1 while
-// there is none.
+// metric returns a metric of a measured server by name and labels, -1 if there is
+// none.
 func metric(t *testing.T, name string) float64 {
 	t.Helper()
 	r, err := http.Get("http://127.0.0.1:9124/metrics")
@@ -184,7 +184,7 @@ func (s *server) keys() string { return filepath.Join(s.dir, "keys") }
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	s.proc = daemon(t, ours(t, "ntsserve"), "-config", s.conf)
-	until(t, "ntsserve gives authenticated time", s.proc, func() (bool, string) {
+	until(t, "ntsserve serves authenticated time", s.proc, func() (bool, string) {
 		_, errs, code := tool(t, ours(t, "ntsquery"), "-ca", s.ca, "-timeout", "200ms", ourAddr)
 		return code == 0, errs + s.Output.String()
 	})

@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// lanName is what clients know our end by in these tests.
+// lanName is the name of our end in these tests.
 const lanName = "time.lan.test"
 
-// issued is an authority made by refclockctl, and what that printed.
+// issued is an authority that refclockctl has made, and what it printed.
 type issued struct {
 	pki
 	text string
@@ -54,13 +54,13 @@ func issue(t *testing.T, dir string, constraints []string, names ...string) issu
 	return issued{pki{ca: filepath.Join(ca, "ca.pem"), cert: filepath.Join(out, "server.pem"), key: filepath.Join(out, "server.key")}, text}
 }
 
-// printed matches what is printed for one client: what to copy where, the file
-// that the lines belong to, and the lines.
+// printed matches the output for one client: what to copy where, the configuration
+// file, and its lines.
 var printed = regexp.MustCompile(`(?m)^# (\S+): copy (\S+) to (\S+), then in (\S+)\n((?:[^#\n].*\n)+)`)
 
-// follow does what was printed for a client, under a copy of /etc in dir. It
-// returns the file with the lines, and a prefix for commands that shall see that
-// /etc on the peer's end. before comes before the lines, which are not changed.
+// follow does what was printed for a client, in a copy of /etc in dir. It returns the
+// file with the lines, and a prefix for commands that run with that /etc on the
+// peer's end. before is written before the lines, which are not changed.
 func (i issued) follow(t *testing.T, dir, client, before string) (file string, in func(args ...string) []string) {
 	t.Helper()
 	etc := filepath.Join(dir, "etc")
@@ -80,7 +80,7 @@ func (i issued) follow(t *testing.T, dir, client, before string) (file string, i
 		}
 	}
 	if b, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt"); err == nil {
-		put("etc/ssl/certs/ca-certificates.crt", b) // ntpd-rs wants the system's as well
+		put("etc/ssl/certs/ca-certificates.crt", b) // ntpd-rs needs those of the system too
 	}
 	put("etc/hosts", fmt.Appendf(nil, "127.0.0.1 localhost\n%s %s\n", ourAddr, lanName))
 	for _, m := range printed.FindAllStringSubmatch(i.text, -1) {
@@ -97,29 +97,29 @@ func (i issued) follow(t *testing.T, dir, client, before string) (file string, i
 		t.Logf("in %s:\n%s", m[4], m[5])
 	}
 	if file == "" {
-		t.Fatalf("nothing is printed for %s:\n%s", client, i.text)
+		t.Fatalf("refclockctl printed nothing for %s:\n%s", client, i.text)
 	}
 	return file, func(args ...string) []string {
 		return enter(append([]string{"unshare", "-m", "sh", "-c", `mount --bind "$0" /etc && exec "$@"`, etc}, args...)...)
 	}
 }
 
-// clientRun is one client that does as it was told: started, and what to wait for.
+// clientRun is a client that was started as printed.
 type clientRun struct {
 	p    *proc
-	good func() (bool, string) // it has our time, authenticated
+	good func() (bool, string) // it has authenticated time from ntsserve
 	said func() string
 }
 
 // clients start each program with the lines that refclockctl printed for it.
 var clients = []struct {
 	name, prog, how string
-	only4           bool   // it cannot be told to ask an IPv6 address
-	refusal         string // how it ends an exchange with who has a bad certificate
+	only4           bool   // it cannot be configured for an IPv6 address
+	refusal         string // how NTS-KE ends when it refuses the certificate
 	start           func(t *testing.T, prog, dir string, i issued) clientRun
 }{
 	{"chrony", "chronyd", getChrony, false, "handshake_failed", func(t *testing.T, prog, dir string, i issued) clientRun {
-		run := dir + "/chrony" // its permissions are the socket's protection, and are checked
+		run := dir + "/chrony" // chronyd checks its permissions, which protect the socket
 		if err := os.Mkdir(run, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ var clients = []struct {
 			return strings.Contains(st, "\nStratum: 2\n") && strings.Contains(st, "[NTS]") && strings.Contains(st, "NTS cookies: 8/8 available"), st
 		}, status}
 	}},
-	// NTPsec looks at the certificate once TLS stands, and hangs up.
+	// NTPsec checks the certificate after the handshake, and closes the connection.
 	{"NTPsec", "ntpd", getNTPsec, true, "connection_lost", func(t *testing.T, prog, dir string, i issued) clientRun {
 		file, in := i.follow(t, dir, "NTPsec", "restrict "+controlAddr+"\ndriftfile "+dir+"/drift\nstatsdir "+dir+"\n")
 		p := daemon(t, in(prog, "-n", "-g", "-p", dir+"/ntpd.pid", "-c", file)...)
@@ -184,7 +184,7 @@ func TestClientSnippetsWork(t *testing.T) {
 						i := issue(t, dir, lan, host)
 						if c.only4 && host == ourAddr6 {
 							if !strings.Contains(i.text, "# "+c.name+": it cannot ask an IPv6 address for keys; issue the certificate for a name (-host)") {
-								t.Errorf("it is not said that the address is of no use:\n%s", i.text)
+								t.Errorf("there is no message that the address is not usable:\n%s", i.text)
 							}
 							return
 						}
@@ -224,7 +224,7 @@ func TestNameConstraintsHold(t *testing.T) {
 							return exchanges(t, c.refusal) > 0, r.p.Output.String()
 						})
 						if n := exchanges(t, "served"); n != 0 {
-							t.Errorf("%s took the certificate %d times", c.name, n)
+							t.Errorf("%s accepted the certificate %d times", c.name, n)
 						}
 					})
 				}
@@ -233,8 +233,8 @@ func TestNameConstraintsHold(t *testing.T) {
 	}
 }
 
-// rogue puts a certificate for host in the place of an authority's own, signed
-// with its key past its constraints.
+// rogue replaces the certificate by one for host, signed with the authority's key but
+// outside its constraints.
 func rogue(t *testing.T, i issued, host string) {
 	t.Helper()
 	block := func(path string) []byte {
@@ -279,8 +279,8 @@ func rogue(t *testing.T, i issued, host string) {
 	}
 }
 
-// exchanges returns how many NTS-KE connections have ended for a reason, -1 while
-// there are no metrics.
+// exchanges returns how many NTS-KE connections have ended with a reason, -1 if there
+// are no metrics.
 func exchanges(t *testing.T, reason string) int {
 	t.Helper()
 	return int(metric(t, `noonmark_ntske_exchanges_total{reason="`+reason+`"}`))

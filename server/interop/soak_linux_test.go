@@ -24,10 +24,10 @@ import (
 	"noonmark/server/ntske"
 )
 
-// soakTime is how long the mixed load lasts; NOONMARK_SOAK has another.
+// soakTime is the duration of the attack; NOONMARK_SOAK overrides it.
 const soakTime = 20 * time.Second
 
-// usage is what a process has taken of the machine.
+// usage is the memory and the file descriptors of a process.
 type usage struct {
 	rss int // kB
 	fds int
@@ -53,18 +53,18 @@ func (p *proc) usage(t *testing.T) (u usage) {
 	return u
 }
 
-// attacker sends to one endpoint whatever strangers may.
+// attacker sends to one endpoint what strangers can send.
 type attacker struct {
-	good []byte // a request that was good once
+	good []byte // a request that was valid once
 	to   *net.UDPAddr
 	sent atomic.Uint64
 }
 
-// mangle makes a variation of the good request.
+// mangle returns a variation of the valid request.
 func (a *attacker) mangle(rnd *rand.Rand) []byte {
 	b := append([]byte(nil), a.good...)
 	switch rnd.IntN(6) {
-	case 0: // as it is: replayed
+	case 0: // unchanged: a replay
 	case 1:
 		for range 1 + rnd.IntN(8) {
 			b[rnd.IntN(len(b))] ^= 1 << rnd.IntN(8)
@@ -73,11 +73,11 @@ func (a *attacker) mangle(rnd *rand.Rand) []byte {
 		b = b[:rnd.IntN(len(b)+1)]
 	case 3:
 		b = append(b, make([]byte, rnd.IntN(1000))...)
-	case 4: // noise behind a header
+	case 4: // noise after a header
 		for i := ntp.HeaderLen; i < len(b); i++ {
 			b[i] = byte(rnd.Uint32())
 		}
-	case 5: // a field's length
+	case 5: // another length of a field
 		binary.BigEndian.PutUint16(b[ntp.HeaderLen+2:], uint16(rnd.Uint32()))
 	}
 	return b
@@ -100,6 +100,7 @@ func (a *attacker) pace(ctx context.Context, f func()) {
 	}
 }
 
+// mangled sends variations from one port.
 func (a *attacker) mangled(ctx context.Context, rnd *rand.Rand) {
 	c, err := net.DialUDP("udp4", nil, a.to)
 	if err != nil {
@@ -109,8 +110,8 @@ func (a *attacker) mangled(ctx context.Context, rnd *rand.Rand) {
 	a.pace(ctx, func() { c.Write(a.mangle(rnd)) })
 }
 
-// spoofed sends from addresses that nobody has, whole and in fragments of which
-// some are never completed.
+// spoofed sends variations from unused addresses, some in fragments, of which some
+// are incomplete.
 func (a *attacker) spoofed(ctx context.Context, rnd *rand.Rand, fd int) {
 	var to syscall.SockaddrInet4
 	copy(to.Addr[:], a.to.IP.To4())
@@ -126,7 +127,7 @@ func (a *attacker) spoofed(ctx context.Context, rnd *rand.Rand, fd int) {
 		binary.BigEndian.PutUint16(b[6:], frag)
 		copy(b[12:], src[:])
 		copy(b[16:], to.Addr[:])
-		syscall.Sendto(fd, append(b, payload...), 0, &to) // length and checksum are the kernel's
+		syscall.Sendto(fd, append(b, payload...), 0, &to) // the kernel sets length and checksum
 	}
 	a.pace(ctx, func() {
 		id++
@@ -152,21 +153,20 @@ func (a *attacker) spoofed(ctx context.Context, rnd *rand.Rand, fd int) {
 	})
 }
 
-// stalled holds connections to NTS-KE that say nothing, or the beginning of
-// something.
+// stalled holds connections to NTS-KE that send nothing, or the start of a message.
 func stalled(ctx context.Context, seed uint64, from string) {
 	rnd := rand.New(rand.NewPCG(seed, 3))
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Second}
 	for ctx.Err() == nil {
 		c, err := d.DialContext(ctx, "tcp", ourAddr+":4460")
 		if err != nil {
-			return // the end, or no more descriptors
+			return // the end of the test, or no free descriptor
 		}
 		if rnd.IntN(2) == 0 {
-			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+rnd.IntN(5)]) // a ClientHello, almost
+			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+rnd.IntN(5)]) // the start of a ClientHello
 		}
 		c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		c.Read(make([]byte, 1)) // until the server has had enough
+		c.Read(make([]byte, 1)) // until the server closes it
 		c.Close()
 	}
 }
@@ -185,32 +185,19 @@ func TestValidClientsUnderAttack(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	// Answers to addresses of our own network that nobody has wait in the kernel
-	// for their resolution, at the expense of the sockets' send buffers. The
-	// setting is part of the installation (systemd/90-noonmark.conf).
+	// Answers to unused addresses of the own network wait in the kernel for address
+	// resolution, and occupy the sockets' send buffers. The setting is part of the
+	// installation (systemd/90-noonmark.conf).
 	if err := os.WriteFile("/proc/sys/net/ipv4/neigh/ours/unres_qlen_bytes", []byte("2048"), 0); err != nil {
 		t.Logf("queue of unresolved neighbours not shortened: %v", err)
 	}
-	// What lives is to be seen, not the garbage of key exchanges, of which the
-	// program lets some tens of megabytes gather.
+	// Measure live memory, not the garbage of key exchanges, of which the program
+	// collects some tens of megabytes.
 	t.Setenv("GOGC", "50")
 	s := serve(t, dir, "timeout = \"1s\"\nmax_per_address = 32")
 	idle := s.usage(t)
 
-	// A request that is good; it will be replayed.
-	sess, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), AEADs: []aead.ID{aead.AESSIVCMAC256}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var key aead.Key
-	if err := key.Init(sess.Keys.AEAD, sess.Keys.C2S[:sess.Keys.AEAD.KeyLen()]); err != nil {
-		t.Fatal(err)
-	}
-	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: 12345}
-	good := make([]byte, ntp.HeaderLen)
-	h.Put(good)
-	good = ntp.AppendField(ntp.AppendField(good, ntp.ExtUniqueID, make([]byte, 32)), ntp.ExtCookie, sess.Cookies[0])
-	a := &attacker{good: nts.AppendAuth(good, &key, make([]byte, 16), nil), to: &net.UDPAddr{IP: net.ParseIP(ourAddr), Port: 123}}
+	a := &attacker{good: validRequest(t, s), to: &net.UDPAddr{IP: net.ParseIP(ourAddr), Port: 123}}
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
@@ -228,72 +215,115 @@ func TestValidClientsUnderAttack(t *testing.T) {
 		wg.Go(func() { stalled(ctx, seed+uint64(i), ourAddrs[1+i%3]) })
 	}
 
-	var asked, answered, run, worst, exchanges, late int
-	var c *ntsclient.Client
-	valid := func() {
-		qctx, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer done()
-		_, err := c.Query(qctx)
-		if errors.Is(err, ntsclient.ErrKeyExchange) {
-			// A second was not enough, on a machine that does everything at once. It
-			// would back off; another comes.
-			late++
-			c.Close()
-			c = nil
-			return
-		}
-		asked++
-		if err == nil {
-			answered, run = answered+1, 0
-			return
-		}
-		run++
-		worst = max(worst, run)
+	v := &validClients{s: s}
+	warm := v.run(t, ctx, length)
+	end := s.usage(t)
+	cancel()
+	wg.Wait()
+	t.Logf("%d hostile datagrams; %v; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
+		a.sent.Load(), v, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	if v.requests < 20 || v.answered < v.requests*95/100 || v.worst > 5 || v.late > v.clients/2 {
+		t.Errorf("too few answers: %v", v)
 	}
-	var warm usage
+	if end.rss > warm.rss+warm.rss/4+8192 {
+		t.Errorf("memory grew from %d to %d kB", warm.rss, end.rss)
+	}
+	until(t, "the descriptors are closed", s.proc, func() (bool, string) {
+		u := s.usage(t)
+		return u.fds <= idle.fds+2, fmt.Sprintf("%d, idle %d", u.fds, idle.fds)
+	})
+	if err := s.Stop(); err != nil {
+		t.Errorf("after the attack it ends with %v", err)
+	}
+}
+
+// validRequest returns a valid NTS request, to be replayed.
+func validRequest(t *testing.T, s *server) []byte {
+	t.Helper()
+	sess, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), AEADs: []aead.ID{aead.AESSIVCMAC256}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key aead.Key
+	if err := key.Init(sess.Keys.AEAD, sess.Keys.C2S[:sess.Keys.AEAD.KeyLen()]); err != nil {
+		t.Fatal(err)
+	}
+	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: 12345}
+	b := make([]byte, ntp.HeaderLen)
+	h.Put(b)
+	b = ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, make([]byte, 32)), ntp.ExtCookie, sess.Cookies[0])
+	return nts.AppendAuth(b, &key, make([]byte, 16), nil)
+}
+
+// validClients are the clients during the attack, one after the other.
+type validClients struct {
+	s       *server
+	current *ntsclient.Client
+
+	clients, requests, answered int
+	late                        int // key exchanges that took more than a second
+	worst, row                  int // consecutive requests without answer: most, and now
+}
+
+func (v *validClients) String() string {
+	return fmt.Sprintf("%d of %d valid requests of %d clients answered, at most %d consecutive ones not, %d key exchanges too late", v.answered, v.requests, v.clients, v.worst, v.late)
+}
+
+// run sends requests until ctx ends. It returns the server's usage after a third of
+// the time.
+func (v *validClients) run(t *testing.T, ctx context.Context, length time.Duration) (warm usage) {
+	t.Helper()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); ctx.Err() == nil; {
 		select {
 		case <-tick.C:
-		case <-s.Ended():
-			t.Fatalf("ntsserve has ended:\n%s", s.Output.String())
+		case <-v.s.Ended():
+			t.Fatalf("ntsserve has ended:\n%s", v.s.Output.String())
 		}
-		if c == nil || asked%40 == 0 { // a newcomer: keys under load
-			if c != nil {
-				c.Close()
-			}
-			if c, err = ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Second}); err != nil {
+		if v.current == nil || v.requests%40 == 0 { // a new client: keys under load
+			v.close()
+			var err error
+			if v.current, err = ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, v.s.ca), Timeout: time.Second}); err != nil {
 				t.Fatal(err)
 			}
-			exchanges++
+			v.clients++
 		}
-		valid()
+		v.request(ctx)
 		if warm.rss == 0 && time.Since(begin) > length/3 {
-			warm = s.usage(t)
+			warm = v.s.usage(t)
 		}
 	}
-	if c != nil {
-		c.Close()
+	v.close()
+	return warm
+}
+
+// request sends one request, also while ctx ends.
+func (v *validClients) request(ctx context.Context) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer done()
+	_, err := v.current.Query(ctx)
+	if errors.Is(err, ntsclient.ErrKeyExchange) {
+		// A second was too short on the overloaded machine. This client would back off;
+		// take a new one.
+		v.late++
+		v.close()
+		return
 	}
-	end := s.usage(t)
-	cancel()
-	wg.Wait()
-	t.Logf("%d hostile datagrams; %d of %d valid requests of %d clients answered, at most %d in a row not, %d key exchanges too late; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
-		a.sent.Load(), answered, asked, exchanges, worst, late, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
-	if asked < 20 || answered < asked*95/100 || worst > 5 || late > exchanges/2 {
-		t.Errorf("%d of %d valid requests answered, %d in a row not; %d of %d key exchanges too late", answered, asked, worst, late, exchanges)
+	v.requests++
+	if err == nil {
+		v.answered++
+		v.row = 0
+		return
 	}
-	if end.rss > warm.rss+warm.rss/4+8192 {
-		t.Errorf("memory grew from %d to %d kB", warm.rss, end.rss)
-	}
-	until(t, "descriptors are given back", s.proc, func() (bool, string) {
-		u := s.usage(t)
-		return u.fds <= idle.fds+2, fmt.Sprintf("%d, idle %d", u.fds, idle.fds)
-	})
-	// It ends in order, with all that behind it.
-	if err := s.Stop(); err != nil {
-		t.Errorf("ends with %v", err)
+	v.row++
+	v.worst = max(v.worst, v.row)
+}
+
+func (v *validClients) close() {
+	if v.current != nil {
+		v.current.Close()
+		v.current = nil
 	}
 }
 
@@ -320,7 +350,7 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	}
 	ours := ours(t, "ntsserve")
 	for i := range 25 {
-		fresh := i%3 == 2 // now and then without keys: they are being made when it dies
+		fresh := i%3 == 2 // every third time without keys: they are created when it is killed
 		if fresh {
 			if err := os.Remove(s.keys()); err != nil && !errors.Is(err, os.ErrNotExist) {
 				t.Fatal(err)
@@ -334,13 +364,13 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 		case <-time.After(wait):
 		}
 		if rnd.IntN(2) == 0 {
-			s.Signal(t, syscall.SIGHUP) // a reload under way
+			s.Signal(t, syscall.SIGHUP) // a reload in progress
 		}
 		s.Kill()
 		got, err := os.ReadFile(s.keys())
 		switch {
 		case !fresh && (err != nil || string(got) != string(ring)):
-			t.Fatalf("round %d, killed after %v: the key file has changed: %v", i, wait, err)
+			t.Fatalf("round %d, killed after %v: the key file changed: %v", i, wait, err)
 		case fresh && err == nil:
 			if fi, err := os.Stat(s.keys()); err != nil || fi.Mode().Perm() != 0o600 || len(got) == 0 {
 				t.Fatalf("round %d, killed after %v: key file of %d octets, %v, %v", i, wait, len(got), fi.Mode(), err)
@@ -354,10 +384,10 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	}
 	s.start(t)
 	if _, err := c.Query(t.Context()); err != nil {
-		t.Errorf("a cookie from before: %v", err)
+		t.Errorf("a cookie from before the kills: %v", err)
 	}
 	left, err := filepath.Glob(s.keys() + "*")
 	if err != nil || len(left) > 2 {
-		t.Errorf("left behind: %v, %v", left, err)
+		t.Errorf("remaining files: %v, %v", left, err)
 	}
 }

@@ -12,8 +12,7 @@ import (
 	"noonmark/refclock/status"
 )
 
-// inner starts a second ntsserve on the peer's end, whose source is the system
-// clock there.
+// inner starts a second ntsserve on the peer's end, which serves the system clock.
 func inner(t *testing.T, dir, source string) *proc {
 	t.Helper()
 	return daemon(t, enter(ours(t, "ntsserve"), "-config", write(t, dir, "inner.toml", fmt.Sprintf(`
@@ -26,6 +25,7 @@ address = "0.0.0.0:%d"
 `, filepath.Join(dir, "inner", "status"), source, otherPort)))...)
 }
 
+// ask queries the second ntsserve.
 func (p *proc) ask(t *testing.T) (a answer, all string, code int) {
 	t.Helper()
 	out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "500ms", fmt.Sprintf("%s:%d", peerAddr, otherPort))
@@ -55,23 +55,23 @@ func testSourceVia(t *testing.T, chronyd string, unix bool) {
 	}
 	in := inner(t, dir, fmt.Sprintf("type = \"chrony\"\naddress = %q", address))
 
-	// Nobody there.
-	until(t, "clients are told that there is no chronyd", in, func() (bool, string) {
+	// No chronyd.
+	until(t, "answers report an unsynchronised clock", in, func() (bool, string) {
 		a, all, code := in.ask(t)
 		return code == 69 && a.Leap == 3 && a.Stratum == 16, all
 	})
-	// A chronyd without time.
+	// A chronyd without source.
 	sleeper := daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "none.conf", "port 0\npidfile "+run+"/pid0\n"+conf))...)
-	until(t, "chronyd says that it is not synchronised", in, func() (bool, string) {
+	until(t, "chronyd reports that it is not synchronised", in, func() (bool, string) {
 		a, all, code := in.ask(t)
 		return code == 69 && a.Leap == 3 && a.Stratum == 16 && strings.Contains(all, "not_synchronised"), all
 	})
 	sleeper.Stop()
-	// One that has it from us.
+	// A chronyd with ntsserve as its source.
 	p := daemon(t, enter(chronyd, "-x", "-U", "-u", "root", "-d", "-f", write(t, dir, "some.conf",
 		fmt.Sprintf("port 0\npidfile %s/pid\n%sserver %s iburst minpoll 0 maxpoll 0\n", run, conf, addrPlain)))...)
-	// At first chronyd says that its skew is not known (1e6 ppm), and the bound
-	// grows by a second a second; so it does not take one good answer.
+	// At first chronyd reports an unknown skew (1e6 ppm), and the bound grows by a
+	// second per second, so one good answer is not enough.
 	var last answer
 	settled := 0
 	until(t, "the second ntsserve is at chronyd's stratum", in, func() (bool, string) {
@@ -86,7 +86,7 @@ func testSourceVia(t *testing.T, chronyd string, unix bool) {
 		t.Errorf("%+v", last)
 	}
 	sameClock(t, last)
-	// It dies: the clock is still as good as it was, and getting worse.
+	// chronyd ends: the clock is in holdover.
 	p.Stop()
 	os.Remove(run + "/sock")
 	until(t, "the second ntsserve has lost chronyd", in, func() (bool, string) {
@@ -132,10 +132,10 @@ func testSourceCorrection(t *testing.T, chronyd string) {
 		"port 0\npidfile %s/pid\nbindcmdaddress 127.0.0.1\nserver %s iburst minpoll 0 maxpoll 0\n", dir, addrPlain)))...)
 	first := query(t, 0, "-plain", ourAddr)
 	if first.OffsetNS == nil || time.Duration(*first.OffsetNS).Abs() < shift-time.Millisecond {
-		t.Fatalf("the first server is not %v away: %+v", shift, first)
+		t.Fatalf("the offset of the first server is not %v: %+v", shift, first)
 	}
 	settled := 0
-	until(t, "the second ntsserve is as far away as the first", in, func() (bool, string) {
+	until(t, "the second ntsserve has the offset of the first", in, func() (bool, string) {
 		a, all, code := in.ask(t)
 		settled++
 		if code != 0 || a.OffsetNS == nil || a.RootDispNS > 20e6 || time.Duration(*a.OffsetNS-*first.OffsetNS).Abs() > time.Millisecond {

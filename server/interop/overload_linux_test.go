@@ -14,18 +14,18 @@ import (
 	"noonmark/server/ntske"
 )
 
-// visit is what clients saw in one part of TestSiege.
-type visit struct {
-	asked, lost, outside int
-	delays, errors       []time.Duration // round trip; |offset|, both ends having the same clock
+// load is what clients measured in one part of the test.
+type load struct {
+	requests, lost, outside int             // outside: the error is above the root distance
+	delays, errors          []time.Duration // round trip; |offset|, because both ends have the same clock
 }
 
-// see asks n times, by turns with NTS and without, and more while something is
-// waited for, up to a hundred times as often.
-func see(t *testing.T, n int, waits func() bool, clients ...*ntsclient.Client) (v visit) {
+// measure sends n requests with the clients in turn, and up to a hundred times as many
+// while more returns true.
+func measure(t *testing.T, n int, more func() bool, clients ...*ntsclient.Client) (v load) {
 	t.Helper()
-	for i := 0; i < n || i < 100*n && waits(); i++ {
-		v.asked++
+	for i := 0; i < n || i < 100*n && more(); i++ {
+		v.requests++
 		r, err := clients[i%len(clients)].Query(t.Context())
 		if err != nil {
 			t.Logf("request %d: %v", i, err)
@@ -44,12 +44,12 @@ func see(t *testing.T, n int, waits func() bool, clients ...*ntsclient.Client) (
 	return v
 }
 
-func (v visit) String() string {
+func (v load) String() string {
 	q := func(d []time.Duration, p int) time.Duration { return d[(len(d)-1)*p/100] }
 	if len(v.delays) == 0 || len(v.errors) == 0 {
-		return fmt.Sprintf("%d asked, %d lost", v.asked, v.lost)
+		return fmt.Sprintf("%d requests, %d lost", v.requests, v.lost)
 	}
-	return fmt.Sprintf("%d asked, %d lost; round trip %v at the median, %v at 90 %%; error %v, %v", v.asked, v.lost,
+	return fmt.Sprintf("%d requests, %d lost; round trip %v at the median, %v at 90 %%; error %v, %v", v.requests, v.lost,
 		q(v.delays, 50), q(v.delays, 90), q(v.errors, 50), q(v.errors, 90))
 }
 
@@ -57,7 +57,7 @@ func (v visit) String() string {
 // no NTP client an answer, and answers stay correct. How much slower they are is
 // logged only: attackers, clients and server share the processors.
 func TestNTSKEOverloadDoesNotAffectNTP(t *testing.T) {
-	const holders, asks = 1000, 300
+	const holders, requests = 1000, 300
 	dir := setup(t)
 	s := serve(t, dir, fmt.Sprintf("timeout = \"30s\"\nmax_connections = %d\nmax_per_address = %[1]d", 2*holders))
 	var cs []*ntsclient.Client
@@ -69,18 +69,18 @@ func TestNTSKEOverloadDoesNotAffectNTP(t *testing.T) {
 		defer c.Close()
 		cs = append(cs, c)
 	}
-	quiet := see(t, asks, func() bool { return false }, cs...)
+	idle := measure(t, requests, func() bool { return false }, cs...)
 
 	held := 0
 	for i := range holders {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ourAddrs[i%len(ourAddrs)])}}
 		c, err := d.DialContext(t.Context(), "tcp", ourAddr+":4460")
 		if err != nil {
-			t.Skipf("%d connections held, no more can be made: %v", held, err)
+			t.Skipf("only %d connections can be opened: %v", held, err)
 		}
 		defer c.Close()
 		if i%2 == 0 {
-			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+i%5]) // a ClientHello, almost
+			c.Write([]byte{22, 3, 1, 1, 0, 1}[:1+i%5]) // the start of a ClientHello
 		}
 		held++
 	}
@@ -96,17 +96,17 @@ func TestNTSKEOverloadDoesNotAffectNTP(t *testing.T) {
 			}
 		})
 	}
-	siege := see(t, asks, func() bool { return made.Load() == 0 }, cs...)
+	busy := measure(t, requests, func() bool { return made.Load() == 0 }, cs...)
 	cancel()
 	wg.Wait()
-	t.Logf("quiet: %v", quiet)
-	t.Logf("with %d connections held and %d handshakes made meanwhile: %v", held, made.Load(), siege)
+	t.Logf("idle: %v", idle)
+	t.Logf("with %d silent connections and %d handshakes: %v", held, made.Load(), busy)
 	if made.Load() == 0 {
-		t.Error("no handshakes were made: that was no siege")
+		t.Error("there were no handshakes")
 	}
-	for name, v := range map[string]visit{"quiet": quiet, "siege": siege} {
+	for name, v := range map[string]load{"idle": idle, "overload": busy} {
 		if v.lost > 0 || v.outside > 0 {
-			t.Errorf("%s: %d of %d requests not answered, %d answers off by more than they say", name, v.lost, v.asked, v.outside)
+			t.Errorf("%s: %d of %d requests not answered, %d answers outside their root distance", name, v.lost, v.requests, v.outside)
 		}
 	}
 }
