@@ -140,7 +140,7 @@ type Engine struct {
 
 	settings    latest[Settings]
 	alarms      latest[integrity.Alarm]
-	ambiguousAt atomic.Int64 // mono at which the pulse's edges could not be told apart, 0 = since the last look never
+	ambiguousAt atomic.Int64 // CLOCK_MONOTONIC_RAW at which the pulse's edges could not be distinguished; 0 = not since the last tick
 	sensorMono  int64        // mono of the last temperature
 }
 

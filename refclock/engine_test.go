@@ -290,7 +290,7 @@ func TestStepOrder(t *testing.T) {
 }
 
 // An external timestamp that is read 0.3 s after its pulse and after a step
-// taken in between must not be believed.
+// taken in between must not be used.
 func TestStraddle(t *testing.T) {
 	b := newBench(t, -77*time.Second, func(c *phctest.Clock) clock.Device { return c })
 	for k := 1; k < 30; k++ {
@@ -376,8 +376,8 @@ func TestLearned(t *testing.T) {
 	}
 }
 
-// With no clock to touch, receiver and pulse are watched on a clock that is
-// only arithmetic; nobody is ever told to use it.
+// Without a clock to steer, receiver and pulse are observed on a computed clock,
+// which is never served.
 func TestSoftClock(t *testing.T) {
 	var soft *clock.Soft
 	b := newBench(t, -3*time.Second, func(c *phctest.Clock) clock.Device {

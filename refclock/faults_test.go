@@ -28,10 +28,9 @@ func faultSeeds(t *testing.T) (seeds []uint64) {
 	return seeds
 }
 
-// TestFaults: what befalls receivers and pulses, one row a complaint. The state
-// and its reason are as named; while clients are told that the clock may be
-// used the second is right, the error within the row's limit, and within what
-// is claimed.
+// TestFaults: faults of receivers and pulses, one a row. State and reason are as
+// named. While the clock is served as synchronised, the second is right, and the
+// error is within the row's limit and within the published bound.
 func TestFaults(t *testing.T) {
 	if raceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")

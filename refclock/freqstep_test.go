@@ -49,9 +49,9 @@ func (c *mute) AdjFreq(ppb float64) error {
 
 func (c *mute) FreqPPB() (float64, error) { return c.asked, nil }
 
-// A card that hides its steps and is configured with them: the clock wobbles by
-// what a step is worth until the next look, and no more, also in holdover. What is
-// left is the estimate's error, some 0.1 ppb after six minutes.
+// A card that hides its steps, which are configured: the clock deviates by what one
+// step adds up to until the next tick, and no more, also in holdover. The error of
+// the estimate remains, about 0.1 ppb after six minutes.
 func TestCoarseHidden(t *testing.T) {
 	if raceEnabled {
 		t.Skip("long, and the same goroutines as in the tests of survival")
@@ -112,10 +112,10 @@ func TestCoarseLimit(t *testing.T) {
 	}
 }
 
-// A card that knows only coarse steps of its frequency: what rounding takes is
-// made up for, so that the mean is what was wished; in holdover, where no pulse
-// shows the difference, for as long as it lasts. No correction is farther from
-// its neighbours than one step, and the device's limit is respected.
+// A card with coarse frequency steps: the rounding error is dithered, so the mean
+// is the requested frequency, also in holdover, where no pulse shows the
+// difference. No correction is farther from its neighbours than one step, and the
+// device's limit is respected.
 func TestCoarseSteps(t *testing.T) {
 	if raceEnabled {
 		t.Skip("long, and the same goroutines as in the tests of survival")

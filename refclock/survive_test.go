@@ -26,8 +26,8 @@ import (
 )
 
 // plant is an engine as the daemon runs it, on a card of the test's own, with
-// pulses and messages that are right, in virtual time. Whatever befalls the card,
-// no reader is ever told a wrong time, and nothing is restarted.
+// pulses and messages that are right, in virtual time. Whatever happens to the
+// card, no reader ever gets a wrong time, and nothing is restarted.
 type plant struct {
 	t     *testing.T
 	start time.Time
@@ -190,7 +190,7 @@ func (p *plant) judge(ctx context.Context) {
 	}
 }
 
-// wrong says what a reader is told wrongly now.
+// wrong describes what is wrong for a reader now; empty: nothing.
 func (p *plant) wrong() string {
 	s, c, m := p.latest(), p.now(), p.mono()
 	if !s.Usable(m) || s.SleptSince(c.Slept()) {
@@ -283,13 +283,13 @@ func TestSurviveUnplugged(t *testing.T) {
 		p.plugIn(3, -56*365*24*time.Hour, -4000)
 		p.locks(time.Minute)
 		if s := p.latest(); s.PHCIndex != 3 {
-			t.Errorf("index %d is told", s.PHCIndex)
+			t.Errorf("index %d is published", s.PHCIndex)
 		}
 	})
 }
 
-// The limit of the device is respected: of another card that is put in later,
-// too, and of one whose crystal is beyond it, which nobody is told is right.
+// The limit of the device is respected, also that of another card that is put in
+// later. A card whose oscillator is beyond its limit is never served.
 func TestSurviveNarrower(t *testing.T) {
 	for _, c := range []struct {
 		max, free float64 // ppb
@@ -364,9 +364,9 @@ var errReadOnly = fmt.Errorf("/dev/ptp0 may only be read; run as root, or give t
 func (readOnly) Step(time.Duration) error { return errReadOnly }
 func (readOnly) AdjFreq(float64) error    { return errReadOnly }
 
-// Permission denied, to open or only to steer: it is said what to do, seldom,
-// and what was mended is found without a restart, though the old descriptor
-// stays what it is.
+// Permission is denied, to open or only to steer: the log names the remedy, at a
+// limited rate. A permission that is granted later is noticed without a restart,
+// though the old descriptor stays read-only.
 func TestSurvivePermission(t *testing.T) {
 	var held atomic.Int32
 	for _, c := range []struct {
@@ -576,8 +576,8 @@ func TestSurviveReset(t *testing.T) {
 
 // The machine sleeps. CLOCK_MONOTONIC_RAW stands still; the card runs on, or
 // stands still, too, so that nothing shows between the two, or loses its time.
-// Not even between waking and the engine's next look is anybody told a wrong
-// time; then it locks anew with the frequency it had.
+// Even between waking and the engine's next tick no reader gets a wrong time. Then
+// it locks again with the frequency that it had.
 func TestSurviveSleep(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -615,7 +615,7 @@ func TestSurviveSleep(t *testing.T) {
 					t.Fatalf("the test's own sleep shows nothing: usable %v", s.Usable(m))
 				}
 				if why := p.wrong(); why != "" || p.eng.Snapshot().Usable(m) {
-					t.Errorf("right after waking: %s; the daemon's own readers are told %v", why, p.eng.Snapshot().State)
+					t.Errorf("right after waking: %s; the daemon's own readers get %v", why, p.eng.Snapshot().State)
 				}
 				time.Sleep(260 * time.Millisecond)
 				if s := p.latest(); s.Usable(p.mono()) && s.Epoch == before.Epoch {

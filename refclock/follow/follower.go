@@ -76,7 +76,7 @@ func (cfg *Config) fill() error {
 		d.MaxSlewPPB = 400e3
 	}
 	if d.Limit == 0 {
-		d.Limit = 10 * time.Millisecond // beyond it the kernel is told "not synchronised"
+		d.Limit = 10 * time.Millisecond // beyond it the kernel gets "not synchronised"
 	}
 	return d.Check()
 }
@@ -93,7 +93,7 @@ type Follower struct {
 
 	ref struct {
 		begun      bool // it was usable once
-		unusable   bool // the discipline was told so
+		unusable   bool // the discipline has the alarm
 		generation uint32
 		second     tai.Time // the last that was fed
 	}
@@ -102,7 +102,7 @@ type Follower struct {
 		reason string
 		logged bool
 	}
-	told struct { // the kernel, of the system clock's quality
+	kernel struct { // updates of the system clock's quality
 		at    int64
 		count uint64
 	}
@@ -195,9 +195,9 @@ func (f *Follower) Tick() {
 	f.read(now, usable)
 	f.feed(ref, now, usable)
 	f.publish(ref)
-	if f.cfg.System != nil && f.loop.Clock.Available() && now-f.told.at >= int64(time.Second)-int64(tick)/2 {
-		f.told.at = now
-		f.tell(ref)
+	if f.cfg.System != nil && f.loop.Clock.Available() && now-f.kernel.at >= int64(time.Second)-int64(tick)/2 {
+		f.kernel.at = now
+		f.updateKernel(ref)
 	}
 }
 
@@ -300,7 +300,7 @@ func (f *Follower) publish(ref *status.Snapshot) {
 	now := f.cfg.Mono()
 	s := &f.snap
 	s.Kind, s.ClockDev, s.Pulse, s.Receiver = f.cfg.Kind, f.cfg.Name, "phc", "phc"
-	st := &Stats{Discipline: f.loop.Describe(s, now, 1, wanderPPB, 0), Learned: f.learned, Counts: f.incidents.Counts(), ToldKernel: f.told.count}
+	st := &Stats{Discipline: f.loop.Describe(s, now, 1, wanderPPB, 0), Learned: f.learned, Counts: f.incidents.Counts(), ToldKernel: f.kernel.count}
 	f.logState()
 	f.locked = f.locked || s.State == status.Locked
 	st.Snapshot = *s

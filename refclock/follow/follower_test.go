@@ -167,8 +167,8 @@ func (m *machine) off(offset int) float64 {
 
 func (m *machine) state() status.State { return m.fol.Stats().Snapshot.State }
 
-// TestSystemClockFollows: from anywhere to the reference, stepped only at the
-// start, with a bound that the kernel is told and that is true.
+// TestSystemClockFollows: from any offset to the reference, stepped only at the
+// start. The kernel gets a bound that contains the true error.
 func TestSystemClockFollows(t *testing.T) {
 	for _, off := range []time.Duration{0, 300 * time.Microsecond, -300 * time.Millisecond, time.Hour, -20 * 365 * 24 * time.Hour} {
 		m := newMachine(t, off, machineTruth, nil)
@@ -184,7 +184,7 @@ func TestSystemClockFollows(t *testing.T) {
 			m.run(time.Second)
 			k, _ := m.Load()
 			if e := math.Abs(m.off(37)); e > 2000 || e > float64(k.MaxError) {
-				t.Fatalf("from %v: off by %.0f ns, kernel told %v", off, e, k.MaxError)
+				t.Fatalf("from %v: off by %.0f ns, bound in the kernel %v", off, e, k.MaxError)
 			}
 			if k.Status&phc.StaUnsync != 0 || k.TAI != 37 || k.MaxError > time.Millisecond || k.EstError > 10*time.Microsecond {
 				t.Fatalf("from %v: kernel %+v", off, k)
@@ -192,7 +192,7 @@ func TestSystemClockFollows(t *testing.T) {
 		}
 		s := m.fol.Stats()
 		if m.steps != steps || m.state() != status.Locked || !s.Compared || math.Abs(s.OffsetNS-m.off(37)) > 1000 || s.ToldKernel < 600 {
-			t.Errorf("from %v: %d more steps, %v, compared %.0f ns where %.0f, told %d times", off, m.steps-steps, m.state(), s.OffsetNS, m.off(37), s.ToldKernel)
+			t.Errorf("from %v: %d more steps, %v, compared %.0f ns where %.0f, %d updates of the kernel", off, m.steps-steps, m.state(), s.OffsetNS, m.off(37), s.ToldKernel)
 		}
 	}
 }
@@ -313,12 +313,12 @@ func TestReferenceUnusable(t *testing.T) {
 	k, _ := m.Load()
 	s := m.fol.Stats()
 	if m.state() != status.Holdover || s.Snapshot.Reason != "doubted: reference_unusable" || s.Counts[reason.ReferenceUnusable] != 1 || k.MaxError < 2*time.Millisecond+before.MaxError || math.Abs(m.off(37)) > float64(k.MaxError) {
-		t.Errorf("%v (%s), told %v, off by %.0f ns", m.state(), s.Snapshot.Reason, k.MaxError, m.off(37))
+		t.Errorf("%v (%s), bound in the kernel %v, off by %.0f ns", m.state(), s.Snapshot.Reason, k.MaxError, m.off(37))
 	}
 	m.ref.State, m.ref.Bound, m.ref.RefTime = status.Unlocked, math.MaxInt64, 0
 	m.run(3 * time.Second)
 	if k, _ := m.Load(); k.Status&phc.StaUnsync == 0 {
-		t.Errorf("no reference at all, and the kernel is told %+v", k)
+		t.Errorf("no reference at all, and the kernel has %+v", k)
 	}
 	m.ref.State, m.ref.Bound, m.ref.RefTime, m.ref.Stratum = status.Locked, 60, machineTruth, 1
 	m.ref.Epoch++ // it was stepped meanwhile: found anew, which takes a few seconds and no step here

@@ -33,8 +33,8 @@ func (f *Follower) open() (clock.Device, error) {
 	return &limited{f.cfg.System, f}, nil
 }
 
-// tell tells the kernel how good the system clock is.
-func (f *Follower) tell(ref *status.Snapshot) {
+// updateKernel sets the kernel's state of the system clock's quality.
+func (f *Follower) updateKernel(ref *status.Snapshot) {
 	now, st := f.cfg.Mono(), f.stats.Load()
 	own := &st.Snapshot
 	t := ref.ClockAt(now)
@@ -45,7 +45,7 @@ func (f *Follower) tell(ref *status.Snapshot) {
 	}
 	switch err := f.cfg.System.SetQuality(q); {
 	case err == nil:
-		f.told.count++
+		f.kernel.count++
 	case f.loop.Clock.Lose(err):
 		f.happened(f.loop.Events())
 	default:

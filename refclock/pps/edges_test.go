@@ -71,7 +71,7 @@ func TestOnlyTheWantedEdgeOfTwo(t *testing.T) {
 					continue
 				}
 				if i < 4 && c.certain {
-					continue // believed until the pattern stands
+					continue // accepted until the pattern is known
 				}
 				n++
 				k := "inactive"

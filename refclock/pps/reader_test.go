@@ -118,7 +118,7 @@ func (s *silentSource) Next(ctx context.Context) (pps.Edge, error) {
 func (*silentSource) Close() error   { return nil }
 func (*silentSource) String() string { return "silent" }
 
-// ambiguousSource returns edges that cannot be told apart, then silence, then
+// ambiguousSource returns edges that cannot be distinguished, then silence, then
 // two edges, and then ends the test.
 type ambiguousSource struct {
 	n   int

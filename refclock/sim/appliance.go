@@ -45,7 +45,7 @@ type Appliance struct {
 	seq    uint32
 	es     []edge
 	card   card
-	unsure uint64 // edges that could not be told from each other
+	unsure uint64 // edges that could not be distinguished
 	extts  *pps.ExtTS
 }
 
@@ -116,11 +116,11 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 	a.Clock = phctest.New(mono, cfg.Clock)
 	a.card.certain = !cfg.Pulse.AnyEdge
 	var err error
-	told := cfg.Pulse.Width
+	width := cfg.Pulse.Width
 	if cfg.Pulse.Unknown {
-		told = 0
+		width = 0
 	}
-	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: told, Grid: func() (time.Duration, bool) {
+	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: width, Grid: func() (time.Duration, bool) {
 		if a.Grid == nil {
 			return 0, false
 		}

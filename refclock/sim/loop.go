@@ -151,8 +151,8 @@ type Row struct {
 	UTCNS      int64         // the same of UTC: it contains a wrong TAI-UTC
 }
 
-// Outside reports whether the true error was beyond the bound that clients or the
-// clock's owner were told.
+// Outside reports whether the true error was outside the published bound, of the
+// clock or of the time that clients get.
 func (r *Row) Outside() bool {
 	return math.Abs(r.ServedNS) > float64(r.Bound) || math.Abs(r.TrueNS) > float64(r.ClockBound)
 }

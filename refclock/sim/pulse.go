@@ -24,7 +24,7 @@ type PulseConfig struct {
 	EMIP         float64       // probability of a false edge somewhere in the second
 	Bias         time.Duration // constant lateness: antenna cable, interrupt
 	Width        time.Duration // of the pulse, default 100 ms
-	Unknown      bool          // the program has not been told Width
+	Unknown      bool          // Width is not configured in the program
 	AnyEdge      bool          // the card does not say which edges it stamps (i225, i226, igb)
 	System       bool          // stamped with CLOCK_REALTIME (kernel PPS) instead of the clock
 	Delay        time.Duration // from an edge to its being read, default 50 us

@@ -146,9 +146,8 @@ func TestBoundHolds(t *testing.T) {
 	}
 }
 
-// TestHoldoverLimit: in holdover clients are told "synchronised" as long as the
-// bound is within discipline.holdover_limit, no longer and no shorter, and what is
-// said is true all the while.
+// TestHoldoverLimit: in holdover clients get "synchronised" exactly as long as the
+// bound is within discipline.holdover_limit, and the bound contains the true error.
 func TestHoldoverLimit(t *testing.T) {
 	for _, limit := range []time.Duration{500 * time.Nanosecond, 3 * time.Microsecond} {
 		s, err := Find("timehat-f9t")
@@ -213,7 +212,7 @@ func TestSensor(t *testing.T) {
 	}
 	l, _ := play(t, s, 1, 30*time.Second)
 	if st := l.Status(); st.TempMono == 0 || math.Abs(st.TempC-42) > 1 {
-		t.Errorf("the discipline was told %v C at %d", st.TempC, st.TempMono)
+		t.Errorf("the discipline has %v C at %d", st.TempC, st.TempMono)
 	}
 }
 
@@ -238,7 +237,7 @@ func TestDeadWriter(t *testing.T) {
 			}
 		}
 		if usable < 60 || usable > 7000 {
-			t.Errorf("seed %d: clients are told \"synchronised\" for %d s after the daemon's death", seed, usable)
+			t.Errorf("seed %d: clients get \"synchronised\" for %d s after the daemon's death", seed, usable)
 		}
 	}
 }

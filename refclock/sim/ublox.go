@@ -7,8 +7,8 @@ import (
 )
 
 // UBlox is a u-blox receiver as seen from its serial port: it has a rate, takes
-// CFG-VALSET, answers CFG-VALGET and MON-VER, acknowledges or refuses, and speaks
-// NMEA until it is told otherwise. One of an Old generation takes a message for
+// CFG-VALSET, answers CFG-VALGET and MON-VER, acknowledges or refuses, and sends
+// NMEA until it is configured otherwise. One of an Old generation takes a message for
 // each thing instead. It is for one goroutine.
 type UBlox struct {
 	Baud  int                   // its rate: at any other it is deaf, and what it says is noise

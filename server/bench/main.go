@@ -5,8 +5,8 @@
 //
 // Server and load run in two network namespaces joined by veth, the server
 // pinned to one CPU, the load to another. Each round runs every server in turn
-// for every case, so that what else the machine does meets all alike; what is
-// told is the median of the rounds' ratios. Other numbers of the table compare
+// for every case, so that other load on the machine affects all alike. The
+// result is the median of the rounds' ratios. Other numbers of the table compare
 // only within the same run. The sustained rate is looked for in the first round
 // alone: that takes three quarters of a round's time.
 package main

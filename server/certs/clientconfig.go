@@ -12,7 +12,7 @@ type Client struct {
 	File string // the configuration file that the lines belong to
 	CA   string // where AuthorityCert is put on the client
 
-	lines string // of the configuration; HOST and CA stand for the server and CA
+	lines string // of the configuration; HOST and CA are replaced by the server and the CA
 	// only4: a client that takes an IPv6 address for a name, and then cannot look
 	// it up to ask it for keys.
 	only4 bool

@@ -223,7 +223,7 @@ func TestOrdersFromPebble(t *testing.T) {
 	addr := func(ip string, port int) string { return fmt.Sprintf("%s:%d", ip, port) }
 	for _, c := range []struct {
 		name  string
-		names []string // ADDRESS stands for the one of the test
+		names []string // ADDRESS is replaced by the one of the test
 		set   func(a *ACME, ip string)
 		want  Reason
 		days  int // life of the certificate; 0: chosen by the server

@@ -21,7 +21,7 @@ type Config struct {
 	TLS  *tls.Config // cloned; the server sets version, ALPN and session tickets
 	Ring *nts.Ring
 
-	NTPServer string // NTP server that clients are told to use, a name or address; empty = the NTS-KE server
+	NTPServer string // NTP server that clients are sent to, a name or address; empty = the NTS-KE server
 	NTPPort   int    // UDP port of the NTP server; 0 = 123
 
 	AEADs       []aead.ID // accepted; nil = all that are supported

@@ -611,16 +611,16 @@ func TestPrefixOfAnAddress(t *testing.T) {
 func TestDoneGetsEachExchange(t *testing.T) {
 	a := newAuthority(t)
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
+		var done []string
 		s := newServer(t, a, func(c *Config) {
-			c.Done = func(remote net.Addr, r Reason, err error) { told = append(told, remote.String()+" "+r.String()) }
+			c.Done = func(remote net.Addr, r Reason, err error) { done = append(done, remote.String()+" "+r.String()) }
 		})
 		serve(t, s, func(l *pipes) {
 			if _, _, err := ask(t, l, a.clientTLS(), appendRequest(nil, []aead.ID{15})); err != nil {
 				t.Error(err)
 			}
 		})
-		if got := strings.Join(told, ","); got != "192.0.2.1:1234 served" {
+		if got := strings.Join(done, ","); got != "192.0.2.1:1234 served" {
 			t.Errorf("Done got %q", got)
 		}
 	})

@@ -47,7 +47,7 @@ func keys(o options, at string) (*ntske.Session, error) {
 	})
 }
 
-// shake does handshakes until it is told to stop, and prints how many.
+// shake does handshakes until it is stopped, and prints how many.
 func shake(o options) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)

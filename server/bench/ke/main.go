@@ -9,8 +9,8 @@
 // server's threads per handshake gives its handshakes a second and core, whatever
 // else the machine does; the rate seen is beside it. The clients offer P-256 or
 // X25519 alone (chrony's send keys for both at once, and no post-quantum one), or
-// X25519MLKEM768 before X25519, as Go's do and OpenSSL's from 3.5: what was agreed
-// on is told.
+// X25519MLKEM768 before X25519, as Go's do and OpenSSL's from 3.5: the table
+// names what was agreed on.
 package main
 
 import (
