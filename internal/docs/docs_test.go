@@ -61,7 +61,7 @@ func files(t *testing.T, top string, endings ...string) (list []string) {
 		}
 		if d.IsDir() {
 			hidden := strings.HasPrefix(d.Name(), ".") && d.Name() != ".ci" && path != root
-			if hidden || d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "demo-run" {
+			if hidden || d.Name() == "testdata" && path != filepath.Join(root, filepath.FromSlash(top)) || d.Name() == "bin" || d.Name() == "demo-run" {
 				return filepath.SkipDir
 			}
 			return nil

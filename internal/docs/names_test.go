@@ -201,7 +201,7 @@ func isTestName(name string) bool {
 	return dot > 0 && dot+1 < len(name) && name[dot+1] >= 'A' && name[dot+1] <= 'Z' && !strings.HasSuffix(name, ".md")
 }
 
-// Every metric that a document, a script or a message names exists.
+// Every metric that a document, a script, a message or a collector names exists.
 func TestMetricsNamedExist(t *testing.T) {
 	metrics, err := allMetrics(root)
 	if err != nil {
@@ -217,6 +217,7 @@ func TestMetricsNamedExist(t *testing.T) {
 	name := regexp.MustCompile(`\bnoonmark_[a-z0-9_]+[a-z0-9]`)
 	list := append(documents(t), sources(t)...)
 	list = append(list, files(t, "lab", ".sh")...)
+	list = append(list, files(t, "internal/observe/testdata", ".prom")...) // served by the collectors
 	for _, f := range list {
 		for i, line := range strings.Split(read(t, f), "\n") {
 			for _, m := range name.FindAllStringIndex(line, -1) {

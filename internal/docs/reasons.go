@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"noonmark/refclock/discipline"
+	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/server"
@@ -26,12 +28,12 @@ func reasonLists() []reasonList {
 	return []reasonList{
 		{
 			"Reference: devices, receiver, alarms",
-			"Counted in `noonmark_refclock_events_total{part=\"engine\"}`. A reason of the group alarm keeps the clock from being disciplined; of several, the one with the highest priority is reported.",
+			"Counted in `noonmark_refclock_events_total{part=\"engine\"}`. A reason with an alarm priority keeps the clock from being disciplined; of several, the one with the highest priority is reported.",
 			"refclock/reason", "Code", func(i int) string { return reason.Code(i).String() },
 		},
 		{
 			"Discipline: states, pulses, labels",
-			"A state's reason is `reason` in `status -json` and in the log. Counted in `noonmark_refclock_events_total{part=\"discipline\"}`.",
+			"A state's reason is `reason` in `status -json` and in the log. While an alarm is in force, it is `doubted` followed by the alarm's word. Counted in `noonmark_refclock_events_total{part=\"discipline\"}`.",
 			"refclock/discipline", "Reason", func(i int) string { return discipline.Reason(i).String() },
 		},
 		{
@@ -43,6 +45,16 @@ func reasonLists() []reasonList {
 			"Pulse timestamps",
 			"Counted in `noonmark_refclock_events_total{part=\"pulse\"}`.",
 			"refclock/pps", "Discard", func(i int) string { return pps.Discard(i).String() },
+		},
+		{
+			"Temperature sensor",
+			"Counted in `noonmark_refclock_events_total{part=\"sensor\"}`.",
+			"refclock/oscillator", "SensorReason", func(i int) string { return oscillator.SensorReason(i).String() },
+		},
+		{
+			"Exports to other programs",
+			"Counted in `noonmark_refclock_exports_total` (label `result`).",
+			"refclock/export", "Result", func(i int) string { return export.Result(i).String() },
 		},
 		{
 			"NTP requests",
