@@ -26,6 +26,7 @@ var generators = [...]struct {
 	{"docs/reference-configuration.md", configurationReference},
 	{"docs/reference-metrics.md", metricsReference},
 	{"docs/reference-reasons.md", reasonsReference},
+	{"docs/reference-faults.md", faultReference},
 	{"docs/troubleshooting.md", troubleshooting},
 }
 
