@@ -69,6 +69,7 @@ type Config struct {
 	// Default 5 ppb.
 	WanderPPB float64
 	Log       *slog.Logger // default: discards
+	Recorder  Recorder     // may be nil
 }
 
 // fill checks the configuration and fills in defaults.
@@ -130,7 +131,8 @@ const tick = 200 * time.Millisecond
 // publisher embeds, Set, Alarm and Count are for any goroutine.
 type Engine struct {
 	*publisher
-	cfg Config
+	cfg    Config
+	around *surroundings
 
 	loop      *steer.Loop // the clock and its discipline
 	leap      *leap.Authority
@@ -149,8 +151,11 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
+	around := &surroundings{read: cfg.Mono, openDevice: cfg.Open, disciplined: cfg.SystemDisciplined}
+	around.advance()
+	cfg.Mono, cfg.Open, cfg.SystemDisciplined = around.mono, around.open, around.systemDisciplined
 	e := &Engine{
-		cfg: cfg, publisher: newPublisher(&cfg), pulse: pps.NewCorrection(),
+		cfg: cfg, around: around, publisher: newPublisher(&cfg), pulse: pps.NewCorrection(),
 		leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap), integrity: integrity.New(cfg.Integrity),
 		settings: make(latest[Settings], 1), alarms: make(latest[integrity.Alarm], 1),
 	}
@@ -161,6 +166,7 @@ func New(cfg Config) (*Engine, error) {
 		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish,
 	}, cfg.Discipline, cfg.Learned)
 	e.apply(cfg.Settings)
+	around.recorder = cfg.Recorder
 	return e, nil
 }
 
@@ -212,13 +218,10 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 		case <-ctx.Done():
 			return ctx.Err()
 		case x := <-edges:
-			e.wake()
 			e.Edge(x)
 		case x := <-e.cfg.Compared:
-			e.wake()
 			e.Compare(x.Index, x.Edge)
 		case m := <-msgs:
-			e.wake()
 			e.Message(m)
 		case s := <-e.settings:
 			e.apply(s)
@@ -230,14 +233,18 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 	}
 }
 
-// wake looks whether the machine was suspended.
-func (e *Engine) wake() {
+// begin begins an input, and looks whether the machine was suspended. The input ends
+// with a call of end.
+func (e *Engine) begin(in Input) (end func()) {
+	e.around.begin(&in)
 	e.loop.Clock.CheckSuspend()
 	e.happened(e.loop.Events())
+	return e.around.end
 }
 
 // apply takes new settings.
 func (e *Engine) apply(s Settings) {
+	defer e.begin(Input{Settings: &s})()
 	if grow := e.pulse.Set(s.Bias+s.Cable, s.NoSawtooth); grow != 0 {
 		e.loop.Control.Shift(float64(grow), e.cfg.Mono())
 		e.integrity.Break()

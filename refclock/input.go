@@ -17,6 +17,7 @@ import (
 
 // Message takes one message of the receiver.
 func (e *Engine) Message(m *gnss.Message) {
+	defer e.begin(Input{Message: m})()
 	if m.HasQErr {
 		e.pulse.Announce(m.Mono, float64(m.QErrPS)*1e-3)
 	}
@@ -36,6 +37,7 @@ func (e *Engine) Message(m *gnss.Message) {
 
 // Edge takes one edge of the pulse.
 func (e *Engine) Edge(x pps.Edge) {
+	defer e.begin(Input{Edge: &x})()
 	at, refused := clock.Instant{}, reason.EdgeNoClock
 	if e.loop.Clock.Adjustable() {
 		at, refused = e.loop.Clock.Locate(x)
@@ -64,6 +66,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	if i < 0 || i >= len(e.compared) {
 		return
 	}
+	defer e.begin(Input{Compared: &pps.ComparedEdge{Index: i, Edge: x}})()
 	c, st := e.compared[i], e.loop.Control.Status()
 	at, refused := clock.Instant{}, reason.EdgeNoClock
 	if st.Tracked() {
@@ -91,15 +94,15 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 // Tick opens the clock where there is none, reads it, lets the discipline notice
 // what is missing, and publishes.
 func (e *Engine) Tick() {
-	e.wake()
-	now := e.cfg.Mono()
-	e.loop.Clock.Maintain(now)
-	e.happened(e.loop.Events())
 	select {
 	case a := <-e.alarms: // in a simulation Run does not listen
 		e.outside(a)
 	default:
 	}
+	defer e.begin(Input{})()
+	now := e.cfg.Mono()
+	e.loop.Clock.Maintain(now)
+	e.happened(e.loop.Events())
 	e.carryOut(e.leap.Tick(e.clocks(now)))
 	e.judge()
 	if e.loop.Clock.Available() {
@@ -175,6 +178,7 @@ func (e *Engine) carryOut(r leap.Result) tai.Time {
 
 // outside takes the alarm from outside.
 func (e *Engine) outside(a integrity.Alarm) {
+	defer e.begin(Input{Alarm: &a})()
 	if e.integrity.Outside(a) {
 		e.leap.WitnessesAgree(e.cfg.Mono())
 	}
