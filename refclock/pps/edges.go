@@ -248,19 +248,54 @@ func (f *edgeFilter) settle(wantC bool, b, c int64) decision {
 	return decision{reason: WrongEdge}
 }
 
-// extTS turns external timestamps into edges. It is the part of the source that
-// needs no device.
-type extTS struct {
+// Filter passes on the wanted edges among a card's external timestamps. It needs no
+// device. Apart from Stepped and Count it is for one goroutine.
+type Filter struct {
 	Counters
-	filter  edgeFilter
+	edges   edgeFilter
 	channel int
 	seq     uint32
 	last    int64 // mono of the last edge delivered
+	unclear int   // ambiguous stamps since the last edge
 	step    atomic.Int64
 }
 
+// NewFilter returns a filter of what a card granted.
+func NewFilter(opt ExtTSOptions, g phc.ExtTSGrant) *Filter {
+	return &Filter{channel: opt.Channel, edges: edgeFilter{
+		certain: g.Certain && g.Edges == opt.edge(),
+		invert:  opt.edge() == phc.Falling,
+		width:   int64(opt.Width),
+		grid:    opt.Grid,
+	}}
+}
+
+// Stepped reports that the clock was stepped by delta (+ = forward). The pulses
+// are then expected at their new place, so that none is lost. It is for any
+// goroutine. Stamps from before the step that come after it are discarded as wrong
+// edges. Steps by whole seconds need not be reported.
+func (x *Filter) Stepped(delta time.Duration) { x.step.Add(int64(delta)) }
+
+// ambiguousLimit is how many ambiguous stamps make an error: 2 s.
+const ambiguousLimit = 4
+
+// Push returns the edge of an event, and false if there is none to deliver. The
+// error is ErrAmbiguous, from time to time while that lasts.
+func (x *Filter) Push(ev phc.ExtTSEvent) (Edge, bool, error) {
+	before := x.Count(Ambiguous)
+	if e, ok := x.push(ev); ok {
+		x.unclear = 0
+		return e, true, nil
+	}
+	if x.unclear += int(x.Count(Ambiguous) - before); x.unclear >= ambiguousLimit {
+		x.unclear = 0
+		return Edge{}, false, ErrAmbiguous
+	}
+	return Edge{}, false, nil
+}
+
 // push returns the edge of an event, and false if there is none to deliver.
-func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
+func (x *Filter) push(ev phc.ExtTSEvent) (Edge, bool) {
 	switch {
 	case ev.Channel != x.channel:
 		x.add(OtherChannel, 1)
@@ -270,9 +305,9 @@ func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 		return Edge{}, false
 	}
 	if d := x.step.Swap(0); d != 0 {
-		x.filter.stepped(d)
+		x.edges.stepped(d)
 	}
-	d := x.filter.push(int64(ev.Clock), ev.Mono)
+	d := x.edges.push(int64(ev.Clock), ev.Mono)
 	if !d.ok {
 		x.add(d.reason, 1)
 		return Edge{}, false
@@ -285,7 +320,7 @@ func (x *extTS) push(ev phc.ExtTSEvent) (Edge, bool) {
 	x.seq++
 	x.last = ev.Mono
 	e := Edge{Scale: Clock, Stamp: int64(ev.Clock), Mono: ev.Mono, Seq: x.seq, Rising: d.identified}
-	if f := &x.filter; f.guess && f.state == both {
+	if f := &x.edges; f.guess && f.state == both {
 		e.Other = time.Duration(mod(f.other - f.phase))
 	}
 	return e, true

@@ -28,45 +28,41 @@ type ExtTSOptions struct {
 	// Grid returns where in the clock's second the wanted edge is expected, if the
 	// consumer knows it. It is called from Next, and used if the width is unknown or
 	// half a second.
-	Grid func() (phase time.Duration, ok bool)
+	Grid func() (phase time.Duration, ok bool) `json:"-"`
+}
+
+// edge returns the wanted edge.
+func (o *ExtTSOptions) edge() phc.Edges {
+	if o.Edge == 0 {
+		return phc.Rising
+	}
+	return o.Edge
 }
 
 // ExtTS is the pulse as a PTP hardware clock stamps it.
 type ExtTS struct {
-	extTS
+	*Filter
 	clock   Stamper
 	opt     ExtTSOptions
 	grant   phc.ExtTSGrant
 	buf     [16]phc.ExtTSEvent
 	pending []phc.ExtTSEvent
-	unclear int // ambiguous stamps since the last edge
 }
 
 // NewExtTS enables external timestamps on the clock and returns them as a source.
 // The caller closes the clock after the source.
 func NewExtTS(c Stamper, opt ExtTSOptions) (*ExtTS, error) {
-	if opt.Edge == 0 {
-		opt.Edge = phc.Rising
-	}
 	if opt.Edge == phc.Both {
 		return nil, errors.New("a single edge disciplines the clock: choose rising or falling (a card that stamps both is recognised)")
 	}
 	if opt.Width < 0 || opt.Width >= time.Second {
 		return nil, fmt.Errorf("pulse width %v: give the time for which the pulse is active, less than 1 s, or 0", opt.Width)
 	}
-	g, err := c.EnableExtTS(phc.ExtTS{Channel: opt.Channel, Pin: opt.Pin, Edges: opt.Edge})
+	g, err := c.EnableExtTS(phc.ExtTS{Channel: opt.Channel, Pin: opt.Pin, Edges: opt.edge()})
 	if err != nil {
 		return nil, err
 	}
-	return &ExtTS{
-		clock: c, opt: opt, grant: g,
-		extTS: extTS{channel: opt.Channel, filter: edgeFilter{
-			certain: g.Certain && g.Edges == opt.Edge,
-			invert:  opt.Edge == phc.Falling,
-			width:   int64(opt.Width),
-			grid:    opt.Grid,
-		}},
-	}, nil
+	return &ExtTS{Filter: NewFilter(opt, g), clock: c, opt: opt, grant: g}, nil
 }
 
 // Grant returns what the driver granted.
@@ -79,15 +75,6 @@ func (s *ExtTS) String() string {
 
 // Close disables the channel's external timestamps.
 func (s *ExtTS) Close() error { return s.clock.DisableExtTS(s.opt.Channel) }
-
-// Stepped reports that the clock was stepped by delta (+ = forward). The pulses
-// are then expected at their new place, so that none is lost. It may be called
-// while Next waits. Stamps from before the step that come after it are discarded
-// as wrong edges. Steps by whole seconds need not be reported.
-func (s *ExtTS) Stepped(delta time.Duration) { s.step.Add(int64(delta)) }
-
-// ambiguousLimit is how many ambiguous stamps make an error: 2 s.
-const ambiguousLimit = 4
 
 // Next waits for the next wanted edge. Late events are delivered; Edge.Mono is then
 // long after the edge.
@@ -102,14 +89,12 @@ func (s *ExtTS) Next(ctx context.Context) (Edge, error) {
 		for len(s.pending) > 0 {
 			ev := s.pending[0]
 			s.pending = s.pending[1:]
-			before := s.Count(Ambiguous)
-			if e, ok := s.push(ev); ok {
-				s.unclear = 0
+			e, ok, err := s.Push(ev)
+			if ok {
 				return e, nil
 			}
-			if s.unclear += int(s.Count(Ambiguous) - before); s.unclear >= ambiguousLimit {
-				s.unclear = 0
-				return Edge{}, fmt.Errorf("%s: %w: the card stamps both edges and the pulse is active for half of the second; configure the receiver to another width (100 ms is common)", s, ErrAmbiguous)
+			if err != nil {
+				return Edge{}, fmt.Errorf("%s: %w: the card stamps both edges and the pulse is active for half of the second; configure the receiver to another width (100 ms is common)", s, err)
 			}
 		}
 		n, err := s.clock.ReadExtTS(ctx, s.buf[:])

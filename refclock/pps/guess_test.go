@@ -25,9 +25,9 @@ func TestEdgeIsMarkedAsAGuess(t *testing.T) {
 		{active: 900 * time.Millisecond, width: 900 * time.Millisecond},
 		{active: 100 * time.Millisecond, width: 100 * time.Millisecond},
 	} {
-		x := extTS{filter: edgeFilter{width: int64(c.width)}}
+		x := Filter{edges: edgeFilter{width: int64(c.width)}}
 		if c.grid {
-			x.filter.grid = func() (time.Duration, bool) { return 30 * time.Millisecond, true } // roughly right
+			x.edges.grid = func() (time.Duration, bool) { return 30 * time.Millisecond, true } // roughly right
 		}
 		n := 0
 		for k := range 10 {
