@@ -64,7 +64,7 @@ func seededRig(t *testing.T, name string, seed uint64, edit func(*sim.Scenario))
 
 func (r *rig) engine(x reason.Code) uint64     { return r.Engine.Report().Counts[x] }
 func (r *rig) disc(x discipline.Reason) uint64 { return r.Status().Counts[x] }
-func (r *rig) decoder(x gnss.Defect) uint64    { c := r.Decoder().Counters(); return c.Of(x) }
+func (r *rig) decoder(x gnss.Defect) uint64    { return r.Site.Receiver.Counters().Of(x) }
 func (r *rig) said(t *testing.T, words ...string) {
 	t.Helper()
 	for _, w := range words {

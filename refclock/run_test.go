@@ -20,6 +20,7 @@ import (
 	"noonmark/refclock/reason"
 	receiverport "noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -54,15 +55,16 @@ func TestRun(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
 		pr, pw := io.Pipe()
 		src := sim.NewSource()
-		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
-		eng, err := refclock.New(refclock.Config{
-			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log,
+		dropped := func() { t.Error("a message was dropped") }
+		st, err := site.New(site.Config{Receiver: receiverport.Config{Name: "pipe", Log: log, Message: receiverport.Queue(msgs, dropped)}, Engine: refclock.Config{
+			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Log: log,
 			Integrity: integrity.Config{Outside: integrity.Alarm{Code: reason.WitnessAwaited}},
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		port.Count = eng.Count
+		eng := st.Engine
+		port := &receiverport.Port{Session: st.Receiver, Mono: mono, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		pulses := &pps.Reader{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
 		var wg sync.WaitGroup
 		wg.Go(func() { app.Play(ctx, mono, pw, src); pw.Close() })

@@ -19,6 +19,7 @@ import (
 	"noonmark/refclock/pps"
 	receiverport "noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -56,15 +57,16 @@ func TestNoGrowth(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
 		pr, pw := io.Pipe()
 		src := sim.NewSource()
-		port := &receiverport.Port{Name: "pipe", Mono: mono, Out: msgs, Log: log, Open: func() (io.ReadCloser, error) { return pr, nil }}
-		eng, err := refclock.New(refclock.Config{
-			Mono: mono, Kind: status.SimClock, Leaps: port.SetLeaps, Log: log, Publish: func(*status.Snapshot) {},
+		dropped := func() { t.Error("a message was dropped") }
+		st, err := site.New(site.Config{Receiver: receiverport.Config{Name: "pipe", Log: log, Message: receiverport.Queue(msgs, dropped)}, Engine: refclock.Config{
+			Mono: mono, Kind: status.SimClock, Log: log, Publish: func(*status.Snapshot) {},
 			Open: clock.WithTimeout(func() (clock.Device, error) { return app.Clock, nil }, clock.CallTimeout),
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		port.Count = eng.Count
+		eng := st.Engine
+		port := &receiverport.Port{Session: st.Receiver, Mono: mono, Open: func() (io.ReadCloser, error) { return pr, nil }}
 		pulses := &pps.Reader{Name: "sim", Out: edges, Count: eng.Count, Log: log, Open: func() (pps.Source, error) { return src, nil }}
 		fol, err := follow.New(follow.Config{
 			Name: "second", Kind: status.PHCClock, Mono: mono, Reference: eng.Snapshot, Log: log,

@@ -20,13 +20,12 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
-	"noonmark/refclock/gnss/ubx"
-	"noonmark/refclock/integrity"
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -41,8 +40,9 @@ const (
 type parts struct {
 	settings *refclockd.Settings
 	log      *slog.Logger
-	engine   *refclock.Engine
-	virtual  *sim.Live // nil: real hardware
+	site     *site.Site
+	engine   *refclock.Engine // of the site
+	virtual  *sim.Live        // nil: real hardware
 	tasks    []daemon.Task
 }
 
@@ -72,26 +72,23 @@ func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.L
 func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	s, log := p.settings, p.log
 	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan pps.ComparedEdge, edgeQueue)
-	leaps, source := newLeapTable(s.LeapTables[0]), new(pulseSource)
-	count := func(c reason.Code) { p.engine.Count(c) } // nothing counts before the tasks run
-	port := newPort(s, device, messages, count, log)
+	leaps := newLeapTable(s.LeapTables[0])
 	state, sensor := learnedFile(s), oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
 
-	eng, err := refclock.New(refclock.Config{
-		Mono: phc.MonoRaw, Slept: phc.Slept, Publish: publish, Log: log,
-		Leaps: func(t *tai.Table) { leaps.Store(t); port.SetLeaps(t) },
-		Open:  p.openClock(leaps), Kind: s.ClockKind(), ClockName: s.ClockName(), Pulse: s.PulseName(), Receiver: device,
-		RefID: s.NTP.ID(), Stratum: uint8(s.NTP.Stratum),
-		Discipline: s.DisciplineConfig(), Settings: s.EngineSettings(), Learned: state.LoadLogged(log),
-		Integrity: integrity.Config{Receiver: s.WatchConfig(), NotBefore: s.Earliest(), RefuseRollover: s.Receiver.Rollover == "refuse", Outside: initialAlarm(s)},
-		Stepped:   source.stepped, SystemDisciplined: systemClockKept(s), ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
-		Compare: s.CompareConfigs(), Compared: compared, Temperature: sensor.Celsius,
-	})
-	if err != nil {
+	cfg := s.SiteConfig(device)
+	rx, e := &cfg.Receiver, &cfg.Engine
+	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.engine.Count(reason.MessageQueue) })
+	e.Mono, e.Slept, e.Open, e.Publish, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), publish, log
+	e.Leaps = func(t *tai.Table) { leaps.Store(t) }
+	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), state.LoadLogged(log)
+	var err error
+	if p.site, err = site.New(cfg); err != nil {
 		return err
 	}
-	p.engine = eng
-	pulses := p.newPulses(edges, source, count)
+	p.engine = p.site.Engine
+	eng, source := p.engine, &pulseSource{site: p.site}
+	port := &receiver.Port{Session: p.site.Receiver, Mono: phc.MonoRaw, Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rx.Rates[0]) }}
+	pulses := p.newPulses(edges, source, eng.Count)
 	exports, err := newExports(s, eng.Snapshot, log)
 	if err != nil {
 		return err
@@ -113,7 +110,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 
 	p.tasks = append(p.tasks, &engineTask{eng, edges, messages}, port)
 	p.tasks = appendIf(p.tasks, pulses != nil, pulses)
-	p.tasks = appendAll(p.tasks, newCompared(s, compared, count, log))
+	p.tasks = appendAll(p.tasks, newCompared(s, compared, eng.Count, log))
 	p.tasks = appendIf(p.tasks, sensor != nil, sensor)
 	p.tasks = appendIf(p.tasks, state.Path != "", oscillator.NewSaver(state, func() discipline.Learned { return eng.Report().Learned }, log))
 	p.tasks = appendAll(p.tasks, exports)
@@ -202,14 +199,6 @@ func learnedFile(s *refclockd.Settings) oscillator.File {
 	return oscillator.ReferenceFile(s.StateDir, s.ClockName())
 }
 
-// initialAlarm is the alarm that stands until a witness agrees.
-func initialAlarm(s *refclockd.Settings) (a integrity.Alarm) {
-	if s.RequiresWitness() {
-		a.Code = reason.WitnessAwaited
-	}
-	return a
-}
-
 // engineTask is the engine with its channels.
 type engineTask struct {
 	*refclock.Engine
@@ -231,21 +220,3 @@ func newLeapTable(t *tai.Table) *leapTable {
 
 // offset returns TAI - UTC in s for a reading of CLOCK_REALTIME in ns.
 func (l *leapTable) offset(real int64) int { return l.Load().OffsetUTC(real / 1e9) }
-
-// newPort makes the task that reads the receiver.
-func newPort(s *refclockd.Settings, device string, out chan<- *gnss.Message, count func(reason.Code), log *slog.Logger) *receiver.Port {
-	rates := s.Receiver.Rates()
-	p := &receiver.Port{
-		Name: device, Mono: phc.MonoRaw, Out: out, Count: count, Log: log,
-		Decode: s.DecodeConfig(),
-		Open:   func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rates[0]) },
-		Rates:  rates,
-	}
-	if set := s.ReceiverSetup(); set != nil {
-		p.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*set, rates) }
-	}
-	if only := s.Receiver.Protocol; only != "auto" {
-		p.Accept = func(m *gnss.Message) bool { return m.Protocol == only }
-	}
-	return p
-}

@@ -74,7 +74,7 @@ func TestARequiredWitnessRaisesAnAlarmFromTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := initialAlarm(s); got != want {
+		if got := s.SiteConfig("gps").Engine.Integrity.Outside; got != want {
 			t.Errorf("%q: %+v, want %+v", text, got, want)
 		}
 	}

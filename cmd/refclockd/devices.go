@@ -4,13 +4,13 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"noonmark/internal/config/refclockd"
 	"noonmark/phc"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/site"
 )
 
 // openClock returns the opener of the clock that is steered.
@@ -57,10 +57,6 @@ func systemClockKept(s *refclockd.Settings) func() bool {
 	return clock.Synchronised(phc.Kernel{})
 }
 
-// pulseTimeout is how long a pulse source may deliver nothing before it reports
-// that.
-const pulseTimeout = 10 * time.Second
-
 // newPulses makes the task that reads the pulse which steers the clock; nil
 // without one.
 func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(reason.Code)) *pps.Reader {
@@ -68,23 +64,22 @@ func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(r
 		return nil
 	}
 	return &pps.Reader{Name: p.settings.PulseName(), Out: out, Log: p.log, Count: count, Open: func() (pps.Source, error) {
-		return source.opened(p.openPulse(p.engine.Grid))
+		return source.opened(p.openPulse())
 	}}
 }
 
-// openPulse opens the pulse that steers the clock. grid returns where in a second
-// the messages expect the pulse.
-func (p *parts) openPulse(grid func() (time.Duration, bool)) (pps.Source, error) {
+// openPulse opens the pulse that steers the clock.
+func (p *parts) openPulse() (pps.Source, error) {
 	if p.settings.Pulse.Source == "sim" {
 		return p.virtual.Pulse, nil
 	}
-	return openInput(&p.settings.Pulse.PulseInput, p.settings.Clock.Device, grid)
+	return openInput(&p.settings.Pulse.PulseInput, p.settings.Clock.Device, p.site.PulseOptions())
 }
 
-// openInput opens a pulse of the kernel, or one that a card stamps.
-func openInput(in *refclockd.PulseInput, card string, grid func() (time.Duration, bool)) (pps.Source, error) {
+// openInput opens a pulse of the kernel, or one that a card stamps as opt says.
+func openInput(in *refclockd.PulseInput, card string, opt pps.ExtTSOptions) (pps.Source, error) {
 	if in.Source == "kernel" {
-		k, err := pps.OpenKernel(in.Device, pps.KernelOptions{Edge: in.Edge, Timeout: pulseTimeout})
+		k, err := pps.OpenKernel(in.Device, in.KernelOptions())
 		if err != nil {
 			return nil, err
 		}
@@ -94,9 +89,7 @@ func openInput(in *refclockd.PulseInput, card string, grid func() (time.Duration
 	if err != nil {
 		return nil, err
 	}
-	x, err := pps.NewExtTS(d, pps.ExtTSOptions{
-		Channel: in.Channel, Pin: in.Pin, Edge: in.TimestampEdge(), Width: in.Width.Duration, Timeout: pulseTimeout, Grid: grid,
-	})
+	x, err := pps.NewExtTS(d, opt)
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -113,25 +106,21 @@ type cardPulse struct {
 func (x *cardPulse) Close() error { return errors.Join(x.ExtTS.Close(), x.card.Close()) }
 
 // pulseSource is the source of the steering pulse while one is open. The reader
-// opens it; the engine and the metrics use it from their own goroutines.
-type pulseSource struct{ atomic.Pointer[pps.Source] }
+// opens it; site and metrics use it from their own goroutines.
+type pulseSource struct {
+	atomic.Pointer[pps.Source]
+	site *site.Site
+}
 
 // opened notes the result of an attempt to open the source, and returns it.
 func (p *pulseSource) opened(x pps.Source, err error) (pps.Source, error) {
 	p.Store(nil)
+	p.site.SetPulse(nil)
 	if err == nil {
 		p.Store(&x)
+		p.site.SetPulse(x)
 	}
 	return x, err
-}
-
-// stepped passes a step of the clock by d on to the source.
-func (p *pulseSource) stepped(d time.Duration) {
-	if x := p.Load(); x != nil {
-		if s, ok := (*x).(interface{ Stepped(time.Duration) }); ok {
-			s.Stepped(d)
-		}
-	}
 }
 
 // undelivered returns the counter of edges that the source did not deliver, nil
@@ -151,7 +140,7 @@ func newCompared(s *refclockd.Settings, out chan<- pps.ComparedEdge, count func(
 		c := &s.Pulse.Compare[i]
 		tasks = append(tasks, &pps.Reader{
 			Name: c.Name, Log: log,
-			Open: func() (pps.Source, error) { return openInput(&c.PulseInput, s.Clock.Device, nil) },
+			Open: func() (pps.Source, error) { return openInput(&c.PulseInput, s.Clock.Device, c.TimestampOptions()) },
 			Hand: func(x pps.Edge) bool {
 				select {
 				case out <- pps.ComparedEdge{Index: i, Edge: x}:

@@ -184,7 +184,7 @@ func (hardware) Pulses(ctx context.Context, c *refclockd.Settings, d time.Durati
 		return PulseFacts{Err: err}
 	}
 	defer dev.Close()
-	x, err := pps.NewExtTS(dev, pps.ExtTSOptions{Channel: in.Channel, Pin: in.Pin, Edge: in.TimestampEdge(), Width: in.Width.Duration})
+	x, err := pps.NewExtTS(dev, in.TimestampOptions())
 	if err != nil {
 		return PulseFacts{Err: err}
 	}

@@ -5,7 +5,9 @@ import (
 	"sync"
 	"testing"
 
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
 	"noonmark/refclock/sim"
 )
 
@@ -19,6 +21,14 @@ func openPTY(t *testing.T) *sim.PTY {
 		t.Skipf("needs a pseudo-terminal: %v", err)
 	}
 	return p
+}
+
+// queued returns a session whose messages go to a channel and whose failures are
+// counted.
+func queued(cfg receiver.Config, out chan<- *gnss.Message, c *tally) *receiver.Session {
+	cfg.Count = c.count
+	cfg.Message = receiver.Queue(out, func() { c.count(reason.MessageQueue) })
+	return receiver.NewSession(cfg)
 }
 
 // tally counts reasons.

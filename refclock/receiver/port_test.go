@@ -60,7 +60,7 @@ func replay(t *testing.T, in []byte) (order []string) {
 	msgs := make(chan *gnss.Message, 1<<16)
 	var c tally
 	port := &receiver.Port{
-		Name: pty.Name(), Mono: phc.MonoRaw, Out: msgs, Count: c.count, Log: slog.New(slog.DiscardHandler), Decode: gnss.Config{Comments: true},
+		Session: queued(receiver.Config{Name: pty.Name(), Decode: gnss.Config{Comments: true}}, msgs, &c), Mono: phc.MonoRaw,
 		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(pty.Name(), 115200) },
 	}
 	// The last sentence marks the end of what the reader has taken.
@@ -135,7 +135,7 @@ func TestPortReadsAgainAfterTheDeviceVanished(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	port := &receiver.Port{
-		Name: name, Mono: phc.MonoRaw, Out: msgs, Count: c.count, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Session: queued(receiver.Config{Name: name, Log: slog.New(slog.NewTextHandler(&log, nil))}, msgs, &c), Mono: phc.MonoRaw,
 		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(name, 9600) },
 	}
 	var wg sync.WaitGroup
@@ -227,7 +227,8 @@ func TestPortDeniedThenSilent(t *testing.T) {
 		var c tally
 		var log syncBuffer
 		tries, q := 0, &quietPort{}
-		port := &receiver.Port{Name: "gps", Mono: mono, Count: c.count, Log: slog.New(slog.NewTextHandler(&log, nil)), Out: make(chan *gnss.Message), Open: func() (io.ReadCloser, error) {
+		cfg := receiver.Config{Name: "gps", Log: slog.New(slog.NewTextHandler(&log, nil))}
+		port := &receiver.Port{Session: queued(cfg, make(chan *gnss.Message), &c), Mono: mono, Open: func() (io.ReadCloser, error) {
 			if tries++; time.Since(start) < 10*time.Minute {
 				return nil, fmt.Errorf("open gps: %w", fs.ErrPermission)
 			}

@@ -1,30 +1,63 @@
 package receiver
 
 import (
-	"errors"
-	"fmt"
-	"io"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 
+	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
 	"noonmark/refclock/reason"
 )
-
-// rateSetter is a port whose rate can be changed while it is open, as that of
-// OpenSerial can.
-type rateSetter interface{ SetBaud(baud int) error }
 
 // settingsLostAfter is the time, ns, without a frame of its own protocol but
 // with frames of others after which a configured receiver is taken for one that
 // lost its settings. They are in RAM, which a power failure clears.
 const settingsLostAfter = 60e9
 
-// session is the use of an open port: it configures the receiver if asked to,
-// finds the baud rate, and measures the load of the port. It belongs to the
-// goroutine that reads the port.
-type session struct {
-	port *Port
-	rc   io.ReadCloser
+// Config describes a Session.
+type Config struct {
+	Name   string      // for logs
+	Decode gnss.Config // how labels are read; the leap table also comes from SetLeaps
+	// Protocol names the only protocol whose messages are handed on; empty: all are.
+	Protocol string
+	// Rates are the baud rates at which the receiver may be, the first being that of
+	// a port just opened. If there are two or more, they are tried in turn until
+	// valid frames arrive. None: the port has no rate.
+	Rates []int
+
+	// Configure, if set, returns what configures the receiver, which may be at one
+	// of these rates. It is called each time the port is opened.
+	Configure func(rates []int) Configurator `json:"-"`
+	Message   func(*gnss.Message)            `json:"-"` // takes each message
+	Count     func(reason.Code)              `json:"-"` // called once for each failure
+	Log       *slog.Logger                   `json:"-"`
+}
+
+// Configurator configures a receiver, such as *ubx.Configurator. It does no
+// input or output: the session does the steps and passes on the messages.
+type Configurator interface {
+	// Message takes each message of the receiver.
+	Message(m *gnss.Message)
+	// Next returns the next step at mono (ns), and false if there is nothing to do
+	// before its Deadline or the next message.
+	Next(mono int64) (step gnss.Step, ok bool)
+	// Done reports whether the configuration is finished.
+	Done() bool
+	// Result returns the outcome once Done.
+	Result() gnss.Configured
+}
+
+// Session turns the octets of a receiver into messages. It configures the
+// receiver if asked to, finds the baud rate, and measures the load of the port.
+// It touches no device and reads no clock: Port is what moves octets and carries
+// out its orders. Apart from the methods that say so it is for one goroutine.
+type Session struct {
+	cfg    Config
+	dec    *gnss.Decoder
+	orders []Order
+
 	scan *baudScan // nil: the rate is given
 	load portLoad
 	full bool // the port is full, and that was logged
@@ -33,33 +66,90 @@ type session struct {
 	protocol    string       // of the messages of a configured receiver; "": not configured
 	own, others uint64       // frames of that protocol and of others, at ownAt
 	ownAt       int64        // mono of the last new frame of that protocol; 0: to be taken anew
+	settable    bool         // the port can be written to and change its rate
+
+	table    atomic.Pointer[tai.Table]     // for the decoder, from the next octets on
+	counters atomic.Pointer[gnss.Counters] // as of the last octets
+	baud     atomic.Int64
 }
 
-func newSession(p *Port, rc io.ReadCloser) *session {
-	s := &session{port: p, rc: rc}
-	if p.Configure != nil {
+// Order is something that the port is to do, in this sequence.
+type Order struct {
+	Baud     int    // the rate to change to; 0: none
+	Send     []byte // then octets to send
+	Optional bool   // a failure does not mean that the port is lost
+}
+
+// NewSession returns a session of a port that is not open yet.
+func NewSession(cfg Config) *Session {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Decode.NewLeaps = true
+	return &Session{cfg: cfg, dec: registry.NewDecoder(cfg.Decode)}
+}
+
+// SetLeaps replaces the leap table with which dates are read. It is for any
+// goroutine.
+func (s *Session) SetLeaps(t *tai.Table) { s.table.Store(t) }
+
+// Counters returns the decoder's counters; nil before the first octets. It is for
+// any goroutine.
+func (s *Session) Counters() *gnss.Counters { return s.counters.Load() }
+
+// Baud returns the rate that was found or set; 0 if it was not changed. It is for
+// any goroutine.
+func (s *Session) Baud() int { return int(s.baud.Load()) }
+
+// Start begins anew with a port just opened. settable: it can be written to and
+// change its rate.
+func (s *Session) Start(settable bool) {
+	s.dec.Reset()
+	s.orders, s.scan, s.load, s.full, s.conf, s.protocol, s.ownAt = nil, nil, portLoad{}, false, nil, "", 0
+	s.settable = settable
+	if s.cfg.Configure != nil {
 		s.configure()
 	}
 	s.startScan(0)
-	return s
+}
+
+// Read takes the octets of one read, of which the first came at mono
+// (CLOCK_MONOTONIC_RAW, ns). A read that waited in vain has none. Orders are to
+// be carried out before the next read.
+func (s *Session) Read(b []byte, mono int64) {
+	if len(b) > 0 {
+		if t := s.table.Swap(nil); t != nil {
+			s.dec.SetLeaps(t)
+		}
+		s.dec.Feed(b, mono, s.message)
+		c := s.dec.Counters()
+		s.counters.Store(&c)
+	}
+	s.advance(mono)
+}
+
+// Orders returns what the port is to do since the last call.
+func (s *Session) Orders() []Order {
+	o := s.orders
+	s.orders = nil
+	return o
 }
 
 // configure starts the configuration.
-func (s *session) configure() {
-	_, w := s.rc.(io.Writer)
-	if _, r := s.rc.(rateSetter); !w || !r {
-		s.configureFailed(errors.New("this port cannot be written to or change its rate"))
+func (s *Session) configure() {
+	if !s.settable {
+		s.configureFailed(errNotSettable)
 		return
 	}
-	s.conf, s.protocol = s.port.Configure(s.port.Rates), ""
+	s.conf, s.protocol = s.cfg.Configure(s.cfg.Rates), ""
 }
 
 // startScan starts the search for the rate at baud, if that is not 0.
-func (s *session) startScan(baud int) {
-	if len(s.port.Rates) < 2 {
+func (s *Session) startScan(baud int) {
+	if len(s.cfg.Rates) < 2 {
 		return
 	}
-	rates := slices.Clone(s.port.Rates)
+	rates := slices.Clone(s.cfg.Rates)
 	if baud != 0 {
 		rates = append([]int{baud}, slices.DeleteFunc(rates, func(r int) bool { return r == baud })...)
 	}
@@ -67,31 +157,34 @@ func (s *session) startScan(baud int) {
 }
 
 // message takes each message of the receiver.
-func (s *session) message(m *gnss.Message) {
+func (s *Session) message(m *gnss.Message) {
 	if s.conf != nil {
 		s.conf.Message(m)
 	}
-	s.port.hand(m)
+	if s.cfg.Protocol == "" || s.cfg.Protocol == m.Protocol {
+		s.cfg.Message(m)
+	}
 }
 
-// afterRead is called after each read, also after one that returned nothing.
-func (s *session) afterRead(dec *gnss.Decoder, now int64) error {
-	c := dec.Counters()
+// advance does what is due after a read.
+func (s *Session) advance(now int64) {
 	if s.conf != nil {
-		return s.continueConfiguration(now)
+		s.continueConfiguration(now)
+		return
 	}
+	c := s.dec.Counters()
 	s.measureLoad(&c, now)
 	s.watchSettings(&c, now)
 	if s.scan == nil || !s.scan.Next(&c, now) {
-		return nil
+		return
 	}
-	s.port.Count(reason.PortBaud)
-	dec.Reset()
-	return s.setBaud(s.scan.Rate())
+	s.cfg.Count(reason.PortBaud)
+	s.dec.Reset()
+	s.setBaud(Order{Baud: s.scan.Rate()})
 }
 
 // watchSettings configures a receiver again that has lost its settings.
-func (s *session) watchSettings(c *gnss.Counters, now int64) {
+func (s *Session) watchSettings(c *gnss.Counters, now int64) {
 	if s.protocol == "" {
 		return
 	}
@@ -101,17 +194,17 @@ func (s *session) watchSettings(c *gnss.Counters, now int64) {
 	case own != s.own || s.ownAt == 0:
 		s.own, s.others, s.ownAt = own, others, now
 	case now-s.ownAt > settingsLostAfter && others > s.others:
-		s.port.Log.Info("receiver has lost its settings", "port", s.port.Name)
+		s.cfg.Log.Info("receiver has lost its settings", "port", s.cfg.Name)
 		s.ownAt = 0
 		s.configure()
 	}
 }
 
 // measureLoad warns when the rate is too low for what the receiver sends.
-func (s *session) measureLoad(c *gnss.Counters, now int64) {
-	baud := s.port.Baud()
-	if baud == 0 && len(s.port.Rates) > 0 {
-		baud = s.port.Rates[0]
+func (s *Session) measureLoad(c *gnss.Counters, now int64) {
+	baud := s.Baud()
+	if baud == 0 && len(s.cfg.Rates) > 0 {
+		baud = s.cfg.Rates[0]
 	}
 	used, ok := s.load.Next(c, baud, now)
 	if !ok {
@@ -119,75 +212,61 @@ func (s *session) measureLoad(c *gnss.Counters, now int64) {
 	}
 	full := used >= loadFull
 	if full {
-		s.port.Count(reason.PortSlow)
+		s.cfg.Count(reason.PortSlow)
 		if !s.full {
-			s.port.Log.Warn("receiver's port is full; messages come late or are lost: raise the receiver's baud rate, or switch off messages that are not needed",
-				"reason", reason.PortSlow.String(), "port", s.port.Name, "baud", baud, "used_percent", int(used*100))
+			s.cfg.Log.Warn("receiver's port is full; messages come late or are lost: raise the receiver's baud rate, or switch off messages that are not needed",
+				"reason", reason.PortSlow.String(), "port", s.cfg.Name, "baud", baud, "used_percent", int(used*100))
 		}
 	}
 	s.full = full
 }
 
 // continueConfiguration does what the configurator asks for.
-func (s *session) continueConfiguration(now int64) error {
+func (s *Session) continueConfiguration(now int64) {
 	for {
 		step, ok := s.conf.Next(now)
 		if s.conf.Done() {
 			s.configurationDone()
-			return nil
+			return
 		}
 		if !ok {
-			return nil
+			return
 		}
-		if step.Baud != 0 {
-			if err := s.setBaud(step.Baud); err != nil {
-				return err
-			}
-		}
-		if _, err := s.rc.(io.Writer).Write(step.Send); err != nil {
-			return fmt.Errorf("write receiver %s: %w", s.port.Name, err)
-		}
+		s.setBaud(Order{Baud: step.Baud, Send: step.Send})
 	}
 }
 
 // configurationDone reports how the configuration ended.
-func (s *session) configurationDone() {
-	end, p := s.conf.Result(), s.port
+func (s *Session) configurationDone() {
+	end := s.conf.Result()
 	s.conf = nil
 	for range end.Refused {
-		p.Count(reason.SetupRefused)
+		s.cfg.Count(reason.SetupRefused)
 	}
 	if end.Err != nil {
 		s.configureFailed(end.Err)
 		s.startScan(0)
 		if s.scan != nil {
-			if err := s.setBaud(s.scan.Rate()); err != nil {
-				p.Log.Warn("baud rate cannot be changed", "reason", reason.PortBaud.String(), "port", p.Name, "error", err)
-			}
+			s.setBaud(Order{Baud: s.scan.Rate(), Optional: true})
 		}
 		return
 	}
 	s.protocol, s.ownAt = end.Protocol, 0
-	p.baud.Store(int64(end.Baud))
-	p.Log.Info("receiver configured", "port", p.Name, "baud", end.Baud, "software", end.Software, "refused", end.Refused)
+	s.baud.Store(int64(end.Baud))
+	s.cfg.Log.Info("receiver configured", "port", s.cfg.Name, "baud", end.Baud, "software", end.Software, "refused", end.Refused)
 	s.startScan(end.Baud)
 }
 
 // configureFailed reports that the receiver keeps its present settings.
-func (s *session) configureFailed(err error) {
-	s.port.Count(reason.SetupFailed)
-	s.port.Log.Warn("receiver not configured; it keeps its settings", "reason", reason.SetupFailed.String(), "port", s.port.Name, "error", err)
+func (s *Session) configureFailed(err error) {
+	s.cfg.Count(reason.SetupFailed)
+	s.cfg.Log.Warn("receiver not configured; it keeps its settings", "reason", reason.SetupFailed.String(), "port", s.cfg.Name, "error", err)
 }
 
-// setBaud changes the port's rate.
-func (s *session) setBaud(baud int) error {
-	r, ok := s.rc.(rateSetter)
-	if !ok {
-		return fmt.Errorf("set receiver %s to %d baud: this port has no rate", s.port.Name, baud)
+// setBaud orders a change of the port's rate, if there is one.
+func (s *Session) setBaud(o Order) {
+	if o.Baud != 0 {
+		s.baud.Store(int64(o.Baud))
 	}
-	if err := r.SetBaud(baud); err != nil {
-		return fmt.Errorf("set receiver %s to %d baud: %w", s.port.Name, baud, err)
-	}
-	s.port.baud.Store(int64(baud))
-	return nil
+	s.orders = append(s.orders, o)
 }

@@ -92,13 +92,13 @@ func start(t *testing.T, rx *sim.UBlox, rates []int, setup *ubx.Setup) *bench {
 	t.Helper()
 	began := time.Now()
 	b := &bench{line: line{rx: rx, more: make(chan struct{}, 1)}, msgs: make(chan *gnss.Message, 1024)}
-	b.port = receiver.Port{
-		Name: "line", Mono: func() int64 { return int64(time.Since(began)) + 1 }, Out: b.msgs, Count: b.c.count,
-		Log: slog.New(slog.NewTextHandler(&b.log, nil)), Rates: rates,
-		Open: func() (io.ReadCloser, error) { b.SetBaud(rates[0]); return &b.line, nil },
-	}
+	cfg := receiver.Config{Name: "line", Log: slog.New(slog.NewTextHandler(&b.log, nil)), Rates: rates}
 	if setup != nil {
-		b.port.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*setup, rates) }
+		cfg.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*setup, rates) }
+	}
+	b.port = receiver.Port{
+		Session: queued(cfg, b.msgs, &b.c), Mono: func() int64 { return int64(time.Since(began)) + 1 },
+		Open: func() (io.ReadCloser, error) { b.SetBaud(rates[0]); return &b.line, nil },
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -272,10 +272,12 @@ func TestSessionOnARealTerminal(t *testing.T) {
 	var log syncBuffer
 	msgs := make(chan *gnss.Message, 1024)
 	port := &receiver.Port{
-		Name: pty.Name(), Out: msgs, Count: c.count, Log: slog.New(slog.NewTextHandler(&log, nil)), Rates: []int{38400},
-		Mono:      func() int64 { return phc.MonoRaw() * 20 }, // all waits take a twentieth
-		Open:      func() (io.ReadCloser, error) { return receiver.OpenSerial(pty.Name(), 38400) },
-		Configure: func(rates []int) receiver.Configurator { return ubx.NewConfigurator(ubx.Setup{Baud: 115200}, rates) },
+		Session: queued(receiver.Config{
+			Name: pty.Name(), Log: slog.New(slog.NewTextHandler(&log, nil)), Rates: []int{38400},
+			Configure: func(rates []int) receiver.Configurator { return ubx.NewConfigurator(ubx.Setup{Baud: 115200}, rates) },
+		}, msgs, &c),
+		Mono: func() int64 { return phc.MonoRaw() * 20 }, // all waits take a twentieth
+		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(pty.Name(), 38400) },
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { port.Run(ctx) })
@@ -352,8 +354,8 @@ func TestSessionWarnsOfAFullPort(t *testing.T) {
 		now := int64(1e9)
 		ctx, cancel := context.WithCancel(t.Context())
 		p := &receiver.Port{
-			Name: "test", Mono: func() int64 { return now }, Out: make(chan *gnss.Message, 4096), Count: n.count, Rates: []int{c.baud},
-			Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Session: queued(receiver.Config{Name: "test", Rates: []int{c.baud}, Log: slog.New(slog.NewTextHandler(&log, nil))}, make(chan *gnss.Message, 4096), &n),
+			Mono:    func() int64 { return now },
 			Open: func() (io.ReadCloser, error) {
 				return &steady{now: &now, octets: c.octets, reads: 350, done: cancel}, nil
 			},

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -32,7 +31,6 @@ type Config struct {
 // Apart from the Clock it is for one goroutine.
 type Appliance struct {
 	Clock *phctest.Clock
-	Grid  func() (time.Duration, bool) // pps.ExtTSOptions.Grid, if set
 
 	cfg    Config
 	start  tai.Time
@@ -44,9 +42,12 @@ type Appliance struct {
 	queue  []Event
 	seq    uint32
 	es     []edge
-	card   card
-	unsure uint64 // edges that could not be distinguished
-	extts  *pps.ExtTS
+}
+
+// Program is what a virtual card and kernel give edges to, such as *site.Site.
+type Program interface {
+	Stamp(phc.ExtTSEvent) // a card's timestamp
+	Edge(pps.Edge)        // the kernel's, by CLOCK_REALTIME
 }
 
 // talker is where an appliance takes what the receiver sends from: a model or a
@@ -114,19 +115,21 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 		a.recv = &lines
 	}
 	a.Clock = phctest.New(mono, cfg.Clock)
-	a.card.certain = !cfg.Pulse.AnyEdge
-	var err error
-	width := cfg.Pulse.Width
-	if cfg.Pulse.Unknown {
-		width = 0
+	return a, nil
+}
+
+// Pulse is how a program is configured for the appliance's pulses.
+func (a *Appliance) Pulse() pps.ExtTSOptions {
+	if a.cfg.Pulse.Unknown {
+		return pps.ExtTSOptions{}
 	}
-	a.extts, err = pps.NewExtTS(&a.card, pps.ExtTSOptions{Width: width, Grid: func() (time.Duration, bool) {
-		if a.Grid == nil {
-			return 0, false
-		}
-		return a.Grid()
-	}})
-	return a, err
+	return pps.ExtTSOptions{Width: a.cfg.Pulse.Width}
+}
+
+// Grant is what the card grants a program that wants rising edges: it stamps every
+// edge, and says for certain which ones or, as i225 and i226, does not.
+func (a *Appliance) Grant() phc.ExtTSGrant {
+	return phc.ExtTSGrant{Version: 2, Edges: phc.Rising, Certain: !a.cfg.Pulse.AnyEdge}
 }
 
 // Next returns the next event. There is always one; silence lasts.
@@ -165,56 +168,16 @@ func (a *Appliance) insert(e Event) {
 	a.queue[i] = e
 }
 
-// Deliver returns the edges that the program reads when an event of IsEdge
-// happens: stamped by CLOCK_REALTIME for a kernel pulse; else by the clock, and
-// passed through the filter that a card's external timestamps need (pps.ExtTS),
-// which may hold one back. now is the reading of the mono source.
-func (a *Appliance) Deliver(e Event, now int64) []pps.Edge {
+// Deliver gives a program the edge of an event of IsEdge: stamped by CLOCK_REALTIME
+// for a kernel pulse, else by the clock. now is the reading of the mono source.
+func (a *Appliance) Deliver(e Event, now int64, to Program) {
 	m := a.Clock.MonoAt(e.edge.at)
-	if a.cfg.Pulse.System {
-		a.seq++
-		return []pps.Edge{{Scale: pps.System, Stamp: a.Clock.RealAt(m), Mono: now, Seq: a.seq, Rising: e.edge.rising}}
+	if !a.cfg.Pulse.System {
+		to.Stamp(phc.ExtTSEvent{Clock: a.Clock.At(m), Mono: now})
+		return
 	}
-	a.card.ev, a.card.full = phc.ExtTSEvent{Clock: a.Clock.At(m), Mono: now}, true
-	var out []pps.Edge
-	for {
-		x, err := a.extts.Next(context.Background())
-		switch {
-		case errors.Is(err, pps.ErrAmbiguous):
-			a.unsure++
-			continue
-		case err != nil:
-			return out
-		}
-		out = append(out, x)
-	}
-}
-
-// card is a simulated time-stamping card: it stamps every edge, and says for
-// certain which ones or, as i225 and i226, does not.
-type card struct {
-	ev      phc.ExtTSEvent
-	full    bool
-	certain bool
-}
-
-var errEmpty = errors.New("no more events")
-
-func (c *card) EnableExtTS(x phc.ExtTS) (phc.ExtTSGrant, error) {
-	return phc.ExtTSGrant{Version: 2, Edges: x.Edges, Certain: c.certain}, nil
-}
-
-func (c *card) DisableExtTS(int) error { return nil }
-
-func (c *card) String() string { return "simulated card" }
-
-func (c *card) ReadExtTS(_ context.Context, dst []phc.ExtTSEvent) (int, error) {
-	if !c.full {
-		return 0, errEmpty
-	}
-	c.full = false
-	dst[0] = c.ev
-	return 1, nil
+	a.seq++
+	to.Edge(pps.Edge{Scale: pps.System, Stamp: a.Clock.RealAt(m), Mono: now, Seq: a.seq, Rising: e.edge.rising})
 }
 
 // Play runs the appliance in real time: it writes the receiver's bytes to w
@@ -223,6 +186,7 @@ func (c *card) ReadExtTS(_ context.Context, dst []phc.ExtTSEvent) (int, error) {
 func (a *Appliance) Play(ctx context.Context, mono func() int64, w io.Writer, src *Source) error {
 	t := time.NewTimer(0)
 	defer t.Stop()
+	filtered := &filtered{pps.NewFilter(a.Pulse(), a.Grant()), src}
 	for {
 		e := a.Next()
 		for {
@@ -243,12 +207,29 @@ func (a *Appliance) Play(ctx context.Context, mono func() int64, w io.Writer, sr
 			}
 			continue
 		}
-		for _, x := range a.Deliver(e, mono()) {
-			select {
-			case src.c <- x:
-			default: // nobody reads: the kernel would overwrite it, too
-			}
-		}
+		a.Deliver(e, mono(), filtered)
+	}
+}
+
+// filtered is a Program that gives the wanted edges to a Source.
+type filtered struct {
+	*pps.Filter
+	src *Source
+}
+
+// Stamp takes a card's timestamp.
+func (f *filtered) Stamp(ev phc.ExtTSEvent) {
+	if x, ok, _ := f.Push(ev); ok {
+		f.Edge(x)
+	}
+}
+
+// Edge takes an edge that needs no filter. One that nobody reads is lost: the kernel
+// would overwrite it, too.
+func (f *filtered) Edge(x pps.Edge) {
+	select {
+	case f.src.c <- x:
+	default:
 	}
 }
 

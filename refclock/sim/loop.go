@@ -4,13 +4,11 @@ import (
 	"math"
 	"time"
 
-	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
-	"noonmark/refclock/gnss"
-	"noonmark/refclock/gnss/registry"
-	"noonmark/refclock/reason"
+	"noonmark/refclock/receiver"
+	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -18,15 +16,15 @@ import (
 // code, without its goroutines. It is for one goroutine.
 type Loop struct {
 	App    *Appliance
-	Engine *refclock.Engine
-	Snap   status.Snapshot // latest published
+	Site   *site.Site
+	Engine *refclock.Engine // of the site
+	Snap   status.Snapshot  // latest published
 
 	// Before is called, if set, before anything happens at a new instant: then
 	// Snap is as old as a reader ever sees it.
 	Before func(mono int64)
 
 	now     int64
-	dec     *gnss.Decoder
 	event   Event
 	tickAt  int64
 	actions []Action
@@ -57,8 +55,6 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 		return l.App.Clock, nil
 	}
 	eng.Publish = func(s *status.Snapshot) { l.Snap = *s }
-	eng.Leaps = func(t *tai.Table) { l.dec.SetLeaps(t) }
-	eng.Stepped = l.App.extts.Stepped
 	if x := cfg.Sensor; x != nil {
 		s := newSensor(x, &cfg.Clock)
 		eng.Temperature = func() (float64, int64) { return s.at(l.now - cfg.Clock.Mono0), l.now }
@@ -66,20 +62,17 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	if eng.Kind == status.NoClock {
 		eng.Kind = status.SimClock
 	}
-	if l.Engine, err = refclock.New(eng); err != nil {
-		return nil, err
-	}
-	l.App.Grid = l.Engine.Grid
-	table := eng.Settings.Table
-	if table == nil {
-		table = tai.Builtin()
-	}
 	read := cfg.Decode
-	read.Leaps, read.NewLeaps = table, true
 	if read.NotBefore.IsZero() {
 		read.NotBefore = cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)
 	}
-	l.dec = registry.NewDecoder(read)
+	l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse()})
+	if err != nil {
+		return nil, err
+	}
+	l.Engine = l.Site.Engine
+	l.Site.Receiver.Start(false)
+	l.Site.EnablePulse(l.App.Grant())
 	l.event = l.App.Next()
 	return l, nil
 }
@@ -109,15 +102,9 @@ func (l *Loop) Run(until time.Duration) {
 			l.actions = l.actions[1:]
 		case t == l.event.Mono:
 			if l.event.IsEdge() {
-				was := l.App.unsure
-				for _, x := range l.App.Deliver(l.event, t) {
-					l.Engine.Edge(x)
-				}
-				if l.App.unsure != was {
-					l.Engine.Count(reason.PulseAmbiguous)
-				}
+				l.App.Deliver(l.event, t, l.Site)
 			} else {
-				l.dec.Feed(l.event.Data, t, l.Engine.Message)
+				l.Site.Read(l.event.Data, t)
 			}
 			l.event = l.App.Next()
 		default:
@@ -187,10 +174,7 @@ func (l *Loop) Rows(d time.Duration, emit func(Row)) {
 }
 
 // Feed gives the program bytes as if the receiver had sent them now.
-func (l *Loop) Feed(b []byte) { l.dec.Feed(b, l.now, l.Engine.Message) }
-
-// Decoder returns the receiver's decoder, for its counters.
-func (l *Loop) Decoder() *gnss.Decoder { return l.dec }
+func (l *Loop) Feed(b []byte) { l.Site.Read(b, l.now) }
 
 // Status returns the discipline's state.
 func (l *Loop) Status() *discipline.Status { return &l.Engine.Report().Discipline }

@@ -12,8 +12,8 @@ import (
 // maxCompare is how many pulses can be compared.
 const maxCompare = 8
 
-// TimestampEdge is the edge to ask a card to stamp.
-func (in *PulseInput) TimestampEdge() phc.Edges {
+// timestampEdge is the edge to ask a card to stamp.
+func (in *PulseInput) timestampEdge() phc.Edges {
 	if in.Edge == pps.Clear {
 		return phc.Falling
 	}

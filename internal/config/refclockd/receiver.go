@@ -63,8 +63,8 @@ func (r *Receiver) Rates() []int {
 	return receiver.Rates()
 }
 
-// DecodeConfig is how the receiver's labels are read.
-func (s *Settings) DecodeConfig() gnss.Config {
+// decodeConfig is how the receiver's labels are read.
+func (s *Settings) decodeConfig() gnss.Config {
 	r := &s.Receiver
 	return gnss.Config{NotBefore: r.NotBefore.Time, Leaps: s.LeapTables[0], TimeScale: r.TimeScale, LabelOffset: r.LabelOffset.Duration}
 }
@@ -77,14 +77,14 @@ func (r *Receiver) position() *gnss.Position {
 	return &gnss.Position{Lat: r.Position[0], Lon: r.Position[1], Height: r.Position[2], Acc: 1}
 }
 
-// WatchConfig is what the receiver's positions are compared with.
-func (s *Settings) WatchConfig() integrity.ReceiverConfig {
+// watchConfig is what the receiver's positions are compared with.
+func (s *Settings) watchConfig() integrity.ReceiverConfig {
 	place := s.Receiver.position()
 	return integrity.ReceiverConfig{Fixed: s.Receiver.Fixed || place != nil, PositionLimit: s.Receiver.PositionLimit, Place: place}
 }
 
-// ReceiverSetup is how the receiver is to be configured; nil leaves it as it is.
-func (s *Settings) ReceiverSetup() *ubx.Setup {
+// receiverSetup is how the receiver is to be configured; nil leaves it as it is.
+func (s *Settings) receiverSetup() *ubx.Setup {
 	r := &s.Receiver
 	if !r.Configure {
 		return nil
@@ -111,8 +111,8 @@ func (s *Settings) ReceiverSetup() *ubx.Setup {
 	return set
 }
 
-// Earliest is receiver.not_before as an instant.
-func (s *Settings) Earliest() tai.Time {
+// earliest is receiver.not_before as an instant.
+func (s *Settings) earliest() tai.Time {
 	unix := s.Receiver.NotBefore.Unix()
 	return tai.FromUnix(unix, 0, s.LatestLeapTable().OffsetUTC(unix))
 }

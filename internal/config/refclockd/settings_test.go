@@ -231,10 +231,10 @@ func TestTypedSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set := s.ReceiverSetup(); set == nil || set.Fixed == nil || set.Layers != 0 || set.Pulse == nil {
+	if set := s.receiverSetup(); set == nil || set.Fixed == nil || set.Layers != 0 || set.Pulse == nil {
 		t.Errorf("receiver setup %+v", set)
 	}
-	if w := s.WatchConfig(); !w.Fixed || w.Place == nil {
+	if w := s.watchConfig(); !w.Fixed || w.Place == nil {
 		t.Errorf("a configured position does not fix the antenna: %+v", w)
 	}
 	if r := s.Receiver.Rates(); len(r) < 5 {
@@ -244,7 +244,7 @@ func TestTypedSettings(t *testing.T) {
 		t.Errorf("witness %+v", s.Servers[0])
 	}
 	s, err = Load(write(t, ""))
-	if err != nil || s.RequiresWitness() || s.ReceiverSetup() != nil || len(s.Receiver.Rates()) != 1 {
-		t.Errorf("defaults: %v, %v, %+v, %v", err, s.RequiresWitness(), s.ReceiverSetup(), s.Receiver.Rates())
+	if err != nil || s.RequiresWitness() || s.receiverSetup() != nil || len(s.Receiver.Rates()) != 1 {
+		t.Errorf("defaults: %v, %v, %+v, %v", err, s.RequiresWitness(), s.receiverSetup(), s.Receiver.Rates())
 	}
 }
