@@ -470,7 +470,7 @@ func TestNeverAWrongSecond(t *testing.T) {
 				}
 				return l
 			}
-			w.run(0, 1300)
+			w.run(0, 1100)
 			if len(w.steps) != 1 || math.Abs(w.truthNS()) > 1e6 {
 				t.Errorf("steps at %v, off by %v ns", w.steps, w.truthNS())
 			}
