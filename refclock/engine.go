@@ -127,10 +127,11 @@ func (s *Settings) tables() []*tai.Table {
 const tick = 200 * time.Millisecond
 
 // Engine owns one clock. Run is for one goroutine; Edge, Message, Compare and Tick
-// are what it calls, and are for that goroutine or for a simulation's loop. What
-// publisher embeds, Set, Alarm and Count are for any goroutine.
+// are what it calls, and are for that goroutine or for a simulation's loop. Count
+// and the methods of publisher and inbox are for any goroutine.
 type Engine struct {
 	*publisher
+	inbox
 	cfg    Config
 	around *surroundings
 
@@ -140,8 +141,6 @@ type Engine struct {
 	pulse     *pps.Correction
 	compared  []*pps.Comparator // pulses that are only compared
 
-	settings    latest[Settings]
-	alarms      latest[integrity.Alarm]
 	ambiguousAt atomic.Int64 // CLOCK_MONOTONIC_RAW at which the pulse's edges could not be distinguished; 0 = not since the last tick
 	sensorMono  int64        // mono of the last temperature
 }
@@ -157,7 +156,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, around: around, publisher: newPublisher(&cfg), pulse: pps.NewCorrection(),
 		leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap), integrity: integrity.New(cfg.Integrity),
-		settings: make(latest[Settings], 1), alarms: make(latest[integrity.Alarm], 1),
+		inbox: newInbox(),
 	}
 	for _, c := range cfg.Compare {
 		e.compared = append(e.compared, pps.NewComparator(c))
@@ -169,30 +168,6 @@ func New(cfg Config) (*Engine, error) {
 	around.recorder = cfg.Recorder
 	return e, nil
 }
-
-// latest hands the latest of several values to the engine's goroutine.
-type latest[T any] chan T
-
-func (l latest[T]) put(v T) {
-	for {
-		select {
-		case l <- v:
-			return
-		default:
-		}
-		select {
-		case <-l:
-		default:
-		}
-	}
-}
-
-// Set changes the settings while Run runs. The latest wins.
-func (e *Engine) Set(s Settings) { e.settings.put(s) }
-
-// Alarm reports from outside that the reference is not to be trusted, and why;
-// the zero value ends it. The latest wins.
-func (e *Engine) Alarm(a integrity.Alarm) { e.alarms.put(a) }
 
 // Count counts a reason on behalf of the receiver's port and the pulse reader.
 func (e *Engine) Count(c reason.Code) {
@@ -225,10 +200,15 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 			e.Message(m)
 		case s := <-e.settings:
 			e.apply(s)
-		case a := <-e.alarms:
-			e.outside(a)
 		case <-t.C:
 			e.Tick()
+		case a := <-e.alarms:
+			e.outside(a)
+		case d := <-e.confirms:
+			e.loop.Control.Confirm(float64(d), e.cfg.Mono())
+		case <-e.relocks:
+			e.discarded()
+			e.loop.Control.Reset(e.cfg.Mono())
 		}
 	}
 }

@@ -81,7 +81,11 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 	reading := at.Clock.Add(-c.Delay())
 	offset := float64(reading - reading.Round())
 	uncertain := float64(at.Width)/2 + st.Bound + st.BoundRate*max(0, float64(e.cfg.Mono()-st.Mono)*1e-9)
-	if !c.Add(offset, at.Mono, uncertain) {
+	changed := c.Add(offset, at.Mono, uncertain)
+	if ns, ok := c.Confirms(float64(at.Width) / 2); ok {
+		e.loop.Control.Confirm(ns, at.Mono)
+	}
+	if !changed {
 		return
 	}
 	if s := c.State(); s.Alarm {

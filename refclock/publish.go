@@ -114,6 +114,12 @@ func (p *publisher) opened(e clock.Event, adjustable bool) {
 	}
 }
 
+// discarded logs what an ordered relock is about to discard.
+func (p *publisher) discarded() {
+	st := &p.Report().Discipline
+	p.cfg.Log.Warn("relock ordered; the lock is discarded", "state", st.State.String(), "reason", st.Text(), "pulses_accepted", st.Accepted, "seconds_agreed", st.Agreed, "unexplained_jump_ns", math.Round(st.JumpNS))
+}
+
 // refuse counts and logs why an input was refused. A failed reading of the clock
 // is an event of its own.
 func (p *publisher) refuse(c reason.Code) {

@@ -36,6 +36,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "status", about: "show what refclockd publishes", help: statusHelp, prepare: prepareStatus, code: statusCode},
+		{name: "relock", about: "make refclockd discard its lock and acquire anew", help: relockHelp, prepare: prepareRelock, code: statusCode},
 		{name: "decode", about: "decode a raw receiver log", help: decodeHelp, prepare: prepareDecode, code: decodeCode},
 		{name: "simulate", about: "run the discipline on a virtual appliance or a recorded series", help: simulateHelp, prepare: prepareSimulate},
 		{name: "replay", about: "play what a receiver sent into the engine, in virtual time", help: replayHelp, prepare: prepareReplay, code: replayCode},

@@ -108,7 +108,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(observe.NewReferenceMetrics(watched))
 
-	p.tasks = append(p.tasks, &engineTask{eng, edges, messages}, port)
+	p.tasks = append(p.tasks, &engineTask{eng, edges, messages}, port, relocker{eng})
 	p.tasks = appendIf(p.tasks, pulses != nil, pulses)
 	p.tasks = appendAll(p.tasks, newCompared(s, compared, eng.Count, log))
 	p.tasks = appendIf(p.tasks, sensor != nil, sensor)

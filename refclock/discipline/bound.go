@@ -126,6 +126,8 @@ func (c *machine) publish(mono int64) {
 	s.Mono = mono
 	s.FreqPPB = e.corr.ppb
 	s.Latency = c.labels.latency
+	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, math.Abs(c.bound.jump)
+	s.Provisional = c.labelled && (c.edges.provisional() || !c.cfg.GivenSecond && c.labels.provisional())
 	k := e.osc.comp.Export()
 	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = e.osc.sensor.reading, e.osc.sensor.mono, k.Temp.Value, k.LagS, k.Age.Value
 	if e.imm.Count() > 0 {

@@ -45,6 +45,7 @@ type ErrorBound struct {
 	BoundRate float64       // ns/s: growth of Bound if nothing is measured or corrected any more, valid until Floor + Limit
 	Floor     float64       // ns: part of Bound that reading the clock causes and no reference would remove
 	Limit     time.Duration // holdover limit of the configuration, on top of Floor
+	JumpNS    float64       // part of Bound: jumps of the pulses that the clock followed and that nothing explains
 }
 
 // Thermal is the compensation of temperature and ageing.
@@ -64,6 +65,10 @@ type Evidence struct {
 	LabelMono int64         // CLOCK_MONOTONIC_RAW (ns) of the last valid label, 0 = none
 	Latency   time.Duration // of the first message after the pulse whose second it names, smoothed
 	Labels    string        // kind of the last valid message, for people
+
+	Accepted    int  // pulses since phase was acquired
+	Agreed      int  // seconds in which labels agreed with the clock since it was labelled
+	Provisional bool // the lock stands on so little that contradicting evidence may outweigh it
 }
 
 // Totals are counters; they never fall.

@@ -12,6 +12,9 @@ type CompareConfig struct {
 	Bias  time.Duration // lateness of its path
 	Cable time.Duration // delay of its antenna cable
 	Limit time.Duration // an offset beyond it, and beyond the clock's own bound, raises an alarm; 0 = never
+	// Independent: another receiver makes the pulse, and is right to within Limit.
+	// Then it confirms the clock.
+	Independent bool
 }
 
 // ComparedEdge is an edge of the pulse with that index in the configuration.
@@ -58,6 +61,13 @@ func (c *Comparator) State() Comparison { return c.state }
 
 // Delay returns by how much the pulse's path makes it late.
 func (c *Comparator) Delay() time.Duration { return c.cfg.Bias + c.cfg.Cable }
+
+// Confirms returns the error of the clock that an independent pulse excludes: it is
+// no larger. Not ok: the pulse is not independent, or its alarm is raised.
+func (c *Comparator) Confirms(uncertain float64) (ns float64, ok bool) {
+	s := &c.state
+	return math.Abs(s.OffsetNS) + float64(s.Limit) + uncertain, c.cfg.Independent && s.Limit > 0 && !s.Alarm && s.Count > compareSmooth
+}
 
 // Skip counts an edge that cannot be compared.
 func (c *Comparator) Skip() { c.state.Skipped++ }

@@ -28,8 +28,17 @@ type Details struct {
 	Pulses    []PulseDetail `json:"pulses"` // those that are compared
 	LabelUTC  *string       `json:"label"`  // the second named last, UTC
 	Rollbacks uint64        `json:"rollbacks"`
+	Lock      LockDetails   `json:"lock"`
 
 	Oscillator OscillatorDetails `json:"oscillator"`
+}
+
+// LockDetails are what the lock stands on.
+type LockDetails struct {
+	Provisional bool    `json:"provisional"`         // so little that contradicting evidence may outweigh it
+	Pulses      int     `json:"pulses_accepted"`     // since phase was acquired
+	Seconds     int     `json:"seconds_agreed"`      // in which labels agreed with the clock since it was labelled
+	JumpNS      float64 `json:"unexplained_jump_ns"` // part of the bound: jumps of the pulses that the clock followed
 }
 
 // OscillatorDetails are the effects of temperature and age that the discipline
@@ -84,6 +93,7 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	st := &r.Discipline
 	d := Details{
 		PID: pid, Mono: mono, Sources: st.Labels, Sats: r.Receiver.Sats, Rollbacks: st.Rollbacks,
+		Lock:    LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS)},
 		Antenna: known(r.Receiver.Antenna), Jamming: known(r.Receiver.Jamming), Spoofing: known(r.Receiver.Spoofing),
 		Leap:       newLeapDetails(&r.Leap),
 		Pulses:     []PulseDetail{},

@@ -43,6 +43,7 @@ type Status struct {
 	Pulses     []PulseDetail      `json:"pulses"` // those that are only compared
 	Leaps      *LeapDetails       `json:"leap_sources"`
 	Oscillator *OscillatorDetails `json:"oscillator"`
+	Lock       *LockDetails       `json:"lock"`
 }
 
 // Input is a source and what became of its input.
@@ -139,6 +140,7 @@ func (r *Status) AddDetails(path string, mono int64) {
 		return
 	}
 	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
+	r.Lock = &d.Lock
 	p := &r.Receiver
 	p.LatencyS, p.Fix, p.Sats, p.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
 	p.Antenna, p.Jamming, p.Spoofing = d.Antenna, d.Jamming, d.Spoofing

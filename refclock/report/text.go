@@ -22,6 +22,12 @@ func (r *Status) WriteText(w io.Writer) {
 		bound = fmt.Sprintf("within %v of true time", time.Duration(*r.BoundNS))
 	}
 	show("offset", "%+.0f ns measured, %s", r.OffsetNS, bound)
+	if l := r.Lock; l != nil && l.JumpNS > 0 {
+		show("", "the bound contains a jump of the pulses of %v that nothing explains", time.Duration(l.JumpNS))
+	}
+	if l := r.Lock; l != nil && l.Provisional && r.Usable {
+		show("", "the lock is provisional: it stands on %d pulses", l.Pulses)
+	}
 	show("frequency", "%+.3f ppb correction, noise %.1f ns", r.FreqPPB, r.NoiseNS)
 	if o := r.Oscillator; o != nil && (o.Celsius != nil || o.AgeingPPB != 0) {
 		show("oscillator", "%s", o.text())

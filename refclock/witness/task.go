@@ -5,6 +5,7 @@ package witness
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ type Server struct {
 type Engine interface {
 	Reference() integrity.Reference // the latest state
 	Alarm(integrity.Alarm)          // the alarm from outside; the zero value ends it
+	Confirm(time.Duration)          // the clock is within so much of true time
 	Count(reason.Code)
 }
 
@@ -117,6 +119,10 @@ func (t *Task) ask(ctx context.Context, i int) {
 	r := t.engine.Reference()
 	verdict, changed := t.witnesses.Answered(i, a, now, &r)
 	level := slog.LevelInfo
+	if verdict == integrity.Agrees {
+		s := t.witnesses.Status()[i]
+		t.engine.Confirm(time.Duration(math.Abs(s.OffsetNS)) + a.Error)
+	}
 	if verdict == integrity.Disagrees {
 		t.engine.Count(reason.WitnessDisagrees)
 		level = slog.LevelWarn

@@ -26,6 +26,7 @@ type engine struct {
 
 func (e *engine) Alarm(a integrity.Alarm) { e.alarms = append(e.alarms, a.String()) }
 func (e *engine) Count(c reason.Code)     { e.counts[c]++ }
+func (e *engine) Confirm(time.Duration)   {}
 func (e *engine) Reference() integrity.Reference {
 	l := integrity.Label{Time: second0 + tai.Time(e.now), Mono: e.now}
 	return integrity.Reference{Snapshot: &status.Snapshot{}, Label: l, Begun: l, Table: tai.Builtin()}

@@ -76,7 +76,8 @@ type Pulse struct {
 type ComparedPulse struct {
 	Name string `toml:"name"` // empty: made from the input
 	PulseInput
-	Limit config.Duration `toml:"limit"`
+	Limit       config.Duration `toml:"limit"`
+	Independent bool            `toml:"independent"`
 }
 
 // PulseInput is where a pulse comes in, and how late it is there.

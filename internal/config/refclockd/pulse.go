@@ -67,6 +67,7 @@ func (c *check) compared() {
 		}
 		p.check(c.Checker, prefix)
 		c.Within(prefix+"limit", p.Limit, 0, 400*time.Millisecond)
+		c.Require(!p.Independent || p.Limit.Duration > 0, prefix+"independent", "needs a limit: it is the error of the other receiver; want such as limit = \"1us\"")
 		c.distinct(prefix, p)
 		if p.Name == "" {
 			p.Name = c.inputName(&p.PulseInput)
@@ -106,7 +107,7 @@ func (s *Settings) inputName(in *PulseInput) string {
 func (s *Settings) CompareConfigs() (out []pps.CompareConfig) {
 	for i := range s.Pulse.Compare {
 		p := &s.Pulse.Compare[i]
-		out = append(out, pps.CompareConfig{Name: p.Name, Bias: p.Bias.Duration, Cable: p.CableDelay(), Limit: p.Limit.Duration})
+		out = append(out, pps.CompareConfig{Name: p.Name, Bias: p.Bias.Duration, Cable: p.CableDelay(), Limit: p.Limit.Duration, Independent: p.Independent})
 	}
 	return out
 }
