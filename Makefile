@@ -12,7 +12,7 @@ MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo test build check check-fmt check-vet check-static check-cross docs race fuzz interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install clean
+.PHONY: help demo test build check check-fmt check-vet check-static check-cross docs race fuzz interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install uninstall deb clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -110,5 +110,17 @@ install: ## install programs, units, udev rules, users and kernel settings (SYSC
 	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
 	@[ "$(SYSCTL)" = no ] || [ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || /usr/lib/systemd/systemd-sysctl /usr/lib/sysctl.d/90-noonmark.conf
 
+uninstall: ## remove what make install installed; keeps /etc/noonmark and /var/lib (needs root)
+	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl disable --now ntsserve refclockd 2>/dev/null || true
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,refclockd ntsserve) $(addprefix $(DESTDIR)$(PREFIX)/bin/,refclockctl ntsquery)
+	@rm -f $(unitdir)/refclockd.service $(unitdir)/ntsserve.service $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf $(DESTDIR)/etc/udev/rules.d/60-noonmark.rules $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
+	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
+
+# The architectures of make deb and make release.
+ARCHS ?= amd64 arm64 armhf
+
+deb: ## build Debian packages into ./dist (ARCHS="amd64 arm64 armhf")
+	@packaging/build-deb dist $(ARCHS)
+
 clean: ## remove built files; keeps .cache, which holds downloads
-	@rm -rf bin demo-run
+	@rm -rf bin dist demo-run
