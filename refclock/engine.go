@@ -199,17 +199,46 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 		case m := <-msgs:
 			e.Message(m)
 		case s := <-e.settings:
-			e.apply(s)
+			e.Take(Input{Settings: &s})
 		case <-t.C:
 			e.Tick()
 		case a := <-e.alarms:
-			e.outside(a)
+			e.Take(Input{Alarm: &a})
 		case d := <-e.confirms:
-			e.loop.Control.Confirm(float64(d), e.cfg.Mono())
+			e.Take(Input{Confirmed: &d})
 		case <-e.relocks:
-			e.discarded()
-			e.loop.Control.Reset(e.cfg.Mono())
+			e.Take(Input{Relock: true})
 		}
+	}
+}
+
+// Take takes an input of any kind.
+func (e *Engine) Take(in Input) {
+	switch {
+	case in.Message != nil:
+		e.Message(in.Message)
+		return
+	case in.Edge != nil:
+		e.Edge(*in.Edge)
+		return
+	case in.Compared != nil:
+		e.Compare(in.Compared.Index, in.Compared.Edge)
+		return
+	case in == Input{}:
+		e.Tick()
+		return
+	}
+	defer e.begin(in)()
+	switch {
+	case in.Settings != nil:
+		e.apply(*in.Settings)
+	case in.Alarm != nil:
+		e.outside(*in.Alarm)
+	case in.Confirmed != nil:
+		e.loop.Control.Confirm(float64(*in.Confirmed), e.cfg.Mono())
+	case in.Relock:
+		e.discarded()
+		e.loop.Control.Reset(e.cfg.Mono())
 	}
 }
 
@@ -224,7 +253,6 @@ func (e *Engine) begin(in Input) (end func()) {
 
 // apply takes new settings.
 func (e *Engine) apply(s Settings) {
-	defer e.begin(Input{Settings: &s})()
 	if grow := e.pulse.Set(s.Bias+s.Cable, s.NoSawtooth); grow != 0 {
 		e.loop.Control.Shift(float64(grow), e.cfg.Mono())
 		e.integrity.Break()

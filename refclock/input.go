@@ -100,7 +100,7 @@ func (e *Engine) Compare(i int, x pps.Edge) {
 func (e *Engine) Tick() {
 	select {
 	case a := <-e.alarms: // in a simulation Run does not listen
-		e.outside(a)
+		e.Take(Input{Alarm: &a})
 	default:
 	}
 	defer e.begin(Input{})()
@@ -182,7 +182,6 @@ func (e *Engine) carryOut(r leap.Result) tai.Time {
 
 // outside takes the alarm from outside.
 func (e *Engine) outside(a integrity.Alarm) {
-	defer e.begin(Input{Alarm: &a})()
 	if e.integrity.Outside(a) {
 		e.leap.WitnessesAgree(e.cfg.Mono())
 	}

@@ -14,11 +14,13 @@ import (
 // Input is what reaches the engine at once. At most one field is set. Without any,
 // nothing but time passed.
 type Input struct {
-	Message  *gnss.Message
-	Edge     *pps.Edge
-	Compared *pps.ComparedEdge
-	Settings *Settings
-	Alarm    *integrity.Alarm
+	Message   *gnss.Message
+	Edge      *pps.Edge
+	Compared  *pps.ComparedEdge
+	Settings  *Settings
+	Alarm     *integrity.Alarm // from outside; the zero value ends it
+	Confirmed *time.Duration   // Confirm
+	Relock    bool             // Relock
 }
 
 // Recorder sees each input of an engine. What the engine does between Begin and End
