@@ -165,14 +165,11 @@ func TestLeavesAreQuiet(t *testing.T) {
 		})
 	}
 	for _, l := range leaves {
-		if !seen[l] && !missing[l] {
+		if !seen[l] {
 			t.Errorf("leaf package %s does not exist", l)
 		}
 	}
 }
-
-// missing are leaves that are still to be built.
-var missing = map[string]bool{"refclock/report": true}
 
 func TestNoExitBelowMain(t *testing.T) {
 	for _, s := range tree(t) {
@@ -191,6 +188,29 @@ func TestNoExitBelowMain(t *testing.T) {
 					x, ok := f.X.(*ast.Ident)
 					if ok && (x.Name == "os" && f.Sel.Name == "Exit" || x.Name == "log" && strings.HasPrefix(f.Sel.Name, "Fatal")) {
 						t.Errorf("%s ends the process outside main", s.at(n.Pos()))
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+// measured are tests that wait for something outside of the process: the lab's
+// guest, and the measurement of what a real minute costs.
+var measured = []string{"phc/lab_linux_test.go", "refclock/pps/lab_linux_test.go", "cmd/refclockd/cost_linux_test.go"}
+
+// TestTestsDoNotWait: a test that sleeps does so in virtual time.
+func TestTestsDoNotWait(t *testing.T) {
+	for _, s := range tree(t) {
+		if !s.test || slices.Contains(measured, s.path) || slices.Contains(s.imports(), "testing/synctest") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if c, ok := n.(*ast.CallExpr); ok {
+				if f, ok := c.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Sleep" {
+					if x, ok := f.X.(*ast.Ident); ok && x.Name == "time" {
+						t.Errorf("%s sleeps in real time; use testing/synctest or wait for a condition", s.at(n.Pos()))
 					}
 				}
 			}

@@ -45,69 +45,107 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer conn.Close()
-	c := checker{leap: l, slack: int64(*maxNS), out: out}
-	sent := map[ntp.Timestamp]int64{} // true time of sending, TAI ns, by the request's transmit timestamp
-	gap := time.Second / time.Duration(*rate)
+	t := traffic{conn: conn, checker: checker{leap: l, slack: int64(*maxNS), out: out}, sent: map[ntp.Timestamp]int64{}}
+	if err := t.run(ctx, *length, time.Second/time.Duration(*rate)); err != nil {
+		return err
+	}
+	return t.summary(out, *maxNS)
+}
+
+// traffic is requests at a constant rate, and their answers.
+type traffic struct {
+	conn    *net.UDPConn
+	checker checker
+	sent    map[ntp.Timestamp]int64 // true time of sending, TAI ns, by the request's transmit timestamp
+	lost    int
+	buf     [512]byte
+}
+
+// run sends a request every gap for the given length, and waits for the last
+// answers.
+func (t *traffic) run(ctx context.Context, length, gap time.Duration) error {
 	begin := time.Now()
-	var buf [512]byte
-	lost := 0
 	for n := 0; ; n++ {
 		next := begin.Add(time.Duration(n) * gap)
-		for ctx.Err() == nil {
-			conn.SetReadDeadline(next)
-			k, err := conn.Read(buf[:])
-			if err != nil {
-				var late net.Error
-				if errors.As(err, &late) && late.Timeout() {
-					break
-				}
-				continue // connection refused: the request is counted as lost
-			}
-			t, err := readTruth()
-			if err != nil {
-				return err
-			}
-			var h ntp.Header
-			if h.Parse(buf[:k]) != nil {
-				continue
-			}
-			if a, ok := sent[h.Origin]; ok {
-				delete(sent, h.Origin)
-				c.check(&h, a, t.tai)
-			}
+		if err := t.receive(ctx, next); err != nil {
+			return err
 		}
-		t, err := readTruth()
+		now, err := readTruth()
 		if err != nil {
 			return err
 		}
-		for k, a := range sent {
-			if t.tai-a > 1e9 {
-				delete(sent, k)
-				lost++
-			}
-		}
-		if time.Duration(n)*gap >= *length || ctx.Err() != nil {
-			if n > 0 && len(sent) > 0 && ctx.Err() == nil && next.Sub(begin) < *length+time.Second {
-				continue // wait for the last answers; send no more requests
-			}
-			break
-		}
-		// Any 64 bits will do that are never repeated.
-		h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(n+1) * 0x9e3779b97f4a7c15}
-		sent[h.Transmit] = t.tai
-		h.Put(buf[:ntp.HeaderLen])
-		if _, err := conn.Write(buf[:ntp.HeaderLen]); err != nil && ctx.Err() == nil {
-			delete(sent, h.Transmit)
-			lost++
+		t.expire(now.tai)
+		over := time.Duration(n)*gap >= length
+		waiting := len(t.sent) > 0 && next.Sub(begin) < length+time.Second
+		switch {
+		case ctx.Err() != nil, over && !waiting:
+			t.lost += len(t.sent)
+			return nil
+		case !over:
+			t.send(ctx, n, now.tai)
 		}
 	}
-	lost += len(sent)
+}
+
+// receive takes answers until a time.
+func (t *traffic) receive(ctx context.Context, until time.Time) error {
+	t.conn.SetReadDeadline(until)
+	for ctx.Err() == nil {
+		k, err := t.conn.Read(t.buf[:])
+		if err != nil {
+			var late net.Error
+			if errors.As(err, &late) && late.Timeout() {
+				return nil
+			}
+			continue // connection refused: the request is counted as lost
+		}
+		now, err := readTruth()
+		if err != nil {
+			return err
+		}
+		var h ntp.Header
+		if h.Parse(t.buf[:k]) != nil {
+			continue
+		}
+		if a, ok := t.sent[h.Origin]; ok {
+			delete(t.sent, h.Origin)
+			t.checker.check(&h, a, now.tai)
+		}
+	}
+	return nil
+}
+
+// expire counts requests as lost whose answer is more than a second late.
+func (t *traffic) expire(now int64) {
+	for k, a := range t.sent {
+		if now-a > 1e9 {
+			delete(t.sent, k)
+			t.lost++
+		}
+	}
+}
+
+// send sends the n-th request.
+func (t *traffic) send(ctx context.Context, n int, now int64) {
+	// Any 64 bits will do that are never repeated.
+	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(n+1) * 0x9e3779b97f4a7c15}
+	t.sent[h.Transmit] = now
+	h.Put(t.buf[:ntp.HeaderLen])
+	if _, err := t.conn.Write(t.buf[:ntp.HeaderLen]); err != nil && ctx.Err() == nil {
+		delete(t.sent, h.Transmit)
+		t.lost++
+	}
+}
+
+// summary prints the figures; lost and wrong answers are an error.
+func (t *traffic) summary(out io.Writer, maxNS float64) error {
+	c := &t.checker
 	figure(out, "answers", float64(c.n), "packets", math.Inf(1))
-	figure(out, "lost", float64(lost), "packets", 0)
+	figure(out, "lost", float64(t.lost), "packets", 0)
 	figure(out, "wrong", float64(c.wrong), "packets", 0)
-	figure(out, "outside-of-true-time", float64(c.worst), "ns", *maxNS)
-	if c.n == 0 || c.wrong > 0 || lost > 0 {
-		return fmt.Errorf("of %d answers %d were wrong and %d were lost", c.n+lost, c.wrong, lost)
+	figure(out, "outside-of-true-time", float64(c.worst), "ns", maxNS)
+	if c.n == 0 || c.wrong > 0 || t.lost > 0 {
+		return fmt.Errorf("of %d answers %d were wrong and %d were lost", c.n+t.lost, c.wrong, t.lost)
 	}
 	return nil
 }
