@@ -26,7 +26,7 @@ import (
 	"noonmark/server/ntske"
 )
 
-// keys does a handshake.
+// keys does a handshake with the NTS-KE server at an address.
 func keys(o options, at string) (*ntske.Session, error) {
 	pem, err := os.ReadFile(o.ca)
 	if err != nil {
@@ -47,7 +47,7 @@ func keys(o options, at string) (*ntske.Session, error) {
 	})
 }
 
-// shake does handshakes until it is stopped, and prints how many.
+// shake does handshakes until the process gets SIGTERM, and prints how many.
 func shake(o options) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
@@ -65,26 +65,32 @@ func shake(o options) error {
 }
 
 const (
-	// requests is how many clients there are, each with a request of its own.
+	// requests is the number of clients, each with a request of its own.
 	requests = 256
-	// lostAfter is when a client that interleaves asks again.
+	// lostAfter is when an interleaved client takes an answer for lost and sends
+	// its next request.
 	lostAfter = 200 * time.Millisecond
+	// warmUp is the time before the window begins. The server has learned its
+	// latencies by its end.
+	warmUp = 300 * time.Millisecond
+	// drain is the time that answers may arrive after the last request.
+	drain = 50 * time.Millisecond
 )
 
-// client is what one of the load's clients remembers. Its transmit timestamp
-// names it and stays the same; its receive timestamp, which an interleaved answer
-// repeats, names the request.
+// client is the state of one of the load's clients. Its transmit timestamp
+// identifies the client and stays the same; its receive timestamp, which an
+// interleaved answer repeats, identifies the request.
 type client struct {
-	head   ntp.Header
-	cookie []byte
-	rnd    [48]byte // unique identifier and nonce; repeated, which matters to nobody here
-	req    []byte
-	n      ntp.Timestamp // requests answered
-	at     tai.Time      // when its last answer left
-	asked  int64         // ns since the start, when it asked what has not been answered; 0 = nothing
+	head     ntp.Header
+	cookie   []byte
+	rnd      [48]byte // unique identifier and nonce; repeated, which is harmless here
+	req      []byte
+	answered ntp.Timestamp // number of requests answered
+	left     tai.Time      // when its last answer left
+	sent     int64         // ns since the start, when it sent the request without an answer yet; 0 = none
 }
 
-// write makes its next request.
+// write composes its next request.
 func (c *client) write(plain bool, nonce int, c2s *aead.Key) {
 	c.req = c.req[:ntp.HeaderLen]
 	c.head.Put(c.req)
@@ -96,127 +102,170 @@ func (c *client) write(plain bool, nonce int, c2s *aead.Key) {
 	c.req = nts.AppendAuth(c.req, c2s, c.rnd[32:32+nonce], nil)
 }
 
-// load asks for one window's length and prints a window.
+// loader sends the requests of all clients from one socket and takes the answers.
+type loader struct {
+	o        options
+	w        window
+	clients  [requests]client
+	nonceLen int
+	c2s, s2c aead.Key
+
+	fd        int
+	buf, oob  []byte
+	decrypted []byte
+
+	start time.Time
+	turns int // clients that had their turn, since the start
+}
+
+// load sends requests for the length of one window and prints a window.
 func load(o options) error {
 	runtime.LockOSThread()
-	s, err := keys(o, o.asLoad)
+	l, err := newLoader(o)
 	if err != nil {
 		return err
 	}
+	if err := l.run(); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(l.w)
+}
+
+func newLoader(o options) (*loader, error) {
+	s, err := keys(o, o.asLoad)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{o: o, nonceLen: s.Keys.AEAD.NonceLen(),
+		buf: make([]byte, 2048), oob: make([]byte, 128), decrypted: make([]byte, 0, 2048)}
 	n := s.Keys.AEAD.KeyLen()
-	var c2s, s2c aead.Key
-	if err := c2s.Init(s.Keys.AEAD, s.Keys.C2S[:n]); err != nil {
-		return err
+	if err := l.c2s.Init(s.Keys.AEAD, s.Keys.C2S[:n]); err != nil {
+		return nil, err
 	}
-	if err := s2c.Init(s.Keys.AEAD, s.Keys.S2C[:n]); err != nil {
-		return err
+	if err := l.s2c.Init(s.Keys.AEAD, s.Keys.S2C[:n]); err != nil {
+		return nil, err
 	}
-	var clients [requests]client
-	for i := range clients {
-		c := &clients[i]
+	for i := range l.clients {
+		c := &l.clients[i]
 		c.head = ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: ntp.Timestamp(uint64(i+1)<<40 | 2)}
 		c.req = make([]byte, ntp.HeaderLen, 512)
 		rand.Read(c.rnd[:])
 		c.cookie = s.Cookies[i%len(s.Cookies)]
-		c.write(o.plain, s.Keys.AEAD.NonceLen(), &c2s)
+		c.write(o.plain, l.nonceLen, &l.c2s)
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	l.fd, err = dial(s.Port)
+	return l, err
+}
+
+// dial opens a socket with the kernel's receive timestamps.
+func dial(port int) (fd int, err error) {
+	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return 0, err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1); err != nil {
+		return 0, err
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
+	return fd, unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+}
+
+// run sends at the steady rate and receives between the bursts.
+func (l *loader) run() error {
+	l.start = time.Now()
+	warming := true
+	for time.Since(l.start) < warmUp+l.o.window {
+		if warming && time.Since(l.start) >= warmUp {
+			warming = false
+			l.w = window{Late: l.w.Late[:0], Stay: l.w.Stay[:0]} // some answers to earlier requests arrive later
+		}
+		if due := int(time.Since(l.start).Seconds() * float64(l.o.rate)); due-l.turns >= l.o.burst {
+			if err := l.send(); err != nil {
+				return err
+			}
+		}
+		if err := l.receive(); err != nil {
+			return err
+		}
+	}
+	for end := time.Now().Add(drain); time.Now().Before(end); {
+		if err := l.receive(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends one burst: the requests of the next clients.
+func (l *loader) send() error {
+	for range l.o.burst {
+		c := &l.clients[l.turns%requests]
+		l.turns++
+		if l.o.interleaved {
+			now := int64(time.Since(l.start))
+			if c.sent != 0 && now-c.sent < int64(lostAfter) {
+				continue // its answer has not arrived yet
+			}
+			c.sent = now
+			c.write(l.o.plain, l.nonceLen, &l.c2s)
+		}
+		if _, err := unix.Write(l.fd, c.req); err != nil {
+			return err
+		}
+		l.w.Asked++
+	}
+	return nil
+}
+
+// receive takes one answer, if there is one.
+func (l *loader) receive() error {
+	n, on, _, _, err := unix.Recvmsg(l.fd, l.buf, l.oob, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN || err == unix.EWOULDBLOCK {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1); err != nil {
+	if on < 32 {
+		return errors.New("the kernel gave no receive timestamp")
+	}
+	wire := int64(binary.NativeEndian.Uint64(l.oob[16:]))*1e9 + int64(binary.NativeEndian.Uint64(l.oob[24:]))
+	var h ntp.Header
+	if err := h.Parse(l.buf[:n]); err != nil {
 		return err
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<20)
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: s.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		return err
+	if h.Leap == ntp.LeapUnknown || h.Mode != ntp.ModeServer || h.Origin&0xf9 != 0 {
+		return nil
 	}
-	var w window
-	buf, oob := make([]byte, 2048), make([]byte, 128)
-	plain := make([]byte, 0, 2048)
-	take := func(flags int) (bool, error) {
-		n, on, _, _, err := unix.Recvmsg(fd, buf, oob, flags)
-		if err == unix.EAGAIN || err == unix.EWOULDBLOCK {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		if on < 32 {
-			return false, errors.New("the kernel gives no receive stamps")
-		}
-		wire := int64(binary.NativeEndian.Uint64(oob[16:]))*1e9 + int64(binary.NativeEndian.Uint64(oob[24:]))
-		var h ntp.Header
-		if err := h.Parse(buf[:n]); err != nil {
-			return false, err
-		}
-		if h.Leap == ntp.LeapUnknown || h.Mode != ntp.ModeServer || h.Origin&0xf9 != 0 {
-			return true, nil
-		}
-		if !o.plain && !authentic(buf[:n], &s2c, plain) {
-			return true, nil
-		}
-		at := tai.FromUnix(wire/1e9, wire%1e9, stage.TAIOffset)
-		w.Valid++
-		w.Stay = append(w.Stay, int64(at.Sub(h.Receive.TAI(at, stage.TAIOffset))))
-		w.Slack = max(w.Slack, float64(h.RootDisp)*1e9/65536)
-		if !o.interleaved {
-			w.Late = append(w.Late, int64(at.Sub(h.Transmit.TAI(at, stage.TAIOffset))))
-			return true, nil
-		}
-		i := int(h.Origin>>40) - 1
-		if i < 0 || i >= requests {
-			return true, nil
-		}
-		c := &clients[i]
-		switch h.Origin {
-		case c.head.Receive: // interleaved: it tells when the answer before left
-			w.Late = append(w.Late, int64(c.at.Sub(h.Transmit.TAI(c.at, stage.TAIOffset))))
-		case c.head.Transmit: // basic
-		default: // to a request that was given up
-			return true, nil
-		}
-		c.n++
-		c.at, c.asked, c.head.Origin, c.head.Receive = at, 0, h.Receive, c.head.Transmit+c.n<<8+2
-		return true, nil
+	if !l.o.plain && !authentic(l.buf[:n], &l.s2c, l.decrypted) {
+		return nil
 	}
-	start := time.Now()
-	warm := 300 * time.Millisecond // the server has learned what it can by then
-	warming := true
-	for sent := 0; time.Since(start) < warm+o.window; {
-		if warming && time.Since(start) >= warm {
-			warming = false
-			w = window{Late: w.Late[:0], Stay: w.Stay[:0]} // some answers to what was asked before are still to come
-		}
-		if due := int(time.Since(start).Seconds() * float64(o.rate)); due-sent >= o.burst {
-			for range o.burst {
-				c := &clients[sent%requests]
-				if o.interleaved {
-					now := int64(time.Since(start))
-					if c.asked != 0 && now-c.asked < int64(lostAfter) {
-						sent++ // its answer is still to come: the next client's turn
-						continue
-					}
-					c.asked = now
-					c.write(o.plain, s.Keys.AEAD.NonceLen(), &c2s)
-				}
-				if _, err := unix.Write(fd, c.req); err != nil {
-					return err
-				}
-				sent++
-				w.Asked++
-			}
-		}
-		if _, err := take(unix.MSG_DONTWAIT); err != nil {
-			return err
-		}
+	l.count(&h, tai.FromUnix(wire/1e9, wire%1e9, stage.TAIOffset))
+	return nil
+}
+
+// count adds a valid answer that left at the given time to the window.
+func (l *loader) count(h *ntp.Header, left tai.Time) {
+	l.w.Valid++
+	l.w.Stay = append(l.w.Stay, int64(left.Sub(h.Receive.TAI(left, stage.TAIOffset))))
+	l.w.Slack = max(l.w.Slack, float64(h.RootDisp)*1e9/65536)
+	if !l.o.interleaved {
+		l.w.Late = append(l.w.Late, int64(left.Sub(h.Transmit.TAI(left, stage.TAIOffset))))
+		return
 	}
-	for end := time.Now().Add(50 * time.Millisecond); time.Now().Before(end); {
-		if _, err := take(unix.MSG_DONTWAIT); err != nil {
-			return err
-		}
+	i := int(h.Origin>>40) - 1
+	if i < 0 || i >= requests {
+		return
 	}
-	return json.NewEncoder(os.Stdout).Encode(w)
+	c := &l.clients[i]
+	switch h.Origin {
+	case c.head.Receive: // interleaved: the transmit timestamp is that of the previous answer
+		l.w.Late = append(l.w.Late, int64(c.left.Sub(h.Transmit.TAI(c.left, stage.TAIOffset))))
+	case c.head.Transmit: // basic
+	default: // to a request that was given up
+		return
+	}
+	c.answered++
+	c.left, c.sent, c.head.Origin, c.head.Receive = left, 0, h.Receive, c.head.Transmit+c.answered<<8+2
 }
 
 // authentic verifies an answer.

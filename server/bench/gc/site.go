@@ -27,13 +27,13 @@ type site struct {
 	srv      *server.Server
 	ke       *ntske.Server
 	ln       net.Listener
-	thread   string // the worker's, its folder of /proc
+	thread   string // folder of /proc of the worker's thread
 }
 
-// open opens the sockets. It fails if the process may not have the priority.
+// open opens the sockets. It fails if this process may not use the priority.
 func open(p threads.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*site, error) {
 	tried := make(chan error)
-	go func() { // on a thread that ends with it
+	go func() { // its thread ends with it and takes the priority along
 		runtime.LockOSThread()
 		_, err := threads.Raise(p)
 		tried <- err
@@ -58,7 +58,7 @@ func open(p threads.Priority, dir string, pair tls.Certificate, ring *nts.Ring) 
 	return t, err
 }
 
-// start begins to answer.
+// start starts the server and finds its worker's thread.
 func (t *site) start(ctx context.Context) error {
 	before := workers()
 	go t.srv.Run(ctx)
@@ -66,7 +66,7 @@ func (t *site) start(ctx context.Context) error {
 	select {
 	case <-t.srv.Ready():
 	case <-time.After(5 * time.Second):
-		return errors.New("the server does not begin")
+		return errors.New("the server did not start")
 	}
 	for _, f := range workers() {
 		if !slices.Contains(before, f) {
@@ -74,7 +74,7 @@ func (t *site) start(ctx context.Context) error {
 		}
 	}
 	if t.thread == "" {
-		return errors.New("the worker's thread is not to be found")
+		return errors.New("the worker's thread was not found")
 	}
 	return nil
 }
@@ -90,8 +90,9 @@ func workers() (list []string) {
 	return list
 }
 
-// usage tells how often the worker lost its processor against its will and how
-// long it waited for one, since it began, and the time.
+// usage returns how often the worker's thread lost its processor while it had
+// something to do and how long it waited for one, both since its start, and the
+// time.
 func (t *site) usage() (lost int64, waited time.Duration, now time.Time) {
 	text, _ := os.ReadFile(t.thread + "/status")
 	for _, l := range strings.Split(string(text), "\n") {
