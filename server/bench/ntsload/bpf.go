@@ -6,8 +6,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// counter counts replies at tc ingress and drops them there, letting one in
-// sampleEvery through to a socket for full verification.
+// counter counts answers at tc ingress and drops them there, except for one in
+// sampleEvery: those pass to a socket, to be verified.
 type counter struct {
 	m *ebpf.Map
 	l link.Link

@@ -12,7 +12,7 @@ import (
 	siv "github.com/secure-io/siv-go"
 )
 
-// session holds what one NTS-KE handshake yields.
+// session is the result of an NTS-KE handshake.
 type session struct {
 	aead     uint16
 	c2s, s2c []byte
@@ -44,7 +44,7 @@ func handshake(addr string, aead uint16) (*session, error) {
 	req := record(true, 1, []byte{0, 0})
 	req = append(req, record(false, 4, []byte{byte(aead >> 8), byte(aead)})...)
 	if aead == 30 {
-		req = append(req, record(false, 1024, nil)...) // ask for the RFC exporter context
+		req = append(req, record(false, 1024, nil)...) // requests the exporter context of the RFC
 	}
 	req = append(req, record(true, 0, nil)...)
 	if _, err := c.Write(req); err != nil {
@@ -65,7 +65,7 @@ func handshake(addr string, aead uint16) (*session, error) {
 		switch typ {
 		case 0:
 			if s.aead != aead {
-				return nil, fmt.Errorf("server chose AEAD %d, asked for %d", s.aead, aead)
+				return nil, fmt.Errorf("the server chose AEAD %d instead of %d", s.aead, aead)
 			}
 			exp := aead
 			n := 32

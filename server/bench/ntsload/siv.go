@@ -8,8 +8,9 @@ import (
 	"errors"
 )
 
-// SIV is a plain AES-SIV-CMAC (RFC 5297) on crypto/aes, written apart from the
-// server so that it checks the server's answers independently, with one associated-data item and an optional nonce.
+// SIV is a plain AES-SIV-CMAC (RFC 5297) with one item of associated data and an
+// optional nonce. It shares no code with the server, so that it checks the server's
+// answers independently.
 type SIV struct {
 	mac, ctr   cipher.Block
 	k1, k2     [16]byte
