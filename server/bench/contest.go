@@ -17,10 +17,10 @@ type server struct {
 	version string
 	args    []string
 	env     []string
-	wait    time.Duration // until it surely listens
+	wait    time.Duration // until it certainly listens
 	only    string        // the one case it can serve, or all
 
-	realtime bool // it is made a real-time process where it cannot make itself one
+	realtime bool // started as a real-time process, because it cannot raise its own priority
 }
 
 // contestants writes certificate and configurations and returns the servers.
@@ -73,6 +73,6 @@ pidfile %s/chronyd.pid
 	if err := os.WriteFile(chrony, []byte(conf), 0o600); err != nil {
 		return nil, err
 	}
-	// -x: the host's clock is nobody's business here; -n: no daemon
+	// -x: without control of the host's clock; -n: no daemon
 	return append(s, server{name: "chronyd", version: stage.Version(o.chronyd), args: append([]string{o.chronyd, "-x", "-n", "-U", "-u", "root", "-f", chrony}, order...), wait: 1500 * time.Millisecond}), nil
 }

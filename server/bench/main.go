@@ -5,10 +5,10 @@
 //
 // Server and load run in two network namespaces joined by veth, the server
 // pinned to one CPU, the load to another. Each round runs every server in turn
-// for every case, so that other load on the machine affects all alike. The
-// result is the median of the rounds' ratios. Other numbers of the table compare
-// only within the same run. The sustained rate is looked for in the first round
-// alone: that takes three quarters of a round's time.
+// for every case, so that other load on the machine affects all of them. The
+// result is the median of the rounds' ratios. Other numbers of the table can be
+// compared only within the same run. Only the first round searches for the
+// sustained rate, which takes three quarters of a round's time.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"noonmark/server/bench/stage"
 )
 
-// load is what ntsload prints.
+// load is the output of ntsload.
 type load struct {
 	Name      string    `json:"name"`
 	Peak      []float64 `json:"peak"`
@@ -61,7 +61,7 @@ func main() {
 	flag.DurationVar(&o.dur, "d", 500*time.Millisecond, "length of one measurement")
 	flag.StringVar(&o.cases, "cases", "ntp,15,30", "cases: ntp, 15 and 30 (NTS with that AEAD)")
 	flag.BoolVar(&o.echo, "floor", true, "measure the floor, a Go recvmmsg echo, too")
-	flag.BoolVar(&o.realtime, "realtime", stage.MayRealtime(), "let the answering threads and the load run before all else on the machine, so that others disturb less")
+	flag.BoolVar(&o.realtime, "realtime", stage.MayRealtime(), "run the answering threads and the load at real-time priority, so that other programs disturb less")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -72,13 +72,8 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	if os.Geteuid() != 0 {
-		return errors.New("network namespaces need root; run as root")
-	}
-	for _, p := range []string{"ip", "taskset", "sysctl", "go"} {
-		if _, err := exec.LookPath(p); err != nil {
-			return fmt.Errorf("%s is missing (Debian: iproute2, util-linux, procps, golang)", p)
-		}
+	if err := possible(); err != nil {
+		return err
 	}
 	top, err := filepath.Abs(o.top)
 	if err != nil {
@@ -98,12 +93,8 @@ func run(ctx context.Context, o options) error {
 	if o.chronyd == "" {
 		o.chronyd, _ = stage.Chronyd()
 	}
-	for _, b := range []struct{ in, pkg string }{{top, "./cmd/ntsserve"}, {filepath.Join(top, "server/bench"), "./ntsload"}, {filepath.Join(top, "server/bench"), "./goecho"}} {
-		c := exec.CommandContext(ctx, "go", "build", "-o", o.bin+"/", b.pkg)
-		c.Dir, c.Stderr, c.Env = b.in, os.Stderr, append(os.Environ(), "CGO_ENABLED=0")
-		if err := c.Run(); err != nil {
-			return fmt.Errorf("build %s: %w", b.pkg, err)
-		}
+	if err := build(ctx, top, o.bin); err != nil {
+		return err
 	}
 	netns := filepath.Join(top, "server/bench/netns.sh")
 	exec.Command("bash", netns, "down").Run()
@@ -122,36 +113,71 @@ func run(ctx context.Context, o options) error {
 	}
 	results := map[string][]load{} // server/case, by round
 	for r := range o.rounds {
-		for _, c := range strings.Split(o.cases, ",") {
-			for _, s := range servers {
-				if s.only != "" && s.only != c {
-					continue
-				}
-				l, err := measure(ctx, o, s, c, r == 0)
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if err != nil {
-					fmt.Fprintf(os.Stderr, "round %d %s %s: %v\n", r+1, s.name, c, err)
-					continue
-				}
-				fmt.Fprintf(os.Stderr, "round %d %-9s %-3s flood %.2f us, at 10k/s %.1f us, peak %.0f/s, sustained %.0f/s, verified %d, invalid %d\n",
-					r+1, s.name, c, l.Flood[0], l.Low[0], l.Peak[0], l.Sustained[0], l.Verified, l.Invalid)
-				if l.Invalid > 0 {
-					return fmt.Errorf("%s gave %d invalid answers: %v", s.name, l.Invalid, l.LastErr)
-				}
-				k := s.name + "/" + c
-				for len(results[k]) < r {
-					results[k] = append(results[k], load{})
-				}
-				results[k] = append(results[k], l)
-			}
+		if err := round(ctx, o, servers, results, r); err != nil {
+			return err
 		}
 	}
 	t := table(o, servers, results)
 	fmt.Print(t)
 	if o.out != "" {
 		return os.WriteFile(o.out, []byte(t), 0o644)
+	}
+	return nil
+}
+
+// possible checks what the benchmark needs.
+func possible() error {
+	if os.Geteuid() != 0 {
+		return errors.New("network namespaces need root; run as root")
+	}
+	for _, p := range []string{"ip", "taskset", "sysctl", "go"} {
+		if _, err := exec.LookPath(p); err != nil {
+			return fmt.Errorf("%s is missing (Debian: iproute2, util-linux, procps, golang)", p)
+		}
+	}
+	return nil
+}
+
+// build builds the server and the load generators into bin.
+func build(ctx context.Context, top, bin string) error {
+	bench := filepath.Join(top, "server/bench")
+	for _, b := range []struct{ in, pkg string }{{top, "./cmd/ntsserve"}, {bench, "./ntsload"}, {bench, "./goecho"}} {
+		c := exec.CommandContext(ctx, "go", "build", "-o", bin+"/", b.pkg)
+		c.Dir, c.Stderr, c.Env = b.in, os.Stderr, append(os.Environ(), "CGO_ENABLED=0")
+		if err := c.Run(); err != nil {
+			return fmt.Errorf("build %s: %w", b.pkg, err)
+		}
+	}
+	return nil
+}
+
+// round measures every server once in every case and appends to results. A failed
+// measurement is reported and left out; invalid answers end the benchmark.
+func round(ctx context.Context, o options, servers []server, results map[string][]load, r int) error {
+	for _, c := range strings.Split(o.cases, ",") {
+		for _, s := range servers {
+			if s.only != "" && s.only != c {
+				continue
+			}
+			l, err := measure(ctx, o, s, c, r == 0)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "round %d %s %s: %v\n", r+1, s.name, c, err)
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "round %d %-9s %-3s flood %.2f us, at 10k/s %.1f us, peak %.0f/s, sustained %.0f/s, verified %d, invalid %d\n",
+				r+1, s.name, c, l.Flood[0], l.Low[0], l.Peak[0], l.Sustained[0], l.Verified, l.Invalid)
+			if l.Invalid > 0 {
+				return fmt.Errorf("%s gave %d invalid answers: %v", s.name, l.Invalid, l.LastErr)
+			}
+			k := s.name + "/" + c
+			for len(results[k]) < r {
+				results[k] = append(results[k], load{}) // of the failed rounds
+			}
+			results[k] = append(results[k], l)
+		}
 	}
 	return nil
 }
@@ -186,7 +212,7 @@ func measure(ctx context.Context, o options, s server, c string, search bool) (l
 	late.Stop()
 	stopped()
 	if err != nil {
-		return load{}, fmt.Errorf("%w: %s; server said: %s", err, last(errText.String()), last(log.String()))
+		return load{}, fmt.Errorf("%w: %s; the server's last message: %s", err, last(errText.String()), last(log.String()))
 	}
 	var l load
 	if err := json.Unmarshal(out, &l); err != nil {

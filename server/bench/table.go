@@ -8,7 +8,7 @@ import (
 	"noonmark/server/bench/stage"
 )
 
-// goals are the ratios to chronyd that the project has set itself: CPU per
+// goals are the largest ratios to chronyd that the project accepts: CPU time per
 // answer in a flood, and at 10,000 requests a second.
 var goals = map[string]float64{"ntp": 0.90, "15": 0.70, "30": 0.75}
 

@@ -1,16 +1,16 @@
-// Command ke measures NTS key establishment: handshakes a second that one core
-// serves, ours and chronyd's.
+// Command ke measures NTS key establishment: the handshakes per second that
+// ntsserve and chronyd can do on one core.
 //
-//	make bench-ke          (as root: chronyd wants to be)
+//	make bench-ke          (as root, which chronyd needs)
 //
 // Each server runs on one CPU, with the same certificate (ECDSA P-256), on
-// loopback; the clients on another. A handshake is a TCP connection, TLS 1.3
-// without resumption, one NTS-KE exchange with eight cookies. The CPU time of the
-// server's threads per handshake gives its handshakes a second and core, whatever
-// else the machine does; the rate seen is beside it. The clients offer P-256 or
-// X25519 alone (chrony's send keys for both at once, and no post-quantum one), or
-// X25519MLKEM768 before X25519, as Go's do and OpenSSL's from 3.5: the table
-// names what was agreed on.
+// loopback; the clients run on another. A handshake is a TCP connection, TLS 1.3
+// without resumption, and one NTS-KE exchange with eight cookies. The CPU time of
+// the server's threads per handshake gives its handshakes per second and core,
+// which other load on the machine hardly changes; the table has the measured rate
+// too. The clients offer P-256 or X25519 alone (chrony's clients send keys for both
+// at once, and no post-quantum one), or X25519MLKEM768 before X25519, as Go's
+// clients do and OpenSSL's from 3.5. The table names the one agreed on.
 package main
 
 import (
@@ -62,12 +62,12 @@ type contestant struct {
 	result        [len(offers)]result
 }
 
-// result is what came of an offer.
+// result is the outcome of one offer.
 type result struct {
 	cpu    []float64 // us of CPU per handshake, by round
-	rate   []float64 // handshakes a second, seen
+	rate   []float64 // handshakes a second, measured
 	failed int64
-	agreed atomic.Uint32 // tls.CurveID
+	agreed tls.CurveID
 }
 
 func main() {
@@ -116,7 +116,7 @@ func run(o options) error {
 	var set unix.CPUSet
 	set.Set(0)
 	tasks, _ := filepath.Glob("/proc/self/task/*")
-	for _, t := range tasks { // threads to come inherit it
+	for _, t := range tasks { // later threads inherit it
 		tid, _ := strconv.Atoi(filepath.Base(t))
 		_ = unix.SchedSetaffinity(tid, &set)
 	}
@@ -168,7 +168,7 @@ file = %q
 		return list, nil
 	}
 	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "bench-ke: chronyd wants to be started by root: left out")
+		fmt.Fprintln(os.Stderr, "bench-ke: chronyd needs root and is left out")
 		return list, nil
 	}
 	conf = filepath.Join(dir, "chrony.conf")
@@ -191,7 +191,7 @@ pidfile %s/chronyd.pid
 	return append(list, &contestant{name: "chronyd", version: version, args: []string{o.chronyd, "-x", "-n", "-U", "-u", "root", "-f", conf}, port: theirPort}), nil
 }
 
-// measure starts the server, shakes hands for a while, and ends it.
+// measure starts the server, does handshakes for a while, and ends it.
 func (c *contestant) measure(o options, pool *x509.CertPool, k int) error {
 	cmd := stage.Command(false, append([]string{"taskset", "-c", "1"}, c.args...)...)
 	var log strings.Builder
@@ -204,70 +204,82 @@ func (c *contestant) measure(o options, pool *x509.CertPool, k int) error {
 		cmd.Wait()
 	}()
 	x := &c.result[k]
-	cfg := &tls.Config{RootCAs: pool, ServerName: stage.Host, MinVersion: tls.VersionTLS13, NextProtos: []string{ntske.ALPN}, CurvePreferences: offers[k].curves}
-	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port))
-	var err error
-	for range 50 {
-		var group tls.CurveID
-		if group, err = exchange(at, cfg); err == nil {
-			x.agreed.Store(uint32(group))
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	cl := client{at: net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)), cfg: &tls.Config{
+		RootCAs: pool, ServerName: stage.Host, MinVersion: tls.VersionTLS13, NextProtos: []string{ntske.ALPN}, CurvePreferences: offers[k].curves}}
+	group, err := cl.first()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		return fmt.Errorf("%w; it said: %s", err, lines[len(lines)-1])
+		return fmt.Errorf("%w; its last message: %s", err, lines[len(lines)-1])
 	}
-	var done, failed atomic.Int64
-	shake := func(d time.Duration) {
-		end := time.Now().Add(d)
-		var wg sync.WaitGroup
-		for range o.clients {
-			wg.Go(func() {
-				for time.Now().Before(end) {
-					if group, err := exchange(at, cfg); err != nil || uint32(group) != x.agreed.Load() {
-						failed.Add(1)
-					} else {
-						done.Add(1)
-					}
-				}
-			})
-		}
-		wg.Wait()
-	}
-	shake(o.dur / 4)
-	failed.Store(0)
-	n, cpu, start := done.Load(), used(cmd.Process.Pid), time.Now()
-	shake(o.dur)
-	n = done.Load() - n
-	if n == 0 {
+	x.agreed = group
+	cl.load(o.clients, o.dur/4, group) // warm up
+	cpu, start := used(cmd.Process.Pid), time.Now()
+	done, failed := cl.load(o.clients, o.dur, group)
+	if done == 0 {
 		return errors.New("no handshake succeeded")
 	}
-	x.failed += failed.Load()
-	x.cpu = append(x.cpu, float64(used(cmd.Process.Pid)-cpu)/1e3/float64(n))
-	x.rate = append(x.rate, float64(n)/time.Since(start).Seconds())
+	x.failed += failed
+	x.cpu = append(x.cpu, float64(used(cmd.Process.Pid)-cpu)/1e3/float64(done))
+	x.rate = append(x.rate, float64(done)/time.Since(start).Seconds())
 	return nil
 }
 
-// cookies is how many an answer has.
+// client does handshakes with one server.
+type client struct {
+	at  string
+	cfg *tls.Config
+}
+
+// first does the first exchange, as soon as the server answers.
+func (c client) first() (group tls.CurveID, err error) {
+	for range 50 {
+		if group, err = c.exchange(); err == nil {
+			return group, nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return 0, err
+}
+
+// load does exchanges from n clients at once for d. Those that agree on another
+// group have failed.
+func (c client) load(n int, d time.Duration, group tls.CurveID) (done, failed int64) {
+	var ok, bad atomic.Int64
+	end := time.Now().Add(d)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				if g, err := c.exchange(); err != nil || g != group {
+					bad.Add(1)
+				} else {
+					ok.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return ok.Load(), bad.Load()
+}
+
+// cookies is the number that an answer has.
 const cookies = 8
 
 // exchange does one NTS-KE exchange and returns the key exchange agreed on.
-func exchange(at string, cfg *tls.Config) (tls.CurveID, error) {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: cfg}
-	nc, err := d.Dial("tcp", at)
+func (c client) exchange() (tls.CurveID, error) {
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: c.cfg}
+	nc, err := d.Dial("tcp", c.at)
 	if err != nil {
 		return 0, err
 	}
 	defer nc.Close()
-	c := nc.(*tls.Conn)
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	t := nc.(*tls.Conn)
+	t.SetDeadline(time.Now().Add(5 * time.Second))
 	// Next Protocol NTPv4, AEAD 15, End of Message (RFC 8915, section 4)
-	if _, err := c.Write([]byte{0x80, 1, 0, 2, 0, 0, 0x80, 4, 0, 2, 0, 15, 0x80, 0, 0, 0}); err != nil {
+	if _, err := t.Write([]byte{0x80, 1, 0, 2, 0, 0, 0x80, 4, 0, 2, 0, 15, 0x80, 0, 0, 0}); err != nil {
 		return 0, err
 	}
-	recs, err := ntske.ReadMessage(c, 1<<16)
+	recs, err := ntske.ReadMessage(t, 1<<16)
 	if err != nil {
 		return 0, err
 	}
@@ -280,7 +292,7 @@ func exchange(at string, cfg *tls.Config) (tls.CurveID, error) {
 	if n != cookies {
 		return 0, fmt.Errorf("%d cookies", n)
 	}
-	return c.ConnectionState().CurveID, nil
+	return t.ConnectionState().CurveID, nil
 }
 
 // used is the CPU time in ns of a process and its children.
@@ -326,7 +338,7 @@ func table(o options, list []*contestant) string {
 				}
 				ratio = fmt.Sprintf("%.2f", median(v))
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %.0f | %.0f | %.0f | %d | %s |\n", offer.name, c.name, tls.CurveID(x.agreed.Load()),
+			fmt.Fprintf(&b, "| %s | %s | %s | %.0f | %.0f | %.0f | %d | %s |\n", offer.name, c.name, x.agreed,
 				median(x.cpu), 1e6/median(x.cpu), median(x.rate), x.failed, ratio)
 		}
 	}

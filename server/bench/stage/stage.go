@@ -1,5 +1,5 @@
-// Package stage is what the benchmarks need around a server: a certificate, a
-// published clock, figures of the machine.
+// Package stage has what the benchmarks need besides a server: a certificate, a
+// published clock, a description of the machine.
 package stage
 
 import (
@@ -55,9 +55,8 @@ func Certificate(cert, key string, ip net.IP) error {
 // TAIOffset is TAI - UTC in the published snapshots.
 const TAIOffset = 37
 
-// Publish keeps a healthy snapshot that passes the system clock off as a
-// disciplined one, renewed every so often: the benchmarks are about the answer
-// path, not the clock.
+// Publish publishes a healthy snapshot at an interval, with the system clock in
+// place of a disciplined one: the benchmarks measure the answers, not the clock.
 func Publish(path string, every time.Duration) (stop func(), err error) {
 	w, err := status.Create(path)
 	if err != nil {
@@ -88,8 +87,8 @@ func Publish(path string, every time.Duration) (stop func(), err error) {
 	return func() { close(done); <-ended; w.Close() }, nil
 }
 
-// together reads CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at one instant: the
-// narrowest of some brackets.
+// together reads CLOCK_REALTIME and CLOCK_MONOTONIC_RAW at the same instant: in the
+// middle of the narrowest of 10 brackets.
 func together() (real, mono int64) {
 	best := int64(1 << 62)
 	for range 10 {
@@ -119,7 +118,7 @@ func Chronyd() (path, version string) {
 	return path, Version(path)
 }
 
-// Version asks a chronyd for its version.
+// Version returns a chronyd's version.
 func Version(chronyd string) string {
 	if chronyd == "" {
 		return ""
@@ -131,7 +130,7 @@ func Version(chronyd string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Machine describes where the figures come from: processor, kernel, load.
+// Machine describes the machine that measured: processor, kernel, load.
 func Machine() string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return fmt.Sprintf("%s, %d CPUs, Linux %s, load average %s", cpuModel(), runtime.NumCPU(), strings.TrimSpace(string(kernel)), Load())
