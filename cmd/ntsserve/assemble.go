@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,6 +47,8 @@ type service struct {
 	clock  *sysclock.Source // nil: refclockd's snapshot is served
 
 	tasks   []daemon.Task
+	states  daemon.States
+	settled func() error // gives up what only the start needs
 	running bool
 }
 
@@ -60,7 +64,7 @@ func assemble(ctx context.Context, path string, s *ntsserve.Settings, plan *priv
 			return nil, err
 		}
 	}
-	d.tasks = d.newTasks(plan)
+	d.tasks, d.settled = d.newTasks(), plan.Drop
 	return d, nil
 }
 
@@ -129,12 +133,12 @@ func (d *service) openClock() (err error) {
 	return err
 }
 
-// newTasks makes the tasks; the last drops the privileges once the others work.
-func (d *service) newTasks(plan *privileges.Plan) []daemon.Task {
+// newTasks makes the tasks.
+func (d *service) newTasks() []daemon.Task {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(d.ntp, observe.NewNTSMetrics(observe.NTS{KE: d.ke, Certificates: d.certs, Ring: d.ring}), collectors.NewGoCollector(),
+	reg.MustRegister(d.ntp, &d.states, observe.NewNTSMetrics(observe.NTS{KE: d.ke, Certificates: d.certs, Ring: d.ring}), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	tasks := []daemon.Task{d.ntp, daemon.NewMetrics(d.settings.Metrics, reg)}
+	tasks := []daemon.Task{daemon.Vital(d.ntp), daemon.NewMetrics(d.settings.Metrics, reg)}
 	if d.clock != nil {
 		reg.MustRegister(d.clock)
 		tasks = append(tasks, d.clock)
@@ -145,14 +149,24 @@ func (d *service) newTasks(plan *privileges.Plan) []daemon.Task {
 	if d.ke != nil {
 		tasks = append(tasks, d.certs, daemon.Func("nts-ke", func(ctx context.Context) error { return d.ke.Serve(ctx, d.listen) }))
 	}
-	return append(tasks, daemon.After("privileges", tasks, plan.Drop))
+	return tasks
 }
 
 // run answers until a signal or ctx ends it.
 func (d *service) run(ctx context.Context) error {
 	tuneRuntime(d.ntp.Workers())
 	d.running = true
-	return (&daemon.Daemon{Log: d.log, Reload: d.reload}).Run(ctx, d.tasks...)
+	return (&daemon.Daemon{Log: d.log, Reload: d.reload, Settled: d.settled, States: &d.states, StateFile: stateFile()}).Run(ctx, d.tasks...)
+}
+
+// stateFile is where the states of the tasks are written: in the folder that the
+// service manager makes for the daemon, or nowhere.
+func stateFile() string {
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, daemon.StateFileName)
 }
 
 // close closes what assemble opened.

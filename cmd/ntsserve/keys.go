@@ -51,8 +51,5 @@ func (k *keyKeeper) look(now time.Time) {
 	}
 }
 
-// Ready returns nil: it is ready at once.
-func (k *keyKeeper) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (k *keyKeeper) String() string { return "cookie keys" }

@@ -44,6 +44,7 @@ type parts struct {
 	engine   *refclock.Engine // of the site
 	virtual  *sim.Live        // nil: real hardware
 	tasks    []daemon.Task
+	states   daemon.States
 }
 
 // assemble makes all parts from the settings. Nothing runs yet, and no device
@@ -56,7 +57,7 @@ func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.L
 		if p.virtual, err = newVirtual(s); err != nil {
 			return nil, err
 		}
-		p.tasks = append(p.tasks, p.virtual)
+		p.tasks = append(p.tasks, daemon.Vital(p.virtual))
 		if d := p.virtual.Device(); d != "" {
 			device = d
 		}
@@ -106,9 +107,9 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		Exports: exports, Followers: followers, Witnesses: witnesses,
 	}
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(observe.NewReferenceMetrics(watched))
+	reg.MustRegister(&p.states, observe.NewReferenceMetrics(watched))
 
-	p.tasks = append(p.tasks, &engineTask{eng, edges, messages}, port, relocker{eng})
+	p.tasks = append(p.tasks, daemon.Vital(&engineTask{eng, edges, messages}), port, relocker{eng})
 	p.tasks = appendIf(p.tasks, pulses != nil, pulses)
 	p.tasks = appendAll(p.tasks, newCompared(s, compared, eng.Count, log))
 	p.tasks = appendIf(p.tasks, sensor != nil, sensor)

@@ -46,6 +46,6 @@ func serve(ctx context.Context, path string, s *refclockd.Settings, log *slog.Lo
 		return err
 	}
 	defer p.close()
-	d := daemon.Daemon{Log: log, Alive: p.alive, Reload: func(context.Context) error { return p.reload(path) }}
+	d := daemon.Daemon{Log: log, Alive: p.alive, States: &p.states, StateFile: filepath.Join(s.RuntimeDir, daemon.StateFileName), Reload: func(context.Context) error { return p.reload(path) }}
 	return d.Run(ctx, p.tasks...)
 }

@@ -3,9 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,25 +27,23 @@ const (
 type Metrics struct {
 	addr  netip.AddrPort
 	reg   prometheus.Gatherer
-	ready chan struct{}
-	at    net.Addr // set before ready is closed
+	ready chan struct{} // of the next or present run
+	at    net.Addr      // set before ready is closed
 }
 
-// NewMetrics returns the task; with no address it is ready and finished at
-// once.
+// NewMetrics returns the task; with no address it is off.
 func NewMetrics(c config.Metrics, reg prometheus.Gatherer) *Metrics {
-	return &Metrics{addr: c.Listen.AddrPort, reg: reg, ready: make(chan struct{})}
+	return &Metrics{addr: c.Listen.AddrPort, reg: reg}
 }
 
 // Run listens until ctx is done.
 func (m *Metrics) Run(ctx context.Context) error {
 	if !m.addr.IsValid() {
-		close(m.ready)
 		return nil
 	}
 	ln, err := net.Listen("tcp", m.addr.String())
 	if err != nil {
-		return err
+		return explainListen(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: metricsTimeout / 2}))
@@ -64,10 +64,26 @@ func (m *Metrics) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is closed once the listener is open.
-func (m *Metrics) Ready() <-chan struct{} { return m.ready }
+// explainListen adds what to do about metrics.listen. Metrics are no reason to
+// stop serving time, so the task waits for the address.
+func explainListen(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("metrics.listen: %w; another program uses the port: choose another", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("metrics.listen: %w; no interface has the address yet, or it is not of this machine", err)
+	}
+	return fmt.Errorf("metrics.listen: %w", err)
+}
 
-// Addr is where it listens; nil before Ready and when off.
+// Ready returns a channel that is closed once the next run listens.
+func (m *Metrics) Ready() <-chan struct{} {
+	m.ready = make(chan struct{})
+	return m.ready
+}
+
+// Addr is where it listens, once it is ready.
 func (m *Metrics) Addr() net.Addr { return m.at }
 
+// String names the task in logs.
 func (m *Metrics) String() string { return "metrics" }

@@ -19,13 +19,22 @@ import (
 type Daemon struct {
 	Log *slog.Logger // slog.Default() if nil
 	// Reload is called on SIGHUP, on a goroutine of its own, never twice at a
-	// time. An error means that the old configuration stays in force; it is
-	// logged. nil: SIGHUP only writes a line to the log.
+	// time. An error means that a part of the old configuration stays in force; it
+	// is logged. After a reload, tasks that wait are run again at once. nil: SIGHUP
+	// only writes a line to the log.
 	Reload func(ctx context.Context) error
+	// Settled is called once, when every task serves, waits or is off. Its error
+	// ends the daemon. nil: nothing.
+	Settled func() error
 	// Alive is called before each message to the service manager's watchdog. While
-	// it returns an error there is none, and the manager restarts the daemon. nil:
-	// always alive.
+	// it or a task's Stuck returns an error there is none, and the manager restarts
+	// the daemon. nil: always alive.
 	Alive func() error
+	// States get the states of the tasks. nil: nobody watches them.
+	States *States
+	// StateFile is where the states are written as a Report, for other programs.
+	// Empty: nowhere.
+	StateFile string
 	// Grace is how long tasks may take to end once asked; 10 s if zero.
 	Grace time.Duration
 
@@ -39,28 +48,41 @@ type surroundings struct {
 	watchdog time.Duration // interval that the service manager wants; 0: none
 }
 
-// defaultGrace is Daemon.Grace if that is zero.
-const defaultGrace = 10 * time.Second
+const (
+	// defaultGrace is Daemon.Grace if that is zero.
+	defaultGrace = 10 * time.Second
+	// lookEvery is the interval between two looks at running tasks.
+	lookEvery = time.Second
+)
 
 // ErrStuck is wrapped by the error of Run when tasks don't end within Grace.
 var ErrStuck = errors.New("does not end")
 
-// Run runs all tasks until the first fails, all are finished, ctx is done or
+// Run runs all tasks until a vital one fails, all are finished, ctx is done or
 // SIGINT or SIGTERM arrives; a second such signal kills at once. READY=1 is sent
-// when all tasks are ready. The error is the first task's; a requested end is
-// none.
+// when no task is starting any more. The error is that of the vital task or of
+// Settled; a requested end is none.
 func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &runner{
-		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside,
-		ctx: ctx, cancel: cancel, tasks: tasks,
+		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
+		ctx: ctx, cancel: cancel, states: d.States,
 		reload: reloader{call: d.Reload, done: make(chan error, 1)},
-		ended:  make([]bool, len(tasks)), results: make(chan result, len(tasks)), ready: make(chan struct{}),
+		ended:  make([]bool, len(tasks)), events: make(chan event), over: make(chan struct{}),
+	}
+	defer close(r.over)
+	for _, t := range tasks {
+		r.tasks = append(r.tasks, newEntry(t))
+		r.again = append(r.again, make(chan struct{}, 1))
 	}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
+	if r.states == nil {
+		r.states = new(States)
+	}
+	r.states.start(r.tasks)
 	if r.grace == 0 {
 		r.grace = defaultGrace
 	}
@@ -74,6 +96,11 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 		r.outside.notify = notify
 		r.outside.watchdog, _ = daemon.SdWatchdogEnabled(false)
 	}
+	if d.StateFile != "" {
+		f := newStateFile(d.StateFile, r.log)
+		defer f.close()
+		r.file = f
+	}
 	return r.run()
 }
 
@@ -81,26 +108,26 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 type runner struct {
 	log     *slog.Logger
 	alive   func() error
+	settle  func() error
 	grace   time.Duration
 	outside surroundings
 	ctx     context.Context
 	cancel  context.CancelFunc
 
-	tasks   []Task
-	ended   []bool // by task
-	first   error  // of a task
-	results chan result
-	ready   chan struct{} // closed once all tasks are ready
-	isReady bool          // and that was sent
-	reload  reloader
+	tasks  []entry
+	again  []chan struct{} // by task: run it again at once
+	ended  []bool          // by task
+	events chan event
+	over   chan struct{} // closed when nobody receives events any more
+	first  error         // why the daemon ends
+	reload reloader
+
+	states  *States
+	file    *stateFile // nil: none
+	summary string     // as it was sent last
+	settled bool       // and READY=1 was sent
 
 	secondKills bool // a second signal to stop has its default action
-}
-
-// result is the end of a task.
-type result struct {
-	task int
-	err  error
 }
 
 // reloader keeps reloads apart.
@@ -112,23 +139,27 @@ type reloader struct {
 }
 
 func (r *runner) run() error {
-	r.start()
+	for i := range r.tasks {
+		go r.supervise(i)
+	}
 	var beat <-chan time.Time
 	if r.outside.watchdog > 0 {
 		t := time.NewTicker(r.outside.watchdog / 2)
 		defer t.Stop()
 		beat = t.C
 	}
-	stopping, ready, done := (<-chan time.Time)(nil), (<-chan struct{})(r.ready), r.ctx.Done()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	stopping, done := (<-chan time.Time)(nil), r.ctx.Done()
 	for running := len(r.tasks); running > 0; {
 		select {
-		case x := <-r.results:
-			running--
-			r.taskEnded(x)
-		case <-ready:
-			ready, r.isReady = nil, true
-			r.outside.notify(daemon.SdNotifyReady)
-			r.log.Info("ready", "tasks", names(r.tasks, nil))
+		case e := <-r.events:
+			r.happened(e)
+			if e.kind == taskEnded {
+				running--
+			}
+		case <-look.C:
+			r.look()
 		case s := <-r.outside.signals:
 			r.signal(s)
 		case err := <-r.reload.done:
@@ -140,7 +171,7 @@ func (r *runner) run() error {
 			r.outside.notify(daemon.SdNotifyStopping)
 			stopping = time.After(r.grace)
 		case <-stopping:
-			return errors.Join(r.first, fmt.Errorf("%s %w within %v", names(r.tasks, r.ended), ErrStuck, r.grace))
+			return errors.Join(r.first, fmt.Errorf("%s %w within %v", r.names(func(i int) bool { return !r.ended[i] }), ErrStuck, r.grace))
 		}
 	}
 	if done != nil { // the last task ended before its end was noticed
@@ -149,30 +180,101 @@ func (r *runner) run() error {
 	return r.first
 }
 
-// start starts the tasks and waits for them to be ready.
-func (r *runner) start() {
-	for i, t := range r.tasks {
-		go func() { r.results <- result{i, t.Run(r.ctx)} }()
-	}
-	go func() {
-		if waitReady(r.ctx, r.tasks) {
-			close(r.ready)
+// happened takes an event of a task.
+func (r *runner) happened(e event) {
+	name := r.tasks[e.task].String()
+	switch e.kind {
+	case taskStarted:
+		if s, _ := r.states.of(e.task); s != Waiting { // what waits is not shown as starting at each attempt
+			r.states.set(e.task, Starting, nil, time.Time{})
 		}
-	}()
+		return // the next event, or the next look, announces more
+	case taskReady:
+		state, why := r.tasks[e.task].observe()
+		r.change(e.task, state, why)
+	case taskFailed:
+		r.states.failed(e.task)
+		r.states.set(e.task, Waiting, e.err, e.next)
+		if e.log {
+			r.log.Warn("task failed, it is tried again", "task", name, "error", e.err, "attempt", e.attempt, "next", e.next.UTC().Format(time.RFC3339))
+		}
+	case taskEnded:
+		r.ended[e.task] = true
+		r.states.set(e.task, Off, nil, time.Time{})
+		r.taskEnded(name, e.err)
+	}
+	r.announce()
 }
 
-// taskEnded handles the end of a task: an error ends the daemon.
-func (r *runner) taskEnded(x result) {
-	r.ended[x.task] = true
-	if x.err == nil || r.ctx.Err() != nil && errors.Is(x.err, context.Canceled) {
+// taskEnded handles the end of a task that is not run again: an error ends the
+// daemon.
+func (r *runner) taskEnded(name string, err error) {
+	switch {
+	case err == nil, r.ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return
-	}
-	if r.first == nil {
-		r.first = fmt.Errorf("%s: %w", r.tasks[x.task], x.err)
-	} else {
-		r.log.Error("task failed while stopping", "task", r.tasks[x.task].String(), "error", x.err)
+	case r.first == nil:
+		r.first = fmt.Errorf("%s: %w", name, err)
+	default:
+		r.log.Error("task failed while stopping", "task", name, "error", err)
 	}
 	r.cancel()
+}
+
+// look updates the states of the running tasks.
+func (r *runner) look() {
+	for i := range r.tasks {
+		if s, runs := r.states.of(i); runs && s != Starting && s != Off {
+			state, why := r.tasks[i].observe()
+			r.change(i, state, why)
+		}
+	}
+	r.announce()
+}
+
+// change sets the state of a running task, and logs it.
+func (r *runner) change(i int, state State, why error) {
+	was := r.states.set(i, state, why, time.Time{})
+	if was == state {
+		return
+	}
+	name := r.tasks[i].String()
+	switch {
+	case state == Stuck:
+		r.log.Error("task is stuck", "task", name, "error", why)
+	case state == Waiting:
+		r.log.Warn("task waits", "task", name, "error", why)
+	case was != Starting:
+		r.log.Info("task serves again", "task", name)
+	}
+}
+
+// announce tells the service manager and other programs the states, if they have
+// changed, and once that no task is starting any more.
+func (r *runner) announce() {
+	if r.ctx.Err() != nil {
+		return
+	}
+	if !r.settled && r.in(Starting) == "" {
+		r.settled = true
+		if r.settle != nil {
+			if err := r.settle(); err != nil {
+				r.first = err
+				r.cancel()
+				return
+			}
+		}
+		r.log.Info("ready", "tasks", r.in(Serving), "waiting", r.in(Waiting))
+		r.summary = r.states.summary()
+		r.outside.notify(daemon.SdNotifyReady + "\n" + status(r.summary))
+	} else if s := r.states.summary(); s != r.summary {
+		r.summary = s
+		r.outside.notify(status(s))
+	} else {
+		return
+	}
+	if r.file != nil {
+		r.file.write(r.states.List())
+	}
 }
 
 func (r *runner) signal(s os.Signal) {
@@ -205,11 +307,12 @@ func (r *runner) startReload() {
 func (r *runner) reloaded(err error) {
 	r.reload.running = false
 	if err != nil {
-		r.log.Error("reload refused, the old configuration stays in force", "error", err)
+		r.log.Error("reload failed, what the error names stays as it was", "error", err)
 	} else {
 		r.log.Info("reloaded")
 	}
-	if r.isReady {
+	r.retryAll()
+	if r.settled {
 		r.outside.notify(daemon.SdNotifyReady)
 	}
 	if r.reload.again {
@@ -220,20 +323,35 @@ func (r *runner) reloaded(err error) {
 
 // heartbeat tells the watchdog that the daemon works, if it does.
 func (r *runner) heartbeat() {
+	var errs []error
 	if r.alive != nil {
-		if err := r.alive(); err != nil {
-			r.log.Error("watchdog is not fed", "error", err)
-			return
+		errs = append(errs, r.alive())
+	}
+	for i, t := range r.tasks {
+		if t.stuck == nil || r.ended[i] {
+			continue
 		}
+		if err := t.stuck(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", t, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		r.log.Error("watchdog is not fed", "error", err)
+		return
 	}
 	r.outside.notify(daemon.SdNotifyWatchdog)
 }
 
-// names lists the tasks that have not ended.
-func names(tasks []Task, ended []bool) string {
+// in lists the tasks in a state.
+func (r *runner) in(state State) string {
+	return r.names(func(i int) bool { s, _ := r.states.of(i); return s == state })
+}
+
+// names lists some of the tasks.
+func (r *runner) names(which func(i int) bool) string {
 	var n []string
-	for i, t := range tasks {
-		if ended == nil || !ended[i] {
+	for i, t := range r.tasks {
+		if which(i) {
 			n = append(n, t.String())
 		}
 	}
@@ -243,6 +361,9 @@ func names(tasks []Task, ended []bool) string {
 // notify tells the service manager, if there is one. A failure is no reason to
 // stop serving time.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// status is the state to notify for a text that the service manager shows.
+func status(text string) string { return "STATUS=" + text }
 
 // reloading is the state to notify while a configuration is being reloaded
 // (Type=notify-reload wants the time of it).

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/retry"
 )
 
 // fake is a task whose behaviour the test chooses.
@@ -44,7 +47,8 @@ type rig struct {
 	Daemon
 	sig    chan os.Signal
 	mu     sync.Mutex
-	states []string // first line of each notification
+	states []string // first line of each notification, but for status texts
+	status string   // the last status text
 	log    bytes.Buffer
 }
 
@@ -53,10 +57,18 @@ func newRig() *rig {
 	r.Log = NewTo(&r.log, "test", config.Log{}, true)
 	r.outside.signals = r.sig
 	r.outside.notify = func(s string) {
-		s, _, _ = strings.Cut(s, "\n")
+		s, more, _ := strings.Cut(s, "\n")
 		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, l := range []string{s, more} {
+			if text, ok := strings.CutPrefix(l, "STATUS="); ok {
+				r.status = text
+			}
+		}
+		if strings.HasPrefix(s, "STATUS=") {
+			return
+		}
 		r.states = append(r.states, s)
-		r.mu.Unlock()
 	}
 	return r
 }
@@ -67,9 +79,16 @@ func (r *rig) notified() string {
 	return strings.Join(r.states, " ")
 }
 
-func TestRunEndsWithTheFirstErrorOrOnRequest(t *testing.T) {
+func TestRunEndsWithAVitalErrorOrOnRequest(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
+	later := func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+		}
+		return boom
+	}
 	tests := []struct {
 		name     string
 		tasks    []Task
@@ -78,19 +97,14 @@ func TestRunEndsWithTheFirstErrorOrOnRequest(t *testing.T) {
 		is       error
 		notified string
 	}{
-		{"a task fails at once", []Task{&fake{"a", false, untilDone}, &fake{"b", true, func(context.Context) error { return boom }}}, nil, "b: boom", boom, "STOPPING=1"},
-		{"a task fails later", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(ctx context.Context) error {
-			time.Sleep(time.Minute)
-			return boom
-		}}}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
-		{"two fail", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return errors.New("late") }}, &fake{"b", false, func(context.Context) error {
-			time.Sleep(time.Second)
-			return boom
-		}}}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
+		{"a vital task fails at once", []Task{&fake{"a", false, untilDone}, Vital(&fake{"b", true, func(context.Context) error { return boom }})}, nil, "b: boom", boom, "STOPPING=1"},
+		{"a vital task fails later", []Task{&fake{"a", false, untilDone}, Vital(&fake{"b", false, later})}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
+		{"two fail", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return errors.New("late") }}, Vital(&fake{"b", false, later})}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
 		{"a task hangs", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(context.Context) error { time.Sleep(time.Hour); return nil }}}, syscall.SIGTERM, "b does not end within 10s", ErrStuck, "READY=1 STOPPING=1"},
 		{"never ready", []Task{&fake{"a", true, untilDone}}, syscall.SIGINT, "", nil, "STOPPING=1"},
 		{"fails while stopping", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return boom }}}, syscall.SIGTERM, "a: boom", boom, "READY=1 STOPPING=1"},
 		{"SIGTERM", []Task{&fake{"a", false, untilDone}, &fake{"b", false, untilDone}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
+		{"SIGTERM while a task waits to be run again", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(context.Context) error { return boom }}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
 		{"SIGINT", []Task{&fake{"a", false, untilDone}}, os.Interrupt, "", nil, "READY=1 STOPPING=1"},
 		{"one finishes, one goes on", []Task{&fake{"a", false, func(context.Context) error { return nil }}, &fake{"b", false, untilDone}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
 		{"all finish", []Task{&fake{"a", false, func(context.Context) error { time.Sleep(time.Second); return nil }}}, nil, "", nil, "READY=1 STOPPING=1"},
@@ -100,7 +114,7 @@ func TestRunEndsWithTheFirstErrorOrOnRequest(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig()
 				if tt.stop != nil {
-					go func() { time.Sleep(time.Second); r.sig <- tt.stop }()
+					go func() { time.Sleep(time.Second + time.Millisecond); r.sig <- tt.stop }()
 				}
 				err := r.Run(t.Context(), tt.tasks...)
 				if (err == nil) != (tt.want == "") || err != nil && err.Error() != tt.want || tt.is != nil && !errors.Is(err, tt.is) {
@@ -159,45 +173,186 @@ func TestReloadsDoNotOverlap(t *testing.T) {
 		if want := "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 STOPPING=1"; r.notified() != want {
 			t.Errorf("notified %q, want %q", r.notified(), want)
 		}
-		if s := r.log.String(); !strings.Contains(s, `msg="reload refused, the old configuration stays in force" error="f.toml:3: no"`) || !strings.Contains(s, "msg=reloaded") {
+		if s := r.log.String(); !strings.Contains(s, `msg="reload failed, what the error names stays as it was" error="f.toml:3: no"`) || !strings.Contains(s, "msg=reloaded") {
 			t.Errorf("log:\n%s", s)
 		}
 	})
 }
 
-// Tasks that wait for others to be ready hold up READY=1 themselves.
-func TestAfterRunsOnceTheOthersAreReady(t *testing.T) {
+// What must wait for all tasks, such as giving up privileges, waits for those that
+// start, and not for those that cannot.
+func TestSettledWaitsForTasksThatStart(t *testing.T) {
+	t.Parallel()
 	boom := errors.New("boom")
 	for _, c := range []struct {
 		name     string
-		never    bool
-		f        error
+		other    Task
+		settled  error
 		ran      bool
 		notified string
 		is       error
 	}{
-		{"another is never ready", true, nil, false, "STOPPING=1", nil},
-		{"it fails", false, boom, true, "STOPPING=1", boom},
-		{"it succeeds", false, nil, true, "READY=1 STOPPING=1", nil},
+		{"a task is never ready", &fake{"a", true, untilDone}, nil, false, "STOPPING=1", nil},
+		{"it fails", &fake{"a", false, untilDone}, boom, true, "STOPPING=1", boom},
+		{"it succeeds", &fake{"a", false, untilDone}, nil, true, "READY=1 STOPPING=1", nil},
+		{"a task cannot start", &fake{"a", true, func(context.Context) error { return boom }}, nil, true, "READY=1 STOPPING=1", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, ran := newRig(), false
-				other := &fake{"a", c.never, untilDone}
-				after := After("b", []Task{other}, func() error { ran = true; return c.f })
-				time.AfterFunc(time.Second, func() {
+				r.Settled = func() error { ran = true; return c.settled }
+				time.AfterFunc(time.Second+time.Millisecond, func() {
 					select {
 					case r.sig <- syscall.SIGTERM:
 					case <-t.Context().Done():
 					}
 				})
-				err := r.Run(t.Context(), other, after)
+				err := r.Run(t.Context(), c.other)
 				if !errors.Is(err, c.is) || ran != c.ran || r.notified() != c.notified {
 					t.Errorf("got %v, ran %v, notified %q; want %v, %v, %q", err, ran, r.notified(), c.is, c.ran, c.notified)
 				}
 			})
 		})
 	}
+}
+
+// flaky is a task that fails a number of times, then serves and says so.
+type flaky struct {
+	failures int
+	runs     []time.Time
+	ready    chan struct{}
+	again    chan struct{}
+	waits    error // of Waiting; under the test's control between two looks
+	stuck    error // of Stuck
+}
+
+func (f *flaky) String() string         { return "flaky" }
+func (f *flaky) Retry() <-chan struct{} { return f.again }
+func (f *flaky) Waiting() error         { return f.waits }
+func (f *flaky) Stuck() error           { return f.stuck }
+func (f *flaky) Ready() <-chan struct{} { f.ready = make(chan struct{}); return f.ready }
+func (f *flaky) Run(ctx context.Context) error {
+	f.runs = append(f.runs, time.Now())
+	if len(f.runs) <= f.failures {
+		return fmt.Errorf("no address, run %d", len(f.runs))
+	}
+	close(f.ready)
+	return untilDone(ctx)
+}
+
+// A task that cannot start is tried again with a growing delay, others go on, and
+// everybody who watches sees its state.
+func TestTasksFailApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, states := newRig(), new(States)
+		f := &flaky{failures: 4}
+		path := filepath.Join(t.TempDir(), StateFileName)
+		r.States, r.StateFile = states, path
+		done := make(chan error, 1)
+		go func() { done <- r.Run(t.Context(), &fake{"a", false, untilDone}, f) }()
+		synctest.Wait()
+		if l := states.List(); l[0].State != "serving" || l[1].State != "waiting" || l[1].Why != "no address, run 1" || !l[1].Next.Equal(time.Now().Add(retry.First)) || l[1].Failures != 1 {
+			t.Errorf("after the first failure: %+v", l)
+		}
+		if r.notified() != "READY=1" || r.status != "1 of 2 tasks serve; flaky waiting: no address, run 1" {
+			t.Errorf("notified %q, status %q", r.notified(), r.status)
+		}
+		if b, err := os.ReadFile(path); err != nil {
+			t.Error(err)
+		} else if x, err := ParseReport(b); err != nil || x.PID != os.Getpid() || len(x.Tasks) != 2 || x.Tasks[1].Why == "" {
+			t.Errorf("%s: %v", b, err)
+		}
+		start := f.runs[0]
+		time.Sleep(10 * time.Second)
+		var at []time.Duration
+		for _, x := range f.runs {
+			at = append(at, x.Sub(start))
+		}
+		if want := []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 3500 * time.Millisecond, 7500 * time.Millisecond}; !slices.Equal(at, want) {
+			t.Errorf("runs at %v, want %v", at, want)
+		}
+		if l := states.List(); l[1].State != "serving" || l[1].Why != "" || !l[1].Next.IsZero() || l[1].Failures != 4 || r.status != "2 tasks serve" {
+			t.Errorf("at the end: %+v, %q", l, r.status)
+		}
+		r.sig <- syscall.SIGTERM
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Error("the file of states stays behind")
+		}
+		for _, want := range []string{"run 1", "run 2", "run 4", `msg="task serves again" task=flaky`} {
+			if !strings.Contains(r.log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, &r.log)
+			}
+		}
+	})
+}
+
+// What made a task fail may be over long before its next attempt.
+func TestRetryAndReloadRunAFailedTaskAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.Reload = func(context.Context) error { return nil }
+		f := &flaky{failures: 100, again: make(chan struct{})}
+		done := make(chan error, 1)
+		go func() { done <- r.Run(t.Context(), f) }()
+		time.Sleep(time.Minute + time.Millisecond) // attempts are 15 s apart
+		n := len(f.runs)
+		f.again <- struct{}{}
+		synctest.Wait()
+		if len(f.runs) != n+1 {
+			t.Errorf("%d runs after Retry, want %d", len(f.runs), n+1)
+		}
+		r.sig <- syscall.SIGHUP
+		synctest.Wait()
+		if len(f.runs) != n+2 {
+			t.Errorf("%d runs after a reload, want %d", len(f.runs), n+2)
+		}
+		r.sig <- syscall.SIGTERM
+		<-done
+	})
+}
+
+func TestWaitingAndStuckTasksAreSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, states := newRig(), new(States)
+		r.States, r.outside.watchdog = states, 2*time.Second
+		f := &flaky{}
+		done := make(chan error, 1)
+		go func() { done <- r.Run(t.Context(), f) }()
+		time.Sleep(1500 * time.Millisecond)
+		for _, c := range []struct {
+			waits, stuck error
+			state, why   string
+			fed          bool
+		}{
+			{nil, nil, "serving", "", true},
+			{errors.New("address is missing"), nil, "waiting", "address is missing", true},
+			{errors.New("address is missing"), errors.New("stuck for 9s"), "stuck", "stuck for 9s", false},
+			{nil, nil, "serving", "", true},
+		} {
+			f.waits, f.stuck = c.waits, c.stuck
+			before := strings.Count(r.notified(), "WATCHDOG=1")
+			time.Sleep(2 * time.Second)
+			if l := states.List()[0]; l.State != c.state || l.Why != c.why {
+				t.Errorf("%+v, want %s %q", l, c.state, c.why)
+			}
+			if fed := strings.Count(r.notified(), "WATCHDOG=1") > before; fed != c.fed {
+				t.Errorf("%s: the watchdog is fed: %v", c.state, fed)
+			}
+		}
+		r.sig <- syscall.SIGTERM
+		<-done
+		for _, want := range []string{`level=WARN msg="task waits" task=flaky error="address is missing"`, `level=ERROR msg="task is stuck"`, `msg="watchdog is not fed" error="flaky: stuck for 9s"`, `msg="task serves again"`} {
+			if !strings.Contains(r.log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, &r.log)
+			}
+		}
+	})
 }
 
 func TestSIGHUPWithoutAReloadIsLogged(t *testing.T) {
@@ -258,8 +413,8 @@ func TestRunWithRealSignalsAndNotifySocket(t *testing.T) {
 		}
 		return string(b[:n])
 	}
-	if s := read(); s != "READY=1" {
-		t.Fatalf("notified %q, want READY=1", s)
+	if s := read(); s != "READY=1\nSTATUS=1 tasks serve" {
+		t.Fatalf("notified %q, want READY=1 and a status", s)
 	}
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {

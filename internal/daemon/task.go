@@ -2,19 +2,29 @@ package daemon
 
 import "context"
 
-// Task is one long-running part of a daemon.
+// Task is one long-running part of a daemon. Tasks fail apart: one that cannot
+// start, or dies, is run again after a delay, and the others go on.
+//
+// A task may also have these methods:
+//
+//	Ready() <-chan struct{}   called before each Run; closed once the task does its
+//	                          work, or does all it can while hardware is missing;
+//	                          without it, a task serves as soon as it runs
+//	Waiting() error           why the task waits although it runs; nil while it serves
+//	Stuck() error             why the watchdog must not be fed: the task hangs
+//	Retry() <-chan struct{}   receives when it is worth running a failed task again
+//	                          at once
+//
+// Waiting and Stuck are called every second and must not block.
 type Task interface {
-	// Run works until ctx is done. Returning nil earlier means it is finished;
-	// an error ends the daemon.
+	// Run works until ctx is done. Returning nil earlier means that there is
+	// nothing left to do. After an error it is called again.
 	Run(ctx context.Context) error
-	// Ready is closed once the task does its work, or does all it can while
-	// hardware is missing. nil means ready at once.
-	Ready() <-chan struct{}
-	// String names it in logs.
+	// String names it in logs and metrics.
 	String() string
 }
 
-// Func makes a Task of a function that is ready at once.
+// Func makes a Task of a function.
 func Func(name string, run func(ctx context.Context) error) Task { return &funcTask{name, run} }
 
 type funcTask struct {
@@ -23,47 +33,41 @@ type funcTask struct {
 }
 
 func (t *funcTask) Run(ctx context.Context) error { return t.run(ctx) }
-func (t *funcTask) Ready() <-chan struct{}        { return nil }
 func (t *funcTask) String() string                { return t.name }
 
-// After makes a Task that calls f once the others are ready. It is ready when f
-// has returned without an error, so READY=1 waits for it.
-func After(name string, others []Task, f func() error) Task {
-	return &afterTask{name, others, f, make(chan struct{})}
+// Vital marks a task whose error ends the daemon, because only a new process can
+// repair it.
+func Vital(t Task) Task { return vital{t} }
+
+type vital struct{ Task }
+
+// entry is a task with the optional methods that it has.
+type entry struct {
+	Task
+	vital   bool
+	ready   func() <-chan struct{} // nil: serves as soon as it runs
+	waiting func() error           // nil: serves while it runs
+	stuck   func() error           // nil: not known
+	retry   <-chan struct{}        // nil: none
 }
 
-type afterTask struct {
-	name   string
-	others []Task
-	f      func() error
-	ready  chan struct{}
-}
-
-func (t *afterTask) Run(ctx context.Context) error {
-	if !waitReady(ctx, t.others) {
-		return nil
+func newEntry(t Task) entry {
+	v, isVital := t.(vital)
+	if isVital {
+		t = v.Task
 	}
-	if err := t.f(); err != nil {
-		return err
+	e := entry{Task: t, vital: isVital}
+	if x, ok := t.(interface{ Ready() <-chan struct{} }); ok {
+		e.ready = x.Ready
 	}
-	close(t.ready)
-	return nil
-}
-func (t *afterTask) Ready() <-chan struct{} { return t.ready }
-func (t *afterTask) String() string         { return t.name }
-
-// waitReady waits until all tasks are ready; false if ctx ended before.
-func waitReady(ctx context.Context, tasks []Task) bool {
-	for _, t := range tasks {
-		c := t.Ready()
-		if c == nil {
-			continue
-		}
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return false
-		}
+	if x, ok := t.(interface{ Waiting() error }); ok {
+		e.waiting = x.Waiting
 	}
-	return true
+	if x, ok := t.(interface{ Stuck() error }); ok {
+		e.stuck = x.Stuck
+	}
+	if x, ok := t.(interface{ Retry() <-chan struct{} }); ok {
+		e.retry = x.Retry()
+	}
+	return e
 }

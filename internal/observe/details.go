@@ -54,8 +54,5 @@ func (d *Details) write() {
 	d.failed = err != nil
 }
 
-// Ready returns nil: it is ready at once.
-func (d *Details) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (d *Details) String() string { return "details" }

@@ -183,8 +183,5 @@ func (t *Task) count(o outcome) {
 	t.failed = 0
 }
 
-// Ready returns nil: the daemon does not wait for this task.
-func (t *Task) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (t *Task) String() string { return "export " + t.name }

@@ -148,9 +148,6 @@ func (f *Follower) Name() string { return f.cfg.Name }
 // Stats returns the latest state.
 func (f *Follower) Stats() *Stats { return f.stats.Load() }
 
-// Ready returns nil: a missing clock does not delay the start.
-func (f *Follower) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (f *Follower) String() string { return "follower " + f.cfg.Name }
 

@@ -147,8 +147,5 @@ func (s *Saver) save() {
 	}
 }
 
-// Ready returns nil: the daemon does not wait for this task.
-func (s *Saver) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (s *Saver) String() string { return "oscillator state of " + s.file.Clock }

@@ -146,8 +146,5 @@ func readSensor(path string) (celsius float64, why SensorReason, err error) {
 	return float64(milli) / 1000, SensorGood, nil
 }
 
-// Ready returns nil: the daemon does not wait for this task.
-func (t *Thermometer) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (t *Thermometer) String() string { return "thermometer" }

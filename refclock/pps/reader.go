@@ -29,9 +29,6 @@ func (r *Reader) Opened() uint64 { return r.opened.Load() }
 // String names the task in logs.
 func (r *Reader) String() string { return "pulse " + r.Name }
 
-// Ready returns nil: a missing source does not delay the start.
-func (r *Reader) Ready() <-chan struct{} { return nil }
-
 // Run takes edges until ctx ends and returns its error.
 func (r *Reader) Run(ctx context.Context) error {
 	var attempts retry.Backoff

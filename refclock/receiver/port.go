@@ -54,9 +54,6 @@ func (p *Port) Opened() uint64 { return p.opened.Load() }
 // String names the task in logs.
 func (p *Port) String() string { return "receiver " + p.cfg.Name }
 
-// Ready returns nil: a missing receiver does not delay the start.
-func (p *Port) Ready() <-chan struct{} { return nil }
-
 // Run reads until ctx ends and returns its error.
 func (p *Port) Run(ctx context.Context) error {
 	var attempts retry.Backoff

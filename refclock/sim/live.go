@@ -88,8 +88,5 @@ func (l *Live) Close() error {
 	return l.pty.Close()
 }
 
-// Ready returns nil: the appliance plays at once.
-func (l *Live) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (l *Live) String() string { return "virtual appliance" }

@@ -75,9 +75,6 @@ func (t *Task) Run(ctx context.Context) error {
 	}
 }
 
-// Ready returns nil: the task is ready at once.
-func (t *Task) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (t *Task) String() string { return "witnesses" }
 

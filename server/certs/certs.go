@@ -211,9 +211,6 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 }
 
-// Ready returns nil: the server does not wait for ACME before it serves time.
-func (s *Source) Ready() <-chan struct{} { return nil }
-
 // String returns the name of the task.
 func (s *Source) String() string { return "certificates" }
 
