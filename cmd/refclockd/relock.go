@@ -27,8 +27,5 @@ func (r relocker) Run(ctx context.Context) error {
 	}
 }
 
-// Ready returns nil: it listens at once.
-func (r relocker) Ready() <-chan struct{} { return nil }
-
 // String names the task in logs.
 func (r relocker) String() string { return "relock" }
