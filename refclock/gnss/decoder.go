@@ -53,7 +53,8 @@ func NewDecoder(p Protocols, cfg Config) *Decoder {
 
 // Feed takes the octets b, whose first was read at mono (CLOCK_MONOTONIC_RAW,
 // ns), and calls emit for every message they complete, in order. b is not kept;
-// the callee may keep the Message.
+// the callee may keep the Message. b may be empty, to say that nothing came until
+// mono: what a false start holds back is then handed out earlier.
 func (d *Decoder) Feed(b []byte, mono int64, emit func(*Message)) {
 	d.emit = emit
 	d.s.c.Octets += uint64(len(b))

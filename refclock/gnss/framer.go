@@ -1,6 +1,10 @@
 package gnss
 
-import "slices"
+import (
+	"container/heap"
+	"math"
+	"slices"
+)
 
 // Limits of framing. They bound the memory, and the time for which a false
 // start of a frame can hold back the valid frames behind it.
@@ -35,31 +39,46 @@ type frame struct {
 	mono    int64 // when the first octet was read
 }
 
-// mark says when the octets from an offset of the buffer on were read.
-type mark struct {
-	off  int
-	mono int64
+// candidate is what may be a frame: a format and the place where it begins.
+type candidate struct {
+	place  int // index of the buffer
+	format int // index of framer.formats
+	need   int // Match is not called before the buffer has so many octets
+	match  Match
 }
 
 // framer cuts a stream into frames. Whatever the input, it holds at most
-// MaxFrame octets, and hands out no frame whose checksum is wrong. After damage
-// it starts again inside the damaged frame, so that a frame that begins there is
-// not lost.
+// MaxFrame undecided octets, hands out no frame whose checksum is wrong, and
+// examines each octet a fixed number of times at most. After damage it starts
+// again inside the damaged frame, so that a frame that begins there is not lost.
+//
+// The place that is decided next is the front. An incomplete frame there holds
+// back everything behind it. If it is old, a scout looks behind it for complete
+// frames; one of them shows that the incomplete one is a false start.
 type framer struct {
 	c        *Counters
-	byStart  [256][]format
-	comments bool // lines beginning with # are comments of a log file
-	buf      []byte
-	marks    []mark
-	afterEOL bool // the octet before buf ended a line, or there is none
+	formats  []format
+	byStart  [256][]int // formats that can begin with the octet
+	comments bool       // lines beginning with # are comments of a log file
+	afterEOL bool       // the octet before the front ended a line, or there is none
+
+	buf     buffer
+	window  Window      // of the Match that is called
+	waiting []candidate // at the front; none: it was not looked at yet
+
+	scouted int    // the scout has looked at the octets before this index
+	pending byNeed // incomplete frames that the scout found
+	found   int    // place of the last complete frame that it found; -1: none
 }
 
 func newFramer(c *Counters, p Protocols, comments bool) *framer {
-	f := &framer{c: c, comments: comments, buf: make([]byte, 0, MaxFrame), afterEOL: true}
+	f := &framer{c: c, comments: comments, afterEOL: true, found: -1}
+	f.buf.octets = make([]byte, 0, 2*MaxFrame)
 	add := func(fr Framing, decoder int) {
 		for _, b := range []byte(fr.Starts()) {
-			f.byStart[b] = append(f.byStart[b], format{fr, decoder})
+			f.byStart[b] = append(f.byStart[b], len(f.formats))
 		}
+		f.formats = append(f.formats, format{fr, decoder})
 	}
 	for i, x := range p.Decoded {
 		add(x, i)
@@ -67,23 +86,23 @@ func newFramer(c *Counters, p Protocols, comments bool) *framer {
 	for _, x := range p.Skipped {
 		add(x, skipped)
 	}
+	f.formats = append(f.formats, format{commentLine{}, comment})
+	f.buf.sums = make([][]uint32, len(f.formats))
 	return f
 }
 
-// feed takes the octets b, read at mono, and hands out the frames they end.
+// feed takes the octets b, read at mono, and hands out the frames they end. b may
+// be empty: time has passed.
 func (f *framer) feed(b []byte, mono int64, emit func(frame)) {
-	if len(f.buf) > 0 && mono-f.marks[0].mono > staleAfter && f.holdsFrame() {
-		f.c.count(Truncated)
-		f.discard(1)
+	for len(b) > 0 {
+		var drop int
+		b, drop = f.buf.add(b, mono)
+		f.dropped(drop)
 		f.scan(emit, false)
 	}
-	for len(b) > 0 {
-		n := min(len(b), MaxFrame-len(f.buf))
-		if k := len(f.marks); k == 0 || f.marks[k-1].mono != mono {
-			f.marks = append(f.marks, mark{len(f.buf), mono})
-		}
-		f.buf = append(f.buf, b[:n]...)
-		b = b[n:]
+	for f.buf.held() > 0 && mono-f.buf.mono() > staleAfter && f.holdsFrame() {
+		f.c.count(Truncated)
+		f.advance(1, false)
 		f.scan(emit, false)
 	}
 }
@@ -91,18 +110,16 @@ func (f *framer) feed(b []byte, mono int64, emit func(frame)) {
 // flush treats what is held as all there will be.
 func (f *framer) flush(emit func(frame)) { f.scan(emit, true) }
 
-// scan hands out the frames in the buffer and keeps the incomplete rest; if
-// final is set no rest is kept.
+// scan decides places from the front on, hands out the frames, and stops at an
+// incomplete one; if final is set that is refused.
 func (f *framer) scan(emit func(frame), final bool) {
-	at := 0
-	for at < len(f.buf) {
-		b := f.buf[at:]
-		m, decoder := f.match(b)
+	for f.buf.held() > 0 {
+		m, decoder := f.match()
 		switch m.state {
 		case complete:
-			fr := frame{decoder: decoder, data: b[:m.n], mono: f.monoAt(at)}
-			at += m.n
-			f.afterEOL = decoder == comment
+			at := f.buf.front
+			fr := frame{decoder: decoder, data: f.buf.octets[at : at+m.n : at+m.n], mono: f.buf.mono()}
+			f.advance(m.n, decoder == comment)
 			switch decoder {
 			case skipped:
 				f.c.count(ForeignFrame)
@@ -112,107 +129,169 @@ func (f *framer) scan(emit func(frame), final bool) {
 			}
 			continue
 		case incomplete:
-			if !final && len(b) < MaxFrame {
-				f.discard(at)
+			if !final && f.buf.held() < MaxFrame {
 				return
 			}
+			m.n = 1
 		}
+		b := f.buf.octets[f.buf.front:][:m.n]
 		if m.defect == Noise {
-			f.c.byDefect[Noise] += countNoise(b[:m.n])
+			f.c.byDefect[Noise] += f.countNoise(b)
 		} else {
 			f.c.count(m.defect)
 		}
-		f.afterEOL = b[m.n-1] == '\n' || b[m.n-1] == '\r'
-		at += m.n
+		f.advance(m.n, endsLine(b[m.n-1]))
 	}
-	f.discard(at)
 }
 
-// match looks at the beginning of b, which is not empty.
-func (f *framer) match(b []byte) (best Match, decoder int) {
-	if b[0] == '#' && f.comments && f.afterEOL {
-		if m := matchComment(b); m.state != noise {
-			return m, comment
+// advance moves the front by n octets.
+func (f *framer) advance(n int, afterEOL bool) {
+	f.buf.advance(n)
+	f.afterEOL, f.waiting = afterEOL, f.waiting[:0]
+}
+
+// match looks at the front.
+func (f *framer) match() (best Match, decoder int) {
+	if len(f.waiting) == 0 {
+		at := f.buf.front
+		c := f.buf.octets[at]
+		f.buf.examined++
+		if c == '#' && f.comments && f.afterEOL {
+			f.waiting = append(f.waiting, candidate{place: at, format: len(f.formats) - 1})
+		}
+		for _, i := range f.byStart[c] {
+			f.waiting = append(f.waiting, candidate{place: at, format: i})
 		}
 	}
 	best = NoFrame(1)
-	for i, x := range f.byStart[b[0]] {
-		if m := x.Match(b); i == 0 || m.state > best.state || m.state == noise && best.state == noise && m.n < best.n {
-			best, decoder = m, x.decoder
+	for i := range f.waiting {
+		c := &f.waiting[i]
+		f.look(c)
+		m := c.match
+		if i == 0 || m.state > best.state || m.state == noise && best.state == noise && m.n < best.n {
+			best, decoder = m, f.formats[c.format].decoder
 		}
 	}
 	return best, decoder
 }
 
-// matchComment takes a line of text that begins with #. The line may end in a
-// line feed or a carriage return.
-func matchComment(b []byte) Match {
-	for i, c := range b {
-		switch {
-		case c == '\n', c == '\r':
+// look calls Match for a candidate if there are the octets that it needs.
+func (f *framer) look(c *candidate) {
+	if len(f.buf.octets) < c.need {
+		return
+	}
+	f.window = Window{b: &f.buf, place: c.place, format: c.format, resume: c.match.resume, carry: c.match.carry}
+	c.match = f.formats[c.format].Match(&f.window)
+	c.need = math.MaxInt // it is decided
+	if c.match.state == incomplete {
+		c.need = max(c.place+c.match.n, len(f.buf.octets)+1)
+	}
+}
+
+// holdsFrame reports whether a complete frame lies behind the front, inside the
+// incomplete one there. Then the incomplete one was no frame.
+func (f *framer) holdsFrame() bool {
+	for i := max(f.scouted, f.buf.front+1); i < len(f.buf.octets); i++ {
+		f.buf.examined++
+		for _, x := range f.byStart[f.buf.octets[i]] {
+			f.scout(candidate{place: i, format: x})
+		}
+	}
+	f.scouted = len(f.buf.octets)
+	for len(f.pending) > 0 && f.pending[0].need <= len(f.buf.octets) {
+		if c := heap.Pop(&f.pending).(candidate); c.place > f.buf.front {
+			f.scout(c)
+		}
+	}
+	return f.found > f.buf.front
+}
+
+// scout looks at a candidate behind the front.
+func (f *framer) scout(c candidate) {
+	f.look(&c)
+	switch c.match.state {
+	case complete:
+		f.found = max(f.found, c.place)
+	case incomplete:
+		if c.match.n <= MaxFrame {
+			heap.Push(&f.pending, c)
+		}
+	}
+}
+
+// dropped adapts places to a buffer that lost its first n octets.
+func (f *framer) dropped(n int) {
+	if n == 0 {
+		return
+	}
+	f.scouted, f.found = max(0, f.scouted-n), max(-1, f.found-n)
+	for i := range f.waiting {
+		f.waiting[i].move(n)
+	}
+	for i := range f.pending {
+		f.pending[i].move(n)
+	}
+	f.pending = slices.DeleteFunc(f.pending, func(c candidate) bool { return c.place <= f.buf.front })
+	heap.Init(&f.pending)
+}
+
+// move adapts a candidate to a buffer that lost its first n octets.
+func (c *candidate) move(n int) {
+	c.place -= n
+	if c.match.state == incomplete {
+		c.need -= n
+	}
+}
+
+// byNeed is a heap of candidates, the one that needs the fewest octets first.
+type byNeed []candidate
+
+func (h byNeed) Len() int           { return len(h) }
+func (h byNeed) Less(i, j int) bool { return h[i].need < h[j].need }
+func (h byNeed) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push appends x.
+func (h *byNeed) Push(x any) { *h = append(*h, x.(candidate)) }
+
+// Pop removes the last one.
+func (h *byNeed) Pop() any {
+	n := len(*h) - 1
+	x := (*h)[n]
+	*h = (*h)[:n]
+	return x
+}
+
+// countNoise counts octets between frames; line ends belong to the sentences
+// before them.
+func (f *framer) countNoise(b []byte) (n uint64) {
+	f.buf.examined += uint64(len(b))
+	for _, c := range b {
+		if !endsLine(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// endsLine reports whether a line of text can end in c.
+func endsLine(c byte) bool { return c == '\r' || c == '\n' }
+
+// commentLine is a line of text that begins with #. The line may end in a line
+// feed or a carriage return.
+type commentLine struct{}
+
+func (commentLine) Name() string   { return "comment" }
+func (commentLine) Starts() string { return "#" }
+
+func (commentLine) Match(w *Window) Match {
+	i, _ := w.Resume()
+	for ; i < w.Len(); i++ {
+		switch c := w.Octet(i); {
+		case endsLine(c):
 			return Complete(i + 1)
 		case c < ' ' && c != '\t', c == 0x7F, i >= maxComment:
 			return NoFrame(1)
 		}
 	}
-	return Incomplete(Noise)
-}
-
-// holdsFrame reports whether a complete frame lies inside the incomplete one at
-// the beginning of the buffer. Then the incomplete one was no frame.
-func (f *framer) holdsFrame() bool {
-	for i := 1; i < len(f.buf); i++ {
-		if m, decoder := f.match(f.buf[i:]); m.state == complete && decoder != comment {
-			return true
-		}
-	}
-	return false
-}
-
-// discard drops the first n octets.
-func (f *framer) discard(n int) {
-	if n == 0 {
-		return
-	}
-	mono := f.monoAt(n)
-	f.buf = f.buf[:copy(f.buf, f.buf[n:])]
-	i := 0
-	for i < len(f.marks) && f.marks[i].off <= n {
-		i++
-	}
-	if len(f.buf) == 0 {
-		f.marks = f.marks[:0]
-		return
-	}
-	if i > 0 {
-		i-- // the mark that covers the new first octet
-	}
-	f.marks = slices.Delete(f.marks, 0, i)
-	for j := range f.marks {
-		f.marks[j].off -= n
-	}
-	f.marks[0] = mark{0, mono}
-}
-
-// monoAt returns when the octet at offset i was read.
-func (f *framer) monoAt(i int) int64 {
-	var mono int64
-	for _, m := range f.marks {
-		if m.off > i {
-			break
-		}
-		mono = m.mono
-	}
-	return mono
-}
-
-// countNoise counts octets between frames; line ends belong to the sentences
-// before them.
-func countNoise(b []byte) (n uint64) {
-	for _, c := range b {
-		if c != '\r' && c != '\n' {
-			n++
-		}
-	}
-	return n
+	return Incomplete(i+1, Noise).Resume(i, 0)
 }

@@ -6,9 +6,11 @@ type Framing interface {
 	Name() string
 	// Starts returns the octets with which a frame can begin.
 	Starts() string
-	// Match looks for a frame at the beginning of b. The first octet of b is one
-	// of Starts. Match must not return Incomplete for MaxFrame octets or more.
-	Match(b []byte) Match
+	// Match looks for a frame at the place of w. The first octet there is one of
+	// Starts. It is called again when the octets that it asked for, at most MaxFrame,
+	// have come. The cost of a stream must be proportional to its length: Match reads
+	// no octet again and again (Window.Resume), and forms sums by Window.Sums.
+	Match(w *Window) Match
 }
 
 // Protocol decodes the frames that it finds.
@@ -44,16 +46,24 @@ const (
 // Match is the outcome of looking for a frame at a place of the stream.
 type Match struct {
 	state  matchState
-	n      int    // octets: the frame, or what to skip
 	defect Defect // of what is refused
+	n      int    // octets: the frame, what to skip, or what is needed
+	resume int    // of an incomplete frame: for Window.Resume
+	carry  uint32 // likewise
 }
 
 // Complete reports a frame of n octets with a valid checksum.
 func Complete(n int) Match { return Match{state: complete, n: n} }
 
-// Incomplete asks for more octets. If none come, the first octet is refused
-// with d.
-func Incomplete(d Defect) Match { return Match{state: incomplete, n: 1, defect: d} }
+// Incomplete asks for a total of n octets. If they do not come, the first octet is
+// refused with d.
+func Incomplete(n int, d Defect) Match { return Match{state: incomplete, n: n, defect: d} }
+
+// Resume sets what Window.Resume returns when there are more octets.
+func (m Match) Resume(i int, carry uint32) Match {
+	m.resume, m.carry = i, carry
+	return m
+}
 
 // NoFrame reports that the first n octets, at least one, begin no frame. What
 // follows is looked at afresh.

@@ -8,23 +8,25 @@ import (
 	"noonmark/refclock/gnss"
 )
 
-// toy is a protocol of the test: Match is what it says of an octet stream.
+// toy is a protocol of the test: Match is what it says of a stream.
 type toy struct {
 	name   string
 	starts string
-	match  func([]byte) gnss.Match
+	match  func(*gnss.Window) gnss.Match
 }
 
-func (p toy) Name() string              { return p.name }
-func (p toy) Starts() string            { return p.starts }
-func (p toy) Match(b []byte) gnss.Match { return p.match(b) }
+func (p toy) Name() string                    { return p.name }
+func (p toy) Starts() string                  { return p.starts }
+func (p toy) Match(w *gnss.Window) gnss.Match { return p.match(w) }
 func (p toy) Decode(_ *gnss.Stream, m *gnss.Message, frame []byte) bool {
 	m.Source, m.Text = p.name, string(frame)
 	return true
 }
 
 // always matches the same way.
-func always(m gnss.Match) func([]byte) gnss.Match { return func([]byte) gnss.Match { return m } }
+func always(m gnss.Match) func(*gnss.Window) gnss.Match {
+	return func(*gnss.Window) gnss.Match { return m }
+}
 
 // Two protocols begin with the same octet. The input "$ab" is flushed, so that all
 // of it is decided.
@@ -39,9 +41,9 @@ func TestProtocolsWithTheSameFirstOctet(t *testing.T) {
 	}{
 		{"noise for both", gnss.NoFrame(3), gnss.NoFrame(2), nil, 3, 0},
 		{"noise and damaged", gnss.NoFrame(1), gnss.Damaged(3, gnss.BadChecksum), nil, 0, 1},
-		{"incomplete and damaged", gnss.Incomplete(gnss.Truncated), gnss.Damaged(3, gnss.BadChecksum), nil, 2, 0},
+		{"incomplete and damaged", gnss.Incomplete(2, gnss.Truncated), gnss.Damaged(3, gnss.BadChecksum), nil, 2, 0},
 		{"damaged and complete", gnss.Damaged(3, gnss.BadChecksum), gnss.Complete(2), []string{"second $a"}, 1, 0},
-		{"incomplete and complete", gnss.Incomplete(gnss.Truncated), gnss.Complete(2), []string{"second $a"}, 1, 0},
+		{"incomplete and complete", gnss.Incomplete(2, gnss.Truncated), gnss.Complete(2), []string{"second $a"}, 1, 0},
 		{"complete for both", gnss.Complete(3), gnss.Complete(2), []string{"first $ab"}, 0, 0},
 	} {
 		d := gnss.NewDecoder(gnss.Protocols{Decoded: []gnss.Protocol{
@@ -68,7 +70,7 @@ func TestProtocolsWithTheSameFirstOctet(t *testing.T) {
 func TestEndlessFrameIsGivenUp(t *testing.T) {
 	t.Parallel()
 	d := gnss.NewDecoder(gnss.Protocols{Decoded: []gnss.Protocol{
-		toy{"endless", "\x01", always(gnss.Incomplete(gnss.Truncated))},
+		toy{"endless", "\x01", always(gnss.Incomplete(2, gnss.Truncated))},
 		toy{"short", "s", always(gnss.Complete(1))},
 	}}, gnss.Config{})
 	n := 0

@@ -93,7 +93,7 @@ func NewSession(cfg Config) *Session {
 // goroutine.
 func (s *Session) SetLeaps(t *tai.Table) { s.table.Store(t) }
 
-// Counters returns the decoder's counters; nil before the first octets. It is for
+// Counters returns the decoder's counters; nil before the first read. It is for
 // any goroutine.
 func (s *Session) Counters() *gnss.Counters { return s.counters.Load() }
 
@@ -121,10 +121,10 @@ func (s *Session) Read(b []byte, mono int64) {
 		if t := s.table.Swap(nil); t != nil {
 			s.dec.SetLeaps(t)
 		}
-		s.dec.Feed(b, mono, s.message)
-		c := s.dec.Counters()
-		s.counters.Store(&c)
 	}
+	s.dec.Feed(b, mono, s.message)
+	c := s.dec.Counters()
+	s.counters.Store(&c)
 	s.advance(mono)
 }
 

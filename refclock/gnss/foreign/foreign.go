@@ -15,13 +15,10 @@ func (SiRF) Name() string { return "sirf" }
 func (SiRF) Starts() string { return "\xA0" }
 
 // Match looks for a frame.
-func (SiRF) Match(b []byte) gnss.Match {
-	return matchA0(b, 0xA2, 4, func(payload, end []byte) bool {
-		sum := 0
-		for _, c := range payload {
-			sum += int(c)
-		}
-		return int(end[0])<<8|int(end[1]) == sum&0x7FFF && end[2] == 0xB0 && end[3] == 0xB3
+func (SiRF) Match(w *gnss.Window) gnss.Match {
+	return matchA0(w, 0xA2, 4, func(payload, end int) bool {
+		before, after := w.Sums(func(sum uint32, c byte) uint32 { return sum + uint32(c) }, payload, end)
+		return uint32(w.Octet(end))<<8|uint32(w.Octet(end+1)) == (after-before)&0x7FFF && w.Octet(end+2) == 0xB0 && w.Octet(end+3) == 0xB3
 	})
 }
 
@@ -36,13 +33,10 @@ func (SkyTraq) Name() string { return "skytraq" }
 func (SkyTraq) Starts() string { return "\xA0" }
 
 // Match looks for a frame.
-func (SkyTraq) Match(b []byte) gnss.Match {
-	return matchA0(b, 0xA1, 3, func(payload, end []byte) bool {
-		xor := byte(0)
-		for _, c := range payload {
-			xor ^= c
-		}
-		return end[0] == xor && end[1] == '\r' && end[2] == '\n'
+func (SkyTraq) Match(w *gnss.Window) gnss.Match {
+	return matchA0(w, 0xA1, 3, func(payload, end int) bool {
+		before, after := w.Sums(func(sum uint32, c byte) uint32 { return sum ^ uint32(c) }, payload, end)
+		return w.Octet(end) == byte(before^after) && w.Octet(end+1) == '\r' && w.Octet(end+2) == '\n'
 	})
 }
 
@@ -50,26 +44,29 @@ func (SkyTraq) Match(b []byte) gnss.Match {
 const maxA0 = 2047
 
 // matchA0 finds a frame of A0, a second octet, a length of two octets, a payload
-// and an end of endLen octets.
-func matchA0(b []byte, second byte, endLen int, valid func(payload, end []byte) bool) gnss.Match {
-	if len(b) < 2 {
-		return gnss.Incomplete(gnss.Noise)
+// and an end of endLen octets. valid checks the end; payload and end are where
+// they begin.
+func matchA0(w *gnss.Window, second byte, endLen int, valid func(payload, end int) bool) gnss.Match {
+	const header = 4
+	have := w.Len()
+	if have < 2 {
+		return gnss.Incomplete(have+1, gnss.Noise)
 	}
-	if b[1] != second {
+	if w.Octet(1) != second {
 		return gnss.NoFrame(1)
 	}
-	if len(b) < 4 {
-		return gnss.Incomplete(gnss.Noise)
+	if have < header {
+		return gnss.Incomplete(header, gnss.Noise)
 	}
-	n := int(b[2])<<8 | int(b[3])
+	n := int(w.Octet(2))<<8 | int(w.Octet(3))
 	if n == 0 || n > maxA0 {
 		return gnss.NoFrame(2)
 	}
-	total := 4 + n + endLen
-	if len(b) < total {
-		return gnss.Incomplete(gnss.Noise)
+	total := header + n + endLen
+	if have < total {
+		return gnss.Incomplete(total, gnss.Noise)
 	}
-	if !valid(b[4:4+n], b[4+n:total]) {
+	if !valid(header, header+n) {
 		return gnss.NoFrame(2)
 	}
 	return gnss.Complete(total)
@@ -85,33 +82,66 @@ func (RTCM) Name() string { return "rtcm3" }
 func (RTCM) Starts() string { return "\xD3" }
 
 // Match looks for a frame.
-func (RTCM) Match(b []byte) gnss.Match {
-	if len(b) > 1 && b[1]&0xFC != 0 {
+func (RTCM) Match(w *gnss.Window) gnss.Match {
+	have := w.Len()
+	if have > 1 && w.Octet(1)&0xFC != 0 {
 		return gnss.NoFrame(1)
 	}
-	if len(b) < 3 {
-		return gnss.Incomplete(gnss.Noise)
+	if have < 3 {
+		return gnss.Incomplete(have+1, gnss.Noise)
 	}
-	n := int(b[1]&3)<<8 | int(b[2])
-	if len(b) < n+6 {
-		return gnss.Incomplete(gnss.Noise)
+	total := int(w.Octet(1)&3)<<8 + int(w.Octet(2)) + 6
+	if have < total {
+		return gnss.Incomplete(total, gnss.Noise)
 	}
-	if crc24q(b[:n+3]) != uint32(b[n+3])<<16|uint32(b[n+4])<<8|uint32(b[n+5]) {
+	// The CRC over a frame with its own CRC is 0.
+	if before, after := w.Sums(addCRC24Q, 0, total); after != shiftCRC24Q(before, total) {
 		return gnss.NoFrame(1)
 	}
-	return gnss.Complete(n + 6)
+	return gnss.Complete(total)
 }
 
-// crc24q is the Qualcomm CRC-24 (RTCM 10403, polynomial 1864CFB, initial 0).
-func crc24q(b []byte) uint32 {
-	crc := uint32(0)
-	for _, c := range b {
-		crc ^= uint32(c) << 16
-		for range 8 {
-			if crc <<= 1; crc&0x1000000 != 0 {
-				crc ^= 0x1864CFB
-			}
-		}
+// crc24q is the polynomial of the Qualcomm CRC-24 (RTCM 10403), with its term of
+// degree 24.
+const crc24q = 0x1864CFB
+
+// addCRC24Q adds an octet to a CRC.
+func addCRC24Q(crc uint32, c byte) uint32 {
+	crc ^= uint32(c) << 16
+	for range 8 {
+		crc = timesX(crc)
 	}
 	return crc
+}
+
+// shiftCRC24Q returns the CRC with n zero octets more. A CRC is linear: that of
+// two parts is that of the first with as many zeros as the second has octets, plus
+// that of the second.
+func shiftCRC24Q(crc uint32, n int) uint32 {
+	for power := uint32(1 << 8); n > 0; n >>= 1 { // x^8, x^16, x^32, ...
+		if n&1 != 0 {
+			crc = times(crc, power)
+		}
+		power = times(power, power)
+	}
+	return crc
+}
+
+// times multiplies two polynomials modulo that of the CRC.
+func times(a, b uint32) (product uint32) {
+	for ; b != 0; b >>= 1 {
+		if b&1 != 0 {
+			product ^= a
+		}
+		a = timesX(a)
+	}
+	return product
+}
+
+// timesX multiplies a polynomial by x modulo that of the CRC.
+func timesX(a uint32) uint32 {
+	if a <<= 1; a>>24 != 0 {
+		a ^= crc24q
+	}
+	return a
 }

@@ -43,17 +43,18 @@ func (*Protocol) Starts() string { return "$" }
 // a comma and so on to * and two hexadecimal digits. A sentence is complete with
 // the second digit of the checksum. The line end is not waited for, because a
 // binary frame may follow without one.
-func (*Protocol) Match(b []byte) gnss.Match {
-	address := false // the address is complete: from here on it is a sentence
-	sum := byte(0)
+func (*Protocol) Match(w *gnss.Window) gnss.Match {
+	const inBody = 1 // carried: the address is complete, from here on it is a sentence
+	i, carried := w.Resume()
+	address := carried == inBody
 	refuse := func(n int, d gnss.Defect) gnss.Match {
 		if !address {
 			return gnss.NoFrame(n)
 		}
 		return gnss.Damaged(n, d)
 	}
-	for i := 1; i < len(b); i++ {
-		c := b[i]
+	for i = max(i, 1); i < w.Len(); i++ {
+		c := w.Octet(i)
 		switch {
 		case i >= maxSentence:
 			return refuse(i, gnss.TooLong)
@@ -63,32 +64,30 @@ func (*Protocol) Match(b []byte) gnss.Match {
 			return refuse(i, gnss.Truncated)
 		case c < ' ' || c > '~':
 			return refuse(i, gnss.BadCharacter)
+		case c == '*' && !address:
+			return gnss.NoFrame(i)
+		case c == '*' && w.Len() < i+3:
+			return gnss.Incomplete(i+3, gnss.Truncated).Resume(i, inBody)
 		case c == '*':
-			if !address {
-				return gnss.NoFrame(i)
-			}
-			return matchSum(b, i, sum)
+			return matchSum(w, i)
 		case !address && c == ',' && i > 3:
 			address = true
 		case !address && !(c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'):
 			return gnss.NoFrame(i)
 		}
-		sum ^= c
 	}
 	if address {
-		return gnss.Incomplete(gnss.Truncated)
+		return gnss.Incomplete(i+1, gnss.Truncated).Resume(i, inBody)
 	}
-	return gnss.Incomplete(gnss.Noise)
+	return gnss.Incomplete(i+1, gnss.Noise).Resume(i, 0)
 }
 
-// matchSum compares the two hexadecimal digits after the * at i with sum.
-func matchSum(b []byte, i int, sum byte) gnss.Match {
-	if len(b) < i+3 {
-		return gnss.Incomplete(gnss.Truncated)
-	}
-	hi, ok1 := hexDigit(b[i+1])
-	lo, ok2 := hexDigit(b[i+2])
-	if !ok1 || !ok2 || hi<<4|lo != sum {
+// matchSum compares the two hexadecimal digits after the * at i with the sum.
+func matchSum(w *gnss.Window, i int) gnss.Match {
+	before, after := w.Sums(func(sum uint32, c byte) uint32 { return sum ^ uint32(c) }, 1, i)
+	hi, ok1 := hexDigit(w.Octet(i + 1))
+	lo, ok2 := hexDigit(w.Octet(i + 2))
+	if !ok1 || !ok2 || hi<<4|lo != byte(before^after) {
 		return gnss.Damaged(i+1, gnss.BadChecksum)
 	}
 	return gnss.Complete(i + 3)

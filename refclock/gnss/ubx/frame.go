@@ -39,27 +39,28 @@ func (Protocol) Name() string { return "ubx" }
 func (Protocol) Starts() string { return string([]byte{sync1}) }
 
 // Match looks for a frame.
-func (Protocol) Match(b []byte) gnss.Match {
-	if len(b) > 1 && b[1] != sync2 {
+func (Protocol) Match(w *gnss.Window) gnss.Match {
+	have := w.Len()
+	if have > 1 && w.Octet(1) != sync2 {
 		return gnss.NoFrame(1)
 	}
 	// A class that no receiver uses begins no frame. Damaged input must not hold
 	// back the stream for the length that it seems to have.
-	if len(b) > 2 && !classKnown(b[2]) {
+	if have > 2 && !classKnown(w.Octet(2)) {
 		return gnss.NoFrame(2)
 	}
-	if len(b) < 6 {
-		return gnss.Incomplete(gnss.Truncated)
+	if have < 6 {
+		return gnss.Incomplete(have+1, gnss.Truncated)
 	}
-	n := int(b[4]) | int(b[5])<<8
+	n := int(w.Octet(4)) | int(w.Octet(5))<<8
 	if n > maxPayload {
 		return gnss.Damaged(2, gnss.TooLong)
 	}
-	if len(b) < n+overhead {
-		return gnss.Incomplete(gnss.Truncated)
+	if have < n+overhead {
+		return gnss.Incomplete(n+overhead, gnss.Truncated)
 	}
-	ckA, ckB := checksum(b[2 : 6+n])
-	if b[6+n] != ckA || b[7+n] != ckB {
+	before, after := w.Sums(addFletcher, 2, 6+n)
+	if a, b := fletcher(before, after, 4+n); w.Octet(6+n) != a || w.Octet(7+n) != b {
 		return gnss.Damaged(2, gnss.BadChecksum)
 	}
 	return gnss.Complete(n + overhead)
@@ -101,11 +102,25 @@ func Append(dst []byte, id int, payload []byte) []byte {
 // checksum is the 8-bit Fletcher sum (RFC 1145) over class, id, length and
 // payload.
 func checksum(b []byte) (a, c byte) {
+	sum := uint32(0)
 	for _, v := range b {
-		a += v
-		c += a
+		sum = addFletcher(sum, v)
 	}
-	return a, c
+	return fletcher(0, sum, len(b))
+}
+
+// addFletcher adds an octet to a running Fletcher sum: the sum of the octets in its
+// low octet, the sum of these sums in the next one.
+func addFletcher(sum uint32, v byte) uint32 {
+	a := byte(sum) + v
+	return uint32(byte(sum>>8)+a)<<8 | uint32(a)
+}
+
+// fletcher returns the Fletcher sum of n octets from the running sums before and
+// after them.
+func fletcher(before, after uint32, n int) (a, c byte) {
+	a = byte(after) - byte(before)
+	return a, byte(after>>8) - byte(before>>8) - byte(n)*byte(before)
 }
 
 // classKnown reports whether any receiver uses the class.
