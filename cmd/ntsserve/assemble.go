@@ -144,7 +144,7 @@ func (d *service) newTasks() []daemon.Task {
 		tasks = append(tasks, d.clock)
 	}
 	if d.ring != nil {
-		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, d.log))
+		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, func() error { return trustServed(d.settings.Source.Path) }, d.log))
 	}
 	if d.ke != nil {
 		tasks = append(tasks, d.certs, daemon.Func("nts-ke", func(ctx context.Context) error { return d.ke.Serve(ctx, d.listen) }))

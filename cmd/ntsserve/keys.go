@@ -2,26 +2,41 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"noonmark/internal/durable"
+	"noonmark/internal/retry"
+	"noonmark/phc"
+	"noonmark/refclock/status"
 	"noonmark/server/nts"
 )
 
-// keyInterval is how often the cookie keys are looked at.
-const keyInterval = 10 * time.Second
+const (
+	// keyInterval is how often the cookie keys are looked at.
+	keyInterval = 10 * time.Second
+	// renewAgain is the time between two attempts to write a new secret.
+	renewAgain = time.Minute
+	// clockTolerance is how far the system clock, which dates the secrets, may be from
+	// the served clock.
+	clockTolerance = time.Minute
+)
 
-// keyKeeper is the task that rotates the cookie keys, and reads them again when
-// their file changes.
+// keyKeeper is the task that rotates the cookie keys, replaces the secret that they
+// are derived from, and reads them again when their file changes.
 type keyKeeper struct {
-	ring *nts.Ring
-	file *durable.Watch
-	log  *slog.Logger
+	ring  *nts.Ring
+	file  *durable.Watch
+	trust func() error // why the system clock may be wrong, nil if it is right
+	log   *slog.Logger
+
+	failed retry.Backoff // attempts to renew the secret
+	next   time.Time     // no attempt before
 }
 
-func newKeyKeeper(ring *nts.Ring, path string, log *slog.Logger) *keyKeeper {
-	return &keyKeeper{ring, durable.NewWatch(path), log}
+func newKeyKeeper(ring *nts.Ring, path string, trust func() error, log *slog.Logger) *keyKeeper {
+	return &keyKeeper{ring: ring, file: durable.NewWatch(path), trust: trust, log: log}
 }
 
 // Run checks the keys until ctx ends.
@@ -49,7 +64,66 @@ func (k *keyKeeper) look(now time.Time) {
 	if k.ring.Rotate(now) {
 		k.log.Info("cookie keys rotated", "ring", k.ring.String(), "next", k.ring.NextRotation(now).Format(time.RFC3339))
 	}
+	if k.ring.RenewalDue(now) {
+		k.renew(now)
+	}
+}
+
+// renew replaces the secret. A secret that was removed by a wrong clock would take
+// valid cookies with it, so it waits for a clock that is right.
+func (k *keyKeeper) renew(now time.Time) {
+	if now.Before(k.next) && k.next.Sub(now) <= renewAgain {
+		return
+	}
+	err := k.trust()
+	var done nts.Renewal
+	if err == nil {
+		done, err = k.ring.Renew(now)
+	}
+	if err != nil {
+		k.next = now.Add(renewAgain)
+		if attempt, log := k.failed.Failed(); log {
+			k.log.Warn("cookie secret not renewed, the old one seals on", "error", err, "attempt", attempt)
+		}
+		return
+	}
+	k.failed.Reset()
+	if done.Drawn {
+		k.log.Info("new cookie secret drawn", "begins", done.Begins.Format(time.RFC3339))
+	}
+	if done.Removed > 0 {
+		k.log.Info("old cookie secrets removed", "number", done.Removed)
+	}
 }
 
 // String names the task in logs.
 func (k *keyKeeper) String() string { return "cookie keys" }
+
+// trustServed reports why the system clock may be wrong: no clock is served, or the
+// served one differs. path is that of the snapshot.
+func trustServed(path string) error {
+	r, err := status.Open(path)
+	if err != nil {
+		return fmt.Errorf("the system clock is not confirmed: %w", err)
+	}
+	defer r.Close()
+	var s status.Snapshot
+	if err := r.LoadAll(&s); err != nil {
+		return fmt.Errorf("the system clock is not confirmed: %w", err)
+	}
+	mono := phc.MonoRaw()
+	return confirm(&s, mono, time.Now())
+}
+
+// confirm compares the system clock, now at mono, with the served clock.
+func confirm(s *status.Snapshot, mono int64, now time.Time) error {
+	if !s.Usable(mono) {
+		return fmt.Errorf("the system clock is not confirmed: the served clock is not synchronised (%s)", s.State)
+	}
+	served := s.ClockAt(mono)
+	utc := served.UTC(s.OffsetAt(served))
+	if d := now.Sub(utc); d.Abs() > clockTolerance {
+		return fmt.Errorf("the system clock is %v from the served clock: set it", d.Round(time.Second))
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
 	"noonmark/server/nts"
 )
 
@@ -16,13 +19,13 @@ func TestCookieKeysAreRotatedAndFollowTheirFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys")
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	cfg := nts.RingConfig{Rotate: time.Hour, Keep: 3}
+	cfg := nts.RingConfig{Rotate: time.Hour, Keep: 3, Renew: nts.NeverRenew}
 	ring, err := nts.OpenRing(path, cfg, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	k := newKeyKeeper(ring, path, slog.New(slog.NewTextHandler(&log, nil)))
+	k := newKeyKeeper(ring, path, func() error { return nil }, slog.New(slog.NewTextHandler(&log, nil)))
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -47,5 +50,76 @@ func TestCookieKeysAreRotatedAndFollowTheirFile(t *testing.T) {
 		if got := log.String(); !strings.Contains(got, step.log) || strings.Count(got, "\n") != min(1, len(step.log)) {
 			t.Errorf("%s: logged %q, want %q", step.name, got, step.log)
 		}
+	}
+}
+
+func TestCookieSecretIsRenewedWithATrustedClock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys")
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	ring, err := nts.OpenRing(path, nts.RingConfig{}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	wrong := errors.New("nothing is served")
+	k := newKeyKeeper(ring, path, func() error { return wrong }, slog.New(slog.NewTextHandler(&log, nil)))
+	file := func() string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	first := file()
+	now = now.Add(9 * 24 * time.Hour)
+	for range 120 { // twenty minutes
+		k.look(now)
+		now = now.Add(keyInterval)
+	}
+	if n := strings.Count(log.String(), "not renewed"); file() != first || n < 1 || n > 6 || !strings.Contains(log.String(), wrong.Error()) {
+		t.Errorf("with a clock that is not trusted: changed %v, %d lines:\n%s", file() != first, n, log.String())
+	}
+	wrong = nil
+	log.Reset()
+	for range 120 {
+		k.look(now)
+		now = now.Add(keyInterval)
+	}
+	if n := strings.Count(log.String(), "new cookie secret drawn"); file() == first || n != 1 {
+		t.Errorf("with a trusted clock: %d lines:\n%s", n, log.String())
+	}
+	if s := ring.Secrets(now); len(s) != 2 || !s[1].Sealing {
+		t.Errorf("secrets: %+v", s)
+	}
+}
+
+func TestSystemClockIsTrustedIfTheServedClockAgrees(t *testing.T) {
+	t.Parallel()
+	const mono = 1e12
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	good := status.Snapshot{
+		State: status.Locked, Kind: status.SystemClock, Stratum: 1, Mono: mono, Clock: tai.FromUnix(now.Unix(), 0, 37),
+		Bound: time.Microsecond, Limit: time.Second, TAIOffset: 37, RefTime: tai.FromUnix(now.Unix(), 0, 37),
+	}
+	unlocked := good
+	unlocked.State = status.Unlocked
+	for _, c := range []struct {
+		name string
+		s    status.Snapshot
+		now  time.Time
+		ok   bool
+	}{
+		{"not synchronised", unlocked, now, false},
+		{"system clock a day ahead", good, now.Add(24 * time.Hour), false},
+		{"system clock ten years back", good, now.AddDate(-10, 0, 0), false},
+		{"in agreement", good, now.Add(time.Second), true},
+	} {
+		if err := confirm(&c.s, mono, c.now); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if err := trustServed(filepath.Join(t.TempDir(), "status")); err == nil {
+		t.Error("trusted without a snapshot")
 	}
 }

@@ -14,15 +14,16 @@ import (
 	"noonmark/server/nts"
 )
 
-const keysHelp = `usage: refclockctl keys show   FILE [-rotate D] [-keep N] [-json]
+const keysHelp = `usage: refclockctl keys show   FILE [-rotate D] [-keep N] [-renew D] [-json]
        refclockctl keys rotate FILE [-rotate D] [-keep N] [-in D]
        refclockctl keys revoke FILE [-rotate D] [-keep N]
 
 The cookie keys of NTS are derived from the root secrets in FILE and the time. They
-change by themselves every -rotate, which must be that of ntsserve.toml. show lists
-them without secrets. rotate adds a new root secret, for when others may have seen
-FILE: it seals from then on, and cookies already issued stay valid. revoke discards
-all secrets at once: every client has to ask for keys again.
+change by themselves every -rotate, and ntsserve draws a new secret every -renew;
+both must be those of ntsserve.toml. show lists keys and secrets without their
+content. rotate adds a new root secret now, for when others may have seen FILE: it
+seals from then on, and cookies already issued stay valid. revoke discards all
+secrets at once: every client has to ask for keys again.
 
 ntsserve loads a changed FILE within 10 s. Servers that share it need the new file
 before the new secret seals: rotate -in 1h, then copy.
@@ -111,9 +112,49 @@ type keyShown struct {
 	Root    time.Time `json:"root_since"`
 }
 
+// secretShown is one root secret as show prints it. Its JSON keys are a contract.
+type secretShown struct {
+	Since    time.Time  `json:"since"`
+	Sealing  bool       `json:"sealing"`
+	AgeS     int64      `json:"age_s"`                    // since it began; negative: not yet
+	Until    *time.Time `json:"seals_until,omitempty"`    // nil: until an operator replaces it
+	Accepted *time.Time `json:"accepted_until,omitempty"` // nil: the same
+	Overdue  bool       `json:"overdue"`                  // it seals although it should have been replaced
+}
+
+// secretsShown returns the secrets of a ring.
+func secretsShown(ring *nts.Ring, now time.Time) (list []secretShown) {
+	for _, s := range ring.Secrets(now) {
+		x := secretShown{Since: s.Since, Sealing: s.Sealing, AgeS: int64(now.Sub(s.Since) / time.Second)}
+		if !s.Until.IsZero() {
+			x.Until, x.Accepted, x.Overdue = &s.Until, &s.Accepted, s.Overdue(now)
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// renewFlag reads the flag -renew.
+func renewFlag(cfg *nts.RingConfig) func(string) error {
+	return func(text string) (err error) {
+		switch text {
+		case "auto":
+			cfg.Renew = 0
+		case "never":
+			cfg.Renew = nts.NeverRenew
+		default:
+			if cfg.Renew, err = time.ParseDuration(text); err == nil && cfg.Renew <= 0 {
+				err = errors.New("not a positive duration")
+			}
+		}
+		return err
+	}
+}
+
 // prepareKeysShow is the command keys show.
 func prepareKeysShow(fl *flag.FlagSet, c console) func([]string) error {
 	r, open := ringOf(fl)
+	fl.Func("renew", "`D`uration that a secret seals, \"auto\" or \"never\": keys.renew of ntsserve.toml", renewFlag(&r.cfg))
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	return func(args []string) error {
 		ring, err := open(args)
@@ -125,14 +166,18 @@ func prepareKeysShow(fl *flag.FlagSet, c console) func([]string) error {
 			keys = append(keys, keyShown{ID: k.ID, Sealing: k.Sealing, Begins: k.Begins, Ends: k.Ends, AgeS: int64(r.now.Sub(k.Begins) / time.Second),
 				Until: k.Begins.Add(time.Duration(r.cfg.Keep) * r.cfg.Rotate), Root: k.Root})
 		}
-		next := ring.NextRotation(r.now)
+		next, secrets := ring.NextRotation(r.now), secretsShown(ring, r.now)
 		if *asJSON {
 			return json.NewEncoder(c.out).Encode(struct {
-				Keys []keyShown `json:"keys"`
-				Next time.Time  `json:"next_rotation"`
-			}{keys, next})
+				Keys    []keyShown    `json:"keys"`
+				Next    time.Time     `json:"next_rotation"`
+				Secrets []secretShown `json:"secrets"`
+			}{keys, next, secrets})
 		}
-		return printKeys(c.out, keys, next)
+		if err := printKeys(c.out, keys, next); err != nil {
+			return err
+		}
+		return printSecrets(c.out, secrets)
 	}
 }
 
@@ -147,6 +192,26 @@ func printKeys(w io.Writer, keys []keyShown, next time.Time) error {
 		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, minute(k.Begins), (time.Duration(k.AgeS) * time.Second).Round(time.Minute), minute(k.Until), minute(k.Root), mark)
 	}
 	fmt.Fprintf(t, "next rotation at %s\n", minute(next))
+	return t.Flush()
+}
+
+func printSecrets(w io.Writer, secrets []secretShown) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nSECRET SINCE\tAGE\tSEALS UNTIL\tACCEPTED UNTIL\t")
+	for _, s := range secrets {
+		until, accepted := "replaced", "-"
+		if s.Until != nil {
+			until, accepted = minute(*s.Until), minute(*s.Accepted)
+		}
+		mark := ""
+		switch {
+		case s.Overdue:
+			mark = "in use, overdue: ntsserve draws a new one while it serves a synchronised clock"
+		case s.Sealing:
+			mark = "in use"
+		}
+		fmt.Fprintf(t, "%s\t%v\t%s\t%s\t%s\n", minute(s.Since), (time.Duration(s.AgeS) * time.Second).Round(time.Minute), until, accepted, mark)
+	}
 	return t.Flush()
 }
 

@@ -55,6 +55,8 @@ func (k *keyFile) opens(c []byte) bool {
 type shown struct {
 	Keys []keyShown `json:"keys"`
 	Next time.Time  `json:"next_rotation"`
+
+	Secrets []secretShown `json:"secrets"`
 }
 
 // show returns what keys show prints, which never contains a secret.
@@ -69,7 +71,7 @@ func (k *keyFile) show() (x shown) {
 	if len(secrets) == 0 || slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(out+text, s) }) {
 		k.t.Errorf("%d secrets in the file; show prints\n%s", len(secrets), out+text)
 	}
-	if !strings.Contains(text, x.Keys[0].ID) || strings.Count(text, "seals") != 1 {
+	if !strings.Contains(text, x.Keys[0].ID) || strings.Count(text, "seals") != 1 || strings.Count(text, "in use") != 1 {
 		k.t.Errorf("show:\n%s", text)
 	}
 	return x
@@ -83,6 +85,42 @@ func TestKeysShow(t *testing.T) {
 	if len(x.Keys) != len(ring) || !first.Sealing || first.ID != ring[0].ID || first.AgeS < 0 || first.AgeS > 86400 ||
 		first.Until.Sub(first.Begins) != 8*24*time.Hour || !x.Next.Equal(first.Ends) {
 		t.Errorf("show %+v, the ring has %+v", x, ring)
+	}
+}
+
+func TestKeysShowSaysWhenSecretsAreReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys")
+	since := time.Now().Add(-9 * 24 * time.Hour).Truncate(time.Second)
+	if _, err := nts.OpenRing(path, nts.RingConfig{}, since); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args  []string
+		until time.Time
+	}{
+		{nil, since.Add(8 * 24 * time.Hour)},
+		{[]string{"-rotate", "24h", "-keep", "10"}, since.Add(10 * 24 * time.Hour)},
+		{[]string{"-renew", "48h"}, since.Add(48 * time.Hour)},
+		{[]string{"-renew", "never"}, time.Time{}},
+	} {
+		var x shown
+		if err := json.Unmarshal([]byte(must(t, append([]string{"keys", "show", "-json"}, append(c.args, path)...)...)), &x); err != nil {
+			t.Fatal(err)
+		}
+		if len(x.Secrets) != 1 || !x.Secrets[0].Since.Equal(since) || !x.Secrets[0].Sealing {
+			t.Fatalf("%v: %+v", c.args, x.Secrets)
+		}
+		s := x.Secrets[0]
+		if c.until.IsZero() != (s.Until == nil) || s.Until != nil && (!s.Until.Equal(c.until) || !s.Accepted.After(c.until)) || s.Overdue != (!c.until.IsZero() && c.until.Before(time.Now())) {
+			t.Errorf("%v: %+v, want until %v", c.args, s, c.until)
+		}
+	}
+	if text := must(t, "keys", "show", path); !strings.Contains(text, "overdue") {
+		t.Errorf("show:\n%s", text)
+	}
+	if code, _, _ := ctl("keys", "show", "-renew", "soon", path); code != 64 {
+		t.Errorf("-renew soon: exit code %d", code)
 	}
 }
 

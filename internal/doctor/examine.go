@@ -16,6 +16,7 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
+	"noonmark/server/nts"
 )
 
 // Options say what is examined.
@@ -162,6 +163,7 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 	if s.OpensCookies {
 		keys := secretFile(s.Keys.File)
 		out.Keys = &keys
+		out.Secret = cookieSecret(s.Keys.File, s.KeyRing, h.Now())
 	}
 	if s.ServesKE {
 		out.Ports = append(out.Ports, PortFacts{Proto: "tcp", Port: int(s.KE.Listen.Port()), Service: "NTS key establishment"})
@@ -184,6 +186,29 @@ func (h *Host) steeredInterface(f *Facts) string {
 		return h.interfaceOf(f.Clock.Index)
 	}
 	return ""
+}
+
+// cookieSecret reads the secret in use. A file that is missing or that this user may
+// not read is not its matter.
+func cookieSecret(path string, cfg nts.RingConfig, now time.Time) SecretFacts {
+	f, err := os.Open(path)
+	if err != nil {
+		return SecretFacts{}
+	}
+	f.Close()
+	ring, err := nts.OpenRing(path, cfg, now)
+	if errors.Is(err, nts.ErrRingFile) {
+		return SecretFacts{Err: err}
+	}
+	if err != nil { // of the configuration, which has findings of its own
+		return SecretFacts{}
+	}
+	for _, s := range ring.Secrets(now) {
+		if s.Sealing {
+			return SecretFacts{Since: s.Since, Until: s.Until}
+		}
+	}
+	return SecretFacts{}
 }
 
 // secretFile looks at the mode of a file.

@@ -171,6 +171,7 @@ type ServingFacts struct {
 	Stamping     []Stamping
 	Certificates []CertificateFacts
 	Keys         *SecretFile // nil: no NTS
+	Secret       SecretFacts // that cookie keys are derived from
 	Ports        []PortFacts
 	Firewall     Ruleset
 }
@@ -201,6 +202,13 @@ type SecretFile struct {
 	Mode   fs.FileMode
 	Err    error // of looking at it
 	DirErr error // of looking at its directory, where the file does not exist
+}
+
+// SecretFacts is the secret that cookie keys are derived from.
+type SecretFacts struct {
+	Since time.Time // in use since; zero: unknown
+	Until time.Time // when a new one is to replace it; zero: never by ntsserve
+	Err   error     // of reading the file's content
 }
 
 // PortFacts are who listens on a port.

@@ -20,7 +20,11 @@ func servingFindings(s *ServingFacts, steered int, now time.Time) (found []Findi
 		found = append(found, certificateFindings(&s.Certificates[i], s.Machine, now)...)
 	}
 	if s.Keys != nil {
-		found = append(found, keysFinding(s.Keys))
+		file := keysFinding(s.Keys)
+		found = append(found, file)
+		if file.Level == OK {
+			found = append(found, secretFindings(&s.Secret, s.Keys.Path, now)...)
+		}
 	}
 	for i := range s.Ports {
 		found = append(found, portFinding(&s.Ports[i]))
@@ -127,6 +131,31 @@ func keysFinding(s *SecretFile) Finding {
 		return keysNoDirectory.with("error", s.DirErr)
 	}
 	return keysNew.with("path", s.Path)
+}
+
+const (
+	// secretLate is how long after its time a secret that is still in use is reported.
+	secretLate = time.Hour
+	// secretOld is the age from which a secret that ntsserve does not replace is
+	// reported: four times the default of keys.renew.
+	secretOld = 32 * 24 * time.Hour
+)
+
+// secretFindings judges the age of the secret that cookie keys are derived from.
+func secretFindings(s *SecretFacts, path string, now time.Time) []Finding {
+	age := now.Sub(s.Since)
+	values := []any{"path", path, "error", s.Err, "days", int(age / (24 * time.Hour)), "date", s.Since.UTC().Format(time.DateOnly)}
+	switch {
+	case s.Err != nil:
+		return []Finding{keysUnusable.with(values...)}
+	case s.Since.IsZero():
+		return nil
+	case !s.Until.IsZero() && now.Sub(s.Until) > secretLate:
+		return []Finding{keysSecretLate.with(values...)}
+	case s.Until.IsZero() && age > secretOld:
+		return []Finding{keysSecretOld.with(values...)}
+	}
+	return []Finding{keysSecretOK.with(values...)}
 }
 
 // portFinding says who listens where ntsserve is to.

@@ -443,6 +443,29 @@ func TestKeysFinding(t *testing.T) {
 	}
 }
 
+func TestSecretFindings(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	days := func(n int) time.Time { return now.AddDate(0, 0, n) }
+	for _, x := range []struct {
+		s    SecretFacts
+		want kind
+		text string
+	}{
+		{SecretFacts{Err: errors.New("keys: damaged")}, keysUnusable, "damaged"},
+		{SecretFacts{Since: days(-9), Until: days(-1)}, keysSecretLate, "2026-11-22"},
+		{SecretFacts{Since: days(-40)}, keysSecretOld, "40 days"},
+		{SecretFacts{Since: days(-7), Until: days(1)}, keysSecretOK, "2026-11-24"},
+		{SecretFacts{Since: days(-8), Until: now.Add(-time.Minute)}, keysSecretOK, ""},
+		{SecretFacts{Since: days(-20)}, keysSecretOK, ""},
+	} {
+		wants(t, secretFindings(&x.s, "keys", now), x.want, x.text)
+	}
+	if found := secretFindings(&SecretFacts{}, "keys", now); len(found) != 0 {
+		t.Errorf("a file that is missing: %v", found)
+	}
+}
+
 func TestPortFinding(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {

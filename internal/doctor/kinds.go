@@ -174,6 +174,10 @@ const (
 	keysDenied
 	keysNoDirectory
 	keysNew
+	keysUnusable
+	keysSecretLate
+	keysSecretOld
+	keysSecretOK
 
 	portTaken
 	portOurs
@@ -397,6 +401,14 @@ var kinds = [kindCount]Kind{
 	keysNoDirectory: {ID: "keys-no-directory", Part: "keys", Level: Fail, Text: "{error}",
 		Cause: "ntsserve cannot store its cookie keys.", Remedy: "create the directory for ntsserve's user (StateDirectory does), or set keys.file"},
 	keysNew: {ID: "keys-new", Part: "keys", Level: OK, Text: "{path} is created at ntsserve's first start"},
+	keysUnusable: {ID: "keys-unusable", Part: "keys", Level: Fail, Text: "{error}",
+		Cause: "The file of the cookie keys is damaged, or others may read it.", Remedy: "restore it, or delete it and restart ntsserve: clients exchange keys again"},
+	keysSecretLate: {ID: "keys-secret-late", Part: "keys", Level: Warn, Text: "the secret in {path} has been in use since {date}, longer than keys.renew",
+		Cause:  "ntsserve draws a new secret while it runs, serves a synchronised clock that agrees with the system clock, and can write the file.",
+		Remedy: "see ntsserve's log (\"cookie secret not renewed\"), or run: refclockctl keys rotate {path}"},
+	keysSecretOld: {ID: "keys-secret-old", Part: "keys", Level: Warn, Text: "the secret in {path} is {days} days old, and keys.renew is \"never\"",
+		Cause: "Whoever copied the file since then can open every cookie.", Remedy: "copy the file from the server that draws secrets, or run: refclockctl keys rotate {path}"},
+	keysSecretOK: {ID: "keys-secret-ok", Part: "keys", Level: OK, Text: "the secret in {path} has been in use since {date}"},
 
 	portTaken: {ID: "port-taken", Part: "port", Level: Fail, Text: "{port} is taken by {programs}",
 		Cause: "ntsserve cannot listen on the port.", Remedy: "stop the other program, or let it answer nobody (chronyd: port 0)"},

@@ -58,6 +58,25 @@ func ntsMetrics() []family[NTS] {
 					put(float64(len(n.Ring.List())))
 				}
 			}),
+		gauges(prometheus.NewDesc("noonmark_nts_cookie_secret_age_seconds", "How long the secret that cookie keys are derived from has been in use.", nil, nil),
+			ofSecret(func(s *nts.SecretInfo, now time.Time) float64 { return now.Sub(s.Since).Seconds() })),
+		gauges(prometheus.NewDesc("noonmark_nts_cookie_secret_overdue", "1 while the secret is in use although a new one should have replaced it.", nil, nil),
+			ofSecret(func(s *nts.SecretInfo, now time.Time) float64 { return one(s.Overdue(now)) })),
+	}
+}
+
+// ofSecret is a value of the secret in use.
+func ofSecret(value func(s *nts.SecretInfo, now time.Time) float64) func(*NTS, sink) {
+	return func(n *NTS, put sink) {
+		if n.Ring == nil {
+			return
+		}
+		now := time.Now()
+		for _, s := range n.Ring.Secrets(now) {
+			if s.Sealing {
+				put(value(&s, now))
+			}
+		}
 	}
 }
 

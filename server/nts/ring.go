@@ -21,6 +21,7 @@ const cookieAEAD = aead.AESSIVCMAC256
 const (
 	DefaultRotate = 24 * time.Hour
 	DefaultKeep   = 8 // a cookie is valid for 7 to 8 periods: at least a week
+	DefaultAhead  = time.Minute
 	minRotate     = time.Minute
 	maxKeep       = 64
 	maxRoots      = 16
@@ -32,6 +33,12 @@ const (
 type RingConfig struct {
 	Rotate time.Duration // length of a period, whole seconds; 0 = DefaultRotate
 	Keep   int           // periods whose cookies are accepted, the current one included; 0 = DefaultKeep
+
+	// Renew is how long a root secret seals before a new one replaces it (Ring.Renew).
+	// 0 = Keep * Rotate: until the first key that was derived from it has expired.
+	// NeverRenew: only NewRoot and Revoke replace it.
+	Renew time.Duration
+	Ahead time.Duration // how long before it begins a new root secret is in the file; 0 = DefaultAhead
 }
 
 func (c RingConfig) withDefaults() (RingConfig, error) {
@@ -47,7 +54,7 @@ func (c RingConfig) withDefaults() (RingConfig, error) {
 	case c.Keep < 1 || c.Keep > maxKeep:
 		return c, fmt.Errorf("%d periods of keys to keep are not from 1 to %d", c.Keep, maxKeep)
 	}
-	return c, nil
+	return c.withRenewal()
 }
 
 // root is a secret from which a key for each period is derived. Its keys seal
@@ -62,9 +69,9 @@ type root struct {
 // therefore have the same keys at the same time without communication, a rotation
 // writes nothing, and a wrong clock destroys no keys.
 //
-// Whoever has a root secret can open the cookies of all its periods. NewRoot ends
-// that for the future, and for the past when it removes the old root from the
-// file.
+// Whoever has a root secret can open the cookies of all its periods. Renew replaces
+// it on schedule, so a stolen key file opens no cookie that is sealed more than
+// RingConfig.Renew + Ahead later.
 //
 // All methods may be called from any goroutine. Load takes no lock.
 type Ring struct {
@@ -120,7 +127,7 @@ func (r *Ring) Rotate(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.keys.Load()
-	if k.period == r.period(now) && k.newest == r.roots[r.sealing(now)].since {
+	if k.period == r.period(now) && k.newest == r.roots[sealingAt(r.roots, now)].since {
 		return false
 	}
 	r.publish(now)
@@ -144,11 +151,11 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// sealing returns the index of the root that seals at now: the latest that has
+// sealingAt returns the index of the root that seals at now: the latest that has
 // begun, or the first one if none has (a clock that is not set yet).
-func (r *Ring) sealing(now time.Time) int {
-	i := len(r.roots) - 1
-	for i > 0 && r.roots[i].since > now.Unix() {
+func sealingAt(roots []root, now time.Time) int {
+	i := len(roots) - 1
+	for i > 0 && roots[i].since > now.Unix() {
 		i--
 	}
 	return i
@@ -156,7 +163,7 @@ func (r *Ring) sealing(now time.Time) int {
 
 // publish makes the keys of now. The caller holds mu or is a constructor.
 func (r *Ring) publish(now time.Time) {
-	p, s := r.period(now), r.sealing(now)
+	p, s := r.period(now), sealingAt(r.roots, now)
 	k := &Keys{period: p, newest: r.roots[s].since}
 	k.add(r.roots[s], p, r.cfg.Rotate)
 	for i, rt := range r.roots {

@@ -410,9 +410,12 @@ func TestKeyFileSurvivesSIGKILL(t *testing.T) {
 			last := r.roots[len(r.roots)-1]
 			fmt.Printf("%x\n", last.secret[:])
 			now := time.Unix(last.since, 0).Add(20 * 24 * time.Hour) // older ones have expired
-			if i%4 == 0 {
+			switch i % 4 {
+			case 0:
 				err = r.Revoke(now)
-			} else {
+			case 1:
+				_, err = r.Renew(now)
+			default:
 				_, err = r.NewRoot(now, now)
 			}
 		}
@@ -490,7 +493,7 @@ func FuzzRingFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := &Ring{cfg: RingConfig{DefaultRotate, DefaultKeep}, roots: roots}
+		r := &Ring{cfg: RingConfig{Rotate: DefaultRotate, Keep: DefaultKeep}, roots: roots}
 		r.publish(t0)
 		if err := opens(r, seal(t, r)); err != nil {
 			t.Fatal(err)

@@ -79,50 +79,14 @@ func (r *Ring) Reload(now time.Time) error {
 	return nil
 }
 
-// NewRoot makes a new root secret that seals cookies from since on. Cookies of
-// earlier roots stay valid as long as before. Roots whose cookies have all expired
-// are removed from the file. A since in the future leaves time to copy the file to
-// other servers; roots that were to begin later than that are removed. Secrets
-// begin at whole seconds: NewRoot returns when this one does, which is at least a
-// second after the last root that has begun.
-func (r *Ring) NewRoot(since, now time.Time) (begins time.Time, err error) {
-	n := newRoot(since)
-	err = r.change(now, func(old []root) ([]root, error) {
-		if now.Unix() < old[0].since {
-			return nil, fmt.Errorf("the clock reads %s, before the first secret began at %s: set the clock first",
-				now.UTC().Format(time.RFC3339), time.Unix(old[0].since, 0).UTC().Format(time.RFC3339))
-		}
-		for _, rt := range old {
-			if rt.since <= now.Unix() { // it may have sealed
-				n.since = max(n.since, rt.since+1)
-			}
-		}
-		life := time.Duration(r.cfg.Keep+1) * r.cfg.Rotate
-		var roots []root
-		for i, rt := range old {
-			if i+1 < len(old) && old[i+1].since < now.Add(-life).Unix() {
-				continue
-			}
-			if rt.since < n.since {
-				roots = append(roots, rt)
-			}
-		}
-		if len(roots) >= maxRoots {
-			return nil, fmt.Errorf("%w: it already has %d roots", ErrRingFile, len(roots))
-		}
-		return append(roots, n), nil
-	})
-	return time.Unix(n.since, 0).UTC(), err
-}
-
 // Revoke replaces all roots by a new one. All cookies become invalid, and their
 // holders get an NTS NAK.
 func (r *Ring) Revoke(now time.Time) error {
 	return r.change(now, func([]root) ([]root, error) { return []root{newRoot(now)}, nil })
 }
 
-// change rewrites the file and then the ring. If the file cannot be written, the
-// ring stays as it was.
+// change rewrites the file and then the ring. An edit that returns no roots changes
+// nothing in the file. If the file cannot be written, the ring stays as it was.
 func (r *Ring) change(now time.Time, edit func([]root) ([]root, error)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +101,9 @@ func (r *Ring) change(now time.Time, edit func([]root) ([]root, error)) error {
 	if err != nil {
 		return fmt.Errorf("change key ring: %w", err)
 	}
-	if r.path != "" {
+	if roots == nil {
+		roots = old
+	} else if r.path != "" {
 		if err := writeRoots(r.path, roots, true); err != nil {
 			return fmt.Errorf("change key ring: %w", err)
 		}

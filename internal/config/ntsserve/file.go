@@ -94,9 +94,11 @@ type ACME struct {
 
 // Keys is [keys]: the cookie keys.
 type Keys struct {
-	File   string          `toml:"file"`
-	Rotate config.Duration `toml:"rotate"`
-	Keep   int             `toml:"keep"`
+	File       string          `toml:"file"`
+	Rotate     config.Duration `toml:"rotate"`
+	Keep       int             `toml:"keep"`
+	Renew      string          `toml:"renew"` // "auto", "never" or a duration
+	RenewAhead config.Duration `toml:"renew_ahead"`
 }
 
 // Access is [access]: who is answered, and how often.
@@ -118,7 +120,7 @@ func Default() File {
 		Source:   Source{Type: "snapshot", Path: status.DefaultPath, Address: sysclock.DefaultChrony, Stratum: sysclock.DefaultStratum},
 		KE:       KE{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
 		ACME:     ACME{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
-		Keys:     Keys{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep},
+		Keys:     Keys{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep, Renew: "auto", RenewAhead: config.D(nts.DefaultAhead)},
 		Access:   Access{Burst: 16, Prefix4: 32, Prefix6: 56, KissRate: 4},
 		Log:      config.DefaultLog(),
 	}

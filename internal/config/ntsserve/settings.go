@@ -133,13 +133,39 @@ func parseRefID(text string, stratum int) (id [4]byte, ok bool) {
 }
 
 func (s *Settings) checkKeys(c *config.Checker) {
-	s.KeyRing = nts.RingConfig{Rotate: s.Keys.Rotate.Duration, Keep: s.Keys.Keep}
+	s.KeyRing = nts.RingConfig{Rotate: s.Keys.Rotate.Duration, Keep: s.Keys.Keep, Renew: nts.NeverRenew}
 	if s.Keys.Rotate.Duration <= 0 || s.Keys.Keep <= 0 {
 		c.Refuse("keys.rotate", "a rotation every %v that keeps %d keys is not possible; want for instance rotate = \"24h\" and keep = 8", s.Keys.Rotate, s.Keys.Keep)
 	} else if _, err := nts.NewRing(s.KeyRing, time.Now()); err != nil {
 		c.Refuse("keys.rotate", "%w; want for instance rotate = \"24h\" and keep = 8", err)
+	} else {
+		s.checkRenewal(c)
 	}
 	c.Require(s.Keys.File != "", "keys.file", "is empty; want a file in a directory that only this program can write, such as /var/lib/ntsserve/keys")
+}
+
+// checkRenewal reads how often a new secret replaces the one of the cookie keys.
+func (s *Settings) checkRenewal(c *config.Checker) {
+	const want = "want \"auto\", \"never\", or a duration such as \"192h\""
+	r := &s.KeyRing
+	switch s.Keys.Renew {
+	case "auto":
+		r.Renew = 0
+	case "never":
+		return
+	default:
+		d, err := time.ParseDuration(s.Keys.Renew)
+		if err != nil || d <= 0 {
+			c.Refuse("keys.renew", "%q is not an interval; %s", s.Keys.Renew, want)
+			return
+		}
+		r.Renew = d
+	}
+	r.Ahead = s.Keys.RenewAhead.Duration
+	c.Require(r.Ahead >= nts.DefaultAhead, "keys.renew_ahead", "%v is too short for the other processes and servers to load the file; want at least %v", s.Keys.RenewAhead, nts.DefaultAhead)
+	if _, err := nts.NewRing(*r, time.Now()); err != nil {
+		c.Refuse("keys.renew", "%w; %s", err, want)
+	}
 }
 
 func (s *Settings) checkAccess(c *config.Checker) {
