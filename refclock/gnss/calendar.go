@@ -74,13 +74,17 @@ type dates struct {
 // longer silence nothing tells how often midnight has passed.
 const staleDate = 3600e9
 
+// PlausibleYears is how many years after the earliest possible date a program is
+// expected to run. Later dates are taken for the receiver's error.
+const PlausibleYears = 20
+
 // century resolves a two-digit year. For recorded history the result lies in
-// 1980 to 2079. Otherwise it lies in the hundred years that begin forty before
-// the floor, so that a receiver whose date is short of one or two rollovers is
-// recognised and not moved a century ahead.
+// 1980 to 2079. Otherwise it is the latest that is not PlausibleYears after the
+// floor, so that a receiver whose date is short of rollovers is recognised and not
+// moved a century ahead.
 func (c *dates) century(yy int) int {
 	const firstYear = 1980 // GPS time begins on 1980-01-06
-	base := max(firstYear, c.floor.Year()-40)
+	base := max(firstYear, c.floor.Year()+PlausibleYears-99)
 	y := base - base%100 + yy
 	if y < base {
 		y += 100

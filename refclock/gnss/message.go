@@ -55,6 +55,9 @@ type Civil struct {
 	Year, Month, Day     int
 	Hour, Minute, Second int // Second is 60 in an inserted leap second
 	Nanos                int // ns after the second, 0 to 999999999
+	// Epoch is Mono of the first message with the same time of day: a burst begins
+	// with it, be it dated or not. 0 without a time of day.
+	Epoch int64
 }
 
 // timeOfDay returns the time of day, ns.
@@ -64,8 +67,11 @@ func (c *Civil) timeOfDay() int64 {
 
 // Solution is the receiver's solution for position and time.
 type Solution struct {
-	FixRepeated bool  // Fix is not from this message but from an earlier one
-	TAcc        int64 // ns, the receiver's estimate of its time accuracy; 0 unknown
+	FixRepeated bool // Fix is not from this message but from an earlier one
+	// FixElsewhere: the message is about one satellite system, which gives no fix,
+	// and another message reports one. It says nothing against the time.
+	FixElsewhere bool
+	TAcc         int64 // ns, the receiver's estimate of its time accuracy; 0 unknown
 
 	Sats     int // satellites used
 	HasSats  bool
@@ -86,9 +92,9 @@ type Leap struct {
 	// of leap seconds does not have (Config.NewLeaps). Time is the second after 59.
 	NewLeap bool
 	UTC     UTC
-	// CountsGPS: the label is GPS time or TAI, which have no leap seconds. Its calendar
-	// reading is computed with the table.
-	CountsGPS  bool
+	// Uniform: the label is in GPS time or TAI, which have no leap seconds. Its
+	// calendar reading is computed with the table.
+	Uniform    bool
 	LeapOffset int // TAI - UTC, s, as announced; 0 unknown
 	LeapSource LeapSource
 	// HasLeapEvent: LeapSign is +1 or -1 for an inserted or deleted second ahead,

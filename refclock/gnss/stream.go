@@ -14,13 +14,10 @@ type Stream struct {
 	newLeaps bool
 	scale    TimeScale // of calendar labels without a scale of their own
 
-	fix     Fix   // latest that the receiver reported
-	fixMono int64 // when
+	fixes      fixes
+	epochs     epochs
+	leapSource LeapSource // as NAV-TIMELS named it last
 }
-
-// staleFix is the age, ns, from which the latest fix no longer applies to a
-// message that reports none itself.
-const staleFix = 5e9
 
 func (s *Stream) init(cfg Config) {
 	s.newLeaps, s.scale = cfg.NewLeaps, cfg.TimeScale
@@ -33,7 +30,7 @@ func (s *Stream) init(cfg Config) {
 func (s *Stream) reset() {
 	s.dates.forget()
 	s.dates.offset = 0
-	s.fix = FixUnknown
+	s.fixes, s.epochs, s.leapSource = fixes{}, epochs{}, LeapUnreported
 }
 
 // Count counts a Defect for a message that is handed out all the same.
@@ -48,7 +45,14 @@ func (s *Stream) Refuse(d Defect) bool {
 // SetFix sets the fix of a message that reports one.
 func (s *Stream) SetFix(m *Message, f Fix) {
 	m.Fix = f
-	s.fix, s.fixMono = f, m.Mono
+	m.FixElsewhere = !s.fixes.report(m.Talker, f, m.Mono)
+}
+
+// SetModeFix sets the fix of a message whose statement "no fix" counts only while
+// no other message reports a fix.
+func (s *Stream) SetModeFix(m *Message, f Fix) {
+	m.Fix = f
+	m.FixElsewhere = f == FixNone && s.LatestFix(m.Mono).Good()
 }
 
 // UseFix sets the fix of a message that reports none, which is the one reported
@@ -59,12 +63,11 @@ func (s *Stream) UseFix(m *Message) {
 
 // LatestFix returns the fix reported last, FixUnknown if that was long before
 // mono.
-func (s *Stream) LatestFix(mono int64) Fix {
-	if mono-s.fixMono > staleFix {
-		return FixUnknown
-	}
-	return s.fix
-}
+func (s *Stream) LatestFix(mono int64) Fix { return s.fixes.latest(mono) }
+
+// BeginEpoch notes the time of day of a message, as the receiver sent it. The
+// first message with it begins the epoch.
+func (s *Stream) BeginEpoch(m *Message) { m.Epoch = s.epochs.begin(m.timeOfDay(), m.Mono) }
 
 // Century returns the full year of a two-digit one.
 func (s *Stream) Century(yy int) int { return s.dates.century(yy) }
@@ -116,7 +119,7 @@ func (s *Stream) SetLabel(m *Message, trust bool) bool {
 	}
 	tod := m.timeOfDay()
 	d, weeks := s.dates.rollover(sent)
-	m.Rollover, m.CountsGPS, m.UTC = weeks, true, UTCResolved
+	m.Rollover, m.Uniform = weeks, true
 	s.SetTime(m, tai.FromUnix(d.time().Unix(), tod, s.scale.toTAI()))
 	if trust {
 		s.dates.set(sent, tod, m.Mono)
@@ -128,7 +131,7 @@ func (s *Stream) SetLabel(m *Message, trust bool) bool {
 // instant before the earliest possible date is moved.
 func (s *Stream) SetGPS(m *Message, sent tai.Time) {
 	t, weeks := s.Rollover(sent)
-	m.Rollover, m.CountsGPS, m.UTC = weeks, true, UTCResolved
+	m.Rollover, m.Uniform = weeks, true
 	s.SetTime(m, t)
 	// A carried date is moved again when it is used, so it is kept as sent.
 	u, _ := s.utc(roundMS(sent))
@@ -160,9 +163,23 @@ func (s *Stream) CarryDate(m *Message) bool {
 // ForgetDate stops the carrying of dates: the receiver's clock is lost.
 func (s *Stream) ForgetDate() { s.dates.forget() }
 
-// SetLeapOffset notes the TAI - UTC, s, that the receiver has from satellites.
-// It shows that a date with fewer leap seconds is short of a rollover.
-func (s *Stream) SetLeapOffset(offset int) { s.dates.offset = offset }
+// SetLeapOffset notes the TAI - UTC, s, that a message announces, and where the
+// receiver has it from. LeapUnreported: the message does not say, and the source
+// that was named last holds; LeapHeard if none was. What the receiver has from
+// satellites shows that a date with fewer leap seconds is short of a rollover.
+func (s *Stream) SetLeapOffset(m *Message, offset int, source LeapSource) {
+	switch {
+	case source != LeapUnreported:
+		s.leapSource = source
+	case s.leapSource == LeapUnreported:
+		source = LeapHeard
+	default:
+		source = s.leapSource
+	}
+	if m.LeapOffset, m.LeapSource = offset, source; offset != 0 && source.FromSatellites() {
+		s.dates.offset = offset
+	}
+}
 
 // LeapOffset returns TAI - UTC, s, at a POSIX time, by the table.
 func (s *Stream) LeapOffset(posix int64) int { return s.dates.leaps.OffsetUTC(posix) }

@@ -172,7 +172,7 @@ type UTC uint8
 const (
 	UTCUnreported UTC = iota // the message does not report it
 	UTCUnresolved            // the leap seconds are not known yet
-	UTCResolved              // they are known, or the label counts GPS time and needs none
+	UTCResolved              // they are known, though perhaps not from satellites
 )
 
 // LeapSource is where a receiver has its present count of leap seconds from.
@@ -191,9 +191,20 @@ const (
 	LeapAided      // aiding data that the host supplied
 	LeapConfigured // by the user
 	LeapNavIC
+	LeapHeard // from satellites; the message does not name the system
 )
 
-var leapSourceNames = [...]string{"", "unknown", "firmware", "GPS-GLONASS difference", "GPS", "SBAS", "BeiDou", "Galileo", "aided data", "configured", "NavIC"}
+var leapSourceNames = [...]string{"", "unknown", "firmware", "GPS-GLONASS difference", "GPS", "SBAS", "BeiDou", "Galileo", "aided data", "configured", "NavIC", "satellites"}
+
+// FromSatellites reports whether the receiver heard the count from satellites. A
+// source that is not listed here is none, whatever a new firmware adds.
+func (l LeapSource) FromSatellites() bool {
+	switch l {
+	case LeapGLONASS, LeapGPS, LeapSBAS, LeapBeiDou, LeapGalileo, LeapNavIC, LeapHeard:
+		return true
+	}
+	return false
+}
 
 // String returns the word in logs and JSON, empty for LeapUnreported.
 func (l LeapSource) String() string {

@@ -113,7 +113,7 @@ func (r *receiver) set(code reason.Code, there bool) {
 // fix looks for a fix that was there and is gone. A receiver that never had one
 // raises no alarm: its messages are not valid to begin with.
 func (r *receiver) fix(m *gnss.Message) {
-	if m.FixRepeated {
+	if m.FixRepeated || m.FixElsewhere {
 		return
 	}
 	switch {

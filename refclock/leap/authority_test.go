@@ -128,7 +128,7 @@ func TestLabelsOffByOtherCauses(t *testing.T) {
 		{"an hour ahead at the end of a month", end, shift(3600 * tai.Second), 3600 * tai.Second},
 		{"not valid, a second behind at the end of a month", end, func(m *gnss.Message) { m.Time -= tai.Second; m.Valid = false }, -tai.Second},
 		{"too late for its second to be certain", end, func(m *gnss.Message) { m.Time -= tai.Second / 2 }, -tai.Second / 2},
-		{"GPS time, which has no leap seconds", end, func(m *gnss.Message) { m.Source, m.CountsGPS = "NAV-TIMEGPS", true; m.Time -= tai.Second }, -tai.Second},
+		{"GPS time, which has no leap seconds", end, func(m *gnss.Message) { m.Source, m.Uniform = "NAV-TIMEGPS", true; m.Time -= tai.Second }, -tai.Second},
 	} {
 		s := &site{auth: New([]*tai.Table{old}, false), tracked: true}
 		for now := c.start - 10*tai.Second; now < c.start; now += tai.Second {

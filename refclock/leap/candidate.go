@@ -59,7 +59,7 @@ type labels struct {
 // Labels of a tracked clock are corrected only if that makes them agree.
 func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) tai.Time {
 	l := &a.labels
-	if m.CountsGPS {
+	if m.Uniform {
 		return m.Time
 	}
 	d := 0

@@ -58,10 +58,10 @@ func sixDigits(f string) (a, b, c int, ok bool) {
 	return v / 10000, v / 100 % 100, v % 100, ok
 }
 
-// setTime reads hhmmss with up to nine decimals. Second 60 is accepted here;
-// only the date shows whether it exists. Decimals are read as integers: as a
-// float, .999999 becomes 1000 ms.
-func setTime(m *gnss.Message, f string) bool {
+// setTime reads hhmmss with up to nine decimals, which begins an epoch if it is
+// new. Second 60 is accepted here; only the date shows whether it exists. Decimals
+// are read as integers: as a float, .999999 becomes 1000 ms.
+func setTime(st *gnss.Stream, m *gnss.Message, f string) bool {
 	if len(f) < 6 {
 		return false
 	}
@@ -84,6 +84,7 @@ func setTime(m *gnss.Message, f string) bool {
 		ns = v
 	}
 	m.Hour, m.Minute, m.Second, m.Nanos, m.HasTimeOfDay = hh, mm, ss, ns, true
+	st.BeginEpoch(m)
 	return true
 }
 

@@ -60,13 +60,15 @@ func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 		if void {
 			// A receiver that reports nothing but void has lost its clock, so
 			// its earlier date is no longer carried.
-			st.ForgetDate()
+			if !m.FixElsewhere {
+				st.ForgetDate()
+			}
 			st.Count(gnss.VoidStatus)
 			return true
 		}
 		return setBareTime(st, m, s.at(0), fix) // the date may be known from a ZDA
 	}
-	if !setTime(m, s.at(0)) {
+	if !setTime(st, m, s.at(0)) {
 		return st.Refuse(gnss.BadTime)
 	}
 	dd, mm, yy, ok := sixDigits(s.at(8))
@@ -94,7 +96,7 @@ func decodeZDA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	if s.at(0) == "" || s.at(1) == "" || s.at(2) == "" || s.at(3) == "" {
 		return st.Refuse(gnss.NoDate) // sent by many receivers until they know the time
 	}
-	if !setTime(m, s.at(0)) {
+	if !setTime(st, m, s.at(0)) {
 		return st.Refuse(gnss.BadTime)
 	}
 	day, ok1 := digits(s.at(1), 1, 2)
@@ -182,13 +184,13 @@ func decodeGLL(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 // means that the message reports no fix: then the one reported last applies.
 func setBareTime(st *gnss.Stream, m *gnss.Message, tod string, fix gnss.Fix) bool {
 	if tod == "" {
-		if fix != gnss.FixUnknown && !fix.Good() {
+		if fix != gnss.FixUnknown && !fix.Good() && !m.FixElsewhere {
 			st.ForgetDate() // as with a void RMC: the clock is lost
 		}
 		st.Count(gnss.NoDate)
 		return true
 	}
-	if !setTime(m, tod) {
+	if !setTime(st, m, tod) {
 		return st.Refuse(gnss.BadTime)
 	}
 	if !st.CarryDate(m) {
@@ -213,10 +215,10 @@ func setBareTime(st *gnss.Stream, m *gnss.Message, tod string, fix gnss.Fix) boo
 
 // decodeGSA: selection, dimension 1 to 3, twelve or more satellites, PDOP, HDOP,
 // VDOP, [system].
-func decodeGSA(_ *gnss.Stream, m *gnss.Message, s sentence) bool {
+func decodeGSA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	switch s.at(1) {
 	case "1":
-		m.Fix = gnss.FixNone
+		st.SetModeFix(m, gnss.FixNone)
 	case "2":
 		m.Fix = gnss.Fix2D
 	case "3":
@@ -237,7 +239,7 @@ func decodeGSA(_ *gnss.Stream, m *gnss.Message, s sentence) bool {
 // decodeGST: time, RMS of the residuals, error ellipse (major, minor, orientation),
 // standard deviations of latitude, longitude and altitude in m.
 func decodeGST(st *gnss.Stream, m *gnss.Message, s sentence) bool {
-	if t := s.at(0); t != "" && !setTime(m, t) {
+	if t := s.at(0); t != "" && !setTime(st, m, t) {
 		return st.Refuse(gnss.BadTime)
 	}
 	lat, ok1 := s.number(5, 0, 1e7)
@@ -269,7 +271,7 @@ func decodePUBX(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	if s.at(1) == "" || s.at(2) == "" {
 		return st.Refuse(gnss.NoDate)
 	}
-	if !setTime(m, s.at(1)) {
+	if !setTime(st, m, s.at(1)) {
 		return st.Refuse(gnss.BadTime)
 	}
 	dd, mm, yy, ok := sixDigits(s.at(2))
@@ -278,12 +280,10 @@ func decodePUBX(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	}
 	m.Year, m.Month, m.Day = st.Century(yy), mm, dd
 	leap, isDefault := strings.CutSuffix(s.at(5), "D")
-	if n, ok := digits(leap, 1, 2); ok && !isDefault {
-		m.LeapOffset = n + gnss.GPSToTAI
-	}
 	m.UTC = gnss.UTCUnresolved
-	if m.LeapOffset != 0 {
+	if n, ok := digits(leap, 1, 2); ok && !isDefault {
 		m.UTC = gnss.UTCResolved
+		st.SetLeapOffset(m, n+gnss.GPSToTAI, gnss.LeapUnreported)
 	}
 	if !st.SetUTC(m, true) {
 		return false

@@ -137,14 +137,14 @@ func TestLabelsOfSentences(t *testing.T) {
 		{"GGA without fix", []string{fixed, "$GPGGA,120001,,,,,0,00,,,M,,M,,"}, "2024-05-01T12:00:01.000", true, false},
 		{"GGA of unknown quality", []string{fixed, "$GPGGA,120001,4807.0,N,01131.0,E,Q,00,,,M,,M,,"}, "2024-05-01T12:00:01.000", true, false},
 		{"RMC of unknown status", []string{"$GPRMC,120000,Q,4807.0,N,01131.0,E,0,0,010524,,,A"}, "2024-05-01T12:00:00.000", false, false},
-		{"GGA without fix and time, then with", []string{fixed, "$GPGGA,,,,,,0,00,,,M,,M,,", "$GPGGA,120001,,,,,1,05,,,M,,M,,"}, "", false, false},
+		{"GGA without fix and time, then with", []string{fixed, "$GNGGA,,,,,,0,00,,,M,,M,,", "$GNGGA,120001,,,,,1,05,,,M,,M,,"}, "", false, false},
 		{"GLL void", []string{fixed, "$GPGLL,,,,,120001,V,N"}, "2024-05-01T12:00:01.000", true, false},
 		{"GNS without fix", []string{fixed, "$GNGNS,120001,,,,,NNNN,00,,,,,"}, "2024-05-01T12:00:01.000", true, false},
 		{"GGA of another session", []string{fixed, "$GPGGA,140001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
 		{"GGA of another session before midnight", []string{fixed, "$GPGGA,003001,4807.0,N,01131.0,E,1,08,1,1,M,1,M,,"}, "", false, false},
 		{"RMC without a date", []string{"$GNRMC,235959.000,A,3819.16721,N,02133.08984,E,0.0,0.0,,,,A"}, "", false, false},
 		{"GNS of one system after one without fix", []string{fixed, "$GNGNS,120001,,,,,NN,00,,,,,", "$GPGNS,120001,,,,,,03,,,,,"}, "2024-05-01T12:00:01.000", true, false},
-		{"GGA without quality after a void RMC", []string{fixed, "$GPRMC,120001,V,,,,,,,010524,,,N", "$GPGGA,120001.00,3715.6614,N,12157.6689,W,,11,0.8,86.7,M,-30.1,M,,"}, "2024-05-01T12:00:01.000", true, false},
+		{"GGA without quality after a void RMC", []string{fixed, "$GNRMC,120001,V,,,,,,,010524,,,N", "$GPGGA,120001.00,3715.6614,N,12157.6689,W,,11,0.8,86.7,M,-30.1,M,,"}, "2024-05-01T12:00:01.000", true, false},
 		{"RMC of a rolled year, 1980", []string{"$GBRMC,000010.700,V,,,,,,,050180,,,N,V"}, "1980-01-05T00:00:10.700", false, false},
 		{"PUBX,04 with default leap seconds", []string{"$PUBX,04,073731.00,091202,113851.00,1196,15D,1930035,-2660.664,43"}, "2002-12-09T07:37:31.000", true, false},
 
@@ -210,7 +210,7 @@ func TestDatesBeforeTheFloorAreMoved(t *testing.T) {
 		{"$GPZDA,235959,31,10,2026,00,00", floor, "2046-06-16T23:59:59.000", 1024},
 		{"$GPZDA,000000,01,11,2026,00,00", floor, "2026-11-01T00:00:00.000", 0},
 		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,070236,,,A", floor, "2036-02-07T12:00:00.000", 0},
-		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010185,,,A", floor, "2085-01-01T12:00:00.000", 0},
+		{"$GPRMC,120000,A,4807.0,N,01131.0,E,0,0,010185,,,A", floor, "2043-11-17T12:00:00.000", 3072},
 	} {
 		m, _ := decodeAll(t, gnss.Config{NotBefore: c.floor}, c.in)
 		if len(m) != 1 || gnsstest.Stamp(m[0]) != c.want || m[0].Rollover != c.weeks {
@@ -325,8 +325,8 @@ func TestLabelsInTheConfiguredScaleWithTheConfiguredOffset(t *testing.T) {
 		m := all[len(all)-1]
 		civil := time.Date(m.Year, time.Month(m.Month), m.Day, m.Hour, m.Minute, m.Second, m.Nanos, time.UTC)
 		const layout = "2006-01-02 15:04:05.999"
-		if got := m.Time.UTC(37).Format(layout); got != c.want || civil.Format(layout) != c.want || m.CountsGPS != c.free || !m.Stated {
-			t.Errorf("%s: %s, calendar %s, free %v, %+v; want %s, %v", c.name, got, civil.Format(layout), m.CountsGPS, m, c.want, c.free)
+		if got := m.Time.UTC(37).Format(layout); got != c.want || civil.Format(layout) != c.want || m.Uniform != c.free || !m.Stated {
+			t.Errorf("%s: %s, calendar %s, free %v, %+v; want %s, %v", c.name, got, civil.Format(layout), m.Uniform, m, c.want, c.free)
 		}
 	}
 }

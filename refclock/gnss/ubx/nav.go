@@ -82,6 +82,7 @@ func setUTC(s *gnss.Stream, m *gnss.Message, c payload, nano int64, stated, vali
 		return false
 	}
 	s.SetTime(m, m.Time+tai.Time(nano))
+	s.BeginEpoch(m)
 	m.Stated, m.Valid = stated, valid
 	if !stated {
 		s.Count(gnss.VoidStatus)
@@ -94,10 +95,9 @@ func setUTC(s *gnss.Stream, m *gnss.Message, c payload, nano int64, stated, vali
 // 4 leap), tAcc at 12.
 func decodeTimeGPS(s *gnss.Stream, m *gnss.Message, p payload) bool {
 	s.UseFix(m)
-	m.TAcc = p.u32(12)
-	if p[11]&4 != 0 {
-		m.LeapOffset = p.i8(10) + gnss.GPSToTAI
-		s.SetLeapOffset(m.LeapOffset)
+	m.TAcc, m.UTC = p.u32(12), utcOf(p[11]&4 != 0)
+	if m.UTC == gnss.UTCResolved {
+		s.SetLeapOffset(m, p.i8(10)+gnss.GPSToTAI, gnss.LeapUnreported)
 	}
 	return setGPS(s, m, p.i16(8), p.u32(0)*1e6+p.i32(4), p[11]&3 == 3)
 }
@@ -128,12 +128,14 @@ func setGPS(s *gnss.Stream, m *gnss.Message, week int, tow int64, stated bool) b
 		return s.Refuse(gnss.BadTime)
 	}
 	s.SetGPS(m, gnss.GPSTime(week, tow))
+	s.BeginEpoch(m)
 	m.Stated = true
 	m.Valid = m.Fix == gnss.FixUnknown || m.Fix.Good()
 	return true
 }
 
-// leapSources are the values of srcOfCurrLs in NAV-TIMELS, from 0; 255 is unknown.
+// leapSources are the values of srcOfCurrLs in NAV-TIMELS, from 0 (u-blox F9
+// interface description); 255 and any other is unknown.
 var leapSources = [...]gnss.LeapSource{
 	gnss.LeapFirmware, gnss.LeapGLONASS, gnss.LeapGPS, gnss.LeapSBAS, gnss.LeapBeiDou, gnss.LeapGalileo, gnss.LeapAided, gnss.LeapConfigured, gnss.LeapNavIC,
 }
@@ -142,16 +144,14 @@ var leapSources = [...]gnss.LeapSource{
 // the change at 10, change at 11, seconds to it at 12, its GPS week and day at 16
 // and 18, valid at 23 (1 current, 2 event).
 func decodeTimeLS(s *gnss.Stream, m *gnss.Message, p payload) bool {
-	if p[23]&1 != 0 {
-		m.LeapOffset = p.i8(9) + gnss.GPSToTAI
-	}
-	m.LeapSource = gnss.LeapUnknown
+	source, offset := gnss.LeapUnknown, 0
 	if i := int(p[8]); i < len(leapSources) {
-		m.LeapSource = leapSources[i]
+		source = leapSources[i]
 	}
-	if p[8] >= 1 && p[8] <= 5 && m.LeapOffset != 0 { // from satellites
-		s.SetLeapOffset(m.LeapOffset)
+	if p[23]&1 != 0 {
+		offset = p.i8(9) + gnss.GPSToTAI
 	}
+	s.SetLeapOffset(m, offset, source)
 	change := p.i8(11)
 	if p[23]&2 == 0 || m.LeapOffset == 0 || change < -1 || change > 1 {
 		return true

@@ -184,6 +184,38 @@ func TestTimeLSAnnouncesLeapSeconds(t *testing.T) {
 	}
 }
 
+// Only an explicit list of sources is heard from satellites, and NAV-TIMEGPS goes
+// by the source that NAV-TIMELS named last.
+func TestLeapSources(t *testing.T) {
+	t.Parallel()
+	heard := map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true, 8: true}
+	gps := Append(nil, navTimeGPS, timeGPS(2445, 0, 0, 18, 7))
+	for src := range 256 {
+		ls := timeLS(18, int8(src), 0, 0, 0, 0, 1)
+		if m := decodeLast(t, gnss.Config{}, ls); m.LeapOffset != 37 || m.LeapSource.FromSatellites() != heard[src] {
+			t.Errorf("NAV-TIMELS, source %d: %v", src, m.LeapSource)
+		}
+		if m := decodeLast(t, gnss.Config{}, ls, gps); m.LeapOffset != 37 || m.LeapSource.FromSatellites() != heard[src] {
+			t.Errorf("NAV-TIMEGPS after source %d: %v", src, m.LeapSource)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		in     []byte
+		offset int
+		source gnss.LeapSource
+		utc    gnss.UTC
+	}{
+		{"NAV-TIMEGPS, leap seconds not valid", Append(nil, navTimeGPS, timeGPS(2445, 0, 0, 18, 3)), 0, gnss.LeapUnreported, gnss.UTCUnresolved},
+		{"NAV-SOL", Append(nil, navSOL, sol(3, 13)), 0, gnss.LeapUnreported, gnss.UTCUnreported},
+		{"NAV-TIMEGPS", gps, 37, gnss.LeapHeard, gnss.UTCResolved},
+	} {
+		if m := decodeLast(t, gnss.Config{}, c.in); m.LeapOffset != c.offset || m.LeapSource != c.source || m.UTC != c.utc || !m.Valid || !m.Uniform {
+			t.Errorf("%s: %d, %v, UTC %v, valid %v, uniform %v", c.name, m.LeapOffset, m.LeapSource, m.UTC, m.Valid, m.Uniform)
+		}
+	}
+}
+
 // A receiver that announces 18 leap seconds cannot be in 2007.
 func TestLeapCountShowsARollover(t *testing.T) {
 	t.Parallel()

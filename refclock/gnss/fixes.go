@@ -1,0 +1,85 @@
+package gnss
+
+const (
+	// staleFix is the age, ns, from which the latest fix no longer applies to a
+	// message that reports none itself.
+	staleFix = 5e9
+	// sameRound is within how long, ns, the messages of all satellite systems are
+	// reported once.
+	sameRound = 1.2e9
+)
+
+// fixes keeps what the receiver reports of its fix. Receivers of several
+// satellite systems send sentences about each (GPGGA, GLGGA): one system without
+// a fix says nothing against another that has one.
+type fixes struct {
+	latestFix  Fix
+	latestMono int64
+	good       map[string]int64 // when a talker reported a fix last
+}
+
+// report takes the fix that a message reports, and returns whether it is the
+// receiver's: not if it is about one satellite system, and another has a fix.
+func (x *fixes) report(talker string, f Fix, mono int64) bool {
+	if f.Good() {
+		if x.good == nil {
+			x.good = make(map[string]int64)
+		}
+		x.good[talker] = mono
+	} else {
+		delete(x.good, talker)
+		if oneSystem(talker) {
+			for _, at := range x.good {
+				if mono-at < sameRound {
+					return false
+				}
+			}
+		}
+	}
+	x.latestFix, x.latestMono = f, mono
+	return true
+}
+
+// latest returns the fix reported last, FixUnknown if that was long before mono.
+func (x *fixes) latest(mono int64) Fix {
+	if mono-x.latestMono > staleFix {
+		return FixUnknown
+	}
+	return x.latestFix
+}
+
+// oneSystem reports whether an NMEA talker is one satellite system, not the
+// receiver as a whole (GN, IN, II, or a protocol without talkers).
+func oneSystem(talker string) bool {
+	switch talker {
+	case "GP", "GL", "GA", "GB", "BD", "GQ", "QZ", "GI":
+		return true
+	}
+	return false
+}
+
+// epochs keeps when the latest times of day were named first.
+type epochs struct {
+	seen [4]struct {
+		tod, mono int64 // ns
+		used      bool
+	}
+	next int
+}
+
+// epochLife is how long, ns, messages with one time of day come at most. A time of
+// day that lasts longer stands still.
+const epochLife = 2e9
+
+// begin returns when the time of day, ns, was named first: mono if it is new.
+func (e *epochs) begin(tod, mono int64) int64 {
+	for _, x := range e.seen {
+		if x.used && x.tod == tod && mono-x.mono < epochLife {
+			return x.mono
+		}
+	}
+	x := &e.seen[e.next%len(e.seen)]
+	x.tod, x.mono, x.used = tod, mono, true
+	e.next++
+	return mono
+}
