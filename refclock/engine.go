@@ -52,12 +52,12 @@ type Config struct {
 	// Integrity says what raises an alarm against the reference. Its OwnCrystal
 	// follows from Kind.
 	Integrity integrity.Config
-	// ProveLeap: the first lock on a receiver that labels UTC without announcing its
-	// leap count, as plain NMEA does, waits until other evidence confirms the second,
-	// for 13 min at most: by then it must have received the count. Else only a
-	// receiver waits that had no fix when it was first heard, or that a disciplined
-	// system clock contradicts.
-	ProveLeap bool
+	// Proof says what evidence of the receiver's leap count the first lock waits for.
+	Proof leap.Proof
+	// SystemOwn: unless another program disciplines it, CLOCK_REALTIME may have been
+	// set by this receiver, through us or a program that we feed, before this boot.
+	// Then it confirms nothing.
+	SystemOwn bool
 
 	// SystemDisciplined reports whether another program disciplines CLOCK_REALTIME
 	// to better than 50 ms. Then it may contradict a receiver by whole seconds, and a
@@ -155,7 +155,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Mono, cfg.Open, cfg.SystemDisciplined = around.mono, around.open, around.systemDisciplined
 	e := &Engine{
 		cfg: cfg, around: around, publisher: newPublisher(&cfg), pulse: pps.NewCorrection(),
-		leap: leap.New(cfg.Settings.tables(), cfg.ProveLeap), integrity: integrity.New(cfg.Integrity),
+		leap: leap.New(cfg.Settings.tables(), cfg.Proof), integrity: integrity.New(cfg.Integrity),
 		inbox: newInbox(),
 	}
 	for _, c := range cfg.Compare {

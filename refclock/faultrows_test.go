@@ -141,7 +141,8 @@ func faultRows() []faultRow {
 		{"rollover before the start, no other evidence", "", all(faults(fault(sim.WeekOff, 0, 0, -1024)), func(s *sim.Scenario) { s.Config.Clock.System = realtime }),
 			[]look{unlocked(5*minute, "no_messages: message_rollover")}, nowhere, 0},
 		{"rollover while running", "", faults(fault(sim.WeekOff, at, 0, -1024)), []look{lock(2 * at)}, tracked, 30 * time.Second},
-		{"rollover while running, no other evidence", "", all(faults(fault(sim.WeekOff, at, 0, -1024)), func(s *sim.Scenario) { s.Config.Clock.System = realtime }), []look{lock(2 * at)}, tracked, 30 * time.Second},
+		// Nothing but NMEA confirms the leap count: it is waited for 13 min.
+		{"rollover while running, no other evidence", "", all(faults(fault(sim.WeekOff, 2*at, 0, -1024)), func(s *sim.Scenario) { s.Config.Clock.System = realtime }), []look{lock(3 * at)}, tracked, 14 * minute},
 		{"era of 2036", "", func(s *sim.Scenario) { s.Config.Clock.Truth = builtin(2036, 2, 7, 6, 18, 0) }, []look{lock(2 * at)}, tracked, 30 * time.Second},
 		{"every third sentence is lost", "", faults(fault(sim.LostMessages, 0, 0, 0.33)), []look{lock(at)}, tracked, 60 * time.Second},
 		{"six sentences in ten are lost", "", faults(fault(sim.LostMessages, at, 0, 0.6)), []look{lock(2 * at)}, tracked, 30 * time.Second},

@@ -22,16 +22,22 @@ func (e *Engine) Message(m *gnss.Message) {
 		e.pulse.Announce(m.Mono, float64(m.QErrPS)*1e-3)
 	}
 	e.receiver.Message(m)
-	now := e.clocks(m.Mono)
+	// What a message says of its instant, its epoch's first message said.
+	began := m.Mono
+	if m.Epoch != 0 {
+		began = m.Epoch
+	}
+	now := e.clocks(began)
 	dated := e.admit(m, &now)
 	at := e.carryOut(e.leap.Message(m, now, dated))
 	e.integrity.Message(m)
-	if dated && m.Valid {
-		e.integrity.Second(e.labelled(at, m.Mono), &now)
+	if dated && m.Valid && at != 0 {
+		e.labelled(at, began)
+		e.integrity.Second(at, &now)
 	}
 	e.judge()
-	if dated {
-		e.loop.Control.Label(discipline.Label{Time: at, Mono: m.Mono, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
+	if dated && at != 0 {
+		e.loop.Control.Label(discipline.Label{Time: at, Mono: began, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 	}
 }
 
@@ -134,12 +140,13 @@ func (e *Engine) control(now int64) {
 // admit reports whether a message names an instant that can be used, valid or
 // not.
 func (e *Engine) admit(m *gnss.Message, now *reading.Clocks) bool {
-	if !m.HasTimeOfDay || m.HasPulse || m.DateCarried {
+	if !m.HasTimeOfDay || m.HasPulse || m.DateCarried || m.FixElsewhere {
 		return false
 	}
 	switch {
 	case !m.HasDate:
 		e.Count(reason.MessageNoDate)
+		e.loop.Control.MessageRefused(reason.MessageNoDate, m.Mono)
 	case !e.loop.Clock.Opened():
 		e.refuse(reason.MessageNoClock)
 		return false // no fault of the message
@@ -160,7 +167,11 @@ func (e *Engine) admit(m *gnss.Message, now *reading.Clocks) bool {
 // CLOCK_MONOTONIC_RAW.
 func (e *Engine) clocks(mono int64) reading.Clocks {
 	st := e.loop.Control.Status()
-	c := reading.Clocks{Mono: mono, SystemDisciplined: e.cfg.SystemDisciplined(), Unlocked: st.ServoState == status.Unlocked || st.ServoState == status.Acquiring}
+	c := reading.Clocks{
+		Mono: mono, Pulse: e.integrity.PulseBefore(mono), TableEnd: e.leap.TableEnd(),
+		ClockIsSystem: e.cfg.Kind == status.SystemClock, SystemDisciplined: e.cfg.SystemDisciplined(), SystemOwn: e.cfg.SystemOwn,
+		Unlocked: st.ServoState == status.Unlocked || st.ServoState == status.Acquiring,
+	}
 	if ns, ok := e.loop.Clock.Real(mono); ok {
 		c.System = tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second
 	}

@@ -183,7 +183,7 @@ func TestRollover(t *testing.T) {
 		{"policy refuses", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 0, true, false, reason.MessageRollover},
 		{"system clock in 1970", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -56 * 365 * 24 * time.Hour, false, false, reason.MessageRollover},
 		{"system clock before not_before", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, -365 * 24 * time.Hour, false, false, reason.MessageRollover},
-		{"system clock 1024 weeks ahead", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 1024 * 7 * 24 * time.Hour, false, false, reason.MessageRollover},
+		{"system clock 1024 weeks ahead", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 1024 * 7 * 24 * time.Hour, false, false, reason.MessageTooEarly},
 		{"not corrected", gnss.Message{Source: "RMC", Valid: true, Time: -1024 * weeks}, 0, false, false, reason.MessageTooEarly},
 		{"system clock agrees", gnss.Message{Source: "RMC", Valid: true, Rollover: 1024}, 40 * 24 * time.Hour, false, true, reason.Code(reason.Count)},
 		{"nothing to correct", gnss.Message{Source: "RMC", Valid: true}, -56 * 365 * 24 * time.Hour, true, true, reason.Code(reason.Count)},

@@ -104,9 +104,8 @@ func leapRows() []leapRow {
 		{"warm receiver with a stale count that it does not announce, held back", none, tai.Builtin(), false, []*tai.Table{old}, true, func(s *sim.Scenario) {
 			off(s)
 			faults(fault(sim.SecondOff, 0, 12*minute, 1))(s)
-			s.Engine.ProveLeap = true
 		}, []leapLook{{eve, status.Unlocked, "doubted: leap_unconfirmed"}, lock(20 * minute)}, 0, 0, reason.LeapUnconfirmed, no},
-		{"a warm receiver that the system clock confirms", none, none, false, []*tai.Table{none}, true, func(s *sim.Scenario) { s.Engine.ProveLeap = true }, []leapLook{lock(minute)}, 0, 0, no, reason.LeapUnconfirmed},
+		{"a warm receiver that the system clock confirms", none, none, false, []*tai.Table{none}, true, nil, []leapLook{lock(minute)}, 0, 0, no, reason.LeapUnconfirmed},
 		// The receiver was silent when it happened.
 		{"a leap second, announced before the receiver fell silent", ins, ins, true, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 0, 0, no, reason.LeapContradicted},
 		{"a leap second while the receiver was silent, tables expired", ins, ins, false, []*tai.Table{old}, false, silence, []leapLook{lock(eve - 2*minute), lock(eve + 3*minute)}, 1200 * time.Millisecond, 61 * time.Second, reason.LeapContradicted, no},
@@ -133,7 +132,7 @@ func TestLeapSources(t *testing.T) {
 				start = builtin(2027, 2, 1, 9, 0, 0) + tai.Time(c.truth.Offset(builtin(2027, 2, 1, 9, 0, 0))-37)*tai.Second
 			}
 			r := newRig(t, "timehat-f9t", func(s *sim.Scenario) {
-				s.Config.Clock.Truth = start
+				s.Config.Clock.Truth, s.Config.Clock.TAIOffset = start, c.truth.Offset(start)
 				s.Config.Receiver.Table, s.Config.Receiver.LeapWarn = c.receiver, c.says
 				s.Engine.Settings.Table, s.Engine.Settings.Tables = c.tables[0], c.tables[1:]
 				if c.edit != nil {

@@ -138,10 +138,9 @@ func (p *publisher) counted(valid bool, mono int64) {
 	p.messages.mono = mono
 }
 
-// labelled notes a valid label and returns it.
-func (p *publisher) labelled(second tai.Time, mono int64) integrity.Label {
+// labelled notes a valid label.
+func (p *publisher) labelled(second tai.Time, mono int64) {
 	p.label = integrity.Label{Time: second, Mono: mono}
-	return p.label
 }
 
 // keepLearned copies what the discipline has learned, from time to time.

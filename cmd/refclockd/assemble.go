@@ -40,6 +40,7 @@ const (
 type parts struct {
 	settings *refclockd.Settings
 	log      *slog.Logger
+	locked   bool // an earlier run was locked in this boot
 	site     *site.Site
 	engine   *refclock.Engine // of the site
 	virtual  *sim.Live        // nil: real hardware
@@ -48,9 +49,10 @@ type parts struct {
 }
 
 // assemble makes all parts from the settings. Nothing runs yet, and no device
-// is open but the pseudo-terminal of a simulation.
-func assemble(s *refclockd.Settings, publish func(*status.Snapshot), log *slog.Logger) (*parts, error) {
-	p := &parts{settings: s, log: log}
+// is open but the pseudo-terminal of a simulation. locked: an earlier run was
+// locked in this boot.
+func assemble(s *refclockd.Settings, publish func(*status.Snapshot), locked bool, log *slog.Logger) (*parts, error) {
+	p := &parts{settings: s, log: log, locked: locked}
 	device := s.Receiver.Device
 	if s.Clock.Source == "sim" {
 		var err error
@@ -74,14 +76,16 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	s, log := p.settings, p.log
 	edges, messages, compared := make(chan pps.Edge, edgeQueue), make(chan *gnss.Message, messageQueue), make(chan pps.ComparedEdge, edgeQueue)
 	leaps := newLeapTable(s.LeapTables[0])
-	state, sensor := learnedFile(s), oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
+	state := learnedFile(s)
+	learned, sensor := state.LoadLogged(log), oscillator.NewThermometer(s.Oscillator.Temperature, phc.MonoRaw, log)
 
 	cfg := s.SiteConfig(device)
 	rx, e := &cfg.Receiver, &cfg.Engine
 	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.engine.Count(reason.MessageQueue) })
 	e.Mono, e.Slept, e.Open, e.Publish, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), publish, log
 	e.Leaps = func(t *tai.Table) { leaps.Store(t) }
-	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), state.LoadLogged(log)
+	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), learned
+	e.SystemOwn = s.SetsSystemClock() && learned.OK && !p.locked
 	var err error
 	if p.site, err = site.New(cfg); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/site"
+	"noonmark/refclock/status"
 )
 
 // openClock returns the opener of the clock that is steered.
@@ -55,6 +56,18 @@ func systemClockKept(s *refclockd.Settings) func() bool {
 		return nil
 	}
 	return clock.Synchronised(phc.Kernel{})
+}
+
+// lockedThisBoot reports whether an earlier run, which published at path, was
+// locked in this boot. What the system clock shows comes from that lock then.
+func lockedThisBoot(path string) bool {
+	r, err := status.Open(path)
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	var s status.Snapshot
+	return r.LoadAll(&s) == nil && s.RefTime != 0
 }
 
 // newPulses makes the task that reads the pulse which steers the clock; nil

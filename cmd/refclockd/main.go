@@ -36,12 +36,14 @@ func load(path string) (*daemon.Loaded, error) {
 // serve publishes until a signal or ctx ends it. path is the file that a reload
 // reads again.
 func serve(ctx context.Context, path string, s *refclockd.Settings, log *slog.Logger) error {
-	w, err := status.Create(filepath.Join(s.RuntimeDir, "status"))
+	published := filepath.Join(s.RuntimeDir, "status")
+	locked := lockedThisBoot(published)
+	w, err := status.Create(published)
 	if err != nil {
 		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
 	defer w.Close()
-	p, err := assemble(s, w.Write, log)
+	p, err := assemble(s, w.Write, locked, log)
 	if err != nil {
 		return err
 	}

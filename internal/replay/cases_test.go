@@ -19,23 +19,8 @@ import (
 // pending are cases that do not hold yet: the case with its arguments, and the
 // subject that is to be repaired. One that holds is taken off the list.
 var pending = map[string]string{
-	"lea6t-cold/joined.events -no-rtc":                             "leap count",
-	"lea6t-cold/joined.events":                                     "leap count",
-	"timels-configured/y2029-configured.events -prove":             "leap count",
-	"timels-configured/y2029-gps.events":                           "leap count",
-	"pubx04-rtc/known.events -no-rtc":                              "leap count",
-	"rmc-last-9600/mtk-late.events -no-rtc":                        "which second",
-	"rmc-last-9600/mtk-late.events -kept":                          "which second",
 	"pps-before-fix/late-align.events -pulse-shift 0:98:300000000": "evidence weighed by length",
 	"pps-before-fix/late-align.events -pulse-shift 0:98:100000":    "evidence weighed by length",
-	"midnight/lag6-acquire.events -no-rtc":                         "evidence weighed by length",
-	"future-date/plus1024.events -no-rtc":                          "dates",
-	"future-date/plus1024.events":                                  "dates",
-	"fast-receiver/at17.events -no-rtc -both-edges -width 900ms":   "which edge",
-	"fast-receiver/at17.events -no-rtc -both-edges -width 600ms":   "which edge",
-	"multi-talker/glgga-zda.events":                                "several constellations",
-	"navstar-13us/scenario.toml":                                   "jumps",
-	"navstar-13us/scenario-kernel.toml":                            "jumps",
 }
 
 // caseOf is an entry of testdata/cases/manifest.json.

@@ -6,6 +6,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/sim"
 )
 
@@ -14,7 +15,7 @@ type Site struct {
 	System    time.Duration // system clock minus true UTC at the start
 	NoRTC     bool          // the system clock is 40 years behind instead
 	Kept      bool          // another program disciplines the system clock
-	Prove     bool          // refclock.Config.ProveLeap
+	Prove     bool          // leap.ProofAlways
 	NotBefore time.Time     // the earliest possible date; zero: see EarliestOf
 
 	TimeScale   gnss.TimeScale // of the receiver's labels
@@ -104,7 +105,9 @@ func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
 		sc.Duration = e.End() + Tail
 	}
 	sc.Engine.Settings.Table = known
-	sc.Engine.ProveLeap = s.Prove
+	if s.Prove {
+		sc.Engine.Proof = leap.ProofAlways
+	}
 	sc.Engine.Integrity.NotBefore = tai.FromUnix(notBefore.Unix(), 0, known.OffsetUTC(notBefore.Unix()))
 	if s.Kept {
 		sc.Engine.SystemDisciplined = func() bool { return true }

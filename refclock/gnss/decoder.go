@@ -26,6 +26,9 @@ type Config struct {
 	// LabelOffset is added to every label. A receiver that names a second one second
 	// before it begins needs -1s.
 	LabelOffset time.Duration
+	// MinConfidence is what a label must have to be Valid; zero: no message says that
+	// there is no fix.
+	MinConfidence Confidence
 }
 
 // Decoder turns octets into messages as they come. It is for one goroutine.
@@ -34,6 +37,7 @@ type Decoder struct {
 	framer    *framer
 	protocols []Protocol
 	offset    time.Duration // added to every label
+	least     Confidence
 
 	emit func(*Message)
 	next *Message // to be filled; not handed out yet
@@ -42,7 +46,7 @@ type Decoder struct {
 // NewDecoder returns a Decoder of these protocols. Most callers want
 // registry.NewDecoder, which knows them all.
 func NewDecoder(p Protocols, cfg Config) *Decoder {
-	d := &Decoder{protocols: p.Decoded, offset: cfg.LabelOffset}
+	d := &Decoder{protocols: p.Decoded, offset: cfg.LabelOffset, least: cfg.MinConfidence}
 	d.s.init(cfg)
 	for _, x := range p.Decoded {
 		d.s.c.Frames = append(d.s.c.Frames, FrameCount{Protocol: x.Name()})
@@ -93,6 +97,7 @@ func (d *Decoder) frame(f frame) {
 		if m.HasDate && d.offset != 0 {
 			d.s.SetTime(m, m.Time.Add(d.offset))
 		}
+		m.Valid = d.least.admits(m)
 		d.s.c.Messages++
 		d.next = nil // the callee's now
 		d.emit(m)

@@ -164,6 +164,50 @@ func (s TimeScale) toTAI() int {
 	return 0
 }
 
+// Confidence is what a label must have to be used.
+type Confidence uint8
+
+// The levels, of which the zero value is the default.
+const (
+	ConfidenceFix         Confidence = iota // besides being stated, no message reports that there is no fix
+	ConfidenceStated                        // the receiver does not mark the label as void
+	ConfidenceReportedFix                   // besides, a message reports a fix
+)
+
+var confidenceNames = [...]string{"fix", "stated", "reported_fix"}
+
+// String returns the level's word in configuration files.
+func (c Confidence) String() string {
+	if int(c) < len(confidenceNames) {
+		return confidenceNames[c]
+	}
+	return "unknown"
+}
+
+// UnmarshalText reads the word of a configuration file.
+func (c *Confidence) UnmarshalText(b []byte) error {
+	i := slices.Index(confidenceNames[:], string(b))
+	if i < 0 {
+		return fmt.Errorf("%q is no confidence; want one of %q", b, confidenceNames)
+	}
+	*c = Confidence(i)
+	return nil
+}
+
+// MarshalText returns String.
+func (c Confidence) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// admits reports whether the label of a decoded message may be used.
+func (c Confidence) admits(m *Message) bool {
+	switch c {
+	case ConfidenceStated:
+		return m.Stated
+	case ConfidenceReportedFix:
+		return m.Valid && m.Fix.Good()
+	}
+	return m.Valid
+}
+
 // UTC is whether the receiver knows the leap seconds with which it makes UTC.
 // Without them a label in UTC may be wrong by whole seconds.
 type UTC uint8

@@ -15,6 +15,9 @@ type Config struct {
 	// NotBefore is a date before which this machine cannot be: messages with an
 	// earlier date are refused. Zero: none are.
 	NotBefore tai.Time
+	// NotAfter is a date after which this program is not expected to run: messages
+	// with a later date are refused. Zero: gnss.PlausibleYears after NotBefore.
+	NotAfter tai.Time
 	// RefuseRollover: dates that the decoder had to move by 1024 weeks are never
 	// used. Else they are when the system clock or the clock itself agrees.
 	RefuseRollover bool
@@ -52,7 +55,7 @@ type Judge struct {
 // New returns a Judge.
 func New(cfg Config) *Judge {
 	return &Judge{
-		receiver: newReceiver(cfg.Receiver), dates: dates{notBefore: cfg.NotBefore, refuse: cfg.RefuseRollover},
+		receiver: newReceiver(cfg.Receiver), dates: newDates(cfg.NotBefore, cfg.NotAfter, cfg.RefuseRollover),
 		ownCrystal: cfg.OwnCrystal, outside: cfg.Outside,
 	}
 }
@@ -67,7 +70,7 @@ func (j *Judge) Message(m *gnss.Message) {
 
 // Date returns why the date of a message is refused, None if it is plausible.
 func (j *Judge) Date(m *gnss.Message, c *reading.Clocks) reason.Code {
-	code, evidence := j.dates.check(m, c.Own(), c.System)
+	code, evidence := j.dates.check(m, c)
 	if evidence != "" && !j.dates.corrected {
 		j.dates.corrected = true
 		j.event(reason.Event{Text: "receiver is past a week rollover; its dates are corrected", Warn: true,
@@ -76,9 +79,10 @@ func (j *Judge) Date(m *gnss.Message, c *reading.Clocks) reason.Code {
 	return code
 }
 
-// Second takes the second that a valid, dated message names.
-func (j *Judge) Second(l Label, c *reading.Clocks) {
-	j.startup.second(l, c.Startup())
+// Second takes the instant that a valid, dated message names, with the clocks when
+// its epoch's first message came.
+func (j *Judge) Second(label tai.Time, c *reading.Clocks) {
+	j.startup.second(label, c)
 	j.startup.update(c.Unlocked)
 }
 
@@ -90,6 +94,10 @@ func (j *Judge) Edge(e Edge, c *reading.Clocks) {
 	j.startup.edge(e.Mono, e.Other, c.Startup())
 	j.startup.update(c.Unlocked)
 }
+
+// PulseBefore returns when the latest pulse until mono came, both
+// CLOCK_MONOTONIC_RAW in ns; 0: none of the last did.
+func (j *Judge) PulseBefore(mono int64) int64 { return j.startup.pulseBefore(mono) }
 
 // Begun returns the latest second that a valid message named and a pulse began.
 func (j *Judge) Begun() Label { return j.startup.begun }

@@ -14,7 +14,7 @@ import (
 func TestPriorities(t *testing.T) {
 	order := []reason.Code{ // highest first
 		reason.ReceiverMoved, reason.ReceiverSpoofed, reason.ReceiverJammed, reason.ReceiverAntennaShort, reason.ReceiverAntennaOpen, reason.ReceiverFixLost,
-		reason.LeapUnconfirmed, reason.LeapContradicted, reason.SecondOpposed, reason.SecondNamed, reason.PulseAmbiguous, reason.ReferenceDrift, reason.WitnessDisagrees,
+		reason.LeapContradicted, reason.SecondOpposed, reason.SecondNamed, reason.PulseAmbiguous, reason.ReferenceDrift, reason.WitnessDisagrees, reason.LeapUnconfirmed,
 	}
 	for i, high := range order {
 		for _, low := range order[i+1:] {
@@ -48,7 +48,7 @@ func TestDecide(t *testing.T) {
 	}{
 		{0, nil, nil, nil, Alarm{Code: reason.WitnessAwaited}, true},
 		{1, nil, nil, nil, Alarm{Code: reason.WitnessAwaited}, false},
-		{2, nil, nil, []reason.Code{reason.LeapUnconfirmed}, Alarm{Code: reason.LeapUnconfirmed}, true},
+		{2, nil, nil, []reason.Code{reason.LeapUnconfirmed, reason.LeapContradicted}, Alarm{Code: reason.LeapContradicted}, true},
 		{3, &gnss.Message{Source: "MON-HW", RF: gnss.RF{HasAntenna: true, Antenna: gnss.AntennaShort}}, nil, []reason.Code{reason.LeapUnconfirmed}, Alarm{Code: reason.ReceiverAntennaShort}, true},
 		{4, &gnss.Message{Source: "MON-HW", RF: gnss.RF{Jamming: gnss.ThreatCritical}}, nil, nil, Alarm{Code: reason.ReceiverJammed}, true},
 		{5, &gnss.Message{Source: "MON-HW", RF: gnss.RF{Jamming: gnss.ThreatNone}}, nil, nil, Alarm{Code: reason.ReceiverJammed}, false},
@@ -98,6 +98,7 @@ func TestWitnessesConfirm(t *testing.T) {
 // other evidence.
 func TestDates(t *testing.T) {
 	const day = 86400 * tai.Second
+	const rollover = 1024 * 7 * day
 	now, floor := truth0, truth0-20*day
 	for _, c := range []struct {
 		name     string
@@ -107,11 +108,24 @@ func TestDates(t *testing.T) {
 		refuse   bool
 		want     reason.Code
 	}{
+		{"20 years after not_before", floor + 20*366*day, 0, 0, 0, false, reason.MessageDateAhead},
+		{"20 years after not_before, as the system clock shows", floor + 20*366*day, 0, 0, floor + 20*366*day, false, reason.MessageDateAhead},
+		{"1024 weeks ahead of the system clock", now + rollover, 0, 0, now + 300*day, false, reason.MessageDateAhead},
+		{"1024 weeks ahead of the clock itself", now + rollover, 0, now, 0, false, reason.MessageDateAhead},
+		{"1024 weeks ahead of a table in date", now + rollover, 0, 0, 0, false, reason.MessageDateAhead},
+		{"1024 weeks ahead of a table in date, system clock before not_before", now + rollover, 0, 0, floor - 14600*day, false, reason.MessageDateAhead},
+		{"2021 is not a rollover of 2040", 0, 0, 0, 0, false, reason.MessageTooEarly},
+		{"a wrong date moved by 1024 weeks, the system clock shows another", now + 14*365*day, 1024, 0, now, false, reason.MessageTooEarly},
+		{"2017 moved by 1024 weeks, the system clock shows 2026", now + 9*365*day, 1024, 0, now, false, reason.MessageTooEarly},
+		{"a wrong date moved by 1024 weeks, nothing else is known", now + 14*365*day, 1024, 0, 0, false, reason.MessageRollover},
+		{"1024 weeks ahead of an expired table, as the system clock shows", now + rollover, 0, 0, now + rollover, false, reason.None},
+		{"nine years after every table", now + 9*365*day, 0, 0, 0, false, reason.None},
+		{"nine years after the system clock", now + 9*365*day, 0, 0, now, false, reason.None},
 		{"a day before not_before", floor - day, 0, now, now, false, reason.MessageTooEarly},
 		{"before not_before after the correction", floor - day, 1024, floor - day, floor - day, false, reason.MessageTooEarly},
 		{"corrected, nothing else is known", now, 1024, 0, 0, false, reason.MessageRollover},
 		{"corrected, system clock before not_before", now, 1024, 0, floor - day, false, reason.MessageRollover},
-		{"corrected, system clock 1024 weeks ahead", now, 1024, 0, now + 1024*7*day, false, reason.MessageRollover},
+		{"corrected, system clock 1024 weeks ahead", now, 1024, 0, now + rollover, false, reason.MessageTooEarly},
 		{"corrected, and the policy refuses", now, 1024, now, now, true, reason.MessageRollover},
 		{"corrected, system clock agrees", now, 1024, 0, now + 40*day, false, reason.None},
 		{"corrected, the clock itself agrees", now, 1024, now, 0, false, reason.None},
@@ -119,7 +133,7 @@ func TestDates(t *testing.T) {
 	} {
 		j := New(Config{NotBefore: floor, RefuseRollover: c.refuse})
 		for range 3 {
-			if got := j.Date(&gnss.Message{Time: c.date, Rollover: c.rollover}, &reading.Clocks{Clock: c.own, Tracked: c.own != 0, System: c.sys}); got != c.want {
+			if got := j.Date(&gnss.Message{Time: c.date, Rollover: c.rollover}, &reading.Clocks{Clock: c.own, Tracked: c.own != 0, System: c.sys, TableEnd: now + 200*day}); got != c.want {
 				t.Errorf("%s: %v, want %v", c.name, got, c.want)
 			}
 		}
@@ -177,7 +191,8 @@ func TestStartup(t *testing.T) {
 			mono, in := at(c.site.edge)
 			j.Edge(Edge{Mono: mono, Other: c.site.other}, in)
 			mono, in = at(c.site.edge + c.site.late)
-			j.Second(Label{second + c.site.label, mono}, in)
+			in.Mono = mono
+			j.Second(second+c.site.label, in)
 			got, _ := j.Decide(mono)
 			if got.Code != reason.None && first == 0 {
 				first = k

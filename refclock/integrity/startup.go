@@ -5,6 +5,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 )
 
@@ -45,14 +46,14 @@ type startup struct {
 	seconds seconds
 	timTP   timTP
 	edges   edges
-	begun   Label // the latest second that a message named and a pulse began
-	pulse   int64 // CLOCK_MONOTONIC_RAW of the latest pulse, 0: none yet
+	begun   Label    // the latest second that a message named and a pulse began
+	pulses  [3]int64 // CLOCK_MONOTONIC_RAW of the latest pulses, the latest first; 0: none
 	alarms  []Alarm
 }
 
 // seconds compares the receiver's second with a disciplined system clock's.
 type seconds struct {
-	last    tai.Time // the second named last
+	last    tai.Time // the second of the label before
 	against int      // how strongly the system clock contradicts
 	opposed bool     // the alarm is raised
 }
@@ -85,31 +86,48 @@ func (s *startup) edge(mono int64, other time.Duration, disciplined tai.Time) {
 	if age := mono - n.nextMono; n.next != 0 && age > 0 && age < announceAge {
 		n.pulse = n.next
 	}
-	n.next, s.pulse = 0, mono
+	n.next = 0
+	s.pulses[2], s.pulses[1], s.pulses[0] = s.pulses[1], s.pulses[0], mono
 	far := max(disciplined-disciplined.Round(), disciplined.Round()-disciplined) > edgeMargin
 	s.edges = edges{elsewhere: disciplined != 0 && far, here: disciplined != 0 && !far, twins: other != 0}
 }
 
-// second takes the second that a valid message names.
-func (s *startup) second(l Label, disciplined tai.Time) {
+// pulseBefore returns when the latest pulse until mono came, 0 if none of the last
+// did.
+func (s *startup) pulseBefore(mono int64) int64 {
+	for _, p := range s.pulses {
+		if p <= mono {
+			return p
+		}
+	}
+	return 0
+}
+
+// second takes the instant that a valid message names.
+func (s *startup) second(label tai.Time, in *reading.Clocks) {
 	c := &s.seconds
-	if l.Time == c.last {
-		return // of the same burst
+	if label.Floor() == c.last {
+		return // of the same burst, or a further label of the same second
 	}
-	c.last = l.Time
-	if disciplined == 0 {
+	c.last = label.Floor()
+	if disciplined := in.Startup(); disciplined == 0 {
 		c.against = 0
-	} else if in := disciplined - disciplined.Floor(); in > edgeMargin && in < tai.Second-edgeMargin {
-		c.against = tally(c.against, disciplined.Floor() != l.Time)
+	} else {
+		latency := disciplined - label // a message comes less than a second after its instant
+		if in := latency - latency.Floor(); in > edgeMargin && in < tai.Second-edgeMargin {
+			c.against = tally(c.against, latency.Floor() != 0)
+		}
 	}
-	after := time.Duration(l.Mono - s.pulse)
-	if s.pulse == 0 || after <= 0 || after >= time.Second {
+	pulse := s.pulseBefore(in.Mono)
+	after := time.Duration(in.Mono - pulse)
+	if pulse == 0 || after <= 0 || after >= time.Second {
 		return
 	}
-	s.begun = Label{l.Time, s.pulse}
+	second := reading.SecondOf(label, after)
+	s.begun = Label{second, pulse}
 	// A label that is one too low is TIM-TP's own lateness.
-	if n := &s.timTP; n.pulse != 0 {
-		n.against = tally(n.against, n.pulse != l.Time && n.pulse != l.Time-tai.Second)
+	if n := &s.timTP; n.pulse != 0 && pulse == s.pulses[0] {
+		n.against = tally(n.against, n.pulse != second && n.pulse != second-tai.Second)
 	}
 }
 

@@ -68,7 +68,7 @@ func TestWitnessesBeforeLock(t *testing.T) {
 				j.Edge(Edge{Mono: now}, &reading.Clocks{Unlocked: true})
 			}
 			ref.Label = Label{second, now + 2e8}
-			j.Second(ref.Label, &reading.Clocks{Unlocked: true})
+			j.Second(second, &reading.Clocks{Mono: ref.Label.Mono, Unlocked: true})
 			ref.Begun, now = j.Begun(), now+7e8
 			for i, off := range c.offs {
 				if !w.Due(i, now, &ref) {

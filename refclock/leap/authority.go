@@ -27,14 +27,14 @@ const (
 
 // Result is what a message, new tables or the time that passed led to.
 type Result struct {
-	Label  tai.Time       // the instant that the message labels; 0: it labels none that is dated
+	Label  tai.Time       // the instant that the message labels; 0: it labels none that is to be used
 	Table  *tai.Table     // the table in force, if it is another one than before; else nil
 	Events []reason.Event // to be counted and logged, in order
 }
 
 // Authority decides about leap seconds. It is for one goroutine.
 type Authority struct {
-	strict       bool // the first lock waits for evidence, whatever the receiver
+	proof        Proof
 	sources      sources
 	candidate    candidate
 	confirmation confirmation
@@ -54,21 +54,35 @@ type Authority struct {
 }
 
 // New returns an Authority with tables of leap seconds in their order of trust,
-// at least one. Until the date is known the first is in force. strict: the first
-// lock waits for evidence of the leap count even if the receiver had a fix when
-// it was first heard.
-func New(tables []*tai.Table, strict bool) *Authority {
-	return &Authority{strict: strict, sources: sources{tables: tables}, table: tables[0]}
+// at least one. Until the date is known the first is in force. proof says what
+// evidence of the leap count the first lock waits for.
+func New(tables []*tai.Table, proof Proof) *Authority {
+	return &Authority{proof: proof, sources: sources{tables: tables}, table: tables[0]}
 }
 
 // Table returns the table in force.
 func (a *Authority) Table() *tai.Table { return a.table }
 
+// TableEnd returns when the last of the tables expires, 0 if that is not known.
+func (a *Authority) TableEnd() tai.Time {
+	end := a.sources.latest().Expires
+	if end.IsZero() {
+		return 0
+	}
+	return tai.FromUnix(end.Unix(), 0, a.table.OffsetUTC(end.Unix()))
+}
+
 // Status returns what is known of the sources of leap seconds.
 func (a *Authority) Status() Status {
 	s := a.status
 	s.Receiver = a.sources.broadcast.offset
-	s.Unconfirmed = a.confirmation.waits(a.strict)
+	s.Unconfirmed = a.confirmation.waits(a.proof)
+	if s.Unconfirmed {
+		_, s.Remedy = a.confirmation.explain()
+	}
+	if a.confirmation.firstLabel != 0 {
+		s.Confirmed, _ = a.confirmation.confirmed(a.proof)
+	}
 	s.Undecided = s.Undecided || a.candidate.open
 	s.Refused = a.candidate.refused != 0
 	return s
@@ -77,7 +91,7 @@ func (a *Authority) Status() Status {
 // Alarms returns the reasons why the reference cannot be trusted about leap
 // seconds before the first lock.
 func (a *Authority) Alarms() (codes []reason.Code) {
-	if a.confirmation.waits(a.strict) {
+	if a.confirmation.waits(a.proof) {
 		codes = append(codes, reason.LeapUnconfirmed)
 	}
 	if a.status.Undecided {
@@ -105,42 +119,54 @@ func (a *Authority) WitnessesAgree(mono int64) {
 
 // Tick takes the time that passed. It is to be called at least once a minute.
 func (a *Authority) Tick(in reading.Clocks) Result {
-	a.settle(&in)
+	a.confirmation.tick(&in)
+	a.wait()
 	if a.weighed == 0 || in.Mono-a.weighed >= int64(weighEvery) {
 		a.weigh(&in, false)
 	}
 	return a.finish()
 }
 
-// Message takes a message of the receiver, with the clocks at its arrival. dated:
-// it labels an instant whose date is plausible.
+// Message takes a message of the receiver, with the clocks when its epoch began.
+// dated: it labels an instant whose date is plausible.
 func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Result {
-	a.settle(&in)
-	decoded := a.table
-	waited := a.confirmation.waits(a.strict)
-	a.confirmation.message(m, &in)
-	if !waited && a.confirmation.waits(a.strict) {
-		a.event(reason.Event{Code: reason.LeapUnconfirmed, Fields: []any{"for_at_most", almanacTime}})
+	a.confirmation.tick(&in)
+	if a.confirmation.message(m) {
+		a.labels.own = 0
 	}
+	decoded := a.table
 	news := a.announced(m)
 	news = a.counted(m) || news
 	if news || a.weighed == 0 {
 		a.weigh(&in, false)
 	}
 	if dated {
-		a.result.Label = a.label(m, &in, decoded)
-		if m.Valid {
-			a.last.time, a.last.mono = a.result.Label, m.Mono
-		}
+		a.dated(m, &in, decoded)
 	}
+	a.wait()
 	return a.finish()
 }
 
-// settle ends the wait for evidence once the clock is tracked: there is no lock
-// to hold back.
-func (a *Authority) settle(in *reading.Clocks) {
-	if in.Tracked {
-		a.confirmation.add(clockLocked, "clock", in.Mono)
+// dated takes the label of a message that has one.
+func (a *Authority) dated(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) {
+	label := a.label(m, in, decoded)
+	if m.Valid {
+		a.confirmation.second(m, label, in, a.result.Table != nil)
+	}
+	if a.confirmation.ignores(m, a.proof) {
+		return
+	}
+	a.result.Label = label
+	if m.Valid {
+		a.last.time, a.last.mono = label, in.Mono
+	}
+}
+
+// wait reports when the lock waits for evidence of the leap count.
+func (a *Authority) wait() {
+	if a.confirmation.watch(a.proof) {
+		fields, remedy := a.confirmation.explain()
+		a.event(reason.Event{Code: reason.LeapUnconfirmed, Fields: append(fields, "remedy", remedy)})
 	}
 }
 
@@ -151,7 +177,7 @@ func (a *Authority) counted(m *gnss.Message) (news bool) {
 		return false
 	}
 	a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
-	if m.LeapSource == gnss.LeapFirmware {
+	if !m.LeapSource.FromSatellites() {
 		return false
 	}
 	b := &a.sources.broadcast
@@ -163,7 +189,7 @@ func (a *Authority) counted(m *gnss.Message) (news bool) {
 // announced takes what the receiver says of a leap second ahead, and reports
 // whether it is news. It is accepted only at the end of a month in UTC.
 func (a *Authority) announced(m *gnss.Message) (news bool) {
-	if !m.HasLeapEvent || m.LeapSource == gnss.LeapFirmware || !m.Valid && m.HasDate {
+	if !m.HasLeapEvent || !m.LeapSource.FromSatellites() || !m.Valid && m.HasDate {
 		return false
 	}
 	var next tai.Leap // Offset is the change
@@ -180,6 +206,7 @@ func (a *Authority) announced(m *gnss.Message) (news bool) {
 		a.event(reason.Event{Text: "leap second announced by the receiver", Fields: []any{"at", time.Unix(next.UTC, 0).UTC(), "sign", next.Offset, "source", m.LeapSource}})
 	}
 	b.next, b.nextMono = next, m.Mono
+	b.deleted = m.LeapSign < 0 && m.LeapIn <= 0
 	return news
 }
 

@@ -46,7 +46,7 @@ const (
 type labels struct {
 	own      int      // TAI - UTC by which the receiver makes its UTC, be it stale, s; 0: it does not say
 	ownMono  int64    // when it said so
-	raw      tai.Time // the second that a tracked clock's receiver named last, as it was decoded
+	raw      tai.Time // the second in which the label of a tracked clock's receiver lay last, as it was decoded
 	rawMono  int64    // the first message that named it
 	second60 bool     // raw is an unexpected second 60
 	add      tai.Time // what had to be added to raw
@@ -68,15 +68,15 @@ func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Tabl
 			d = n
 		}
 	}
-	if !m.Valid || m.Time%tai.Second != 0 || !in.Tracked {
+	if !m.Valid || !in.Tracked {
 		return m.Time + tai.Time(d)*tai.Second
 	}
 	k, ok := behind(m, in)
 	// A new table may make a second look like the one before it.
-	if m.Time == l.raw && m.NewLeap == l.second60 && (!ok || m.Mono-l.rawMono < int64(burst)) {
+	if m.Time.Floor() == l.raw && m.NewLeap == l.second60 && (!ok || m.Mono-l.rawMono < int64(burst)) {
 		return m.Time + l.add // another message of the same second
 	}
-	l.raw, l.rawMono, l.second60, l.add = m.Time, m.Mono, m.NewLeap, 0
+	l.raw, l.rawMono, l.second60, l.add = m.Time.Floor(), m.Mono, m.NewLeap, 0
 	switch {
 	case !ok:
 	case k == 0 && m.NewLeap:
@@ -150,8 +150,8 @@ func (a *Authority) suspect(m *gnss.Message, in *reading.Clocks, k int, at tai.T
 		*c = candidate{open: true, shift: k, utc: utc}
 		a.event(reason.Event{Code: reason.LeapContradicted, Fields: []any{"labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source}})
 	}
-	if at != c.last {
-		c.last = at
+	if at.Floor() != c.last {
+		c.last = at.Floor()
 		c.support++
 	}
 	if c.support >= candidateSeconds {

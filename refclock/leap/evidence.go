@@ -1,13 +1,42 @@
 package leap
 
 import (
-	"slices"
+	"strings"
 	"time"
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reading"
 )
+
+// Proof is a policy about evidence of the receiver's leap count before the first
+// lock.
+type Proof uint8
+
+// The policies.
+const (
+	ProofAuto   Proof = iota // the lock waits for evidence of any kind
+	ProofAlways              // a system clock that nobody disciplines is no evidence
+	ProofNever               // the lock does not wait
+)
+
+var proofNames = [...]string{"auto", "always", "never"}
+
+// ProofNames returns the words of the policies.
+func ProofNames() []string { return proofNames[:] }
+
+// String returns the word of the policy.
+func (p Proof) String() string { return proofNames[min(int(p), len(proofNames)-1)] }
+
+// ParseProof returns the policy of a word.
+func ParseProof(word string) (Proof, bool) {
+	for i, name := range proofNames {
+		if name == word {
+			return Proof(i), true
+		}
+	}
+	return 0, false
+}
 
 const (
 	// almanacTime is how long a receiver without a memory may not know the leap
@@ -17,116 +46,289 @@ const (
 	// countSpan is the largest error of whole seconds that a wrong leap count
 	// makes: there have been 18 leap seconds since GPS began.
 	countSpan = 20 * time.Second
+	// agreeWithin is how near another clock must be to the receiver's second, as the
+	// pulse begins it, to confirm it. What differs by more than half a second
+	// contradicts it.
+	agreeWithin = 300 * time.Millisecond
+	// fixGap is how long a receiver may report no fix without having to be taken for
+	// one that has started anew.
+	fixGap = 5 * time.Second
+	// uniformLife is how long after a label in GPS time or TAI another is expected.
+	uniformLife = 5 * time.Second
+	// waitGrace is the time after the first label in which evidence from the same
+	// burst may still come. It takes two labels and more to set a clock.
+	waitGrace = 900 * time.Millisecond
+	// waitLogged is how long the wait for evidence must last to be logged.
+	waitLogged = 5 * time.Second
+	// jumped is by how much a label must differ from the time that passed since the
+	// one before to be of another count.
+	jumped = 700 * time.Millisecond
 )
 
-// kind is a kind of evidence for or against the receiver's leap count.
+// kind is a kind of evidence for the receiver's leap count. That nothing speaks
+// against it is no evidence: a receiver with a stale count looks exactly like one
+// with the right count.
 type kind uint8
 
 const (
-	countReceived     kind = iota // the receiver announces a count that it received from satellites
-	utcResolved                   // a UBX message, which is valid only when its UTC is resolved
-	clockAgrees                   // the clock to be disciplined, which ran on from before, shows the same second
-	systemAgrees                  // the system clock shows the same second
-	witnessesAgree                // the required witnesses have confirmed the second
-	almanacReceived               // 13 min with a fix: the count must have been received
-	clockLocked                   // the clock is locked: the question is settled
-	startedCold                   // against: the receiver was without a fix when it was first heard
-	systemContradicts             // against: a disciplined system clock shows another second
+	countReceived    kind = iota // the receiver announces a count that it heard from satellites, and has a fix
+	systemKept                   // the system clock, which another program disciplines, shows the same second
+	systemRan                    // the system clock, which nobody disciplines and this receiver did not set, shows the same second
+	clockRan                     // the clock to be disciplined, which ran on from before, shows the same second
+	witnessesAgree               // the required witnesses have confirmed the second
+	almanacReceived              // 13 min with a fix: the count must have been received
+	uniformConfirmed             // labels in GPS time or TAI need no count
+	numKinds
 )
 
-// confirms reports whether the kind speaks for the receiver's leap count.
-func (k kind) confirms() bool { return k != startedCold && k != systemContradicts }
+// confirms reports whether a kind counts under a policy.
+func (k kind) confirms(p Proof) bool { return p != ProofAlways || k != systemRan }
 
-// evidence is one finding for or against the receiver's leap count.
-type evidence struct {
-	kind   kind
+// finding is the evidence of one kind.
+type finding struct {
 	source string // message, system of satellites or clock that it comes from
-	mono   int64  // when it was last found, CLOCK_MONOTONIC_RAW
+	mono   int64  // CLOCK_MONOTONIC_RAW when it was found, ns; 0: there is none
 }
 
-// confirmation collects the evidence for the leap count of a receiver. A cold
-// receiver gives a fix, and a second that is off by a few. Plain NMEA does not
-// say so.
+// confirmation collects the evidence for the leap count of a receiver. Plain NMEA
+// does not say where the receiver has its count from.
 type confirmation struct {
-	firstLabel int64      // mono of the first valid label, 0: none yet
-	evidence   []evidence // the latest of each kind
+	found      [numKinds]finding
+	firstLabel int64 // mono of the first valid label, 0: none yet
+	now        int64 // mono of the latest input
+
+	fix struct { // reported fixes without a gap
+		since, last int64 // mono; 0: there is none
+	}
+	label struct { // the latest valid one that needs a count
+		time tai.Time
+		mono int64
+	}
+	uniform int64           // mono of the latest label in GPS time or TAI, 0: none yet
+	system  time.Duration   // system clock - receiver's second, 0: it does not contradict
+	unheard gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
+
+	pulsed       bool // pulses come
+	tracked      bool // the clock is locked or in holdover
+	clockOff     bool // it showed another second than the latest label
+	clockDoubted bool // it lost its lock while it did, so it confirms nothing
+
+	waiting struct {
+		since  int64 // mono; 0: nothing is waited for
+		logged bool
+	}
 }
 
 // add takes one finding.
 func (c *confirmation) add(k kind, source string, mono int64) {
-	e := evidence{k, source, mono}
-	if i := slices.IndexFunc(c.evidence, func(e evidence) bool { return e.kind == k }); i >= 0 {
-		c.evidence[i] = e
-		return
-	}
-	c.evidence = append(c.evidence, e)
+	c.found[k] = finding{source, max(mono, 1)}
 }
 
-// missing decides from the evidence whether the lock has to wait. Without any,
-// only a strict policy waits: a receiver that had a fix when it was first heard
-// may have been switched on just before.
-func missing(found []evidence, strict bool) bool {
-	against := false
-	for _, e := range found {
-		if e.kind.confirms() {
-			return false
+// drop takes findings back.
+func (c *confirmation) drop(kinds ...kind) {
+	for _, k := range kinds {
+		c.found[k] = finding{}
+	}
+}
+
+// settled returns the evidence that counts under a policy, without labels in GPS
+// time or TAI. A clock that is tracked needs none.
+func (c *confirmation) settled(p Proof) (source string, ok bool) {
+	if c.tracked {
+		return "clock", true
+	}
+	for k := range uniformConfirmed {
+		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
+			return f.source, true
 		}
-		against = true
 	}
-	return against || strict
+	return "", false
 }
 
-// waits reports whether the lock has to wait for evidence. Before the first label
-// there is nothing to hold back.
-func (c *confirmation) waits(strict bool) bool {
-	return c.firstLabel != 0 && missing(c.evidence, strict)
+// uniformNow reports whether labels in GPS time or TAI come.
+func (c *confirmation) uniformNow() bool {
+	return c.uniform != 0 && c.now-c.uniform < int64(uniformLife)
 }
 
-// message takes the evidence in one message of the receiver.
-func (c *confirmation) message(m *gnss.Message, in *reading.Clocks) {
-	label := m.Valid && m.HasDate && !m.DateCarried
-	if label && c.firstLabel == 0 {
-		c.firstLabel = m.Mono
+// confirmed returns what confirms the second that the receiver names.
+func (c *confirmation) confirmed(p Proof) (source string, ok bool) {
+	if source, ok = c.settled(p); ok {
+		return source, true
 	}
+	// A system clock that differs by whole seconds may know of a leap second that
+	// the tables lack, or the configured scale may be wrong.
+	if c.uniformNow() && c.system == 0 {
+		return "GPS time or TAI", true
+	}
+	return "", false
+}
+
+// waits reports whether the lock has to wait for evidence. Without labels and
+// pulses there is nothing to hold back.
+func (c *confirmation) waits(p Proof) bool {
+	if p == ProofNever || c.firstLabel == 0 || !c.pulsed || c.now-c.firstLabel < int64(waitGrace) {
+		return false
+	}
+	_, ok := c.confirmed(p)
+	return !ok
+}
+
+// ignores reports whether a label in UTC is not to be used: nothing confirms its
+// count, and labels in GPS time or TAI come.
+func (c *confirmation) ignores(m *gnss.Message, p Proof) bool {
+	if m.Uniform || !c.uniformNow() {
+		return false
+	}
+	_, ok := c.settled(p)
+	return !ok
+}
+
+// tick takes the time that passed, and whether the clock is tracked.
+func (c *confirmation) tick(in *reading.Clocks) {
+	c.now = max(c.now, in.Mono)
+	c.pulsed = in.Pulsed()
 	switch {
-	case m.LeapOffset != 0 && m.LeapSource != gnss.LeapFirmware:
+	case in.Tracked:
+		c.clockDoubted = false
+	case c.tracked:
+		c.clockDoubted = c.clockOff
+	}
+	c.tracked = in.Tracked
+}
+
+// message takes what one message says besides its label. It reports whether the
+// receiver may have started anew.
+func (c *confirmation) message(m *gnss.Message) (restarted bool) {
+	c.now = max(c.now, m.Mono)
+	restarted = c.tracking(m)
+	switch {
+	case m.LeapSource != gnss.LeapUnreported && !m.LeapSource.FromSatellites(), m.UTC == gnss.UTCUnresolved:
+		// The receiver says itself that it has not heard the count.
+		c.unheard = max(m.LeapSource, gnss.LeapUnknown)
+		c.drop(countReceived, almanacReceived)
+		c.fix.since = m.Mono
+	case m.LeapOffset != 0 && c.fix.last != 0:
+		c.unheard = gnss.LeapUnreported
 		c.add(countReceived, m.LeapSource.String(), m.Mono)
-	case m.HasTimeOfDay && !m.Valid && !m.HasPulse && c.firstLabel == 0:
-		c.add(startedCold, m.Source, m.Mono)
 	}
-	if !label {
-		return
+	return restarted
+}
+
+// tracking follows for how long the receiver has reported a fix. One that lost it
+// may have started anew, and has then forgotten what it heard.
+func (c *confirmation) tracking(m *gnss.Message) (restarted bool) {
+	f := &c.fix
+	if f.last != 0 && m.Mono-f.last > int64(fixGap) {
+		restarted = true
+		f.since, f.last = 0, 0
+		c.drop(countReceived, almanacReceived)
 	}
-	if m.UTC == gnss.UTCResolved {
-		c.add(utcResolved, m.Source, m.Mono)
+	if m.FixRepeated || !m.Fix.Good() {
+		return restarted
 	}
-	if m.Mono-c.firstLabel > int64(almanacTime) {
+	if f.last == 0 {
+		f.since = m.Mono
+	}
+	if f.last = m.Mono; m.Mono-f.since > int64(almanacTime) {
 		c.add(almanacReceived, m.Source, m.Mono)
 	}
-	if in.Clock != 0 && sameSecond(in.Clock, m.Time) {
-		c.add(clockAgrees, "clock", m.Mono)
+	return restarted
+}
+
+// second takes the instant that a valid, dated message names, with the clocks when
+// its epoch's first message came. stale: the clocks' readings are by another table
+// than the label.
+func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clocks, stale bool) {
+	if c.firstLabel == 0 {
+		c.firstLabel = m.Mono
 	}
+	if m.Uniform {
+		c.uniform = m.Mono
+	} else {
+		c.jump(label, in.Mono)
+	}
+	if stale {
+		return
+	}
+	second, since, ok := in.Second(label)
+	if !ok {
+		return
+	}
+	if in.System != 0 {
+		c.compareSystem(in.System.Add(-since).Sub(second), in)
+	}
+	if in.Clock == 0 || in.ClockIsSystem {
+		return
+	}
+	off := in.Clock.Add(-since).Sub(second)
+	c.clockOff = off.Abs() > time.Second/2
 	switch {
-	case in.System == 0:
-	case sameSecond(in.System, m.Time):
-		c.add(systemAgrees, "system clock", m.Mono)
-	case in.SystemDisciplined && otherSecond(in.System, m.Time):
-		c.add(systemContradicts, "system clock", m.Mono)
+	case in.Tracked:
+	case c.clockOff || c.clockDoubted:
+		c.drop(clockRan)
+	case off.Abs() <= agreeWithin:
+		c.add(clockRan, "clock", in.Mono)
 	}
 }
 
-// sameSecond reports whether a clock confirms the label of a message that has
-// just come. Up to a second of the difference is the message's latency; more
-// would be a clock, or a label, that is off by a second.
-func sameSecond(clock, label tai.Time) bool {
-	d := clock.Sub(label)
-	return d > -100*time.Millisecond && d < time.Second
+// jump drops what confirmed the receiver's count when its labels jump: it has
+// another count now.
+func (c *confirmation) jump(label tai.Time, mono int64) {
+	last := c.label
+	c.label.time, c.label.mono = label, mono
+	if last.time == 0 || label == last.time {
+		return
+	}
+	if d := label.Sub(last.time) - time.Duration(mono-last.mono); d.Abs() > jumped {
+		c.drop(countReceived, systemKept, systemRan, clockRan, witnessesAgree)
+	}
 }
 
-// otherSecond reports whether a clock contradicts a label by whole seconds that a
-// wrong leap count explains. What lies between sameSecond and this is left to the
-// checks at startup.
-func otherSecond(clock, label tai.Time) bool {
-	d := clock.Sub(label)
-	return d > -countSpan && d < countSpan+time.Second && (d < -200*time.Millisecond || d >= 2*time.Second)
+// compareSystem takes how far the system clock is ahead of the receiver's second.
+func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
+	c.drop(systemKept, systemRan)
+	c.system = 0
+	switch {
+	case off.Abs() > time.Second/2 && off.Abs() < countSpan+time.Second/2:
+		c.system = off
+	case off.Abs() > agreeWithin:
+	case in.SystemDisciplined:
+		c.add(systemKept, "disciplined system clock", in.Mono)
+	case !in.SystemOwn:
+		c.add(systemRan, "system clock", in.Mono)
+	}
+}
+
+// explain says what the lock waits for, and what would shorten that.
+func (c *confirmation) explain() (fields []any, remedy string) {
+	var more []string
+	switch left := almanacTime - time.Duration(c.now-c.fix.since); {
+	case c.unheard != gnss.LeapUnreported:
+		fields = append(fields, "receiver_has_count_from", c.unheard.String())
+	case c.fix.last == 0:
+		more = append(more, "let the receiver report its fix (RMC or GGA): after 13 min with one it must know its count")
+	default:
+		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
+	}
+	if c.system != 0 {
+		fields = append(fields, "system_clock_off_by", c.system.Round(time.Millisecond))
+		more = append(more, "find out whether the system clock or the receiver is wrong")
+	}
+	more = append(more, "let the receiver send UBX-NAV-TIMELS or NAV-TIMEGPS (receiver.configure), set the system clock right by NTP, or require a [[witness]]")
+	return fields, strings.Join(more, "; ")
+}
+
+// watch reports once that the lock has been waiting for evidence for a while.
+func (c *confirmation) watch(p Proof) (due bool) {
+	w := &c.waiting
+	switch {
+	case !c.waits(p):
+		w.since, w.logged = 0, false
+	case w.since == 0:
+		w.since = max(c.now, 1)
+	case !w.logged && c.now-w.since > int64(waitLogged):
+		w.logged = true
+		return true
+	}
+	return false
 }

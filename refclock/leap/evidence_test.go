@@ -1,60 +1,440 @@
 package leap
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/reading"
+	"noonmark/refclock/reason"
 )
 
-// The lock waits for evidence of the leap count from a receiver that sends plain
-// NMEA; each kind of evidence ends the wait.
-func TestLockWaitsForEvidence(t *testing.T) {
-	const now = tai.Time(1.8e18)
-	label := gnss.Message{Source: "RMC", Talker: "GP", Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}, Time: now, Mono: 1e12}
-	utc, void, count, built := label, label, label, label
-	utc.Source, utc.Talker, utc.UTC = "NAV-PVT", "", gnss.UTCResolved
-	void.Valid = false
-	count.LeapOffset, count.LeapSource = 37, gnss.LeapGPS
-	built.LeapOffset, built.LeapSource = 18+19, gnss.LeapFirmware
-	late := label
-	late.Mono += int64(almanacTime) + 1
-	for _, c := range []struct {
-		name          string
-		messages      []gnss.Message
-		system, clock tai.Time
-		disciplined   bool
-		want          [2]bool // waits, not strict and strict
-	}{
-		{"nothing heard", nil, 0, 0, false, [2]bool{false, false}},
-		{"warm", []gnss.Message{label}, 0, 0, false, [2]bool{false, true}},
-		{"cold", []gnss.Message{void, label}, 0, 0, false, [2]bool{true, true}},
-		{"the count that its maker built in", []gnss.Message{built}, 0, 0, false, [2]bool{false, true}},
-		{"the system clock is a minute off", []gnss.Message{label}, now + 60*tai.Second, 0, true, [2]bool{false, true}},
-		{"the system clock is two seconds off", []gnss.Message{label}, now + 2*tai.Second, 0, false, [2]bool{false, true}},
-		{"a disciplined system clock is two seconds off", []gnss.Message{label}, now + 2*tai.Second, 0, true, [2]bool{true, true}},
-		{"the clock is a second off", []gnss.Message{label}, 0, now - tai.Second, false, [2]bool{false, true}},
-		{"the clock is a second ahead", []gnss.Message{label}, 0, now + 11*tai.Second/10, false, [2]bool{false, true}},
-		{"the label is a second ahead, and late", []gnss.Message{label}, now - 15*tai.Second/100, 0, false, [2]bool{false, true}},
-		{"the system clock agrees", []gnss.Message{void, label}, now + tai.Second/5, 0, false, [2]bool{}},
-		{"the clock agrees", []gnss.Message{void, label}, 0, now + tai.Second/5, false, [2]bool{}},
-		{"the count from satellites", []gnss.Message{void, count}, 0, 0, false, [2]bool{}},
-		{"a message whose UTC is resolved", []gnss.Message{void, utc}, 0, 0, false, [2]bool{}},
-		{"a quarter of an hour with a fix", []gnss.Message{void, label, late}, 0, 0, false, [2]bool{}},
-	} {
-		var f confirmation
-		for _, m := range c.messages {
-			f.message(&m, &reading.Clocks{Mono: m.Mono, Clock: c.clock, System: c.system, SystemDisciplined: c.disciplined})
+const (
+	ms   = time.Millisecond
+	late = 120 * ms // of messages after their second
+)
+
+// evidenceSite is a receiver with its clocks before the first lock. A pulse comes
+// with every second.
+type evidenceSite struct {
+	tables []*tai.Table
+	proof  Proof
+
+	system   func(k int) (off time.Duration, known bool) // system clock - true UTC at second k
+	kept     bool                                        // another program disciplines it
+	own      bool                                        // this receiver may have set it
+	isSystem bool                                        // it is the clock to be disciplined
+	clock    func(k int) (off time.Duration, known bool) // the clock to be disciplined - true TAI
+	tracked  func(k int) bool
+	noPulse  bool
+	say      func(k int) []*gnss.Message // about true second k
+}
+
+// at is a clock that is constantly off.
+func at(off time.Duration) func(int) (time.Duration, bool) {
+	return func(int) (time.Duration, bool) { return off, true }
+}
+
+const start = tai.Time(1795435200+37) * tai.Second // 2026-11-23 12:00:00 UTC
+
+// label makes a message whose label is wrong by so many seconds.
+func label(k, wrong int, edit ...func(*gnss.Message)) *gnss.Message {
+	m := &gnss.Message{Source: "RMC", Talker: "GP", Stated: true, Valid: true, HasDate: true, Fix: gnss.FixGNSS, Civil: gnss.Civil{HasTimeOfDay: true}, Time: start + tai.Time(k+wrong)*tai.Second}
+	for _, e := range edit {
+		e(m)
+	}
+	return m
+}
+
+// Edits of a label.
+func void(m *gnss.Message) {
+	m.Valid, m.Stated, m.HasDate, m.Fix, m.HasTimeOfDay, m.Time = false, false, false, gnss.FixNone, false, 0
+}
+func noFix(m *gnss.Message) { m.Valid, m.Fix = false, gnss.FixNone }
+func zda(m *gnss.Message)   { m.Source, m.Fix, m.FixRepeated = "ZDA", gnss.FixUnknown, true }
+func gps(m *gnss.Message) {
+	m.Source, m.Talker, m.Uniform, m.Fix, m.FixRepeated = "NAV-TIMEGPS", "", true, gnss.FixUnknown, true
+}
+func pvt(m *gnss.Message) { m.Source, m.Talker, m.UTC = "NAV-PVT", "", gnss.UTCResolved }
+
+// count makes a message that announces a count without naming an instant.
+func count(n int, src gnss.LeapSource) *gnss.Message {
+	return &gnss.Message{Source: "NAV-TIMELS", Leap: gnss.Leap{LeapOffset: n, LeapSource: src}}
+}
+
+// run plays the site and returns in which seconds the lock would wait, and the
+// Authority.
+func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []reason.Event) {
+	if x.tables == nil {
+		x.tables = []*tai.Table{tableOf("list", 2028)}
+	}
+	a = New(x.tables, x.proof)
+	for k := range seconds {
+		second := start + tai.Time(k)*tai.Second
+		clocks := func(mono int64) reading.Clocks {
+			since := time.Duration(mono - int64(k+1)*1e9)
+			in := reading.Clocks{Mono: mono, Unlocked: true, SystemDisciplined: x.kept, SystemOwn: x.own, ClockIsSystem: x.isSystem}
+			if !x.noPulse {
+				in.Pulse = int64(k+1) * 1e9
+			}
+			if x.system != nil {
+				if off, ok := x.system(k); ok {
+					in.System = second.Add(since + off)
+				}
+			}
+			if x.clock != nil {
+				if off, ok := x.clock(k); ok {
+					in.Clock = second.Add(since + off)
+				}
+			}
+			if x.tracked != nil && x.tracked(k) {
+				in.Tracked, in.Unlocked = true, false
+			}
+			return in
 		}
-		if got := [2]bool{f.waits(false), f.waits(true)}; got != c.want {
-			t.Errorf("%s: waits %v, want %v", c.name, got, c.want)
+		for i, m := range x.say(k) {
+			m.Mono = int64(k+1)*1e9 + int64(late) + int64(i)*40e6
+			events = append(events, a.Message(m, clocks(m.Mono), m.HasDate).Events...)
+		}
+		events = append(events, a.Tick(clocks(int64(k+1)*1e9+9e8)).Events...)
+		waits = append(waits, slices.Contains(a.Alarms(), reason.LeapUnconfirmed))
+	}
+	return waits, a, events
+}
+
+func one(m *gnss.Message) []*gnss.Message { return []*gnss.Message{m} }
+
+// The lock waits for evidence of the leap count. Each kind of evidence ends the
+// wait, and nothing else does.
+func TestLockWaitsForEvidence(t *testing.T) {
+	t.Parallel()
+	const never = 1 << 30
+	rmc := func(wrong int) func(int) []*gnss.Message {
+		return func(k int) []*gnss.Message { return one(label(k, wrong)) }
+	}
+	announced := func(n int, src gnss.LeapSource) func(int) []*gnss.Message {
+		return func(k int) (all []*gnss.Message) {
+			all = one(label(k, 37-n))
+			if k%10 == 3 {
+				all = append(all, count(n, src))
+			}
+			return all
 		}
 	}
-	var f confirmation
-	f.message(&void, &reading.Clocks{})
-	f.message(&label, &reading.Clocks{})
-	if f.add(witnessesAgree, "witnesses", label.Mono); f.waits(true) {
+	each := func(wrong int, edits ...func(*gnss.Message)) func(int) []*gnss.Message {
+		return func(k int) []*gnss.Message { return one(label(k, wrong, edits...)) }
+	}
+	expired := []*tai.Table{tableOf("list", 2026)}
+	for _, c := range []struct {
+		name string
+		site evidenceSite
+		want int // the wait ends at this second; -1: there is none; never: not within 20 min
+	}{
+		{"nothing speaks against it", evidenceSite{say: rmc(0)}, 781},
+		{"a fix after a while", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 40 {
+				return one(label(k, 3, void))
+			}
+			return one(label(k, 3))
+		}}, 821},
+		{"the fix was lost for 10 s", evidenceSite{say: func(k int) []*gnss.Message {
+			if k >= 300 && k < 310 {
+				return one(label(k, 3, noFix))
+			}
+			return one(label(k, 0))
+		}}, 1091},
+		{"the fix was lost for 3 s", evidenceSite{say: func(k int) []*gnss.Message {
+			if k >= 300 && k < 303 {
+				return one(label(k, 3, noFix))
+			}
+			return one(label(k, 0))
+		}}, 781},
+		{"the receiver was silent for 10 s", evidenceSite{say: func(k int) []*gnss.Message {
+			if k >= 300 && k < 310 {
+				return nil
+			}
+			return one(label(k, 0))
+		}}, 1091},
+		{"ZDA alone", evidenceSite{say: each(0, zda)}, never},
+		{"NAV-PVT whose UTC is resolved", evidenceSite{say: each(0, pvt)}, 781},
+		{"the system clock is a minute off", evidenceSite{say: rmc(0), system: at(time.Minute)}, 781},
+		{"the system clock is 40 years off", evidenceSite{say: rmc(0), system: at(-40 * 365 * 24 * time.Hour)}, 781},
+		{"the system clock is 0.4 s off", evidenceSite{say: rmc(0), system: at(400 * ms)}, 781},
+		{"the system clock is 3 s off", evidenceSite{say: rmc(0), system: at(-3 * time.Second)}, 781},
+		{"the system clock is off by a second, disciplined", evidenceSite{say: rmc(1), system: at(3 * ms), kept: true}, 781},
+		{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
+		{"no pulses: there is nothing to hold back", evidenceSite{say: rmc(3), noPulse: true}, -1},
+		{"labels come a second late, and the system clock is right", evidenceSite{say: rmc(-1), system: at(3 * ms)}, 781},
+		{"the clock is a second off", evidenceSite{say: rmc(0), clock: at(time.Second)}, 781},
+		{"the clock agrees and is the system clock, which this receiver set", evidenceSite{say: rmc(0), clock: at(0), system: at(0), own: true, isSystem: true}, 781},
+		{"a count that is the firmware's", evidenceSite{say: announced(37, gnss.LeapFirmware)}, never},
+		{"an aided count", evidenceSite{say: announced(37, gnss.LeapAided)}, never},
+		{"a configured count", evidenceSite{say: announced(36, gnss.LeapConfigured)}, never},
+		{"a count of unknown source", evidenceSite{say: announced(37, gnss.LeapUnknown)}, never},
+		{"a count from satellites, no fix reported", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 2, zda), count(37, gnss.LeapHeard)} }}, never},
+		{"NAV-TIMEGPS without leap seconds does not confirm RMC later", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 100 {
+				return one(label(k, 0, gps, func(m *gnss.Message) { m.UTC = gnss.UTCUnresolved }))
+			}
+			return one(label(k, 3))
+		}}, 881},
+		{"GPS time by configuration, the system clock differs by 18 s", evidenceSite{say: each(18, zda, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
+
+		{"the system clock agrees", evidenceSite{say: rmc(0), system: at(200 * ms)}, -1},
+		{"the system clock agrees, disciplined", evidenceSite{say: rmc(0), system: at(-200 * ms), kept: true}, -1},
+		{"the system clock agrees, disciplined, though this receiver set it once", evidenceSite{say: rmc(0), system: at(0), kept: true, own: true}, -1},
+		{"the system clock agrees from the third minute on", evidenceSite{say: rmc(0), system: func(k int) (time.Duration, bool) { return 3 * ms, k >= 120 }}, 120},
+		{"the stale count ends", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 185 {
+				return one(label(k, 3))
+			}
+			return one(label(k, 0))
+		}, system: at(3 * ms)}, 185},
+		{"the clock agrees", evidenceSite{say: rmc(0), clock: at(-200 * ms)}, -1},
+		{"GPS's count", evidenceSite{say: announced(37, gnss.LeapGPS)}, 3},
+		{"SBAS's count", evidenceSite{say: announced(37, gnss.LeapSBAS)}, 3},
+		{"BeiDou's count", evidenceSite{say: announced(37, gnss.LeapBeiDou)}, 3},
+		{"Galileo's count", evidenceSite{say: announced(37, gnss.LeapGalileo)}, 3},
+		{"GLONASS's count", evidenceSite{say: announced(37, gnss.LeapGLONASS)}, 3},
+		{"NavIC's count", evidenceSite{say: announced(37, gnss.LeapNavIC)}, 3},
+		{"GPS's count against the system clock", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2 * time.Second)}, 3},
+		{"GPS time", evidenceSite{say: each(0, gps)}, -1},
+		{"GPS time after NAV-PVT", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 3, pvt), label(k, 0, gps)} }}, -1},
+		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
+		{"GPS time, the system clock knows of a leap second that the tables lack", evidenceSite{say: each(0, gps), system: at(-time.Second), tables: expired}, never},
+		{"labels with a fraction, the system clock agrees", evidenceSite{say: each(0, func(m *gnss.Message) { m.Time -= 7 * tai.Second / 10 }), system: at(3 * ms)}, -1},
+		{"the clock is tracked", evidenceSite{say: rmc(3), tracked: func(int) bool { return true }, clock: at(0)}, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			waits, _, _ := c.site.run(1200)
+			got := -1
+			for k, w := range waits {
+				switch {
+				case w && k == len(waits)-1:
+					got = never
+				case w:
+					got = k + 1
+				}
+			}
+			if got != c.want {
+				t.Errorf("waits until second %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// What the policies let count.
+func TestProofPolicies(t *testing.T) {
+	t.Parallel()
+	rmc := func(k int) []*gnss.Message { return one(label(k, 0)) }
+	for _, c := range []struct {
+		name string
+		site evidenceSite
+		want [3]bool // waits after a minute: auto, always, never
+	}{
+		{"nothing", evidenceSite{say: rmc}, [3]bool{true, true, false}},
+		{"a system clock that nobody disciplines", evidenceSite{say: rmc, system: at(0)}, [3]bool{false, true, false}},
+		{"a disciplined system clock", evidenceSite{say: rmc, system: at(0), kept: true}, [3]bool{false, false, false}},
+		{"the clock ran on", evidenceSite{say: rmc, clock: at(0)}, [3]bool{false, false, false}},
+		{"GPS's count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapGPS)} }}, [3]bool{false, false, false}},
+		{"GPS time", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0, gps)) }}, [3]bool{false, false, false}},
+	} {
+		for p, want := range c.want {
+			x := c.site
+			x.proof = Proof(p)
+			if waits, _, _ := x.run(60); waits[59] != want {
+				t.Errorf("%s, %s: waits %v", c.name, ProofNames()[p], waits[59])
+			}
+		}
+	}
+	for i, word := range ProofNames() {
+		if p, ok := ParseProof(word); !ok || p != Proof(i) {
+			t.Errorf("%s: %v %v", word, p, ok)
+		}
+	}
+	if _, ok := ParseProof("true"); ok {
+		t.Error("a policy that there is not")
+	}
+}
+
+// Certainty is taken back when its ground goes.
+func TestEvidenceIsTakenBack(t *testing.T) {
+	t.Parallel()
+	const change = 60 // the second in which it happens
+	confirmedBy := map[string]func(k int) []*gnss.Message{
+		"count":   func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapGPS)} },
+		"uniform": func(k int) []*gnss.Message { return one(label(k, 0, gps)) },
+		"system":  func(k int) []*gnss.Message { return one(label(k, 0)) },
+	}
+	for _, c := range []struct {
+		name  string
+		by    string
+		site  evidenceSite
+		after func(k int) []*gnss.Message
+		want  bool // waits a minute later
+	}{
+		{"a cold start after the count, then RMC 3 s ahead", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			if k < change+15 {
+				return one(label(k, 0, void))
+			}
+			return one(label(k, 3))
+		}, true},
+		{"a cold start that only shows as silence", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			if k < change+10 {
+				return nil
+			}
+			return one(label(k, 3))
+		}, true},
+		{"a cold start after GPS time, then RMC 3 s ahead", "uniform", evidenceSite{}, func(k int) []*gnss.Message {
+			if k < change+15 {
+				return one(label(k, 0, void))
+			}
+			return one(label(k, 3))
+		}, true},
+		{"the labels jump", "count", evidenceSite{}, func(k int) []*gnss.Message { return one(label(k, 3)) }, true},
+		{"the labels jump away from the system clock", "system", evidenceSite{system: at(0)}, func(k int) []*gnss.Message { return one(label(k, 3)) }, true},
+		{"the source of the count is the firmware now", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			return []*gnss.Message{label(k, 0), count(37, gnss.LeapFirmware)}
+		}, true},
+		{"the leap seconds of NAV-TIMEGPS are not valid any more", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			if k == change {
+				return one(label(k, 0, gps, func(m *gnss.Message) { m.UTC = gnss.UTCUnresolved }))
+			}
+			return one(label(k, 0))
+		}, true},
+		{"GPS time ends, RMC goes on", "uniform", evidenceSite{}, func(k int) []*gnss.Message { return one(label(k, 0)) }, true},
+		{"the system clock is stepped away", "system", evidenceSite{system: func(k int) (time.Duration, bool) {
+			if k >= change {
+				return 2 * time.Second, true
+			}
+			return 0, true
+		}}, func(k int) []*gnss.Message { return one(label(k, 0)) }, true},
+
+		{"a second without a fix", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			if k == change {
+				return one(label(k, 0, noFix))
+			}
+			return one(label(k, 0))
+		}, false},
+		{"another system has no fix", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			return []*gnss.Message{label(k, 0), {Source: "GGA", Talker: "GL", Fix: gnss.FixNone, Solution: gnss.Solution{FixElsewhere: true}}}
+		}, false},
+		{"the labels jump, and the count is announced again", "count", evidenceSite{}, func(k int) []*gnss.Message {
+			return []*gnss.Message{label(k, 1), count(36, gnss.LeapGPS)}
+		}, false},
+	} {
+		x := c.site
+		x.say = func(k int) []*gnss.Message {
+			if k < change {
+				return confirmedBy[c.by](k)
+			}
+			return c.after(k)
+		}
+		waits, _, _ := x.run(change + 60)
+		if waits[change-1] || waits[change+59] != c.want {
+			t.Errorf("%s: waits before %v, a minute later %v", c.name, waits[change-1], waits[change+59])
+		}
+	}
+}
+
+// A clock that lost its lock while labels contradicted it confirms them no more
+// when they return.
+func TestDoubtedClockConfirmsNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		disputed bool
+		want     bool
+	}{
+		{"contradicted", true, true}, {"the reference was only away", false, false},
+	} {
+		x := evidenceSite{clock: at(0), tracked: func(k int) bool { return k < 100 }, say: func(k int) []*gnss.Message {
+			if c.disputed && k >= 60 && k < 140 {
+				return one(label(k, -3))
+			}
+			return one(label(k, 0))
+		}}
+		if waits, _, _ := x.run(200); waits[50] || waits[199] != c.want {
+			t.Errorf("%s: waits %v, %v", c.name, waits[50], waits[199])
+		}
+	}
+}
+
+// While labels in GPS time come, labels in UTC that nothing confirms are not used.
+func TestUnconfirmedUTCBesideGPSTime(t *testing.T) {
+	t.Parallel()
+	a := New([]*tai.Table{tableOf("list", 2028)}, ProofAuto)
+	play := func(m *gnss.Message) tai.Time {
+		return a.Message(m, reading.Clocks{Mono: m.Mono, Unlocked: true}, true).Label
+	}
+	for k := range 5 {
+		rmc, g := label(k, 3), label(k, 0, gps)
+		rmc.Mono, g.Mono = int64(k+1)*1e9, int64(k+1)*1e9+5e8
+		got := play(rmc)
+		if k > 0 && got != 0 {
+			t.Errorf("second %d: RMC is used: %v", k, got)
+		}
+		if play(g) != g.Time {
+			t.Errorf("second %d: GPS time is not used", k)
+		}
+	}
+	lone := label(20, 0)
+	lone.Mono = 21e9
+	if play(lone) == 0 {
+		t.Error("RMC is not used after GPS time has ended")
+	}
+}
+
+// The wait is reported once, with what would shorten it.
+func TestWaitIsExplained(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		site evidenceSite
+		want []string
+	}{
+		{"NMEA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }}, []string{"for_at_most 12m5", "NAV-TIMELS"}},
+		{"ZDA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0, zda)) }}, []string{"let the receiver report its fix"}},
+		{"the system clock differs", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 3)) }, system: at(0)}, []string{"system_clock_off_by -3s", "find out whether"}},
+		{"a configured count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapConfigured)} }}, []string{"receiver_has_count_from configured"}},
+	} {
+		_, a, events := c.site.run(120)
+		n, text := 0, ""
+		for _, e := range events {
+			if e.Code == reason.LeapUnconfirmed {
+				n++
+				text = fmt.Sprint(e.Fields)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s: reported %d times", c.name, n)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q lacks %q", c.name, text, w)
+			}
+		}
+		if s := a.Status(); !s.Unconfirmed || s.Remedy == "" || s.Confirmed != "" {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+	}
+	_, a, events := (&evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }, system: at(0)}).run(60)
+	if s := a.Status(); len(events) != 0 || s.Unconfirmed || s.Confirmed != "system clock" || s.Remedy != "" {
+		t.Errorf("confirmed: %v, %+v", events, s)
+	}
+}
+
+// The required witnesses confirm the count.
+func TestWitnessesConfirm(t *testing.T) {
+	t.Parallel()
+	x := evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }}
+	_, a, _ := x.run(60)
+	if a.WitnessesAgree(61e9); len(a.Alarms()) != 0 {
 		t.Error("waits after the witnesses agreed")
 	}
 }

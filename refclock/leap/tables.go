@@ -123,9 +123,12 @@ type Status struct {
 
 	Disagree    bool // sources that have a vote contradict each other, now or about a leap second ahead
 	Expired     bool // every table has expired
-	Unconfirmed bool // the lock is held back until the receiver must know its leap count
+	Unconfirmed bool // the lock is held back until something confirms the receiver's leap count
 	Undecided   bool // a tie, or a leap second that only labels show; nothing is served
 	Refused     bool // the receiver's labels are off by a leap second that the tables outvoted
+
+	Confirmed string // what confirms the receiver's leap count; empty: nothing does
+	Remedy    string // what would shorten the wait while Unconfirmed
 }
 
 // TableStatus is the state of one configured table.

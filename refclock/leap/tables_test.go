@@ -49,6 +49,8 @@ func TestTableInForce(t *testing.T) {
 		{"its announcement is a day old", []*tai.Table{dated("list", 2026)}, func(s *sources) { event(1)(s); s.broadcast.nextMono -= 25 * 3600e9 }, at - hour, 0, [3]int{37, 37, 37}, 0},
 		{"the present count is kept", []*tai.Table{dated("list", 2028, ins)}, nil, at + hour, 37, [3]int{37, 37, 37}, 0},
 		{"the receiver's labels inserted it", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.executed = executed{ins, 1, 1} }, at + 1, 0, [3]int{37, 37, 38}, 0},
+		{"the receiver's count is lower, and no deleted second explains it", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 36, offsetMono: 1} }, at + 1000*hour, 0, [3]int{37, 37, 37}, 0},
+		{"the receiver's count is lower, by a deleted second", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 36, offsetMono: 1, deleted: true} }, at + 1000*hour, 0, [3]int{36, 36, 36}, 0},
 		{"the receiver's count, of which the day is not known", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 38, offsetMono: 1} }, at + 1000*hour, 0, [3]int{37, 37, 38}, 0},
 	} {
 		s := sources{tables: c.tables}

@@ -62,7 +62,9 @@ func vote(claims []claim) (value int, source string, tied, ok bool) {
 //     receiver's memory may be old, for up to 12.5 min, or the file damaged. A guess
 //     would be wrong by a second, so nothing is served before the receiver agrees
 //     or another table decides.
-//   - Where no source has a vote, the table that expired last is used.
+//   - Where no source has a vote, the table that expired last is used. Only a
+//     deleted second lowers the count, and none has ever been deleted: a broadcast
+//     below that table has no vote unless the receiver reports the deletion.
 //
 // Whatever is decided, a disagreement is reported for as long as it lasts.
 type sources struct {
@@ -77,6 +79,7 @@ type broadcast struct {
 	offsetMono int64    // when, CLOCK_MONOTONIC_RAW
 	next       tai.Leap // leap second ahead, its Offset is the change; UTC 0: the receiver says that there is none
 	nextMono   int64    // when; 0: the receiver says nothing about leap seconds ahead
+	deleted    bool     // the receiver says that the last change was a deleted second
 }
 
 // executed is a leap second that the receiver's labels inserted or left out
@@ -116,13 +119,22 @@ func (s *sources) receiver(now int64) int {
 func (s *sources) claims(t tai.Time, now int64) []claim {
 	var cs []claim
 	if n := s.receiver(now); n != 0 {
-		cs = append(cs, claim{receiverName, n, true})
+		cs = append(cs, claim{receiverName, n, !s.unexplained(n, t)})
 	}
 	for _, tb := range s.tables {
 		sec, _ := t.Unix(tb.Offset(t))
 		cs = append(cs, claim{tb.Source, tb.Offset(t), inDate(tb, sec)})
 	}
 	return cs
+}
+
+// unexplained reports whether the receiver's count n lies below what the table that
+// expired last has for t, and no source reports a deleted second. A table in date
+// is outvoted or not by itself.
+func (s *sources) unexplained(n int, t tai.Time) bool {
+	latest := s.latest()
+	sec, _ := t.Unix(n)
+	return n < latest.Offset(t) && !inDate(latest, sec) && !s.broadcast.deleted && s.executed.mono == 0
 }
 
 // offset decides TAI - UTC at t, and names the source that is followed.

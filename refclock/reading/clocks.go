@@ -10,14 +10,21 @@ import (
 
 // Clocks are the clocks' readings at one instant.
 type Clocks struct {
-	Mono     int64         // the instant: CLOCK_MONOTONIC_RAW, ns
-	Clock    tai.Time      // the clock to be disciplined; 0: there is none
-	Tracked  bool          // it is locked or in holdover, so Clock is right
-	Unlocked bool          // it is unlocked or acquiring: there is no lock yet
-	Latency  time.Duration // learned delay from a second to its first message; 0: not known yet
+	Mono          int64         // the instant: CLOCK_MONOTONIC_RAW, ns
+	Pulse         int64         // CLOCK_MONOTONIC_RAW of the latest pulse until then, ns; 0: none yet
+	Clock         tai.Time      // the clock to be disciplined; 0: there is none
+	Tracked       bool          // it is locked or in holdover, so Clock is right
+	Unlocked      bool          // it is unlocked or acquiring: there is no lock yet
+	ClockIsSystem bool          // the clock to be disciplined is CLOCK_REALTIME
+	Latency       time.Duration // learned delay from a label to its first message; 0: not known yet
 
 	System            tai.Time // CLOCK_REALTIME as TAI, by the table in force; 0: not known
 	SystemDisciplined bool     // another program disciplines CLOCK_REALTIME to better than 50 ms
+	// SystemOwn: else CLOCK_REALTIME may have been set by this receiver, through us
+	// or a program that we feed, before this boot. Then it confirms nothing.
+	SystemOwn bool
+
+	TableEnd tai.Time // when the last table of leap seconds expires; 0: not known
 }
 
 // Own returns the clock to be disciplined while its reading is right, else 0.
@@ -35,4 +42,32 @@ func (c *Clocks) Startup() tai.Time {
 		return c.System
 	}
 	return 0
+}
+
+// pulseAge is how old the latest pulse may be to show where seconds begin: stamps
+// are read up to 0.25 s late, and a pulse may be missing.
+const pulseAge = 3 * time.Second
+
+// Pulsed reports whether pulses come.
+func (c *Clocks) Pulsed() bool {
+	age := time.Duration(c.Mono - c.Pulse)
+	return c.Pulse != 0 && age >= 0 && age <= pulseAge
+}
+
+// Second returns the second that the latest pulse, or the one that is due since,
+// began if a message about the instant label has come now, and how long ago it
+// began. A message comes less than a second after the instant that it names. Not
+// ok: there is no recent pulse.
+func (c *Clocks) Second(label tai.Time) (second tai.Time, since time.Duration, ok bool) {
+	if !c.Pulsed() {
+		return 0, 0, false
+	}
+	since = time.Duration(c.Mono-c.Pulse) % time.Second
+	return SecondOf(label, since), since, true
+}
+
+// SecondOf returns the second in which a message about the instant label comes,
+// since after it began.
+func SecondOf(label tai.Time, since time.Duration) tai.Time {
+	return -(tai.Time(since) - label).Floor()
 }

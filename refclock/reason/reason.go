@@ -20,6 +20,8 @@ const (
 	MessageNoDate                    // a time message without a date that can be trusted
 	MessageRollover                  // a date moved by 1024 weeks that no other evidence supports, or that the policy refuses
 	MessageTooEarly                  // a date before the configured not_before
+	MessageDateAhead                 // a date 20 years after the build, or 1024 weeks after what the system clock or a table in date shows
+	MessageFraction                  // labels have a fraction of a second that does not tell which second a pulse begins
 	MessageNoClock                   // a time message came before a clock was opened
 	ClockMissing                     // the clock could not be opened
 	ClockGone                        // the clock vanished or failed while in use
@@ -106,6 +108,8 @@ var table = [count]Info{
 	MessageNoDate:        {"message_no_date", "message refused", Message, 0},
 	MessageRollover:      {"message_rollover", "message refused", Message, 0},
 	MessageTooEarly:      {"message_too_early", "message refused", Message, 0},
+	MessageDateAhead:     {"message_date_ahead", "message refused", Message, 0},
+	MessageFraction:      {"message_fraction", "message refused", Message, 0},
 	MessageNoClock:       {"message_no_clock", "message refused", Message, 0},
 	ClockMissing:         {"clock_missing", "clock cannot be opened", Clock, 0},
 	ClockGone:            {"clock_gone", "clock failed", Clock, 0},
@@ -138,7 +142,7 @@ var table = [count]Info{
 	WitnessSilent:        {"witness_silent", "witness failed", Witness, 0},
 	ReferenceUnusable:    {"reference_unusable", "reference distrusted", Alarm, 2},
 	ReferenceDrift:       {"reference_drift", "reference distrusted", Alarm, 3},
-	LeapUnconfirmed:      {"leap_unconfirmed", "reference distrusted", Alarm, 8},
+	LeapUnconfirmed:      {"leap_unconfirmed", "reference distrusted", Alarm, 1},
 	LeapDisagrees:        {"leap_disagrees", "sources of leap seconds disagree", Leap, 0},
 	LeapExpired:          {"leap_expired", "leap table has expired", Leap, 0},
 	PulseAmbiguous:       {"ambiguous_edge", "pulse's edges cannot be distinguished", Alarm, 4},

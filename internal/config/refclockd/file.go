@@ -13,6 +13,7 @@ import (
 	"noonmark/internal/config"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/status"
 )
@@ -63,6 +64,9 @@ type Receiver struct {
 
 	TimeScale   gnss.TimeScale  `toml:"time_scale"`
 	LabelOffset config.Duration `toml:"label_offset"`
+
+	MinConfidence  gnss.Confidence `toml:"min_confidence"`
+	ConfigurePulse bool            `toml:"configure_pulse"`
 }
 
 // Pulse is [pulse]: the pulse that steers the clock, and those compared with it.
@@ -119,7 +123,7 @@ type Oscillator struct {
 type Leap struct {
 	File  string `toml:"file"`
 	Zone  string `toml:"zone"`
-	Prove bool   `toml:"prove"`
+	Prove any    `toml:"prove"` // a word of leap.ProofNames; a boolean is deprecated
 }
 
 // NTP is [ntp]: what NTP servers tell their clients about the reference.
@@ -187,6 +191,12 @@ type Sim struct {
 	Start         string          `toml:"start"`
 }
 
+// SetsSystemClock reports whether the system clock is set by the clock that is
+// steered, directly or by a program that is given its time.
+func (f *File) SetsSystemClock() bool {
+	return f.Clock.Source == "system" || f.SystemClock.Mode == "discipline" || f.Export.Samples()
+}
+
 // Default returns a file with the values of keys that are left out.
 func Default() File {
 	return File{
@@ -194,7 +204,7 @@ func Default() File {
 		StateDir:   "/var/lib/refclock",
 		Receiver: Receiver{
 			Device: "/dev/ttyAMA0", Baud: int64(9600), Protocol: "auto", NotBefore: config.Date{Time: gnss.BuildDate()},
-			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3,
+			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3, ConfigurePulse: true,
 		},
 		Pulse: Pulse{
 			PulseInput: PulseInput{Source: "kernel", Device: "/dev/pps0", Velocity: pps.SolidVelocity},
@@ -202,7 +212,7 @@ func Default() File {
 		},
 		Clock:       Clock{Source: "phc", Device: "eth0"},
 		Discipline:  Discipline{Servo: "kalman", HoldoverLimit: config.D(100 * time.Microsecond)},
-		Leap:        Leap{File: "/usr/share/zoneinfo/leap-seconds.list", Zone: "/usr/share/zoneinfo/right/UTC"},
+		Leap:        Leap{File: "/usr/share/zoneinfo/leap-seconds.list", Zone: "/usr/share/zoneinfo/right/UTC", Prove: leap.ProofAuto.String()},
 		NTP:         NTP{RefID: "GPS", Stratum: 1},
 		SystemClock: SystemClock{Mode: "off", StepThreshold: config.D(time.Millisecond)},
 		Export:      Export{SHMUnit: -1},

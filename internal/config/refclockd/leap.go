@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/leap"
 )
 
 // leapSource is a file with a table of leap seconds.
@@ -24,6 +25,36 @@ func (l *Leap) sources() []leapSource {
 		{"leap.file", l.File, list, `fetch it again, or set it to "" to do without`},
 		{"leap.zone", l.Zone, tai.ParseTZif, `want a zone of right/, as in the package tzdata or tzdata-legacy, or "" to do without`},
 	}
+}
+
+// proof checks what evidence of the leap count is waited for.
+func (c *check) proof() {
+	switch v := c.Leap.Prove.(type) {
+	case bool:
+		c.warn("leap.prove: a boolean is deprecated; write %q", c.LeapProof())
+	case string:
+		c.OneOf("leap.prove", v, leap.ProofNames()...)
+	default:
+		c.Refuse("leap.prove", "is no policy; want one of %q", leap.ProofNames())
+	}
+}
+
+// LeapProof is the evidence of the receiver's leap count that the first lock waits
+// for. A virtual receiver is right.
+func (f *File) LeapProof() leap.Proof {
+	if f.Clock.Source == "sim" {
+		return leap.ProofNever
+	}
+	switch v := f.Leap.Prove.(type) {
+	case bool:
+		if v {
+			return leap.ProofAlways
+		}
+	case string:
+		p, _ := leap.ParseProof(v)
+		return p
+	}
+	return leap.ProofAuto
 }
 
 // leapTables reads the tables in their order of trust, the built-in one

@@ -66,7 +66,10 @@ func (r *Receiver) Rates() []int {
 // decodeConfig is how the receiver's labels are read.
 func (s *Settings) decodeConfig() gnss.Config {
 	r := &s.Receiver
-	return gnss.Config{NotBefore: r.NotBefore.Time, Leaps: s.LeapTables[0], TimeScale: r.TimeScale, LabelOffset: r.LabelOffset.Duration}
+	return gnss.Config{
+		NotBefore: r.NotBefore.Time, Leaps: s.LeapTables[0], TimeScale: r.TimeScale, LabelOffset: r.LabelOffset.Duration,
+		MinConfidence: r.MinConfidence,
+	}
 }
 
 // position is the configured place of the antenna, nil for none.
@@ -101,7 +104,7 @@ func (s *Settings) receiverSetup() *ubx.Setup {
 			set.Systems = append(set.Systems, sys)
 		}
 	}
-	if s.Pulse.Source != "none" {
+	if s.Pulse.Source != "none" && r.ConfigurePulse {
 		length := s.Pulse.Width.Duration
 		if length == 0 {
 			length = 100 * time.Millisecond
@@ -112,7 +115,18 @@ func (s *Settings) receiverSetup() *ubx.Setup {
 }
 
 // earliest is receiver.not_before as an instant.
-func (s *Settings) earliest() tai.Time {
-	unix := s.Receiver.NotBefore.Unix()
-	return tai.FromUnix(unix, 0, s.LatestLeapTable().OffsetUTC(unix))
+func (r *Receiver) earliest(leaps *tai.Table) tai.Time { return instant(r.NotBefore.Time, leaps) }
+
+// latest is the last plausible date: so long after the build, or after
+// receiver.not_before if that is later.
+func (r *Receiver) latest(leaps *tai.Table) tai.Time {
+	from := gnss.BuildDate()
+	if n := r.NotBefore.Time; n.After(from) {
+		from = n
+	}
+	return instant(from.AddDate(gnss.PlausibleYears, 0, 0), leaps)
+}
+
+func instant(t time.Time, leaps *tai.Table) tai.Time {
+	return tai.FromUnix(t.Unix(), 0, leaps.OffsetUTC(t.Unix()))
 }

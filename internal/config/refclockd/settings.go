@@ -71,6 +71,7 @@ func (s *Settings) check(f *config.File) error {
 	if s.Metrics.Exposed() {
 		s.warn("metrics.listen: %v can be read by other machines", s.Metrics.Listen)
 	}
+	c.proof()
 	c.leapTables()
 	return c.Err()
 }

@@ -9,6 +9,7 @@ import (
 
 	"noonmark/internal/exitcode"
 	"noonmark/refclock/follow"
+	"noonmark/refclock/leap"
 )
 
 func write(t *testing.T, text string) string {
@@ -32,6 +33,9 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[receiver]\nnot_before = \"soon\"\n", "2: receiver.not_before"},
 		{"[receiver]\ntime_scale = \"local\"\n", "2: receiver.time_scale"},
 		{"[receiver]\nlabel_offset = \"11s\"\n", "2: receiver.label_offset"},
+		{"[receiver]\nmin_confidence = \"high\"\n", "2: receiver.min_confidence"},
+		{"[leap]\nprove = \"sometimes\"\n", "2: leap.prove"},
+		{"[leap]\nprove = 3\n", "2: leap.prove"},
 		{"[pulse]\n\nsource = \"kernal\"\n", "3: pulse.source: \"kernal\" is not known; did you mean \"kernel\"?"},
 		{"[pulse]\nsource = \"sim\"\n", "2: pulse.source"},
 		{"[clock]\nsource = \"sim\"\n", "1: pulse.source"},
@@ -194,7 +198,7 @@ func TestLeapTablesInOrderOfTrust(t *testing.T) {
 	if s, err := Load(write(t, "[leap]\n"+none+"zone = \""+bad+".none\"\n")); err != nil || len(s.LeapTables) != 1 || !strings.Contains(strings.Join(s.Warnings, "\n"), "leap.zone: open") {
 		t.Errorf("missing zone: %v, %q", err, s.Warnings)
 	}
-	if s, err := Load(write(t, "[leap]\n"+none+"zone = \"\"\n")); err != nil || len(s.LeapTables) != 1 || s.EngineSettings().Table.Source != "builtin" || s.Leap.Prove {
+	if s, err := Load(write(t, "[leap]\n"+none+"zone = \"\"\n")); err != nil || len(s.LeapTables) != 1 || s.EngineSettings().Table.Source != "builtin" || s.LeapProof() != leap.ProofAuto {
 		t.Errorf("neither: %v", err)
 	}
 	const zone = "/usr/share/zoneinfo/right/UTC"
@@ -246,5 +250,57 @@ func TestTypedSettings(t *testing.T) {
 	s, err = Load(write(t, ""))
 	if err != nil || s.RequiresWitness() || s.receiverSetup() != nil || len(s.Receiver.Rates()) != 1 {
 		t.Errorf("defaults: %v, %v, %+v, %v", err, s.RequiresWitness(), s.receiverSetup(), s.Receiver.Rates())
+	}
+}
+
+// Booleans of leap.prove still work, with a warning. A virtual receiver is never
+// waited for.
+func TestProofOfTheLeapCount(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		want leap.Proof
+		warn string
+	}{
+		{"[leap]\nprove = true\n", leap.ProofAlways, `write "always"`},
+		{"[leap]\nprove = false\n", leap.ProofAuto, `write "auto"`},
+		{"", leap.ProofAuto, ""},
+		{"[leap]\nprove = \"never\"\n", leap.ProofNever, ""},
+		{"[leap]\nprove = \"always\"\n", leap.ProofAlways, ""},
+		{"[clock]\nsource = \"sim\"\n[pulse]\nsource = \"sim\"\n[leap]\nprove = \"always\"\n", leap.ProofNever, ""},
+	} {
+		s, err := Load(write(t, c.text))
+		if err != nil || s.LeapProof() != c.want {
+			t.Errorf("%q: %v, %v", c.text, s.LeapProof(), err)
+			continue
+		}
+		if got := strings.Join(s.Warnings, "\n"); strings.Contains(got, "leap.prove") != (c.warn != "") || !strings.Contains(got, c.warn) {
+			t.Errorf("%q: %q", c.text, got)
+		}
+	}
+}
+
+// receiver.configure can leave the pulse as it is.
+func TestConfigureLeavesThePulse(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"configure = true\n": true, "configure = true\nconfigure_pulse = false\n": false} {
+		s, err := Load(write(t, "[receiver]\n"+text))
+		if err != nil || (s.receiverSetup().Pulse != nil) != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestSetsSystemClock(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"": false, "[system_clock]\nmode = \"observe\"\n": false, "[export]\nptp4l = \"/run/p\"\n": false,
+		"[clock]\nsource = \"system\"\n": true, "[system_clock]\nmode = \"discipline\"\n": true,
+		"[export]\nchrony_sock = \"/run/c\"\n": true, "[export]\nshm_unit = 0\n": true,
+	} {
+		s, err := Load(write(t, text))
+		if err != nil || s.SetsSystemClock() != want {
+			t.Errorf("%q: %v, %v", text, !want, err)
+		}
 	}
 }

@@ -18,12 +18,13 @@ const pulseTimeout = 10 * time.Second
 // SiteConfig is what the engine, the receiver's session and the pulse filter are
 // made from: the data of it, without functions. device names the receiver's port.
 func (s *Settings) SiteConfig(device string) site.Config {
+	r, leaps := &s.Receiver, s.LatestLeapTable()
 	c := site.Config{
 		Engine: refclock.Config{
 			Kind: s.ClockKind(), ClockName: s.ClockName(), Pulse: s.PulseName(), Receiver: device, RefID: s.NTP.ID(), Stratum: uint8(s.NTP.Stratum),
 			Discipline: s.DisciplineConfig(), Settings: s.EngineSettings(), Compare: s.CompareConfigs(),
-			Integrity: integrity.Config{Receiver: s.watchConfig(), NotBefore: s.earliest(), RefuseRollover: s.Receiver.Rollover == "refuse"},
-			ProveLeap: s.Leap.Prove && s.Clock.Source != "sim",
+			Integrity: integrity.Config{Receiver: s.watchConfig(), NotBefore: r.earliest(leaps), NotAfter: r.latest(leaps), RefuseRollover: s.Receiver.Rollover == "refuse"},
+			Proof:     s.LeapProof(),
 		},
 		Receiver: receiver.Config{Name: device, Decode: s.decodeConfig(), Rates: s.Receiver.Rates()},
 		Setup:    s.receiverSetup(),

@@ -103,6 +103,34 @@ func TestFixOfSeveralSystems(t *testing.T) {
 	}
 }
 
+// How much a label needs to be used is configured.
+func TestMinConfidence(t *testing.T) {
+	t.Parallel()
+	const zda, fixed = "GPZDA,120001.00,23,11,2026,00,00", "GPRMC,120001.00,A,4807.0,N,01131.0,E,0,0,231126,,,A"
+	for _, c := range []struct {
+		name string
+		in   []string
+		want [3]bool // fix, stated, reported_fix: whether the last is valid
+	}{
+		{"void RMC", []string{"GPRMC,120001.00,V,,,,,,,231126,,,N"}, [3]bool{false, false, false}},
+		{"ZDA beside a void RMC", []string{"GPRMC,120001.00,V,,,,,,,231126,,,N", zda}, [3]bool{false, true, false}},
+		{"ZDA alone", []string{zda}, [3]bool{true, true, false}},
+		{"ZDA after a fix", []string{fixed, zda}, [3]bool{true, true, true}},
+		{"RMC", []string{fixed}, [3]bool{true, true, true}},
+	} {
+		for level, want := range c.want {
+			var in []timed
+			for _, s := range c.in {
+				in = append(in, timed{0, s})
+			}
+			m := play(gnss.Config{MinConfidence: gnss.Confidence(level)}, in)
+			if got := m[len(m)-1].Valid; got != want {
+				t.Errorf("%s, %v: valid %v", c.name, gnss.Confidence(level), got)
+			}
+		}
+	}
+}
+
 // Two-digit years lie near the build date.
 func TestTwoDigitYears(t *testing.T) {
 	t.Parallel()
