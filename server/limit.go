@@ -61,6 +61,7 @@ type limitSet struct {
 const (
 	plainRequest  = iota // by prefix: without NTS
 	failedRequest        // by prefix: NTS whose authentication failed
+	keyedRequest         // by prefix: with a valid MAC
 	session              // by keys
 	refusedPort          // by address and port: plain requests over the limit
 	family4       = 0x80 // flag of IPv4 addresses
@@ -99,6 +100,12 @@ func (l *Limiter) plain(from netip.Addr, mono int64) bool {
 // failed counts a request whose authentication failed.
 func (l *Limiter) failed(from netip.Addr, mono int64) bool {
 	return l == nil || l.prefix(from, failedRequest, mono)
+}
+
+// keyed counts a request with a valid MAC. Many clients may share a key, so it
+// does not count by key.
+func (l *Limiter) keyed(from netip.Addr, mono int64) bool {
+	return l == nil || l.prefix(from, keyedRequest, mono)
 }
 
 // session counts an authenticated request.

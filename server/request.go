@@ -5,20 +5,28 @@ import "noonmark/server/ntp"
 // fields are the extension fields of a request.
 type fields struct {
 	uid, cookie, auth ntp.Field // End == 0: not present
+	mac               int       // position of a MAC of symmetric keys; 0: not present
 	placeholders      int
 	unequal           bool // a placeholder has another length than the cookie
 }
 
-// checkMode returns NTP for client requests of NTPv4 and NTPv3, else why they are
-// not answered.
-func checkMode(q *ntp.Header) Reason {
-	if q.Version != 4 && q.Version != 3 {
+// checkMode returns NTP for requests that are answered, else why they are not.
+// They are those that chronyd answers: client mode; symmetric active mode, which
+// Windows uses without its flag 0x8 and which is answered without an association;
+// and mode 0 of version 1 (RFC 1059), where the port tells clients and servers
+// apart.
+func checkMode(q *ntp.Header, port uint16) Reason {
+	if q.Version < 1 || q.Version > 4 {
 		return BadVersion
 	}
 	switch q.Mode {
-	case ntp.ModeClient:
+	case ntp.ModeClient, ntp.ModeSymmetricActive:
 		return NTP
-	case ntp.ModeSymmetricActive, ntp.ModeSymmetricPassive:
+	case ntp.ModeReserved:
+		if q.Version == 1 && port != ntp.Port {
+			return NTP
+		}
+	case ntp.ModeSymmetricPassive:
 		return ModeSymmetric
 	case ntp.ModeServer:
 		return ModeServer
@@ -30,6 +38,14 @@ func checkMode(q *ntp.Header) Reason {
 		return ModePrivate
 	}
 	return ModeReserved
+}
+
+// answerMode returns the mode of the answer to a request of checkMode.
+func answerMode(q *ntp.Header) uint8 {
+	if q.Mode == ntp.ModeSymmetricActive {
+		return ntp.ModeSymmetricPassive
+	}
+	return ntp.ModeServer
 }
 
 // scan finds the fields of a request up to its authenticator, and ignores what
@@ -72,7 +88,9 @@ func (f *fields) scan(req []byte) (isNTS bool, why Reason) {
 		off = x.End
 	}
 	if off != len(req) {
-		return isNTS, LegacyMAC
+		if f.mac = off; isNTS {
+			return isNTS, LegacyMAC
+		}
 	}
 	return isNTS, NTP
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"noonmark/phc/tai"
+	"noonmark/server/mac"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
@@ -37,6 +38,10 @@ const (
 	NoPlain Policy = 1 << iota // NTS only
 	NoNTS                      // plain NTP only
 	Kiss                       // answer with the kiss code RATE
+	// A MAC with an unknown key or a wrong digest gets a crypto-NAK (RFC 5905,
+	// section 9.2), or an answer without a MAC; by default no answer, as of chronyd.
+	NAKBadMAC
+	PlainBadMAC
 )
 
 // Arrival is when a request arrived.
@@ -55,6 +60,7 @@ type Arrival struct {
 type Responder struct {
 	View View
 	Keys *nts.Keys // cookie keys; nil: NTS is off
+	MACs *mac.Keys // symmetric keys; nil: none
 	Sent *Sent     // nil: basic mode only
 	// Limit counts each request that would be answered, by From and Mono; nil: no
 	// limit.
@@ -70,6 +76,7 @@ type Responder struct {
 	c2s     aead.Key
 	scratch nts.Scratch
 	plain   [MaxPacket]byte // decrypted content of a request's authenticator
+	digest  mac.Scratch
 }
 
 // Draft is a prepared answer: all of it but the transmit timestamp and what
@@ -94,6 +101,13 @@ type Draft struct {
 	earlierDistance ntp.Short
 
 	sealing sealing
+	code    macCode
+}
+
+// macCode is the MAC that Finish appends to an answer.
+type macCode struct {
+	len int      // octets; 0: no MAC
+	key *mac.Key // nil: a crypto-NAK
 }
 
 // sealing is what Finish needs to make the authenticator of an NTS answer.
@@ -112,9 +126,9 @@ const maxCookieLen = 256
 // Answered reports whether there is an answer to finish and send.
 func (d *Draft) Answered() bool { return d.len > 0 }
 
-// Secure reports whether Finish has to make an authenticator, which takes longer
-// than all its other work.
-func (d *Draft) Secure() bool { return d.sealing.needed }
+// Secure reports whether Finish has to make an authenticator or a MAC, which takes
+// longer than all its other work.
+func (d *Draft) Secure() bool { return d.sealing.needed || d.code.key != nil }
 
 // Respond writes the answer to req into dst. It returns the length, 0 for no
 // answer, and the reason. dst must be at least as long as req and must not
@@ -131,7 +145,7 @@ func (r *Responder) Respond(dst, req []byte, rx Arrival, p Policy) (int, Reason)
 // Prepare begins the answer to req in dst and d. d.Answered reports whether there
 // is one. dst is as for Respond, and must be passed to Finish too.
 func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Arrival, p Policy) Reason {
-	d.len, d.Saved, d.kiss, d.sealing.needed = 0, 0, "", false
+	d.len, d.Saved, d.kiss, d.sealing.needed, d.code = 0, 0, "", false, macCode{}
 	var q ntp.Header
 	if q.Parse(req) != nil {
 		return TooShort
@@ -139,7 +153,7 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Arrival, p Policy) Rea
 	if len(req) > MaxPacket {
 		return TooLong
 	}
-	if why := checkMode(&q); why != NTP {
+	if why := checkMode(&q, r.From.Port()); why != NTP {
 		return why
 	}
 	if len(req) == ntp.HeaderLen {
@@ -148,37 +162,99 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Arrival, p Policy) Rea
 		}
 		return r.plainAnswer(d, &q, rx, p)
 	}
-	if q.Version < 4 { // no extension fields: only a MAC could follow
-		if n := len(req) - ntp.HeaderLen; n == 12 || ntp.IsMAC(req, ntp.HeaderLen) {
-			return LegacyMAC
-		}
-		return BadField
-	}
 	var f fields
+	if q.Version < 4 { // no extension fields: a MAC follows the header
+		if !mac.IsLen(len(req) - ntp.HeaderLen) {
+			return BadField
+		}
+		f.mac = ntp.HeaderLen
+		return r.unsecuredAnswer(d, dst, req, &q, &f, rx, p)
+	}
 	isNTS, why := f.scan(req)
 	switch {
 	case why != NTP:
 		return why
-	case !isNTS && p&NoPlain != 0:
-		return PlainOff
 	case !isNTS:
-		// A unique identifier may be used without NTS. The answer must repeat it, and
-		// one that is too short is invalid (RFC 8915, section 5.3).
-		if f.uid.End != 0 && len(f.uid.Body) < minUniqueID {
-			return ShortUniqueID
-		}
-		why := r.plainAnswer(d, &q, rx, p)
-		if d.Answered() {
-			d.len += copy(dst[d.len:], req[f.uid.Start:f.uid.End])
-		}
-		return why
+		return r.unsecuredAnswer(d, dst, req, &q, &f, rx, p)
 	case r.Keys == nil || p&NoNTS != 0:
 		return NTSOff
+	case q.Mode != ntp.ModeClient: // RFC 8915, section 5.2
+		return ModeSymmetric
 	}
 	if why := f.check(); why != NTP {
 		return why
 	}
 	return r.secureAnswer(d, dst, req, &q, &f, rx, p)
+}
+
+// unsecuredAnswer prepares the answer to a request without NTS, with a MAC or
+// without.
+func (r *Responder) unsecuredAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Arrival, p Policy) Reason {
+	if p&NoPlain != 0 {
+		return PlainOff
+	}
+	// A unique identifier may be used without NTS. The answer must repeat it, and
+	// one that is too short is invalid (RFC 8915, section 5.3).
+	if f.uid.End != 0 && len(f.uid.Body) < minUniqueID {
+		return ShortUniqueID
+	}
+	why := NTP
+	if f.mac != 0 {
+		why = r.checkMAC(d, req, q, f)
+	}
+	switch {
+	case why == MAC:
+		why = r.keyedAnswer(d, q, rx, p)
+	case why == NTP || p&PlainBadMAC != 0:
+		why = r.plainAnswer(d, q, rx, p)
+	case p&NAKBadMAC != 0:
+		why = r.cryptoNAK(d, q, rx)
+	}
+	if d.Answered() {
+		d.len += copy(dst[d.len:], req[f.uid.Start:f.uid.End])
+	}
+	return why
+}
+
+// checkMAC returns MAC if that of the request is valid, and then prepares that of
+// the answer.
+func (r *Responder) checkMAC(d *Draft, req []byte, q *ntp.Header, f *fields) Reason {
+	code := req[f.mac:]
+	if r.MACs.Len() == 0 || len(code) <= mac.IDLen {
+		return LegacyMAC
+	}
+	k := r.MACs.Find(mac.ID(code))
+	if k == nil {
+		return UnknownMACKey
+	}
+	if !k.Verify(req[:f.mac], code, q.Version, &r.digest) {
+		return BadMAC
+	}
+	d.code = macCode{len(code), k}
+	return MAC
+}
+
+// keyedAnswer prepares the answer to a request with a valid MAC. Over the limit,
+// the kiss code is authenticated too.
+func (r *Responder) keyedAnswer(d *Draft, q *ntp.Header, rx Arrival, p Policy) Reason {
+	if !r.Limit.keyed(r.From.Addr(), r.Mono) {
+		if !r.Limit.kissNow(r.Mono) {
+			return RateLimited
+		}
+		p |= Kiss
+	}
+	return r.answer(d, q, rx, p, MAC)
+}
+
+// cryptoNAK prepares the answer that says that a MAC was not accepted: a MAC of a
+// key identifier that is zero, and nothing else (RFC 5905, section 9.2).
+func (r *Responder) cryptoNAK(d *Draft, q *ntp.Header, rx Arrival) Reason {
+	if !r.Limit.failed(r.From.Addr(), r.Mono) {
+		return RateLimited
+	}
+	r.header(d, q, rx, false)
+	d.code = macCode{len: mac.IDLen}
+	return CryptoNAK
 }
 
 // plainAnswer prepares the answer to a plain request.
@@ -290,7 +366,7 @@ func (r *Responder) header(d *Draft, q *ntp.Header, rx Arrival, interleave bool)
 	d.earlierTx = 0
 	// A client that interleaves sends back a receive timestamp of ours, and its
 	// own two timestamps differ (RFC 9769, section 2).
-	save := interleave && r.Sent != nil && q.Origin&markRx != 0 && q.Receive != q.Transmit
+	save := interleave && r.Sent != nil && q.Mode == ntp.ModeClient && q.Origin&markRx != 0 && q.Receive != q.Transmit
 	if save {
 		if tx, dist, ok := r.Sent.Take(q.Origin); ok {
 			d.earlierTx, d.earlierDistance, origin = tx, dist, q.Receive
@@ -308,7 +384,7 @@ func (r *Responder) header(d *Draft, q *ntp.Header, rx Arrival, interleave bool)
 		d.Saved = receive
 	}
 	d.len, d.arrival = ntp.HeaderLen, arrival
-	d.head.Version, d.head.Mode, d.head.Poll = q.Version, ntp.ModeServer, q.Poll
+	d.head.Version, d.head.Mode, d.head.Poll = q.Version, answerMode(q), q.Poll
 	d.head.Origin, d.head.Receive = origin, receive
 }
 
@@ -344,12 +420,24 @@ func (r *Responder) Finish(d *Draft, dst []byte, mono int64) int {
 		copy(h.RefID[:], d.kiss)
 	}
 	h.Put(dst)
+	if d.code.len > 0 {
+		return r.appendMAC(d, dst)
+	}
 	s := &d.sealing
 	if !s.needed {
 		return d.len
 	}
 	nonce := s.nonce[:s.s2c.ID().NonceLen()]
 	return len(nts.AppendAuth(dst[:d.len:s.limit], &s.s2c, nonce, s.cookies[:s.cookiesLen]))
+}
+
+// appendMAC appends the MAC to an answer and returns its length.
+func (r *Responder) appendMAC(d *Draft, dst []byte) int {
+	if d.code.key == nil {
+		clear(dst[d.len : d.len+d.code.len])
+		return d.len + d.code.len
+	}
+	return len(d.code.key.Append(dst[:d.len], d.code.len, &r.digest))
 }
 
 // rootDistance returns the root distance in a header (RFC 5905, section 11.2),

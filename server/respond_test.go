@@ -10,6 +10,7 @@ import (
 
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
+	"noonmark/server/mac"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
@@ -140,6 +141,8 @@ func TestInvalidRequestsGetNoAnswer(t *testing.T) {
 	good := cat(base, uid, f(nil, ntp.ExtCookie, cookie))
 	// With a nonce of 4 octets and no additional padding.
 	ct := g.key.Seal(nil, nonce(4), nil, good)
+	symmetric := cat(header(4<<3|1), uid, f(nil, ntp.ExtCookie, cookie))
+	symmetric = g.seal(symmetric)
 	noPad := f(bytes.Clone(good), ntp.ExtAuthenticator, append(append(authBody(4, len(ct), 0), nonce(4)...), ct...))
 	for _, c := range []struct {
 		name string
@@ -151,13 +154,12 @@ func TestInvalidRequestsGetNoAnswer(t *testing.T) {
 		{"47 octets", base[:47], 0, TooShort},
 		{"too long", cat(base, f(nil, 1, make([]byte, MaxPacket))), 0, TooLong},
 		{"version 0", header(3), 0, BadVersion},
-		{"version 1", header(1<<3 | 3), 0, BadVersion},
-		{"version 2", header(2<<3 | 3), 0, BadVersion},
 		{"version 5", header(5<<3 | 3), 0, BadVersion},
 		{"version 7", header(7<<3 | 3), 0, BadVersion},
 		{"mode 0", header(4 << 3), 0, ModeReserved},
-		{"mode 1", header(4<<3 | 1), 0, ModeSymmetric},
+		{"mode 0 of version 2", header(2 << 3), 0, ModeReserved},
 		{"mode 2", header(4<<3 | 2), 0, ModeSymmetric},
+		{"mode 2 of version 1", header(1<<3 | 2), 0, ModeSymmetric},
 		{"mode 4", header(4<<3 | 4), 0, ModeServer},
 		{"mode 5", header(4<<3 | 5), 0, ModeBroadcast},
 		{"mode 6", header(4<<3 | 6), 0, ModeControl},
@@ -168,6 +170,11 @@ func TestInvalidRequestsGetNoAnswer(t *testing.T) {
 		{"version 3, DES MAC", cat(header(v3client), make([]byte, 12)), 0, LegacyMAC},
 		{"version 4, MAC", cat(base, make([]byte, 20)), 0, LegacyMAC},
 		{"version 4, crypto-NAK", cat(base, make([]byte, 4)), 0, LegacyMAC},
+		{"version 1, octets behind", cat(header(1<<3|3), make([]byte, 8)), 0, BadField},
+		{"version 2, MAC", cat(header(2<<3|3), make([]byte, 20)), 0, LegacyMAC},
+		{"MAC where only NTS is served", cat(base, make([]byte, 20)), NoPlain, PlainOff},
+		{"NTS in mode 1", symmetric, 0, ModeSymmetric},
+		{"NTS with a MAC", cat(good, make([]byte, 20)), 0, LegacyMAC},
 		{"field, MAC", cat(base, f(nil, 1, nil), make([]byte, 24)), 0, LegacyMAC},
 		{"field length 0", cat(base, make([]byte, 28)), 0, BadField},
 		{"plain where only NTS is served", base, NoPlain, PlainOff},
@@ -514,9 +521,20 @@ func TestRespondDoesNotAllocate(t *testing.T) {
 		for name, req := range map[string][]byte{
 			"plain": header(v4client), "NTS": g.request(0), "NTS with 7 placeholders": g.request(7),
 			"NAK": g.requestWith(make([]byte, 52)), "no answer": header(4<<3 | 6),
+			"version 1": header(1<<3 | 3), "mode 1": header(3<<3 | 1),
 		} {
 			if n := testing.AllocsPerRun(500, func() { g.Respond(dst, req, Arrival{Mono: rxMono}, 0) }); n > 0 {
 				t.Errorf("%v, %s: %v allocations", id, name, n)
+			}
+		}
+		for typ := mac.AES128; typ <= mac.SHA1; typ++ {
+			g.symmetric(typ)
+			for name, req := range map[string][]byte{"good": g.keyed(header(v4client)), "bad": append(g.keyed(header(v4client))[:64], 1, 2, 3, 4)} {
+				for _, p := range []Policy{0, NAKBadMAC, PlainBadMAC} {
+					if n := testing.AllocsPerRun(500, func() { g.Respond(dst, req, Arrival{Mono: rxMono}, p) }); n > 0 {
+						t.Errorf("%v MAC, %s: %v allocations", typ, name, n)
+					}
+				}
 			}
 		}
 	}
@@ -569,10 +587,13 @@ func FuzzRespond(f *testing.F) {
 	f.Add(header(v4client), uint8(0))
 	f.Add(g.request(1), uint8(0))
 	f.Add(append(header(v4client), make([]byte, 24)...), uint8(3))
+	g.symmetric(mac.SHA256)
+	f.Add(g.keyed(header(v4client)), uint8(0))
+	f.Add(g.keyed(header(1<<3|1)), uint8(NAKBadMAC))
 	f.Fuzz(func(t *testing.T, req []byte, p uint8) {
 		g.t = t
-		out, why := g.respond(req, Policy(p)&(NoPlain|NoNTS|Kiss))
-		if len(out) > 0 && out[0]&7 != ntp.ModeServer {
+		out, why := g.respond(req, Policy(p)&(NoPlain|NoNTS|Kiss|NAKBadMAC|PlainBadMAC))
+		if len(out) > 0 && (out[0]&7 != ntp.ModeServer && out[0]&7 != ntp.ModeSymmetricPassive || out[0]&0x38 != req[0]&0x38) {
 			t.Errorf("%v: mode %d", why, out[0]&7)
 		}
 	})
@@ -639,4 +660,9 @@ func BenchmarkRespond(b *testing.B) {
 	bad := g.request(0)
 	bad[len(bad)-1] ^= 1
 	run("limited/failed", g, bad)
+	for _, typ := range []mac.Type{mac.AES128, mac.SHA256} {
+		g := newRig(b, aead.AESSIVCMAC256)
+		g.symmetric(typ)
+		run("MAC/"+typ.String(), g, g.keyed(header(v4client)))
+	}
 }

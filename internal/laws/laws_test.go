@@ -137,7 +137,7 @@ func TestImportsPointDown(t *testing.T) {
 // They return values and events; their caller counts and logs.
 var leaves = []string{
 	"phc/tai", "refclock/discipline", "refclock/discipline/servo", "refclock/gnss", "refclock/gnss/nmea", "refclock/gnss/ubx", "refclock/gnss/foreign",
-	"refclock/integrity", "refclock/leap", "refclock/reading", "refclock/reason", "refclock/report", "refclock/status", "server/ntp", "server/nts", "server/nts/aead", "internal/ptp",
+	"refclock/integrity", "refclock/leap", "refclock/reading", "refclock/reason", "refclock/report", "refclock/status", "server/mac", "server/ntp", "server/nts", "server/nts/aead", "internal/ptp",
 }
 
 func TestLeavesAreQuiet(t *testing.T) {

@@ -11,8 +11,12 @@ import (
 // HeaderLen is the length in octets of an NTP header (RFC 5905, figure 8).
 const HeaderLen = 48
 
+// Port is the UDP port of NTP servers.
+const Port = 123
+
 // Association modes (RFC 5905, figure 10).
 const (
+	ModeReserved         = 0 // of every packet of version 1 (RFC 1059)
 	ModeSymmetricActive  = 1
 	ModeSymmetricPassive = 2
 	ModeClient           = 3
