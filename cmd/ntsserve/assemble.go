@@ -270,6 +270,10 @@ func (d *service) certificateEvent(e certs.Event) {
 		d.log.Error("certificate has expired, no NTS client gets keys", "certificate", e.From, "expired", expires)
 	case certs.Registered:
 		d.log.Info("acme account created, terms of service accepted as configured", "directory", e.From, "terms", e.Terms)
+	case certs.NotStored:
+		d.log.Error("acme certificate is in use but only in memory: a restart before it is written orders another one", "directory", e.From, "reason", e.Reason.String(), "error", e.Err, "next", e.Next.UTC().Format(time.RFC3339))
+	case certs.Stored:
+		d.log.Info("acme certificate written", "directory", e.From)
 	case certs.OrderFailed:
 		d.log.Error("acme order failed", "directory", e.From, "names", e.Names, "reason", e.Reason.String(), "error", e.Err, "next", e.Next.UTC().Format(time.RFC3339))
 	}

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
-
-	"noonmark/internal/durable"
 )
 
 // client returns an ACME client as configured.
@@ -49,8 +47,12 @@ func (is *issuer) client() (*acme.Client, error) {
 	}, nil
 }
 
-// accountKey reads the key of the account, or creates one.
+// accountKey reads the key of the account, or creates one. One that cannot be
+// written is used from memory.
 func (is *issuer) accountKey() (crypto.Signer, error) {
+	if b := is.unsaved.content(is.accountPath()); b != nil {
+		return parseKey(b)
+	}
 	b, _, err := readPEM(is.accountPath())
 	if err == nil {
 		return parseKey(b)
@@ -66,7 +68,8 @@ func (is *issuer) accountKey() (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, durable.WriteFile(is.accountPath(), b, 0o600, false)
+	is.storeErr = is.unsaved.write(is.accountPath(), b, false, is.now())
+	return key, nil
 }
 
 // register creates the account, unless the server has it.

@@ -42,10 +42,10 @@ type Event struct {
 	From     string    // the certificate file, or the ACME directory
 	Names    []string  // of the certificate
 	NotAfter time.Time // expiry of the certificate
-	Reason   Reason    // of Refused and OrderFailed
-	Err      error     // of Refused and OrderFailed
+	Reason   Reason    // of Refused, OrderFailed and NotStored
+	Err      error     // of the same
 	Terms    string    // of Registered: URL of the accepted terms
-	Next     time.Time // of OrderFailed: time of the next order
+	Next     time.Time // of OrderFailed and NotStored: time of the next attempt
 }
 
 // Status describes one certificate in use.
@@ -341,11 +341,11 @@ func (e Event) String() string {
 	switch e.Kind {
 	case Refused:
 		return fmt.Sprintf("%v: %v", e.Kind, e.Err)
-	case OrderFailed:
+	case OrderFailed, NotStored:
 		return fmt.Sprintf("%v: %v, next try at %s", e.Kind, e.Err, stamp(e.Next))
 	case Registered:
 		return fmt.Sprintf("%v: %s, terms %s", e.Kind, e.From, e.Terms)
-	case Exposed:
+	case Exposed, Stored:
 		return fmt.Sprintf("%v: %s", e.Kind, e.From)
 	}
 	return fmt.Sprintf("%v: %s for %v until %s", e.Kind, e.From, e.Names, stamp(e.NotAfter))

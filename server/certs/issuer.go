@@ -21,6 +21,9 @@ type issuer struct {
 	wait time.Duration // after the last failure; 0 = none
 	next time.Time     // no order before this
 	roll time.Duration // jitter of renewals, a fraction of 2^16
+
+	unsaved  unsaved
+	storeErr error // of storing what the last order got
 }
 
 func newIssuer(cfg ACME, now func() time.Time) (*issuer, error) {
@@ -98,6 +101,7 @@ func (s *Source) runACME(ctx context.Context) {
 func (s *Source) stepACME(ctx context.Context) {
 	is, now := s.acme, s.cfg.now()
 	i := len(s.cfg.Pairs)
+	s.saveACME(now)
 	// A wait longer than maxWait is from before the clock was set.
 	if now.Before(is.dueAt((*s.cur.Load())[i].cert)) || now.Before(is.next) && is.next.Sub(now) <= maxWait {
 		return
@@ -116,8 +120,33 @@ func (s *Source) stepACME(ctx context.Context) {
 	}
 	is.wait, is.next = 0, time.Time{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.use(i, c)
+	s.mu.Unlock()
+	if stored := is.storeErr; stored != nil {
+		s.notStored(stored)
+	}
+}
+
+// saveACME writes files that could not be written before.
+func (s *Source) saveACME(now time.Time) {
+	is := s.acme
+	if len(is.unsaved.files) == 0 {
+		return
+	}
+	done, err := is.unsaved.flush(now)
+	switch {
+	case err != nil:
+		s.notStored(err)
+	case done:
+		s.emit(Event{Kind: Stored, From: is.cfg.Directory, Names: is.cfg.Names})
+	}
+}
+
+// notStored reports that the certificate in use is only in memory.
+func (s *Source) notStored(err error) {
+	is := s.acme
+	s.counters[StoreFailed].Add(1)
+	s.emit(Event{Kind: NotStored, From: is.cfg.Directory, Names: is.cfg.Names, Reason: StoreFailed, Err: err, Next: is.unsaved.next})
 }
 
 // backOff sets the time of the next order after a failure.

@@ -17,13 +17,13 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/acme"
-
-	"noonmark/internal/durable"
 )
 
-// order gets a certificate, from the account to the stored file.
+// order gets a certificate, from the account to the stored file. A certificate that
+// cannot be stored is returned as well; storeErr says why.
 func (is *issuer) order(ctx context.Context, emit func(Event)) (*tls.Certificate, error) {
 	fail := func(r Reason, err error) (*tls.Certificate, error) { return nil, &Error{r, is.cfg.Directory, err} }
+	is.storeErr = nil
 	client, err := is.client()
 	if err != nil {
 		return nil, err
@@ -59,13 +59,12 @@ func (is *issuer) order(ctx context.Context, emit func(Event)) (*tls.Certificate
 	if err != nil {
 		return nil, err
 	}
-	if err := is.store(chain, key); err != nil {
-		return fail(StoreFailed, err)
-	}
+	is.storeErr = errors.Join(is.storeErr, is.store(chain, key))
 	return c, nil
 }
 
-// store writes a certificate and its key, both or none.
+// store writes a certificate and its key, both or none. What could not be written is
+// tried again later.
 func (is *issuer) store(chain [][]byte, key crypto.Signer) error {
 	file, err := keyPEM(key)
 	if err != nil {
@@ -74,7 +73,7 @@ func (is *issuer) store(chain [][]byte, key crypto.Signer) error {
 	for _, der := range chain {
 		file = append(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	return durable.WriteFile(is.certPath(), file, 0o600, true)
+	return is.unsaved.write(is.certPath(), file, true, is.now())
 }
 
 // verify checks that the server issued what was ordered.

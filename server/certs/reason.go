@@ -85,11 +85,13 @@ const (
 	Lapsed                  // the certificate in use has expired; once a day
 	Registered              // an ACME account was created, and its Terms were accepted
 	OrderFailed             // an ACME order failed, see Reason and Err; the next one is at Next
+	NotStored               // the certificate or the account key is only in memory, see Err; the next attempt to write it is at Next
+	Stored                  // what was only in memory is written
 
 	numKinds
 )
 
-var kindNames = [numKinds]string{"loaded", "refused", "key_exposed", "expiring", "expired", "acme_registered", "acme_failed"}
+var kindNames = [numKinds]string{"loaded", "refused", "key_exposed", "expiring", "expired", "acme_registered", "acme_failed", "acme_not_stored", "acme_stored"}
 
 // String returns the word for logs.
 func (k Kind) String() string {
