@@ -96,6 +96,9 @@ func (e Edges) String() string {
 	return fmt.Sprintf("edges %d", uint8(e))
 }
 
+// MarshalText returns String.
+func (e Edges) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
 // UnmarshalText accepts rising, falling and both.
 func (e *Edges) UnmarshalText(b []byte) error {
 	for _, v := range [...]Edges{Rising, Falling, Both} {

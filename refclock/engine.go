@@ -25,12 +25,12 @@ import (
 
 // Config describes an Engine. Mono, Open and Publish are required.
 type Config struct {
-	Mono    func() int64           // CLOCK_MONOTONIC_RAW, ns
-	Slept   func() time.Duration   // how long the machine was suspended: CLOCK_BOOTTIME - CLOCK_MONOTONIC; nil: never
-	Open    clock.Opener           // called until it succeeds, and again after the clock vanished
-	Publish func(*status.Snapshot) // called by the engine's goroutine, at least four times a second
-	Leaps   func(*tai.Table)       // called when a receiver announced a leap second; may be nil
-	Stepped func(time.Duration)    // called after each step of the clock, ours or another's, + = forward (pps.ExtTS.Stepped); may be nil
+	Mono    func() int64           `json:"-"` // CLOCK_MONOTONIC_RAW, ns
+	Slept   func() time.Duration   `json:"-"` // how long the machine was suspended: CLOCK_BOOTTIME - CLOCK_MONOTONIC; nil: never
+	Open    clock.Opener           `json:"-"` // called until it succeeds, and again after the clock vanished
+	Publish func(*status.Snapshot) `json:"-"` // called by the engine's goroutine, at least four times a second
+	Leaps   func(*tai.Table)       `json:"-"` // called when a receiver announced a leap second; may be nil
+	Stepped func(time.Duration)    `json:"-"` // called after each step of the clock, ours or another's, + = forward (pps.ExtTS.Stepped); may be nil
 
 	Kind       status.ClockKind
 	ClockName  string // as configured, for people
@@ -42,12 +42,12 @@ type Config struct {
 	Learned    discipline.Learned // of an earlier run, if OK
 	Settings   Settings
 	Compare    []pps.CompareConfig     // pulses that are only compared
-	Compared   <-chan pps.ComparedEdge // their edges; may be nil
+	Compared   <-chan pps.ComparedEdge `json:"-"` // their edges; may be nil
 
 	// Temperature returns the latest reading of a sensor near the oscillator,
 	// degrees Celsius, and the CLOCK_MONOTONIC_RAW (ns) at which it was taken, 0
 	// before the first. It must not wait. nil: there is no sensor.
-	Temperature func() (celsius float64, mono int64)
+	Temperature func() (celsius float64, mono int64) `json:"-"`
 
 	// Integrity says what raises an alarm against the reference. Its OwnCrystal
 	// follows from Kind.
@@ -62,14 +62,14 @@ type Config struct {
 	// SystemDisciplined reports whether another program disciplines CLOCK_REALTIME
 	// to better than 50 ms. Then it may contradict a receiver by whole seconds, and a
 	// pulse by its width, before the first lock. nil: not known.
-	SystemDisciplined func() bool
+	SystemDisciplined func() bool `json:"-"`
 
 	// WanderPPB is what CLOCK_MONOTONIC_RAW may wander against the clock while
 	// nobody compares them: it makes the bound grow when the daemon is gone.
 	// Default 5 ppb.
 	WanderPPB float64
-	Log       *slog.Logger // default: discards
-	Recorder  Recorder     // may be nil
+	Log       *slog.Logger `json:"-"` // default: discards
+	Recorder  Recorder     `json:"-"` // may be nil
 }
 
 // fill checks the configuration and fills in defaults.

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"noonmark/refclock/status"
-	"noonmark/server/mac"
 	"noonmark/server/nts"
 	"noonmark/server/threads"
 	"noonmark/server/transport/sockets"
@@ -48,7 +47,6 @@ type Server struct {
 	precision int8 // of reading the clock, log2 of seconds
 	sendCost  sendCost
 	access    atomic.Pointer[Access]
-	macs      atomic.Pointer[mac.Keys]
 	synced    atomic.Bool // answers report a synchronised clock
 	ready     chan struct{}
 }
@@ -164,9 +162,6 @@ func (s *Server) SetRing(r *nts.Ring) { s.cfg.Ring = r }
 
 // SetAccess replaces the access lists; nil allows everybody.
 func (s *Server) SetAccess(a *Access) { s.access.Store(a) }
-
-// SetMACs replaces the symmetric keys; nil: none.
-func (s *Server) SetMACs(k *mac.Keys) { s.macs.Store(k) }
 
 // Ready returns a channel that is closed when all workers receive.
 func (s *Server) Ready() <-chan struct{} { return s.ready }

@@ -4,13 +4,18 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"slices"
 
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
 	"noonmark/internal/simulate"
+	"noonmark/refclock/recording"
+	"noonmark/refclock/site"
 )
 
 const replayHelp = `usage: refclockctl replay [OPTIONS] FILE.events
+       refclockctl replay [-config FILE.toml] [-run N] [-log] [-json] RECORDING
 
 Plays the octets of a receiver at their own instants into the daemon's engine, with a
 virtual pulse, clock and system clock in virtual time, and prints what would have been
@@ -25,6 +30,13 @@ stratum), then a summary. One event a line:
 The clock starts 31 years behind. The pulse has 20 ns of jitter and 7.86 ns of
 sawtooth.
 
+A RECORDING is the folder of "record" in refclockd's configuration, or a file that
+refclockctl record made from it (docs/recording.md). It has pulses and clocks of its
+own, so that most options are not for it; error_ns is null, because the truth is not
+known. The engine decides as the recorded one did. With another configuration, or
+another version, commands to the clock may differ; the clock then goes as it would
+have gone with them.
+
 `
 
 // prepareReplay is the replay command.
@@ -32,10 +44,26 @@ func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 	c := replayCommand{console: con}
 	c.site.Flags(fl)
 	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
+	fl.StringVar(&c.config, "config", "", "of a recording: replay with this refclockd configuration `FILE`")
+	fl.IntVar(&c.run, "run", 0, "of a recording: the run `N` of the daemon, counted from 1 (default the last)")
+	fl.BoolVar(&c.log, "log", false, "of a recording: print the engine's log on standard error")
 	return func(args []string) error {
-		file, err := oneArg(args, "FILE.events")
+		file, err := oneArg(args, "FILE.events or RECORDING")
 		if err != nil {
 			return err
+		}
+		forRecording := []string{"config", "run", "log"}
+		recorded := recording.Is(file)
+		fl.Visit(func(f *flag.Flag) {
+			if f.Name != "json" && slices.Contains(forRecording, f.Name) != recorded && err == nil {
+				err = usagef("-%s has no use with %s", f.Name, file)
+			}
+		})
+		switch {
+		case err != nil:
+			return err
+		case recorded:
+			return c.playRecording(file)
 		}
 		return c.play(file)
 	}
@@ -43,9 +71,39 @@ func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 
 // replayCommand is a command with its options.
 type replayCommand struct {
-	site replay.Site
-	json bool
+	site   replay.Site
+	config string
+	run    int
+	log    bool
+	json   bool
 	console
+}
+
+// playRecording plays a run of a recording.
+func (c *replayCommand) playRecording(path string) error {
+	r := replay.Recorded{Path: path, Run: c.run}
+	if c.config != "" {
+		s, err := refclockd.Load(c.config)
+		if err != nil {
+			return err
+		}
+		r.Configure = func(recorded *site.Config) {
+			learned := recorded.Engine.Learned
+			*recorded = s.SiteConfig(s.Receiver.Device)
+			recorded.Engine.Learned = learned
+		}
+	}
+	if c.json {
+		r.JSON = c.out
+	}
+	if c.log {
+		r.Log = c.err
+	}
+	out, err := r.Play()
+	if err != nil || c.json {
+		return err
+	}
+	return written(out.Print(c.out))
 }
 
 // play plays a file.
@@ -77,7 +135,7 @@ func replayCode(err error) int {
 	var line *replay.LineError
 	var pe *fs.PathError
 	switch {
-	case errors.As(err, &line):
+	case errors.As(err, &line), errors.Is(err, recording.ErrFormat), errors.Is(err, recording.ErrVersion):
 		return exitcode.DataErr
 	case errors.Is(err, fs.ErrPermission):
 		return exitcode.Permission

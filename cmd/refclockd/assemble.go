@@ -14,6 +14,7 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
+	"noonmark/internal/version"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -24,6 +25,7 @@ import (
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/recording"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
@@ -81,11 +83,15 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 
 	cfg := s.SiteConfig(device)
 	rx, e := &cfg.Receiver, &cfg.Engine
-	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.engine.Count(reason.MessageQueue) })
+	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.site.Count(reason.MessageQueue) })
 	e.Mono, e.Slept, e.Open, e.Publish, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), publish, log
 	e.Leaps = func(t *tai.Table) { leaps.Store(t) }
 	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), learned
 	e.SystemOwn = s.SetsSystemClock() && learned.OK && !p.locked
+	store := newStore(s, log)
+	if store != nil {
+		cfg.Recorder = recording.NewRecorder(store, version.Text("refclockd"))
+	}
 	var err error
 	if p.site, err = site.New(cfg); err != nil {
 		return err
@@ -93,7 +99,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	p.engine = p.site.Engine
 	eng, source := p.engine, &pulseSource{site: p.site}
 	port := &receiver.Port{Session: p.site.Receiver, Mono: phc.MonoRaw, Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rx.Rates[0]) }}
-	pulses := p.newPulses(edges, source, eng.Count)
+	pulses := p.newPulses(edges, source, p.site.Count)
 	exports, err := newExports(s, eng.Snapshot, log)
 	if err != nil {
 		return err
@@ -108,7 +114,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	}
 	watched := &observe.Sources{
 		Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Pulses: pulses, Undelivered: source.undelivered, Sensor: sensor,
-		Exports: exports, Followers: followers, Witnesses: witnesses,
+		Exports: exports, Followers: followers, Witnesses: witnesses, Recording: store,
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(&p.states, observe.NewReferenceMetrics(watched))
@@ -122,8 +128,17 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	p.tasks = appendAll(p.tasks, followers)
 	p.tasks = appendAll(p.tasks, savers)
 	p.tasks = appendIf(p.tasks, witnesses != nil, witnesses)
+	p.tasks = appendIf(p.tasks, store != nil, store)
 	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), daemon.NewMetrics(s.Metrics, reg))
 	return nil
+}
+
+// newStore makes the task that writes the recording; nil without one.
+func newStore(s *refclockd.Settings, log *slog.Logger) *recording.Store {
+	if s.Record == "" {
+		return nil
+	}
+	return recording.NewStore(recording.Options{Dir: s.Record, Limit: int64(s.RecordLimit) << 20, Log: log})
 }
 
 // appendIf appends a task that may not be configured.

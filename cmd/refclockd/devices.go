@@ -77,7 +77,11 @@ func (p *parts) newPulses(out chan<- pps.Edge, source *pulseSource, count func(r
 		return nil
 	}
 	return &pps.Reader{Name: p.settings.PulseName(), Out: out, Log: p.log, Count: count, Open: func() (pps.Source, error) {
-		return source.opened(p.openPulse())
+		x, err := source.opened(p.openPulse())
+		if err == nil && p.settings.Pulse.Source != "extts" {
+			x = p.site.Unfiltered(x)
+		}
+		return x, err
 	}}
 }
 

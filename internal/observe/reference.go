@@ -8,6 +8,7 @@ import (
 	"noonmark/refclock/oscillator"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/recording"
 	"noonmark/refclock/report"
 	"noonmark/refclock/witness"
 )
@@ -24,6 +25,7 @@ type Reference struct {
 	Exports   []Count // by target and result
 	Followers []Follower
 	Witnesses []integrity.WitnessStatus
+	Recording []Count // frames, by result
 }
 
 // Count is how often something happened in a part.
@@ -50,6 +52,7 @@ type Sources struct {
 	Exports   []*export.Task
 	Followers []*follow.Follower
 	Witnesses *witness.Task
+	Recording *recording.Store
 	// Undelivered returns the counter of edges that the open pulse source did not
 	// deliver; nil while there is none.
 	Undelivered func() func(pps.Discard) uint64
@@ -69,6 +72,9 @@ func (s *Sources) Read() *Reference {
 	}
 	if s.Witnesses != nil {
 		r.Witnesses = s.Witnesses.Status()
+	}
+	if x := s.Recording; x != nil {
+		r.Recording = []Count{{What: "written", N: x.Written()}, {What: "lost", N: x.Lost()}}
 	}
 	return r
 }

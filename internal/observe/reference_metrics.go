@@ -172,6 +172,12 @@ func outputMetrics() []family[Reference] {
 					put(float64(x.N), x.Part, x.What)
 				}
 			}),
+		counters(referenceDesc("recording_frames_total", "Parts of the recording, by result.", "result"),
+			func(r *Reference, put sink) {
+				for _, x := range r.Recording {
+					put(float64(x.N), x.What)
+				}
+			}),
 		gauges(referenceDesc("follower_offset_seconds", "Following clock minus the disciplined one; positive: fast.", "clock"),
 			ofFollowers(func(f *Follower, put sink) {
 				if f.Compared {

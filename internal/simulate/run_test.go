@@ -124,17 +124,28 @@ func TestLeapSecondIsNoError(t *testing.T) {
 	}
 }
 
-func TestSummaryCounts(t *testing.T) {
+func TestSummaryWithoutTheTruthCountsNoErrors(t *testing.T) {
 	t.Parallel()
 	bound := int64(1000)
 	var s Summary
+	s.Add(Second{T: 2, Served: true, State: "locked", BoundNS: &bound})
+	if s.ServedS != 1 || s.WrongS != 0 || s.OutsideS != 0 || s.LockedAfterS == nil || *s.LockedAfterS != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSummaryCounts(t *testing.T) {
+	t.Parallel()
+	ns := func(v int64) *int64 { return &v }
+	bound := int64(1000)
+	var s Summary
 	for _, x := range []Second{
-		{T: 1, State: "unlocked", ErrorNS: 5e9},
-		{T: 2, Served: true, State: "locked", ErrorNS: -2e6, BoundNS: &bound},
-		{T: 3, Served: true, State: "locked", ErrorNS: 999, BoundNS: &bound},
-		{T: 4, Served: true, State: "locked", ErrorNS: -1001, BoundNS: &bound},
-		{T: 5, Served: true, State: "locked", ErrorNS: 1},
-		{T: 6, State: "holdover", ErrorNS: 7e6},
+		{T: 1, State: "unlocked", ErrorNS: ns(5e9)},
+		{T: 2, Served: true, State: "locked", ErrorNS: ns(-2e6), BoundNS: &bound},
+		{T: 3, Served: true, State: "locked", ErrorNS: ns(999), BoundNS: &bound},
+		{T: 4, Served: true, State: "locked", ErrorNS: ns(-1001), BoundNS: &bound},
+		{T: 5, Served: true, State: "locked", ErrorNS: ns(1)},
+		{T: 6, State: "holdover", ErrorNS: ns(7e6)},
 	} {
 		s.Add(x)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"noonmark/refclock/sim"
+	"noonmark/refclock/status"
 )
 
 // Second is what a client would have been served in one second of a run. Its
@@ -15,10 +16,25 @@ type Second struct {
 	T       float64 `json:"t"` // s since the start
 	State   string  `json:"state"`
 	Reason  string  `json:"reason"`
-	Served  bool    `json:"served"`   // clients read "synchronised"
-	ErrorNS int64   `json:"error_ns"` // UTC as served minus true UTC, + = fast
-	BoundNS *int64  `json:"bound_ns"` // of |error_ns|; null: none is given
-	Stratum int     `json:"stratum"`  // 16: not synchronised
+	Served  bool    `json:"served"`        // clients read "synchronised"
+	ErrorNS *int64  `json:"error_ns"`      // UTC as served minus true UTC, + = fast; null: the truth is not known
+	BoundNS *int64  `json:"bound_ns"`      // of |error_ns|; null: none is given
+	Stratum int     `json:"stratum"`       // 16: not synchronised
+	UTC     string  `json:"utc,omitempty"` // as served, where the truth is not known (RFC 3339)
+}
+
+// NewSecond returns the second t (s since the start) of which a client reads s at
+// mono (CLOCK_MONOTONIC_RAW, ns). The truth is not known.
+func NewSecond(t float64, s *status.Snapshot, mono int64) Second {
+	x := Second{T: t, State: s.State.String(), Reason: s.Reason, Served: s.Usable(mono), Stratum: 16}
+	if x.Served {
+		x.Stratum = int(s.Stratum)
+	}
+	if b := s.BoundAt(mono); b < time.Duration(math.MaxInt64) {
+		ns := int64(b)
+		x.BoundNS = &ns
+	}
+	return x
 }
 
 // wrongNS is the error from which a second counts as served wrong, in ns.
@@ -45,18 +61,20 @@ func (s *Summary) Add(x Second) {
 	if !x.Served {
 		return
 	}
-	off := x.ErrorNS
-	if off < 0 {
-		off = -off
-	}
 	s.ServedS++
+	if x.ErrorNS == nil {
+		if s.LockedAfterS == nil {
+			s.LockedAfterS = &x.T
+		}
+		return
+	}
+	off := max(*x.ErrorNS, -*x.ErrorNS)
 	s.WorstNS = max(s.WorstNS, off)
 	switch {
 	case off > wrongNS:
 		s.WrongS++
 	case s.LockedAfterS == nil:
-		t := x.T
-		s.LockedAfterS = &t
+		s.LockedAfterS = &x.T
 	}
 	if x.BoundNS == nil || off > *x.BoundNS {
 		s.OutsideS++
@@ -94,7 +112,7 @@ func (r *Recorder) Finish() (Summary, error) {
 
 // secondOf is the second of a simulation's row.
 func secondOf(r *sim.Row) Second {
-	x := Second{T: r.T, State: r.State.String(), Reason: r.Reason, Served: r.Usable, ErrorNS: r.UTCNS, Stratum: 16}
+	x := Second{T: r.T, State: r.State.String(), Reason: r.Reason, Served: r.Usable, ErrorNS: &r.UTCNS, Stratum: 16}
 	if r.Usable {
 		x.Stratum = int(r.Stratum)
 	}

@@ -257,12 +257,16 @@ type Filter struct {
 	seq     uint32
 	last    int64 // mono of the last edge delivered
 	unclear int   // ambiguous stamps since the last edge
+	tap     Tap   // may be nil
 	step    atomic.Int64
 }
 
 // NewFilter returns a filter of what a card granted.
 func NewFilter(opt ExtTSOptions, g phc.ExtTSGrant) *Filter {
-	return &Filter{channel: opt.Channel, edges: edgeFilter{
+	if opt.Tap != nil {
+		opt.Tap.Enabled(g)
+	}
+	return &Filter{channel: opt.Channel, tap: opt.Tap, edges: edgeFilter{
 		certain: g.Certain && g.Edges == opt.edge(),
 		invert:  opt.edge() == phc.Falling,
 		width:   int64(opt.Width),
@@ -282,6 +286,9 @@ const ambiguousLimit = 4
 // Push returns the edge of an event, and false if there is none to deliver. The
 // error is ErrAmbiguous, from time to time while that lasts.
 func (x *Filter) Push(ev phc.ExtTSEvent) (Edge, bool, error) {
+	if x.tap != nil {
+		x.tap.Stamp(ev)
+	}
 	before := x.Count(Ambiguous)
 	if e, ok := x.push(ev); ok {
 		x.unclear = 0

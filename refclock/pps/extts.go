@@ -29,6 +29,13 @@ type ExtTSOptions struct {
 	// consumer knows it. It is called from Next, and used if the width is unknown or
 	// half a second.
 	Grid func() (phase time.Duration, ok bool) `json:"-"`
+	Tap  Tap                                   `json:"-"` // may be nil
+}
+
+// Tap sees what a Filter takes, before the Filter does. Its methods do not wait.
+type Tap interface {
+	Enabled(phc.ExtTSGrant) // what the card granted
+	Stamp(phc.ExtTSEvent)
 }
 
 // edge returns the wanted edge.

@@ -171,6 +171,20 @@ func (c Code) String() string {
 	return "invalid"
 }
 
+// MarshalText returns the code's word.
+func (c Code) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads a code's word. One that this version does not know is None.
+func (c *Code) UnmarshalText(b []byte) error {
+	*c = None
+	for _, x := range All() {
+		if x.String() == string(b) {
+			*c = x
+		}
+	}
+	return nil
+}
+
 // Message returns the fixed phrase of the code's log line.
 func (c Code) Message() string { return c.Info().Message }
 

@@ -23,17 +23,8 @@ type Port struct {
 	*Session
 	Open func() (io.ReadCloser, error) // opens the device at the first of the rates, as OpenSerial does
 	Mono func() int64                  // CLOCK_MONOTONIC_RAW, ns
-	Tap  Tap                           // may be nil
 
 	opened atomic.Uint64
-}
-
-// Tap sees what a port reads, before its Session does. Its methods do not wait.
-type Tap interface {
-	// Opened: the port was opened; settable is what Session.Start takes.
-	Opened(settable bool)
-	// Read: octets were read at mono (ns), or none by a read that waited in vain.
-	Read(b []byte, mono int64)
 }
 
 // adjustable is a port that can be written to and whose rate can be changed while
@@ -96,9 +87,6 @@ func (p *Port) read(ctx context.Context, rc io.ReadCloser, attempts *retry.Backo
 	var buf [1024]byte
 	last, warned := p.Mono(), false
 	_, settable := rc.(adjustable)
-	if p.Tap != nil {
-		p.Tap.Opened(settable)
-	}
 	p.Start(settable)
 	for ctx.Err() == nil {
 		n, err := rc.Read(buf[:])
@@ -109,9 +97,6 @@ func (p *Port) read(ctx context.Context, rc io.ReadCloser, attempts *retry.Backo
 			}
 			last, warned = now, false
 			attempts.Reset()
-		}
-		if p.Tap != nil {
-			p.Tap.Read(buf[:n], now)
 		}
 		p.Read(buf[:n], now)
 		switch {

@@ -32,7 +32,14 @@ type Config struct {
 	Configure func(rates []int) Configurator `json:"-"`
 	Message   func(*gnss.Message)            `json:"-"` // takes each message
 	Count     func(reason.Code)              `json:"-"` // called once for each failure
+	Tap       Tap                            `json:"-"` // may be nil
 	Log       *slog.Logger                   `json:"-"`
+}
+
+// Tap sees what a session takes, before the session does. Its methods do not wait.
+type Tap interface {
+	Start(settable bool)
+	Read(b []byte, mono int64)
 }
 
 // Configurator configures a receiver, such as *ubx.Configurator. It does no
@@ -104,6 +111,9 @@ func (s *Session) Baud() int { return int(s.baud.Load()) }
 // Start begins anew with a port just opened. settable: it can be written to and
 // change its rate.
 func (s *Session) Start(settable bool) {
+	if s.cfg.Tap != nil {
+		s.cfg.Tap.Start(settable)
+	}
 	s.dec.Reset()
 	s.orders, s.scan, s.load, s.full, s.conf, s.protocol, s.ownAt = nil, nil, portLoad{}, false, nil, "", 0
 	s.settable = settable
@@ -114,9 +124,12 @@ func (s *Session) Start(settable bool) {
 }
 
 // Read takes the octets of one read, of which the first came at mono
-// (CLOCK_MONOTONIC_RAW, ns). A read that waited in vain has none. Orders are to
+// (CLOCK_MONOTONIC_RAW, ns). A read that timed out has none. Orders are to
 // be carried out before the next read.
 func (s *Session) Read(b []byte, mono int64) {
+	if s.cfg.Tap != nil {
+		s.cfg.Tap.Read(b, mono)
+	}
 	if len(b) > 0 {
 		if t := s.table.Swap(nil); t != nil {
 			s.dec.SetLeaps(t)

@@ -13,6 +13,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/recording"
 )
 
 // Config describes a virtual appliance.
@@ -20,10 +21,11 @@ type Config struct {
 	Clock    phctest.Config // Truth is the start; set it to a full second
 	Pulse    PulseConfig
 	Receiver ReceiverConfig
-	Script   []Chunk     // what the receiver sends, in order of time, instead of Receiver's bursts
-	Decode   gnss.Config // how the program reads dates; NotBefore defaults to a year before the start
-	Series   *Series     // if set, its oscillator and pulses are used
-	Sensor   *Sensor     // of the temperature near the oscillator; nil = none
+	Script   []Chunk             // what the receiver sends, in order of time, instead of Receiver's bursts
+	Decode   gnss.Config         // how the program reads dates; NotBefore defaults to a year before the start
+	Series   *Series             // if set, its oscillator and pulses are used
+	Sensor   *Sensor             // of the temperature near the oscillator; nil = none
+	Recorder *recording.Recorder // of what the program sees; may be nil
 }
 
 // Appliance makes the events of a virtual receiver and its pulses in the order

@@ -54,7 +54,13 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 		}
 		return l.App.Clock, nil
 	}
-	eng.Publish = func(s *status.Snapshot) { l.Snap = *s }
+	publish := eng.Publish
+	eng.Publish = func(s *status.Snapshot) {
+		l.Snap = *s
+		if publish != nil {
+			publish(s)
+		}
+	}
 	if x := cfg.Sensor; x != nil {
 		s := newSensor(x, &cfg.Clock)
 		eng.Temperature = func() (float64, int64) { return s.at(l.now - cfg.Clock.Mono0), l.now }
@@ -66,7 +72,7 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	if read.NotBefore.IsZero() {
 		read.NotBefore = cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)
 	}
-	l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse()})
+	l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
 	if err != nil {
 		return nil, err
 	}

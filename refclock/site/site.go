@@ -4,6 +4,9 @@
 package site
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/recording"
 )
 
 // Config describes a Site. What is not data, such as a function, has no place in
@@ -29,6 +33,10 @@ type Config struct {
 	Setup *ubx.Setup
 	// Pulse is how a card's timestamps are filtered. Its Grid is the engine's.
 	Pulse pps.ExtTSOptions
+	// Edge takes edges that were filtered by Stamp; default the engine, at once.
+	Edge func(pps.Edge) `json:"-"`
+	// Recorder records everything; nil: nothing is.
+	Recorder *recording.Recorder `json:"-"`
 }
 
 // Site is an engine and what feeds it. Read, EnablePulse, Stamp and Edge are for
@@ -38,9 +46,11 @@ type Site struct {
 	Engine   *refclock.Engine
 	Receiver *receiver.Session
 
-	pulse  pps.ExtTSOptions
-	filter *pps.Filter // of Stamp
-	source atomic.Pointer[stepper]
+	pulse    pps.ExtTSOptions
+	edge     func(pps.Edge)
+	recorder *recording.Recorder // may be nil
+	filter   *pps.Filter         // of Stamp
+	source   atomic.Pointer[stepper]
 }
 
 // stepper is a pulse source that is to know of steps.
@@ -48,7 +58,13 @@ type stepper interface{ Stepped(time.Duration) }
 
 // New returns a site. Nothing is open yet.
 func New(cfg Config) (*Site, error) {
-	s := &Site{pulse: cfg.Pulse}
+	if cfg.Pulse.Edge == 0 {
+		cfg.Pulse.Edge = phc.Rising
+	}
+	if cfg.Receiver.Decode.Leaps == nil {
+		cfg.Receiver.Decode.Leaps = cfg.Engine.Settings.Table
+	}
+	s := &Site{pulse: cfg.Pulse, edge: cfg.Edge, recorder: cfg.Recorder}
 	eng, rx := cfg.Engine, cfg.Receiver
 	leaps, stepped := eng.Leaps, eng.Stepped
 	eng.Leaps = func(t *tai.Table) {
@@ -65,9 +81,6 @@ func New(cfg Config) (*Site, error) {
 			stepped(by)
 		}
 	}
-	if rx.Decode.Leaps == nil {
-		rx.Decode.Leaps = eng.Settings.Table
-	}
 	if rx.Message == nil {
 		rx.Message = func(m *gnss.Message) { s.Engine.Message(m) }
 	}
@@ -76,6 +89,17 @@ func New(cfg Config) (*Site, error) {
 	}
 	if cfg.Setup != nil {
 		rx.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*cfg.Setup, rates) }
+	}
+	if s.edge == nil {
+		s.edge = func(x pps.Edge) { s.Engine.Edge(x) }
+	}
+	if r := cfg.Recorder; r != nil {
+		setup, err := json.Marshal(&cfg)
+		if err != nil {
+			return nil, fmt.Errorf("record the settings: %w", err)
+		}
+		r.Attach(&eng, setup)
+		rx.Tap, s.pulse.Tap = r, r
 	}
 	s.Receiver = receiver.NewSession(rx)
 	var err error
@@ -112,11 +136,49 @@ func (s *Site) EnablePulse(g phc.ExtTSGrant) {
 func (s *Site) Stamp(ev phc.ExtTSEvent) {
 	switch x, ok, err := s.filter.Push(ev); {
 	case ok:
-		s.Engine.Edge(x)
+		s.edge(x)
 	case err != nil:
 		s.Engine.Count(reason.PulseAmbiguous)
 	}
 }
 
+// Count counts a reason on behalf of the receiver's port and the pulse reader. It is
+// for any goroutine.
+func (s *Site) Count(c reason.Code) {
+	if s.recorder != nil && (c == reason.MessageQueue || c == reason.EdgeQueueFull) {
+		s.recorder.Dropped(c == reason.EdgeQueueFull)
+	}
+	s.Engine.Count(c)
+}
+
 // Edge takes an edge that needs no filter, as the kernel's.
-func (s *Site) Edge(x pps.Edge) { s.Engine.Edge(x) }
+func (s *Site) Edge(x pps.Edge) {
+	if s.recorder != nil {
+		s.recorder.Edge(x)
+	}
+	s.edge(x)
+}
+
+// Unfiltered returns a source of edges that need no filter, such that they are
+// recorded.
+func (s *Site) Unfiltered(source pps.Source) pps.Source {
+	if s.recorder == nil {
+		return source
+	}
+	return &recorded{source, s.recorder}
+}
+
+// recorded is a source whose edges are recorded.
+type recorded struct {
+	pps.Source
+	recorder *recording.Recorder
+}
+
+// Next waits for the next edge.
+func (r *recorded) Next(ctx context.Context) (pps.Edge, error) {
+	x, err := r.Source.Next(ctx)
+	if err == nil {
+		r.recorder.Edge(x)
+	}
+	return x, err
+}

@@ -25,6 +25,8 @@ const DefaultPath = "/etc/noonmark/refclockd.toml"
 type File struct {
 	RuntimeDir  string         `toml:"runtime_dir"`
 	StateDir    string         `toml:"state_dir"`
+	Record      string         `toml:"record"`       // folder; empty: nothing is recorded
+	RecordLimit int            `toml:"record_limit"` // MB
 	Receiver    Receiver       `toml:"receiver"`
 	Pulse       Pulse          `toml:"pulse"`
 	Clock       Clock          `toml:"clock"`
@@ -201,7 +203,7 @@ func (f *File) SetsSystemClock() bool {
 func Default() File {
 	return File{
 		RuntimeDir: filepath.Dir(status.DefaultPath),
-		StateDir:   "/var/lib/refclock",
+		StateDir:   "/var/lib/refclock", RecordLimit: 128,
 		Receiver: Receiver{
 			Device: "/dev/ttyAMA0", Baud: int64(9600), Protocol: "auto", NotBefore: config.Date{Time: gnss.BuildDate()},
 			Rollover: "correct", PositionLimit: 100, SurveyAccuracy: 3, ConfigurePulse: true,

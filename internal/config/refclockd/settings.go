@@ -80,6 +80,8 @@ func (c *check) directories() {
 	for _, d := range [...]struct{ key, path string }{{"runtime_dir", c.RuntimeDir}, {"state_dir", c.StateDir}} {
 		c.Require(filepath.IsAbs(d.path), d.key, "%q is not an absolute path; want one that begins with /", d.path)
 	}
+	c.Require(c.Record == "" || filepath.IsAbs(c.Record), "record", "%q is not an absolute path; want one that begins with /, or \"\" to record nothing", c.Record)
+	c.Require(c.RecordLimit >= 1 && c.RecordLimit <= 1e6, "record_limit", "%d is out of range; want 1 to 1000000 MB", c.RecordLimit)
 }
 
 func (c *check) clock() {

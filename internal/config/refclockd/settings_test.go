@@ -30,6 +30,8 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[receiver]\nbaud = 50\n", "2: receiver.baud: 50 is not a baud rate"},
 		{"[receiver]\ndevice = \"\"\n", "2: receiver.device: is empty"},
 		{"[receiver]\nprotocol = \"sirf\"\n", "2: receiver.protocol"},
+		{"record = \"here\"\n", "1: record"},
+		{"record_limit = 0\n", "1: record_limit"},
 		{"[receiver]\nnot_before = \"soon\"\n", "2: receiver.not_before"},
 		{"[receiver]\ntime_scale = \"local\"\n", "2: receiver.time_scale"},
 		{"[receiver]\nlabel_offset = \"11s\"\n", "2: receiver.label_offset"},
