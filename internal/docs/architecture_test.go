@@ -18,6 +18,7 @@ func beforeHeading(text string) string {
 // ARCHITECTURE.md has a row for every package and every direct dependency, and no
 // row for a package that does not exist.
 func TestArchitectureNamesEveryPackage(t *testing.T) {
+	t.Parallel()
 	doc := read(t, "ARCHITECTURE.md")
 	dirs, err := goFolders(root)
 	if err != nil {

@@ -112,6 +112,7 @@ func TestDamagedConfigurationIsRefusedWithFileLineAndRemedy(t *testing.T) {
 }
 
 func TestEveryProgramPrintsTheVersionOfTheTree(t *testing.T) {
+	t.Parallel()
 	for _, name := range programs {
 		out, code := run(t, program(t, name), "-version")
 		if want := name + " " + version.Number + " ("; code != 0 || !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 1 {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestGeneratedDocumentsAreCurrent(t *testing.T) {
+	t.Parallel()
 	pages, err := Generate(root)
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +36,7 @@ func schemas() map[string][2]reflect.Value {
 // Every key of the schema is documented in the reference configuration, and the
 // values there are the defaults.
 func TestReferenceConfigurationHasEveryKeyWithItsDefault(t *testing.T) {
+	t.Parallel()
 	for name, s := range schemas() {
 		text := read(t, "configs/"+name+".toml")
 		tables, err := readTOMLDoc("configs/"+name+".toml", text)
@@ -106,6 +108,7 @@ func hasKeys(t reflect.Type) bool {
 // Each commented-out example of the reference configuration is a value that the
 // schema takes.
 func TestExamplesInTheReferenceConfigurationAreAccepted(t *testing.T) {
+	t.Parallel()
 	for name := range schemas() {
 		tables, err := readTOMLDoc("configs/"+name+".toml", read(t, "configs/"+name+".toml"))
 		if err != nil {
@@ -132,6 +135,7 @@ func TestExamplesInTheReferenceConfigurationAreAccepted(t *testing.T) {
 }
 
 func TestCommentsOfAKeyBecomeMarkdown(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ in, want string }{
 		{"", ""},
 		{"One line", "One line"},
@@ -147,6 +151,7 @@ func TestCommentsOfAKeyBecomeMarkdown(t *testing.T) {
 }
 
 func TestDamagedReferenceConfigurationIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, bad := range []string{"key", "[table", "key=1", "#comment without space", " key = 1"} {
 		if _, err := readTOMLDoc("f.toml", bad+"\n"); err == nil {
 			t.Errorf("%q is accepted", bad)

@@ -159,6 +159,7 @@ var (
 // Every link of a document leads to a file and a heading, and every path that a
 // document names exists.
 func TestFilesNamedInDocumentsExist(t *testing.T) {
+	t.Parallel()
 	for _, doc := range documents(t) {
 		text := read(t, doc)
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
@@ -203,6 +204,7 @@ func isTestName(name string) bool {
 
 // Every metric that a document, a script, a message or a collector names exists.
 func TestMetricsNamedExist(t *testing.T) {
+	t.Parallel()
 	metrics, err := allMetrics(root)
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +234,7 @@ func TestMetricsNamedExist(t *testing.T) {
 
 // Every configuration key that a document or a message names exists.
 func TestConfigurationKeysNamedExist(t *testing.T) {
+	t.Parallel()
 	known, tables := map[string]bool{}, map[string]bool{}
 	for _, s := range schemas() {
 		for _, k := range keysOf(s[1].Type(), "") {
@@ -289,6 +292,7 @@ var endings = []string{"conf", "go", "json", "list", "log", "md", "pem", "sh", "
 // Each document that says which test shows a statement names tests that exist, and
 // every row of its tables names one.
 func TestTestsNamedInDocumentsExist(t *testing.T) {
+	t.Parallel()
 	name := regexp.MustCompile("`((?:[a-z0-9]+/)*[a-z0-9]+)\\.((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]+)`")
 	everyRow := []string{"server/CONFORMANCE.md", "THREATS.md"}
 	tests := map[string]string{} // by folder, the source of its tests
@@ -326,6 +330,7 @@ func TestTestsNamedInDocumentsExist(t *testing.T) {
 
 // Every reason that the fault table names exists.
 func TestReasonsNamedInTheFaultTableExist(t *testing.T) {
+	t.Parallel()
 	known := map[string]bool{}
 	for _, l := range reasonLists() {
 		p, err := parsePackage(root, l.dir)

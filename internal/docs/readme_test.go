@@ -10,6 +10,7 @@ import (
 )
 
 func TestREADMEBeginsWithAConsole(t *testing.T) {
+	t.Parallel()
 	doc := read(t, "README.md")
 	if !regexp.MustCompile("^# .*\n\n```console\n\\$ make demo ARGS=-once\n").MatchString(doc) {
 		t.Error("README.md does not begin with a console")
@@ -20,6 +21,7 @@ func TestREADMEBeginsWithAConsole(t *testing.T) {
 }
 
 func TestShortDocumentsStayShort(t *testing.T) {
+	t.Parallel()
 	for name, limit := range map[string]int{"README.md": 200, "ARCHITECTURE.md": 200} {
 		if n := strings.Count(read(t, name), "\n"); n >= limit {
 			t.Errorf("%s has %d lines; want less than %d", name, n, limit)
@@ -29,6 +31,7 @@ func TestShortDocumentsStayShort(t *testing.T) {
 
 // The output that the README shows is what the programs print.
 func TestREADMEShowsWhatProgramsPrint(t *testing.T) {
+	t.Parallel()
 	doc := read(t, "README.md")
 	list, code := run(t, program(t, "refclockctl"), "simulate", "-scenario", "list")
 	if code != 0 {
@@ -52,6 +55,7 @@ func TestREADMEShowsWhatProgramsPrint(t *testing.T) {
 }
 
 func TestREADMEShowsEveryKeyOfAReading(t *testing.T) {
+	t.Parallel()
 	doc := read(t, "README.md")
 	for _, k := range []string{"authenticated", "offset_ns", "delay_ns", "root_delay_ns", "root_dispersion_ns", "stratum", "refid", "leap",
 		"reference_time", "aead", "cookies", "interleaved", "server", "true_offset_ns", "bound_ns"} {

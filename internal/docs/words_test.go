@@ -78,6 +78,7 @@ var notYetPlain = []string{
 var contracts = regexp.MustCompile(`noonmark_[a-z_]+|\bMend\b|"mend"|\bmend,omitempty|"lie"|-lie\b|\blie\b`)
 
 func TestPlainWords(t *testing.T) {
+	t.Parallel()
 	list := make([]*regexp.Regexp, len(privateWords))
 	all := make([]string, len(privateWords))
 	for i, w := range privateWords {
