@@ -21,7 +21,7 @@ const (
 	// No answer, in the order of the checks.
 
 	TooShort          // shorter than a header
-	TooLong           // longer than MaxPacket
+	TooLong           // longer than MaxPacket, or than any request with NTS needs to be
 	Denied            // the source is on the deny list, or not on the allow list
 	RateLimited       // over the rate limit, without kiss code
 	BadVersion        // not NTP version 1 to 4

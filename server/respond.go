@@ -25,6 +25,15 @@ const (
 	// the eight that it keeps (RFC 8915, section 5.7).
 	maxCookies  = 8
 	fieldHeader = 4
+	// maxOther is room in a request for fields that we do not know, in octets, and
+	// maxEcho the longest unique identifier field that is expected.
+	maxOther = 128
+	maxEcho  = 256
+	// Longer answers do not leave, or are lost on the way: answers are not
+	// fragmented. Every IPv6 link has room for 1280 octets, of which headers need 48.
+	// For IPv4 it is an Ethernet link without the 28 octets of the headers.
+	maxAnswer6 = 1280 - 48
+	maxAnswer4 = 1500 - 28
 	// maxSteps limits how far a receive timestamp is moved to be a unique key in
 	// Sent: 4 ns.
 	maxSteps = 8
@@ -270,6 +279,10 @@ func (r *Responder) plainAnswer(d *Draft, q *ntp.Header, rx Arrival, p Policy) R
 
 // secureAnswer prepares the answer to an NTS request.
 func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fields, rx Arrival, p Policy) Reason {
+	// Verifying takes time in proportion to the length. No client needs more.
+	if f.auth.End > longestRequest(f) {
+		return TooLong
+	}
 	s := &r.sess
 	if err := r.Keys.OpenCookie(f.cookie.Body, s, &r.scratch); err != nil {
 		if err == nts.UnknownCookieKey {
@@ -307,7 +320,8 @@ func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fi
 
 	one := ntp.FieldLen(nts.CookieLen(s.AEAD))
 	uid := req[f.uid.Start:f.uid.End]
-	room := len(req) - ntp.HeaderLen - len(uid) - nts.AuthLen(s.AEAD, 0)
+	limit := min(len(req), longestAnswer(r.From.Addr()))
+	room := limit - ntp.HeaderLen - len(uid) - nts.AuthLen(s.AEAD, 0)
 	count := min(1+f.placeholders, maxCookies, room/one)
 	if count < 1 || room < one {
 		return NoRoom
@@ -324,8 +338,24 @@ func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fi
 	copy(d.sealing.nonce[:], r.scratch.Random(s.AEAD.NonceLen()))
 	why := r.answer(d, q, rx, p, NTS)
 	d.len += copy(dst[d.len:], uid)
-	d.sealing.needed, d.sealing.limit = true, len(req)
+	d.sealing.needed, d.sealing.limit = true, limit
 	return why
+}
+
+// longestRequest is the length in octets up to the end of the authenticator of the
+// longest request with such a cookie that is answered.
+func longestRequest(f *fields) int {
+	uid := min(f.uid.End-f.uid.Start, maxEcho)
+	return ntp.HeaderLen + uid + (1+maxCookies)*ntp.FieldLen(len(f.cookie.Body)) + nts.AuthLen(aead.AESSIVCMAC256, 0) + maxOther
+}
+
+// longestAnswer is the length in octets of the longest answer that reaches an
+// address without fragments.
+func longestAnswer(to netip.Addr) int {
+	if to.Is6() {
+		return maxAnswer6
+	}
+	return maxAnswer4
 }
 
 // nak prepares the kiss code NTSN: the unique identifier in the clear and no

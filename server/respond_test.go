@@ -624,6 +624,7 @@ func FuzzSealed(f *testing.F) {
 				t.Errorf("%d cookies", n)
 			}
 		case len(between) > 0:
+		case why == TooLong && len(inside) > maxOther:
 		case why == BadField || why == PlaceholderLength:
 			f := fields{cookie: ntp.Field{Body: make([]byte, nts.CookieLen(g.sess.AEAD))}}
 			if f.scanInner(inside) != why {
