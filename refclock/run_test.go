@@ -33,6 +33,11 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	publish := func(s *status.Snapshot) {
+		if err := w.Write(s); err != nil {
+			t.Error(err)
+		}
+	}
 	rd, err := status.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +62,7 @@ func TestRun(t *testing.T) {
 		src := sim.NewSource()
 		dropped := func() { t.Error("a message was dropped") }
 		st, err := site.New(site.Config{Receiver: receiverport.Config{Name: "pipe", Log: log, Message: receiverport.Queue(msgs, dropped)}, Engine: refclock.Config{
-			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: w.Write, Kind: status.SimClock, Log: log,
+			Mono: mono, Open: func() (clock.Device, error) { return app.Clock, nil }, Publish: publish, Kind: status.SimClock, Log: log,
 			Integrity: integrity.Config{Outside: integrity.Alarm{Code: reason.WitnessAwaited}},
 		}})
 		if err != nil {

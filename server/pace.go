@@ -32,5 +32,8 @@ func (p *pace) busy(n int, mono int64) bool {
 	each := (mono - p.last) / int64(n)
 	p.last = mono
 	p.interval += (min(each, idleInterval) - p.interval) / 8
-	return p.interval < gatherInterval && n < transport.BatchLen
+	return p.fast() && n < transport.BatchLen
 }
+
+// fast reports whether requests come fast.
+func (p *pace) fast() bool { return p.interval < gatherInterval }

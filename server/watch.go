@@ -18,7 +18,7 @@ const (
 	linksEvery = 10
 )
 
-// watch gives the workers new mappings when the snapshot's file is replaced, and
+// watch gives the workers new readers when the snapshot's file is replaced, and
 // logs when the clock that answers report becomes synchronised or
 // unsynchronised.
 func (s *Server) watch(ctx context.Context) {

@@ -226,7 +226,7 @@ func (w *worker) finish(g group) {
 func (w *worker) load() (real, mono int64) {
 	w.feed.swap()
 	real, mono = w.clock.now()
-	w.feed.load(mono)
+	w.feed.load(real, mono, w.pace.fast())
 	w.setView(real, mono)
 	if w.srv.cfg.Ring != nil {
 		w.resp.Keys = w.srv.cfg.Ring.Load()

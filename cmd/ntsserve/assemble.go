@@ -174,9 +174,6 @@ func (d *service) close() {
 	if d.ntp != nil && !d.running {
 		d.ntp.Close()
 	}
-	if d.clock != nil {
-		d.clock.Close()
-	}
 	if d.listen != nil {
 		d.listen.Close()
 	}

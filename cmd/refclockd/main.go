@@ -43,11 +43,13 @@ func serve(ctx context.Context, path string, s *refclockd.Settings, log *slog.Lo
 		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
 	defer w.Close()
-	p, err := assemble(s, w.Write, locked, log)
+	file := &snapshotFile{writer: w, log: log}
+	p, err := assemble(s, file.publish, locked, log)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	p.tasks = append(p.tasks, file)
 	d := daemon.Daemon{Log: log, Alive: p.alive, States: &p.states, StateFile: filepath.Join(s.RuntimeDir, daemon.StateFileName), Reload: func(context.Context) error { return p.reload(path) }}
 	return d.Run(ctx, p.tasks...)
 }

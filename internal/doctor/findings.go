@@ -68,6 +68,12 @@ func configFinding(c *ConfigFile) Finding {
 
 func snapshotFinding(d *DaemonFacts) Finding {
 	switch {
+	case errors.Is(d.Err, status.ErrNotFile):
+		return snapshotNotFile.with("error", d.Err)
+	case errors.Is(d.Err, status.ErrOtherClock):
+		return snapshotOtherClock.with("error", d.Err)
+	case errors.Is(d.Err, status.ErrImplausible):
+		return snapshotImplausible.with("error", d.Err)
 	case errors.Is(d.Err, fs.ErrNotExist), errors.Is(d.Err, status.ErrNone), errors.Is(d.Err, status.ErrOldBoot):
 		return snapshotNone.with("error", d.Err)
 	case errors.Is(d.Err, fs.ErrPermission):

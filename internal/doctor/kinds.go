@@ -61,6 +61,9 @@ const (
 	snapshotNone
 	snapshotDenied
 	snapshotUnreadable
+	snapshotNotFile
+	snapshotOtherClock
+	snapshotImplausible
 	snapshotStuck
 	snapshotOld
 	stateLocked
@@ -211,6 +214,12 @@ var kinds = [kindCount]Kind{
 		Cause: "The user who runs doctor may not read what refclockd publishes.", Remedy: "let this user read the file and its directory"},
 	snapshotUnreadable: {ID: "snapshot-unreadable", Part: "snapshot", Level: Fail, Text: "{error}",
 		Cause: "The file is damaged, or another version of refclockd wrote it.", Remedy: "install programs of one version and restart refclockd"},
+	snapshotNotFile: {ID: "snapshot-not-a-file", Part: "snapshot", Level: Fail, Text: "{error}",
+		Cause: "Something else lies in the place of the snapshot, so neither refclockd nor ntsserve can use it.", Remedy: "remove it; refclockd makes the file with its next snapshot"},
+	snapshotOtherClock: {ID: "snapshot-other-clock", Part: "snapshot", Level: Fail, Text: "{error}",
+		Cause: "A time namespace shifts the monotonic clocks, so the snapshot would be read as another time.", Remedy: "run refclockd, ntsserve and this program in one time namespace (no unshare --time, no time namespace of the container)"},
+	snapshotImplausible: {ID: "snapshot-implausible", Part: "snapshot", Level: Fail, Text: "{error}",
+		Cause: "refclockd publishes no such values: another program has written the file, or the system clock is decades off.", Remedy: "check the date of the system clock and who may write the file; restart refclockd"},
 	snapshotStuck: {ID: "snapshot-stuck", Part: "snapshot", Level: Fail, Text: "refclockd (pid {pid}) has published nothing for {age}",
 		Cause: "The process exists and does not work; its last bound grows until clients get \"not synchronised\".", Remedy: "restart refclockd, and report it with its log"},
 	snapshotOld: {ID: "snapshot-old", Part: "snapshot", Level: Warn, Text: "refclockd is not running; its last snapshot is {age} old",

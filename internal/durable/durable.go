@@ -56,15 +56,24 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 }
 
 // Publish replaces a file that other programs read and that need not survive a
-// crash of the machine: a reader sees the old content or the new one. There is
-// one writer for a path.
+// crash of the machine: a reader sees the old content or the new one. The new file
+// has an unpredictable name first, so that nobody can have put a link there.
 func Publish(path string, data []byte, mode os.FileMode) error {
 	dir, base := filepath.Split(path)
-	temp := filepath.Join(dir, "."+base+".new")
-	if err := os.WriteFile(temp, data, mode); err != nil {
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+newSuffix+"*")
+	if err != nil {
 		return err
 	}
-	return os.Rename(temp, path)
+	defer os.Remove(f.Name()) // an error after a rename
+	removeLeftovers(dir, base, f)
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // removeLeftovers removes new files whose writer was killed: secrets should not

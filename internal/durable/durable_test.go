@@ -71,6 +71,18 @@ func TestPublishReplacesTheFileAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%q, %d files (%v, %v), want %q alone", b, len(entries), err, rerr, text)
 		}
 	}
+	// Links under names that the writer once used are not followed.
+	victim := filepath.Join(dir, "victim")
+	if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, filepath.Join(dir, ".details.json.new")),
+		os.Remove(path), os.Symlink(victim, path), Publish(path, []byte("333"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+		t.Errorf("a link was followed: %q, %v", b, err)
+	}
+	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() || fi.Mode().Perm() != 0o644 {
+		t.Errorf("published: %v, %v", fi, err)
+	}
 	if err := Publish(filepath.Join(dir, "none", "f"), nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}

@@ -6,4 +6,5 @@ import "os"
 
 func keepOwner(*os.File, os.FileInfo) error { return nil }
 
-func identityOf(os.FileInfo) identity { return identity{} }
+func identityOf(os.FileInfo) identity       { return identity{} }
+func openNow(path string) (*os.File, error) { return os.Open(path) }

@@ -169,7 +169,6 @@ func undocumented(t *testing.T, s *source, d *ast.GenDecl) {
 var unsafeFiles = []string{
 	"internal/privileges/privileges_linux.go",                                                       // capabilities of all threads
 	"phc/cross_linux.go", "phc/handle_linux.go", "phc/sys_linux.go", "refclock/pps/kernel_linux.go", // ioctls
-	"refclock/status/map_linux.go",                                                                                                      // words of a shared mapping are read atomically
 	"server/transport/sockets/conn_linux.go", "server/transport/sockets/sendtime_linux.go", "server/transport/sockets/txstamp_linux.go", // recvmmsg, sendmmsg, control messages
 }
 

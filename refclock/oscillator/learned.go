@@ -53,13 +53,16 @@ type saved struct {
 // without a battery may start at any time.
 const unknownAge = 30 * 24 * time.Hour
 
+// maxSaved is more than a file of learned state has, octets.
+const maxSaved = 1 << 20
+
 // Load returns what an earlier run learned, with its age. A missing file is no
 // error and holds nothing; OK of the result is false then, as it is for an error.
 func (f File) Load() (discipline.Learned, error) {
 	if f.Path == "" {
 		return discipline.Learned{}, nil
 	}
-	b, err := os.ReadFile(f.Path)
+	b, _, err := durable.ReadFile(f.Path, maxSaved)
 	if errors.Is(err, fs.ErrNotExist) {
 		return discipline.Learned{}, nil
 	}

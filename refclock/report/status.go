@@ -3,11 +3,11 @@ package report
 import (
 	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"noonmark/internal/durable"
 	"noonmark/refclock/status"
 )
 
@@ -127,11 +127,14 @@ func age(now, mono int64) *float64 {
 // Details older than staleDetails are not shown. They are written once a second.
 const staleDetails = 10e9 // ns
 
+// maxDetails is more than the file of details has, octets.
+const maxDetails = 1 << 20
+
 // AddDetails adds the Details beside the snapshot at path, if the same process
 // wrote them and they are fresh. That there are none is no error: an older
 // refclockd writes none.
 func (r *Status) AddDetails(path string, mono int64) {
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), DetailsName))
+	b, _, err := durable.ReadFile(filepath.Join(filepath.Dir(path), DetailsName), maxDetails)
 	if err != nil {
 		return
 	}

@@ -3,7 +3,10 @@ package status
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
+	"strings"
 	"time"
+	"unicode"
 
 	"noonmark/phc/tai"
 )
@@ -22,7 +25,40 @@ const (
 	wSeq   = 2 // odd while being written
 	wBoot  = 3 // first 8 bytes of the kernel's boot id
 	wBody  = 4
+	wSpace = 55 // time namespace of the writer
+	wShift = 56 // shift of its monotonic clocks, ns
+	wSum   = 63 // checksum of the words before; 0 = none
 )
+
+// image is the content of the file.
+type image [words]uint64
+
+// put writes the words from on to b, which begins with word from.
+func (m *image) put(b []byte, from int) {
+	for i, w := range m[from : from+len(b)/8] {
+		binary.LittleEndian.PutUint64(b[8*i:], w)
+	}
+}
+
+// get reads the words of the whole file.
+func (m *image) get(b *[Size]byte) {
+	for i := range m {
+		m[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+}
+
+// body returns the words under the sequence lock.
+func (m *image) body() *body { return (*body)(m[wBody:]) }
+
+// sum is the checksum: it shows a reader that its copy is of one snapshot. It is
+// no protection against whoever may write the file.
+func (m *image) sum() uint64 {
+	h := uint64(magic)
+	for _, w := range m[:wSum] {
+		h = bits.RotateLeft64(h^w, 29) * 0x9e3779b97f4a7c15
+	}
+	return max(h, 1)
+}
 
 // body is the part under the sequence lock.
 type body [words - wBody]uint64
@@ -119,6 +155,7 @@ func putText(w []uint64, s string) {
 	}
 }
 
+// getText reads a text. What could confuse a terminal becomes a question mark.
 func getText(w []uint64) string {
 	var b [lenReason]byte
 	n := 0
@@ -129,5 +166,10 @@ func getText(w []uint64) string {
 		}
 		b[n] = c
 	}
-	return string(b[:n])
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, string(b[:n]))
 }

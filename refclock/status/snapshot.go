@@ -9,7 +9,6 @@
 package status
 
 import (
-	"errors"
 	"math"
 	"time"
 
@@ -105,15 +104,6 @@ type Snapshot struct {
 	Receiver string // the receiver port, as configured; at most 48 bytes
 	ClockDev string // the clock, as configured; at most 32 bytes
 }
-
-// Errors of Load.
-var (
-	ErrNone    = errors.New("no snapshot: refclockd has not published one")
-	ErrFormat  = errors.New("snapshot has another format version")
-	ErrBusy    = errors.New("snapshot is always being written")
-	ErrOldBoot = errors.New("snapshot is from before the last boot")
-	ErrSlept   = errors.New("snapshot is from before the machine slept")
-)
 
 // MinSleep is the least change of CLOCK_BOOTTIME - CLOCK_MONOTONIC that counts as
 // a sleep of the machine: the two are read one after the other.

@@ -18,11 +18,45 @@ import (
 
 func full() Snapshot {
 	return Snapshot{
-		State: Holdover, Kind: PHCClock, Stratum: 1, LeapSign: -1, RefID: [4]byte{'G', 'P', 'S'}, PHCIndex: -1, Epoch: 7,
+		State: Holdover, Kind: PHCClock, Stratum: 1, LeapSign: -1, RefID: [4]byte{'G', 'P', 'S'}, PHCIndex: 3, Epoch: 7,
 		Mono: 1e15, Clock: 18e17, RatePPB: -2300.25, LineErr: 11, Bound: 250, BoundRate: 3.5, Limit: 100_000,
 		TAIOffset: 37, LeapAt: 19e17, RefTime: 18e17 - 5, RootDelay: 3, OffsetNS: -4.5, FreqPPB: 2301, NoiseNS: 2.25,
 		LeapPast: 17e17, PastSign: 1, Slept: 1 << 60, PulseMono: 1e15 - 7, Pulses: 1, BadPulses: 2, Missed: 3, MsgMono: 1e15 - 9, Msgs: 4, BadMsgs: 5,
 		Reason: "missing_pulses", Pulse: "/dev/pps0", Receiver: "/dev/ttyAMA0", ClockDev: "eth0",
+	}
+}
+
+// open opens a snapshot at the instant of full, 1e15.
+func open(t testing.TB, path string) *Reader {
+	t.Helper()
+	r, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	r.clocks = fullTime
+	return r
+}
+
+// fullTime are the clocks at which full holds.
+func fullTime() (real, mono int64) { return 18e17, 1e15 }
+
+// create opens a snapshot for publishing.
+func create(t testing.TB, path string) *Writer {
+	t.Helper()
+	w, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// publish publishes a snapshot.
+func publish(t testing.TB, w *Writer, s *Snapshot) {
+	t.Helper()
+	if err := w.Write(s); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -31,21 +65,14 @@ func TestWriteAndRead(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrNone) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	w := create(t, path)
+	r := open(t, path)
 	var got Snapshot
-	if err := r.Load(&got); !errors.Is(err, ErrNone) {
+	if err := r.Load(&got); err != ErrNone {
 		t.Errorf("before the first snapshot: %v", err)
 	}
 	s := full()
-	w.Write(&s)
+	publish(t, w, &s)
 	if err := r.LoadAll(&got); err != nil || got != s {
 		t.Errorf("read %+v, %v; wrote %+v", got, err, s)
 	}
@@ -53,9 +80,14 @@ func TestWriteAndRead(t *testing.T) {
 		t.Errorf("pid %d, updates %d", s.PID, s.Updates)
 	}
 	s.Reason, s.ClockDev = strings.Repeat("x", 200), strings.Repeat("y", 200)
-	w.Write(&s)
+	publish(t, w, &s)
 	if err := r.LoadAll(&got); err != nil || len(got.Reason) != lenReason || len(got.ClockDev) != lenClockDev || got.Receiver != s.Receiver {
 		t.Errorf("long texts: %d, %d, %q, %v", len(got.Reason), len(got.ClockDev), got.Receiver, err)
+	}
+	s.Reason = "a\x1b[31mred\x00"
+	publish(t, w, &s)
+	if err := r.LoadAll(&got); err != nil || got.Reason != "a?[31mred" {
+		t.Errorf("text with a terminal escape: %q, %v", got.Reason, err)
 	}
 	if n := testing.AllocsPerRun(100, func() { r.Load(&got) }); n != 0 && runtime.GOOS == "linux" {
 		t.Errorf("Load allocates %v times", n)
@@ -63,16 +95,16 @@ func TestWriteAndRead(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.LoadAll(&got); err != nil || got.Updates != 2 {
+	if err := r.LoadAll(&got); err != nil || got.Updates != 3 {
 		t.Errorf("after the writer's end: %v", err)
 	}
 	// A new writer reuses the file in place.
-	w, err = Create(path)
-	if err != nil {
-		t.Fatal(err)
+	w = create(t, path)
+	if err := r.Load(&got); err != nil || got.Updates != 3 {
+		t.Errorf("the writer has restarted, and not written yet: %v", err)
 	}
 	s.Epoch++
-	w.Write(&s)
+	publish(t, w, &s)
 	if err := r.Load(&got); err != nil || got.Epoch != s.Epoch || r.Replaced() {
 		t.Errorf("after a restart: epoch %d, %v, replaced %v", got.Epoch, err, r.Replaced())
 	}
@@ -88,13 +120,9 @@ func TestWriteAndRead(t *testing.T) {
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "status")
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
+	w := create(t, path)
 	s := full()
-	w.Write(&s)
+	publish(t, w, &s)
 	b, err := os.ReadFile(path)
 	if err != nil || len(b) != 512 {
 		t.Fatal(len(b), err)
@@ -114,7 +142,7 @@ func TestFormat(t *testing.T) {
 		{"stratum", b[34], byte(1)},
 		{"leap sign", int8(b[35]), int8(-1)},
 		{"refid", string([]byte{b[39], b[38], b[37], b[36]}), "GPS\x00"},
-		{"phc index", int32(le.Uint32(b[40:])), int32(-1)},
+		{"phc index", int32(le.Uint32(b[40:])), int32(3)},
 		{"pid", le.Uint32(b[44:]), uint32(os.Getpid())},
 		{"epoch", le.Uint32(b[48:]), uint32(7)},
 		{"tai offset", int32(le.Uint32(b[52:])), int32(37)},
@@ -143,12 +171,35 @@ func TestFormat(t *testing.T) {
 		{"leap past", u(416), uint64(17e17)},
 		{"sign of the leap past", int8(b[424]), int8(1)},
 		{"slept", u(432), uint64(1 << 60)},
-		{"rest", strings.Trim(string(b[425:432])+string(b[440:]), "\x00"), ""},
+		{"time namespace", u(440), w.id.space},
+		{"shift of its clocks", u(448), uint64(w.id.shift)},
+		{"rest", strings.Trim(string(b[425:432])+string(b[456:504]), "\x00"), ""},
+		{"checksum", u(504), checksum(b)},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
 		}
 	}
+}
+
+// checksum is the algorithm of FORMAT.md.
+func checksum(b []byte) uint64 {
+	h := uint64(0x4b52414d4e4f4f4e)
+	for i := range 63 {
+		h ^= binary.LittleEndian.Uint64(b[8*i:])
+		h = h<<29 | h>>35
+		h *= 0x9e3779b97f4a7c15
+	}
+	if h == 0 {
+		return 1
+	}
+	return h
+}
+
+// seal sets the checksum of a changed file.
+func seal(b []byte) []byte {
+	binary.LittleEndian.PutUint64(b[504:], checksum(b))
+	return b
 }
 
 func TestRefusals(t *testing.T) {
@@ -161,10 +212,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrNone) {
 		t.Errorf("short file: %v", err)
 	}
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := create(t, path)
 	if runtime.GOOS == "linux" {
 		if _, err := Create(path); err == nil || !strings.Contains(err.Error(), "another process") {
 			t.Errorf("second writer: %v", err)
@@ -174,40 +222,45 @@ func TestRefusals(t *testing.T) {
 		t.Error("a file was used as a directory")
 	}
 	s := full()
-	w.Write(&s)
+	publish(t, w, &s)
 	w.Close()
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		what string
-		off  int
-		b    byte
-		want error
+		what   string
+		off    int
+		b      []byte
+		unseal bool // the checksum is that of the good file
+		want   error
 	}{
-		{"another magic", 0, 'X', ErrFormat},
-		{"another version", 8, 2, ErrFormat},
-		{"another size", 12, 65, ErrFormat},
-		{"never published", 16, 0, ErrNone},
-		{"always being written", 16, 3, ErrBusy},
-		{"another boot", 24, good[24] + 1, ErrOldBoot},
+		{"another magic", 0, []byte{'X'}, false, ErrFormat},
+		{"a hole", 0, make([]byte, 512), true, ErrNone},
+		{"another version", 8, []byte{2}, false, ErrFormat},
+		{"another size", 12, []byte{65}, false, ErrFormat},
+		{"never published", 16, []byte{0}, false, ErrNone},
+		{"always being written", 16, []byte{3}, false, ErrBusy},
+		{"parts of two snapshots", 64, []byte{1}, true, ErrBusy},
+		{"another boot", 24, []byte{good[24] + 1}, false, ErrOldBoot},
+		{"clocks that are shifted", 440, []byte{1, 1, 1, 1, 1, 1, 1, 1, 1}, false, ErrOtherClock},
+		{"another namespace with the same clocks", 440, []byte{1, 1, 1, 1, 1, 1, 1, 1}, false, nil},
+		{"a writer without a checksum", 504, make([]byte, 8), true, nil},
 	} {
 		b := append([]byte(nil), good...)
-		b[c.off] = c.b
+		copy(b[c.off:], c.b)
+		if !c.unseal {
+			seal(b)
+		}
 		p := filepath.Join(dir, "bad")
 		os.Remove(p)
 		if err := os.WriteFile(p, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Open(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Load(&s); !errors.Is(err, c.want) {
+		r := open(t, p)
+		if err := r.Load(&s); err != c.want {
 			t.Errorf("%s: %v, want %v", c.what, err, c.want)
 		}
-		r.Close()
 	}
 	// A writer that died while writing leaves no snapshot.
 	b := append([]byte(nil), good...)
@@ -215,44 +268,126 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err = Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	r, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	if err := r.Load(&s); !errors.Is(err, ErrNone) {
+	create(t, path)
+	if err := open(t, path).Load(&s); err != ErrNone {
 		t.Errorf("after the writer died while writing: %v", err)
+	}
+}
+
+// Each impossible value is refused by its name.
+func TestImplausibleValuesAreRefused(t *testing.T) {
+	t.Parallel()
+	const real, mono = int64(18e17), int64(1e15)
+	for _, c := range []struct {
+		what string
+		edit func(*Snapshot)
+		want error
+	}{
+		{"rate", func(s *Snapshot) { s.RatePPB = 1e9 }, badRate},
+		{"rate is not a number", func(s *Snapshot) { s.RatePPB = math.NaN() }, badNumber},
+		{"measurement is infinite", func(s *Snapshot) { s.OffsetNS = math.Inf(-1) }, badNumber},
+		{"negative bound", func(s *Snapshot) { s.Bound = -1 }, badBound},
+		{"negative error of the line", func(s *Snapshot) { s.LineErr = -1 }, badBound},
+		{"limit of a century", func(s *Snapshot) { s.Limit = math.MaxInt64 }, badBound},
+		{"bound that shrinks", func(s *Snapshot) { s.BoundRate = -1 }, badBoundRate},
+		{"bound that never grows", func(s *Snapshot) { s.BoundRate = 0 }, badBoundRate},
+		{"bound that grows by seconds a second", func(s *Snapshot) { s.BoundRate = 1e10 }, badBoundRate},
+		{"from the future", func(s *Snapshot) { s.Mono = mono + 2e9 }, badMono},
+		{"before the boot", func(s *Snapshot) { s.Mono = -1 }, badMono},
+		{"68 years ahead", func(s *Snapshot) { s.Clock += 1 << 31 * 1e9; s.LeapAt = 0 }, badClock},
+		{"30 years behind", func(s *Snapshot) { s.Clock -= 946e15; s.RefTime, s.LeapAt, s.LeapPast = s.Clock, 0, 0 }, badClock},
+		{"measured in the future", func(s *Snapshot) { s.RefTime = s.Clock + 2e9 }, badRefTime},
+		{"TAI - UTC", func(s *Snapshot) { s.TAIOffset = -1 }, badOffset},
+		{"TAI - UTC of an hour", func(s *Snapshot) { s.TAIOffset = 3600 }, badOffset},
+		{"leap second of two seconds", func(s *Snapshot) { s.LeapSign = 2 }, badLeap},
+		{"leap second in a century", func(s *Snapshot) { s.LeapAt = math.MaxInt64 }, badLeap},
+		{"stratum", func(s *Snapshot) { s.Stratum = 17 }, badStratum},
+		{"state", func(s *Snapshot) { s.State = 9 }, badKind},
+		{"kind", func(s *Snapshot) { s.Kind = 9 }, badKind},
+		{"root delay", func(s *Snapshot) { s.RootDelay = -1 }, badDelay},
+		{"clock that no card has", func(s *Snapshot) { s.PHCIndex = -1 }, badPHC},
+
+		{"as it was", func(*Snapshot) {}, nil},
+		{"no bound", func(s *Snapshot) { s.Bound = math.MaxInt64 }, nil},
+		{"nothing known", func(s *Snapshot) { *s = Snapshot{Stratum: 16, PHCIndex: -1, Mono: 5} }, nil},
+		{"a second behind", func(s *Snapshot) { s.Mono -= 1e9 }, nil},
+	} {
+		s := full()
+		c.edit(&s)
+		if err := s.implausible(real, mono); err != c.want || c.want != nil && !errors.Is(err, ErrImplausible) {
+			t.Errorf("%s: %v, want %v", c.what, err, c.want)
+		}
+	}
+	s := full()
+	s.Clock -= 946e15
+	s.RefTime, s.LeapAt, s.LeapPast = s.Clock, 0, 0
+	if err := s.implausible(0, mono); err != nil {
+		t.Errorf("a system clock that was never set says nothing: %v", err)
+	}
+}
+
+// None of many random contents with a good seal is served.
+func TestHostileContentsAreNeverServed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "status")
+	w := create(t, path)
+	s := full()
+	publish(t, w, &s)
+	w.Close()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, path)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	seed := uint64(20261128)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	served, refused := 0, map[Refusal]int{}
+	for i := range 20000 {
+		b := append([]byte(nil), good...)
+		for k := 32; k < 504; k++ { // everything under the lock
+			if i%2 == 0 || k < 224 { // every other one with good texts
+				b[k] = byte(rnd.Uint32())
+			}
+		}
+		b[32], b[33], b[34] = byte(2+i%2), byte(1+rnd.IntN(3)), byte(1+rnd.IntN(15)) // locked or in holdover, a stratum to serve
+		if i%2 == 1 {
+			copy(b[416:504], good[416:504]) // the same namespace
+		}
+		if _, err := f.WriteAt(seal(b), 0); err != nil {
+			t.Fatal(err)
+		}
+		switch err := r.LoadAll(&s); {
+		case err != nil:
+			refused[RefusalOf(err)]++
+		case s.Usable(1e15):
+			served++
+		}
+	}
+	if served > 0 {
+		t.Errorf("seed %d: %d of 20000 are served", seed, served)
+	}
+	if refused[ErrImplausible] < 5000 || refused[ErrNone] > 0 {
+		t.Errorf("seed %d: refused as %v", seed, refused)
 	}
 }
 
 // TestNoTearing: readers never see parts of two snapshots.
 func TestNoTearing(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("needs shared memory: not on", runtime.GOOS)
-	}
 	path := filepath.Join(t.TempDir(), "status")
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	w.Write(&Snapshot{})
+	w := create(t, path)
+	publish(t, w, &Snapshot{PHCIndex: -1})
 	const n = 20000
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 2 {
-		r, err := Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := open(t, path)
 		wg.Go(func() {
-			defer r.Close()
 			var s Snapshot
 			for {
 				select {
@@ -273,7 +408,9 @@ func TestNoTearing(t *testing.T) {
 		})
 	}
 	for i := range int64(n) {
-		w.Write(&Snapshot{Mono: i, Clock: tai.Time(i), Bound: time.Duration(i), BadMsgs: uint64(i)})
+		if err := w.Write(&Snapshot{PHCIndex: -1, Mono: i, Clock: tai.Time(i), Bound: time.Duration(i), BadMsgs: uint64(i)}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	close(stop)
 	wg.Wait()
@@ -383,16 +520,8 @@ func FuzzDecode(f *testing.F) {
 // long the machine had slept.
 func TestReaderSlept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status")
-	w, err := Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	r, err := Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	w := create(t, path)
+	r := open(t, path)
 	var now time.Duration
 	r.slept = func() time.Duration { return now }
 	for _, c := range []struct {
@@ -410,7 +539,7 @@ func TestReaderSlept(t *testing.T) {
 	} {
 		s := full()
 		s.Slept = c.written
-		w.Write(&s)
+		publish(t, w, &s)
 		now, r.askedAt = c.now, time.Time{}
 		if err := r.Load(&s); !errors.Is(err, c.want) || err != nil && c.want == nil {
 			t.Errorf("slept %v when written, now %v: %v, want %v", c.written, c.now, err, c.want)

@@ -10,11 +10,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"noonmark/internal/durable"
 )
 
 // Pair names the PEM files of one certificate chain, the server's own
@@ -51,28 +52,7 @@ func (p Pair) load() (c *tls.Certificate, exposed bool, err error) {
 	return c, mode.Perm()&0o007 != 0, nil
 }
 
-func readPEM(path string) ([]byte, os.FileMode, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is not a regular file", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(b) > maxFile {
-		return nil, 0, fmt.Errorf("%s is longer than %d octets", path, maxFile)
-	}
-	return b, st.Mode(), nil
-}
+func readPEM(path string) ([]byte, os.FileMode, error) { return durable.ReadFile(path, maxFile) }
 
 // parseChain returns the certificates of a PEM file and the first one parsed.
 func parseChain(b []byte) (chain [][]byte, leaf *x509.Certificate, err error) {

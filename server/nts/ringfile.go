@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"time"
 
 	"noonmark/internal/durable"
@@ -114,18 +113,14 @@ func (r *Ring) change(now time.Time, edit func([]root) ([]root, error)) error {
 }
 
 func readRoots(path string) ([]root, error) {
-	f, err := os.Open(path)
+	f, st, err := durable.Open(path)
+	if errors.Is(err, durable.ErrNotRegular) {
+		return nil, fmt.Errorf("%w: %w", ErrRingFile, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrRingFile)
-	}
 	if p := st.Mode().Perm(); p&0o077 != 0 {
 		return nil, fmt.Errorf("%s: %w: mode %04o gives others access; run: chmod 600 %[1]s", path, ErrRingFile, p)
 	}

@@ -193,11 +193,10 @@ func TestSourcePublishesASnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
+	ready, done := s.Ready(), make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	<-s.Ready()
+	<-ready
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)

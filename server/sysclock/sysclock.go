@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"noonmark/internal/liveness"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
@@ -129,22 +130,23 @@ const DefaultStratum = 10
 // 127.127.1.1.
 var DefaultRefID = [4]byte{127, 127, 1, 1}
 
-// Source publishes snapshots of the system clock. It is a task: New creates the
-// file, Run works until its context is done.
+// Source publishes snapshots of the system clock. It is a task: Run makes the file
+// and works until its context is done.
 type Source struct {
+	path    string
 	prober  prober
-	writer  *status.Writer
 	log     *slog.Logger
 	tracker tracker
-	ready   chan struct{}
+	ready   chan struct{} // of the next or present run
+	working liveness.Work
 	logged  string // state and reason that were logged last
 	count   [numReasons]atomic.Uint64
 	bound   atomic.Uint64 // bits of a float64: s
 }
 
-// New creates the file. Errors wrap the system's error.
+// New returns a Source. Errors wrap the system's error.
 func New(cfg Config) (*Source, error) {
-	s := &Source{log: cfg.Log, ready: make(chan struct{})}
+	s := &Source{path: cfg.Path, log: cfg.Log}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -157,9 +159,6 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.writer, err = status.Create(cfg.Path); err != nil {
-		return nil, err
-	}
 	s.tracker = tracker{table: tai.Builtin(), device: s.prober.String()}
 	return s, nil
 }
@@ -167,34 +166,54 @@ func New(cfg Config) (*Source, error) {
 // String returns the name of the task.
 func (s *Source) String() string { return "source" }
 
-// Ready returns a channel that is closed after the first reading, also if it failed.
-func (s *Source) Ready() <-chan struct{} { return s.ready }
+// Ready returns a channel that is closed after the first reading of the next run,
+// also if it failed.
+func (s *Source) Ready() <-chan struct{} {
+	s.ready = make(chan struct{})
+	return s.ready
+}
 
-// Run reads the clock's quality and publishes it until ctx is done.
+// stuckAfter is longer than a reading takes: chronyd has a second to answer.
+const stuckAfter = time.Minute
+
+// Stuck returns an error if a reading does not end.
+func (s *Source) Stuck() error { return s.working.Stuck(stuckAfter) }
+
+// Run reads the clock's quality and publishes it until ctx is done. It ends with
+// an error if the file cannot be made or written. The last snapshot stays in the
+// file and ages.
 func (s *Source) Run(ctx context.Context) error {
+	w, err := status.Create(s.path)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
 	t := time.NewTicker(s.prober.every())
 	defer t.Stop()
-	s.poll(ctx)
-	close(s.ready)
-	for {
+	for first := true; ; first = false {
+		s.working.Begin()
+		err := s.poll(ctx, w)
+		s.working.End()
+		if err != nil {
+			return err
+		}
+		if first {
+			close(s.ready)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			s.poll(ctx)
 		}
 	}
 }
 
-// Close closes the file, after Run. The last snapshot stays in it and ages.
-func (s *Source) Close() error { return s.writer.Close() }
-
 // poll reads the quality and the clock once, and publishes.
-func (s *Source) poll(ctx context.Context) {
+func (s *Source) poll(ctx context.Context, w *status.Writer) error {
 	before := phc.MonoRaw()
 	q, err := s.prober.probe(ctx, time.Now().UnixNano())
 	if ctx.Err() != nil {
-		return
+		return nil
 	}
 	c := cross()
 	snap := s.tracker.next(q, err, c, time.Duration(c.Mono-before))
@@ -210,7 +229,9 @@ func (s *Source) poll(ctx context.Context) {
 	snap.Reason = reason.String()
 	s.count[reason].Add(1)
 	s.bound.Store(math.Float64bits(snap.BoundAt(c.Mono).Seconds()))
-	s.writer.Write(&snap)
+	if err := w.Write(&snap); err != nil {
+		return err
+	}
 	if is := snap.State.String() + " " + snap.Reason; is != s.logged {
 		s.logged = is
 		if snap.State == status.Locked {
@@ -219,6 +240,7 @@ func (s *Source) poll(ctx context.Context) {
 			s.log.Warn("clock source", "source", s.prober.String(), "state", snap.State.String(), "reason", snap.Reason, "error", err)
 		}
 	}
+	return nil
 }
 
 // cross reads CLOCK_REALTIME between two readings of CLOCK_MONOTONIC_RAW: the

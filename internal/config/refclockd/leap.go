@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
+	"noonmark/internal/durable"
 	"noonmark/phc/tai"
 	"noonmark/refclock/leap"
 )
@@ -57,6 +57,9 @@ func (f *File) LeapProof() leap.Proof {
 	return leap.ProofAuto
 }
 
+// maxTable is more than a table of leap seconds has, octets.
+const maxTable = 1 << 20
+
 // leapTables reads the tables in their order of trust, the built-in one
 // last. A file that is missing or expired is a warning. A damaged one is an
 // error, except for a zone file that the user did not name.
@@ -67,7 +70,7 @@ func (c *check) leapTables() {
 			continue
 		}
 		named := c.Checker.File.Has(x.key)
-		b, err := os.ReadFile(x.path)
+		b, _, err := durable.ReadFile(x.path, maxTable)
 		if errors.Is(err, fs.ErrNotExist) && !named {
 			continue
 		}
