@@ -39,7 +39,8 @@ func commands() []command {
 		{name: "relock", about: "make refclockd discard its lock and acquire anew", help: relockHelp, prepare: prepareRelock, code: statusCode},
 		{name: "decode", about: "decode a raw receiver log", help: decodeHelp, prepare: prepareDecode, code: decodeCode},
 		{name: "simulate", about: "run the discipline on a virtual appliance or a recorded series", help: simulateHelp, prepare: prepareSimulate},
-		{name: "replay", about: "play what a receiver sent into the engine, in virtual time", help: replayHelp, prepare: prepareReplay, code: replayCode},
+		{name: "replay", about: "play a recording, or what a receiver sent, into the engine", help: replayHelp, prepare: prepareReplay, code: replayCode},
+		{name: "record", about: "write a part of a recording as a file, for a report of a fault", help: recordHelp, prepare: prepareRecord, code: recordCode},
 		{name: "calibrate", about: "measure how late the kernel's pulses are against a card's timestamps", help: calibrateHelp, prepare: prepareCalibrate, code: calibrateCode},
 		{name: "ca", about: "make and renew certificates for a private network", help: caHelp, code: fileCode, subs: []command{
 			{name: "init", prepare: prepareCAInit}, {name: "issue", prepare: prepareCAIssue}, {name: "renew", prepare: prepareCARenew}, {name: "show", prepare: prepareCAShow},

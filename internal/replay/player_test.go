@@ -10,7 +10,6 @@ import (
 	"noonmark/refclock/reason"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/sim"
-	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -119,5 +118,3 @@ func TestReplayOfARecordingDecidesTheSame(t *testing.T) {
 		})
 	}
 }
-
-var _ = site.Config{}

@@ -207,7 +207,7 @@ func (o *Outcome) Print(w io.Writer) error {
 		fmt.Fprintf(b, "  %8.0f s  %s (%s)\n", c.T, c.State, c.Reason)
 	}
 	fmt.Fprintf(b, "  synchronised %d s, %s, at the end %s\n", o.Summary.ServedS, first, o.Summary.FinalState)
-	fmt.Fprintf(b, "  %d commands to the clock, %d differ from the recorded ones\n", o.Commands, o.Differ)
+	fmt.Fprintf(b, "  %d commands to the clock; %d steps and corrections are other than recorded\n", o.Commands, o.Differ)
 	if o.Gaps > 0 || o.Damaged > 0 || o.Cut {
 		fmt.Fprintf(b, "  %d gaps, %d octets damaged, ends within a frame: %v; behind a gap a replay is not exact\n", o.Gaps, o.Damaged, o.Cut)
 	}
