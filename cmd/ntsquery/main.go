@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"noonmark/internal/printable"
 	"noonmark/internal/version"
 	"noonmark/server/ntsclient"
 )
@@ -25,6 +26,8 @@ func main() {
 
 // run runs the program and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	// Names in certificates are chosen by others.
+	stdout, stderr = printable.Writer{To: stdout}, printable.Writer{To: stderr}
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -275,7 +275,7 @@ func TestUntrustedKeyExchangeIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"\x1b[2Jtime.test"}}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -309,5 +309,12 @@ func TestUntrustedKeyExchangeIsRefused(t *testing.T) {
 		if !strings.Contains(out.String(), `"valid":false,"authenticated":false`) {
 			t.Errorf("%v: %s", args, &out)
 		}
+	}
+	// The names in a certificate are chosen by others: a terminal gets no escapes.
+	var out bytes.Buffer
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	run(context.Background(), []string{"-ca", ca, "-4", "localhost:" + port}, &out, &out)
+	if strings.Contains(out.String(), "\x1b") || !strings.Contains(out.String(), `\u001b[2Jtime.test`) {
+		t.Errorf("escapes of a certificate: %q", &out)
 	}
 }

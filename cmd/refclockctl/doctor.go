@@ -7,6 +7,7 @@ import (
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/doctor"
+	"noonmark/internal/printable"
 )
 
 const doctorHelp = `usage: refclockctl doctor [-json] [-config FILE] [-server FILE] [-user NAME] [-listen D]
@@ -44,7 +45,7 @@ func prepareDoctor(fl *flag.FlagSet, c console) func([]string) error {
 		ctx, stop := interruptible()
 		defer stop()
 		found := doctor.Findings(doctor.ThisHost(*user).Examine(ctx, o))
-		if err := doctor.Print(c.out, found, *asJSON); err != nil {
+		if err := doctor.Print(printable.Writer{To: c.out}, found, *asJSON); err != nil {
 			return written(err)
 		}
 		if code := doctor.ExitCode(found); code != 0 {

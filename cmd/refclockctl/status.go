@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/printable"
 	"noonmark/phc"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
@@ -78,6 +79,6 @@ func printStatus(path string, asJSON bool, w io.Writer) error {
 	if asJSON {
 		return written(json.NewEncoder(w).Encode(s))
 	}
-	s.WriteText(w)
+	s.WriteText(printable.Writer{To: w}) // the texts are those of whoever wrote the snapshot
 	return nil
 }

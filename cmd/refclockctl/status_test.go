@@ -27,6 +27,11 @@ func TestStatusOfAPublishedSnapshot(t *testing.T) {
 	if out := must(t, "status", "-snapshot", path); !strings.Contains(out, "locked (disciplined)") {
 		t.Error(out)
 	}
+	// The snapshot's texts are those of whoever wrote it: a terminal gets no escapes.
+	w.Write(&status.Snapshot{State: status.Locked, Reason: "\x1b[2Jx", Mono: phc.MonoRaw(), Clock: tai.FromUnix(1795435200, 0, 37), TAIOffset: 37, Bound: 100, Limit: 1e5})
+	if out := must(t, "status", "-snapshot", path); strings.Contains(out, "\x1b") {
+		t.Errorf("escapes: %q", out)
+	}
 	out := must(t, "status", "-json", "-snapshot", path)
 	var m map[string]any
 	if err := json.Unmarshal([]byte(out), &m); err != nil || strings.Count(out, "\n") != 1 || m["state"] != "locked" {

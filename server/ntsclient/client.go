@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,7 @@ type Config struct {
 	// For tests; nil: the real ones.
 	Exchange func(context.Context) (*ntske.Session, error)
 	Dial     func(ctx context.Context, network, address string) (Conn, error)
+	Lookup   func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	Now      func() time.Time
 	Rand     func([]byte)
 }
@@ -68,8 +70,9 @@ type Config struct {
 // Client queries one server. It is for one goroutine at a time.
 type Client struct {
 	cfg     Config
-	conn    Conn     // nil: not connected
-	address string   // of the NTP server
+	conn    Conn   // nil: not connected
+	address string // of the NTP server, host and port
+	peers   addresses
 	session *session // nil without NTS or before the first key exchange
 	renew   bool     // the server no longer knows the session
 	prev    *Reading // the last exchange, for interleaved mode
@@ -111,6 +114,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = dialUDP
+		if cfg.Lookup == nil {
+			cfg.Lookup = net.DefaultResolver.LookupNetIP
+		}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -148,11 +154,18 @@ func (c *Client) Query(ctx context.Context) (Reading, error) {
 	if err := c.ready(ctx, now); err != nil {
 		return Reading{}, err
 	}
-	r, err := c.exchange(ctx)
-	if err != nil {
+	for {
+		r, err := c.exchange(ctx)
+		if err == nil {
+			return r, nil
+		}
+		if unreachable(err) && c.peers.left > 0 && ctx.Err() == nil {
+			if c.dial(ctx) == nil {
+				continue
+			}
+		}
 		return r, fmt.Errorf("query %s: %w", c.cfg.Host, err)
 	}
-	return r, nil
 }
 
 // ready makes sure that there are a session and a socket.
@@ -186,19 +199,6 @@ func (c *Client) target(host string, port int) string {
 		port = DefaultPort
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
-}
-
-// dial connects the socket if there is none.
-func (c *Client) dial(ctx context.Context) error {
-	if c.conn != nil {
-		return nil
-	}
-	conn, err := c.cfg.Dial(ctx, c.cfg.Network, c.address)
-	if err != nil {
-		return err
-	}
-	c.conn, c.lost = conn, 0
-	return nil
 }
 
 // drop closes the socket; the next Query opens another, perhaps to another of

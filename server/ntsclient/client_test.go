@@ -32,7 +32,9 @@ func TestUnacceptablePacketsAreIgnored(t *testing.T) {
 	}{
 		{"short", 0, func(_, ans []byte) [][]byte { return [][]byte{ans[:47]} }, Short},
 		{"empty", 0, func(_, ans []byte) [][]byte { return [][]byte{{}} }, Short},
-		{"version 3", 0, func(_, ans []byte) [][]byte { ans[0] = ans[0]&^0x38 | 3<<3; return [][]byte{ans} }, BadVersion},
+		{"version 2", 0, func(_, ans []byte) [][]byte { ans[0] = ans[0]&^0x38 | 2<<3; return [][]byte{ans} }, BadVersion},
+		{"version 5", 0, func(_, ans []byte) [][]byte { ans[0] = ans[0]&^0x38 | 5<<3; return [][]byte{ans} }, BadVersion},
+		{"version 3 with NTS", 15, func(_, ans []byte) [][]byte { ans[0] = ans[0]&^0x38 | 3<<3; return [][]byte{ans} }, BadVersion},
 		{"our own request", 0, func(req, _ []byte) [][]byte { return [][]byte{req} }, BadMode},
 		{"broadcast", 0, func(_, ans []byte) [][]byte { ans[0] = ans[0]&^7 | 5; return [][]byte{ans} }, BadMode},
 		{"origin", 0, flip(24), BogusOrigin},

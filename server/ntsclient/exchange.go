@@ -40,7 +40,7 @@ func (c *Client) exchange(ctx context.Context) (Reading, error) {
 	}
 	var err error
 	if t.sent, err = c.conn.Send(c.out); err != nil {
-		c.drop()
+		c.leave()
 		return Reading{}, err
 	}
 	t.end = c.cfg.Now()
@@ -94,7 +94,7 @@ func (c *Client) await(ctx context.Context, q *request, t *times) (a answer, err
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return a, c.timedOut(q, &ignored)
 		default: // connection refused and the like
-			c.drop()
+			c.leave()
 			return a, err
 		}
 		reason := q.check(c.buf[:n], c.session, &a)
@@ -110,8 +110,12 @@ func (c *Client) await(ctx context.Context, q *request, t *times) (a answer, err
 // timedOut returns the error for a request without acceptable answer, and obeys a
 // NAK or kiss code that came instead.
 func (c *Client) timedOut(q *request, ignored *NoAnswerError) error {
-	if c.lost++; c.lost >= maxLost {
-		c.drop()
+	switch c.lost++; {
+	case q.nak || q.kiss != nil: // it is there
+	case len(c.peers.list) > 1:
+		c.leave()
+	case c.lost >= maxLost:
+		c.leave()
 	}
 	if q.nak {
 		c.renew = !c.session.switchKeys()

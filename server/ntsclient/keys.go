@@ -13,7 +13,7 @@ import (
 // exchangeKeys replaces the session by a new one if that succeeds.
 func (c *Client) exchangeKeys(ctx context.Context) error {
 	ke, s, err := c.newSession(ctx)
-	if err == nil || ctx.Err() == nil {
+	if err == nil || ctx.Err() == nil && !noNetwork(err) {
 		c.keRetry.extend(c.cfg.Now(), 0, maxKEWait) // until an answer proves that the keys work
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ type Reason uint8
 const (
 	Accepted            Reason = iota
 	Short                      // shorter than an NTP header
-	BadVersion                 // not the version of the request
+	BadVersion                 // not version 4, or without NTS 3
 	BadMode                    // not mode 4, server
 	BogusOrigin                // not the answer to the pending request (RFC 5905, section 8, TEST2)
 	BadField                   // malformed extension fields (RFC 7822)

@@ -70,7 +70,8 @@ func (q *request) check(pkt []byte, s *session, a *answer) Reason {
 	if a.h.Parse(pkt) != nil {
 		return Short
 	}
-	if a.h.Version != version {
+	// Old servers answer with version 3, whatever was asked.
+	if a.h.Version != version && (a.h.Version != 3 || s != nil) {
 		return BadVersion
 	}
 	if a.h.Mode != ntp.ModeServer {

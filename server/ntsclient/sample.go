@@ -82,5 +82,5 @@ func TakeSample(ctx context.Context, cfg Config, count int, interval time.Durati
 
 // transient reports whether another request may succeed.
 func transient(err error) bool {
-	return errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrNAK) || errors.Is(err, ErrStepped)
+	return errors.Is(err, ErrNoAnswer) || errors.Is(err, ErrNAK) || errors.Is(err, ErrStepped) || noNetwork(err)
 }

@@ -72,7 +72,7 @@ func exchange(ctx context.Context, cfg ClientConfig) (*Session, error) {
 		}
 	}
 	if cfg.ServerName == "" {
-		cfg.ServerName = cfg.Host
+		cfg.ServerName = withoutZone(cfg.Host)
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext

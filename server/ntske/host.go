@@ -49,3 +49,12 @@ func sameHost(a, b string) bool {
 	}
 	return a != "" && strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
+
+// withoutZone returns an IPv6 address without its zone, which has a meaning on this
+// host only. Other texts stay as they are.
+func withoutZone(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.WithZone("").String()
+	}
+	return s
+}

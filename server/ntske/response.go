@@ -36,7 +36,7 @@ func parseResponse(recs []Record, offered []aead.ID) (*response, error) {
 	case !p.seen[RecordAEAD]:
 		return nil, badResponse("no AEAD record")
 	case len(p.Session.Cookies) == 0:
-		return nil, badResponse("no cookie")
+		return nil, badResponse("no cookie that can be used")
 	}
 	return p, nil
 }
@@ -58,7 +58,7 @@ func (p *response) add(r Record) error {
 	case RecordAEAD:
 		return p.addAEAD(r)
 	case RecordCookie:
-		return p.addCookie(r)
+		p.addCookie(r)
 	case RecordServer:
 		if !ValidServer(string(r.Body)) {
 			return badResponse("an invalid server name")
@@ -109,14 +109,14 @@ func (p *response) addAEAD(r Record) error {
 	return nil
 }
 
-// addCookie keeps the first maxCookies. The length is a multiple of 4, because a
-// cookie is sent in an extension field without padding.
-func (p *response) addCookie(r Record) error {
+// addCookie keeps the first maxCookies that can be used. The length of one is a
+// multiple of 4, because it is sent in an extension field without padding. Others
+// are skipped: the good ones are enough.
+func (p *response) addCookie(r Record) {
 	if n := len(r.Body); n == 0 || n > maxCookieLen || n%4 != 0 {
-		return badResponse("a cookie of invalid length")
+		return
 	}
 	if len(p.Session.Cookies) < maxCookies {
 		p.Session.Cookies = append(p.Session.Cookies, r.Body)
 	}
-	return nil
 }
