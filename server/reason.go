@@ -22,6 +22,7 @@ const (
 
 	TooShort          // shorter than a header
 	TooLong           // longer than MaxPacket, or than any request with NTS needs to be
+	NotToUs           // sent to a broadcast or multicast address
 	Denied            // the source is on the deny list, or not on the allow list
 	RateLimited       // over the rate limit, without kiss code
 	BadVersion        // not NTP version 1 to 4
@@ -57,7 +58,7 @@ var reasonText = [numReasons]string{
 	NTP: "ntp", NTPInterleaved: "ntp_interleaved", NTS: "nts", NTSInterleaved: "nts_interleaved",
 	MAC: "mac", MACInterleaved: "mac_interleaved", CryptoNAK: "crypto_nak",
 	NAKKey: "nak_unknown_key", NAKCookie: "nak_bad_cookie", NAKAuth: "nak_bad_authenticator", KissRate: "kiss_rate",
-	TooShort: "too_short", TooLong: "too_long", Denied: "denied", RateLimited: "rate_limited", BadVersion: "bad_version",
+	TooShort: "too_short", TooLong: "too_long", NotToUs: "not_to_us", Denied: "denied", RateLimited: "rate_limited", BadVersion: "bad_version",
 	ModeReserved: "mode_reserved", ModeSymmetric: "mode_symmetric", ModeServer: "mode_server",
 	ModeBroadcast: "mode_broadcast", ModeControl: "mode_control", ModePrivate: "mode_private",
 	BadField: "malformed_field", LegacyMAC: "legacy_mac", UnknownMACKey: "unknown_mac_key", BadMAC: "bad_mac", PlainOff: "plain_off", NTSOff: "nts_off",

@@ -254,7 +254,10 @@ func (w *worker) setView(real, mono int64) {
 func (w *worker) prepare(d *Draft, p *transport.Packet, real, mono int64) Reason {
 	d.len = 0
 	w.tally.octets += uint64(len(p.Req))
-	if p.Truncated {
+	switch {
+	case p.NotToUs:
+		return NotToUs
+	case p.Truncated:
 		return TooLong
 	}
 	policy := w.policy

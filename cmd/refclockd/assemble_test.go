@@ -26,7 +26,7 @@ import (
 // Every part that the configuration names is made, and no other.
 func TestTasksAreThoseOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	const always = "receiver /dev/ttyAMA0|engine|details|metrics|"
+	const always = "receiver /dev/ttyAMA0|engine|relock|details|metrics|"
 	for _, c := range []struct{ name, text, tasks string }{
 		{"nothing steered", "[pulse]\nsource = \"none\"\n[clock]\nsource = \"none\"\n", always},
 		{"defaults", "", always + "pulse /dev/pps0|oscillator state of eth0"},

@@ -42,6 +42,7 @@ type Datagram struct {
 	HardStamp int64  // Packet.HardStamp
 	PHC       int32  // Packet.PHC
 	StampsTx  bool   // Packet.StampsTx
+	NotToUs   bool   // Packet.NotToUs
 }
 
 // Answer is a datagram that the server sent.
@@ -70,7 +71,7 @@ func (m *Memory) Receive(p []Packet, _ time.Duration) (int, error) {
 	for i, d := range m.requests[:n] {
 		p[i] = Packet{
 			Req: d.Octets[:min(len(d.Octets), MaxPacket)], Src: d.From, Truncated: len(d.Octets) > MaxPacket,
-			SoftStamp: d.SoftStamp, HardStamp: d.HardStamp, PHC: d.PHC, StampsTx: d.StampsTx,
+			SoftStamp: d.SoftStamp, HardStamp: d.HardStamp, PHC: d.PHC, StampsTx: d.StampsTx, NotToUs: d.NotToUs,
 			Out: m.out[i][:0],
 		}
 	}

@@ -25,6 +25,7 @@ type Packet struct {
 	Req       []byte         // the received datagram
 	Src       netip.AddrPort // its source; the address is never an IPv4-mapped IPv6 address
 	Truncated bool           // the datagram was longer than Req
+	NotToUs   bool           // it was sent to a broadcast or multicast address, or the destination is unknown
 
 	SoftStamp int64 // kernel receive timestamp, CLOCK_REALTIME, ns; 0 = none
 	HardStamp int64 // hardware receive timestamp, ns of the clock PHC; 0 = none

@@ -129,7 +129,7 @@ func (c *Conn) unpack(i int) {
 	*p = transport.Packet{
 		Req: c.rx.data[i][:min(int(h.Len), transport.MaxPacket)], Truncated: h.Hdr.Flags&unix.MSG_TRUNC != 0,
 		Src: source(&c.rx.sources[i], h.Hdr.Namelen), Out: c.tx.data[i][:0],
-		SoftStamp: ctl.soft, HardStamp: ctl.hard, PHC: -1,
+		SoftStamp: ctl.soft, HardStamp: ctl.hard, PHC: -1, NotToUs: !ctl.toUs,
 	}
 	if p.HardStamp != 0 {
 		p.HardStamp -= c.rxLatency

@@ -29,7 +29,8 @@ type control struct {
 	soft, hard int64      // timestamps, ns; 0 = none
 	ifindex    uint32     // index of the interface that stamped or received, 0 = unknown
 	length     uint32     // of the frame without its check sequence, octets; 0 = unknown
-	local      netip.Addr // address the datagram was sent to, invalid = unknown
+	local      netip.Addr // address to answer from, invalid = unknown
+	toUs       bool       // the datagram was sent to local, a unicast address of this host
 	localIf    uint32     // index of the interface of local
 	id         uint32     // identifier of a transmit timestamp
 	isID       bool       // id is set
@@ -72,6 +73,8 @@ func (c *control) add(level, typ uint32, body []byte, word int) {
 		case typ == ipPktinfo && len(body) >= 12:
 			c.localIf = binary.NativeEndian.Uint32(body)
 			c.local = netip.AddrFrom4([4]byte(body[4:8])) // ipi_spec_dst: ours, also for a broadcast
+			// ipi_addr is the destination. For a broadcast or a multicast it is not ours.
+			c.toUs = c.local == netip.AddrFrom4([4]byte(body[8:12])) && unicast(c.local)
 		case typ == ipRecvErr:
 			c.addError(body)
 		}
@@ -79,11 +82,17 @@ func (c *control) add(level, typ uint32, body []byte, word int) {
 		switch {
 		case typ == ipv6Pktinfo && len(body) >= 20:
 			c.local = netip.AddrFrom16([16]byte(body[:16]))
+			c.toUs = unicast(c.local)
 			c.localIf = binary.NativeEndian.Uint32(body[16:])
 		case typ == ipv6RecvErr:
 			c.addError(body)
 		}
 	}
+}
+
+// unicast reports whether an address can be that of one host.
+func unicast(a netip.Addr) bool {
+	return !a.IsMulticast() && !a.IsUnspecified() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // addStamps reads a message of level SOL_SOCKET.

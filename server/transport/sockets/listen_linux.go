@@ -77,7 +77,7 @@ func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
 		}
 	}()
 	hard := slices.ContainsFunc(cards, func(c Card) bool { return c.Receive || c.Transmit })
-	for _, o := range socketOptions(cfg, reuse, hard) {
+	for _, o := range socketOptions(cfg, reuse) {
 		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
 			return nil, os.NewSyscallError("setsockopt "+o.name, err)
 		}
@@ -111,8 +111,8 @@ type socketOption struct {
 	name                 string
 }
 
-// socketOptions returns the options of a socket. hard: a card stamps for it.
-func socketOptions(cfg Config, reuse, hard bool) (opts []socketOption) {
+// socketOptions returns the options of a socket.
+func socketOptions(cfg Config, reuse bool) (opts []socketOption) {
 	if reuse {
 		opts = append(opts, socketOption{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT"})
 	}
@@ -121,25 +121,20 @@ func socketOptions(cfg Config, reuse, hard bool) (opts []socketOption) {
 	// take from a table that all processors write to. "Probe" ignores the path
 	// MTU of ICMP messages, which anybody can forge.
 	//
-	// The destination address is needed to answer from it, and the interface to
-	// know whose hardware timestamp it is.
-	info := cfg.Addr.Addr().IsUnspecified() || hard
+	// The destination address is needed to answer from it, and to answer only what
+	// was sent to this host; the interface to know whose hardware timestamp it is.
 	if cfg.Addr.Addr().Is4() {
 		opts = append(opts,
 			socketOption{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER"},
-			socketOption{unix.IPPROTO_IP, unix.IP_TOS, int(cfg.DSCP) << 2, "IP_TOS"})
-		if info {
-			opts = append(opts, socketOption{unix.IPPROTO_IP, unix.IP_PKTINFO, 1, "IP_PKTINFO"})
-		}
+			socketOption{unix.IPPROTO_IP, unix.IP_TOS, int(cfg.DSCP) << 2, "IP_TOS"},
+			socketOption{unix.IPPROTO_IP, unix.IP_PKTINFO, 1, "IP_PKTINFO"})
 		return opts
 	}
 	opts = append(opts,
 		socketOption{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1, "IPV6_V6ONLY"},
 		socketOption{unix.IPPROTO_IPV6, unix.IPV6_TCLASS, int(cfg.DSCP) << 2, "IPV6_TCLASS"},
-		socketOption{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"})
-	if info {
-		opts = append(opts, socketOption{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"})
-	}
+		socketOption{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER"},
+		socketOption{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"})
 	return opts
 }
 
