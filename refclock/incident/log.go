@@ -3,6 +3,7 @@ package incident
 
 import (
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,14 +14,16 @@ import (
 // can trigger many times a second must not fill the log.
 const logEvery = time.Minute
 
-// Log counts reasons and logs them. Count and Counts are for any goroutine,
-// Report for one.
+// Log counts reasons and logs them. Count and Counts are for any goroutine, the
+// others for one.
 type Log struct {
 	mono   func() int64
 	log    *slog.Logger
 	counts [reason.Count]atomic.Uint64
 	last   [reason.Count]int64  // CLOCK_MONOTONIC_RAW of the last line, 0 = none
 	held   [reason.Count]uint64 // not logged since
+
+	lasting []Lasting
 }
 
 // New returns a Log. mono reads CLOCK_MONOTONIC_RAW, ns.
@@ -56,14 +59,22 @@ func (l *Log) Report(c reason.Code, err error, fields ...any) {
 		l.held[c]++
 		return
 	}
-	all := append([]any{"reason", c.String()}, fields...)
 	if err != nil {
-		all = append(all, "error", err)
+		fields = append(slices.Clip(fields), "error", err)
 	}
 	if n := l.held[c]; n > 0 {
-		all = append(all, "held_back", n)
+		fields = append(slices.Clip(fields), "held_back", n)
 	}
 	l.last[c], l.held[c] = now, 0
+	l.warn(c, fields...)
+}
+
+// warn logs a reason with its remedy. Fields may have one that fits better.
+func (l *Log) warn(c reason.Code, fields ...any) {
+	all := append([]any{"reason", c.String()}, fields...)
+	if r := c.Info().Remedy; r != "" && !slices.Contains(fields, any("remedy")) {
+		all = append(all, "remedy", r)
+	}
 	l.log.Warn(c.Message(), all...)
 }
 

@@ -64,6 +64,13 @@ const (
 	CompareAlarm                     // a compared pulse is farther from the clock than its limit
 	LeapContradicted                 // as many sources support one count of leap seconds as another, or the receiver's labels show a leap second that is still being examined
 	LeapRefused                      // the receiver inserted or omitted a leap second against the tables
+	PortProtocol                     // octets come at the port, and no frame of a known protocol is among them
+	PortRateUnknown                  // the octets that come make no sense at any baud rate that was tried
+	PortNoChecksum                   // the receiver's sentences have no checksums
+	PortDamaged                      // many frames, or all, are damaged: octets are missing or changed
+	PortShared                       // another program has the receiver's port open
+	PortConsole                      // the kernel's console or a login prompt uses the receiver's port
+	ReceiverNoFix                    // the receiver has no fix: its time comes from its own clock
 
 	count
 )
@@ -92,12 +99,17 @@ type Info struct {
 	Word     string // in logs, status and metric labels; never changes
 	Message  string // fixed phrase of the log line
 	Group    Group
-	Priority uint8 // of alarms: the highest is the one that is reported; 0 for others
+	Priority uint8  // of alarms: the highest is the one that is reported; 0 for others
+	Remedy   string // what an operator can do; empty: nothing but wait
 }
 
-// table describes every code.
-var table = [count]Info{
-	None:                 {Word: "none", Message: "none"},
+// table describes every code, but for its remedy.
+var table = [count]struct {
+	word, message string
+	group         Group
+	priority      uint8
+}{
+	None:                 {"none", "none", 0, 0},
 	EdgeNoClock:          {"edge_no_clock", "pulse edge refused", Edge, 0},
 	EdgeStraddles:        {"edge_straddles_step", "pulse edge refused", Edge, 0},
 	EdgeStale:            {"edge_stale", "pulse edge refused", Edge, 0},
@@ -152,21 +164,29 @@ var table = [count]Info{
 	CompareAlarm:         {"pulse_disagrees", "compared pulse disagrees", Comparison, 0},
 	LeapContradicted:     {"leap_contradicted", "leap second is undecided", Alarm, 7},
 	LeapRefused:          {"leap_refused", "receiver's leap second refused", Leap, 0},
+	PortProtocol:         {"port_protocol", "receiver's octets are of no known protocol", Receiver, 0},
+	PortRateUnknown:      {"port_rate_unknown", "receiver's baud rate is not found", Receiver, 0},
+	PortNoChecksum:       {"port_no_checksum", "receiver's sentences have no checksums", Receiver, 0},
+	PortDamaged:          {"port_damaged", "receiver's octets are damaged", Receiver, 0},
+	PortShared:           {"port_shared", "another program uses the receiver's port", Receiver, 0},
+	PortConsole:          {"port_console", "a console uses the receiver's port", Receiver, 0},
+	ReceiverNoFix:        {"receiver_no_fix", "receiver has no fix", Receiver, 0},
 }
 
 // Info returns what is known of the code; for a value that is no code, that of
 // None.
 func (c Code) Info() Info {
-	if c < count {
-		return table[c]
+	if c >= count {
+		c = None
 	}
-	return table[None]
+	x := &table[c]
+	return Info{x.word, x.message, x.group, x.priority, remedies[c]}
 }
 
 // String returns the code's word.
 func (c Code) String() string {
 	if c < count {
-		return table[c].Word
+		return table[c].word
 	}
 	return "invalid"
 }

@@ -2,6 +2,7 @@ package reason
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,15 @@ func TestEveryCodeIsDescribed(t *testing.T) {
 		seen[i.Word] = true
 		if (i.Group == Alarm) != (i.Priority > 0) {
 			t.Errorf("%s: alarms and only alarms have a priority; group %d, priority %d", i.Word, i.Group, i.Priority)
+		}
+	}
+	for _, c := range All() {
+		i := c.Info()
+		if i.Group == Alarm && i.Remedy == "" {
+			t.Errorf("%s has no remedy", i.Word)
+		}
+		if r := i.Remedy; r != strings.TrimSpace(r) || strings.HasSuffix(r, ".") {
+			t.Errorf("%s: the remedy ends in a full stop or a space: %q", i.Word, r)
 		}
 	}
 	if Code(Count).String() != "invalid" || None.String() != "none" {

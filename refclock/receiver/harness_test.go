@@ -2,6 +2,8 @@ package receiver_test
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -27,14 +29,52 @@ func openPTY(t *testing.T) *sim.PTY {
 // counted.
 func queued(cfg receiver.Config, out chan<- *gnss.Message, c *tally) *receiver.Session {
 	cfg.Count = c.count
+	cfg.Conditions = c.take
 	cfg.Message = receiver.Queue(out, func() { c.count(reason.MessageQueue) })
 	return receiver.NewSession(cfg)
 }
 
-// tally counts reasons.
+// tally counts reasons, and notes when conditions begin and end.
 type tally struct {
-	mu sync.Mutex
-	n  map[reason.Code]int
+	mu     sync.Mutex
+	n      map[reason.Code]int
+	now    []reason.Condition
+	events []string // such as "+port_silent" and "-port_silent"
+}
+
+// take takes the conditions that hold.
+func (c *tally) take(now []reason.Condition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	note := func(sign string, a, b []reason.Condition) {
+		for _, x := range a {
+			if !slices.ContainsFunc(b, func(y reason.Condition) bool { return y.Code == x.Code }) {
+				c.events = append(c.events, sign+x.Code.String())
+			}
+		}
+	}
+	note("-", c.now, now)
+	note("+", now, c.now)
+	c.now = now
+}
+
+// history returns what began and ended, in order.
+func (c *tally) history() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.events, " ")
+}
+
+// detail returns what is said of a condition that holds.
+func (c *tally) detail(r reason.Code) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, x := range c.now {
+		if x.Code == r {
+			return x.Detail
+		}
+	}
+	return ""
 }
 
 func (c *tally) count(r reason.Code) {

@@ -23,6 +23,10 @@ type Port struct {
 	*Session
 	Open func() (io.ReadCloser, error) // opens the device at the first of the rates, as OpenSerial does
 	Mono func() int64                  // CLOCK_MONOTONIC_RAW, ns
+	// Users returns which other programs use the port. It is called when the port was
+	// opened or could not be, and once a minute while what it delivers makes no sense.
+	// May be nil.
+	Users func() Users
 
 	opened atomic.Uint64
 }
@@ -36,8 +40,9 @@ type adjustable interface {
 
 var errNotSettable = errors.New("this port cannot be written to or change its rate")
 
-// silentAfter is the time without input after which a warning is logged.
-const silentAfter = 10 * time.Second
+// usersEvery is how often Users is called while what the port delivers makes no
+// sense.
+const usersEvery = time.Minute
 
 // Opened returns how often the port was opened. It is for any goroutine.
 func (p *Port) Opened() uint64 { return p.opened.Load() }
@@ -51,7 +56,8 @@ func (p *Port) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		rc, err := p.Open()
 		if err != nil {
-			p.failed(&attempts, reason.PortMissing, "receiver port cannot be opened", err)
+			p.lost(reason.PortMissing, err)
+			p.askUsers()
 			retry.Sleep(ctx, attempts.Next())
 			continue
 		}
@@ -64,18 +70,10 @@ func (p *Port) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		p.failed(&attempts, reason.PortGone, "receiver port lost", err)
+		p.lost(reason.PortGone, err)
 		retry.Sleep(ctx, attempts.Next())
 	}
 	return ctx.Err()
-}
-
-// failed counts a failure and logs some of them.
-func (p *Port) failed(attempts *retry.Backoff, code reason.Code, msg string, err error) {
-	p.cfg.Count(code)
-	if n, log := attempts.Failed(); log {
-		p.cfg.Log.Warn(msg, "reason", code.String(), "error", err, "attempt", n)
-	}
 }
 
 // errEnd reports the end of the stream. A serial port has no end, so the device
@@ -85,17 +83,14 @@ var errEnd = errors.New("end of input; the device is gone")
 // read feeds the session until the port fails or ctx ends.
 func (p *Port) read(ctx context.Context, rc io.ReadCloser, attempts *retry.Backoff) error {
 	var buf [1024]byte
-	last, warned := p.Mono(), false
 	_, settable := rc.(adjustable)
 	p.Start(settable)
+	asked := p.Mono()
+	p.askUsers()
 	for ctx.Err() == nil {
 		n, err := rc.Read(buf[:])
 		now := p.Mono()
 		if n > 0 {
-			if warned {
-				p.cfg.Log.Info("receiver sends again", "port", p.cfg.Name)
-			}
-			last, warned = now, false
 			attempts.Reset()
 		}
 		p.Read(buf[:n], now)
@@ -104,16 +99,22 @@ func (p *Port) read(ctx context.Context, rc io.ReadCloser, attempts *retry.Backo
 			return errEnd
 		case err != nil:
 			return fmt.Errorf("read receiver %s: %w", p.cfg.Name, err)
-		case n == 0 && now-last > int64(silentAfter) && !warned:
-			warned = true
-			p.cfg.Count(reason.PortSilent)
-			p.cfg.Log.Warn("receiver sends nothing; check its power, the wiring and the baud rate", "port", p.cfg.Name, "reason", reason.PortSilent.String(), "for", silentAfter)
+		case p.watch.troubled() && now-asked > int64(usersEvery):
+			asked = now
+			p.askUsers()
 		}
 		if err := p.obey(rc); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// askUsers finds out which other programs use the port.
+func (p *Port) askUsers() {
+	if p.Users != nil {
+		p.users(p.Users())
+	}
 }
 
 // obey carries out the session's orders.

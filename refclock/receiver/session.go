@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -32,8 +33,11 @@ type Config struct {
 	Configure func(rates []int) Configurator `json:"-"`
 	Message   func(*gnss.Message)            `json:"-"` // takes each message
 	Count     func(reason.Code)              `json:"-"` // called once for each failure
-	Tap       Tap                            `json:"-"` // may be nil
-	Log       *slog.Logger                   `json:"-"`
+	// Conditions, if set, takes all conditions of the port and of the receiver that
+	// hold, whenever they change, the one that explains most first.
+	Conditions func([]reason.Condition) `json:"-"`
+	Tap        Tap                      `json:"-"` // may be nil
+	Log        *slog.Logger             `json:"-"`
 }
 
 // Tap sees what a session takes, before the session does. Its methods do not wait.
@@ -65,9 +69,9 @@ type Session struct {
 	dec    *gnss.Decoder
 	orders []Order
 
-	scan *baudScan // nil: the rate is given
-	load portLoad
-	full bool // the port is full, and that was logged
+	scan  *baudScan // nil: the rate is given
+	load  portLoad
+	watch *watch
 
 	conf        Configurator // nil: nothing to configure, or finished
 	protocol    string       // of the messages of a configured receiver; "": not configured
@@ -93,7 +97,10 @@ func NewSession(cfg Config) *Session {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Decode.NewLeaps = true
-	return &Session{cfg: cfg, dec: registry.NewDecoder(cfg.Decode)}
+	if cfg.Conditions == nil {
+		cfg.Conditions = func([]reason.Condition) {}
+	}
+	return &Session{cfg: cfg, dec: registry.NewDecoder(cfg.Decode), watch: newWatch(cfg.Protocol)}
 }
 
 // SetLeaps replaces the leap table with which dates are read. It is for any
@@ -115,12 +122,27 @@ func (s *Session) Start(settable bool) {
 		s.cfg.Tap.Start(settable)
 	}
 	s.dec.Reset()
-	s.orders, s.scan, s.load, s.full, s.conf, s.protocol, s.ownAt = nil, nil, portLoad{}, false, nil, "", 0
+	s.orders, s.scan, s.load, s.conf, s.protocol, s.ownAt = nil, nil, portLoad{}, nil, "", 0
 	s.settable = settable
+	s.watch.reset()
+	s.report()
 	if s.cfg.Configure != nil {
 		s.configure()
 	}
 	s.startScan(0)
+}
+
+// lost takes why the port is not open.
+func (s *Session) lost(code reason.Code, err error) {
+	s.cfg.Count(code)
+	s.watch.lost(code, err)
+	s.report()
+}
+
+// users takes which other programs use the port.
+func (s *Session) users(u Users) {
+	s.begin(s.watch.users(u)...)
+	s.report()
 }
 
 // Read takes the octets of one read, of which the first came at mono
@@ -135,10 +157,59 @@ func (s *Session) Read(b []byte, mono int64) {
 			s.dec.SetLeaps(t)
 		}
 	}
+	before := s.dec.Counters()
+	s.watch.start(&before, mono)
 	s.dec.Feed(b, mono, s.message)
 	c := s.dec.Counters()
 	s.counters.Store(&c)
+	s.watchOctets(b, &c, mono)
 	s.advance(mono)
+	s.report()
+}
+
+// report reports the conditions that hold if they changed.
+func (s *Session) report() {
+	if now, changed := s.watch.report(); changed {
+		s.cfg.Conditions(now)
+	}
+}
+
+// watchOctets judges what comes, except while the receiver is being configured.
+func (s *Session) watchOctets(b []byte, c *gnss.Counters, now int64) {
+	s.begin(s.watch.read(b, c, s.rate(), now)...)
+	switch {
+	case s.conf != nil:
+		s.watch.restart(c, now)
+	case s.watch.due(now):
+		s.judge(c, now)
+	}
+	s.begin(s.watch.judgeMessages(now)...)
+}
+
+// judge judges what came at the present rate.
+func (s *Session) judge(c *gnss.Counters, now int64) {
+	rates := 1
+	if s.scan != nil && !s.scan.Found() {
+		rates = len(s.cfg.Rates)
+	}
+	s.begin(s.watch.judge(c, s.rate(), rates, now))
+}
+
+// begin counts conditions that begin.
+func (s *Session) begin(codes ...reason.Code) {
+	for _, c := range codes {
+		if c != reason.None {
+			s.cfg.Count(c)
+		}
+	}
+}
+
+// rate returns the port's rate, 0 if it has none.
+func (s *Session) rate() int {
+	if baud := s.Baud(); baud != 0 || len(s.cfg.Rates) == 0 {
+		return baud
+	}
+	return s.cfg.Rates[0]
 }
 
 // Orders returns what the port is to do since the last call.
@@ -171,6 +242,7 @@ func (s *Session) startScan(baud int) {
 
 // message takes each message of the receiver.
 func (s *Session) message(m *gnss.Message) {
+	s.watch.message(m)
 	if s.conf != nil {
 		s.conf.Message(m)
 	}
@@ -192,6 +264,7 @@ func (s *Session) advance(now int64) {
 		return
 	}
 	s.cfg.Count(reason.PortBaud)
+	s.judge(&c, now)
 	s.dec.Reset()
 	s.setBaud(Order{Baud: s.scan.Rate()})
 }
@@ -213,25 +286,17 @@ func (s *Session) watchSettings(c *gnss.Counters, now int64) {
 	}
 }
 
-// measureLoad warns when the rate is too low for what the receiver sends.
+// measureLoad finds out whether the rate is too low for what the receiver sends.
 func (s *Session) measureLoad(c *gnss.Counters, now int64) {
-	baud := s.Baud()
-	if baud == 0 && len(s.cfg.Rates) > 0 {
-		baud = s.cfg.Rates[0]
-	}
-	used, ok := s.load.Next(c, baud, now)
-	if !ok {
-		return
-	}
-	full := used >= loadFull
-	if full {
+	used, ok := s.load.Next(c, s.rate(), now)
+	switch {
+	case !ok:
+	case used >= loadFull:
 		s.cfg.Count(reason.PortSlow)
-		if !s.full {
-			s.cfg.Log.Warn("receiver's port is full; messages come late or are lost: raise the receiver's baud rate, or switch off messages that are not needed",
-				"reason", reason.PortSlow.String(), "port", s.cfg.Name, "baud", baud, "used_percent", int(used*100))
-		}
+		s.watch.set(reason.PortSlow, fmt.Sprintf("%d %% of the capacity%s is used; messages come late or are lost", int(used*100), at(s.rate())))
+	default:
+		s.watch.clear(reason.PortSlow)
 	}
-	s.full = full
 }
 
 // continueConfiguration does what the configurator asks for.
