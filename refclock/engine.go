@@ -208,6 +208,8 @@ func (e *Engine) Run(ctx context.Context, edges <-chan pps.Edge, msgs <-chan *gn
 			e.Take(Input{Confirmed: &d})
 		case <-e.relocks:
 			e.Take(Input{Relock: true})
+		case c := <-e.port:
+			e.Take(Input{Port: &c})
 		}
 	}
 }
@@ -236,6 +238,8 @@ func (e *Engine) Take(in Input) {
 		e.outside(*in.Alarm)
 	case in.Confirmed != nil:
 		e.loop.Control.Confirm(float64(*in.Confirmed), e.cfg.Mono())
+	case in.Port != nil:
+		e.conditions(*in.Port)
 	case in.Relock:
 		e.discarded()
 		e.loop.Control.Reset(e.cfg.Mono())

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"noonmark/refclock/integrity"
+	"noonmark/refclock/reason"
 )
 
 // inbox holds what other goroutines have for the engine's. Its methods are for
@@ -13,10 +14,11 @@ type inbox struct {
 	alarms   latest[integrity.Alarm]
 	confirms latest[time.Duration]
 	relocks  latest[struct{}]
+	port     latest[[]reason.Condition]
 }
 
 func newInbox() inbox {
-	return inbox{make(latest[Settings], 1), make(latest[integrity.Alarm], 1), make(latest[time.Duration], 1), make(latest[struct{}], 1)}
+	return inbox{make(latest[Settings], 1), make(latest[integrity.Alarm], 1), make(latest[time.Duration], 1), make(latest[struct{}], 1), make(latest[[]reason.Condition], 1)}
 }
 
 // latest hands over the latest of several values.
@@ -45,6 +47,10 @@ func (b *inbox) Alarm(a integrity.Alarm) { b.alarms.put(a) }
 
 // Confirm reports independent evidence that the clock is within d of true time.
 func (b *inbox) Confirm(d time.Duration) { b.confirms.put(d) }
+
+// PortConditions replaces the conditions of the receiver and its port, the one that
+// explains most first.
+func (b *inbox) PortConditions(c []reason.Condition) { b.port.put(c) }
 
 // Relock discards the lock, on an operator's order: second and phase are acquired
 // anew, jumps of the pulses that were followed are forgotten. What was learned of

@@ -109,6 +109,11 @@ func (e *Engine) Tick() {
 		e.Take(Input{Alarm: &a})
 	default:
 	}
+	select {
+	case c := <-e.port: // likewise
+		e.Take(Input{Port: &c})
+	default:
+	}
 	defer e.begin(Input{})()
 	now := e.cfg.Mono()
 	e.loop.Clock.Maintain(now)
@@ -189,6 +194,16 @@ func (e *Engine) carryOut(r leap.Result) tai.Time {
 		e.cfg.Leaps(r.Table)
 	}
 	return r.Label
+}
+
+// conditions takes the conditions of the receiver and its port.
+func (e *Engine) conditions(now []reason.Condition) {
+	e.incidents.Conditions(now)
+	first := reason.None
+	if len(now) > 0 {
+		first = now[0].Code
+	}
+	e.loop.Control.PortTrouble(first)
 }
 
 // outside takes the alarm from outside.

@@ -157,10 +157,14 @@ func (p *publisher) describe(s *status.Snapshot, st discipline.Status) *report.R
 	s.MsgMono, s.Msgs, s.BadMsgs = p.messages.mono, p.messages.valid, p.messages.refused
 	s.BadPulses += p.incidents.Group(reason.Edge)
 	if was := &p.logged; !st.Moving && (s.State != was.state || s.Reason != was.reason || !was.once) {
-		p.cfg.Log.Info("state", "state", s.State.String(), "was", was.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3)/1e3)
+		fields := []any{"state", s.State.String(), "was", was.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3) / 1e3}
+		if r := st.Remedy(); r != "" {
+			fields = append(fields, "remedy", r)
+		}
+		p.cfg.Log.Info("state", fields...)
 		was.state, was.reason, was.once = s.State, s.Reason, true
 	}
-	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts()}
+	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting()}
 }
 
 // leapSeconds fills in what the table in force says of the clock's present time.

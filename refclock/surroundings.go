@@ -9,6 +9,7 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 )
 
 // Input is what reaches the engine at once. At most one field is set. Without any,
@@ -18,9 +19,10 @@ type Input struct {
 	Edge      *pps.Edge
 	Compared  *pps.ComparedEdge
 	Settings  *Settings
-	Alarm     *integrity.Alarm // from outside; the zero value ends it
-	Confirmed *time.Duration   // Confirm
-	Relock    bool             // Relock
+	Alarm     *integrity.Alarm    // from outside; the zero value ends it
+	Confirmed *time.Duration      // Confirm
+	Port      *[]reason.Condition // PortConditions
+	Relock    bool                // Relock
 }
 
 // Recorder sees each input of an engine. What the engine does between Begin and End

@@ -19,6 +19,7 @@ type Conditions struct {
 	// The last input that was refused before it reached the Controller; it
 	// explains why messages or pulses are missing.
 	message, pulse refusal
+	port           reason.Code // what is wrong with the receiver or its port, None: nothing
 }
 
 // refusal is an input that the owner of the clock refused.
@@ -64,6 +65,10 @@ func (x *Conditions) LeapUndecided(on bool) { x.leapUndecided = on }
 // MessageRefused reports that a time message was refused at mono before it
 // became a Label. It explains NoMessages for 30 s.
 func (x *Conditions) MessageRefused(code reason.Code, mono int64) { x.message = refusal{code, mono} }
+
+// PortTrouble reports what is wrong with the receiver or its port, None for nothing.
+// While it holds it explains why there are no messages.
+func (x *Conditions) PortTrouble(code reason.Code) { x.port = code }
 
 // PulseRefused reports that an edge was refused at mono before it became a
 // Pulse. It explains NoPulse and MissingPulses for 30 s.
@@ -140,6 +145,8 @@ func (x *Conditions) explain(s *Status, a alarm) {
 		s.Reason, s.Cause, s.Detail = Doubted, a.code, a.detail
 	case s.Reason == NoMessages && x.message.explains(s.Mono):
 		s.Cause = x.message.code
+	case s.Reason == NoMessages || s.Reason == Starting:
+		s.Cause = x.port
 	case (s.Reason == NoPulse || s.Reason == MissingPulses) && x.pulse.explains(s.Mono):
 		s.Cause = x.pulse.code
 	}

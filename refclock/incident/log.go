@@ -23,7 +23,7 @@ type Log struct {
 	last   [reason.Count]int64  // CLOCK_MONOTONIC_RAW of the last line, 0 = none
 	held   [reason.Count]uint64 // not logged since
 
-	lasting []Lasting
+	lasting []reason.Lasting
 }
 
 // New returns a Log. mono reads CLOCK_MONOTONIC_RAW, ns.

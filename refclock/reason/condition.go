@@ -6,3 +6,9 @@ type Condition struct {
 	Code   Code
 	Detail string // what was seen, for people; may be empty
 }
+
+// Lasting is a condition that holds.
+type Lasting struct {
+	Condition
+	Since int64 // CLOCK_MONOTONIC_RAW, ns
+}

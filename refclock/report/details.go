@@ -28,9 +28,20 @@ type Details struct {
 	Pulses    []PulseDetail `json:"pulses"` // those that are compared
 	LabelUTC  *string       `json:"label"`  // the second named last, UTC
 	Rollbacks uint64        `json:"rollbacks"`
+	Remedy    string        `json:"remedy,omitempty"` // what an operator can do about the state's reason
 	Lock      LockDetails   `json:"lock"`
 
 	Oscillator OscillatorDetails `json:"oscillator"`
+	Conditions []ConditionDetail `json:"conditions"` // the one that explains most first
+}
+
+// ConditionDetail is something that lasts and keeps the receiver from being used
+// well, or at all.
+type ConditionDetail struct {
+	Reason string  `json:"reason"`
+	Detail string  `json:"detail"` // what was seen
+	Remedy string  `json:"remedy"`
+	SinceS float64 `json:"since_s"` // for how long
 }
 
 // LockDetails are what the lock stands on.
@@ -97,6 +108,8 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 		Antenna: known(r.Receiver.Antenna), Jamming: known(r.Receiver.Jamming), Spoofing: known(r.Receiver.Spoofing),
 		Leap:       newLeapDetails(&r.Leap),
 		Pulses:     []PulseDetail{},
+		Conditions: []ConditionDetail{},
+		Remedy:     st.Remedy(),
 		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: round3(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: round3(st.AgeingPPB)},
 	}
 	if r.Receiver.Fix != gnss.FixUnknown {
@@ -111,6 +124,9 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	if r.Label.Time != 0 {
 		u := utcSeconds(r.Label.Time.UTC(r.Snapshot.OffsetAt(r.Label.Time)))
 		d.LabelUTC = &u
+	}
+	for _, c := range r.Conditions {
+		d.Conditions = append(d.Conditions, ConditionDetail{c.Code.String(), c.Detail, c.Code.Info().Remedy, seconds(mono - c.Since)})
 	}
 	for i := range r.Compared {
 		d.Pulses = append(d.Pulses, newPulseDetail(&r.Compared[i], mono))

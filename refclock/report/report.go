@@ -23,6 +23,7 @@ type Report struct {
 	Begun      integrity.Label    // the latest second that a valid message named, with the pulse that began it
 	Learned    discipline.Learned // to be kept for the next run; OK is false while there is nothing
 	Counts     [reason.Count]uint64
+	Conditions []reason.Lasting // of the receiver and its port, the one that explains most first
 	Leap       leap.Status
 	Table      *tai.Table       // leap seconds in force
 	Compared   []pps.Comparison // pulses that are only compared

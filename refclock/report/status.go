@@ -43,6 +43,8 @@ type Status struct {
 	Pulses     []PulseDetail      `json:"pulses"` // those that are only compared
 	Leaps      *LeapDetails       `json:"leap_sources"`
 	Oscillator *OscillatorDetails `json:"oscillator"`
+	Remedy     string             `json:"remedy,omitempty"` // what an operator can do about Reason
+	Conditions []ConditionDetail  `json:"conditions"`       // what keeps the receiver from being used
 	Lock       *LockDetails       `json:"lock"`
 }
 
@@ -89,7 +91,7 @@ func NewStatus(s *status.Snapshot, mono int64) Status {
 		Pulse:    Input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed, AgeS: age(mono, s.PulseMono)},
 		Receiver: Port{Input: Input{Source: s.Receiver, Accepted: s.Msgs, Refused: s.BadMsgs, AgeS: age(mono, s.MsgMono)}},
 		Clock:    ClockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
-		Pulses:   []PulseDetail{},
+		Pulses:   []PulseDetail{}, Conditions: []ConditionDetail{},
 	}
 	if b := s.BoundAt(mono); b < math.MaxInt64 {
 		n := int64(b)
@@ -143,7 +145,10 @@ func (r *Status) AddDetails(path string, mono int64) {
 		return
 	}
 	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
-	r.Lock = &d.Lock
+	r.Lock, r.Remedy = &d.Lock, d.Remedy
+	if d.Conditions != nil {
+		r.Conditions = d.Conditions
+	}
 	p := &r.Receiver
 	p.LatencyS, p.Fix, p.Sats, p.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
 	p.Antenna, p.Jamming, p.Spoofing = d.Antenna, d.Jamming, d.Spoofing

@@ -17,6 +17,16 @@ func (r *Status) WriteText(w io.Writer) {
 		fmt.Fprintf(w, "%-10s "+format+"\n", append([]any{name}, args...)...)
 	}
 	show("state", "%s (%s)", r.State, r.Reason)
+	if r.Remedy != "" {
+		show("remedy", "%s", r.Remedy)
+	}
+	for i := range r.Conditions {
+		c := &r.Conditions[i]
+		show("problem", "%s for %v: %s", c.Reason, time.Duration(c.SinceS*1e9).Round(time.Second), c.Detail)
+		if c.Remedy != r.Remedy {
+			show("", "remedy: %s", c.Remedy)
+		}
+	}
 	bound := "no error bound"
 	if r.BoundNS != nil {
 		bound = fmt.Sprintf("within %v of true time", time.Duration(*r.BoundNS))

@@ -87,6 +87,9 @@ func New(cfg Config) (*Site, error) {
 	if rx.Count == nil {
 		rx.Count = func(c reason.Code) { s.Engine.Count(c) }
 	}
+	if rx.Conditions == nil {
+		rx.Conditions = func(c []reason.Condition) { s.Engine.PortConditions(c) }
+	}
 	if cfg.Setup != nil {
 		rx.Configure = func(rates []int) receiver.Configurator { return ubx.NewConfigurator(*cfg.Setup, rates) }
 	}
