@@ -9,6 +9,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
@@ -86,6 +87,7 @@ func NewPlayer(h *recording.Header, opt Options) (*Player, error) {
 		e.Temperature = func() (float64, int64) { return p.temp.celsius, p.temp.mono }
 	}
 	cfg.Receiver.Message = func(m *gnss.Message) { p.messages = append(p.messages, m) }
+	cfg.Receiver.Conditions = func([]reason.Condition) {} // they come as inputs of the engine
 	cfg.Edge = func(x pps.Edge) { p.edges = append(p.edges, x) }
 	var err error
 	p.Site, err = site.New(cfg)

@@ -14,6 +14,7 @@ import (
 	"noonmark/refclock/clock"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 )
 
 // Tags of records.
@@ -39,8 +40,9 @@ const (
 	inputAlarm
 	inputConfirmed
 	inputRelock
+	inputPort = 0x80
 
-	inputMask = 7
+	inputMask = inputPort | 7
 )
 
 // Flags of a step.
@@ -181,6 +183,8 @@ func (e *encoder) step(s *Step) {
 		kind = inputConfirmed
 	case in.Relock:
 		kind = inputRelock
+	case in.Port != nil:
+		kind = inputPort
 	}
 	slept, disciplined, celsius := s.Slept != e.slept, s.Disciplined != e.disciplined, s.CelsiusMono != e.celsiusMono
 	e.tag(byte(uint64(kind) | flag(slept, stepSlept) | flag(disciplined, stepDisciplined) | flag(celsius, stepCelsius) | flag(len(s.Calls) > 0, stepCalls)))
@@ -201,6 +205,11 @@ func (e *encoder) step(s *Step) {
 		e.text(in.Alarm.Remedy)
 	case inputConfirmed:
 		e.int(int64(*in.Confirmed))
+	case inputPort: // the details decide nothing, and may name what is nobody's business
+		e.uint(uint64(len(*in.Port)))
+		for _, c := range *in.Port {
+			e.text(c.Code.String())
+		}
 	}
 	if slept {
 		e.int(int64(s.Slept))
@@ -455,6 +464,8 @@ func (d *decoder) step() *Step {
 		s.Input.Confirmed = &v
 	case inputRelock:
 		s.Input.Relock = true
+	case inputPort:
+		s.Input.Port = d.conditions()
 	}
 	if f&stepSlept != 0 {
 		d.slept = time.Duration(d.int())
@@ -480,6 +491,19 @@ func (d *decoder) step() *Step {
 		s.Calls[i] = d.call()
 	}
 	return s
+}
+
+func (d *decoder) conditions() *[]reason.Condition {
+	n := d.uint()
+	if n > uint64(len(d.b)) { // each has an octet or more
+		d.fail()
+		return nil
+	}
+	list := make([]reason.Condition, n)
+	for i := range list {
+		list[i].Code.UnmarshalText(d.octets())
+	}
+	return &list
 }
 
 func (d *decoder) call() Call {

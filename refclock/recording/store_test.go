@@ -47,6 +47,7 @@ func samples(mono int64) []Record {
 		&Step{Mono: mono + 91, Slept: 3, CelsiusMono: mono + 69, Input: refclock.Input{Alarm: &integrity.Alarm{Code: reason.WitnessDisagrees, Detail: "a", Remedy: "b"}}},
 		&Step{Mono: mono + 92, Slept: 3, CelsiusMono: mono + 69, Input: refclock.Input{Confirmed: &by}},
 		&Step{Mono: mono + 93, Slept: 3, CelsiusMono: mono + 69, Input: refclock.Input{Relock: true}},
+		&Step{Mono: mono + 93, Slept: 3, CelsiusMono: mono + 69, Input: refclock.Input{Port: &[]reason.Condition{{Code: reason.PortSilent}, {Code: reason.PortSlow}}}},
 	}
 }
 
