@@ -113,8 +113,16 @@ func (p *Port) read(ctx context.Context, rc io.ReadCloser, attempts *retry.Backo
 // askUsers finds out which other programs use the port.
 func (p *Port) askUsers() {
 	if p.Users != nil {
-		p.users(p.Users())
+		countAll(p.cfg.Count, p.watch.users(p.Users())...)
+		p.report()
 	}
+}
+
+// lost says why the port is not open.
+func (p *Port) lost(code reason.Code, err error) {
+	p.cfg.Count(code)
+	p.watch.lost(code, err)
+	p.report()
 }
 
 // obey carries out the session's orders.

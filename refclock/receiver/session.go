@@ -132,19 +132,6 @@ func (s *Session) Start(settable bool) {
 	s.startScan(0)
 }
 
-// lost takes why the port is not open.
-func (s *Session) lost(code reason.Code, err error) {
-	s.cfg.Count(code)
-	s.watch.lost(code, err)
-	s.report()
-}
-
-// users takes which other programs use the port.
-func (s *Session) users(u Users) {
-	s.begin(s.watch.users(u)...)
-	s.report()
-}
-
 // Read takes the octets of one read, of which the first came at mono
 // (CLOCK_MONOTONIC_RAW, ns). A read that timed out has none. Orders are to
 // be carried out before the next read.
@@ -176,14 +163,14 @@ func (s *Session) report() {
 
 // watchOctets judges what comes, except while the receiver is being configured.
 func (s *Session) watchOctets(b []byte, c *gnss.Counters, now int64) {
-	s.begin(s.watch.read(b, c, s.rate(), now)...)
+	countAll(s.cfg.Count, s.watch.read(b, c, s.rate(), now)...)
 	switch {
 	case s.conf != nil:
 		s.watch.restart(c, now)
 	case s.watch.due(now):
 		s.judge(c, now)
 	}
-	s.begin(s.watch.judgeMessages(now)...)
+	countAll(s.cfg.Count, s.watch.judgeMessages(now)...)
 }
 
 // judge judges what came at the present rate.
@@ -192,16 +179,7 @@ func (s *Session) judge(c *gnss.Counters, now int64) {
 	if s.scan != nil && !s.scan.Found() {
 		rates = len(s.cfg.Rates)
 	}
-	s.begin(s.watch.judge(c, s.rate(), rates, now))
-}
-
-// begin counts conditions that begin.
-func (s *Session) begin(codes ...reason.Code) {
-	for _, c := range codes {
-		if c != reason.None {
-			s.cfg.Count(c)
-		}
-	}
+	countAll(s.cfg.Count, s.watch.judge(c, s.rate(), rates, now))
 }
 
 // rate returns the port's rate, 0 if it has none.

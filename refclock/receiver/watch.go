@@ -151,6 +151,15 @@ func (w *watch) set(code reason.Code, detail string) (begins bool) {
 	return !on
 }
 
+// countAll counts conditions that begin.
+func countAll(count func(reason.Code), codes ...reason.Code) {
+	for _, c := range codes {
+		if c != reason.None {
+			count(c)
+		}
+	}
+}
+
 // clear ends conditions.
 func (w *watch) clear(codes ...reason.Code) {
 	for _, c := range codes {
