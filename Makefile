@@ -12,7 +12,7 @@ MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo test build check check-fmt check-vet check-static check-cross docs race fuzz interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install uninstall deb clean
+.PHONY: help demo test build check check-fmt check-vet check-static check-cross docs race fuzz campaign interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install uninstall deb clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -51,6 +51,13 @@ race: ## run every test under the race detector (needs a C compiler)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
+
+# How long the campaign plays, its first seed, and where it writes what fails.
+CAMPAIGN ?= 10m
+SEED ?= 1
+campaign: ## play random sites into the engine (CAMPAIGN=10m SEED=1); failures become demo-run/*.events
+	@mkdir -p demo-run
+	@NOONMARK_CAMPAIGN=$(CAMPAIGN) NOONMARK_SEED=$(SEED) NOONMARK_CAMPAIGN_DIR=$(CURDIR)/demo-run $(GO) test -count=1 -v -timeout 0 -run '^TestCampaign$$' ./internal/replay
 
 interop: ## test with Debian's chrony, NTPsec and ntpd-rs, in network namespaces
 	@NOONMARK_PEERS=$${NOONMARK_PEERS-$$(server/interop/peers)} $(GO) test -count=1 -v $(TESTFLAGS) ./server/interop/...

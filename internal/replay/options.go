@@ -34,6 +34,16 @@ func (s *Site) Flags(fl *flag.FlagSet) {
 	fl.Func("leap-at", "insert a leap second at the end of this `DATE`", date(&s.LeapAt))
 	s.LeapKnown = true
 	fl.BoolVar(&s.LeapKnown, "leap-known", true, "the tables of leap seconds have it")
+	fl.Func("restart", "restart the daemon at these `SECONDS,...`", func(v string) error {
+		for _, x := range strings.Split(v, ",") {
+			d, ok := seconds(x)
+			if k := len(s.Restarts); !ok || k > 0 && d <= s.Restarts[k-1] {
+				return fmt.Errorf("%q: want seconds in ascending order, such as 60,300", v)
+			}
+			s.Restarts = append(s.Restarts, d)
+		}
+		return nil
+	})
 	fl.Func("for", "length in `SECONDS` (default 20 after the last event)", func(v string) error {
 		d, ok := seconds(v)
 		if !ok || d == 0 {

@@ -32,6 +32,8 @@ type Site struct {
 	LeapAt    time.Time // a leap second at the end of this day, the last of a month; zero: none
 	LeapKnown bool      // the engine's tables have it
 
+	Restarts []time.Duration // when the daemon is restarted, in order
+
 	For time.Duration // length; 0: Tail after the last event
 }
 
@@ -103,6 +105,9 @@ func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
 	sc := sim.Scenario{Name: e.Name, Duration: s.For, Config: c}
 	if sc.Duration == 0 {
 		sc.Duration = e.End() + Tail
+	}
+	for _, at := range s.Restarts {
+		sc.Actions = append(sc.Actions, sim.Action{At: at, Do: func(l *sim.Loop) { l.Restart() }})
 	}
 	sc.Engine.Settings.Table = known
 	if s.Prove {

@@ -24,6 +24,7 @@ type Loop struct {
 	// Snap is as old as a reader ever sees it.
 	Before func(mono int64)
 
+	restart func() error // makes Site anew
 	now     int64
 	event   Event
 	tickAt  int64
@@ -72,16 +73,29 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	if read.NotBefore.IsZero() {
 		read.NotBefore = cfg.Clock.Truth.UTC(37).AddDate(-1, 0, 0)
 	}
-	l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
-	if err != nil {
-		return nil, err
+	l.restart = func() (err error) {
+		if l.Engine != nil {
+			if x := l.Engine.Report().Learned; x.OK {
+				eng.Learned = x
+			}
+		}
+		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
+		if err != nil {
+			return err
+		}
+		l.Engine = l.Site.Engine
+		l.Site.Receiver.Start(false)
+		l.Site.EnablePulse(l.App.Grant())
+		return nil
 	}
-	l.Engine = l.Site.Engine
-	l.Site.Receiver.Start(false)
-	l.Site.EnablePulse(l.App.Grant())
 	l.event = l.App.Next()
-	return l, nil
+	return l, l.restart()
 }
+
+// Restart stops the program and starts it again, at once. The clock runs on, and
+// readers see what was published last until the new one publishes. It is not for a
+// loop that is recorded.
+func (l *Loop) Restart() error { return l.restart() }
 
 // Mono is the virtual CLOCK_MONOTONIC_RAW.
 func (l *Loop) Mono() int64 { return l.now }
