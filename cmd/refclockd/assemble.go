@@ -168,7 +168,9 @@ func newExports(s *refclockd.Settings, snapshot func() *status.Snapshot, log *sl
 		return nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
 	}
 	return export.Tasks(
-		export.Targets{ChronySock: x.ChronySock, SHMUnit: x.SHMUnit, PTP4L: x.PTP4L, PTP4LDomain: uint8(x.PTP4LDomain), RuntimeDir: s.RuntimeDir},
+		export.Targets{ChronySock: x.ChronySock, SHMUnit: x.SHMUnit, PTP4L: export.PTP4LConfig{
+			Path: x.PTP4L, Dir: s.RuntimeDir, Domain: uint8(x.PTP4LDomain), TransportSpecific: x.TransportSpecific, HoldoverClass: uint8(x.HoldoverClass),
+		}},
 		export.Source{Snapshot: snapshot, Cross: sys.Cross, Mono: phc.MonoRaw}, log), nil
 }
 

@@ -18,6 +18,7 @@ type Client struct {
 	path   string // the instance's socket, /var/run/ptp4l
 	local  string // our socket, where answers arrive
 	domain uint8
+	sdoID  uint8
 	port   uint16 // of our port identity
 	conn   *net.UnixConn
 	seq    uint16
@@ -29,6 +30,10 @@ type Client struct {
 func NewClient(path, local string, domain uint8, port uint16) *Client {
 	return &Client{path: path, local: local, domain: domain, port: port}
 }
+
+// Use changes the instance's socket and the majorSdoId of requests: an instance is
+// silent to another one than its own.
+func (c *Client) Use(path string, sdoID uint8) { c.path, c.sdoID = path, sdoID }
 
 // Close ends the connection and removes the client's socket. Do may be used
 // again.
@@ -54,7 +59,7 @@ func (c *Client) Do(action Action, id ManagementID, data []byte, deadline time.T
 		return nil, err
 	}
 	c.seq++
-	m := ManagementMessage{Header: Header{Domain: c.domain, Source: PortIdentity{Port: c.port}, Sequence: c.seq}, Target: allPorts, Action: action, ID: id, Data: data}
+	m := ManagementMessage{Header: Header{SdoID: c.sdoID, Domain: c.domain, Source: PortIdentity{Port: c.port}, Sequence: c.seq}, Target: allPorts, Action: action, ID: id, Data: data}
 	if _, err := c.conn.WriteToUnix(m.Append(nil), &net.UnixAddr{Name: c.path, Net: "unixgram"}); err != nil {
 		return nil, err
 	}

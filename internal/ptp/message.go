@@ -32,6 +32,7 @@ var allPorts = PortIdentity{[8]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x
 // Header is the common message header (IEEE 1588-2019, 13.3).
 type Header struct {
 	Type        Type
+	SdoID       uint8 // majorSdoId, 4 bits: transportSpecific of IEEE 1588-2008; 1 for gPTP (IEEE 802.1AS)
 	Domain      uint8
 	Flags       uint16
 	Correction  int64 // ns times 2^16
@@ -51,7 +52,7 @@ var (
 // append encodes the header of a message of total octets.
 func (h *Header) append(b []byte, total int) []byte {
 	be := binary.BigEndian
-	b = append(b, byte(h.Type), version)
+	b = append(b, h.SdoID<<4|byte(h.Type)&0x0F, version)
 	b = be.AppendUint16(b, uint16(total))
 	b = append(b, h.Domain, 0)
 	b = be.AppendUint16(b, h.Flags)
@@ -77,7 +78,7 @@ func (h *Header) parse(b []byte) ([]byte, error) {
 		return nil, ErrShort
 	}
 	*h = Header{
-		Type: Type(b[0] & 0x0F), Domain: b[4], Flags: be.Uint16(b[6:]), Correction: int64(be.Uint64(b[8:])),
+		Type: Type(b[0] & 0x0F), SdoID: b[0] >> 4, Domain: b[4], Flags: be.Uint16(b[6:]), Correction: int64(be.Uint64(b[8:])),
 		Source: parsePort(b[20:]), Sequence: be.Uint16(b[30:]), Control: b[32], LogInterval: int8(b[33]),
 	}
 	return b[:total], nil

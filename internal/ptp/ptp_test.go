@@ -113,6 +113,16 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestSdoID: the majorSdoId is in the upper half of the first octet.
+func TestSdoID(t *testing.T) {
+	t.Parallel()
+	m := ManagementMessage{Header: Header{SdoID: 1}, Action: Get, ID: IDGrandmasterSettings}
+	b := m.Append(nil)
+	if got, err := ParseManagement(b); err != nil || b[0] != 0x1D || got.SdoID != 1 || got.Type != TypeManagement {
+		t.Errorf("% x, %+v, %v", b[:1], got.Header, err)
+	}
+}
+
 // TestOddData: a TLV has an even length.
 func TestOddData(t *testing.T) {
 	t.Parallel()

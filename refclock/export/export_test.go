@@ -2,6 +2,8 @@ package export
 
 import (
 	"math"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -55,7 +57,7 @@ func TestLeapIsCarried(t *testing.T) {
 	if sm, _ := Take(&s, 1000, 0); sm.Leap != 1 || sm.Offset != 37 {
 		t.Errorf("before: %+v", sm)
 	}
-	if g := grandmaster(&s, 1000); !g.Leap61 || g.Leap59 {
+	if g := grandmaster(&s, 1000, 52); !g.Leap61 || g.Leap59 {
 		t.Errorf("grandmaster before: %+v", g)
 	}
 	s.Limit = time.Second
@@ -84,7 +86,7 @@ func TestGrandmaster(t *testing.T) {
 	} {
 		s := healthy()
 		c.edit(&s)
-		g := grandmaster(&s, 1000)
+		g := grandmaster(&s, 1000, 52)
 		if g.Class != c.class || g.Accuracy != c.acc || g.TimeSource != c.src || g.TimeTrace != c.trace || g.UTCOffset != 37 {
 			t.Errorf("%s: %+v", c.name, g)
 		}
@@ -100,5 +102,19 @@ func TestPrecision(t *testing.T) {
 		if got := precision(Sample{Bound: d}); got != want {
 			t.Errorf("%v: %d, want %d", d, got, want)
 		}
+	}
+}
+
+// ptp4l's socket: the path, or a directory that has it, as newer versions use.
+func TestSocketOfPTP4L(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for in, want := range map[string]string{dir: filepath.Join(dir, "ptp4l"), dir + "/s": dir + "/s"} {
+		if got := FindPTP4L(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	if got := FindPTP4L(PTP4LAuto); !slices.Contains(ptp4lSockets(), got) {
+		t.Errorf("found %s", got)
 	}
 }

@@ -13,8 +13,9 @@ import (
 )
 
 // grandmaster returns what ptp4l is to announce of the snapshot's clock at an
-// instant of CLOCK_MONOTONIC_RAW.
-func grandmaster(s *status.Snapshot, mono int64) ptp.GrandmasterSettings {
+// instant of CLOCK_MONOTONIC_RAW. late is the clock class of a holdover that is out
+// of specification.
+func grandmaster(s *status.Snapshot, mono int64, late uint8) ptp.GrandmasterSettings {
 	t := s.ClockAt(mono)
 	g := ptp.GrandmasterSettings{Class: 248, Accuracy: 0xFE, Variance: 0xFFFF, UTCOffset: int16(s.OffsetAt(t)), PTPScale: true, TimeSource: 0xA0}
 	if s.RefTime == 0 || s.Kind == status.NoClock {
@@ -29,7 +30,7 @@ func grandmaster(s *status.Snapshot, mono int64) ptp.GrandmasterSettings {
 	case s.Usable(mono):
 		g.Class = 7
 	case s.State == status.Holdover || s.State == status.Locked:
-		g.Class = 52
+		g.Class = late
 	default:
 		return g
 	}
@@ -69,22 +70,68 @@ func variance(sigmaNS float64) uint16 {
 
 // PTP4L sets ptp4l's grandmaster settings over its management socket.
 type PTP4L struct {
-	path   string // ptp4l's socket, /var/run/ptp4l
+	cfg    PTP4LConfig
 	client *ptp.Client
+	sdoID  uint8                   // that ptp4l answered to, or to try first
 	last   ptp.GrandmasterSettings // the settings that ptp4l acknowledged last
 	acked  bool                    // last is still in force
 	ever   bool                    // ptp4l has acknowledged any
 }
 
+// PTP4LConfig says how to reach ptp4l, and what to tell it.
+type PTP4LConfig struct {
+	// Path is ptp4l's socket (uds_address), or the directory with it. PTP4LAuto
+	// searches where versions of ptp4l have it.
+	Path   string
+	Dir    string // where the socket for its answers is made
+	Domain uint8
+	// TransportSpecific is that of ptp4l's configuration: 1 with the profiles gPTP
+	// and automotive. -1: found out.
+	TransportSpecific int
+	// HoldoverClass is the clock class of a holdover out of specification: 52 in the
+	// default profile (IEEE 1588-2019, table 4), 140, 150 or 160 in the telecom
+	// profiles (ITU-T G.8275.1, table 2). 0: 52.
+	HoldoverClass uint8
+}
+
+// PTP4LAuto is the path of a socket that is searched.
+const PTP4LAuto = "auto"
+
+// ptp4lSockets are where versions of ptp4l have their socket.
+func ptp4lSockets() []string {
+	return []string{"/var/run/ptp4l", "/run/ptp4l", "/var/run/ptp/ptp4l", "/run/ptp/ptp4l"}
+}
+
 // answerWithin is how long ptp4l may take to answer.
 const answerWithin = 2 * time.Second
 
-// NewPTP4L returns an exporter to ptp4l's socket at path. The socket for its
-// answers is made in dir.
-func NewPTP4L(path, dir string, domain uint8) *PTP4L {
-	local := filepath.Join(dir, fmt.Sprintf("ptp4l-client.%d", os.Getpid()))
+// NewPTP4L returns an exporter to ptp4l.
+func NewPTP4L(cfg PTP4LConfig) *PTP4L {
+	if cfg.HoldoverClass == 0 {
+		cfg.HoldoverClass = 52
+	}
+	p := &PTP4L{cfg: cfg, sdoID: uint8(max(0, cfg.TransportSpecific))}
+	local := filepath.Join(cfg.Dir, fmt.Sprintf("ptp4l-client.%d", os.Getpid()))
 	// linuxptp's tools use their process ID as port number, too.
-	return &PTP4L{path: path, client: ptp.NewClient(path, local, domain, uint16(os.Getpid()))}
+	p.client = ptp.NewClient(FindPTP4L(cfg.Path), local, cfg.Domain, uint16(os.Getpid()))
+	return p
+}
+
+// FindPTP4L returns the path of the socket that a configured path means.
+func FindPTP4L(path string) string {
+	if path == PTP4LAuto {
+		path = ptp4lSockets()[0]
+		for _, p := range ptp4lSockets() {
+			if fi, err := os.Stat(p); err == nil && !fi.IsDir() {
+				path = p
+				break
+			}
+		}
+	}
+	if fi, err := os.Stat(path); err == nil && fi.IsDir() {
+		return filepath.Join(path, "ptp4l")
+	}
+	return path
 }
 
 // Set sends the settings and waits for ptp4l's answer, at most two seconds.
@@ -93,12 +140,34 @@ func (p *PTP4L) Set(g ptp.GrandmasterSettings) error {
 	if p.acked && g == p.last {
 		return nil
 	}
-	if _, err := p.client.Do(ptp.Set, ptp.IDGrandmasterSettings, g.Append(nil), time.Now().Add(answerWithin)); err != nil {
+	path := FindPTP4L(p.cfg.Path)
+	if err := p.set(path, g.Append(nil)); err != nil {
 		p.acked = false
-		return errors.Join(wrap("ptp4l", p.path, "check that ptp4l runs and that this user may write to its uds_address", err), p.client.Close())
+		return errors.Join(wrap("ptp4l", path, "check that ptp4l runs, that this user may write to its uds_address, and that its domain and transportSpecific are those of refclockd.toml", err), p.client.Close())
 	}
 	p.last, p.acked, p.ever = g, true, true
 	return nil
+}
+
+// set sends the settings, also with the other value of transportSpecific if that is
+// to be found out: ptp4l is silent to a wrong one.
+func (p *PTP4L) set(path string, data []byte) error {
+	tries := []uint8{p.sdoID}
+	if p.cfg.TransportSpecific < 0 {
+		tries = append(tries, 1-p.sdoID)
+	}
+	var err error
+	for _, id := range tries {
+		p.client.Use(path, id)
+		_, err = p.client.Do(ptp.Set, ptp.IDGrandmasterSettings, data, time.Now().Add(answerWithin/time.Duration(len(tries))))
+		if err == nil {
+			p.sdoID = id
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	return err
 }
 
 // Close ends the connection and removes the socket for answers.
@@ -109,7 +178,7 @@ func (p *PTP4L) export(src *Source, n int) outcome {
 		p.acked = false
 	}
 	s, now := src.Snapshot(), src.Mono()
-	return outcome{unusable: !s.Usable(now), tried: true, err: p.Set(grandmaster(s, now))}
+	return outcome{unusable: !s.Usable(now), tried: true, err: p.Set(grandmaster(s, now, p.cfg.HoldoverClass))}
 }
 
 // end announces a clock that is out of specification, if any other was
@@ -118,7 +187,7 @@ func (p *PTP4L) end(src *Source) (o outcome, err error) {
 	if p.ever {
 		s := *src.Snapshot()
 		s.Limit = 0 // no bound is within it
-		o = outcome{tried: true, err: p.Set(grandmaster(&s, src.Mono()))}
+		o = outcome{tried: true, err: p.Set(grandmaster(&s, src.Mono(), p.cfg.HoldoverClass))}
 	}
 	return o, p.Close()
 }

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"noonmark/internal/proctest"
+	"noonmark/refclock/status"
 )
 
 // need skips, naming what is missing.
@@ -87,18 +89,80 @@ func TestRealSHM(t *testing.T) {
 	}
 }
 
-func TestRealPTP4L(t *testing.T) {
+// ptp4lIn runs the real ptp4l in a network namespace of its own, so that its
+// messages go nowhere else.
+func ptp4lIn(t *testing.T, dir, global string) {
+	t.Helper()
 	need(t, "ptp4l", "pmc", "ip", "unshare")
-	dir := proctest.ShortDir(t)
 	conf := filepath.Join(dir, "c")
-	os.WriteFile(conf, fmt.Appendf(nil, "[global]\nuds_address %[1]s/s\ntime_stamping software\n[nm0]\n", dir), 0o600)
-	// a namespace of its own: Announce messages go nowhere else
+	os.WriteFile(conf, fmt.Appendf(nil, "[global]\nuds_address %s/s\ntime_stamping software\n%s[nm0]\n", dir, global), 0o600)
 	proctest.Start(t, "unshare", "-n", "sh", "-c", "ip link add nm0 type veth peer name nm1 && ip addr add 10.8.0.1/24 dev nm0 && ip link set nm0 up && ip link set nm1 up && exec ptp4l -m -S --free_running=1 -f "+conf)
 	proctest.Until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
+}
+
+// gPTPProfile are the settings of linuxptp's gPTP.cfg that concern management.
+const gPTPProfile = `gmCapable 1
+priority1 248
+transportSpecific 0x1
+ptp_dst_mac 01:80:C2:00:00:0E
+network_transport L2
+delay_mechanism P2P
+follow_up_info 1
+assume_two_step 1
+path_trace_enabled 1
+`
+
+// Under the gPTP profile ptp4l is silent to messages without its transportSpecific,
+// which is found out, or configured.
+func TestRealPTP4LWithGPTP(t *testing.T) {
+	dir := proctest.ShortDir(t)
+	ptp4lIn(t, dir, gPTPProfile)
+	s := healthy()
+	want := grandmaster(&s, s.Mono, 52)
+	wrong := NewPTP4L(PTP4LConfig{Path: dir + "/s", Dir: dir})
+	if err := wrong.Set(want); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("another transportSpecific: %v", err)
+	}
+	for _, configured := range []int{-1, 1} {
+		p := NewPTP4L(PTP4LConfig{Path: dir + "/s", Dir: dir, TransportSpecific: configured})
+		want.Variance++
+		if err := p.Set(want); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("pmc", "-u", "-t", "1", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), fmt.Sprintf("offsetScaledLogVariance %#04x", want.Variance)) {
+			t.Errorf("configured as %d: %v\n%s", configured, err, out)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The telecom profile's class of a holdover that is out of specification.
+func TestRealPTP4LWithTelecomClass(t *testing.T) {
+	dir := proctest.ShortDir(t)
+	ptp4lIn(t, dir, "dataset_comparison G.8275.x\nG.8275.defaultDS.localPriority 128\ndomainNumber 24\n")
+	s := healthy()
+	s.State, s.Bound = status.Holdover, time.Millisecond
+	p := NewPTP4L(PTP4LConfig{Path: dir + "/s", Dir: dir, Domain: 24, HoldoverClass: 150})
+	defer p.Close()
+	if err := p.Set(grandmaster(&s, s.Mono, 150)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("pmc", "-u", "-d", "24", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
+	if err != nil || !regexp.MustCompile(`(?m)^\s*clockClass\s+150\s*$`).Match(out) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestRealPTP4L(t *testing.T) {
+	dir := proctest.ShortDir(t)
+	ptp4lIn(t, dir, "")
 	s := healthy()
 	s.LeapAt, s.LeapSign = s.Clock.Add(time.Hour), 1
-	want := grandmaster(&s, s.Mono)
-	p := NewPTP4L(dir+"/s", dir, 0)
+	want := grandmaster(&s, s.Mono, 52)
+	p := NewPTP4L(PTP4LConfig{Path: dir + "/s", Dir: dir, TransportSpecific: -1})
 	if err := p.Set(want); err != nil {
 		t.Fatal(err)
 	}

@@ -17,11 +17,9 @@ import (
 
 // Targets are the programs to export to.
 type Targets struct {
-	ChronySock  string // chronyd's SOCK reference clock, "" = none
-	SHMUnit     int    // unit of the NTP shared memory, -1 = none
-	PTP4L       string // ptp4l's management socket, "" = none
-	PTP4LDomain uint8
-	RuntimeDir  string // where the socket for ptp4l's answers is made
+	ChronySock string      // chronyd's SOCK reference clock, "" = none
+	SHMUnit    int         // unit of the NTP shared memory, -1 = none
+	PTP4L      PTP4LConfig // Path "" = none
 }
 
 // Source is what a Task exports.
@@ -121,8 +119,8 @@ func Tasks(t Targets, src Source, log *slog.Logger) (ts []*Task) {
 			return x, nil
 		}}, src, log))
 	}
-	if t.PTP4L != "" {
-		ts = append(ts, newTask("ptp4l", NewPTP4L(t.PTP4L, t.RuntimeDir, t.PTP4LDomain), src, log))
+	if t.PTP4L.Path != "" {
+		ts = append(ts, newTask("ptp4l", NewPTP4L(t.PTP4L), src, log))
 	}
 	return ts
 }

@@ -90,7 +90,7 @@ func TestTargets(t *testing.T) {
 	if s := names(Targets{SHMUnit: -1}); s != "" {
 		t.Errorf("no targets:%s", s)
 	}
-	if s := names(Targets{ChronySock: "/c", SHMUnit: 0, PTP4L: "/p"}); s != " chrony_sock shm ptp4l" {
+	if s := names(Targets{ChronySock: "/c", SHMUnit: 0, PTP4L: PTP4LConfig{Path: "/p"}}); s != " chrony_sock shm ptp4l" {
 		t.Errorf("all targets:%s", s)
 	}
 }
@@ -163,7 +163,7 @@ func TestPTP4LTask(t *testing.T) {
 	}()
 	defer func() { conn.Close(); <-done }()
 	b := newBench()
-	x := b.tasks(Targets{SHMUnit: -1, PTP4L: path, PTP4LDomain: 5, RuntimeDir: filepath.Dir(path)})[0]
+	x := b.tasks(Targets{SHMUnit: -1, PTP4L: PTP4LConfig{Path: path, Domain: 5, Dir: filepath.Dir(path)}})[0]
 	if err := x.end(); err != nil || len(got) != 0 {
 		t.Errorf("ended before anything was set: %d set, %v", len(got), err)
 	}

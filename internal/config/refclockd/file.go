@@ -175,6 +175,9 @@ type Export struct {
 	SHMUnit     int    `toml:"shm_unit"` // -1: none
 	PTP4L       string `toml:"ptp4l"`
 	PTP4LDomain int    `toml:"ptp4l_domain"`
+
+	TransportSpecific int `toml:"ptp4l_transport_specific"` // -1: found out
+	HoldoverClass     int `toml:"ptp4l_holdover_class"`
 }
 
 // Samples reports whether a program gets samples of the time.
@@ -217,7 +220,7 @@ func Default() File {
 		Leap:        Leap{File: "/usr/share/zoneinfo/leap-seconds.list", Zone: "/usr/share/zoneinfo/right/UTC", Prove: leap.ProofAuto.String()},
 		NTP:         NTP{RefID: "GPS", Stratum: 1},
 		SystemClock: SystemClock{Mode: "off", StepThreshold: config.D(time.Millisecond)},
-		Export:      Export{SHMUnit: -1},
+		Export:      Export{SHMUnit: -1, TransportSpecific: -1, HoldoverClass: 52},
 		Log:         config.DefaultLog(),
 		Sim: Sim{
 			Seed: 1, Oscillator: "tcxo", FreqOffsetPPB: 2300, PulseJitter: config.D(20 * time.Nanosecond),

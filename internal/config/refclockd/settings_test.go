@@ -93,6 +93,8 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[receiver]\nsurvey_accuracy = 0.0\n", "2: receiver.survey_accuracy"},
 		{"[export]\nshm_unit = 256\n", "2: export.shm_unit"},
 		{"[export]\nptp4l_domain = -1\n", "2: export.ptp4l_domain"},
+		{"[export]\nptp4l_transport_specific = 2\n", "2: export.ptp4l_transport_specific"},
+		{"[export]\nptp4l_holdover_class = 6\n", "2: export.ptp4l_holdover_class"},
 		{"[clock]\nsource = \"none\"\n[export]\nchrony_sock = \"/run/x\"\n", "3: export"},
 		{"[system_clock]\nmode = \"follow\"\n", "2: system_clock.mode"},
 		{"system_clock = \"follow\"\n", "1: system_clock.mode"},
