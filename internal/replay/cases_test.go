@@ -16,13 +16,6 @@ import (
 	"noonmark/refclock/sim"
 )
 
-// pending are cases that do not hold yet: the case with its arguments, and the
-// subject that is to be repaired. One that holds is taken off the list.
-var pending = map[string]string{
-	"pps-before-fix/late-align.events -pulse-shift 0:98:300000000": "evidence weighed by length",
-	"pps-before-fix/late-align.events -pulse-shift 0:98:100000":    "evidence weighed by length",
-}
-
 // caseOf is an entry of testdata/cases/manifest.json.
 type caseOf struct {
 	Case     string   `json:"case"`     // a file of events
@@ -48,10 +41,8 @@ func TestCases(t *testing.T) {
 	if err := json.Unmarshal(b, &cases); err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
 	for _, c := range cases {
 		name := strings.TrimSpace(c.Case + c.Scenario + " " + strings.Join(c.Args, " "))
-		seen[name] = true
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if testing.Short() && c.Scenario != "" {
@@ -61,22 +52,10 @@ func TestCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			short := c.short(sum)
-			what, waits := pending[name]
-			switch {
-			case len(short) == 0 && waits:
-				t.Errorf("holds; take it off the list of pending cases")
-			case len(short) > 0 && waits:
-				t.Logf("pending (%s): %s", what, strings.Join(short, "; "))
-			case len(short) > 0:
+			if short := c.short(sum); len(short) > 0 {
 				t.Errorf("%s (%s)", strings.Join(short, "; "), c.Why)
 			}
 		})
-	}
-	for name := range pending {
-		if !seen[name] {
-			t.Errorf("pending case %q is not in the manifest", name)
-		}
 	}
 }
 
