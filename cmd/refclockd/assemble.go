@@ -12,6 +12,7 @@ import (
 
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/daemon"
+	"noonmark/internal/doctor"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
 	"noonmark/internal/version"
@@ -98,7 +99,14 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	}
 	p.engine = p.site.Engine
 	eng, source := p.engine, &pulseSource{site: p.site}
-	port := &receiver.Port{Session: p.site.Receiver, Mono: phc.MonoRaw, Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rx.Rates[0]) }}
+	port := &receiver.Port{
+		Session: p.site.Receiver, Mono: phc.MonoRaw,
+		Open: func() (io.ReadCloser, error) { return receiver.OpenSerial(device, rx.Rates[0]) },
+		Users: func() (u receiver.Users) {
+			u.Programs, u.Console = doctor.PortUsers(device)
+			return u
+		},
+	}
 	pulses := p.newPulses(edges, source, p.site.Count)
 	exports, err := newExports(s, eng.Snapshot, log)
 	if err != nil {

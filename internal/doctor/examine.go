@@ -15,6 +15,7 @@ import (
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
 	"noonmark/phc/tai"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 	"noonmark/server/nts"
 )
@@ -82,6 +83,7 @@ func (h *Host) daemon(path string) (d *DaemonFacts, r *status.Reader) {
 	}
 	d.Err = r.LoadAll(&d.First)
 	d.Mono = h.Mono()
+	d.Details = report.ReadDetails(path, d.First.PID, d.Mono)
 	_, err := os.Stat(h.path("proc", strconv.Itoa(int(d.First.PID))))
 	d.Alive = err == nil
 	if !d.Running() {

@@ -472,3 +472,36 @@ func TestHardwareThatIsMissing(t *testing.T) {
 		t.Error("stamps without an interface")
 	}
 }
+
+func TestUsersOfAPortAreFoundByOpenFilesAndCommandLines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		make    func(*machine)
+		want    string
+		console bool
+	}{
+		{"nobody", func(*machine) {}, "", false},
+		{"it is open", func(m *machine) { m.process(7, "gpsd", "/dev/ttyS9") }, "gpsd (pid 7)", false},
+		{"another port is named", func(m *machine) {
+			m.process(8, "agetty", "/dev/null")
+			m.file("proc/8/cmdline", "/sbin/agetty\x00115200\x00ttyS99\x00")
+		}, "", false},
+		{"the command line names it", func(m *machine) {
+			m.process(8, "agetty", "/dev/null")
+			m.file("proc/8/cmdline", "/sbin/agetty\x00115200\x00ttyS9\x00")
+		}, "agetty (pid 8)", true},
+		{"the kernel's console", func(m *machine) { m.file("proc/consoles", "ttyS9 -W- (EC a) 4:64\n") }, "the kernel's console", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.file("dev/ttyS9", "")
+			c.make(m)
+			got, console := portUsers(m.Host, "/dev/ttyS9")
+			if strings.Join(got, ", ") != c.want || console != c.console {
+				t.Errorf("%q, console %v; want %q, %v", got, console, c.want, c.console)
+			}
+		})
+	}
+}

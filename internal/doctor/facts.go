@@ -11,6 +11,8 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/receiver"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -44,10 +46,11 @@ type ConfigFile struct {
 
 // DaemonFacts is what refclockd publishes.
 type DaemonFacts struct {
-	Err   error // of reading the snapshot
-	First status.Snapshot
-	Mono  int64 // CLOCK_MONOTONIC_RAW when First was read, ns
-	Alive bool  // its writer is a process
+	Err     error // of reading the snapshot
+	First   status.Snapshot
+	Mono    int64           // CLOCK_MONOTONIC_RAW when First was read, ns
+	Alive   bool            // its writer is a process
+	Details *report.Details // beside the snapshot; nil: none that are fresh
 
 	Listened time.Duration   // until Last was read; 0: Last is not set
 	Last     status.Snapshot // for comparison with First
@@ -132,6 +135,7 @@ type MessageFacts struct {
 	OtherBaud  int // at which the receiver was found instead; 0: not
 	Bytes      int
 	Counters   gnss.Counters
+	Look       receiver.Look  // of the bytes
 	Sources    map[string]int // messages of each kind
 	Dated      bool           // one of them had time and date
 	Labels     int            // messages with a time of day

@@ -99,7 +99,11 @@ func snapshotFinding(d *DaemonFacts) Finding {
 	case status.Faulty:
 		k = stateFaulty
 	}
-	return k.with("pid", s.PID, "state", s.State, "reason", s.Reason, "bound", bound)
+	advice := ""
+	if d.Details != nil && d.Details.Remedy != "" {
+		advice = d.Details.Remedy + "; "
+	}
+	return k.with("pid", s.PID, "state", s.State, "reason", s.Reason, "bound", bound, "advice", advice)
 }
 
 // slowRead is the width of a reading from which on it is a finding: a card on

@@ -11,6 +11,7 @@ import (
 
 	"noonmark/internal/config/refclockd"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/reason"
 )
 
 // inputFindings judges pulse and receiver: by what a running refclockd accepts,
@@ -31,6 +32,7 @@ func inputFindings(in *InputFacts, d *DaemonFacts, c *refclockd.Settings) (found
 		}
 	}
 	if d.Running() {
+		found = append(found, conditionFindings(d)...)
 		return append(found, progressFindings(d, c.Pulse.Source != "none")...)
 	}
 	if in.Pulses != nil {
@@ -48,6 +50,28 @@ func inputFindings(in *InputFacts, d *DaemonFacts, c *refclockd.Settings) (found
 	found = append(found, messageFindings(m, in.Listened)...)
 	if in.Pulses != nil {
 		found = append(found, latencyFindings(in.Pulses.Edges, m.Firsts)...)
+	}
+	return found
+}
+
+// conditionKinds are the kinds of finding of the conditions that refclockd reports.
+var conditionKinds = map[reason.Code]kind{
+	reason.PortMissing: portMissing, reason.PortGone: portGone, reason.PortConsole: portConsole, reason.PortShared: portShared, reason.PortSilent: portSilent,
+	reason.PortNoChecksum: portNoChecksum, reason.PortDamaged: portDamaged, reason.PortProtocol: portProtocol, reason.PortRateUnknown: portRateUnknown,
+	reason.MessageNoDate: portUndated, reason.ReceiverNoFix: portNoFix, reason.PortSlow: portSlow,
+}
+
+// conditionFindings are what a running refclockd says of its receiver.
+func conditionFindings(d *DaemonFacts) (found []Finding) {
+	if d.Details == nil {
+		return nil
+	}
+	for _, c := range d.Details.Conditions {
+		for code, k := range conditionKinds {
+			if code.String() == c.Reason {
+				found = append(found, k.with("detail", fmt.Sprintf("refclockd reports %s for %v: %s", c.Reason, time.Duration(c.SinceS*1e9).Round(time.Second), c.Detail)))
+			}
+		}
 	}
 	return found
 }
@@ -127,6 +151,9 @@ const (
 	maxChecksums = 1
 )
 
+// manyBare is the number of sentences without checksum that is no accident.
+const manyBare = 3
+
 // maxLoad is the part of the time that a line may be busy: beyond it, bursts of
 // messages run into each other.
 const maxLoad = 0.8
@@ -138,8 +165,12 @@ func messageFindings(m *MessageFacts, listened time.Duration) (found []Finding) 
 		return []Finding{messagesSilent.with("time", listened)}
 	case !m.Framed() && m.OtherBaud != 0:
 		return []Finding{baudOther.with("found", m.OtherBaud, "baud", m.Baud)}
+	case !m.Framed() && m.Counters.Of(gnss.MissingChecksum) >= manyBare:
+		return []Finding{portNoChecksum.with("detail", fmt.Sprintf("%d sentences in %v at %d baud have no checksum", m.Counters.Of(gnss.MissingChecksum), listened, m.Baud))}
+	case !m.Framed() && (m.Look.Known() != "" || m.Look.Text()):
+		return []Finding{portProtocol.with("detail", fmt.Sprintf("%d bytes came at %d baud: %s", m.Bytes, m.Baud, m.Look.Describe(listened)))}
 	case !m.Framed():
-		return []Finding{baudUnknown.with("bytes", m.Bytes, "baud", m.Baud)}
+		return []Finding{baudUnknown.with("bytes", m.Bytes, "baud", m.Baud, "look", m.Look.Describe(listened))}
 	}
 	var names []string
 	for name, n := range m.Sources {

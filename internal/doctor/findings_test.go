@@ -16,6 +16,9 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/gnss/registry"
+	"noonmark/refclock/receiver"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 )
 
@@ -261,6 +264,9 @@ func TestMessageFindings(t *testing.T) {
 		{"silent", MessageFacts{Baud: 9600}, messagesSilent, "says nothing"},
 		{"another rate", MessageFacts{Baud: 9600, Bytes: 50, OtherBaud: 38400}, baudOther, "sends at 38400 baud, the configuration says 9600"},
 		{"no rate", MessageFacts{Baud: 9600, Bytes: 50}, baudUnknown, "50 bytes came at 9600 baud"},
+		{"SiRF", MessageFacts{Baud: 9600, Bytes: 900, Look: looks("\xA0\xA2\x00\x29")}, portProtocol, "looks like SiRF binary"},
+		{"text", MessageFacts{Baud: 9600, Bytes: 900, Look: looks("\r\n#TIMEA,COM1")}, portProtocol, "#TIMEA"},
+		{"no checksums", MessageFacts{Baud: 9600, Bytes: 900, Counters: bare(t)}, portNoChecksum, "5 sentences"},
 		{"no date", with(func(m *MessageFacts) { m.Dated = false }), messagesNoDate, ""},
 		{"old date", with(func(m *MessageFacts) { m.Rolled = true }), fixRollover, "1024 weeks"},
 		{"no fix", with(func(m *MessageFacts) { m.Valid, m.Fix = 0, gnss.FixNone }), fixNone, "no valid time"},
@@ -274,6 +280,44 @@ func TestMessageFindings(t *testing.T) {
 			t.Parallel()
 			wants(t, messageFindings(&x.m, 5*time.Second), x.want, x.text)
 		})
+	}
+}
+
+// looks is what octets look like that come again and again.
+func looks(octets string) (l receiver.Look) {
+	for range 9 {
+		l.Add([]byte(octets))
+	}
+	return l
+}
+
+// bare returns the counters of five sentences without checksum.
+func bare(t *testing.T) gnss.Counters {
+	t.Helper()
+	d := registry.NewDecoder(gnss.Config{})
+	for range 5 {
+		d.Feed([]byte("$GPGLL,4807.038,N,01131.000,E,120000,A\r\n"), 0, func(*gnss.Message) {})
+	}
+	return d.Counters()
+}
+
+// What refclockd reports of its receiver is a finding with the remedy of the reason.
+func TestConditionsOfRefclockdAreFindings(t *testing.T) {
+	t.Parallel()
+	if f := conditionFindings(&DaemonFacts{}); f != nil {
+		t.Errorf("without details: %+v", f)
+	}
+	d := DaemonFacts{Details: &report.Details{Conditions: []report.ConditionDetail{{Reason: "of a later version"}}}}
+	if f := conditionFindings(&d); f != nil {
+		t.Errorf("an unknown reason: %+v", f)
+	}
+	for code, k := range conditionKinds {
+		d.Details.Conditions = []report.ConditionDetail{{Reason: code.String(), Detail: "as seen", SinceS: 12}}
+		f := conditionFindings(&d)
+		wants(t, f, k, "refclockd reports "+code.String()+" for 12s: as seen")
+		if len(f) != 1 || f[0].Mend != code.Info().Remedy {
+			t.Errorf("%v: %+v", code, f)
+		}
 	}
 }
 

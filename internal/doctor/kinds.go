@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"noonmark/internal/exitcode"
+	"noonmark/refclock/reason"
 )
 
 // Level is how serious a finding is.
@@ -115,6 +116,19 @@ const (
 	messagesTaken
 	messagesNone
 	latencySnapshot
+
+	portMissing
+	portGone
+	portConsole
+	portShared
+	portSilent
+	portNoChecksum
+	portDamaged
+	portProtocol
+	portRateUnknown
+	portUndated
+	portNoFix
+	portSlow
 
 	edgesError
 	edgesSilent
@@ -228,7 +242,7 @@ var kinds = [kindCount]Kind{
 	stateFaulty: {ID: "state-faulty", Part: "snapshot", Level: Fail, Text: "refclockd (pid {pid}) reports {state} ({reason}), {bound}",
 		Cause: "The clock cannot be used, or its inputs contradict each other.", Remedy: "see the findings below and journalctl -u refclockd"},
 	stateOther: {ID: "state-not-locked", Part: "snapshot", Level: Warn, Text: "refclockd (pid {pid}) reports {state} ({reason}), {bound}",
-		Cause: "Pulses or messages are missing, or refclockd has just started.", Remedy: "see the findings below; a lock takes about 10 s once pulses and messages arrive"},
+		Cause: "Pulses or messages are missing, or refclockd has just started.", Remedy: "{advice}see the findings below; a lock takes about 10 s once pulses and messages arrive"},
 
 	clockOK: {ID: "clock-ok", Part: "clock", Level: OK, Text: "{path}: up to {ppm} ppm, {channels} external timestamp channels, {pins} pins, read by {method} within {width}"},
 	clockMissing: {ID: "clock-missing", Part: "clock", Level: Fail, Text: "{error}",
@@ -307,6 +321,31 @@ var kinds = [kindCount]Kind{
 		Cause: "Without messages no pulse has a time label.", Remedy: "check the receiver's power, wire, baud rate and fix; stop refclockd and doctor listens to the port itself"},
 	latencySnapshot: {ID: "latency-ok-running", Part: "latency", Level: OK, Text: "the last message came {latency} after the pulse"},
 
+	portMissing: {ID: "port-missing", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "The receiver's port cannot be opened.", Remedy: reason.PortMissing.Info().Remedy},
+	portGone: {ID: "port-gone", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "The receiver's port was open and failed.", Remedy: reason.PortGone.Info().Remedy},
+	portConsole: {ID: "port-console", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "A console writes into the receiver, and takes a part of what it sends.", Remedy: reason.PortConsole.Info().Remedy},
+	portShared: {ID: "port-shared", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "Two readers of one port each get a part of the octets.", Remedy: reason.PortShared.Info().Remedy},
+	portSilent: {ID: "port-silent", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "No octet arrives at the port.", Remedy: reason.PortSilent.Info().Remedy},
+	portNoChecksum: {ID: "port-no-checksum", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "A sentence without a checksum may be damaged, so none is used.", Remedy: reason.PortNoChecksum.Info().Remedy},
+	portDamaged: {ID: "port-damaged", Part: "receiver", Level: Warn, Text: "{detail}",
+		Cause: "Octets are missing or changed on the way.", Remedy: reason.PortDamaged.Info().Remedy},
+	portProtocol: {ID: "port-protocol", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "The receiver speaks a protocol that refclockd does not know.", Remedy: reason.PortProtocol.Info().Remedy},
+	portRateUnknown: {ID: "port-rate-unknown", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "The octets make no sense at the rates that were tried.", Remedy: reason.PortRateUnknown.Info().Remedy},
+	portUndated: {ID: "message-no-date", Part: "receiver", Level: Fail, Text: "{detail}",
+		Cause: "A pulse needs a label with the date.", Remedy: reason.MessageNoDate.Info().Remedy},
+	portNoFix: {ID: "receiver-no-fix", Part: "receiver", Level: Warn, Text: "{detail}",
+		Cause: "Without a fix the receiver's time comes from its own clock.", Remedy: reason.ReceiverNoFix.Info().Remedy},
+	portSlow: {ID: "port-slow", Part: "receiver", Level: Warn, Text: "{detail}",
+		Cause: "Messages come late, or are lost.", Remedy: reason.PortSlow.Info().Remedy},
+
 	edgesError: {ID: "edges-error", Part: "edges", Level: Fail, Text: "{error}",
 		Cause: "The pulse input cannot be read.", Remedy: "follow the error's advice; see dmesg for the driver's messages"},
 	edgesSilent: {ID: "edges-silent", Part: "edges", Level: Fail, Text: "no pulse in {time}",
@@ -319,16 +358,16 @@ var kinds = [kindCount]Kind{
 		Cause: "What arrives is not the receiver's time pulse, or is disturbed.", Remedy: "check that no other signal is on the pin"},
 	edgesOK: {ID: "edges-ok", Part: "edges", Level: OK, Text: "{count} pulses in {time}, one second apart within {worst}{note}"},
 	messagesSilent: {ID: "messages-silent", Part: "messages", Level: Fail, Text: "the receiver says nothing in {time}",
-		Cause: "No byte arrives at the port.", Remedy: "check the receiver's power, that its TX goes to the port's RX, and that the port is the right one"},
+		Cause: "No byte arrives at the port.", Remedy: reason.PortSilent.Info().Remedy},
 	baudOther: {ID: "baud-other", Part: "baud", Level: Fail, Text: "the receiver sends at {found} baud, the configuration says {baud}",
 		Cause: "At another rate the bytes make no sense.", Remedy: "set receiver.baud = {found}"},
-	baudUnknown: {ID: "baud-unknown", Part: "baud", Level: Fail, Text: "{bytes} bytes came at {baud} baud and none makes sense",
+	baudUnknown: {ID: "baud-unknown", Part: "baud", Level: Fail, Text: "{bytes} bytes came at {baud} baud and none makes sense: {look}",
 		Cause: "The rate is wrong, or the receiver speaks a protocol that refclockd does not know.", Remedy: "set receiver.baud to the receiver's rate, and the receiver to NMEA or UBX"},
 	messagesHeard: {ID: "messages-heard", Part: "messages", Level: OK, Text: "in {time}: {messages}"},
 	messagesNoDate: {ID: "messages-no-date", Part: "messages", Level: Fail, Text: "no message has both time and date",
-		Cause: "A pulse needs a label with the date.", Remedy: "let the receiver send RMC or ZDA, or UBX-NAV-PVT"},
+		Cause: "A pulse needs a label with the date.", Remedy: reason.MessageNoDate.Info().Remedy},
 	fixNone: {ID: "fix-none", Part: "fix", Level: Warn, Text: "the receiver has no valid time (fix: {fix}, {satellites} satellites)",
-		Cause: "Without a fix the receiver's time and pulse are not to be trusted.", Remedy: "give the antenna a free view of the sky; a cold start takes up to 15 minutes"},
+		Cause: "Without a fix the receiver's time and pulse are not to be trusted.", Remedy: reason.ReceiverNoFix.Info().Remedy},
 	fixOK: {ID: "fix-ok", Part: "fix", Level: OK, Text: "{fix}, {satellites} satellites, {valid} of {labels} labels valid"},
 	fixRollover: {ID: "fix-rollover", Part: "fix", Level: Fail, Text: "the receiver's date is a multiple of 1024 weeks old",
 		Cause: "The receiver's GPS week counter has overflowed.", Remedy: "update the receiver's firmware, or replace it"},

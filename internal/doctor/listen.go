@@ -100,6 +100,7 @@ func (h *Host) listen(ctx context.Context, r io.Reader, d time.Duration) (m Mess
 		n, err := r.Read(buf[:])
 		if n > 0 {
 			m.Bytes += n
+			m.Look.Add(buf[:n])
 			dec.Feed(buf[:n], h.Mono(), take)
 		}
 		if err != nil {

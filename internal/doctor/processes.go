@@ -155,3 +155,49 @@ func (h *Host) Holders(device string) []Process {
 	o := h.openFiles()
 	return o.of(h.resolve(device))
 }
+
+// PortUsers returns the programs, but for this one, that use a receiver's port. Where
+// open files of other users cannot be seen, a program counts whose command line
+// names the port. console: one of them is a console or a login prompt.
+func PortUsers(device string) (programs []string, console bool) {
+	return portUsers(&Host{Root: "/"}, device)
+}
+
+func portUsers(h *Host, device string) (programs []string, console bool) {
+	path := h.resolve(device)
+	o := h.openFiles()
+	users := slices.Clone(o.of(path))
+	if strings.HasPrefix(path, "/dev/tty") { // the path of a pseudo-terminal is used again and again
+		for _, p := range named(h, filepath.Base(path)) {
+			if !slices.Contains(users, p) {
+				users = append(users, p)
+			}
+		}
+	}
+	for _, p := range users {
+		programs = append(programs, p.String())
+		console = console || strings.Contains(p.Name, "getty") || p.Name == "login"
+	}
+	if h.isConsole(device) {
+		programs, console = append(programs, "the kernel's console"), true
+	}
+	return programs, console
+}
+
+// named returns the processes, but for this one, whose command line has the name of a
+// terminal as an argument.
+func named(h *Host, tty string) (users []Process) {
+	dirs, _ := filepath.Glob(h.path("proc/[0-9]*")) // none: nothing is known
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		b, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // none: it has ended
+		args := strings.Split(string(b), "\x00")
+		if slices.ContainsFunc(args[1:], func(a string) bool { return strings.TrimPrefix(a, "/dev/") == tty }) {
+			users = append(users, Process{pid, processName(dir)})
+		}
+	}
+	return users
+}

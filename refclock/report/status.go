@@ -132,16 +132,26 @@ const staleDetails = 10e9 // ns
 // maxDetails is more than the file of details has, octets.
 const maxDetails = 1 << 20
 
+// ReadDetails returns the Details beside the snapshot at path, nil if there are
+// none of this process that are fresh.
+func ReadDetails(path string, pid uint32, mono int64) *Details {
+	b, _, err := durable.ReadFile(filepath.Join(filepath.Dir(path), DetailsName), maxDetails)
+	if err != nil {
+		return nil
+	}
+	d := new(Details)
+	if json.Unmarshal(b, d) != nil || d.PID != int(pid) || mono-d.Mono > staleDetails || d.Mono > mono+1e9 {
+		return nil
+	}
+	return d
+}
+
 // AddDetails adds the Details beside the snapshot at path, if the same process
 // wrote them and they are fresh. That there are none is no error: an older
 // refclockd writes none.
 func (r *Status) AddDetails(path string, mono int64) {
-	b, _, err := durable.ReadFile(filepath.Join(filepath.Dir(path), DetailsName), maxDetails)
-	if err != nil {
-		return
-	}
-	var d Details
-	if json.Unmarshal(b, &d) != nil || d.PID != int(r.PID) || mono-d.Mono > staleDetails || d.Mono > mono+1e9 {
+	d := ReadDetails(path, r.PID, mono)
+	if d == nil {
 		return
 	}
 	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator

@@ -2,6 +2,7 @@ package refclockd
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"noonmark/internal/config"
@@ -47,7 +48,7 @@ func (c *check) pulse() {
 		"%q with clock.source %q; the simulated pulse belongs to the simulated clock: set both to \"sim\" or neither", p.Source, c.Clock.Source)
 	c.Require(p.Source != "extts" || c.Clock.Source == "phc", "pulse.source",
 		`"extts" needs clock.source = "phc"; want a pulse that this clock can stamp`)
-	c.Require(p.Source != "kernel" || p.Device != "", "pulse.device", `is empty; name a PPS device, such as "/dev/pps0"`)
+	c.Require(p.Source != "kernel" || strings.TrimSpace(p.Device) != "", "pulse.device", `is empty; name a PPS device, such as "/dev/pps0"`)
 	p.check(c.Checker, "pulse.")
 }
 

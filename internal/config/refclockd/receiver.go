@@ -1,7 +1,9 @@
 package refclockd
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"noonmark/phc/tai"
@@ -17,7 +19,13 @@ var systems = [...]gnss.System{gnss.GPS, gnss.SBAS, gnss.Galileo, gnss.BeiDou, g
 
 func (c *check) receiver() {
 	r := &c.Receiver
-	c.Require(c.Clock.Source == "sim" || r.Device != "", "receiver.device", `is empty; name the receiver's port, such as "/dev/ttyAMA0"`)
+	switch {
+	case c.Clock.Source == "sim":
+	case strings.TrimSpace(r.Device) == "":
+		c.Refuse("receiver.device", `is empty; name the receiver's port, such as "/dev/ttyAMA0"`)
+	default:
+		c.Require(filepath.IsAbs(r.Device), "receiver.device", `%q is not an absolute path; name the receiver's port, such as "/dev/ttyAMA0"`, r.Device)
+	}
 	switch b := r.Baud.(type) {
 	case int64:
 		c.Require(b >= 300 && b <= 4_000_000, "receiver.baud", "%d is not a baud rate of a receiver; want 300 to 4000000 (9600 is common), or \"auto\"", b)
