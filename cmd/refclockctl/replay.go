@@ -9,7 +9,6 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
-	"noonmark/internal/simulate"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/site"
 )
@@ -112,13 +111,9 @@ func (c *replayCommand) play(file string) error {
 	if err != nil {
 		return err
 	}
-	sc, err := c.site.Scenario(events)
+	r, err := c.site.Run(events)
 	if err != nil {
 		return usagef("%w", err)
-	}
-	r := simulate.Run{Scenario: sc, Seed: replay.Seed}
-	if c.site.For == 0 {
-		r.InputEnds = events.End()
 	}
 	if c.json {
 		r.JSON = c.out

@@ -166,12 +166,13 @@ func (w *wild) fails() (string, error) {
 	if err := fl.Parse(w.args); err != nil {
 		return "", err
 	}
-	sc, err := s.Scenario(w.events())
+	run, err := s.Run(w.events())
 	if err != nil {
 		return "", err
 	}
 	var b bytes.Buffer
-	if _, err := (&simulate.Run{Scenario: sc, Seed: Seed, JSON: &b}).Play(); err != nil {
+	run.JSON = &b
+	if _, err := run.Play(); err != nil {
 		return "", err
 	}
 	var sum simulate.Summary

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"noonmark/internal/simulate"
-	"noonmark/refclock/sim"
 )
 
 // caseOf is an entry of testdata/cases/manifest.json.
@@ -61,11 +60,11 @@ func TestCases(t *testing.T) {
 
 // play runs the case.
 func (c *caseOf) play() (sum simulate.Summary, err error) {
-	r := simulate.Run{Seed: Seed}
+	r := simulate.Run{Seed: 1}
 	if c.Scenario != "" {
 		r.Scenario, err = simulate.FindScenario(filepath.Join(casesDir, c.Scenario))
 	} else {
-		r.Scenario, err = c.site()
+		r, err = c.site()
 	}
 	if err != nil {
 		return sum, err
@@ -79,20 +78,20 @@ func (c *caseOf) play() (sum simulate.Summary, err error) {
 	return sum, json.Unmarshal(lines[len(lines)-1], &sum)
 }
 
-// site is the scenario of a file of events with its arguments.
-func (c *caseOf) site() (sim.Scenario, error) {
+// site is the run of a file of events with its arguments.
+func (c *caseOf) site() (simulate.Run, error) {
 	var s Site
 	fl := flag.NewFlagSet("", flag.ContinueOnError)
 	fl.SetOutput(io.Discard)
 	s.Flags(fl)
 	if err := fl.Parse(c.Args); err != nil {
-		return sim.Scenario{}, err
+		return simulate.Run{}, err
 	}
 	e, err := OpenEvents(filepath.Join(casesDir, c.Case))
 	if err != nil {
-		return sim.Scenario{}, err
+		return simulate.Run{}, err
 	}
-	return s.Scenario(e)
+	return s.Run(e)
 }
 
 // short returns what does not hold.

@@ -121,12 +121,13 @@ func good(n int) *Events {
 
 func play(t *testing.T, s Site, e *Events) simulate.Summary {
 	t.Helper()
-	sc, err := s.Scenario(e)
+	r, err := s.Run(e)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if _, err := (&simulate.Run{Scenario: sc, Seed: Seed, JSON: &b}).Play(); err != nil {
+	r.JSON = &b
+	if _, err := r.Play(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bytes.Split(bytes.TrimSpace(b.Bytes()), []byte("\n"))
@@ -140,7 +141,7 @@ func play(t *testing.T, s Site, e *Events) simulate.Summary {
 func TestSiteServesTheTimeOfAGoodReceiver(t *testing.T) {
 	t.Parallel()
 	sum := play(t, Site{System: 3 * time.Millisecond}, good(120))
-	if sum.LockedAfterS == nil || *sum.LockedAfterS > 30 || sum.WrongS != 0 || sum.OutsideS != 0 || sum.FinalState != "holdover" {
+	if sum.LockedAfterS == nil || *sum.LockedAfterS > 30 || sum.WrongS != 0 || sum.OutsideS != 0 || sum.FinalState != "locked" {
 		t.Errorf("%+v", sum)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"noonmark/internal/simulate"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
@@ -62,9 +63,19 @@ func EarliestOf(start time.Time) time.Time {
 	return build
 }
 
-// Scenario returns the site with the events as a scenario. It is to be run with
-// Seed.
-func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
+// Run returns the simulation of the site with the events. Clock, pulses and receiver
+// have the seeds 4, 5 and 6.
+func (s *Site) Run(e *Events) (simulate.Run, error) {
+	sc, err := s.scenario(e)
+	r := simulate.Run{Scenario: sc, Seed: 1}
+	if s.For == 0 {
+		r.InputEnds = e.End()
+	}
+	return r, err
+}
+
+// scenario returns the site with the events as a scenario.
+func (s *Site) scenario(e *Events) (sim.Scenario, error) {
 	if w := s.Pulse.Width; w < 0 || w >= time.Second {
 		return sim.Scenario{}, fmt.Errorf("pulse width %v: want more than 0 and less than 1 s", w)
 	}
@@ -122,10 +133,6 @@ func (s *Site) Scenario(e *Events) (sim.Scenario, error) {
 	}
 	return sc, nil
 }
-
-// Seed is the seed of Scenario's noise: it gives clock, pulses and receiver the
-// seeds 4, 5 and 6.
-const Seed = 1
 
 // pulses sets what the site says of its pulses.
 func (s *Site) pulses(p *sim.PulseConfig) {
