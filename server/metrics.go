@@ -98,7 +98,7 @@ var (
 	descToWire   = prometheus.NewDesc("noonmark_ntp_transmit_latency_seconds", "Learned latency from reading the clock to the departure of an answer that is sent alone, largest of the workers.", []string{"endpoint"}, nil)
 	descRedated  = prometheus.NewDesc("noonmark_ntp_redated_total", "Times that answers got new transmit timestamps because the worker was interrupted before sending.", []string{"endpoint"}, nil)
 	descSynced   = prometheus.NewDesc("noonmark_ntp_synchronised", "1 if answers report a synchronised clock.", nil, nil)
-	descWorkers  = prometheus.NewDesc("noonmark_ntp_workers", "Sockets, each with its own worker.", []string{"endpoint"}, nil)
+	descWorkers  = prometheus.NewDesc("noonmark_ntp_workers", "Sockets that receive, each with its own worker; 0 while the endpoint waits.", []string{"endpoint"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -144,17 +144,17 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	ch <- e.histogram("early", func(m *workerMetrics) *histogram { return &m.early })
 	ch <- e.histogram("late", func(m *workerMetrics) *histogram { return &m.late })
 	var toWire int64
-	for _, w := range e.workers {
-		toWire = max(toWire, w.metrics.toWire.Load())
+	for _, m := range e.metrics {
+		toWire = max(toWire, m.toWire.Load())
 	}
 	ch <- prometheus.MustNewConstMetric(descToWire, prometheus.GaugeValue, float64(toWire)*1e-9, e.name)
-	ch <- prometheus.MustNewConstMetric(descWorkers, prometheus.GaugeValue, float64(len(e.workers)), e.name)
+	ch <- prometheus.MustNewConstMetric(descWorkers, prometheus.GaugeValue, float64(e.receiving()), e.name)
 }
 
 // sum adds up a counter of all workers.
 func (e *endpoint) sum(of func(*workerMetrics) *atomic.Uint64) (n uint64) {
-	for _, w := range e.workers {
-		n += of(w.metrics).Load()
+	for _, m := range e.metrics {
+		n += of(m).Load()
 	}
 	return n
 }
@@ -172,8 +172,8 @@ func (e *endpoint) histogram(direction string, of func(*workerMetrics) *histogra
 		}
 	}
 	var ns int64
-	for _, w := range e.workers {
-		ns += of(w.metrics).sum.Load()
+	for _, m := range e.metrics {
+		ns += of(m).sum.Load()
 	}
 	return prometheus.MustNewConstHistogram(descTxError, total, float64(ns)*1e-9, buckets, e.name, direction)
 }

@@ -43,7 +43,7 @@ func TestMetricsCountEveryRequest(t *testing.T) {
 	t.Parallel()
 	s := &Server{}
 	one, two := newLoop(t, s), newLoop(t, s)
-	s.endpoints = []*endpoint{{name: "lan", workers: []*worker{one.worker, two.worker}}}
+	s.endpoints = []*endpoint{{name: "lan", workers: []*worker{one.worker, two.worker}, metrics: []*workerMetrics{one.worker.metrics, two.worker.metrics}}}
 	one.exchange(one.from(1, query(0, 7)), one.from(1, header(4<<3|6)))
 	answer := two.exchange(two.from(1, query(0, 7)))[0]
 	two.peer.Stamp(transport.TxStamp{ID: answer.ID, Soft: two.host.real})

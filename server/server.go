@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
-	"noonmark/refclock/status"
 	"noonmark/server/nts"
 	"noonmark/server/threads"
 	"noonmark/server/transport/sockets"
@@ -39,7 +37,8 @@ type Config struct {
 }
 
 // Server answers on all endpoints. It is a task: New opens the sockets, Run
-// works until its context is done and closes them.
+// works until its context is done and closes them. An endpoint that cannot be had
+// takes no other with it.
 type Server struct {
 	cfg       Config
 	log       *slog.Logger
@@ -49,6 +48,11 @@ type Server struct {
 	access    atomic.Pointer[Access]
 	synced    atomic.Bool // answers report a synchronised clock
 	ready     chan struct{}
+	threads   struct { // of the workers
+		mu     sync.Mutex
+		ids    []int
+		logged bool // the first result
+	}
 }
 
 // sendCost is what sending costs on this machine, in ns.
@@ -57,37 +61,24 @@ type sendCost struct {
 	stamping [kinds]int64 // delay that a transmit timestamp adds to the departure
 }
 
-type endpoint struct {
-	name    string
-	addr    netip.AddrPort
-	sockets []*sockets.Conn
-	workers []*worker // one a socket
-}
-
 // maxWorkers limits the default number of sockets of an endpoint: one core
 // answers more than a hundred thousand requests a second.
 const maxWorkers = 8
 
-// New opens the sockets. Errors name the endpoint and wrap the system's error.
-func New(cfg Config) (_ *Server, err error) {
+// New opens the sockets of the endpoints. Run opens those that cannot be had yet.
+func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, precision: ClockPrecision(), sendCost: measureSend(), ready: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.access.Store(cfg.Access)
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
 	names := map[string]bool{}
 	for _, ep := range cfg.Endpoints {
-		e, err := s.open(ep)
-		if err != nil {
-			return nil, err
-		}
+		e := newEndpoint(ep)
 		s.endpoints = append(s.endpoints, e)
+		s.open(e) // Run tries again
 		if names[e.name] {
+			s.Close()
 			return nil, fmt.Errorf("two endpoints have the name %s", e.name)
 		}
 		names[e.name] = true
@@ -106,52 +97,22 @@ func measureSend() sendCost {
 	return c
 }
 
-// open opens the sockets of an endpoint.
-func (s *Server) open(ep Endpoint) (*endpoint, error) {
-	sc := ep.Socket
-	if sc.Sockets == 0 {
-		sc.Sockets = min(runtime.GOMAXPROCS(0), maxWorkers)
-	}
-	conns, err := sockets.Listen(sc)
-	if err != nil {
-		return nil, err
-	}
-	e := &endpoint{name: ep.Name, addr: conns[0].Addr(), sockets: conns}
-	if e.name == "" {
-		if e.name = e.addr.String(); sc.Interface != "" { // other interfaces may have the same
-			e.name += "%" + sc.Interface
-		}
-	}
-	for _, c := range conns {
-		w := newWorker(s, c, ep.Policy)
-		w.resp.View.Smear = ep.Smear
-		e.workers = append(e.workers, w)
-	}
-	for _, card := range conns[0].Cards() {
-		attrs := []any{"endpoint", e.name, "interface", card.Interface, "phc", card.PHC, "receive", card.Receive, "transmit", card.Transmit}
-		if card.Receive {
-			s.log.Info("hardware timestamps", attrs...)
-		} else {
-			s.log.Warn("no hardware receive timestamps though the interface has a clock", append(attrs, "error", card.Err)...)
-		}
-	}
-	s.log.Info("listening", "endpoint", e.name, "address", e.addr.String(), "sockets", len(conns), "smear", ep.Smear)
-	return e, nil
-}
-
-// Addrs returns the addresses of the endpoints, in their order.
+// Addrs returns the addresses of the endpoints that are open, in their order.
 func (s *Server) Addrs() []netip.AddrPort {
 	var a []netip.AddrPort
 	for _, e := range s.endpoints {
-		a = append(a, e.addr)
+		if at, ok := e.address(); ok {
+			a = append(a, at)
+		}
 	}
 	return a
 }
 
-// Workers returns the number of sockets, each of which has its own worker.
+// Workers returns the number of sockets, each of which has its own worker, when all
+// endpoints are open.
 func (s *Server) Workers() (n int) {
 	for _, e := range s.endpoints {
-		n += len(e.workers)
+		n += len(e.metrics)
 	}
 	return n
 }
@@ -163,8 +124,20 @@ func (s *Server) SetRing(r *nts.Ring) { s.cfg.Ring = r }
 // SetAccess replaces the access lists; nil allows everybody.
 func (s *Server) SetAccess(a *Access) { s.access.Store(a) }
 
-// Ready returns a channel that is closed when all workers receive.
+// Ready returns a channel that is closed when each endpoint receives, or waits for
+// what it lacks.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Waiting returns why endpoints wait; nil if all receive.
+func (s *Server) Waiting() error {
+	var errs []error
+	for _, e := range s.endpoints {
+		if err := e.problem(); err != nil {
+			errs = append(errs, fmt.Errorf("endpoint %s: %w", e.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // String returns the name of the task.
 func (s *Server) String() string { return "ntp" }
@@ -172,64 +145,31 @@ func (s *Server) String() string { return "ntp" }
 // Close closes the sockets of a Server that was never Run.
 func (s *Server) Close() {
 	for _, e := range s.endpoints {
-		for _, c := range e.sockets {
-			c.Close()
-		}
+		e.shut()
 	}
-	s.endpoints = nil
 }
 
-// Run answers until ctx is done. If a worker's socket fails, Run ends with an
-// error.
+// Run answers until ctx is done. An endpoint that cannot be opened, or whose socket
+// fails, is opened again with back-off; the others go on.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var wg sync.WaitGroup
-	s.remap() // before the first packet
-	started := make(chan thread, s.Workers())
+	settled := make(chan struct{}, len(s.endpoints))
 	for _, e := range s.endpoints {
-		for _, w := range e.workers {
-			wg.Go(func() {
-				if err := w.run(func(id int, err error) { started <- thread{id, err} }); err != nil {
-					cancel(fmt.Errorf("endpoint %s: %w", e.name, err))
-				}
-			})
-		}
+		wg.Go(func() { s.keep(ctx, e, sync.OnceFunc(func() { settled <- struct{}{} })) })
 	}
-	s.prioritise(started)
-	wg.Go(func() { s.watch(ctx) })
+	for range s.endpoints {
+		<-settled
+	}
 	close(s.ready)
-	<-ctx.Done()
-	for _, e := range s.endpoints {
-		for _, w := range e.workers {
-			w.conn.Stop()
-		}
-	}
+	wg.Go(func() { s.watch(ctx) })
 	wg.Wait()
-	for _, e := range s.endpoints {
-		for _, c := range e.sockets {
-			c.Close()
-		}
-		for _, w := range e.workers {
-			w.feed.offer(nil)
-		}
-	}
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
 	return nil
 }
 
-// remap gives each worker its own mapping of the snapshot, if there is one.
+// remap gives each worker its own reader of the snapshot, if there is one.
 func (s *Server) remap() {
 	for _, e := range s.endpoints {
-		for _, w := range e.workers {
-			r, err := status.Open(s.cfg.Snapshot)
-			if err != nil {
-				return
-			}
-			w.feed.offer(r)
-		}
+		e.offer(s.cfg.Snapshot)
 	}
 }
 
@@ -239,24 +179,30 @@ type thread struct {
 	err error // why it has not the configured priority
 }
 
-// prioritise waits until all workers have started. If their threads could not be
+// prioritise waits until n workers have started. If their threads could not be
 // raised, it lowers the priority of the others of the process.
-func (s *Server) prioritise(started <-chan thread) {
-	var ids []int
+func (s *Server) prioritise(started <-chan thread, n int) {
+	s.threads.mu.Lock()
+	defer s.threads.mu.Unlock()
 	var refused error
-	for range s.Workers() {
+	for range n {
 		t := <-started
-		if ids = append(ids, t.id); refused == nil {
+		if s.threads.ids = append(s.threads.ids, t.id); refused == nil {
 			refused = t.err
 		}
 	}
 	switch {
 	case s.cfg.Priority == threads.Normal:
 	case refused == nil:
-		s.log.Info("raised the priority of the answering threads", "priority", s.cfg.Priority.String())
+		if !s.threads.logged {
+			s.log.Info("raised the priority of the answering threads", "priority", s.cfg.Priority.String())
+		}
 	default:
-		err := threads.LowerOthers(ids)
-		s.log.Warn("cannot raise the priority of the answering threads; lowered that of all other threads of this process", "priority", s.cfg.Priority.String(),
-			"want", "CAP_SYS_NICE, or LimitNICE= or LimitRTPRIO= of the unit", "error", errors.Join(refused, err))
+		err := threads.LowerOthers(s.threads.ids)
+		if !s.threads.logged {
+			s.log.Warn("cannot raise the priority of the answering threads; lowered that of all other threads of this process", "priority", s.cfg.Priority.String(),
+				"want", "CAP_SYS_NICE, or LimitNICE= or LimitRTPRIO= of the unit", "error", errors.Join(refused, err))
+		}
 	}
+	s.threads.logged = true
 }

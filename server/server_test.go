@@ -8,13 +8,11 @@ import (
 	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"math/big"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -249,22 +247,5 @@ func TestServerNTS(t *testing.T) {
 		if err := h.Parse(out); err != nil || h.Stratum != 0 || string(h.RefID[:]) != "NTSN" {
 			t.Errorf("%v: after a revocation: %+v", id, h)
 		}
-	}
-}
-
-func TestServerNamesAnUnusableAddress(t *testing.T) {
-	cfg := func(addr string) Config {
-		return Config{Endpoints: []Endpoint{{Socket: sockets.Config{Addr: netip.MustParseAddrPort(addr)}}}}
-	}
-	s, err := New(cfg("127.0.0.1:0"))
-	if err != nil {
-		t.Skipf("no socket: %v", err)
-	}
-	defer s.Close()
-	if _, err := New(cfg(s.Addrs()[0].String())); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("address in use: %v", err)
-	}
-	if _, err := New(cfg("192.0.2.1:0")); !errors.Is(err, syscall.EADDRNOTAVAIL) {
-		t.Errorf("address not ours: %v", err)
 	}
 }

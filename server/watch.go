@@ -60,7 +60,7 @@ func (s *Server) watch(ctx context.Context) {
 		}
 		if ticks++; ticks%linksEvery == 0 {
 			for _, e := range s.endpoints {
-				e.sockets[0].RefreshLinks() // all sockets of an endpoint share the links
+				e.refreshLinks()
 			}
 		}
 	}

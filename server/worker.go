@@ -91,9 +91,13 @@ func newWorker(s *Server, c packetConn, policy Policy) *worker {
 	return w
 }
 
-// maxErrors is how many receive calls in a row may fail before the worker gives
-// up: a broken socket must not become a busy loop.
-const maxErrors = 100
+// maxErrors is how many receive calls in a row may fail before the endpoint is
+// opened again. The pause between them grows by errorPause, so that a broken socket
+// is no busy loop.
+const (
+	maxErrors  = 100
+	errorPause = 100 * time.Microsecond
+)
 
 // run answers until the transport is stopped. It calls started once with the
 // thread it runs on and, if that thread has not the configured priority, why.
@@ -111,6 +115,7 @@ func (w *worker) run(started func(thread int, err error)) error {
 			if failed++; failed == maxErrors {
 				return err
 			}
+			time.Sleep(time.Duration(failed) * errorPause)
 			continue
 		}
 		failed = 0

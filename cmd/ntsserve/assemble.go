@@ -29,7 +29,6 @@ import (
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
 	"noonmark/server/sysclock"
-	"noonmark/server/transport/sockets"
 )
 
 // service is the assembled daemon.
@@ -44,6 +43,7 @@ type service struct {
 	certs  *certs.Source    // nil without NTS-KE
 	ke     *ntske.Server    // nil without NTS-KE
 	listen net.Listener     // of NTS-KE
+	served bool             // and its task has closed it
 	clock  *sysclock.Source // nil: refclockd's snapshot is served
 
 	tasks   []daemon.Task
@@ -68,25 +68,52 @@ func assemble(ctx context.Context, path string, s *ntsserve.Settings, plan *priv
 	return d, nil
 }
 
-// bind opens the sockets.
+// bind opens the sockets. What cannot be had yet is tried again by its task.
 func (d *service) bind(ctx context.Context) (err error) {
 	s := d.settings
 	if s.ServesKE {
-		// Exchanges end within seconds. Keep-alive would cost four system calls for
-		// each, without use.
-		if d.listen, err = (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", s.KE.Listen.String()); err != nil {
-			return err
+		if err := d.listenKE(ctx); err != nil {
+			d.log.Warn("nts-ke waits for its address", "error", err)
 		}
-		d.log.Info("listening", "nts-ke", d.listen.Addr().String())
 	}
 	d.ntp, err = server.New(server.Config{
 		Snapshot: s.Source.Path, Endpoints: s.Endpoints, Access: s.AccessList, Limit: s.RateLimit, Priority: s.ThreadPriority, Log: d.log,
 	})
-	if errors.Is(err, sockets.ErrNoHardware) {
-		return fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
-	}
 	return err
 }
+
+// listenKE opens the address of NTS-KE. Exchanges end within seconds. Keep-alive
+// would cost four system calls for each, without use.
+func (d *service) listenKE(ctx context.Context) error {
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", d.settings.KE.Listen.String())
+	if err != nil {
+		return fmt.Errorf("ke.listen: %w", err)
+	}
+	d.listen = l
+	d.log.Info("listening", "nts-ke", l.Addr().String())
+	return nil
+}
+
+// keTask is NTS-KE. It waits while there is no certificate.
+type keTask struct{ *service }
+
+// Run answers until ctx is done.
+func (k keTask) Run(ctx context.Context) error {
+	if k.listen == nil || k.served {
+		if err := k.listenKE(ctx); err != nil {
+			return err
+		}
+	}
+	k.served = true
+	defer k.listen.Close()
+	return k.ke.Serve(ctx, k.listen)
+}
+
+// Waiting returns why no exchange can succeed.
+func (k keTask) Waiting() error { return k.certs.Missing() }
+
+// String names the task in logs.
+func (k keTask) String() string { return "nts-ke" }
 
 // openKeys opens the cookie keys.
 func (d *service) openKeys() (err error) {
@@ -100,7 +127,8 @@ func (d *service) openKeys() (err error) {
 	return nil
 }
 
-// openKE opens the certificates and makes the NTS-KE server.
+// openKE opens the certificates and makes the NTS-KE server. Files that cannot be
+// used are read again until they can.
 func (d *service) openKE() (err error) {
 	s := d.settings
 	if !s.ServesKE {
@@ -147,7 +175,7 @@ func (d *service) newTasks() []daemon.Task {
 		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, func() error { return trustServed(d.settings.Source.Path) }, d.log))
 	}
 	if d.ke != nil {
-		tasks = append(tasks, d.certs, daemon.Func("nts-ke", func(ctx context.Context) error { return d.ke.Serve(ctx, d.listen) }))
+		tasks = append(tasks, d.certs, keTask{d})
 	}
 	return tasks
 }
@@ -203,6 +231,9 @@ func tuneRuntime(workers int) {
 // configError turns a problem with a file that the configuration names into an
 // error of the configuration. A denied access stays one.
 func (d *service) configError(key string, err error) error {
+	if !errors.Is(err, nts.ErrRingFile) && !errors.Is(err, fs.ErrPermission) && exitcode.Of(err) == exitcode.Unavailable {
+		return fmt.Errorf("%s: %s: %w", d.path, key, err) // the system's fault, which can pass
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s: %s: %w; it must belong to the user that ntsserve runs as", d.path, key, err)
 	}
@@ -221,22 +252,21 @@ func (d *service) reload(context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Each part is taken over on its own: a certificate that does not fit its key
+	// keeps no access list from coming into force.
+	d.ntp.SetAccess(s.AccessList)
+	errs := []error{daemon.SetLevel(d.log, s.Log)}
 	if d.certs != nil {
-		if err := d.certs.Reload(); err != nil {
-			return err
-		}
+		errs = append(errs, d.certs.Reload())
 	}
 	if d.ring != nil {
-		if err := d.ring.Reload(time.Now()); err != nil {
-			return err
-		}
+		errs = append(errs, d.ring.Reload(time.Now()))
 	}
-	if err := daemon.SetLevel(d.log, s.Log); err != nil {
-		return err
-	}
-	d.ntp.SetAccess(s.AccessList)
 	if s.NeedsRestart(d.settings) {
 		d.log.Warn("some changed settings need a restart", "reloaded", ntsserve.ReloadedKeys())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("access lists and log level are in force; not in force: %w", err)
 	}
 	return nil
 }
@@ -258,7 +288,7 @@ func (d *service) certificateEvent(e certs.Event) {
 	case certs.Loaded:
 		d.log.Info("certificate in use", "certificate", e.From, "names", e.Names, "expires", expires)
 	case certs.Refused:
-		d.log.Error("certificate refused, the previous one stays in use", "certificate", e.From, "reason", e.Reason.String(), "error", e.Err)
+		d.log.Error("certificate refused, the previous one stays in use if there is one", "certificate", e.From, "reason", e.Reason.String(), "error", e.Err)
 	case certs.Exposed:
 		d.log.Warn("every user of this machine can read the key of the certificate: chmod 600", "key", e.From)
 	case certs.Expiring:

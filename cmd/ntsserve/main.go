@@ -4,12 +4,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"syscall"
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
@@ -41,19 +38,8 @@ func load(path string) (*daemon.Loaded, error) {
 func serve(ctx context.Context, path string, s *ntsserve.Settings, plan *privileges.Plan, log *slog.Logger) error {
 	d, err := assemble(ctx, path, s, plan, log)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	defer d.close()
-	return explain(d.run(ctx))
-}
-
-// explain adds a remedy to what the system refuses most often.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("%w; ports below 1024 need a capability: run under the systemd unit, or setcap cap_net_bind_service+ep on the program", err)
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; another time server uses the port: stop it (chronyd, ntpd, ntpsec, systemd-timesyncd), or choose another port", err)
-	}
-	return err
+	return d.run(ctx)
 }

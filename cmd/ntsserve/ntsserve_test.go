@@ -25,6 +25,7 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
 	"noonmark/server"
+	"noonmark/server/certs"
 	"noonmark/server/ntp"
 	"noonmark/server/ntske"
 )
@@ -167,11 +168,6 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	busy, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Skipf("no socket: %v", err)
-	}
-	defer busy.Close()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	pemPair(t, cert, key, 1)
@@ -187,10 +183,7 @@ func TestExitCodes(t *testing.T) {
 		want       int
 		say        string
 	}{
-		{"address in use", fmt.Sprintf("[[endpoint]]\naddress = %q\n", busy.LocalAddr()), 69, "another time server uses the port"},
-		{"address not ours", "[[endpoint]]\naddress = \"192.0.2.1:12345\"\n", 69, "listen on 192.0.2.1:12345"},
-		{"no certificate", ke(filepath.Join(dir, "none"), key, "keys"), 78, "ke.certificate: certificate of "},
-		{"certificate is no certificate", ke(key, key, "keys"), 78, "ke.certificate: certificate of "},
+		{"no folder for the keys", ke(cert, key, "none/keys"), 69, "keys.file: "},
 		{"keys for all to read", ke(cert, key, "open-keys"), 78, "chmod 600"},
 	} {
 		var out bytes.Buffer
@@ -204,24 +197,59 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s: exit %d, %v; want %d, %q", c.name, exitcode.Of(err), err, c.want, c.say)
 		}
 	}
-	if os.Getuid() != 0 {
-		path := write(t, filepath.Join(dir, "t.toml"), "[[endpoint]]\naddress = \"127.0.0.1:1\"\n")
-		s, err := ntsserve.Load(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // where low ports are for everybody, it starts, and ends
-		if err := serve(ctx, path, s, nil, daemon.NewTo(io.Discard, "ntsserve", s.Log, true)); err != nil && (exitcode.Of(err) != 77 || !strings.Contains(err.Error(), "cap_net_bind_service")) {
-			t.Errorf("low port: exit %d, %v", exitcode.Of(err), err)
-		}
-	}
 	for _, c := range []struct {
 		args []string
 		want int
 	}{{[]string{"-nonsense"}, 64}, {[]string{"extra"}, 64}, {[]string{"-config", filepath.Join(dir, "none.toml")}, 78}, {[]string{"-h"}, 0}} {
 		if got := run(c.args, io.Discard); got != c.want {
 			t.Errorf("%v: exit %d, want %d", c.args, got, c.want)
+		}
+	}
+}
+
+// Time is served whatever is wrong with a certificate, and NTS-KE comes up by itself
+// once it is mended. A reload takes over what it can.
+func TestTimeIsServedWithoutACertificate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	conf := fmt.Sprintf("[source]\npath = %q\n%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n",
+		filepath.Join(dir, "status"), endpoint, cert, key, filepath.Join(dir, "keys"))
+	for _, c := range []struct {
+		name string
+		put  func()
+		why  certs.Reason
+	}{
+		{"missing files", func() {}, certs.Unreadable},
+		{"key of another certificate", func() {
+			pemPair(t, cert, filepath.Join(dir, "other.pem"), 1)
+			pemPair(t, filepath.Join(dir, "other-c.pem"), key, 2)
+		}, certs.KeyMismatch},
+		{"no certificate", func() { write(t, cert, "none") }, certs.BadCertificate},
+	} {
+		c.put()
+		path := write(t, filepath.Join(dir, "t.toml"), conf)
+		d, ke := started(t, path)
+		<-d.ntp.Ready()
+		if err := (keTask{d}).Waiting(); certs.ReasonOf(err) != c.why {
+			t.Errorf("%s: nts-ke waits for %v, want %v", c.name, err, c.why)
+		}
+		if len(d.ntp.Addrs()) != 1 || d.ntp.Waiting() != nil {
+			t.Errorf("%s: ntp waits for %v", c.name, d.ntp.Waiting())
+		}
+		write(t, path, conf+"[access]\ndeny = [\"192.0.2.0/24\"]\n[log]\nlevel = \"error\"\n")
+		if err := d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "access lists and log level are in force") {
+			t.Errorf("%s: reload: %v", c.name, err)
+		}
+		pool := pemPair(t, cert, key, 3)
+		if err := d.reload(t.Context()); err != nil {
+			t.Errorf("%s: reload of mended files: %v", c.name, err)
+		}
+		if err := (keTask{d}).Waiting(); err != nil {
+			t.Errorf("%s: mended, and nts-ke still waits: %v", c.name, err)
+		}
+		if _, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: ke.Port, RootCAs: pool}); err != nil {
+			t.Errorf("%s: mended: %v", c.name, err)
 		}
 	}
 }

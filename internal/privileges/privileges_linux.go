@@ -87,7 +87,7 @@ func drop(keepLowPorts bool) (kept string, err error) {
 		return "", os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", e)
 	}
 	if keep != 0 {
-		return "CAP_NET_BIND_SERVICE for the ports of acme", nil
+		return "CAP_NET_BIND_SERVICE to bind low ports again", nil
 	}
 	return "none", nil
 }

@@ -83,8 +83,8 @@ type held struct {
 	cert *tls.Certificate
 }
 
-// New reads the pairs and the stored certificate of ACME. For an unusable pair, the
-// error is an *Error. It accepts a certificate that is not valid now: there is no
+// New reads the pairs and the stored certificate of ACME. An unusable pair is an
+// event, and Run reads it again until it is usable. It accepts a certificate that is not valid now: there is no
 // better one, and the clock may not be set yet. It does not use the network; Run
 // does.
 func New(cfg Config) (*Source, error) {
@@ -108,9 +108,10 @@ func New(cfg Config) (*Source, error) {
 		w.due(cfg.now())
 		c, exposed, err := p.load()
 		if err != nil {
-			return nil, err
-		}
-		if exposed {
+			c, w.refused = nil, err
+			s.counters[ReasonOf(err)].Add(1)
+			events = append(events, Event{Kind: Refused, From: p.Cert, Reason: ReasonOf(err), Err: err})
+		} else if exposed {
 			events = append(events, Event{Kind: Exposed, From: p.Key})
 		}
 		s.files = append(s.files, w)
@@ -190,6 +191,23 @@ func (s *Source) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return best, nil
 }
 
+// Missing returns why there is no certificate at all, nil if there is one.
+func (s *Source) Missing() error {
+	for _, h := range *s.cur.Load() {
+		if h.cert != nil {
+			return nil
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.files {
+		if w.refused != nil {
+			return w.refused
+		}
+	}
+	return ErrNone
+}
+
 // Run checks files and dates, and orders and renews by ACME, until ctx ends. Then it
 // returns nil.
 func (s *Source) Run(ctx context.Context) error {
@@ -235,7 +253,7 @@ func (s *Source) readFiles(asked bool) error {
 	var errs []error
 	for i, w := range s.files {
 		m, due := w.due(now)
-		if !due && !asked {
+		if !due && !asked && w.refused == nil {
 			continue
 		}
 		old := (*s.cur.Load())[i]
@@ -244,14 +262,19 @@ func (s *Source) readFiles(asked bool) error {
 			err = mayReplace(c, old.cert, w.pair.Cert, now)
 		}
 		if err != nil {
+			w.refused = err
 			if w.report(m, asked) {
 				s.counters[ReasonOf(err)].Add(1)
-				s.emit(Event{Kind: Refused, From: w.pair.Cert, Names: namesOf(old.cert.Leaf), NotAfter: old.cert.Leaf.NotAfter, Reason: ReasonOf(err), Err: err})
+				e := Event{Kind: Refused, From: w.pair.Cert, Reason: ReasonOf(err), Err: err}
+				if old.cert != nil {
+					e.Names, e.NotAfter = namesOf(old.cert.Leaf), old.cert.Leaf.NotAfter
+				}
+				s.emit(e)
 				errs = append(errs, err)
 			}
 			continue
 		}
-		w.pending, w.reported = pairState{}, pairState{}
+		w.pending, w.reported, w.refused = pairState{}, pairState{}, nil
 		if same(c, old.cert) {
 			continue
 		}

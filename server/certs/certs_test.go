@@ -210,7 +210,7 @@ func TestUnusablePairsAreRefused(t *testing.T) {
 		{"with text around", append([]byte("subject=a\n"), cert...), append([]byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"), key...), Good},
 	} {
 		p := f.put(f.pair("t"), c.cert, c.key)
-		s, err := New(Config{Pairs: []Pair{p}})
+		s, err := use(p)
 		if r := ReasonOf(err); r != c.want || (err == nil) != (c.want == Good) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -223,26 +223,35 @@ func TestUnusablePairsAreRefused(t *testing.T) {
 	}
 	both := filepath.Join(f.dir, "both.pem")
 	f.put(Pair{both, both}, append(slices.Clone(key), cert...), nil)
-	if _, err := New(Config{Pairs: []Pair{{both, both}}}); err != nil {
+	if _, err := use(Pair{both, both}); err != nil {
 		t.Errorf("key and certificate in one file: %v", err)
 	}
 	if _, err := New(Config{}); err == nil {
 		t.Error("neither files nor ACME are accepted")
 	}
-	if _, err := New(Config{Pairs: []Pair{{filepath.Join(f.dir, "none"), both}}}); !errors.Is(err, fs.ErrNotExist) || ReasonOf(err) != Unreadable {
+	if _, err := use(Pair{filepath.Join(f.dir, "none"), both}); !errors.Is(err, fs.ErrNotExist) || ReasonOf(err) != Unreadable {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := New(Config{Pairs: []Pair{{f.dir, both}}}); ReasonOf(err) != Unreadable {
+	if _, err := use(Pair{f.dir, both}); ReasonOf(err) != Unreadable {
 		t.Errorf("directory: %v", err)
 	}
 	if os.Getuid() != 0 {
 		if err := os.Chmod(both, 0); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(Config{Pairs: []Pair{{both, both}}}); !errors.Is(err, fs.ErrPermission) {
+		if _, err := use(Pair{both, both}); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("forbidden file: %v", err)
 		}
 	}
+}
+
+// use returns a Source of one pair, and why the pair is not in use.
+func use(p Pair) (*Source, error) {
+	s, err := New(Config{Pairs: []Pair{p}})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Missing()
 }
 
 // conn is a connection to a local address.

@@ -16,6 +16,7 @@ type watched struct {
 	again    bool      // read them again although the state is the same
 	pending  pairState // invalid, not yet reported
 	reported pairState // invalid, reported
+	refused  error     // why the files are not in use; they are read again even if nothing seems to have changed
 }
 
 // due returns the state of the files and whether they should be read.

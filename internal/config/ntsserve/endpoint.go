@@ -2,6 +2,7 @@ package ntsserve
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"noonmark/internal/config"
@@ -36,6 +37,8 @@ func (s *Settings) checkEndpoints(c *config.Checker) {
 // endpoint checks one endpoint; key is that of its table.
 func (s *Settings) endpoint(c *config.Checker, key string, e Endpoint) server.Endpoint {
 	c.Require(e.Address.IsValid(), key+".address", "is missing; want %s", config.AddrPort{}.Expect())
+	c.Require(!e.Address.Addr().Is4In6(), key+".address", "%v is an IPv4 address in the form of IPv6; want %v", e.Address, netip.AddrPortFrom(e.Address.Addr().Unmap(), e.Address.Port()))
+	c.Require(!e.Address.Addr().IsMulticast(), key+".address", "%v is a multicast address; want one of this host, or 0.0.0.0 or [::] for all", e.Address)
 	c.Require(e.Workers >= 0 && e.Workers <= 256, key+".workers", "%d is not a number of workers; want 1 to 256, or 0 for one a processor", e.Workers)
 	c.Require(e.DSCP >= 0 && e.DSCP <= 63, key+".dscp", "%d is not a code point; want 0 to 63", e.DSCP)
 	c.Within(key+".receive_latency", e.ReceiveLatency, 0, maxLatency)

@@ -194,8 +194,15 @@ func prefixes(ps []config.Prefix) (out []netip.Prefix) {
 // NeedsLowPorts reports whether ports that need a capability may have to be
 // bound again while the daemon runs.
 func (s *Settings) NeedsLowPorts() bool {
-	for _, a := range [...]config.AddrPort{s.ACME.HTTP, s.ACME.TLS} {
-		if a.IsValid() && privileges.PortNeedsCapability(a.Port()) {
+	addrs := []config.AddrPort{s.ACME.HTTP, s.ACME.TLS, s.Metrics.Listen}
+	for _, e := range s.Endpoint { // its interface or address may go and come back
+		addrs = append(addrs, e.Address)
+	}
+	if s.ServesKE {
+		addrs = append(addrs, s.KE.Listen)
+	}
+	for _, a := range addrs {
+		if a.IsValid() && a.Port() != 0 && privileges.PortNeedsCapability(a.Port()) {
 			return true
 		}
 	}

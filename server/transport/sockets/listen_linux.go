@@ -95,6 +95,13 @@ func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if !cfg.Addr.Addr().IsUnspecified() { // an address that comes later is served when it comes
+		if family == unix.AF_INET {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
+		} else {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+		}
+	}
 	addr, err := bind(fd, cfg.Addr)
 	if err != nil {
 		return nil, err

@@ -241,8 +241,10 @@ func TestAddressInUseIsRefused(t *testing.T) {
 }
 
 func TestListenErrors(t *testing.T) {
-	if _, err := Listen(Config{Addr: netip.MustParseAddrPort("192.0.2.1:0")}); err == nil {
-		t.Error("an address of another machine is accepted")
+	if conns, err := Listen(Config{Addr: netip.MustParseAddrPort("192.0.2.1:0")}); err != nil && hasStamps {
+		t.Errorf("an address that may come later: %v", err)
+	} else if err == nil {
+		conns[0].Close()
 	}
 	if _, err := Listen(Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Interface: "nonexistent0"}); err == nil && hasStamps {
 		t.Error("an interface that does not exist is accepted")
