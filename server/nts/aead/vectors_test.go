@@ -2,9 +2,11 @@ package aead
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -199,17 +201,19 @@ func TestSeveralComponents(t *testing.T) {
 
 func hexOf(b block) string { return hex.EncodeToString(b[:]) }
 
-// data finds the project's recorded test data.
-func data(t testing.TB, name string) []byte {
+// vectors reads a file of test vectors.
+func vectors(t testing.TB, name string) []byte {
 	t.Helper()
-	dir := os.Getenv("NOONMARK_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
+	f, err := os.Open(filepath.Join("testdata", name+".gz"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	b, err := os.ReadFile(filepath.Join(dir, name))
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("no %s (set NOONMARK_DATA to the folder that has it)", filepath.Join(dir, name))
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
 	}
+	b, err := io.ReadAll(z)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +239,7 @@ func TestVectorsOfWycheproof(t *testing.T) {
 	for _, name := range []string{"aead_aes_siv_cmac_test.json", "aes_siv_cmac_test.json"} {
 		t.Run(name, func(t *testing.T) {
 			var w wycheproof
-			if err := json.Unmarshal(data(t, "wycheproof/"+name), &w); err != nil {
+			if err := json.Unmarshal(vectors(t, name), &w); err != nil {
 				t.Fatal(err)
 			}
 			eachEngine(t, func(t *testing.T, eng engine) {
