@@ -43,15 +43,15 @@ var decoders = map[string]struct {
 // variation, E/W, [mode, [navigational status]].
 func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	m.Dated = true
-	fix, void := gnss.FixNone, true
+	fix, void, unknown := gnss.FixNone, true, false
 	switch s.at(1) {
 	case "A", "D":
 		fix, void = modeFix(s.at(11), gnss.FixGNSS), false
 	case "V", "":
 	default:
-		st.Count(gnss.BadField)
+		unknown = true
 	}
-	st.SetFix(m, fix)
+	setFix(st, m, fix, unknown)
 	setPosition(st, m, s, 2)
 	if v, ok := s.number(6, 0, 1e5); ok {
 		m.Speed, m.HasSpeed = v*1852/3600, true
@@ -60,7 +60,7 @@ func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 		if void {
 			// A receiver that reports nothing but void has lost its clock, so
 			// its earlier date is no longer carried.
-			if !m.FixElsewhere {
+			if !m.FixElsewhere && !unknown {
 				st.ForgetDate()
 			}
 			st.Count(gnss.VoidStatus)
@@ -88,6 +88,20 @@ func decodeRMC(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	m.Stated = true
 	m.Valid = fix.Good()
 	return true
+}
+
+// setFix sets the fix that a sentence reports. unknown: by a status that no receiver
+// is known to send. Such a field costs its own sentence the fix; the others keep what
+// another sentence has reported lately.
+func setFix(st *gnss.Stream, m *gnss.Message, fix gnss.Fix, unknown bool) {
+	if unknown {
+		st.Count(gnss.BadField)
+		if st.LatestFix(m.Mono).Good() {
+			m.Fix = fix
+			return
+		}
+	}
+	st.SetFix(m, fix)
 }
 
 // decodeZDA: time, day, month, year (four digits, UTC), zone hours, zone minutes. The
@@ -118,7 +132,7 @@ func decodeZDA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 // decodeGGA: time, latitude, N/S, longitude, E/W, quality 0 to 8, satellites used,
 // HDOP, altitude, M, geoid separation, M, age of corrections, station.
 func decodeGGA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
-	fix := gnss.FixNone
+	fix, unknown := gnss.FixNone, false
 	switch q := s.at(5); q {
 	case "":
 		// GPSDOs of Jackson Labs leave the quality empty although they have a fix.
@@ -135,10 +149,10 @@ func decodeGGA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	default:
 		// Jackson Labs has qualities of its own. An unknown one is taken for no
 		// fix; the time is as good as without one.
-		st.Count(gnss.BadField)
+		unknown = true
 	}
 	if fix != gnss.FixUnknown {
-		st.SetFix(m, fix)
+		setFix(st, m, fix, unknown)
 	}
 	setSatellites(st, m, s, 6)
 	setPosition(st, m, s, 1)
@@ -167,15 +181,15 @@ func decodeGNS(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 
 // decodeGLL: latitude, N/S, longitude, E/W, time, status, [mode].
 func decodeGLL(st *gnss.Stream, m *gnss.Message, s sentence) bool {
-	fix := gnss.FixNone
+	fix, unknown := gnss.FixNone, false
 	switch s.at(5) {
 	case "A":
 		fix = modeFix(s.at(6), gnss.FixGNSS)
 	case "V", "":
 	default:
-		st.Count(gnss.BadField)
+		unknown = true
 	}
-	st.SetFix(m, fix)
+	setFix(st, m, fix, unknown)
 	setPosition(st, m, s, 0)
 	return setBareTime(st, m, s.at(4), fix)
 }
