@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"noonmark/server/nts"
@@ -20,9 +21,11 @@ type LimitConfig struct {
 	TableBits int     // binary logarithm of the table's entries; 0 = 14
 }
 
-// Limiter limits the rate of requests. It belongs to one worker, which receives
-// all requests of a given address (package sockets distributes by address). Its
-// memory is fixed, whatever strangers send: a set-associative table of the
+// Limiter limits the rate of requests. Each worker has its own, and all of a server
+// share one table, because the addresses of one prefix, and the requests of one
+// session, meet several workers and endpoints. The table has no lock: its words are
+// atomic. Where two workers enter a client at the same instant, it may get a request
+// more. Its memory is fixed, whatever strangers send: a set-associative table of the
 // instants at which each client's earlier requests are used up (the virtual
 // scheduling of ATM's generic cell rate algorithm). A client that is evicted
 // starts with a full burst again; the entries with the latest instants stay. The
@@ -53,8 +56,8 @@ type Limiter struct {
 
 // limitSet fills one cache line.
 type limitSet struct {
-	key    [4]uint64 // 0 = free
-	usedUp [4]int64  // CLOCK_MONOTONIC_RAW, ns
+	key    [4]atomic.Uint64 // 0 = free
+	usedUp [4]atomic.Int64  // CLOCK_MONOTONIC_RAW, ns
 }
 
 // Classes of requests, each counted by itself.
@@ -89,6 +92,15 @@ func NewLimiter(cfg LimitConfig) *Limiter {
 		l.kiss.cost = max(1, int64(float64(time.Second)/cfg.KissRate))
 	}
 	return l
+}
+
+// forWorker returns a Limiter for one more worker, with the same table. nil for nil.
+func (l *Limiter) forWorker() *Limiter {
+	if l == nil {
+		return nil
+	}
+	w := *l
+	return &w
 }
 
 // plain counts a plain request at mono (CLOCK_MONOTONIC_RAW, ns) and reports
@@ -167,30 +179,41 @@ func (l *Limiter) take(hi, lo uint64, class byte, port uint16, mono int64) bool 
 	h := maphash.Bytes(l.seed, b[:])
 	s := &l.sets[h>>32&uint64(len(l.sets)-1)]
 	h |= 1 // 0 means free; other bits chose the set
-	at := -1
-	for i, k := range s.key {
-		if k == h {
-			at = i
-			break
+	at := s.find(h, mono)
+	for {
+		old := s.usedUp[at].Load()
+		usedUp := max(old, mono) + l.cost
+		if usedUp-mono > l.depth {
+			return false
+		}
+		if s.usedUp[at].CompareAndSwap(old, usedUp) {
+			return true
 		}
 	}
-	if at < 0 {
-		at = 0
+}
+
+// find returns the entry of a key. If there is none, it replaces a free one, or the
+// one that has been used up for longest.
+func (s *limitSet) find(h uint64, mono int64) int {
+	for {
+		for i := range s.key {
+			if s.key[i].Load() == h {
+				return i
+			}
+		}
+		at := 0
 		for i := range s.usedUp {
-			if s.key[i] == 0 {
+			if s.key[i].Load() == 0 {
 				at = i
 				break
 			}
-			if s.usedUp[i] < s.usedUp[at] {
+			if s.usedUp[i].Load() < s.usedUp[at].Load() {
 				at = i
 			}
 		}
-		s.key[at], s.usedUp[at] = h, mono
+		if old := s.key[at].Load(); old != h && s.key[at].CompareAndSwap(old, h) {
+			s.usedUp[at].Store(mono)
+			return at
+		}
 	}
-	usedUp := max(s.usedUp[at], mono) + l.cost
-	if usedUp-mono > l.depth {
-		return false
-	}
-	s.usedUp[at] = usedUp
-	return true
 }

@@ -45,6 +45,7 @@ type Server struct {
 	endpoints []*endpoint
 	precision int8 // of reading the clock, log2 of seconds
 	sendCost  sendCost
+	limit     *Limiter // shared by forWorker; nil: no limit
 	access    atomic.Pointer[Access]
 	synced    atomic.Bool // answers report a synchronised clock
 	ready     chan struct{}
@@ -67,7 +68,7 @@ const maxWorkers = 8
 
 // New opens the sockets of the endpoints. Run opens those that cannot be had yet.
 func New(cfg Config) (*Server, error) {
-	s := &Server{cfg: cfg, log: cfg.Log, precision: ClockPrecision(), sendCost: measureSend(), ready: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Log, precision: ClockPrecision(), sendCost: measureSend(), limit: NewLimiter(cfg.Limit), ready: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

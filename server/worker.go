@@ -81,7 +81,7 @@ const (
 
 func newWorker(s *Server, c packetConn, policy Policy) *worker {
 	w := &worker{srv: s, conn: c, policy: policy, metrics: new(workerMetrics), clock: newHostClock()}
-	w.resp.Limit = NewLimiter(s.cfg.Limit)
+	w.resp.Limit = s.limit.forWorker()
 	if !s.cfg.BasicOnly {
 		w.resp.Sent = NewSent()
 	}

@@ -50,6 +50,7 @@ type loop struct {
 func newLoop(t *testing.T, s *Server) *loop {
 	s.precision = -24
 	memory, peer := transport.NewPair()
+	s.limit = NewLimiter(s.cfg.Limit)
 	l := &loop{
 		worker: newWorker(s, memory, 0), t: t, peer: peer,
 		host: &testClock{real: 1795392000e9, raw: rxMono, tick: 100},
