@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"noonmark/server/mac"
 	"noonmark/server/nts"
 	"noonmark/server/threads"
 	"noonmark/server/transport/sockets"
@@ -47,6 +48,7 @@ type Server struct {
 	sendCost  sendCost
 	limit     *Limiter // shared by forWorker; nil: no limit
 	access    atomic.Pointer[Access]
+	macs      atomic.Pointer[mac.Keys]
 	synced    atomic.Bool // answers report a synchronised clock
 	ready     chan struct{}
 	threads   struct { // of the workers
@@ -124,6 +126,9 @@ func (s *Server) SetRing(r *nts.Ring) { s.cfg.Ring = r }
 
 // SetAccess replaces the access lists; nil allows everybody.
 func (s *Server) SetAccess(a *Access) { s.access.Store(a) }
+
+// SetMACs replaces the symmetric keys; nil: none.
+func (s *Server) SetMACs(k *mac.Keys) { s.macs.Store(k) }
 
 // Ready returns a channel that is closed when each endpoint receives, or waits for
 // what it lacks.

@@ -226,7 +226,7 @@ func (w *worker) finish(g group) {
 	}
 }
 
-// load reads what others publish, the snapshot and the cookie keys, and returns
+// load reads what others publish, the snapshot and the keys, and returns
 // CLOCK_REALTIME and CLOCK_MONOTONIC_RAW in ns.
 func (w *worker) load() (real, mono int64) {
 	w.feed.swap()
@@ -236,6 +236,7 @@ func (w *worker) load() (real, mono int64) {
 	if w.srv.cfg.Ring != nil {
 		w.resp.Keys = w.srv.cfg.Ring.Load()
 	}
+	w.resp.MACs = w.srv.macs.Load()
 	return real, mono
 }
 

@@ -39,7 +39,8 @@ type service struct {
 	limited  *daemon.Limited // for lines that remote peers can cause
 
 	ntp    *server.Server
-	ring   *nts.Ring        // nil without NTS
+	ring   *nts.Ring // nil without NTS
+	macs   *symmetricKeys
 	certs  *certs.Source    // nil without NTS-KE
 	ke     *ntske.Server    // nil without NTS-KE
 	listen net.Listener     // of NTS-KE
@@ -57,7 +58,7 @@ type service struct {
 func assemble(ctx context.Context, path string, s *ntsserve.Settings, plan *privileges.Plan, log *slog.Logger) (*service, error) {
 	d := &service{path: path, settings: s, log: log, limited: daemon.NewLimited(log, time.Minute, 5)}
 	for _, step := range [...]func() error{
-		func() error { return d.bind(ctx) }, plan.BecomeUser, d.openKeys, d.openKE, d.openClock,
+		func() error { return d.bind(ctx) }, plan.BecomeUser, d.openKeys, d.openMACs, d.openKE, d.openClock,
 	} {
 		if err := step(); err != nil {
 			d.close()
@@ -127,6 +128,14 @@ func (d *service) openKeys() (err error) {
 	return nil
 }
 
+// openMACs reads the symmetric keys. A file that cannot be used is read again
+// later: time is served without its keys.
+func (d *service) openMACs() error {
+	d.macs = newSymmetricKeys(d.settings.SymmetricKeys, d.ntp.SetMACs, d.log)
+	d.macs.load()
+	return nil
+}
+
 // openKE opens the certificates and makes the NTS-KE server. Files that cannot be
 // used are read again until they can.
 func (d *service) openKE() (err error) {
@@ -167,6 +176,7 @@ func (d *service) newTasks() []daemon.Task {
 	reg.MustRegister(d.ntp, &d.states, observe.NewNTSMetrics(observe.NTS{KE: d.ke, Certificates: d.certs, Ring: d.ring}), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tasks := []daemon.Task{daemon.Vital(d.ntp), daemon.NewMetrics(d.settings.Metrics, reg)}
+	tasks = append(tasks, d.macs)
 	if d.clock != nil {
 		reg.MustRegister(d.clock)
 		tasks = append(tasks, d.clock)
@@ -255,6 +265,7 @@ func (d *service) reload(context.Context) error {
 	// Each part is taken over on its own: a certificate that does not fit its key
 	// keeps no access list from coming into force.
 	d.ntp.SetAccess(s.AccessList)
+	d.macs.replace(s.SymmetricKeys)
 	errs := []error{daemon.SetLevel(d.log, s.Log)}
 	if d.certs != nil {
 		errs = append(errs, d.certs.Reload())

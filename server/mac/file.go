@@ -19,8 +19,8 @@ const maxFile = 1 << 20
 //
 // where KEY is HEX: and hexadecimal digits, or ASCII: and text, or text. Lines that
 // begin with one of !;#% are comments. Other than with chrony, the type must be
-// there, because leaving it out means MD5. All errors come at once, joined; each
-// names the line, none the key.
+// there, because leaving it out means MD5. All errors come at once, joined, beside
+// the keys of the good lines; each names the line, none the key.
 func ReadFile(path string) ([]*Key, error) {
 	text, err := readFile(path)
 	if err != nil {
@@ -28,7 +28,7 @@ func ReadFile(path string) ([]*Key, error) {
 	}
 	keys, err := parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return keys, fmt.Errorf("read %s: %w", path, err)
 	}
 	return keys, nil
 }

@@ -157,16 +157,19 @@ func ID(code []byte) uint32 { return binary.BigEndian.Uint32(code) }
 // Keys is an immutable set of keys, read by all workers.
 type Keys struct{ byID map[uint32]*Key }
 
-// NewKeys makes a set. Two keys with one identifier are an error.
+// NewKeys makes a set. Of keys with one identifier it has the first; the error
+// names the others.
 func NewKeys(keys ...*Key) (*Keys, error) {
 	s := &Keys{byID: map[uint32]*Key{}}
+	var errs []error
 	for _, k := range keys {
 		if s.byID[k.id] != nil {
-			return nil, fmt.Errorf("there are two keys with the identifier %d", k.id)
+			errs = append(errs, fmt.Errorf("there are two keys with the identifier %d", k.id))
+			continue
 		}
 		s.byID[k.id] = k
 	}
-	return s, nil
+	return s, errors.Join(errs...)
 }
 
 // Find returns the key with an identifier, nil if there is none. A nil set is

@@ -257,6 +257,55 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A file with an error keeps the keys that it had; at first it has those of its
+// good lines.
+func TestSourceKeepsWhatWasGood(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list, one := filepath.Join(dir, "list"), filepath.Join(dir, "one")
+	given, err := NewKey(1, SHA256, []byte("given"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Source{Keys: []*Key{given}, Files: []KeyFile{{2, SHA256, one}}, List: list}
+	var l *Loaded
+	for _, c := range []struct {
+		name, list, one string // empty: no file
+		err             string
+		want            []uint32
+		weak            int
+	}{
+		{"no files", "", "", "no such file", []uint32{1}, 1},
+		{"a line that is wrong", "3 SHA256 text\nx\n", "0123456789abcdef", "line 2", []uint32{1, 2, 3}, 2},
+		{"good", "3 SHA1 text\n4 SHA256 0123456789abcdef\n", "0123456789abcdef", "", []uint32{1, 2, 3, 4}, 2},
+		{"damaged", "4\n", "HEX:1", "line 1", []uint32{1, 2, 3, 4}, 2},
+		{"gone", "", "", "no such file", []uint32{1, 2, 3, 4}, 2},
+		{"an identifier twice", "2 SHA256 0123456789abcdef\n", "0123456789abcdef", "two keys with the identifier 2", []uint32{1, 2}, 1},
+		{"removed", "#\n", "x", "", []uint32{1, 2}, 2},
+	} {
+		for path, text := range map[string]string{list: c.list, one: c.one} {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if text == "" {
+				os.Remove(path)
+			}
+		}
+		l, err = s.Load(l)
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.err)
+		}
+		if l.Keys.Len() != len(c.want) || len(l.Keys.Weak()) != c.weak {
+			t.Errorf("%s: %d keys, weak %v", c.name, l.Keys.Len(), l.Keys.Weak())
+		}
+		for _, id := range c.want {
+			if l.Keys.Find(id) == nil {
+				t.Errorf("%s: key %d is missing", c.name, id)
+			}
+		}
+	}
+}
+
 func TestVerifyAndAppendDoNotAllocate(t *testing.T) {
 	s := new(Scratch)
 	for _, c := range digests {

@@ -46,7 +46,7 @@ func (s *Settings) endpoint(c *config.Checker, key string, e Endpoint) server.En
 	c.Require(!e.Smear || s.Source.Type == "snapshot", key+".smear",
 		"a clock of source.type = %q executes its leap seconds itself; want type = \"snapshot\", or no smearing", s.Source.Type)
 	return server.Endpoint{
-		Policy: s.policy(c, key+".nts", e.NTS), Smear: e.Smear,
+		Policy: s.policy(c, key+".nts", e.NTS) | s.BadMAC, Smear: e.Smear,
 		Socket: sockets.Config{
 			Addr: e.Address.AddrPort, Interface: e.Interface, Stamps: stamps(c, key+".timestamps", e.Timestamps), Sockets: e.Workers, DSCP: uint8(e.DSCP),
 			ReceiveLatency: e.ReceiveLatency.Duration, TransmitLatency: e.TransmitLatency.Duration,

@@ -31,6 +31,8 @@ type File struct {
 	Certificate []Certificate  `toml:"certificate"`
 	ACME        ACME           `toml:"acme"`
 	Keys        Keys           `toml:"keys"`
+	MAC         MAC            `toml:"mac"`
+	Key         []Key          `toml:"key"`
 	Access      Access         `toml:"access"`
 	Log         config.Log     `toml:"log"`
 	Metrics     config.Metrics `toml:"metrics"`
@@ -101,6 +103,20 @@ type Keys struct {
 	RenewAhead config.Duration `toml:"renew_ahead"`
 }
 
+// MAC is [mac]: requests with a message authentication code of a symmetric key.
+type MAC struct {
+	KeysFile string `toml:"keys_file"`
+	Refused  string `toml:"refused"` // "silence", "crypto_nak" or "plain"
+}
+
+// Key is a [[key]]: a symmetric key.
+type Key struct {
+	ID   uint32        `toml:"id"`
+	Type string        `toml:"type"`
+	Key  config.Secret `toml:"key"`
+	File string        `toml:"file"` // that has the key instead
+}
+
 // Access is [access]: who is answered, and how often.
 type Access struct {
 	Allow    []config.Prefix `toml:"allow"`
@@ -121,6 +137,7 @@ func Default() File {
 		KE:       KE{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
 		ACME:     ACME{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
 		Keys:     Keys{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep, Renew: "auto", RenewAhead: config.D(nts.DefaultAhead)},
+		MAC:      MAC{Refused: "silence"},
 		Access:   Access{Burst: 16, Prefix4: 32, Prefix6: 56, KissRate: 4},
 		Log:      config.DefaultLog(),
 	}

@@ -11,6 +11,7 @@ import (
 	"noonmark/refclock/status"
 	"noonmark/server"
 	"noonmark/server/certs"
+	"noonmark/server/mac"
 	"noonmark/server/nts"
 	"noonmark/server/sysclock"
 	"noonmark/server/threads"
@@ -34,6 +35,9 @@ type Settings struct {
 	NTPPort      int  // that NTS-KE names to clients; 0: the usual
 	Certificates certs.Config
 	KeyRing      nts.RingConfig
+
+	SymmetricKeys mac.Source
+	BadMAC        server.Policy // for a MAC that is not accepted
 }
 
 // Load reads and checks the file at path. It opens no other file; one that is
@@ -64,6 +68,7 @@ func (s *Settings) check(f *config.File) error {
 	if s.OpensCookies {
 		s.checkKeys(c)
 	}
+	s.checkMAC(c)
 	s.checkEndpoints(c)
 	s.checkAccess(c)
 	s.Log.Check(c)
@@ -212,7 +217,7 @@ func (s *Settings) NeedsLowPorts() bool {
 // ReloadedKeys are the keys that a running daemon takes over; all others need a
 // restart. Certificates and cookie keys are read again when their files change.
 func ReloadedKeys() []string {
-	return []string{"log.level", "access.allow", "access.deny", "access.nts_only"}
+	return []string{"log.level", "mac.keys_file", "key", "access.allow", "access.deny", "access.nts_only"}
 }
 
 // NeedsRestart reports whether another key than ReloadedKeys differs.
@@ -224,5 +229,6 @@ func (s *Settings) NeedsRestart(running *Settings) bool {
 func (s *Settings) withoutReloaded() File {
 	f := s.File
 	f.Access.Allow, f.Access.Deny, f.Access.NTSOnly, f.Log.Level = nil, nil, nil, ""
+	f.MAC.KeysFile, f.Key = "", nil
 	return f
 }

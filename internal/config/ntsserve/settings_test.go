@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"noonmark/internal/exitcode"
+	"noonmark/server"
+	"noonmark/server/mac"
 	"noonmark/server/sysclock"
 )
 
@@ -64,6 +66,17 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"prefix4", endpoint + "[access]\nrate_prefix4 = 33\n", "t.toml:4: access.rate_prefix4: 33 is not a prefix length; want"},
 		{"prefix6", endpoint + "[access]\nrate_prefix6 = 0\n", "t.toml:4: access.rate_prefix6: 0 is not a prefix length; want"},
 		{"kiss", endpoint + "[access]\nkiss_rate = 1e5\n", "t.toml:4: access.kiss_rate: 100000 is out of range; want"},
+		{"refused", endpoint + "[mac]\nrefused = \"nak\"\n", `t.toml:4: mac.refused: "nak" is not known; want "silence", "crypto_nak" or "plain"`},
+		{"key without identifier", endpoint + "[[key]]\ntype = \"AES128\"\nkey = \"x\"\n", "t.toml:3: key[0].id: is missing, or 0"},
+		{"key identifier of 33 bits", endpoint + "[[key]]\nid = 4294967296\n", "t.toml:4: key[0].id: 4294967296 is out of range"},
+		{"key without type", endpoint + "[[key]]\nid = 1\nkey = \"x\"\n", `t.toml:3: key[0].type: "" is not known; want "AES128", "AES256", "SHA256"`},
+		{"type of key", endpoint + "[[key]]\nid = 1\ntype = \"SHA265\"\nkey = \"x\"\n", `t.toml:5: key[0].type: "SHA265" is not known; did you mean "SHA256"?`},
+		{"no key", endpoint + "[[key]]\nid = 1\ntype = \"SHA256\"\n", "t.toml:3: key[0]: has both a key and a file, or neither"},
+		{"key and file", endpoint + "[[key]]\nid = 1\ntype = \"SHA256\"\nkey = \"hunter2\"\nfile = \"x\"\n", "t.toml:3: key[0]: has both a key and a file, or neither"},
+		{"key of another length", endpoint + "[[key]]\nid = 1\ntype = \"AES128\"\nkey = \"hunter2\"\n", "t.toml:6: key[0].key: AES128 needs a key of 16 octets, not 7; want"},
+		{"no hexadecimal key", endpoint + "[[key]]\nid = 1\ntype = \"AES128\"\nkey = \"HEX:hunter2\"\n", "t.toml:6: key[0].key: the key has other characters"},
+		{"key that is no text", endpoint + "[[key]]\nid = 1\nkey = 2\n", "t.toml:5: key[0].key: is a whole number; want text"},
+		{"two keys", endpoint + "[[key]]\nid = 1\ntype = \"SHA256\"\nkey = \"a\"\n[[key]]\nid = 1\ntype = \"SHA256\"\nkey = \"b\"\n", "t.toml:8: key[1].id: key[0] has the identifier 1 already"},
 		{"log", endpoint + "[log]\nlevel = \"loud\"\n", `t.toml:4: log.level: "loud" is not known`},
 		{"unknown key", endpoint + "adress = 1\n", "t.toml:3: endpoint[0].adress: is not known; did you mean address?"},
 		{"least", endpoint, ""},
@@ -85,9 +98,63 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant %s", c.name, err, c.want)
 		case c.want != "" && !strings.Contains(err.Error(), "; "):
 			t.Errorf("%s: no remedy in %v", c.name, err)
+		case c.want != "" && strings.Contains(err.Error(), "hunter2"):
+			t.Errorf("%s: a key is in %v", c.name, err)
 		case c.want != "" && exitcode.Of(err) != 78:
 			t.Errorf("%s: exit %d", c.name, exitcode.Of(err))
 		}
+	}
+}
+
+func TestSymmetricKeys(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	list := write(t, filepath.Join(dir, "list"), "3 SHA1 hunter2hunter2\n")
+	text := endpoint + `nts = "off"
+[mac]
+keys_file = "` + list + `"
+refused = "crypto_nak"
+[[key]]
+id = 1
+type = "AES128"
+key = "HEX:000102030405060708090a0b0c0d0e0f"
+[[key]]
+id = 2
+type = "SHA256"
+file = "` + filepath.Join(dir, "none") + `"
+`
+	path := write(t, filepath.Join(dir, "t.toml"), text)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Endpoints[0].Policy; p != server.NoNTS|server.NAKBadMAC {
+		t.Errorf("policy %v", p)
+	}
+	if k := s.SymmetricKeys; len(k.Keys) != 1 || k.Keys[0].ID() != 1 || len(k.Files) != 1 || k.Files[0].ID != 2 || k.Files[0].Type != mac.SHA256 || k.List != list {
+		t.Errorf("%+v", k)
+	}
+	warnings := strings.Join(s.Warnings, "\n")
+	for _, w := range []string{"t.toml:14: key[1].file: stat ", "t.toml:7: key: every user of this machine can read the keys in this file"} {
+		if !strings.Contains(warnings, w) {
+			t.Errorf("no warning %q in\n%s", w, warnings)
+		}
+	}
+	if all := fmt.Sprintf("%v %+v %#v", s, s.File, s.Key); strings.Contains(all, "0001020304") {
+		t.Error("the settings print the key")
+	}
+	// A reload takes over the keys.
+	write(t, path, text+"[[key]]\nid = 5\ntype = \"AES128\"\nkey = \"0123456789abcdef\"\n")
+	again, err := Load(path)
+	if err != nil || again.NeedsRestart(s) {
+		t.Errorf("another key needs a restart: %v", err)
+	}
+	write(t, path, strings.Replace(text, "crypto_nak", "plain", 1))
+	if again, err = Load(path); err != nil || !again.NeedsRestart(s) {
+		t.Errorf("another policy needs no restart: %v", err)
 	}
 }
 
