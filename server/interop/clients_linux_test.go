@@ -115,6 +115,9 @@ func TestNtpdigWithSymmetricKeys(t *testing.T) {
 func TestBusybox(t *testing.T) {
 	dir := setup(t)
 	for _, prog := range proctest.Find("busybox") {
+		if applets, _, _ := tool(t, prog, "--list"); !strings.Contains("\n"+applets, "\nntpd\n") {
+			continue
+		}
 		serve(t, dir, "")
 		p := daemon(t, enter(prog, "ntpd", "-n", "-dd", "-w", "-p", ourAddr)...)
 		until(t, "busybox has a reply of ntsserve", p, func() (bool, string) {
@@ -123,7 +126,7 @@ func TestBusybox(t *testing.T) {
 		})
 		return
 	}
-	t.Skip("busybox is missing: apt-get install busybox")
+	t.Skip("no busybox with ntpd, which Debian's has not")
 }
 
 // Python's ntplib, in each version.

@@ -117,7 +117,7 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[[witness]]\naddress = \"a\"\ninterval = \"1s\"\n", "3: witness[0].interval"},
 		{"[[witness]]\naddress = \"a\"\nca = \"/nowhere\"\n", "3: witness[0].ca"},
 		{"[[witness]]\naddress = \"a\"\nnts = false\nca = \"/nowhere\"\n", "4: witness[0].ca: is not used"},
-		{"[receiver]\nbaud = \"auto\"\nconfigure = true\nposition = [47.0, 8.0, 400.0]\nsystems = [\"GPS\", \"Galileo\"]\n[export]\nchrony_sock = \"/run/c.sock\"\nshm_unit = 2\nptp4l = \"/run/ptp4l\"\n[system_clock]\nmode = \"discipline\"\nstep = \"start\"\n[[phc]]\ndevice = \"eth1\"\n[[witness]]\naddress = \"[2001:db8::1]:4460\"\nrequired = true\n[[witness]]\naddress = \"2001:db8::1\"\nnts = false\n", ""},
+		{"[receiver]\nbaud = \"auto\"\nconfigure = true\nposition = [47.0, 8.0, 400.0]\nsystems = [\"GPS\", \"Galileo\"]\n[export]\nchrony_sock = \"/run/c.sock\"\nshm_unit = 2\nptp4l = \"/run/ptp4l\"\n[system_clock]\nmode = \"discipline\"\nstep = \"start\"\n[[phc]]\ndevice = \"eth1\"\n[[witness]]\naddress = \"[2001:db8::1]:4460\"\nrequired = true\n[[witness]]\naddress = \"2001:db8::1\"\nnts = false\n[[witness]]\naddress = \"fe80::1%eth0\"\nnts = false\n", ""},
 		{"", ""},
 		{"[pulse]\nsource = \"sim\"\n[clock]\nsource = \"sim\"\n[sim]\nstart = \"2036-02-07T06:00:00Z\"\noscillator = \"ocxo\"\n", ""},
 		{"[pulse]\nsource = \"extts\"\nedge = \"falling\"\nwidth = \"100ms\"\nbias = \"-3ns\"\ncable = \"85ns\"\npin = -1\n[clock]\ndevice = \"/dev/ptp0\"\n[discipline]\nservo = \"pi\"\n", ""},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -86,7 +87,7 @@ func hostPort(a string) (host string, port int, err error) {
 	}
 	host, text, err := net.SplitHostPort(a)
 	if err != nil { // without a port, or an IPv6 address without brackets
-		if net.ParseIP(a) == nil && strings.Contains(a, ":") {
+		if _, bad := netip.ParseAddr(a); bad != nil && strings.Contains(a, ":") {
 			return "", 0, fmt.Errorf("%q is not an address", a)
 		}
 		return a, 0, nil
