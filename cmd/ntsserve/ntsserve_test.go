@@ -208,7 +208,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 // Time is served whatever is wrong with a certificate, and NTS-KE comes up by itself
-// once it is mended. A reload takes over what it can.
+// once it is repaired. A reload takes over what it can.
 func TestTimeIsServedWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -243,13 +243,13 @@ func TestTimeIsServedWithoutACertificate(t *testing.T) {
 		}
 		pool := pemPair(t, cert, key, 3)
 		if err := d.reload(t.Context()); err != nil {
-			t.Errorf("%s: reload of mended files: %v", c.name, err)
+			t.Errorf("%s: reload of repaired files: %v", c.name, err)
 		}
 		if err := (keTask{d}).Waiting(); err != nil {
-			t.Errorf("%s: mended, and nts-ke still waits: %v", c.name, err)
+			t.Errorf("%s: repaired, and nts-ke still waits: %v", c.name, err)
 		}
 		if _, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: ke.Port, RootCAs: pool}); err != nil {
-			t.Errorf("%s: mended: %v", c.name, err)
+			t.Errorf("%s: repaired: %v", c.name, err)
 		}
 	}
 }
