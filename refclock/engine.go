@@ -242,6 +242,7 @@ func (e *Engine) Take(in Input) {
 		e.conditions(*in.Port)
 	case in.Relock:
 		e.discarded()
+		e.leap.Relock()
 		e.loop.Control.Reset(e.cfg.Mono())
 	}
 }

@@ -156,16 +156,21 @@ func (e *Engine) admit(m *gnss.Message, now *reading.Clocks) bool {
 		e.refuse(reason.MessageNoClock)
 		return false // no fault of the message
 	default:
-		code := e.integrity.Date(m, now)
+		code := e.integrity.Label(m, now)
 		if code == reason.None {
 			e.counted(m.Valid, m.Mono)
 			return true
 		}
 		e.loop.Control.MessageRefused(code, m.Mono)
-		e.incidents.Report(code, nil, "source", m.Source, "says", m.Time.UTC(e.leap.Table().Offset(m.Time)).Format(time.DateTime), "rollover_weeks", m.Rollover)
+		e.incidents.Report(code, nil, "source", m.Source, "says", said(m, e.leap.Table()), "moved_by_weeks", m.Rollover)
 	}
 	e.counted(false, m.Mono)
 	return false
+}
+
+// said returns the date and time of a message as the receiver sent it.
+func said(m *gnss.Message, table *tai.Table) string {
+	return m.Time.UTC(table.Offset(m.Time)).AddDate(0, 0, -7*m.Rollover).Format(time.DateTime + ".999")
 }
 
 // clocks returns what the clocks' models show at an instant of

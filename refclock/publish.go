@@ -40,6 +40,7 @@ type publisher struct {
 		state  status.State
 		reason string
 	}
+	advised map[advice]bool // whose remedy was logged since the clock was locked last
 
 	snap   status.Snapshot
 	report atomic.Pointer[report.Report]
@@ -50,7 +51,7 @@ type publisher struct {
 }
 
 func newPublisher(cfg *Config) *publisher {
-	p := &publisher{cfg: cfg, incidents: incident.New(cfg.Mono, cfg.Log), ready: make(chan struct{})}
+	p := &publisher{cfg: cfg, incidents: incident.New(cfg.Mono, cfg.Log), advised: make(map[advice]bool), ready: make(chan struct{})}
 	p.report.Store(&report.Report{})
 	return p
 }
@@ -158,13 +159,38 @@ func (p *publisher) describe(s *status.Snapshot, st discipline.Status) *report.R
 	s.BadPulses += p.incidents.Group(reason.Edge)
 	if was := &p.logged; !st.Moving && (s.State != was.state || s.Reason != was.reason || !was.once) {
 		fields := []any{"state", s.State.String(), "was", was.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3) / 1e3}
-		if r := st.Remedy(); r != "" {
+		if r := p.advise(&st); r != "" {
 			fields = append(fields, "remedy", r)
 		}
 		p.cfg.Log.Info("state", fields...)
 		was.state, was.reason, was.once = s.State, s.Reason, true
 	}
 	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting()}
+}
+
+// advice is a condition for which a remedy was logged.
+type advice struct {
+	reason discipline.Reason
+	cause  reason.Code
+}
+
+// advise returns what is to be logged of the state's remedy: each once until the
+// next lock.
+func (p *publisher) advise(st *discipline.Status) string {
+	if st.State == status.Locked {
+		clear(p.advised)
+		return ""
+	}
+	a := advice{st.Reason, st.Cause}
+	if a.cause != reason.None {
+		a.reason = discipline.None
+	}
+	r := st.Remedy()
+	if r == "" || p.advised[a] {
+		return ""
+	}
+	p.advised[a] = true
+	return r
 }
 
 // leapSeconds fills in what the table in force says of the clock's present time.

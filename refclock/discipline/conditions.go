@@ -143,7 +143,7 @@ func (x *Conditions) explain(s *Status, a alarm) {
 	switch {
 	case a.on && (s.Reason == Doubted || s.State == status.Unlocked):
 		s.Reason, s.Cause, s.Detail = Doubted, a.code, a.detail
-	case s.Reason == NoMessages && x.message.explains(s.Mono):
+	case s.Reason == NoMessages && x.message.explains(s.Mono), s.Reason == Labelling && x.message.explains(s.Mono) && x.message.code == reason.MessageFraction:
 		s.Cause = x.message.code
 	case s.Reason == NoMessages || s.Reason == Starting:
 		s.Cause = x.port

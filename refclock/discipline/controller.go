@@ -91,6 +91,9 @@ func (c *Controller) Label(l Label) {
 	}
 	c.st.BadLabels++
 	c.st.Counts[r]++
+	if r == LabelNotWhole {
+		c.MessageRefused(reason.MessageFraction, l.Mono)
+	}
 }
 
 // Tick tells the time when nothing else happens, about once a second; more often

@@ -80,6 +80,7 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 	}
 	gone := tai.Time(l.Mono - v.first)
 	d, seconds := l.Time-v.second, l.Time.Floor()-v.second.Floor()
+	fraction := l.Time%tai.Second != 0
 	switch {
 	case seconds == 0 && gone < tai.Time(v.maxLatency)+max(0, d):
 		return None // the same burst, perhaps past the next pulse, or one of several labels a second
@@ -95,8 +96,11 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 			return LabelSources
 		}
 		named()
+		if fraction {
+			return LabelNotWhole
+		}
 		return LabelSkips
-	case shift != v.shift && l.Time%tai.Second != 0:
+	case shift != v.shift && fraction:
 		v.run = 0
 		named()
 		return LabelNotWhole

@@ -44,6 +44,7 @@ type Judge struct {
 	startup  startup
 	ramp     ramp
 	dates    dates
+	fraction fractions
 	outside  Alarm
 
 	ownCrystal bool
@@ -68,9 +69,13 @@ func (j *Judge) Message(m *gnss.Message) {
 	j.receiver.message(m)
 }
 
-// Date returns why the date of a message is refused, None if it is plausible.
-func (j *Judge) Date(m *gnss.Message, c *reading.Clocks) reason.Code {
+// Label returns why the label of a message is refused, None if it may be used: its
+// date is not plausible, or its fraction does not tell which second a pulse began.
+func (j *Judge) Label(m *gnss.Message, c *reading.Clocks) reason.Code {
 	code, evidence := j.dates.check(m, c)
+	if code == reason.None && m.Valid && c.Unlocked && !j.fraction.usable(m.Time, c) {
+		code = reason.MessageFraction
+	}
 	if evidence != "" && !j.dates.corrected {
 		j.dates.corrected = true
 		j.event(reason.Event{Text: "receiver is past a week rollover; its dates are corrected", Warn: true,

@@ -133,7 +133,7 @@ func TestDates(t *testing.T) {
 	} {
 		j := New(Config{NotBefore: floor, RefuseRollover: c.refuse})
 		for range 3 {
-			if got := j.Date(&gnss.Message{Time: c.date, Rollover: c.rollover}, &reading.Clocks{Clock: c.own, Tracked: c.own != 0, System: c.sys, TableEnd: now + 200*day}); got != c.want {
+			if got := j.Label(&gnss.Message{Time: c.date, Rollover: c.rollover}, &reading.Clocks{Clock: c.own, Tracked: c.own != 0, System: c.sys, TableEnd: now + 200*day}); got != c.want {
 				t.Errorf("%s: %v, want %v", c.name, got, c.want)
 			}
 		}

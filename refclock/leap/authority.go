@@ -117,6 +117,11 @@ func (a *Authority) WitnessesAgree(mono int64) {
 	a.confirmation.add(witnessesAgree, "witnesses", mono)
 }
 
+// Relock takes that the lock was discarded on an operator's order: what the clock
+// shows confirms nothing, and what confirmed the receiver's count must be found
+// anew.
+func (a *Authority) Relock() { a.confirmation.discard() }
+
 // Tick takes the time that passed. It is to be called at least once a minute.
 func (a *Authority) Tick(in reading.Clocks) Result {
 	a.confirmation.tick(&in)

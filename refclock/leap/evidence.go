@@ -46,6 +46,9 @@ const (
 	// countSpan is the largest error of whole seconds that a wrong leap count
 	// makes: there have been 18 leap seconds since GPS began.
 	countSpan = 20 * time.Second
+	// scaleSpan is the same for labels in GPS time or TAI: the configured scale may be
+	// wrong, by 37 s at present.
+	scaleSpan = time.Minute
 	// agreeWithin is how near another clock must be to the receiver's second, as the
 	// pulse begins it, to confirm it. What differs by more than half a second
 	// contradicts it.
@@ -55,6 +58,9 @@ const (
 	fixGap = 5 * time.Second
 	// uniformLife is how long after a label in GPS time or TAI another is expected.
 	uniformLife = 5 * time.Second
+	// labelLife is how long after a label another is expected. Without labels nothing
+	// has to be held back.
+	labelLife = 10 * time.Second
 	// waitGrace is the time after the first label in which evidence from the same
 	// burst may still come. It takes two labels and more to set a clock.
 	waitGrace = 900 * time.Millisecond
@@ -95,6 +101,7 @@ type finding struct {
 type confirmation struct {
 	found      [numKinds]finding
 	firstLabel int64 // mono of the first valid label, 0: none yet
+	lastLabel  int64 // mono of the latest one
 	now        int64 // mono of the latest input
 
 	fix struct { // reported fixes without a gap
@@ -104,9 +111,10 @@ type confirmation struct {
 		time tai.Time
 		mono int64
 	}
-	uniform int64           // mono of the latest label in GPS time or TAI, 0: none yet
-	system  time.Duration   // system clock - receiver's second, 0: it does not contradict
-	unheard gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
+	uniform    int64           // mono of the latest label in GPS time or TAI, 0: none yet
+	uniformOff time.Duration   // system clock - its second, 0: it does not contradict
+	system     time.Duration   // the same of labels that need a count
+	unheard    gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
 
 	pulsed       bool // pulses come
 	tracked      bool // the clock is locked or in holdover
@@ -129,6 +137,12 @@ func (c *confirmation) drop(kinds ...kind) {
 	for _, k := range kinds {
 		c.found[k] = finding{}
 	}
+}
+
+// discard takes all findings back, and doubts the clock.
+func (c *confirmation) discard() {
+	c.found = [numKinds]finding{}
+	c.clockDoubted, c.tracked = true, false
 }
 
 // settled returns the evidence that counts under a policy, without labels in GPS
@@ -157,7 +171,7 @@ func (c *confirmation) confirmed(p Proof) (source string, ok bool) {
 	}
 	// A system clock that differs by whole seconds may know of a leap second that
 	// the tables lack, or the configured scale may be wrong.
-	if c.uniformNow() && c.system == 0 {
+	if c.uniformNow() && c.uniformOff == 0 {
 		return "GPS time or TAI", true
 	}
 	return "", false
@@ -166,7 +180,7 @@ func (c *confirmation) confirmed(p Proof) (source string, ok bool) {
 // waits reports whether the lock has to wait for evidence. Without labels and
 // pulses there is nothing to hold back.
 func (c *confirmation) waits(p Proof) bool {
-	if p == ProofNever || c.firstLabel == 0 || !c.pulsed || c.now-c.firstLabel < int64(waitGrace) {
+	if p == ProofNever || !c.pulsed || c.firstLabel == 0 || c.now-c.lastLabel > int64(labelLife) || c.now-c.firstLabel < int64(waitGrace) {
 		return false
 	}
 	_, ok := c.confirmed(p)
@@ -242,25 +256,32 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	if c.firstLabel == 0 {
 		c.firstLabel = m.Mono
 	}
+	c.lastLabel = m.Mono
 	if m.Uniform {
 		c.uniform = m.Mono
 	} else {
 		c.jump(label, in.Mono)
 	}
-	if stale {
-		return
-	}
 	second, since, ok := in.Second(label)
-	if !ok {
+	if !ok || stale {
 		return
 	}
-	if in.System != 0 {
-		c.compareSystem(in.System.Add(-since).Sub(second), in)
+	off := in.System.Add(-since).Sub(second)
+	switch {
+	case in.System == 0:
+	case m.Uniform:
+		c.uniformOff = contradiction(off, scaleSpan)
+	default:
+		c.compareSystem(off, in)
 	}
-	if in.Clock == 0 || in.ClockIsSystem {
-		return
+	if !m.Uniform && in.Clock != 0 && !in.ClockIsSystem {
+		c.compareClock(in.Clock.Add(-since).Sub(second), in)
 	}
-	off := in.Clock.Add(-since).Sub(second)
+}
+
+// compareClock takes how far the clock to be disciplined is ahead of the
+// receiver's second.
+func (c *confirmation) compareClock(off time.Duration, in *reading.Clocks) {
 	c.clockOff = off.Abs() > time.Second/2
 	switch {
 	case in.Tracked:
@@ -287,16 +308,23 @@ func (c *confirmation) jump(label tai.Time, mono int64) {
 // compareSystem takes how far the system clock is ahead of the receiver's second.
 func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
 	c.drop(systemKept, systemRan)
-	c.system = 0
+	c.system = contradiction(off, countSpan)
 	switch {
-	case off.Abs() > time.Second/2 && off.Abs() < countSpan+time.Second/2:
-		c.system = off
 	case off.Abs() > agreeWithin:
 	case in.SystemDisciplined:
 		c.add(systemKept, "disciplined system clock", in.Mono)
 	case !in.SystemOwn:
 		c.add(systemRan, "system clock", in.Mono)
 	}
+}
+
+// contradiction returns off if it is a difference of whole seconds up to span,
+// else 0.
+func contradiction(off, span time.Duration) time.Duration {
+	if off.Abs() > time.Second/2 && off.Abs() < span+time.Second/2 {
+		return off
+	}
+	return 0
 }
 
 // explain says what the lock waits for, and what would shorten that.
@@ -310,8 +338,12 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	default:
 		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
 	}
-	if c.system != 0 {
-		fields = append(fields, "system_clock_off_by", c.system.Round(time.Millisecond))
+	off := c.system
+	if c.uniformNow() {
+		off = c.uniformOff
+	}
+	if off != 0 {
+		fields = append(fields, "system_clock_off_by", off.Round(time.Millisecond))
 		more = append(more, "find out whether the system clock or the receiver is wrong")
 	}
 	more = append(more, "let the receiver send UBX-NAV-TIMELS or NAV-TIMEGPS (receiver.configure), set the system clock right by NTP, or require a [[witness]]")

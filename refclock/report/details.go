@@ -75,6 +75,8 @@ type LeapDetails struct {
 	Next    *string      `json:"next"`    // when the count changes next, UTC
 	Sign    int          `json:"sign"`    // +1 a second is inserted then, -1 deleted
 	NextBy  string       `json:"next_by,omitempty"`
+
+	Confirmed string `json:"confirmed_by,omitempty"` // what confirms the receiver's count; empty: nothing does
 }
 
 // LeapDetail is one table of leap seconds.
@@ -109,7 +111,7 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 		Leap:       newLeapDetails(&r.Leap),
 		Pulses:     []PulseDetail{},
 		Conditions: []ConditionDetail{},
-		Remedy:     st.Remedy(),
+		Remedy:     remedy(r),
 		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: round3(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: round3(st.AgeingPPB)},
 	}
 	if r.Receiver.Fix != gnss.FixUnknown {
@@ -134,6 +136,15 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	return d
 }
 
+// remedy returns what an operator can do about the state's reason. For evidence of
+// the leap count that depends on the site.
+func remedy(r *Report) string {
+	if r.Discipline.Cause == reason.LeapUnconfirmed && r.Leap.Remedy != "" {
+		return r.Leap.Remedy
+	}
+	return r.Discipline.Remedy()
+}
+
 // known returns the word of a state, or nothing while it is unknown.
 func known(s fmt.Stringer) string {
 	if w := s.String(); w != "unknown" {
@@ -143,7 +154,7 @@ func known(s fmt.Stringer) string {
 }
 
 func newLeapDetails(n *leap.Status) LeapDetails {
-	d := LeapDetails{Table: n.Source, Expires: date(n.Expires), Warnings: []string{}, By: n.Followed, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextSource}
+	d := LeapDetails{Table: n.Source, Expires: date(n.Expires), Warnings: []string{}, By: n.Followed, Sources: []LeapDetail{}, Sign: n.NextSign, NextBy: n.NextSource, Confirmed: n.Confirmed}
 	for _, x := range n.Tables {
 		d.Sources = append(d.Sources, LeapDetail{Source: x.Name, OffsetS: nonZero(x.Offset), Expires: date(x.Expires), Expired: x.Expired})
 	}

@@ -100,9 +100,9 @@ func writeDetails(t *testing.T, d *Details) string {
 func details() Details {
 	offset, latency, count, next := 123.0, 0.15, 37, "2027-01-01T00:00:00Z"
 	return Details{
-		PID: 7, Mono: testMono, LatencyS: &latency, Antenna: "open", Jamming: "critical",
+		PID: 7, Mono: testMono, Remedy: "require a [[witness]]", LatencyS: &latency, Antenna: "open", Jamming: "critical",
 		Leap: LeapDetails{
-			Warnings: []string{"leap_expired"}, By: "list", ReceiverS: &count, Next: &next, Sign: 1, NextBy: "receiver",
+			Warnings: []string{"leap_expired"}, By: "list", ReceiverS: &count, Next: &next, Sign: 1, NextBy: "receiver", Confirmed: "GPS",
 			Sources: []LeapDetail{{Source: "list", OffsetS: &count, Expires: "2026-06-28", Expired: true}, {Source: "zone", OffsetS: &count, Expires: "2027-06-28"}, {Source: "old zone"}},
 		},
 		Pulses: []PulseDetail{{Source: "/dev/pps1", OffsetNS: &offset, LimitNS: 100, Count: 9, Alarm: "pulse_disagrees"}},
@@ -144,7 +144,7 @@ func TestTextShowsDetails(t *testing.T) {
 	r.AddDetails(writeDetails(t, &d), testMono)
 	text := textOf(&r)
 	for _, want := range []string{
-		"state      locked (disciplined)\n",
+		"state      locked (disciplined)\nremedy     require a [[witness]]\n", "receiver's count confirmed by GPS\n",
 		"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after",
 		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, valid until 2027-06-28; old zone\n",
 		"WARNING leap_expired",

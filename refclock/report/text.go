@@ -56,6 +56,9 @@ func (r *Status) WriteText(w io.Writer) {
 	}
 	if r.Leaps != nil {
 		show("leap", "%s", r.Leaps.text())
+		if by := r.Leaps.Confirmed; by != "" {
+			show("", "receiver's count confirmed by %s", by)
+		}
 		if w := r.Leaps.Warnings; len(w) > 0 {
 			show("", "WARNING %s", strings.Join(w, ", "))
 		}

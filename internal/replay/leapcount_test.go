@@ -1,0 +1,131 @@
+package replay
+
+import (
+	"testing"
+	"time"
+)
+
+const (
+	s  = time.Second
+	ms = time.Millisecond
+)
+
+// Receivers with a stale count, or that do not say where they have it from.
+func TestMembersLeapCount(t *testing.T) {
+	const wait = "doubted: leap_unconfirmed"
+	noRTC, right, kept := "-no-rtc", "", "-kept"
+	both := func(off time.Duration) func(*script, int) {
+		return func(x *script, k int) {
+			x.nmea(k, 120*ms, rmc("GN", x.utc(k, off)))
+			x.nmea(k, 200*ms, gga("GN", x.utc(k, off)))
+		}
+	}
+	stale := func(off time.Duration, until int) func(*script, int) {
+		return func(x *script, k int) {
+			if k >= until {
+				off = 0
+			}
+			both(off)(x, k)
+		}
+	}
+	with := func(off time.Duration, count, source byte) func(*script, int) {
+		return func(x *script, k int) {
+			both(off)(x, k)
+			if k%2 == 0 {
+				x.at(k, 300*ms, timeLS(count, source))
+			}
+		}
+	}
+	cold := func(first func(x *script, k int)) func(*script, int) {
+		return func(x *script, k int) {
+			switch {
+			case k < 3:
+				first(x, k)
+			case k < 25:
+				x.nmea(k, 120*ms, "GNRMC,,V,,,,,,,,,,N")
+				x.nmea(k, 200*ms, "GNGGA,,,,,,0,00,99.99,,,,,,")
+			case k < 200:
+				both(3*s)(x, k)
+			default:
+				both(0)(x, k)
+			}
+		}
+	}
+	playMembers(t, []member{
+		{name: "3 s ahead for ever", say: both(3 * s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "a second behind for ever", say: both(-s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "stale for 12 min", say: stale(2*s, 720), length: 1000, expect: []expectation{{noRTC, 800, ""}, {right, 740, ""}, {kept, 740, ""}}},
+		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 800, ""}, {"-system -3s", 800, ""}, {"-system 0.4s", 800, ""}}},
+		{name: "right, the system clock 0.2 s off", say: both(0), expect: []expectation{{"-system 200ms", 20, ""}, {"-system -200ms", 20, ""}, {"-system 200ms -prove", 0, wait}}},
+		{name: "right, the system clock disciplined", say: both(0), expect: []expectation{{"-kept", 20, ""}, {"-kept -prove", 20, ""}}},
+		{name: "count by the firmware", say: with(s, 17, 0), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count aided", say: with(s, 17, 6), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count configured", say: with(s, 17, 7), length: 1000, expect: []expectation{{noRTC, 0, wait}, {"-prove", 0, wait}}},
+		{name: "count unknown", say: with(s, 17, 255), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count from a source of the future", say: with(s, 17, 9), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count configured, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 7), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count aided, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 6), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
+		{name: "count of GPS", say: with(0, 18, 2), expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}, {"-prove -system 2s", 20, ""}}},
+		{name: "count of Galileo", say: with(0, 18, 5), expect: []expectation{{noRTC, 20, ""}}},
+		{name: "count of NavIC", say: with(0, 18, 8), expect: []expectation{{noRTC, 20, ""}}},
+		{name: "lower count of GPS, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 2), expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "lower count of GPS against a table in date", say: with(s, 17, 2), expect: []expectation{{noRTC, 0, "doubted: leap_contradicted"}}},
+		{name: "a new leap second, expired tables", start: "2029-03-05T12:00:00Z", say: with(0, 19, 2), expect: []expectation{{"-no-rtc -leap-at 2027-12-31 -leap-known=false", 20, ""}, {"-leap-at 2027-12-31 -leap-known=false", 20, ""}}},
+		{name: "GPS time of NAV-TIMEGPS without leap seconds beside stale RMC", say: func(x *script, k int) {
+			both(3*s)(x, k)
+			x.at(k, 300*ms, timeGPS(x.utc(k, 0), 3))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}, {kept, 20, ""}}},
+		{name: "GPS time first, beside stale NAV-PVT", say: func(x *script, k int) {
+			x.at(k, 60*ms, timeGPS(x.utc(k, 0), 3))
+			x.at(k, 90*ms, navPVT(x.utc(k, 3*s)))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "stale NAV-PVT whose UTC is resolved", say: func(x *script, k int) { x.at(k, 90*ms, navPVT(x.utc(k, s))) }, expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
+		{name: "GPS time without leap seconds for a while, then stale RMC alone", say: func(x *script, k int) {
+			if k < 2 {
+				x.at(k, 60*ms, timeGPS(x.utc(k, 0), 3))
+				return
+			}
+			both(3*s)(x, k)
+		}, expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
+		{name: "a new leap second in GPS time, expired tables", start: "2029-03-05T12:00:00Z", say: func(x *script, k int) {
+			x.at(k, 60*ms, timeGPS(x.utc(k, s), 3)) // by 19 leap seconds
+		}, expect: []expectation{{"-leap-at 2027-12-31 -leap-known=false", 0, wait}}},
+		{name: "cold start after NAV-TIMEGPS with 18", say: cold(func(x *script, k int) {
+			both(0)(x, k)
+			x.at(k, 300*ms, timeGPS(x.utc(k, 0), 7))
+		}), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
+		{name: "cold start after NAV-TIMELS of GPS", say: cold(with(0, 18, 2)), length: 300, expect: []expectation{{noRTC, 0, wait}, {right, 230, ""}}},
+		{name: "cold start of a locked receiver", say: func(x *script, k int) {
+			switch {
+			case k < 60:
+				with(0, 18, 2)(x, k)
+			case k < 80:
+				x.nmea(k, 120*ms, "GNRMC,,V,,,,,,,,,,N")
+			case k < 400:
+				both(3*s)(x, k)
+			default:
+				both(0)(x, k)
+			}
+		}, length: 700, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "ZDA alone, from the receiver's own clock", say: func(x *script, k int) { x.nmea(k, 120*ms, zda("GP", x.utc(k, 2*s))) }, length: 1000,
+			expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "ZDA alone, right", say: func(x *script, k int) { x.nmea(k, 120*ms, zda("GP", x.utc(k, 0))) },
+			expect: []expectation{{noRTC, 0, wait}, {right, 20, ""}, {kept, 20, ""}}},
+		{name: "ZDA with GGA", say: func(x *script, k int) {
+			x.nmea(k, 120*ms, gga("GP", x.utc(k, 0)))
+			x.nmea(k, 200*ms, zda("GP", x.utc(k, 0)))
+		}, length: 900, expect: []expectation{{noRTC, 800, ""}}},
+		{name: "ZDA with GGA without a fix", say: func(x *script, k int) {
+			x.nmea(k, 120*ms, noGGA("GP", x.utc(k, 2*s)))
+			x.nmea(k, 200*ms, zda("GP", x.utc(k, 2*s)))
+		}, length: 900, expect: []expectation{{noRTC, 0, "void_messages"}, {right, 0, "void_messages"}}},
+		{name: "PUBX,04 alone, 2 s off", say: func(x *script, k int) {
+			u := x.utc(k, 2*s)
+			x.nmea(k, 120*ms, "PUBX,04,"+u.Format("150405.00")+","+u.Format("020106")+",129621.00,2446,18,0,0.000,21")
+		}, length: 1000, expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}}},
+		{name: "GPS time that is not configured", say: func(x *script, k int) { x.nmea(k, 120*ms, zda("GP", x.utc(k, 18*s))) }, length: 900,
+			expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "UTC, and GPS time is configured", say: both(0), expect: []expectation{{"-time-scale gps", 0, wait}, {"-time-scale tai", anyLock, ""}, {"-time-scale gps -kept", 0, "doubted: second_opposed"}}},
+		{name: "GPS time, and TAI is configured", say: both(18 * s), expect: []expectation{{"-time-scale tai", 0, wait}, {"-time-scale gps -no-rtc", 20, ""}}},
+	})
+}
