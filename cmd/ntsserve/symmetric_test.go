@@ -11,7 +11,7 @@ import (
 	"noonmark/server/mac"
 )
 
-// A file of keys that is damaged, mended, replaced or named by a new configuration.
+// A file of keys that is damaged, repaired, replaced or named by a new configuration.
 func TestSymmetricKeysFollowTheirFiles(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "chrony.keys")
@@ -44,7 +44,7 @@ func TestSymmetricKeysFollowTheirFiles(t *testing.T) {
 		{"nothing", func() {}, 1, ""},
 		{"damaged", put("1 hunter2\n", 0o600), 1, `level=ERROR msg="symmetric keys not loaded, those of before stay in use"`},
 		{"damaged still", func() {}, 1, ""},
-		{"mended, weak, and readable", put(good+"2 MD5 hunter2\n", 0o644), 2, "chmod 640"},
+		{"repaired, weak, and readable", put(good+"2 MD5 hunter2\n", 0o644), 2, "chmod 640"},
 	} {
 		log.Reset()
 		step.do()
