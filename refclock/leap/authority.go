@@ -32,6 +32,8 @@ type Result struct {
 	Events []reason.Event // to be counted and logged, in order
 }
 
+func (r *Result) note(e reason.Event) { r.Events = append(r.Events, e) }
+
 // Authority decides about leap seconds. It is for one goroutine.
 type Authority struct {
 	proof        Proof
@@ -43,14 +45,27 @@ type Authority struct {
 	table   *tai.Table // in force
 	status  Status     // as of the last weighing
 	weighed int64      // mono of the last weighing, 0: none yet
-	last    struct {   // the latest valid label
-		time tai.Time
-		mono int64
+	last    lastLabel
+	warned  warned
+	result  Result // under construction
+}
+
+// lastLabel is the latest valid label.
+type lastLabel struct {
+	time tai.Time // 0: none yet
+	mono int64
+}
+
+// date returns roughly what time it is, by the best of what is known; 0: nothing
+// is.
+func (l *lastLabel) date(in *reading.Clocks) tai.Time {
+	switch {
+	case in.Tracked:
+		return in.Clock
+	case l.time != 0:
+		return l.time + tai.Time(in.Mono-l.mono)
 	}
-	warned struct { // mono of the latest warnings, 0: the cause is gone
-		disagree, expired int64
-	}
-	result Result // under construction
+	return 0
 }
 
 // New returns an Authority with tables of leap seconds in their order of trust,
@@ -140,8 +155,15 @@ func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Resu
 		a.labels.own = 0
 	}
 	decoded := a.table
-	news := a.announced(m)
-	news = a.counted(m) || news
+	b := &a.sources.broadcast
+	news, next := b.announced(m)
+	if news && next.UTC != 0 {
+		a.result.note(reason.Event{Text: "leap second announced by the receiver", Fields: []any{"at", time.Unix(next.UTC, 0).UTC(), "sign", next.Offset, "source", m.LeapSource}})
+	}
+	if m.LeapOffset != 0 {
+		a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
+		news = b.counted(m) || news
+	}
 	if news || a.weighed == 0 {
 		a.weigh(&in, false)
 	}
@@ -171,73 +193,21 @@ func (a *Authority) dated(m *gnss.Message, in *reading.Clocks, decoded *tai.Tabl
 func (a *Authority) wait() {
 	if a.confirmation.watch(a.proof) {
 		fields, remedy := a.confirmation.explain()
-		a.event(reason.Event{Code: reason.LeapUnconfirmed, Fields: append(fields, "remedy", remedy)})
+		a.result.note(reason.Event{Code: reason.LeapUnconfirmed, Fields: append(fields, "remedy", remedy)})
 	}
-}
-
-// counted takes the leap count that the receiver announces, and reports whether
-// it is news.
-func (a *Authority) counted(m *gnss.Message) (news bool) {
-	if m.LeapOffset == 0 {
-		return false
-	}
-	a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
-	if !m.LeapSource.FromSatellites() {
-		return false
-	}
-	b := &a.sources.broadcast
-	news = b.offset != m.LeapOffset
-	b.offset, b.offsetMono = m.LeapOffset, m.Mono
-	return news
-}
-
-// announced takes what the receiver says of a leap second ahead, and reports
-// whether it is news. It is accepted only at the end of a month in UTC.
-func (a *Authority) announced(m *gnss.Message) (news bool) {
-	if !m.HasLeapEvent || !m.LeapSource.FromSatellites() || !m.Valid && m.HasDate {
-		return false
-	}
-	var next tai.Leap // Offset is the change
-	if m.LeapSign != 0 && m.LeapIn > 0 && m.LeapAt != 0 {
-		next.UTC, _ = m.LeapAt.Unix(m.LeapOffset + m.LeapSign)
-		next.Offset = m.LeapSign
-		if !monthStart(next.UTC) {
-			return false
-		}
-	}
-	b := &a.sources.broadcast
-	news = next != b.next && (b.nextMono != 0 || next.UTC != 0)
-	if news && next.UTC != 0 {
-		a.event(reason.Event{Text: "leap second announced by the receiver", Fields: []any{"at", time.Unix(next.UTC, 0).UTC(), "sign", next.Offset, "source", m.LeapSource}})
-	}
-	b.next, b.nextMono = next, m.Mono
-	b.deleted = m.LeapSign < 0 && m.LeapIn <= 0
-	return news
 }
 
 // nearLeap reports whether t is so near a leap second that counts may differ.
-func (a *Authority) nearLeap(t tai.Time) bool {
-	return t == 0 || a.table.Offset(t-leapMargin) != a.table.Offset(t+leapMargin)
-}
-
-// date returns roughly what time it is, by the best of what is known; 0: nothing
-// is.
-func (a *Authority) date(in *reading.Clocks) tai.Time {
-	switch {
-	case in.Tracked:
-		return in.Clock
-	case a.last.time != 0:
-		return a.last.time + tai.Time(in.Mono-a.last.mono)
-	}
-	return 0
+func nearLeap(table *tai.Table, t tai.Time) bool {
+	return t == 0 || table.Offset(t-leapMargin) != table.Offset(t+leapMargin)
 }
 
 // weigh decides which table is in force. While the clock is tracked the present
 // offset stays as it is, unless free: an operator's new tables, or what the
 // receiver's labels did, may change it.
 func (a *Authority) weigh(in *reading.Clocks, free bool) {
-	t := a.date(in)
-	if t == 0 || !free && a.nearLeap(t) {
+	t := a.last.date(in)
+	if t == 0 || !free && nearLeap(a.table, t) {
 		return // the receiver may have changed its count only in some messages
 	}
 	keep := 0
@@ -250,18 +220,21 @@ func (a *Authority) weigh(in *reading.Clocks, free bool) {
 		a.table, a.result.Table = tb, tb
 	}
 	if is := a.table.Offset(t); is != was {
-		a.event(reason.Event{Text: "TAI-UTC changed", Warn: true, Fields: []any{"was_s", was, "is_s", is, "table", a.table.Source}})
+		a.result.note(reason.Event{Text: "TAI-UTC changed", Warn: true, Fields: []any{"was_s", was, "is_s", is, "table", a.table.Source}})
 	}
 	a.status = a.sources.status(a.table, t, in.Tracked, in.Mono)
 	a.status.Disagree = a.status.Disagree || a.candidate.refused != 0
-	a.warn(in.Mono)
+	a.result.Events = append(a.result.Events, a.warned.due(&a.status, in.Mono)...)
 }
 
-// warn reports once a day that the sources disagree, and that every table has
-// expired. What there is goes on being used.
-func (a *Authority) warn(now int64) {
-	s := &a.status
-	due := func(is bool, last *int64) bool {
+// warned is when the latest warnings were given, CLOCK_MONOTONIC_RAW; 0: the cause
+// is gone.
+type warned struct{ disagree, expired int64 }
+
+// due returns the warnings that are due now, each once a day: that the sources
+// disagree, and that every table has expired. What there is goes on being used.
+func (w *warned) due(s *Status, now int64) (all []reason.Event) {
+	again := func(is bool, last *int64) bool {
 		switch {
 		case !is:
 			*last = 0
@@ -271,7 +244,7 @@ func (a *Authority) warn(now int64) {
 		}
 		return false
 	}
-	if due(s.Disagree, &a.warned.disagree) {
+	if again(s.Disagree, &w.disagree) {
 		fields := []any{"counted_with_s", s.Offset, "by", s.Followed}
 		if s.Receiver != 0 {
 			fields = append(fields, "receiver_says_s", s.Receiver)
@@ -282,15 +255,14 @@ func (a *Authority) warn(now int64) {
 		if s.NextSign != 0 {
 			fields = append(fields, "next", s.Next.Format(time.DateOnly), "sign", s.NextSign, "next_by", s.NextSource)
 		}
-		a.event(reason.Event{Code: reason.LeapDisagrees, Fields: fields})
+		all = append(all, reason.Event{Code: reason.LeapDisagrees, Fields: fields})
 	}
-	if due(s.Expired, &a.warned.expired) {
-		a.event(reason.Event{Code: reason.LeapExpired, Fields: []any{"table", s.Source, "expired", s.Expires.Format(time.DateOnly),
+	if again(s.Expired, &w.expired) {
+		all = append(all, reason.Event{Code: reason.LeapExpired, Fields: []any{"table", s.Source, "expired", s.Expires.Format(time.DateOnly),
 			"remedy", "fetch a newer leap-seconds.list; until then the receiver's announcements count"}})
 	}
+	return all
 }
-
-func (a *Authority) event(e reason.Event) { a.result.Events = append(a.result.Events, e) }
 
 // finish returns the result and begins a new one.
 func (a *Authority) finish() Result {

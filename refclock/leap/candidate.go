@@ -63,7 +63,7 @@ func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Tabl
 		return m.Time
 	}
 	d := 0
-	if l.own != 0 && fresh(l.ownMono, m.Mono) && !a.nearLeap(m.Time) {
+	if l.own != 0 && fresh(l.ownMono, m.Mono) && !nearLeap(a.table, m.Time) {
 		if n := l.own - decoded.Offset(m.Time); max(n, -n) <= int(countSpan/time.Second) {
 			d = n
 		}
@@ -111,7 +111,7 @@ func behind(m *gnss.Message, in *reading.Clocks) (k int, ok bool) {
 func (a *Authority) agreed() {
 	if a.candidate.open {
 		a.sources.executed = executed{}
-		a.event(reason.Event{Text: "labels agree with the clock again", Fields: []any{"shift_s", a.candidate.shift}})
+		a.result.note(reason.Event{Text: "labels agree with the clock again", Fields: []any{"shift_s", a.candidate.shift}})
 	}
 	a.candidate = candidate{}
 }
@@ -122,7 +122,7 @@ func (a *Authority) explained(in *reading.Clocks, k int) {
 	off, _, tied := a.sources.offset(in.Clock, in.Mono)
 	if tied {
 		if !a.candidate.open {
-			a.event(reason.Event{Code: reason.LeapContradicted, Fields: []any{"receiver_says_s", a.labels.own, "counted_with_s", a.table.Offset(in.Clock)}})
+			a.result.note(reason.Event{Code: reason.LeapContradicted, Fields: []any{"receiver_says_s", a.labels.own, "counted_with_s", a.table.Offset(in.Clock)}})
 		}
 		a.candidate = candidate{open: true, shift: k}
 		return
@@ -148,7 +148,7 @@ func (a *Authority) suspect(m *gnss.Message, in *reading.Clocks, k int, at tai.T
 			return false
 		}
 		*c = candidate{open: true, shift: k, utc: utc}
-		a.event(reason.Event{Code: reason.LeapContradicted, Fields: []any{"labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source}})
+		a.result.note(reason.Event{Code: reason.LeapContradicted, Fields: []any{"labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source}})
 	}
 	if at.Floor() != c.last {
 		c.last = at.Floor()
@@ -184,13 +184,13 @@ func (a *Authority) conclude(in *reading.Clocks, offset int) {
 	case tied:
 	case decided == offset:
 		*c = candidate{}
-		a.event(reason.Event{Text: "leap second taken from the receiver's labels", Warn: true,
+		a.result.note(reason.Event{Text: "leap second taken from the receiver's labels", Warn: true,
 			Fields: []any{"at", time.Unix(s.executed.leap.UTC, 0).UTC(), "change_s", s.executed.sign, "tai_offset_s", offset}})
 		a.weigh(in, true)
 	default:
 		s.executed = executed{}
 		*c = candidate{refused: c.shift}
-		a.event(reason.Event{Code: reason.LeapRefused, Fields: []any{"receiver_says_s", offset, "counted_with_s", decided, "by", source}})
+		a.result.note(reason.Event{Code: reason.LeapRefused, Fields: []any{"receiver_says_s", offset, "counted_with_s", decided, "by", source}})
 		a.weigh(in, false)
 	}
 }

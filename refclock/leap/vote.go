@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
 )
 
 // receiverName names the receiver among the sources of leap seconds.
@@ -80,6 +81,36 @@ type broadcast struct {
 	next       tai.Leap // leap second ahead, its Offset is the change; UTC 0: the receiver says that there is none
 	nextMono   int64    // when; 0: the receiver says nothing about leap seconds ahead
 	deleted    bool     // the receiver says that the last change was a deleted second
+}
+
+// counted takes the leap count that the receiver announces, and reports whether it
+// is news.
+func (b *broadcast) counted(m *gnss.Message) (news bool) {
+	if !m.LeapSource.FromSatellites() {
+		return false
+	}
+	news = b.offset != m.LeapOffset
+	b.offset, b.offsetMono = m.LeapOffset, m.Mono
+	return news
+}
+
+// announced takes what the receiver says of a leap second ahead, and reports
+// whether it is news. It is accepted only at the end of a month in UTC.
+func (b *broadcast) announced(m *gnss.Message) (news bool, next tai.Leap) {
+	if !m.HasLeapEvent || !m.LeapSource.FromSatellites() || !m.Valid && m.HasDate {
+		return false, next
+	}
+	if m.LeapSign != 0 && m.LeapIn > 0 && m.LeapAt != 0 {
+		next.UTC, _ = m.LeapAt.Unix(m.LeapOffset + m.LeapSign)
+		next.Offset = m.LeapSign
+		if !monthStart(next.UTC) {
+			return false, next
+		}
+	}
+	news = next != b.next && (b.nextMono != 0 || next.UTC != 0)
+	b.next, b.nextMono = next, m.Mono
+	b.deleted = m.LeapSign < 0 && m.LeapIn <= 0
+	return news, next
 }
 
 // executed is a leap second that the receiver's labels inserted or left out
