@@ -83,11 +83,10 @@ var errDamaged = errors.New("damaged")
 
 // frames reads the frames of a segment. It is for one goroutine.
 type frames struct {
-	b      []byte // what was read and not yet used
-	r      io.Reader
-	end    bool
-	lost   int64 // octets that were skipped
-	inside bool  // skipping
+	b    []byte // what was read and not yet used
+	r    io.Reader
+	end  bool
+	lost int64 // octets that were skipped
 }
 
 // next returns the next frame that is whole, and whether something was skipped

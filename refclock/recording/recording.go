@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"noonmark/phc"
-	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/pps"
 )
@@ -58,7 +57,7 @@ type Clock struct {
 // *PulseEnabled, *Stamp, *Edge, *Step, *Dropped or *Gap.
 type Record any
 
-// PortStarted: the receiver's port was opened.
+// PortStarted says that the receiver's port was opened.
 type PortStarted struct{ Settable bool }
 
 // Octets were read from the receiver's port at Mono; none: a read timed out.
@@ -67,7 +66,7 @@ type Octets struct {
 	Data []byte
 }
 
-// PulseEnabled: a card was made to stamp pulses.
+// PulseEnabled says that a card was made to stamp pulses.
 type PulseEnabled struct{ Grant phc.ExtTSGrant }
 
 // Stamp is a card's timestamp, before it is filtered.
@@ -76,11 +75,11 @@ type Stamp struct{ Event phc.ExtTSEvent }
 // Edge is an edge that needs no filter.
 type Edge struct{ Edge pps.Edge }
 
-// Dropped: the engine was too slow, and the oldest message, or edge, that it had
+// Dropped says that the engine was too slow, and the oldest message, or edge, that it had
 // not taken was dropped.
 type Dropped struct{ Edge bool }
 
-// Gap: records are missing, because the disc was too slow or a part is damaged.
+// Gap says that records are missing, because the disc was too slow or a part is damaged.
 type Gap struct{}
 
 // Step is one input of the engine, what it found, and what it did to the clock.
@@ -128,6 +127,3 @@ type Call struct {
 
 // Real is CLOCK_REALTIME of a reading, as a time.
 func Real(ns int64) time.Time { return time.Unix(0, ns).UTC() }
-
-// second is the distance of two pulses.
-const second = int64(tai.Second)

@@ -39,18 +39,6 @@ type thief struct {
 	file []byte
 }
 
-// ring opens the stolen copy with every key that can be derived from it for now.
-func (x *thief) ring(t *testing.T, cfg RingConfig, now time.Time) *Ring {
-	t.Helper()
-	roots, err := parseRoots(x.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &Ring{cfg: cfg, roots: roots}
-	r.publish(now)
-	return r
-}
-
 // canOpen tries all roots of the stolen file, whatever their beginning says.
 func (x *thief) canOpen(t *testing.T, cfg RingConfig, now time.Time, cookie []byte) bool {
 	t.Helper()
