@@ -73,6 +73,12 @@ func newRig() *rig {
 	return r
 }
 
+func (r *rig) statusText() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status
+}
+
 func (r *rig) notified() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,24 +225,45 @@ func TestSettledWaitsForTasksThatStart(t *testing.T) {
 // flaky is a task that fails a number of times, then serves and says so.
 type flaky struct {
 	failures int
-	runs     []time.Time
-	ready    chan struct{}
 	again    chan struct{}
-	waits    error // of Waiting; under the test's control between two looks
-	stuck    error // of Stuck
+
+	mu    sync.Mutex // guards what follows
+	runs  []time.Time
+	ready chan struct{}
+	waits error // of Waiting; under the test's control between two looks
+	stuck error // of Stuck
+}
+
+// locked runs f while no goroutine of the daemon looks at the task.
+func (f *flaky) locked(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
+// at returns when the task was run.
+func (f *flaky) at() (runs []time.Time) {
+	f.locked(func() { runs = slices.Clone(f.runs) })
+	return runs
 }
 
 func (f *flaky) String() string         { return "flaky" }
 func (f *flaky) Retry() <-chan struct{} { return f.again }
-func (f *flaky) Waiting() error         { return f.waits }
-func (f *flaky) Stuck() error           { return f.stuck }
-func (f *flaky) Ready() <-chan struct{} { f.ready = make(chan struct{}); return f.ready }
+func (f *flaky) Waiting() (err error)   { f.locked(func() { err = f.waits }); return err }
+func (f *flaky) Stuck() (err error)     { f.locked(func() { err = f.stuck }); return err }
+func (f *flaky) Ready() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ready = make(chan struct{})
+	return f.ready
+}
 func (f *flaky) Run(ctx context.Context) error {
-	f.runs = append(f.runs, time.Now())
-	if len(f.runs) <= f.failures {
-		return fmt.Errorf("no address, run %d", len(f.runs))
+	n := 0
+	f.locked(func() { f.runs = append(f.runs, time.Now()); n = len(f.runs) })
+	if n <= f.failures {
+		return fmt.Errorf("no address, run %d", n)
 	}
-	close(f.ready)
+	f.locked(func() { close(f.ready) })
 	return untilDone(ctx)
 }
 
@@ -255,25 +282,25 @@ func TestTasksFailApart(t *testing.T) {
 		if l := states.List(); l[0].State != "serving" || l[1].State != "waiting" || l[1].Why != "no address, run 1" || !l[1].Next.Equal(time.Now().Add(retry.First)) || l[1].Failures != 1 {
 			t.Errorf("after the first failure: %+v", l)
 		}
-		if r.notified() != "READY=1" || r.status != "1 of 2 tasks serve; flaky waiting: no address, run 1" {
-			t.Errorf("notified %q, status %q", r.notified(), r.status)
+		if r.notified() != "READY=1" || r.statusText() != "1 of 2 tasks serve; flaky waiting: no address, run 1" {
+			t.Errorf("notified %q, status %q", r.notified(), r.statusText())
 		}
 		if b, err := os.ReadFile(path); err != nil {
 			t.Error(err)
 		} else if x, err := ParseReport(b); err != nil || x.PID != os.Getpid() || len(x.Tasks) != 2 || x.Tasks[1].Why == "" {
 			t.Errorf("%s: %v", b, err)
 		}
-		start := f.runs[0]
+		start := f.at()[0]
 		time.Sleep(10 * time.Second)
 		var at []time.Duration
-		for _, x := range f.runs {
+		for _, x := range f.at() {
 			at = append(at, x.Sub(start))
 		}
 		if want := []time.Duration{0, 500 * time.Millisecond, 1500 * time.Millisecond, 3500 * time.Millisecond, 7500 * time.Millisecond}; !slices.Equal(at, want) {
 			t.Errorf("runs at %v, want %v", at, want)
 		}
-		if l := states.List(); l[1].State != "serving" || l[1].Why != "" || !l[1].Next.IsZero() || l[1].Failures != 4 || r.status != "2 tasks serve" {
-			t.Errorf("at the end: %+v, %q", l, r.status)
+		if l := states.List(); l[1].State != "serving" || l[1].Why != "" || !l[1].Next.IsZero() || l[1].Failures != 4 || r.statusText() != "2 tasks serve" {
+			t.Errorf("at the end: %+v, %q", l, r.statusText())
 		}
 		r.sig <- syscall.SIGTERM
 		if err := <-done; err != nil {
@@ -300,16 +327,16 @@ func TestRetryAndReloadRunAFailedTaskAtOnce(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- r.Run(t.Context(), f) }()
 		time.Sleep(time.Minute + time.Millisecond) // attempts are 15 s apart
-		n := len(f.runs)
+		n := len(f.at())
 		f.again <- struct{}{}
 		synctest.Wait()
-		if len(f.runs) != n+1 {
-			t.Errorf("%d runs after Retry, want %d", len(f.runs), n+1)
+		if len(f.at()) != n+1 {
+			t.Errorf("%d runs after Retry, want %d", len(f.at()), n+1)
 		}
 		r.sig <- syscall.SIGHUP
 		synctest.Wait()
-		if len(f.runs) != n+2 {
-			t.Errorf("%d runs after a reload, want %d", len(f.runs), n+2)
+		if len(f.at()) != n+2 {
+			t.Errorf("%d runs after a reload, want %d", len(f.at()), n+2)
 		}
 		r.sig <- syscall.SIGTERM
 		<-done
@@ -335,7 +362,7 @@ func TestWaitingAndStuckTasksAreSeen(t *testing.T) {
 			{errors.New("address is missing"), errors.New("stuck for 9s"), "stuck", "stuck for 9s", false},
 			{nil, nil, "serving", "", true},
 		} {
-			f.waits, f.stuck = c.waits, c.stuck
+			f.locked(func() { f.waits, f.stuck = c.waits, c.stuck })
 			before := strings.Count(r.notified(), "WATCHDOG=1")
 			time.Sleep(2 * time.Second)
 			if l := states.List()[0]; l.State != c.state || l.Why != c.why {
