@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,20 +82,24 @@ func TestSaver(t *testing.T) {
 	t.Parallel()
 	f := File{filepath.Join(t.TempDir(), "oscillator.json"), "eth0"}
 	synctest.Test(t, func(t *testing.T) {
-		now := discipline.Learned{}
-		s := NewSaver(f, func() discipline.Learned { return now }, slog.New(slog.DiscardHandler))
+		var latest atomic.Pointer[discipline.Learned]
+		latest.Store(new(discipline.Learned))
+		s := NewSaver(f, func() discipline.Learned { return *latest.Load() }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		go s.Run(ctx)
 		time.Sleep(16 * time.Minute)
 		if l, err := f.Load(); l.OK || err != nil {
 			t.Errorf("before anything was learned: %+v, %v", l, err)
 		}
-		now = learned
+		known := learned
+		latest.Store(&known)
 		time.Sleep(15 * time.Minute)
 		if l, _ := f.Load(); l.FreqPPB != learned.FreqPPB {
 			t.Errorf("half an hour later: %+v", l)
 		}
-		now.FreqPPB = 5
+		changed := learned
+		changed.FreqPPB = 5
+		latest.Store(&changed)
 		cancel()
 		synctest.Wait()
 		if l, _ := f.Load(); l.FreqPPB != 5 {
