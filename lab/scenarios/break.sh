@@ -32,7 +32,7 @@ kill $receiver; wait $receiver 2>/dev/null
 [ ! -e /dev/gps0 ] || fail "the port is still there"
 labtool covers -for 60s || fail "the bound does not hold without a receiver"
 note "without a port: $(state)"
-grep -q "receiver port lost" /tmp/break.log || fail "the log does not report the lost port"
+grep -q "port_gone" /tmp/break.log || fail "the log does not report the lost port"
 receiver
 lock 60
 covered 30s locked
