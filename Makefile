@@ -8,11 +8,11 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Put the revision into the programs where git is available.
 VCS := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
-MAINS = ./cmd/refclockd ./cmd/ntsserve ./cmd/refclockctl ./cmd/ntsquery
+MAINS = ./cmd/...
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo test build check check-fmt check-vet check-static check-cross docs race fuzz campaign interop lab lab-ci lab-long lab-smoke bench bench-gc bench-ke bench-results bench-refclockd bench-servo install uninstall deb clean
+.PHONY: help demo demo-fleet test test-fleet build build-fleet check check-fmt check-vet check-static check-cross docs share race fuzz campaign interop lab lab-ci lab-long lab-smoke web-test bench bench-gc bench-attack bench-ke bench-results bench-refclockd bench-servo install uninstall vm deb deb-fleet release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -22,8 +22,24 @@ demo: build ## run the whole simulated appliance on loopback (ARGS=-once: one re
 	@bin/demo $(ARGS)
 
 # The tests of server/interop build network namespaces and wait for other programs: make interop.
+# -p 4: some packages wait for programs that they run, and leave two processors idle.
+# Those of internal/web/browser need Chromium: make web-test.
 test: ## run every test that needs neither root, hardware nor network namespaces
-	@$(GO) test $(TESTFLAGS) $$($(GO) list ./... | grep -v /server/interop)
+	@$(GO) test -p 4 $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /server/interop -e /web/browser)
+
+# How many random schedules of failures test-fleet plays.
+SCHEDULES ?= 100
+test-fleet: ## test the fleet, a module of its own (SCHEDULES=1000: more random schedules of failures)
+	@cd fleet && $(GO) test $(TESTFLAGS) ./... && $(GO) test $(TESTFLAGS) -count=1 -timeout 60m ./roots -roots.seeds $(SCHEDULES)
+	@cd fleet && $(GO) test $(TESTFLAGS) -count=1 -run UnderRandomFailures ./rollout -rollout.seeds $(SCHEDULES)
+	@cd fleet && $(GO) test $(TESTFLAGS) -count=1 -run OrderedTwice ./certs -certs.seeds $(SCHEDULES)
+
+demo-fleet: build build-fleet ## run a fleet of three nodes on loopback (ARGS=-once: two rotations, one node killed and back, then stop)
+	@cd fleet && $(GO) build -buildvcs=false -o ../bin/demo-fleet ./demo
+	@bin/demo-fleet $(ARGS)
+
+build-fleet: ## build noonmark-fleet into ./bin, with etcd inside
+	@cd fleet && $(GO) build -buildvcs=$(VCS) -trimpath -o ../bin/ ./cmd/...
 
 build: ## build all programs into ./bin
 	@$(GO) build -buildvcs=$(VCS) -trimpath -o bin/ $(MAINS)
@@ -35,8 +51,10 @@ check-fmt:
 check-vet:
 	@$(GO) vet ./... ./.ci/testlog
 	@cd server/bench && $(GO) vet ./...
+	@cd fleet && $(GO) vet ./...
 check-static:
 	@$(GO) run $(STATICCHECK) ./...
+	@cd fleet && $(GO) run $(STATICCHECK) ./...
 check-cross:
 	@GOOS=linux GOARCH=arm64 $(GO) vet ./...
 	@GOOS=linux GOARCH=arm GOARM=7 $(GO) vet ./...
@@ -44,30 +62,37 @@ check-cross:
 	@GOOS=linux GOARCH=arm64 $(GO) build -buildvcs=false -o bin/linux-arm64/ $(MAINS)
 	@GOOS=linux GOARCH=arm GOARM=7 $(GO) build -buildvcs=false -o bin/linux-armv7/ $(MAINS)
 
+share: ## write manual pages and completions into ./bin/share; make install installs them
+	@rm -rf bin/share && $(GO) run ./internal/docs/generate -share bin/share
+
 docs: ## write the reference documents in docs/ from the code
 	@$(GO) run ./internal/docs/generate
 
-race: ## run every test under the race detector (needs a C compiler)
-	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+race: ## run the tests under the race detector (needs a C compiler)
+	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /web/browser -e /server/interop)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
 
-# How long the campaign plays, its first seed, and where it writes what fails.
-CAMPAIGN ?= 10m
+# How many sites the campaign plays, its first seed, and how long it may take.
+SITES ?= 10000
 SEED ?= 1
-campaign: ## play random sites into the engine (CAMPAIGN=10m SEED=1); failures become demo-run/*.events
-	@mkdir -p demo-run
-	@NOONMARK_CAMPAIGN=$(CAMPAIGN) NOONMARK_SEED=$(SEED) NOONMARK_CAMPAIGN_DIR=$(CURDIR)/demo-run $(GO) test -count=1 -v -timeout 0 -run '^TestCampaign$$' ./internal/replay
+CAMPAIGN ?= 2h
+campaign: ## play random sites into the engine (SITES=10000 SEED=1 CAMPAIGN=2h); failures become demo-run/*.events; writes docs/results/campaign.md
+	@$(GO) run ./internal/campaign/run -sites $(SITES) -seed $(SEED) -for $(CAMPAIGN) -results docs/results/campaign.md
 
 interop: ## test with Debian's chrony, NTPsec and ntpd-rs, in network namespaces
 	@NOONMARK_PEERS=$${NOONMARK_PEERS-$$(server/interop/peers)} $(GO) test -count=1 -v $(TESTFLAGS) ./server/interop/...
 
+web-test: build ## test the web page in Chromium (installs it as root where it is missing); screenshots in .cache/web
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; } || true
+	@NOONMARK_BIN=$(CURDIR)/bin $(GO) test -count=1 -v $(TESTFLAGS) ./internal/web/browser
+
 lab-smoke: build ## test the whole chain on a real kernel in QEMU, with simulated devices
 	@lab/smoke
 
-lab-ci: ## run a selection of lab scenarios in about eight minutes
-	@lab/scenario ci
+lab-ci: ## run a selection of lab scenarios, two at once, in about four minutes
+	@lab/scenario -jobs 2 ci
 
 lab: ## run every lab scenario except igb; writes docs/results/lab.md
 	@lab/scenario -report all
@@ -81,12 +106,14 @@ bench: ## measure CPU time per answer, compared with chronyd (root; ARGS='-round
 bench-gc: ## measure the effect of garbage collection on timestamps
 	@cd server/bench && $(GO) run ./gc $(ARGS)
 
+bench-attack: ## load ntsserve and chronyd as attackers do, and write docs/results/attack.md (root; three minutes)
+	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./attack -o ../../docs/results/attack.md $(ARGS)
+
 bench-ke: ## measure NTS-KE handshakes per second and core, compared with chronyd (root)
 	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./ke $(ARGS)
 
-bench-refclockd: build ## measure CPU and memory of refclockd: a real minute, a simulated week
-	@NOONMARK_MEASURE=60s NOONMARK_BIN=$(CURDIR)/bin $(GO) test -count=1 -v -run TestCost ./cmd/refclockd
-	@NOONMARK_LONG=168h $(GO) test -count=1 -v -timeout 30m -run TestNoGrowth ./refclock
+bench-refclockd: build ## measure CPU and memory of refclockd and the page, and write docs/results/refclockd-cost.md (ten minutes, on an idle machine)
+	@docs/results/bench-refclockd $(ARGS)
 
 # Seeds of the scenarios. Some scenarios last days, so twenty seeds of all take hours.
 SEEDS ?= 1-2
@@ -102,33 +129,50 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCTL ?= yes
 unitdir = $(DESTDIR)/etc/systemd/system
+UNITS = $(notdir $(wildcard systemd/*.service systemd/*.timer))
 
 install: ## install programs, units, udev rules, users and kernel settings (SYSCTL=no: without); keeps existing configurations (needs root)
-	@install -D -t $(DESTDIR)$(PREFIX)/sbin bin/refclockd bin/ntsserve
+	@install -D -t $(DESTDIR)$(PREFIX)/sbin bin/refclockd bin/ntsserve bin/refclockweb
 	@install -D -t $(DESTDIR)$(PREFIX)/bin bin/refclockctl bin/ntsquery
-	@install -D -m 644 -t $(unitdir) systemd/refclockd.service systemd/ntsserve.service
-	@sed -i 's#/usr/local/#$(PREFIX)/#' $(unitdir)/refclockd.service $(unitdir)/ntsserve.service
+	@install -D -m 644 -t $(unitdir) $(addprefix systemd/,$(UNITS))
+	@sed -i 's#/usr/local/#$(PREFIX)/#' $(addprefix $(unitdir)/,$(UNITS))
+	@[ ! -d bin/share ] || { install -d $(DESTDIR)$(PREFIX)/share && cp -R bin/share/. $(DESTDIR)$(PREFIX)/share/; }
 	@install -D -m 644 systemd/noonmark.sysusers $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf
 	@install -D -m 644 -t $(DESTDIR)/etc/udev/rules.d systemd/60-noonmark.rules
 	@[ "$(SYSCTL)" = no ] || install -D -m 644 systemd/90-noonmark.conf $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
 	@install -d $(DESTDIR)/etc/noonmark
-	@for f in refclockd ntsserve; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
+	@for f in refclockd ntsserve refclockweb; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
 	@[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@[ -n "$(DESTDIR)" ] || ! command -v udevadm >/dev/null || { udevadm control --reload && udevadm trigger --subsystem-match=pps --subsystem-match=ptp; } || true
 	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
 	@[ "$(SYSCTL)" = no ] || [ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || /usr/lib/systemd/systemd-sysctl /usr/lib/sysctl.d/90-noonmark.conf
 
 uninstall: ## remove what make install installed; keeps /etc/noonmark and /var/lib (needs root)
-	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl disable --now ntsserve refclockd 2>/dev/null || true
-	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,refclockd ntsserve) $(addprefix $(DESTDIR)$(PREFIX)/bin/,refclockctl ntsquery)
-	@rm -f $(unitdir)/refclockd.service $(unitdir)/ntsserve.service $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf $(DESTDIR)/etc/udev/rules.d/60-noonmark.rules $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
+	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl disable --now refclockweb noonmark-alert ntsserve refclockd 2>/dev/null || true
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,refclockd ntsserve refclockweb) $(addprefix $(DESTDIR)$(PREFIX)/bin/,refclockctl ntsquery)
+	@cd $(DESTDIR)$(PREFIX)/share 2>/dev/null && rm -f $(foreach p,refclockd ntsserve refclockweb refclockctl ntsquery,man/man[158]/$(p).* bash-completion/completions/$(p) zsh/vendor-completions/_$(p) fish/vendor_completions.d/$(p).fish) man/man5/alert.toml.5 || true
+	@rm -f $(addprefix $(unitdir)/,$(UNITS)) $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf $(DESTDIR)/etc/udev/rules.d/60-noonmark.rules $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
 	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl daemon-reload
+
+vm: ## test the packages on Debian 12 and 13 with a real systemd, each role, and on arm64 and armhf (root, on amd64; see packaging/vm)
+	@packaging/build-deb dist amd64 arm64 armhf >/dev/null
+	@d=dist/noonmark_$$(sed -n 's/^const Number = "\(.*\)"/\1/p' internal/version/version.go); \
+	  packaging/lifecycle/run $${d}_amd64.deb && packaging/vm/foreign $${d}_arm64.deb $${d}_armhf.deb && \
+	  packaging/vm/run -deb $${d}_amd64.deb all && packaging/vm/run -suite trixie -deb $${d}_amd64.deb all && \
+	  packaging/vm/run -pages -deb $${d}_amd64.deb all && \
+	  packaging/vm/run -deb $${d}_arm64.deb lan-arm64
 
 # The architectures of make deb and make release.
 ARCHS ?= amd64 arm64 armhf
 
 deb: ## build Debian packages into ./dist (ARCHS="amd64 arm64 armhf")
 	@packaging/build-deb dist $(ARCHS)
+
+deb-fleet: ## build the Debian package of noonmark-fleet into ./dist (64-bit: ARCHS="amd64 arm64")
+	@packaging/build-fleet-deb dist $(filter-out armhf,$(ARCHS))
+
+release: ## build packages, bills of materials, apt repository and checksums into ./dist, twice (SIGN_KEY=ID signs)
+	@packaging/release dist $(ARCHS)
 
 clean: ## remove built files; keeps .cache, which holds downloads
 	@rm -rf bin dist demo-run

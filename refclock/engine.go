@@ -19,6 +19,7 @@ import (
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/report"
 	"noonmark/refclock/status"
 	"noonmark/refclock/steer"
 )
@@ -40,6 +41,8 @@ type Config struct {
 	Stratum    uint8 // while locked or in holdover; default 1
 	Discipline discipline.Config
 	Learned    discipline.Learned // of an earlier run, if OK
+	Before     *status.Snapshot   // the last one of an earlier run, of the same clock and boot; nil: none
+	BeforeLock report.LockDetails // of that run
 	Settings   Settings
 	Compare    []pps.CompareConfig     // pulses that are only compared
 	Compared   <-chan pps.ComparedEdge `json:"-"` // their edges; may be nil
@@ -58,6 +61,11 @@ type Config struct {
 	// set by this receiver, through us or a program that we feed, before this boot.
 	// Then it confirms nothing.
 	SystemOwn bool
+	// SystemSet: this program sets CLOCK_REALTIME, itself or by another one that it
+	// gives its time.
+	SystemSet bool
+	// Continued: an earlier run of this program was locked in this boot.
+	Continued bool
 
 	// SystemDisciplined reports whether another program disciplines CLOCK_REALTIME
 	// to better than 50 ms. Then it may contradict a receiver by whole seconds, and a
@@ -162,8 +170,11 @@ func New(cfg Config) (*Engine, error) {
 		e.compared = append(e.compared, pps.NewComparator(c))
 	}
 	e.loop = steer.New(clock.Config{
-		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish,
+		Mono: cfg.Mono, Suspended: cfg.Slept, Open: cfg.Open, System: cfg.Kind == status.SystemClock, Unsettled: e.publish, Before: BeforeOf(cfg.Before),
 	}, cfg.Discipline, cfg.Learned)
+	if h, ok := inherited(&cfg); ok {
+		e.loop.Control.Inherit(h)
+	}
 	e.apply(cfg.Settings)
 	around.recorder = cfg.Recorder
 	return e, nil

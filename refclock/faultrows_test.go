@@ -196,6 +196,8 @@ func faultRows() []faultRow {
 		{"spoofed, as the receiver reports it", "", all(receiver(func(r *sim.ReceiverConfig) { r.Status = true }), faults(fault(sim.Spoofing, at, 5*minute, 0), fault(sim.PulseDrift, at, 5*minute, 100))),
 			[]look{hold(at+2*time.Second, "doubted: spoofing"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"pulses jump by 300 us", "", faults(fault(sim.PulseJump, at, 5*minute, 300e3)), []look{hold(at+30*time.Second, "pulse_jump"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
+		{"pulses jump by 5 us for ever", "", faults(fault(sim.PulseJump, 2*at, time.Hour, 5000)), []look{hold(2*at+30*time.Second, "pulse_jump"), lock(2*at + 2*minute), lock(4 * at)}, 5000 + held(minute), 30 * time.Second},
+		{"pulses jump by 5 us and back", "", faults(fault(sim.PulseJump, 2*at, 5*minute, 5000)), []look{hold(2*at+30*time.Second, "pulse_jump"), lock(2*at + 7*minute), lock(4 * at)}, 5000 + held(minute), 30 * time.Second},
 		{"a fixed antenna moves by 2 km", "", all(func(s *sim.Scenario) { s.Engine.Integrity.Receiver.Fixed = true }, faults(fault(sim.PositionJump, at, 5*minute, 2000))),
 			[]look{hold(at+5*time.Second, "doubted: position_jump"), lock(2 * at)}, held(5 * minute), 30 * time.Second},
 		{"a free antenna moves by 2 km", "", faults(fault(sim.PositionJump, at, 5*minute, 2000)), []look{lock(at + 5*time.Second), lock(2 * at)}, tracked, 30 * time.Second},

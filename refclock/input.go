@@ -180,6 +180,7 @@ func (e *Engine) clocks(mono int64) reading.Clocks {
 	c := reading.Clocks{
 		Mono: mono, Pulse: e.integrity.PulseBefore(mono), TableEnd: e.leap.TableEnd(),
 		ClockIsSystem: e.cfg.Kind == status.SystemClock, SystemDisciplined: e.cfg.SystemDisciplined(), SystemOwn: e.cfg.SystemOwn,
+		SystemSet: e.cfg.SystemSet, SystemDoubted: e.cfg.SystemSet && e.leap.ClockDoubted(), Continued: e.cfg.Continued || st.RefTime != 0,
 		Unlocked: st.ServoState == status.Unlocked || st.ServoState == status.Acquiring,
 	}
 	if ns, ok := e.loop.Clock.Real(mono); ok {
@@ -281,6 +282,9 @@ func (e *Engine) publish() {
 	s := &e.snap
 	st := e.loop.Describe(s, now, e.cfg.Stratum, e.cfg.WanderPPB, e.integrity.Unexplained())
 	leapSeconds(s, e.leap.Table())
+	if st.Reason == discipline.Restarted {
+		inheritLeaps(s, e.cfg.Before)
+	}
 	r := e.describe(s, st)
 	r.Begun, r.Leap, r.Table, r.QuantisationSign = e.integrity.Begun(), e.leap.Status(), e.leap.Table(), e.pulse.Sign()
 	for _, c := range e.compared {

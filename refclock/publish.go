@@ -39,6 +39,7 @@ type publisher struct {
 		once   bool
 		state  status.State
 		reason string
+		since  int64 // CLOCK_MONOTONIC_RAW of the change of state
 	}
 	advised map[advice]bool // whose remedy was logged since the clock was locked last
 
@@ -163,9 +164,16 @@ func (p *publisher) describe(s *status.Snapshot, st discipline.Status) *report.R
 			fields = append(fields, "remedy", r)
 		}
 		p.cfg.Log.Info("state", fields...)
+		if s.State != was.state || !was.once {
+			was.since = s.Mono
+		}
 		was.state, was.reason, was.once = s.State, s.Reason, true
 	}
-	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting()}
+	since := p.logged.since
+	if s.State != p.logged.state { // it has just changed
+		since = s.Mono
+	}
+	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting(), Since: since}
 }
 
 // advice is a condition for which a remedy was logged.

@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"noonmark/internal/retry"
 	"noonmark/refclock/status"
+	"noonmark/server/network"
 	"noonmark/server/transport/sockets"
 )
 
@@ -23,19 +25,28 @@ type endpoint struct {
 	cfg     Endpoint
 	metrics []*workerMetrics // by worker; they outlive its socket
 
+	cardEvents [numCardEvents]atomic.Uint64 // by sockets.CardEventKind
+	reopened   atomic.Uint64                // how often the network made that necessary
+	changed    chan struct{}                // the network has: it is worth opening again
+
 	mu      sync.Mutex     // guards the next
 	addr    netip.AddrPort // as opened
 	sockets []*sockets.Conn
-	workers []*worker // one a socket
-	why     error     // why it is not open
+	workers []*worker               // one a socket
+	lack    Lack                    // what it lacks
+	why     error                   // and why
+	end     context.CancelCauseFunc // ends the workers; nil: they do not run
 }
+
+// numCardEvents is the number of kinds of events.
+const numCardEvents = int(sockets.CardFails) + 1
 
 // newEndpoint returns an endpoint that is not open.
 func newEndpoint(ep Endpoint) *endpoint {
 	if ep.Socket.Sockets == 0 {
 		ep.Socket.Sockets = min(runtime.GOMAXPROCS(0), maxWorkers)
 	}
-	e := &endpoint{cfg: ep, name: ep.Name}
+	e := &endpoint{cfg: ep, name: ep.Name, changed: make(chan struct{}, 1)}
 	for range ep.Socket.Sockets {
 		e.metrics = append(e.metrics, new(workerMetrics))
 	}
@@ -52,11 +63,64 @@ func (e *endpoint) setName(addr netip.AddrPort) {
 	}
 }
 
-// problem returns why the endpoint is not open.
-func (e *endpoint) problem() error {
+// problem returns what the endpoint lacks, and why.
+func (e *endpoint) problem() (Lack, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.why
+	return e.lack, e.why
+}
+
+// lacks notes what the endpoint lacks, and why. It reports whether that is news.
+func (e *endpoint) lacks(lack Lack, why error) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	news := lack != e.lack
+	e.lack, e.why = lack, why
+	return news
+}
+
+// wake makes an endpoint that waits try at once.
+func (e *endpoint) wake() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// interrupt ends the workers of an endpoint, which is then opened again.
+func (e *endpoint) interrupt(why error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.end != nil {
+		e.reopened.Add(1)
+		e.end(why)
+	}
+}
+
+// outside returns what the endpoint depends on, and the cards beneath it; nil: it is
+// not open.
+func (e *endpoint) outside() (o outside, cards *sockets.Cards) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lockedOutside()
+}
+
+func (e *endpoint) lockedOutside() (o outside, cards *sockets.Cards) {
+	if len(e.sockets) == 0 {
+		return o, nil
+	}
+	c, cfg := e.sockets[0], e.cfg.Socket
+	o = outside{bound: c.Bound(), name: cfg.Interface, addr: cfg.Addr.Addr(), addressed: sockets.HasAddress(cfg)}
+	if z := cfg.Addr.Addr().Zone(); o.name == "" && !isNumber(z) {
+		o.name = z
+	}
+	return o, c.Cards()
+}
+
+// isNumber reports whether a zone is the index of an interface.
+func isNumber(zone string) bool {
+	_, err := strconv.Atoi(zone)
+	return err == nil
 }
 
 // address returns where the endpoint is open.
@@ -72,10 +136,10 @@ func (s *Server) open(e *endpoint) error {
 	defer e.mu.Unlock()
 	conns, err := sockets.Listen(e.cfg.Socket)
 	if err != nil {
-		e.why = explain(err)
+		e.lack, e.why = lackOf(err), explain(err)
 		return e.why
 	}
-	e.addr, e.sockets, e.why = conns[0].Addr(), conns, nil
+	e.addr, e.sockets, e.lack, e.why = conns[0].Addr(), conns, Nothing, nil
 	if e.cfg.Name == "" && e.cfg.Socket.Addr.Port() == 0 {
 		e.setName(e.addr)
 	}
@@ -85,15 +149,17 @@ func (s *Server) open(e *endpoint) error {
 		w.resp.View.Smear = e.cfg.Smear
 		e.workers = append(e.workers, w)
 	}
-	for _, card := range conns[0].Cards() {
-		attrs := []any{"endpoint", e.name, "interface", card.Interface, "phc", card.PHC, "receive", card.Receive, "transmit", card.Transmit}
-		if card.Receive {
-			s.log.Info("hardware timestamps", attrs...)
-		} else {
-			s.log.Warn("no hardware receive timestamps though the interface has a clock", append(attrs, "error", card.Err)...)
-		}
+	for _, card := range conns[0].Cards().List() {
+		e.cardEvents[sockets.CardFound].Add(1)
+		logCard(context.Background(), s.log, e.name, sockets.CardEvent{Kind: sockets.CardFound, Card: card})
 	}
 	s.log.Info("listening", "endpoint", e.name, "address", e.addr.String(), "sockets", len(conns), "smear", e.cfg.Smear)
+	if links, err := network.Read(); err == nil {
+		o, _ := e.lockedOutside()
+		if e.lack, e.why, _ = o.judge(links); e.lack != Nothing {
+			s.log.Warn("endpoint cannot serve as configured", "endpoint", e.name, "lack", e.lack.String(), "error", e.why)
+		}
+	}
 	return nil
 }
 
@@ -123,13 +189,6 @@ func (e *endpoint) shut() {
 	e.sockets, e.workers = nil, nil
 }
 
-// fail notes why an endpoint that was open is not.
-func (e *endpoint) fail(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.why = err
-}
-
 // offer gives each worker its own reader of the snapshot, if there is one.
 func (e *endpoint) offer(snapshot string) {
 	e.mu.Lock()
@@ -143,13 +202,14 @@ func (e *endpoint) offer(snapshot string) {
 	}
 }
 
-// refreshLinks reads the speed of the links; all sockets of an endpoint share them.
-func (e *endpoint) refreshLinks() {
+// stampingCards returns the number of cards that timestamp all received datagrams.
+func (e *endpoint) stampingCards() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.sockets) > 0 {
-		e.sockets[0].RefreshLinks()
+	if len(e.sockets) == 0 {
+		return 0
 	}
+	return e.sockets[0].Cards().Stamping()
 }
 
 // receiving returns the number of workers that receive.
@@ -167,6 +227,7 @@ const lasted = time.Minute
 // receives, and when it has failed.
 func (s *Server) keep(ctx context.Context, e *endpoint, settled func()) {
 	var back retry.Backoff
+	logged, woken := "", false
 	for failed := false; ctx.Err() == nil; failed = true {
 		var err error
 		if _, ok := e.address(); !ok {
@@ -178,20 +239,48 @@ func (s *Server) keep(ctx context.Context, e *endpoint, settled func()) {
 			if ctx.Err() != nil {
 				return
 			}
-			e.fail(err)
-			if time.Since(begun) > lasted {
+			e.lacks(lackOf(err), err)
+			if logged, woken = "", false; time.Since(begun) > lasted {
 				back.Reset()
+			}
+			if errors.Is(err, errRemade) { // the new one may be there already
+				s.log.Warn("endpoint is opened again", "endpoint", e.name, "error", err)
+				woken = true
+				continue
 			}
 		}
 		settled()
 		wait := back.Next()
-		if n, log := back.Failed(); log {
-			s.log.Log(ctx, slog.LevelWarn, "endpoint waits, it is opened again", "endpoint", e.name, "error", err, "attempt", n, "next", time.Now().Add(wait).UTC().Format(time.RFC3339))
+		// A network that changes all the time causes many attempts.
+		if n, log := back.Failed(); log && !woken || err.Error() != logged {
+			s.log.Warn("endpoint waits, it is opened again", "endpoint", e.name, "error", err, "attempt", n, "next", time.Now().Add(wait).UTC().Format(time.RFC3339))
+			logged = err.Error()
 		}
-		retry.Sleep(ctx, wait)
+		woken = e.wait(ctx, wait)
 	}
 	settled()
 	e.shut()
+}
+
+// wait waits before the next attempt. It reports whether the network has changed
+// before that.
+func (e *endpoint) wait(ctx context.Context, d time.Duration) (changed bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-e.changed:
+		return true
+	}
+	return false
+}
+
+// runs notes how to end the workers; nil: they do not run.
+func (e *endpoint) runs(end context.CancelCauseFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.end = end
 }
 
 // serveEndpoint answers on an open endpoint until ctx is done or a socket fails, and
@@ -200,17 +289,20 @@ func (s *Server) serveEndpoint(ctx context.Context, e *endpoint, started func(),
 	defer e.shut()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	e.runs(cancel)
+	defer e.runs(nil)
 	var wg sync.WaitGroup
 	e.offer(s.cfg.Snapshot) // before the first packet
-	ids := make(chan thread, len(e.workers))
+	var running sync.WaitGroup
+	running.Add(len(e.workers))
 	for _, w := range e.workers {
 		wg.Go(func() {
-			if err := w.run(func(id int, err error) { ids <- thread{id, err} }); err != nil {
+			if err := w.run(running.Done); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	s.prioritise(ids, len(e.workers))
+	running.Wait()
 	started()
 	if again {
 		s.log.Info("endpoint receives", "endpoint", e.name)

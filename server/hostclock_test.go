@@ -51,3 +51,39 @@ func TestSteadySinceDetectsASetClock(t *testing.T) {
 		}
 	}
 }
+
+// tornClock has readings of two clocks that were 1000 apart.
+type tornClock struct {
+	late []int64 // of the second clock, by reading
+	n    int
+}
+
+func (c *tornClock) read() (real, mono int64) {
+	late := c.late[min(c.n, len(c.late)-1)]
+	c.n++
+	at := int64(1e6 * c.n)
+	return at + 1000, at + late
+}
+
+// A pair between whose readings the processor was taken away is read again.
+func TestPairsThatAreTornAreReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		late         []int64
+		reads, apart int64
+	}{
+		"torn once":              {[]int64{40_000, 0}, 2, 1000},
+		"torn twice":             {[]int64{40_000, 9_000, 10}, 3, 990},
+		"torn each time":         {[]int64{40_000, 9_000, 50_000, 70_000}, tornReads, -8000},
+		"set back by a second":   {[]int64{1e9}, tornReads, 1000 - 1e9},
+		"set forward":            {[]int64{-1e9}, 1, 1000 + 1e9},
+		"slewed":                 {[]int64{tornSlack}, 1, 1000 - tornSlack},
+		"nothing has intervened": {[]int64{0}, 1, 1000},
+	} {
+		x := &tornClock{late: c.late}
+		real, mono := untorn(x, 1000)
+		if int64(x.n) != c.reads || real-mono != c.apart {
+			t.Errorf("%s: %d readings, %d apart; want %d, %d", name, x.n, real-mono, c.reads, c.apart)
+		}
+	}
+}

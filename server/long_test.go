@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"noonmark/server/ntp"
+	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 )
 
@@ -84,5 +85,37 @@ func BenchmarkLongForgery(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// An answer fits into a frame of the network it goes to, with fewer cookies than were
+// asked for if need be. A longer one would not be sent at all.
+func TestAnswersFitIntoAFrame(t *testing.T) {
+	t.Parallel()
+	fewer := 0
+	for _, id := range aeads {
+		for _, c := range []struct {
+			from string
+			most int // octets of UDP payload: the frame without headers of IP and UDP
+		}{{"192.0.2.1:1024", 1500 - 20 - 8}, {"[2001:db8::1]:1024", 1280 - 40 - 8}} {
+			g := newRig(t, id)
+			g.From = netip.MustParseAddrPort(c.from)
+			req := g.request(7)
+			out, why := g.respond(req, 0)
+			if why != NTS || len(out) > c.most || len(out) > len(req) {
+				t.Errorf("%v from %s: %v, %d octets for a request of %d, want at most %d", id, c.from, why, len(out), len(req), c.most)
+				continue
+			}
+			n := len(g.openNTS(out))
+			if n < 1 || n < 8 && c.most-len(out) > ntp.FieldLen(nts.CookieLen(id)) {
+				t.Errorf("%v from %s: %d cookies in %d octets, there is room for more", id, c.from, n, len(out))
+			}
+			if n < 8 {
+				fewer++
+			}
+		}
+	}
+	if fewer == 0 {
+		t.Error("no answer had fewer cookies: the test shows nothing")
 	}
 }

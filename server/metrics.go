@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"noonmark/server/transport/sockets"
 )
 
 // workerMetrics are one worker's counters. Only the worker writes them, once per
@@ -24,6 +26,7 @@ type workerMetrics struct {
 	early      histogram     // of how much transmit timestamps were earlier than the departure
 	late       histogram     // and later
 	toWire     atomic.Int64  // learned latency of an answer that is sent alone, ns
+	clients    *clientTable  // nil: clients are not counted
 	_          [64]byte
 }
 
@@ -98,13 +101,18 @@ var (
 	descToWire   = prometheus.NewDesc("noonmark_ntp_transmit_latency_seconds", "Learned latency from reading the clock to the departure of an answer that is sent alone, largest of the workers.", []string{"endpoint"}, nil)
 	descRedated  = prometheus.NewDesc("noonmark_ntp_redated_total", "Times that answers got new transmit timestamps because the worker was interrupted before sending.", []string{"endpoint"}, nil)
 	descSynced   = prometheus.NewDesc("noonmark_ntp_synchronised", "1 if answers report a synchronised clock.", nil, nil)
+	descLack     = prometheus.NewDesc("noonmark_ntp_endpoint_state", "1 for the state of each endpoint, 0 for its other states.", []string{"endpoint", "state"}, nil)
+	descReopened = prometheus.NewDesc("noonmark_ntp_endpoint_reopened_total", "Times that an endpoint was opened again because its interface was removed, renamed or made anew.", []string{"endpoint"}, nil)
+	descCards    = prometheus.NewDesc("noonmark_ntp_stamping_cards", "Network cards beneath an endpoint that timestamp every received datagram.", []string{"endpoint"}, nil)
+	descCardLog  = prometheus.NewDesc("noonmark_ntp_card_events_total", "Network cards that came or went, whose timestamps were set up again, or could not be.", []string{"endpoint", "event"}, nil)
 	descWorkers  = prometheus.NewDesc("noonmark_ntp_workers", "Sockets that receive, each with its own worker; 0 while the endpoint waits.", []string{"endpoint"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descRequests, descOctets, descAnswers, descDropped, descStamps, descRefused,
-		descFailed, descRedated, descTxError, descToWire, descSynced, descWorkers} {
+		descFailed, descRedated, descTxError, descToWire, descSynced, descWorkers,
+		descLack, descReopened, descCards, descCardLog} {
 		ch <- d
 	}
 }
@@ -149,6 +157,24 @@ func (e *endpoint) collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(descToWire, prometheus.GaugeValue, float64(toWire)*1e-9, e.name)
 	ch <- prometheus.MustNewConstMetric(descWorkers, prometheus.GaugeValue, float64(e.receiving()), e.name)
+	e.collectNetwork(ch)
+}
+
+// collectNetwork sends the metrics of what an endpoint depends on.
+func (e *endpoint) collectNetwork(ch chan<- prometheus.Metric) {
+	is, _ := e.problem()
+	for l := range numLacks {
+		v := 0.0
+		if l == is {
+			v = 1
+		}
+		ch <- prometheus.MustNewConstMetric(descLack, prometheus.GaugeValue, v, e.name, l.String())
+	}
+	ch <- prometheus.MustNewConstMetric(descReopened, prometheus.CounterValue, float64(e.reopened.Load()), e.name)
+	ch <- prometheus.MustNewConstMetric(descCards, prometheus.GaugeValue, float64(e.stampingCards()), e.name)
+	for k := range e.cardEvents {
+		ch <- prometheus.MustNewConstMetric(descCardLog, prometheus.CounterValue, float64(e.cardEvents[k].Load()), e.name, sockets.CardEventKind(k).String())
+	}
 }
 
 // sum adds up a counter of all workers.

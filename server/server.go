@@ -31,8 +31,9 @@ type Config struct {
 	Access    *Access // nil: everybody
 	Limit     LimitConfig
 	BasicOnly bool // no interleaved mode
-	// Priority of the workers' threads. If High is not permitted, the server lowers
-	// the priority of the other threads of the process.
+	Clients   bool // count the networks that are answered
+	// Priority is that of the workers if it is Realtime. Another one is that of the
+	// process, and its own concern (threads.Raise).
 	Priority threads.Priority
 	Log      *slog.Logger // nil: silent
 }
@@ -44,6 +45,7 @@ type Server struct {
 	cfg       Config
 	log       *slog.Logger
 	endpoints []*endpoint
+	network   *netWatch
 	precision int8 // of reading the clock, log2 of seconds
 	sendCost  sendCost
 	limit     *Limiter // shared by forWorker; nil: no limit
@@ -51,11 +53,7 @@ type Server struct {
 	macs      atomic.Pointer[mac.Keys]
 	synced    atomic.Bool // answers report a synchronised clock
 	ready     chan struct{}
-	threads   struct { // of the workers
-		mu     sync.Mutex
-		ids    []int
-		logged bool // the first result
-	}
+	refused   sync.Once // the log says that real-time threads are
 }
 
 // sendCost is what sending costs on this machine, in ns.
@@ -75,9 +73,15 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.access.Store(cfg.Access)
+	s.network = newNetWatch(s.log)
 	names := map[string]bool{}
 	for _, ep := range cfg.Endpoints {
 		e := newEndpoint(ep)
+		if cfg.Clients {
+			for _, m := range e.metrics {
+				m.clients = newClientTable()
+			}
+		}
 		s.endpoints = append(s.endpoints, e)
 		s.open(e) // Run tries again
 		if names[e.name] {
@@ -86,6 +90,7 @@ func New(cfg Config) (*Server, error) {
 		}
 		names[e.name] = true
 	}
+	s.network.endpoints = s.endpoints
 	return s, nil
 }
 
@@ -134,11 +139,11 @@ func (s *Server) SetMACs(k *mac.Keys) { s.macs.Store(k) }
 // what it lacks.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Waiting returns why endpoints wait; nil if all receive.
+// Waiting returns what endpoints lack; nil if all serve as configured.
 func (s *Server) Waiting() error {
 	var errs []error
 	for _, e := range s.endpoints {
-		if err := e.problem(); err != nil {
+		if _, err := e.problem(); err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s: %w", e.name, err))
 		}
 	}
@@ -153,6 +158,7 @@ func (s *Server) Close() {
 	for _, e := range s.endpoints {
 		e.shut()
 	}
+	s.network.close()
 }
 
 // Run answers until ctx is done. An endpoint that cannot be opened, or whose socket
@@ -168,6 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	close(s.ready)
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.network.run(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -179,36 +186,11 @@ func (s *Server) remap() {
 	}
 }
 
-// thread is the thread of a worker.
-type thread struct {
-	id  int
-	err error // why it has not the configured priority
-}
-
-// prioritise waits until n workers have started. If their threads could not be
-// raised, it lowers the priority of the others of the process.
-func (s *Server) prioritise(started <-chan thread, n int) {
-	s.threads.mu.Lock()
-	defer s.threads.mu.Unlock()
-	var refused error
-	for range n {
-		t := <-started
-		if s.threads.ids = append(s.threads.ids, t.id); refused == nil {
-			refused = t.err
-		}
+// realtime makes the calling thread real-time. The first refusal is logged.
+func (s *Server) realtime() {
+	if err := threads.RaiseThread(); err != nil {
+		s.refused.Do(func() {
+			s.log.Warn("cannot raise the priority of the answering threads", "priority", s.cfg.Priority.String(), "want", "CAP_SYS_NICE, or LimitRTPRIO=1 of the unit", "error", err)
+		})
 	}
-	switch {
-	case s.cfg.Priority == threads.Normal:
-	case refused == nil:
-		if !s.threads.logged {
-			s.log.Info("raised the priority of the answering threads", "priority", s.cfg.Priority.String())
-		}
-	default:
-		err := threads.LowerOthers(s.threads.ids)
-		if !s.threads.logged {
-			s.log.Warn("cannot raise the priority of the answering threads; lowered that of all other threads of this process", "priority", s.cfg.Priority.String(),
-				"want", "CAP_SYS_NICE, or LimitNICE= or LimitRTPRIO= of the unit", "error", errors.Join(refused, err))
-		}
-	}
-	s.threads.logged = true
 }

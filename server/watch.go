@@ -10,13 +10,9 @@ import (
 	"noonmark/refclock/status"
 )
 
-const (
-	// watchEvery is how often the snapshot's file is checked: the server follows a
-	// restarted refclockd within this time.
-	watchEvery = time.Second
-	// linksEvery is the number of checks between two readings of the link speeds.
-	linksEvery = 10
-)
+// watchEvery is how often the snapshot's file is checked: the server follows a
+// restarted refclockd within this time.
+const watchEvery = time.Second
 
 // watch gives the workers new readers when the snapshot's file is replaced, and
 // logs when the clock that answers report becomes synchronised or
@@ -31,7 +27,6 @@ func (s *Server) watch(ctx context.Context) {
 		}
 	}()
 	var was string
-	var ticks uint
 	for {
 		if r != nil && r.Replaced() {
 			r.Close()
@@ -57,11 +52,6 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-		}
-		if ticks++; ticks%linksEvery == 0 {
-			for _, e := range s.endpoints {
-				e.refreshLinks()
-			}
 		}
 	}
 }

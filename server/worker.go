@@ -70,9 +70,9 @@ const (
 	// 20 us for a while (retake and sysmon, runtime/proc.go). At 10,000 requests a
 	// second that costs 5 us of CPU per answer, a yield every 8 ms costs 0.1 us.
 	yieldEvery = int64(8 * time.Millisecond)
-	// After a yield the goroutine continues via another thread, which has normal
-	// priority: on an overloaded machine that took up to 0.1 s. After a yield that
-	// takes longer than yieldSlow, the next one waits for yieldPause.
+	// After a yield a goroutine that is locked to a real-time thread continues via
+	// another one, of a lower priority: on an overloaded machine that took up to 0.1 s.
+	// After a yield that takes longer than yieldSlow, the next one waits for yieldPause.
 	yieldSlow  = int64(500 * time.Microsecond)
 	yieldPause = int64(10 * time.Second)
 	// maxTries limits how often an interrupted group is timestamped again.
@@ -99,12 +99,17 @@ const (
 	errorPause = 100 * time.Microsecond
 )
 
-// run answers until the transport is stopped. It calls started once with the
-// thread it runs on and, if that thread has not the configured priority, why.
-func (w *worker) run(started func(thread int, err error)) error {
+// run answers until the transport is stopped. Only a real-time worker has a thread of
+// its own: the Go scheduler stops a goroutine that it has not seen for 10 ms, also one
+// that has just received a request after a long wait. One that is locked to a thread
+// then goes on only after two changes of threads, others at once.
+func (w *worker) run(started func()) error {
 	defer w.feed.close()
-	runtime.LockOSThread() // and never unlocked: the thread ends with the worker
-	started(threads.Raise(w.srv.cfg.Priority))
+	if w.srv.cfg.Priority == threads.Realtime {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the worker
+		w.srv.realtime()
+	}
+	started()
 	for failed := 0; ; {
 		err := w.step()
 		if errors.Is(err, transport.ErrClosed) {
@@ -182,6 +187,7 @@ func (w *worker) answerGroup(from, to int, real, mono int64) {
 			if d.Secure() {
 				g.kind |= secureKind
 			}
+			w.metrics.clients.note(w.batch[i].Src.Addr(), d.Secure(), mono)
 		}
 	}
 	if g.count == 0 {

@@ -327,7 +327,7 @@ func TestWorkerRunsUntilStopped(t *testing.T) {
 	l.worker.conn = &failingConn{l.conn, maxErrors - 1} // a worker survives these
 	l.peer.Send(l.from(1, query(0, 7)))
 	ended := make(chan error)
-	go func() { ended <- l.run(func(int, error) {}) }()
+	go func() { ended <- l.run(func() {}) }()
 	var got []transport.Answer
 	for len(got) == 0 {
 		got = l.peer.Take()
@@ -346,7 +346,7 @@ func TestWorkerGivesUpABrokenSocket(t *testing.T) {
 	l := newLoop(t, &Server{})
 	l.worker.conn = &failingConn{l.conn, maxErrors}
 	ended := make(chan error)
-	go func() { ended <- l.run(func(int, error) {}) }()
+	go func() { ended <- l.run(func() {}) }()
 	if err := <-ended; !errors.Is(err, errReceive) {
 		t.Errorf("run ends with %v, want %v", err, errReceive)
 	}

@@ -5,32 +5,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"noonmark/internal/command"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntsclient"
 )
-
-const usage = `usage: ntsquery [flags] HOST[:PORT]
-       ntsquery [flags] -watch HOST[:PORT]...
-
-Asks a server for the time and shows the offset of the local clock. It does not
-set the clock. HOST is the NTS-KE server (port 4460) or, with -plain, the NTP
-server (port 123). The offset is local clock - server: + means that the local
-clock is fast (the theta of RFC 5905, and ntpdig, have the opposite sign).
-
-The exit code is 0 only for a valid answer: authenticated (unless -plain), from a
-synchronised server, and consistent. Other exit codes are those of sysexits.h: 64
-usage, 66 CA file, 69 no answer or server not synchronised, 75 the server requests
-a lower rate, 76 the answer is not authentic or violates the protocol, 77 not
-permitted, by the system or by the server; 130 interrupted.
-
-`
 
 // Limits that protect servers.
 const (
@@ -41,7 +25,6 @@ const (
 // options is the command line.
 type options struct {
 	json, plain, watch bool
-	version            bool // print the version and do nothing else
 	count              int
 	interval           time.Duration
 	client             ntsclient.Config // without Host and Port
@@ -66,48 +49,27 @@ func (o *options) config(t target) ntsclient.Config {
 	return c
 }
 
-// parse reads the command line. It writes help and flag errors to stderr.
-func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
-	fs := o.flags(stderr)
-	for { // flags may follow hosts
-		if err := fs.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%w: see -help", errUsage)
-		}
-		if o.version {
-			return o, nil
-		}
-		if fs.NArg() == 0 {
-			break
-		}
-		t, err := parseTarget(fs.Arg(0))
+// parse reads the command line behind the flags, and completes the options.
+func (o *options) parse(fs *flag.FlagSet, args []string) error {
+	for _, a := range args {
+		t, err := parseTarget(a)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errUsage, err)
+			return command.Usagef("%w", err)
 		}
 		o.hosts = append(o.hosts, t)
-		args = fs.Args()[1:]
 	}
 	if err := o.check(isSet(fs, "n")); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+		return command.Usagef("%w", err)
 	}
 	o.setDefaults(isSet(fs, "interval"))
 	if o.watch && o.interval < time.Second && o.count == 0 {
-		return nil, fmt.Errorf("%w: -watch without -n needs an -interval of 1s or more", errUsage)
+		return command.Usagef("-watch without -n needs an -interval of 1s or more")
 	}
-	return o, o.readCA()
+	return o.readCA()
 }
 
 // flags declares the flags.
-func (o *options) flags(stderr io.Writer) *flag.FlagSet {
-	fs := flag.NewFlagSet("ntsquery", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		io.WriteString(stderr, usage)
-		fs.PrintDefaults()
-	}
+func (o *options) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.json, "json", false, "print one JSON object, with -watch one per line; times in ns")
 	fs.BoolVar(&o.plain, "plain", false, "NTP without NTS: anybody on the path can forge the answer")
 	fs.BoolVar(&o.watch, "watch", false, "query several servers repeatedly, one line per reading")
@@ -116,20 +78,18 @@ func (o *options) flags(stderr io.Writer) *flag.FlagSet {
 	fs.DurationVar(&o.client.Timeout, "timeout", ntsclient.DefaultTimeout, "time to wait for one answer; a key exchange may take three times as long")
 	fs.BoolVar(&o.client.Interleaved, "interleaved", false, "request precise transmit timestamps (RFC 9769), after one or two exchanges that do not count")
 	fs.StringVar(&o.ca, "ca", "", "trust the certificates in this PEM `FILE` instead of those of the system")
-	fs.Var(&o.aeads, "aead", "AEAD `number` to offer (15, 17, 30), may be repeated, in order of preference; default all")
+	fs.Var(&o.aeads, "aead", "AEAD `15|17|30` to offer, may be repeated, in order of preference; default all")
 	fs.StringVar(&o.client.NTPServer, "server", "", "NTP server `HOST`, overrides the one of NTS-KE")
 	fs.IntVar(&o.client.NTPPort, "port", 0, "UDP port of the NTP server, overrides the one of NTS-KE")
 	fs.BoolVar(&o.four, "4", false, "IPv4 only")
 	fs.BoolVar(&o.six, "6", false, "IPv6 only")
-	fs.BoolVar(&o.version, "version", false, "print the version and exit")
-	return fs
 }
 
 // check returns what is wrong with the options. countSet: -n was given.
 func (o *options) check(countSet bool) error {
 	switch {
 	case len(o.hosts) == 0:
-		return errors.New("a HOST is missing; see -help")
+		return errors.New("a HOST is missing")
 	case len(o.hosts) > 1 && !o.watch:
 		return errors.New("several HOSTs need -watch")
 	case len(o.hosts) > maxHosts:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"noonmark/internal/printable"
 	"noonmark/server/ntsclient"
 )
 
@@ -28,19 +29,19 @@ func writeText(w io.Writer, t target, s *ntsclient.Sample) {
 		word = "authenticated by NTS, " + r.AEAD.String()
 	}
 	fmt.Fprintf(w, "%s (%v), %s\n", t.name, r.Server, word)
-	fmt.Fprintf(w, "  local clock  %s ± %s\n", fastOrSlow(r.Offset), span(r.RootDistance()))
-	fmt.Fprintf(w, "  round trip   %s", span(r.Delay))
+	fmt.Fprintf(w, "  local clock  %s ± %s\n", fastOrSlow(r.Offset), printable.Duration(r.RootDistance()))
+	fmt.Fprintf(w, "  round trip   %s", printable.Duration(r.Delay))
 	if r.Interleaved {
 		fmt.Fprint(w, ", interleaved")
 	}
 	fmt.Fprintf(w, ", %s timestamps here\n", r.Timestamps())
 	fmt.Fprintf(w, "  server       stratum %d, %s, %s", r.Stratum, r.RefIDText(), leapWords[r.Leap&3])
 	if ref := r.ReferenceTime(); !ref.IsZero() {
-		fmt.Fprintf(w, ", last set %s before this reading", span(max(0, time.Unix(0, r.Received.Real).Add(-r.Offset).Sub(ref))))
+		fmt.Fprintf(w, ", last set %s before this reading", printable.Duration(max(0, time.Unix(0, r.Received.Real).Add(-r.Offset).Sub(ref))))
 	}
-	fmt.Fprintf(w, "\n               root delay %s, root dispersion %s\n", span(r.RootDelay), span(r.RootDispersion))
+	fmt.Fprintf(w, "\n               root delay %s, root dispersion %s\n", printable.Duration(r.RootDelay), printable.Duration(r.RootDispersion))
 	if s.Readings > 1 || s.Lost > 0 {
-		fmt.Fprintf(w, "  readings     %d valid, %d lost, jitter %s\n", s.Readings, s.Lost, span(s.Jitter))
+		fmt.Fprintf(w, "  readings     %d valid, %d lost, jitter %s\n", s.Readings, s.Lost, printable.Duration(s.Jitter))
 	}
 	if r.Authenticated {
 		fmt.Fprintf(w, "  cookies      %d left\n", r.Cookies)
@@ -73,16 +74,16 @@ func writeLine(w io.Writer, t target, s *ntsclient.Sample) {
 		auth = "NTS"
 	}
 	fmt.Fprintf(w, "%s  %-28s %-4s %3d %-15s %16s %12s %12s\n", now.Format(time.TimeOnly), t.name, auth, r.Stratum,
-		r.RefIDText(), signed(r.Offset), span(r.Delay), span(r.RootDistance()))
+		r.RefIDText(), signed(r.Offset), printable.Duration(r.Delay), printable.Duration(r.RootDistance()))
 }
 
 // fastOrSlow prints an offset in words.
 func fastOrSlow(d time.Duration) string {
 	switch {
 	case d > 0:
-		return span(d) + " fast"
+		return printable.Duration(d) + " fast"
 	case d < 0:
-		return span(-d) + " slow"
+		return printable.Duration(-d) + " slow"
 	}
 	return "0 ns off"
 }
@@ -90,23 +91,7 @@ func fastOrSlow(d time.Duration) string {
 // signed prints an offset with its sign.
 func signed(d time.Duration) string {
 	if d < 0 {
-		return "-" + span(-d)
+		return "-" + printable.Duration(-d)
 	}
-	return "+" + span(d)
-}
-
-// span prints a duration that is not negative, with three or four digits in a
-// suitable unit.
-func span(d time.Duration) string {
-	switch {
-	case d < 10*time.Microsecond:
-		return fmt.Sprintf("%d ns", d.Nanoseconds())
-	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.1f µs", float64(d)/1e3)
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
-	case d < 10*time.Hour:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
+	return "+" + printable.Duration(d)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,42 +10,48 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"noonmark/internal/config"
+	"noonmark/internal/cardsetup"
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/keyexchange"
 	"noonmark/internal/observe"
 	"noonmark/internal/privileges"
+	"noonmark/internal/servedclock"
+	"noonmark/phc"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/nts"
-	"noonmark/server/ntske"
 	"noonmark/server/sysclock"
+	"noonmark/server/threads"
+	"noonmark/server/transport/sockets"
 )
 
 // service is the assembled daemon.
 type service struct {
 	path     string             // of the configuration
 	settings *ntsserve.Settings // as started
+	last     *ntsserve.Settings // as reloaded last
 	log      *slog.Logger
-	limited  *daemon.Limited // for lines that remote peers can cause
 
 	ntp    *server.Server
 	ring   *nts.Ring // nil without NTS
 	macs   *symmetricKeys
-	certs  *certs.Source    // nil without NTS-KE
-	ke     *ntske.Server    // nil without NTS-KE
-	listen net.Listener     // of NTS-KE
-	served bool             // and its task has closed it
-	clock  *sysclock.Source // nil: refclockd's snapshot is served
+	certs  *certs.Source        // nil without NTS-KE
+	ke     *keyexchange.Process // nil without NTS-KE
+	listen *net.TCPListener     // of NTS-KE; nil: it waits for its address
+	clock  *sysclock.Source     // nil: refclockd's snapshot is served
+	cards  *cardsetup.Helper    // nil: what is set up stays as it is
 
+	access  atomic.Pointer[keyexchange.State] // what NTS-KE takes over of the configuration
 	tasks   []daemon.Task
 	states  daemon.States
 	settled func() error // gives up what only the start needs
@@ -56,9 +61,12 @@ type service struct {
 // assemble opens what the settings name: first what needs privileges, then, as
 // the user that the daemon becomes, its files. Nothing is answered yet.
 func assemble(ctx context.Context, path string, s *ntsserve.Settings, plan *privileges.Plan, log *slog.Logger) (*service, error) {
-	d := &service{path: path, settings: s, log: log, limited: daemon.NewLimited(log, time.Minute, 5)}
+	d := &service{path: path, settings: s, last: s, log: log}
+	d.setAccess(s)
+	d.raise()
+	d.startCardSetup(plan)
 	for _, step := range [...]func() error{
-		func() error { return d.bind(ctx) }, plan.BecomeUser, d.openKeys, d.openMACs, d.openKE, d.openClock,
+		func() error { return d.bind(ctx) }, plan.BecomeUser, plan.KeepFromChildren, d.openKeys, d.openMACs, d.openKE, d.openClock,
 	} {
 		if err := step(); err != nil {
 			d.close()
@@ -69,52 +77,101 @@ func assemble(ctx context.Context, path string, s *ntsserve.Settings, plan *priv
 	return d, nil
 }
 
+// raise gives this process its priority, before it gives up the right to. The NTS-KE
+// process lowers its own.
+func (d *service) raise() {
+	p := d.settings.ThreadPriority
+	switch err := threads.Raise(p); {
+	case err != nil:
+		d.log.Warn("cannot raise the priority of this process", "priority", p.String(), "want", "CAP_SYS_NICE, or LimitNICE=-10 of the unit", "error", err)
+	case p != threads.Normal:
+		d.log.Info("raised the priority of this process", "priority", p.String())
+	}
+}
+
+// startCardSetup starts the process that keeps the right to set up cards, if this one
+// has it and will give it up.
+func (d *service) startCardSetup(plan *privileges.Plan) {
+	wanted := func(e server.Endpoint) bool {
+		return e.Socket.Stamps == sockets.Auto || e.Socket.Stamps == sockets.Hardware
+	}
+	if plan == nil || !privileges.Has(privileges.NetAdmin) || !slices.ContainsFunc(d.settings.Endpoints, wanted) {
+		return
+	}
+	h, err := cardsetup.Start(plan.User)
+	if err != nil {
+		d.log.Warn("timestamps of cards are set up now, but not again if a card comes back", "error", err)
+		return
+	}
+	d.cards = h
+	for i := range d.settings.Endpoints {
+		d.settings.Endpoints[i].Socket.Widen = h.Widen
+	}
+	d.log.Info("a process of its own keeps CAP_NET_ADMIN to set up cards again", "pid", h.PID())
+}
+
 // bind opens the sockets. What cannot be had yet is tried again by its task.
 func (d *service) bind(ctx context.Context) (err error) {
 	s := d.settings
 	if s.ServesKE {
-		if err := d.listenKE(ctx); err != nil {
+		if _, err := d.listenKE(ctx); err != nil {
 			d.log.Warn("nts-ke waits for its address", "error", err)
 		}
 	}
 	d.ntp, err = server.New(server.Config{
-		Snapshot: s.Source.Path, Endpoints: s.Endpoints, Access: s.AccessList, Limit: s.RateLimit, Priority: s.ThreadPriority, Log: d.log,
+		Snapshot: s.Source.Path, Endpoints: s.Endpoints, Access: s.AccessList, Limit: s.RateLimit, Priority: s.ThreadPriority, Clients: s.Clients == "prefixes", Log: d.log,
 	})
 	return err
 }
 
-// listenKE opens the address of NTS-KE. Exchanges end within seconds. Keep-alive
+// listenKE opens the address of NTS-KE, once. Exchanges end within seconds. Keep-alive
 // would cost four system calls for each, without use.
-func (d *service) listenKE(ctx context.Context) error {
+func (d *service) listenKE(ctx context.Context) (*net.TCPListener, error) {
+	if d.listen != nil {
+		return d.listen, nil
+	}
 	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", d.settings.KE.Listen.String())
 	if err != nil {
-		return fmt.Errorf("ke.listen: %w", err)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("%s: %w; a port below 1024 needs CAP_NET_BIND_SERVICE, which ntsserve.service gives", d.settings.Place("ke.listen"), err)
+		}
+		return nil, fmt.Errorf("%s: %w", d.settings.Place("ke.listen"), err)
 	}
-	d.listen = l
+	d.listen = l.(*net.TCPListener)
 	d.log.Info("listening", "nts-ke", l.Addr().String())
-	return nil
+	return d.listen, nil
+}
+
+// stateKE returns what the NTS-KE process needs now.
+func (d *service) stateKE() (s keyexchange.State, err error) {
+	s = *d.access.Load()
+	if s.Certificates, err = keyexchange.Certificates(d.certs.InUse()); err != nil {
+		return s, err
+	}
+	s.Secrets, err = d.ring.Export()
+	return s, err
+}
+
+func (d *service) setAccess(s *ntsserve.Settings) {
+	allow, deny, ntsOnly := s.AccessPrefixes()
+	d.access.Store(&keyexchange.State{Allow: allow, Deny: deny, NTSOnly: ntsOnly, Log: s.Log})
 }
 
 // keTask is NTS-KE. It waits while there is no certificate.
-type keTask struct{ *service }
-
-// Run answers until ctx is done.
-func (k keTask) Run(ctx context.Context) error {
-	if k.listen == nil || k.served {
-		if err := k.listenKE(ctx); err != nil {
-			return err
-		}
-	}
-	k.served = true
-	defer k.listen.Close()
-	return k.ke.Serve(ctx, k.listen)
+type keTask struct {
+	*keyexchange.Process
+	certs    *certs.Source
+	settings *ntsserve.Settings
 }
 
 // Waiting returns why no exchange can succeed.
-func (k keTask) Waiting() error { return k.certs.Missing() }
-
-// String names the task in logs.
-func (k keTask) String() string { return "nts-ke" }
+func (k keTask) Waiting() error {
+	err := k.certs.Missing()
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w; %s", k.settings.Place(k.settings.CertificateKey(err)), err, ntsserve.CertificateRemedy(err))
+}
 
 // openKeys opens the cookie keys.
 func (d *service) openKeys() (err error) {
@@ -144,14 +201,17 @@ func (d *service) openKE() (err error) {
 		return nil
 	}
 	cfg := s.Certificates
-	cfg.Event = d.certificateEvent
+	cfg.Event = daemon.CertificateEvents(d.log, "no NTS client gets keys", ntsserve.CertificateRemedy)
 	if d.certs, err = certs.New(cfg); err != nil {
 		return d.configError(s.CertificateKey(err), err)
 	}
-	d.ke, err = ntske.NewServer(ntske.Config{
-		TLS: &tls.Config{GetCertificate: d.certs.Get}, Ring: d.ring, NTPServer: s.KE.Server, NTPPort: s.NTPPort,
-		Timeout: s.KE.Timeout.Duration, MaxConns: s.KE.MaxConnections, MaxPerAddr: s.KE.MaxPerAddress,
-		Rate: s.KE.Rate, RatePerIP: s.KE.RatePerAddress, Done: d.exchanged,
+	d.ke, err = keyexchange.New(keyexchange.Config{
+		Settings: keyexchange.Settings{
+			NTPServer: s.KE.Server, NTPPort: s.NTPPort,
+			Timeout: s.KE.Timeout.Duration, MaxConnections: s.KE.MaxConnections, MaxPerAddress: s.KE.MaxPerAddress,
+			Rate: s.KE.Rate, RatePerAddress: s.KE.RatePerAddress, Prefix4: s.Access.Prefix4, Prefix6: s.Access.Prefix6, KeyRing: s.KeyRing,
+		},
+		State: d.stateKE, Listen: d.listenKE, Log: d.log,
 	})
 	if err != nil {
 		return d.configError("ke", err)
@@ -173,19 +233,26 @@ func (d *service) openClock() (err error) {
 // newTasks makes the tasks.
 func (d *service) newTasks() []daemon.Task {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(d.ntp, &d.states, observe.NewNTSMetrics(observe.NTS{KE: d.ke, Certificates: d.certs, Ring: d.ring}), collectors.NewGoCollector(),
+	nts := observe.NTS{Certificates: d.certs, Ring: d.ring}
+	if d.ke != nil {
+		nts.KE = d.ke
+	}
+	reg.MustRegister(d.ntp, &d.states, observe.NewNTSMetrics(nts), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	tasks := []daemon.Task{daemon.Vital(d.ntp), daemon.NewMetrics(d.settings.Metrics, reg)}
+	tasks := []daemon.Task{daemon.Vital(d.ntp), daemon.NewMetrics(d.settings.Metrics, d.settings.Place, reg)}
 	tasks = append(tasks, d.macs)
+	if path := runtimeFile(observe.ServingName); path != "" {
+		tasks = append(tasks, observe.NewServingTask(path, d.ntp, nts, phc.MonoRaw, d.log))
+	}
 	if d.clock != nil {
 		reg.MustRegister(d.clock)
 		tasks = append(tasks, d.clock)
 	}
 	if d.ring != nil {
-		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, func() error { return trustServed(d.settings.Source.Path) }, d.log))
+		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, func() error { return servedclock.Confirm(d.settings.Source.Path) }, d.log))
 	}
 	if d.ke != nil {
-		tasks = append(tasks, d.certs, keTask{d})
+		tasks = append(tasks, d.certs, keTask{d.ke, d.certs, d.settings})
 	}
 	return tasks
 }
@@ -194,17 +261,17 @@ func (d *service) newTasks() []daemon.Task {
 func (d *service) run(ctx context.Context) error {
 	tuneRuntime(d.ntp.Workers())
 	d.running = true
-	return (&daemon.Daemon{Log: d.log, Reload: d.reload, Settled: d.settled, States: &d.states, StateFile: stateFile()}).Run(ctx, d.tasks...)
+	return (&daemon.Daemon{Log: d.log, Reload: d.reload, Settled: d.settled, States: &d.states, StateFile: runtimeFile(daemon.StateFileName)}).Run(ctx, d.tasks...)
 }
 
-// stateFile is where the states of the tasks are written: in the folder that the
+// runtimeFile is where a file for other programs is written: in the folder that the
 // service manager makes for the daemon, or nowhere.
-func stateFile() string {
+func runtimeFile(name string) string {
 	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
 	if dir == "" {
 		return ""
 	}
-	return filepath.Join(dir, daemon.StateFileName)
+	return filepath.Join(dir, name)
 }
 
 // close closes what assemble opened.
@@ -215,7 +282,9 @@ func (d *service) close() {
 	if d.listen != nil {
 		d.listen.Close()
 	}
-	d.limited.Flush()
+	if d.cards != nil {
+		d.cards.Close()
+	}
 }
 
 // tuneRuntime gives the Go scheduler a processor of its own for every worker. A
@@ -224,40 +293,32 @@ func (d *service) close() {
 // it back, perhaps behind a TLS handshake. The kernel divides the real ones.
 // Measured on one core: 12 % less CPU per answer in a flood, 25 % less at
 // 10,000/s. GOMAXPROCS in the environment takes precedence.
-//
-// Answers to NTP allocate nothing, an NTS-KE exchange 50 kB, and nothing that
-// stays grows with them. With a heap of a few megabytes a collection would come
-// every 40 exchanges and take a fifth of their processor time, so the heap may
-// grow to some tens of megabytes first. GOGC takes precedence.
 func tuneRuntime(workers int) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + workers + 1)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(800)
 	}
 }
 
 // configError turns a problem with a file that the configuration names into an
 // error of the configuration. A denied access stays one.
 func (d *service) configError(key string, err error) error {
-	if !errors.Is(err, nts.ErrRingFile) && !errors.Is(err, fs.ErrPermission) && exitcode.Of(err) == exitcode.Unavailable {
-		return fmt.Errorf("%s: %s: %w", d.path, key, err) // the system's fault, which can pass
+	place := d.settings.Place(key)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: %w; it must belong to the user that ntsserve runs as", place, err)
+	case !errors.Is(err, nts.ErrRingFile) && exitcode.Of(err) == exitcode.Unavailable:
+		return fmt.Errorf("%s: %w", place, err) // the system's fault, which can pass
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%s: %s: %w; it must belong to the user that ntsserve runs as", d.path, key, err)
-	}
-	var f ntsserve.File
-	cf, e := config.Load(d.path, &f)
-	if e != nil {
-		return err // the file has changed since it was read
-	}
-	return cf.Errorf(key, "%w; want a file that can be used", err)
+	return exitcode.With(exitcode.ErrConfig, fmt.Errorf("%s: %w; want a file that can be used", place, err))
 }
+
+// updateWait is how long a reload waits for the NTS-KE process, which is done with it
+// within milliseconds unless the machine is very busy.
+const updateWait = 10 * time.Second
 
 // reload reads the configuration again and takes over access lists, log level
 // and the files that it names.
-func (d *service) reload(context.Context) error {
+func (d *service) reload(ctx context.Context) error {
 	s, err := ntsserve.Load(d.path)
 	if err != nil {
 		return err
@@ -265,6 +326,7 @@ func (d *service) reload(context.Context) error {
 	// Each part is taken over on its own: a certificate that does not fit its key
 	// keeps no access list from coming into force.
 	d.ntp.SetAccess(s.AccessList)
+	d.setAccess(s)
 	d.macs.replace(s.SymmetricKeys)
 	errs := []error{daemon.SetLevel(d.log, s.Log)}
 	if d.certs != nil {
@@ -273,46 +335,15 @@ func (d *service) reload(context.Context) error {
 	if d.ring != nil {
 		errs = append(errs, d.ring.Reload(time.Now()))
 	}
-	if s.NeedsRestart(d.settings) {
-		d.log.Warn("some changed settings need a restart", "reloaded", ntsserve.ReloadedKeys())
+	if d.ke != nil {
+		ctx, cancel := context.WithTimeout(ctx, updateWait)
+		defer cancel()
+		errs = append(errs, d.ke.Update(ctx))
 	}
+	s.Changes(d.settings).Since(s.Changes(d.last)).Logged(d.log)
+	d.last = s
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("access lists and log level are in force; not in force: %w", err)
 	}
 	return nil
-}
-
-// exchanged logs how an NTS-KE exchange ended.
-func (d *service) exchanged(from net.Addr, r ntske.Reason, why error) {
-	switch {
-	case r == ntske.InternalError:
-		d.limited.Log(slog.LevelError, r.String(), "nts-ke exchange failed", "from", from.String(), "reason", r.String(), "error", why)
-	case r != ntske.Served:
-		d.limited.Log(slog.LevelDebug, r.String(), "nts-ke exchange refused", "from", from.String(), "reason", r.String(), "error", why)
-	}
-}
-
-// certificateEvent logs what happens to certificates. Remote peers cannot cause them.
-func (d *service) certificateEvent(e certs.Event) {
-	expires := e.NotAfter.UTC().Format(time.RFC3339)
-	switch e.Kind {
-	case certs.Loaded:
-		d.log.Info("certificate in use", "certificate", e.From, "names", e.Names, "expires", expires)
-	case certs.Refused:
-		d.log.Error("certificate refused, the previous one stays in use if there is one", "certificate", e.From, "reason", e.Reason.String(), "error", e.Err)
-	case certs.Exposed:
-		d.log.Warn("every user of this machine can read the key of the certificate: chmod 600", "key", e.From)
-	case certs.Expiring:
-		d.log.Warn("certificate expires soon", "certificate", e.From, "expires", expires)
-	case certs.Lapsed:
-		d.log.Error("certificate has expired, no NTS client gets keys", "certificate", e.From, "expired", expires)
-	case certs.Registered:
-		d.log.Info("acme account created, terms of service accepted as configured", "directory", e.From, "terms", e.Terms)
-	case certs.NotStored:
-		d.log.Error("acme certificate is in use but only in memory: a restart before it is written orders another one", "directory", e.From, "reason", e.Reason.String(), "error", e.Err, "next", e.Next.UTC().Format(time.RFC3339))
-	case certs.Stored:
-		d.log.Info("acme certificate written", "directory", e.From)
-	case certs.OrderFailed:
-		d.log.Error("acme order failed", "directory", e.From, "names", e.Names, "reason", e.Reason.String(), "error", e.Err, "next", e.Next.UTC().Format(time.RFC3339))
-	}
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"noonmark/internal/durable"
 	"noonmark/internal/retry"
-	"noonmark/phc"
-	"noonmark/refclock/status"
 	"noonmark/server/nts"
 )
 
@@ -18,9 +15,6 @@ const (
 	keyInterval = 10 * time.Second
 	// renewAgain is the time between two attempts to write a new secret.
 	renewAgain = time.Minute
-	// clockTolerance is how far the system clock, which dates the secrets, may be from
-	// the served clock.
-	clockTolerance = time.Minute
 )
 
 // keyKeeper is the task that rotates the cookie keys, replaces the secret that they
@@ -98,32 +92,3 @@ func (k *keyKeeper) renew(now time.Time) {
 
 // String names the task in logs.
 func (k *keyKeeper) String() string { return "cookie keys" }
-
-// trustServed reports why the system clock may be wrong: no clock is served, or the
-// served one differs. path is that of the snapshot.
-func trustServed(path string) error {
-	r, err := status.Open(path)
-	if err != nil {
-		return fmt.Errorf("the system clock is not confirmed: %w", err)
-	}
-	defer r.Close()
-	var s status.Snapshot
-	if err := r.LoadAll(&s); err != nil {
-		return fmt.Errorf("the system clock is not confirmed: %w", err)
-	}
-	mono := phc.MonoRaw()
-	return confirm(&s, mono, time.Now())
-}
-
-// confirm compares the system clock, now at mono, with the served clock.
-func confirm(s *status.Snapshot, mono int64, now time.Time) error {
-	if !s.Usable(mono) {
-		return fmt.Errorf("the system clock is not confirmed: the served clock is not synchronised (%s)", s.State)
-	}
-	served := s.ClockAt(mono)
-	utc := served.UTC(s.OffsetAt(served))
-	if d := now.Sub(utc); d.Abs() > clockTolerance {
-		return fmt.Errorf("the system clock is %v from the served clock: set it", d.Round(time.Second))
-	}
-	return nil
-}

@@ -114,6 +114,12 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 	if err := exchange(pool); err != nil {
 		t.Fatal(err)
 	}
+	counted := func(r ntske.Reason) uint64 {
+		if err := d.ke.Update(t.Context()); err != nil { // a report comes with the answer
+			t.Fatal(err)
+		}
+		return d.ke.Exchanges()[r.String()]
+	}
 	plain := func() []byte {
 		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), d.ntp.Addrs()[0].Port())))
 		if err != nil {
@@ -149,12 +155,19 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 		t.Errorf("after a reload that was refused: %v", err)
 	}
 	again := pemPair(t, cert, key, 2)
-	write(t, path, conf+"[access]\ndeny = [\"127.0.0.0/8\"]\n[log]\nlevel = \"error\"\n")
+	write(t, path, conf+"[access]\ndeny = [\"198.51.100.0/24\"]\n[log]\nlevel = \"error\"\n")
 	if err := d.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if exchange(pool) == nil || exchange(again) != nil {
 		t.Error("the new certificate is not in use")
+	}
+	write(t, path, conf+"[access]\ndeny = [\"127.0.0.0/8\"]\n[log]\nlevel = \"error\"\n")
+	if err := d.reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if exchange(again) == nil || counted(ntske.AccessDenied) != 1 {
+		t.Error("a denied client gets keys")
 	}
 	if a, err := server.NewAccess(nil, nil, nil); err != nil {
 		t.Fatal(err)
@@ -231,7 +244,7 @@ func TestTimeIsServedWithoutACertificate(t *testing.T) {
 		path := write(t, filepath.Join(dir, "t.toml"), conf)
 		d, ke := started(t, path)
 		<-d.ntp.Ready()
-		if err := (keTask{d}).Waiting(); certs.ReasonOf(err) != c.why {
+		if err := (keTask{d.ke, d.certs, d.settings}).Waiting(); certs.ReasonOf(err) != c.why {
 			t.Errorf("%s: nts-ke waits for %v, want %v", c.name, err, c.why)
 		}
 		if len(d.ntp.Addrs()) != 1 || d.ntp.Waiting() != nil {
@@ -245,7 +258,7 @@ func TestTimeIsServedWithoutACertificate(t *testing.T) {
 		if err := d.reload(t.Context()); err != nil {
 			t.Errorf("%s: reload of repaired files: %v", c.name, err)
 		}
-		if err := (keTask{d}).Waiting(); err != nil {
+		if err := (keTask{d.ke, d.certs, d.settings}).Waiting(); err != nil {
 			t.Errorf("%s: repaired, and nts-ke still waits: %v", c.name, err)
 		}
 		if _, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: ke.Port, RootCAs: pool}); err != nil {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"noonmark/internal/cardsetup"
+	"noonmark/internal/keyexchange"
 	"noonmark/internal/privileges"
 	"noonmark/internal/proctest"
 )
@@ -20,7 +22,17 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(proctest.Main(m, func() int { return run(os.Args[1:], os.Stderr) }))
+	if len(os.Args) == 2 && os.Args[1] == keyexchange.Argument {
+		os.Exit(keyexchange.Main("ntsserve"))
+	}
+	os.Exit(proctest.Main(m, func() int {
+		if os.Getenv(envNoIPv6) != "" {
+			if err := denyIPv6(); err != nil {
+				panic(err)
+			}
+		}
+		return run(os.Args[1:], os.Stderr)
+	}))
 }
 
 // program returns a command for the program, without cgo as it is released: this
@@ -46,16 +58,18 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 		uid              int
 		caps             string // in hexadecimal, as in /proc
 		say              string
+		ambient          []uintptr // capabilities it is started with, as nobody
 	}{
-		{"root becomes a user", nobody, "", nobodyUID, "0", "capabilities=none"},
-		{"root becomes a user by its number", fmt.Sprint(nobodyUID), "", nobodyUID, "0", "capabilities=none"},
-		{"root becomes a user who needs port 80 again", nobody, acme(80), nobodyUID, "400", "CAP_NET_BIND_SERVICE to bind low ports again"},
-		{"root becomes a user who needs a low port of NTP again", nobody, "[[endpoint]]\naddress = \"127.0.0.1:129\"\n", nobodyUID, "400", "CAP_NET_BIND_SERVICE to bind low ports again"},
-		{"root becomes a user who needs port 8080 again", nobody, acme(8080), nobodyUID, "0", "capabilities=none"},
-		{"as it is", "", "", me, "0", "capabilities=none"},
+		{"root becomes a user", nobody, "", nobodyUID, "0", "capabilities=none", nil},
+		{"root becomes a user by its number", fmt.Sprint(nobodyUID), "", nobodyUID, "0", "capabilities=none", nil},
+		{"root becomes a user who needs port 80 again", nobody, acme(80), nobodyUID, "400", "capabilities=CAP_NET_BIND_SERVICE", nil},
+		{"root becomes a user who needs a low port of NTP again", nobody, "[[endpoint]]\naddress = \"127.0.0.1:129\"\n", nobodyUID, "400", "capabilities=CAP_NET_BIND_SERVICE", nil},
+		{"root becomes a user who needs port 8080 again", nobody, acme(8080), nobodyUID, "0", "capabilities=none", nil},
+		{"as it is", "", "", me, "0", "capabilities=none", nil},
+		{"as the unit starts it", "", "[[endpoint]]\naddress = \"127.0.0.1:129\"\n", nobodyUID, "400", "capabilities=CAP_NET_BIND_SERVICE", []uintptr{10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.user != "" && me != 0 {
+			if me != 0 && (c.user != "" || c.ambient != nil) {
 				t.Skip("the right to change users is missing: not root")
 			}
 			if strings.Contains(c.more, ":80\"") && !privileges.PortNeedsCapability(80) {
@@ -72,7 +86,7 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 				c.user, filepath.Join(dir, "status"), endpoint, cert, key, filepath.Join(dir, "keys"), more)
 			write(t, conf, text)
 			own := func(paths ...string) {
-				if c.user == "" {
+				if c.uid == me {
 					return
 				}
 				for _, p := range paths {
@@ -87,13 +101,31 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 			if me == 0 { // root has supplementary groups in many places
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{1, 4}}}
 			}
+			inherited := "0"
+			if c.ambient != nil {
+				inherited = c.caps
+				cmd.Path = reachable(t, cmd.Path, dir)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyUID, Gid: nobodyUID}, AmbientCaps: c.ambient}
+			}
 			p := proctest.StartCmd(t, cmd)
 			p.WaitFor(t, "privileges dropped")
 			out := p.WaitFor(t, "msg=ready")
 			if !strings.Contains(out, c.say) {
 				t.Errorf("it does not log %q:\n%s", c.say, out)
 			}
-			checkThreads(t, p.PID(), c.uid, c.caps)
+			checkThreads(t, p.PID(), c.uid, c.caps, inherited)
+			ke := p.Children(t, keyexchange.Argument)
+			cards := p.Children(t, cardsetup.Argument)
+			if len(ke) != 1 || len(ke)+len(cards) != len(p.Children(t, "")) {
+				t.Fatalf("children: %v for NTS-KE, %v for cards, of %v", ke, cards, p.Children(t, ""))
+			}
+			for _, pid := range cards {
+				checkThreads(t, pid, c.uid, "1000", "0")
+			}
+			checkThreads(t, ke[0], c.uid, "0", inherited)
+			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", ke[0])); err != nil || strings.TrimSpace(string(b)) != "500" {
+				t.Errorf("the nts-ke process has the OOM score %s, %v", b, err)
+			}
 			if fi, err := os.Stat(filepath.Join(dir, "keys")); err != nil || fi.Mode().Perm() != 0o600 || int(fi.Sys().(*syscall.Stat_t).Uid) != c.uid {
 				t.Errorf("the key ring: %v, %v", fi, err)
 			}
@@ -107,7 +139,7 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 			if out := p.WaitForAfter(t, len(out), "reload"); strings.Contains(out, "refused") && c.more == "" {
 				t.Errorf("the reload is refused:\n%s", out)
 			}
-			checkThreads(t, p.PID(), c.uid, c.caps)
+			checkThreads(t, p.PID(), c.uid, c.caps, inherited)
 			if err := p.Stop(); err != nil {
 				t.Errorf("ends with %v", err)
 			}
@@ -115,8 +147,22 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 	}
 }
 
+// reachable copies a program to a folder that its user can enter.
+func reachable(t *testing.T, program, dir string) string {
+	t.Helper()
+	b, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "ntsserve")
+	if err := os.WriteFile(path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // checkThreads compares what the kernel says of every thread of a process.
-func checkThreads(t *testing.T, pid, uid int, caps string) {
+func checkThreads(t *testing.T, pid, uid int, caps, inherited string) {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(files) < 3 {
@@ -134,7 +180,7 @@ func checkThreads(t *testing.T, pid, uid int, caps string) {
 		}
 		u := fmt.Sprintf("%[1]d %[1]d %[1]d %[1]d", uid)
 		none := fmt.Sprintf("%016s", "0")
-		want := map[string]string{"Uid": u, "NoNewPrivs": "1", "CapPrm": fmt.Sprintf("%016s", caps), "CapEff": fmt.Sprintf("%016s", caps), "CapInh": none, "CapAmb": none}
+		want := map[string]string{"Uid": u, "NoNewPrivs": "1", "CapPrm": fmt.Sprintf("%016s", caps), "CapEff": fmt.Sprintf("%016s", caps), "CapInh": fmt.Sprintf("%016s", inherited), "CapAmb": none}
 		if uid != os.Getuid() {
 			want["Gid"], want["Groups"] = u, ""
 		}

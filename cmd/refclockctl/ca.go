@@ -14,29 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/command"
 	"noonmark/server/certs"
 )
-
-const caHelp = `usage: refclockctl ca init  DIR [-name NAME] [-days N] [-permit-name DOMAIN]... [-permit-net PREFIX]...
-       refclockctl ca issue DIR -out OUT [-host NAME]... [-ip ADDRESS]... [-days N]
-       refclockctl ca renew DIR [-out OUT]... [-days N] [-new-key] [-force]
-       refclockctl ca show  DIR [-clients] [-json]
-
-A private certificate authority for networks without a public one. init makes it in
-DIR: ca.key, which should never leave this machine, and ca.pem, which clients need.
-issue writes server.pem and server.key to OUT. renew replaces server.pem when a
-third of its life is left (run it daily), in OUT or in every directory that was
-issued to. No command overwrites a key, except renew -new-key.
-
-`
-
-// several are the values of a flag that may be given several times.
-type several []string
-
-// severalOf declares such a flag.
-func severalOf(fl *flag.FlagSet, v *several, name, usage string) {
-	fl.Func(name, usage+" (may be repeated)", func(s string) error { *v = append(*v, s); return nil })
-}
 
 // maxDays is the longest life of a certificate: a hundred years.
 const maxDays = 100 * 365
@@ -46,23 +26,49 @@ func daysOf(fl *flag.FlagSet, life time.Duration) func() (time.Duration, error) 
 	days := fl.Int("days", int(life.Hours()/24), "life in `DAYS`")
 	return func() (time.Duration, error) {
 		if *days < 0 || *days > maxDays {
-			return 0, usagef("-days %d is out of range; want 0 to %d", *days, maxDays)
+			return 0, command.Usagef("-days %d is out of range; want 0 to %d", *days, maxDays)
 		}
 		return time.Duration(*days) * 24 * time.Hour, nil
 	}
 }
 
+func caCommand() command.Command {
+	return command.Command{
+		Name: "ca", About: "make and renew certificates for a private network", Code: command.FileCode,
+		Text: `
+A private certificate authority for networks without a public one. DIR has ca.key,
+which should never leave this machine, and ca.pem, which clients need. No command
+overwrites a key, except renew -new-key.
+`,
+		Commands: []command.Command{
+			{Name: "init", About: "make an authority in DIR", Args: "DIR", Prepare: prepareCAInit},
+			{Name: "issue", About: "write server.pem and server.key, and show what server and clients need", Prepare: prepareCAIssue,
+				Usage: []string{"DIR -out OUT [-host NAME]... [-ip ADDRESS]... [-days N]", "DIR -fleet NODE -out OUT [-host NAME]... [-ip ADDRESS]... [-days N]"}, Text: `
+With -fleet the certificate is that of a node of a fleet, or of etcd itself, for clients
+and servers: etcd takes NODE for the name of the user. "root" is the administrator.
+`},
+			{Name: "renew", About: "replace certificates of which a third of their life is left", Args: "DIR", Prepare: prepareCARenew, Text: `
+Run it daily. It renews server.pem in -out, or in every directory that was issued to.
+`},
+			{Name: "show", About: "show the authority and what it issued", Args: "DIR", Prepare: prepareCAShow},
+		},
+		Manual: command.Manual{Examples: []command.Example{
+			{For: "an authority for the names below lan", Line: "refclockctl ca init /etc/noonmark/ca -permit-name lan"},
+			{For: "a certificate for a server", Line: "refclockctl ca issue /etc/noonmark/ca -out /etc/noonmark/tls -host time.lan -ip 192.168.1.2"},
+		}},
+	}
+}
+
 // prepareCAInit is the command ca init.
-func prepareCAInit(fl *flag.FlagSet, c console) func([]string) error {
-	host, _ := os.Hostname() // without it the default name is shorter
-	var names, nets several
+func prepareCAInit(fl *flag.FlagSet, c command.Console) func([]string) error {
+	var names, nets []string
 	cfg := certs.AuthorityConfig{}
-	fl.StringVar(&cfg.Name, "name", strings.TrimSpace("Noonmark time CA "+host), "common `NAME` of the authority")
-	severalOf(fl, &names, "permit-name", "certificates only for this `DOMAIN` and those below it")
-	severalOf(fl, &nets, "permit-net", "certificates only for addresses of this `PREFIX`")
+	fl.StringVar(&cfg.Name, "name", "", "common `NAME` of the authority (default \"Noonmark time CA\" and the name of this machine)")
+	command.Strings(fl, &names, "permit-name", "certificates only for this `DOMAIN` and those below it")
+	command.Strings(fl, &nets, "permit-net", "certificates only for addresses of this `PREFIX`")
 	life := daysOf(fl, certs.AuthorityLife)
 	return func(args []string) (err error) {
-		dir, err := oneArg(args, "DIR")
+		dir, err := command.OneArg(args, "DIR")
 		if err != nil {
 			return err
 		}
@@ -70,6 +76,10 @@ func prepareCAInit(fl *flag.FlagSet, c console) func([]string) error {
 			return err
 		}
 		cfg.PermitNames = names
+		if cfg.Name == "" {
+			host, _ := os.Hostname() // without it the name is shorter
+			cfg.Name = strings.TrimSpace("Noonmark time CA " + host)
+		}
 		for _, n := range nets {
 			p, err := netip.ParsePrefix(n)
 			if err != nil {
@@ -81,35 +91,43 @@ func prepareCAInit(fl *flag.FlagSet, c console) func([]string) error {
 		if err != nil {
 			return err
 		}
-		if err := a.Save(dir); err != nil {
+		if err := a.Save(dir); errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w; the authority that is there is kept: make certificates with refclockctl ca issue %s, or name another directory", err, dir)
+		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "%s: %q until %s\n", filepath.Join(dir, certs.AuthorityCert), a.Cert.Subject.CommonName, day(a.Cert.NotAfter))
-		fmt.Fprintf(c.out, "%s: its key; whoever has it can pose as any of your time servers\n", filepath.Join(dir, certs.AuthorityKey))
+		fmt.Fprintf(c.Out, "%s: %q until %s\n", filepath.Join(dir, certs.AuthorityCert), a.Cert.Subject.CommonName, day(a.Cert.NotAfter))
+		fmt.Fprintf(c.Out, "%s: its key; whoever has it can pose as any of your time servers\n", filepath.Join(dir, certs.AuthorityKey))
 		return nil
 	}
 }
 
 // prepareCAIssue is the command ca issue.
-func prepareCAIssue(fl *flag.FlagSet, c console) func([]string) error {
-	var names, outs several
-	severalOf(fl, &names, "host", "DNS `NAME` that clients know the server by")
-	severalOf(fl, &names, "ip", "IP `ADDRESS` that clients know the server by")
+func prepareCAIssue(fl *flag.FlagSet, c command.Console) func([]string) error {
+	var names, outs []string
+	command.Strings(fl, &names, "host", "DNS `NAME` that clients know the server by")
+	command.Strings(fl, &names, "ip", "IP `ADDRESS` that clients know the server by")
+	node := fl.String("fleet", "", "issue the certificate of this `NODE` of a fleet")
 	fl.Func("out", "write server.pem and server.key to this `DIRECTORY`", func(s string) error { outs = append(outs, s); return nil })
 	life := daysOf(fl, certs.ServerLife)
 	return func(args []string) error {
-		dir, err := oneArg(args, "DIR")
-		if err == nil && (len(outs) != 1 || len(names) == 0) {
-			err = usagef("want one -out, and at least one -host or -ip")
-		}
-		if err != nil {
+		dir, err := command.OneArg(args, "DIR")
+		switch {
+		case err != nil:
 			return err
+		case len(names) == 0 && *node == "":
+			return command.Usagef("there is no name in it; want -host or -ip for each name and address that clients know the server by")
+		case len(outs) != 1:
+			return command.Usagef("want one -out: the directory for server.pem and server.key")
 		}
 		days, err := life()
 		if err != nil {
 			return err
 		}
-		return issue(c.out, dir, outs[0], names, days)
+		if *node != "" {
+			return issueNode(c.Out, dir, outs[0], *node, names, days)
+		}
+		return issue(c.Out, dir, outs[0], names, days)
 	}
 }
 
@@ -123,12 +141,7 @@ func issue(w io.Writer, dir, out string, names []string, life time.Duration) err
 	if err != nil {
 		return err
 	}
-	if err := l.Save(out); errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w; renew what is there with ca renew, or choose another -out", err)
-	} else if err != nil {
-		return err
-	}
-	r, err := certs.RecordIssued(dir, l, out)
+	r, err := saveIssued(dir, out, l)
 	if err != nil {
 		return err
 	}
@@ -137,6 +150,34 @@ func issue(w io.Writer, dir, out string, names []string, life time.Duration) err
 	fmt.Fprintf(w, "%s: its key\n\n# ntsserve.toml; the key must belong to the user that ntsserve runs as: chown ntsserve %s\n[ke]\ncertificate = %q\nkey = %q\n", key, key, cert, key)
 	printClients(w, dir, r.Names)
 	return nil
+}
+
+// issueNode makes the certificate of a node of a fleet.
+func issueNode(w io.Writer, dir, out, node string, hosts []string, life time.Duration) error {
+	a, err := certs.OpenAuthority(dir)
+	if err != nil {
+		return err
+	}
+	l, err := a.NewNode(node, hosts, life, time.Now())
+	if err != nil {
+		return err
+	}
+	r, err := saveIssued(dir, out, l)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: of %s until %s\n%s: its key\n", filepath.Join(r.Out, certs.ServerCert), node, day(r.NotAfter), filepath.Join(r.Out, certs.ServerKey))
+	return nil
+}
+
+// saveIssued writes a certificate and its key, and records them.
+func saveIssued(dir, out string, l *certs.Leaf) (certs.Issued, error) {
+	if err := l.Save(out); errors.Is(err, fs.ErrExist) {
+		return certs.Issued{}, fmt.Errorf("%w; renew what is there with ca renew, or choose another -out", err)
+	} else if err != nil {
+		return certs.Issued{}, err
+	}
+	return certs.RecordIssued(dir, l, out)
 }
 
 // printClients prints what each client needs to trust the authority in dir for
@@ -153,15 +194,15 @@ func printClients(w io.Writer, dir string, names []string) {
 }
 
 // prepareCARenew is the command ca renew.
-func prepareCARenew(fl *flag.FlagSet, c console) func([]string) error {
-	r := renewal{out: c.out, now: time.Now()}
-	var outs several
-	severalOf(fl, &outs, "out", "renew the certificate in this `DIRECTORY`; default: all that were issued")
+func prepareCARenew(fl *flag.FlagSet, c command.Console) func([]string) error {
+	r := renewal{out: c.Out, now: time.Now()}
+	var outs []string
+	command.Strings(fl, &outs, "out", "renew the certificate in this `DIRECTORY`; default: all that were issued")
 	life := daysOf(fl, certs.ServerLife)
 	fl.BoolVar(&r.newKey, "new-key", false, "make a new key too")
 	fl.BoolVar(&r.force, "force", false, "renew although it is not time yet")
 	return func(args []string) (err error) {
-		if r.dir, err = oneArg(args, "DIR"); err != nil {
+		if r.dir, err = command.OneArg(args, "DIR"); err != nil {
 			return err
 		}
 		if r.life, err = life(); err != nil {
@@ -241,11 +282,11 @@ type authority struct {
 }
 
 // prepareCAShow is the command ca show.
-func prepareCAShow(fl *flag.FlagSet, c console) func([]string) error {
+func prepareCAShow(fl *flag.FlagSet, c command.Console) func([]string) error {
 	clients := fl.Bool("clients", false, "show what clients need in their configuration")
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	return func(args []string) error {
-		dir, err := oneArg(args, "DIR")
+		dir, err := command.OneArg(args, "DIR")
 		if err != nil {
 			return err
 		}
@@ -263,16 +304,16 @@ func prepareCAShow(fl *flag.FlagSet, c console) func([]string) error {
 			x.PermitNets = append(x.PermitNets, n.String())
 		}
 		if *asJSON {
-			return json.NewEncoder(c.out).Encode(x)
+			return json.NewEncoder(c.Out).Encode(x)
 		}
-		x.print(c.out, time.Now())
+		x.print(c.Out, time.Now())
 		if !*clients {
 			return nil
 		}
 		if len(issued) == 0 {
 			return fmt.Errorf("%s: nothing was issued yet, so there is no server to name; use ca issue", dir)
 		}
-		printClients(c.out, dir, issued[len(issued)-1].Names)
+		printClients(c.Out, dir, issued[len(issued)-1].Names)
 		return nil
 	}
 }

@@ -8,15 +8,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"noonmark/server/certs"
-	"noonmark/server/nts"
-	"noonmark/server/ntske"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"noonmark/server/certs"
+	"noonmark/server/nts"
+	"noonmark/server/ntske"
 )
 
 // newCA makes an authority and returns its directory and one for certificates.
@@ -44,6 +45,21 @@ func TestCAIssuePrintsWhatServerAndClientsNeed(t *testing.T) {
 		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != mode {
 			t.Errorf("%s: %v, %v, want mode %v", path, fi, err, mode)
 		}
+	}
+}
+
+func TestCAIssuesCertificatesOfNodesOfAFleet(t *testing.T) {
+	t.Parallel()
+	ca, srv := newCA(t)
+	if out := must(t, "ca", "issue", ca, "-fleet", "a", "-out", srv); !strings.Contains(out, filepath.Join(srv, certs.ServerCert)+": of a until ") || strings.Contains(out, "ntsserve") {
+		t.Errorf("it prints:\n%s", out)
+	}
+	l, err := certs.OpenLeaf(srv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := l.Cert; c.Subject.CommonName != "a" || !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		t.Errorf("certificate of %q for %v", c.Subject.CommonName, c.ExtKeyUsage)
 	}
 }
 

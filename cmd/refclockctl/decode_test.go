@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"noonmark/internal/command"
 	"noonmark/refclock/gnss/nmea"
 	"noonmark/refclock/gnss/ubx"
 )
@@ -76,7 +77,8 @@ func TestDecodeReportsLostOutput(t *testing.T) {
 	t.Parallel()
 	var errs bytes.Buffer
 	in := strings.NewReader(string(nmea.Append(nil, "GPZDA,120000.00,08,04,2007,00,00")))
-	if code := run([]string{"decode", "-"}, console{in, failingWriter{}, &errs}); code != 74 {
+	p := commandLine()
+	if code := p.Main([]string{"decode", "-"}, command.Console{In: in, Out: failingWriter{}, Err: &errs}); code != 74 {
 		t.Errorf("exit %d, want 74: %s", code, &errs)
 	}
 }

@@ -6,12 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"noonmark/internal/command"
 )
 
 // ctlIn runs the tool with an input.
 func ctlIn(in string, args ...string) (code int, stdout, stderr string) {
 	var o, e bytes.Buffer
-	code = run(args, console{strings.NewReader(in), &o, &e})
+	p := commandLine()
+	code = p.Main(args, command.Console{In: strings.NewReader(in), Out: &o, Err: &e})
 	return code, o.String(), e.String()
 }
 
@@ -35,24 +38,6 @@ func read(t *testing.T, elem ...string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// Every command has a help that begins with its usage, and flags that are
-// declared once.
-func TestEveryCommandHasHelp(t *testing.T) {
-	t.Parallel()
-	for _, x := range commands() {
-		names := [][]string{{x.name}}
-		for _, sub := range x.subs {
-			names = append(names, []string{x.name, sub.name})
-		}
-		for _, n := range names {
-			code, out, errs := ctl(append(n, "-h")...)
-			if code != 0 || errs != "" || !strings.HasPrefix(out, "usage: refclockctl "+x.name+" ") || x.about == "" {
-				t.Errorf("%q -h: exit %d, %s%s", n, code, out, errs)
-			}
-		}
-	}
 }
 
 func TestArgumentsMayStandBetweenFlags(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"noonmark/internal/command"
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
@@ -13,9 +14,11 @@ import (
 	"noonmark/refclock/site"
 )
 
-const replayHelp = `usage: refclockctl replay [OPTIONS] FILE.events
-       refclockctl replay [-config FILE.toml] [-run N] [-log] [-json] RECORDING
-
+func replayCommand() command.Command {
+	return command.Command{
+		Name: "replay", About: "play a recording, or what a receiver sent, into the engine", Prepare: prepareReplay, Code: replayCode,
+		Usage: []string{"[OPTIONS] FILE.events", "[-config FILE.toml] [-run N] [-log] [-json] RECORDING"},
+		Text: `
 Plays the octets of a receiver at their own instants into the daemon's engine, with a
 virtual pulse, clock and system clock in virtual time, and prints what would have been
 served. -json prints one object a second (t, state, reason, served, error_ns, bound_ns,
@@ -35,19 +38,20 @@ own, so that most options are not for it; error_ns is null, because the truth is
 known. The engine decides as the recorded one did. With another configuration, or
 another version, commands to the clock may differ; the clock then goes as it would
 have gone with them.
-
-`
+`,
+	}
+}
 
 // prepareReplay is the replay command.
-func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
-	c := replayCommand{console: con}
+func prepareReplay(fl *flag.FlagSet, con command.Console) func([]string) error {
+	c := replayOptions{Console: con}
 	c.site.Flags(fl)
 	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
 	fl.StringVar(&c.config, "config", "", "of a recording: replay with this refclockd configuration `FILE`")
 	fl.IntVar(&c.run, "run", 0, "of a recording: the run `N` of the daemon, counted from 1 (default the last)")
 	fl.BoolVar(&c.log, "log", false, "of a recording: print the engine's log on standard error")
 	return func(args []string) error {
-		file, err := oneArg(args, "FILE.events or RECORDING")
+		file, err := command.OneArg(args, "FILE.events or RECORDING")
 		if err != nil {
 			return err
 		}
@@ -55,7 +59,7 @@ func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 		recorded := recording.Is(file)
 		fl.Visit(func(f *flag.Flag) {
 			if f.Name != "json" && slices.Contains(forRecording, f.Name) != recorded && err == nil {
-				err = usagef("-%s has no use with %s", f.Name, file)
+				err = command.Usagef("-%s has no use with %s", f.Name, file)
 			}
 		})
 		switch {
@@ -68,18 +72,18 @@ func prepareReplay(fl *flag.FlagSet, con console) func([]string) error {
 	}
 }
 
-// replayCommand is a command with its options.
-type replayCommand struct {
+// replayOptions is a command with its options.
+type replayOptions struct {
 	site   replay.Site
 	config string
 	run    int
 	log    bool
 	json   bool
-	console
+	command.Console
 }
 
 // playRecording plays a run of a recording.
-func (c *replayCommand) playRecording(path string) error {
+func (c *replayOptions) playRecording(path string) error {
 	r := replay.Recorded{Path: path, Run: c.run}
 	if c.config != "" {
 		s, err := refclockd.Load(c.config)
@@ -93,36 +97,36 @@ func (c *replayCommand) playRecording(path string) error {
 		}
 	}
 	if c.json {
-		r.JSON = c.out
+		r.JSON = c.Out
 	}
 	if c.log {
-		r.Log = c.err
+		r.Log = c.Err
 	}
 	out, err := r.Play()
 	if err != nil || c.json {
 		return err
 	}
-	return written(out.Print(c.out))
+	return command.Written(out.Print(c.Out))
 }
 
 // play plays a file.
-func (c *replayCommand) play(file string) error {
+func (c *replayOptions) play(file string) error {
 	events, err := replay.OpenEvents(file)
 	if err != nil {
 		return err
 	}
 	r, err := c.site.Run(events)
 	if err != nil {
-		return usagef("%w", err)
+		return command.Usagef("%w", err)
 	}
 	if c.json {
-		r.JSON = c.out
+		r.JSON = c.Out
 	}
 	st, err := r.Play()
 	if err != nil || c.json {
-		return written(err)
+		return command.Written(err)
 	}
-	return written(st.Print(c.out))
+	return command.Written(st.Print(c.Out))
 }
 
 // replayCode: a file that is not there, and one whose content is wrong.
@@ -134,7 +138,7 @@ func replayCode(err error) int {
 		return exitcode.DataErr
 	case errors.Is(err, fs.ErrPermission):
 		return exitcode.Permission
-	case errors.Is(err, errOutput):
+	case errors.Is(err, command.ErrOutput):
 		return exitcode.IO
 	case errors.As(err, &pe):
 		return exitcode.NoInput

@@ -4,47 +4,51 @@ import (
 	"errors"
 	"flag"
 
+	"noonmark/internal/command"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/simulate"
 	"noonmark/refclock/discipline"
 )
 
-const servoHelp = `usage: refclockctl servo -stdio [-servo kalman|pi]
-       refclockctl servo -bench [-scenario NAME,...] [-seeds FIRST-LAST] [-servo kalman|pi]
-
+func servoCommand() command.Command {
+	return command.Command{
+		Name: "servo", About: "speak the servo bench's lock-step interface", Prepare: prepareServo, Code: servoCode,
+		Usage: []string{"-stdio [-servo kalman|pi]", "-bench [-scenario NAME,...] [-seeds FIRST-LAST] [-servo kalman|pi]"},
+		Text: `
 -stdio runs the daemon's discipline in lock step with a simulator on standard input
 and output. Each line "t_s offset_ns" (nan: no edge) is answered by one line
 "freq_ppb step_ns". -bench runs the simulator in this process and compares the
 discipline with the theoretical limit.
-
-`
+`,
+	}
+}
 
 // prepareServo is the servo command.
-func prepareServo(fl *flag.FlagSet, c console) func([]string) error {
+func prepareServo(fl *flag.FlagSet, c command.Console) func([]string) error {
 	stdio := fl.Bool("stdio", false, "speak the lock-step interface on standard input and output")
 	bench := fl.Bool("bench", false, "print a table of the discipline beside the theoretical limit, over scenarios and seeds")
 	names := fl.String("scenario", "all", "with -bench: scenario `NAMES`, separated by commas")
 	seeds := fl.String("seeds", "1-20", "with -bench: seeds `FIRST-LAST`")
 	kind := fl.String("servo", "kalman", "the estimator: kalman or pi")
 	return func(args []string) error {
-		if err := noArgs(args); err != nil {
+		if err := command.NoArgs(args); err != nil {
 			return err
 		}
 		if *stdio == *bench {
-			return usagef("want either -stdio or -bench")
+			return command.Usagef("want either -stdio or -bench")
 		}
 		cfg := discipline.Config{Servo: *kind, GivenSecond: true, Confirm: 2}
 		if err := cfg.Check(); err != nil {
-			return usagef("%w", err)
+			return command.Usagef("%w", err)
 		}
 		if *stdio {
-			return simulate.ServeLockStep(cfg, c.in, c.out)
+			return simulate.ServeLockStep(cfg, c.In, c.Out)
 		}
 		lo, hi, err := simulate.ParseSeeds(*seeds)
 		if err != nil {
-			return usagef("%w", err)
+			return command.Usagef("%w", err)
 		}
-		return scenarioError(simulate.Bench(c.out, cfg, *names, lo, hi))
+		return scenarioError(simulate.Bench(c.Out, cfg, *names, lo, hi))
 	}
 }
 

@@ -8,27 +8,37 @@ import (
 	"os"
 	"time"
 
+	"noonmark/internal/command"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/simulate"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/sim"
 )
 
-const simulateHelp = `usage: refclockctl simulate -scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE] [-json]
-       refclockctl simulate -scenario NAME|FILE.toml|all -seeds FIRST-LAST [-duration D]
-       refclockctl simulate -series FILE.csv [-csv FILE] [-json]
-       refclockctl simulate -scenario list
-
+func simulateCommand() command.Command {
+	return command.Command{
+		Name: "simulate", About: "run the discipline on a virtual appliance or a recorded series", Prepare: prepareSimulate,
+		Usage: []string{
+			"-scenario NAME|FILE.toml [-seed N] [-duration D] [-csv FILE] [-json]",
+			"-scenario NAME|FILE.toml|all -seeds FIRST-LAST [-duration D]",
+			"-series FILE.csv [-csv FILE] [-json]",
+			"-scenario list",
+		},
+		Text: `
 Runs the daemon's engine and discipline against a virtual appliance, or against a
 recorded series of an oscillator and its pulses, in virtual time, and compares the
 result with the truth. -json prints one object a second (t, state, reason, served,
 error_ns, bound_ns, stratum), then a summary.
-
-`
+`,
+		Manual: command.Manual{Examples: []command.Example{
+			{For: "an hour of a Compute Module with a ZED-F9T, one line a second in run.csv", Line: "refclockctl simulate -scenario cm4-f9t -duration 1h -csv run.csv"},
+		}},
+	}
+}
 
 // prepareSimulate is the simulate command.
-func prepareSimulate(fl *flag.FlagSet, con console) func([]string) error {
-	c := simulateCommand{console: con}
+func prepareSimulate(fl *flag.FlagSet, con command.Console) func([]string) error {
+	c := simulateOptions{Console: con}
 	fl.StringVar(&c.scenario, "scenario", "", "a scenario's `NAME`, or a FILE.toml; list prints the names, all runs all of them")
 	fl.StringVar(&c.series, "series", "", "a recorded `FILE.csv` ("+simulate.SeriesHeader+")")
 	fl.Uint64Var(&c.seed, "seed", 1, "seed of the noise")
@@ -38,20 +48,20 @@ func prepareSimulate(fl *flag.FlagSet, con console) func([]string) error {
 	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
 	fl.StringVar(&c.servo, "servo", "kalman", "the estimator: kalman or pi")
 	return func(args []string) error {
-		if err := noArgs(args); err != nil {
+		if err := command.NoArgs(args); err != nil {
 			return err
 		}
 		many := c.seeds != "" || c.scenario == "all"
 		switch {
 		case (c.scenario == "") == (c.series == ""):
-			return usagef("want either -scenario or -series")
+			return command.Usagef("want either -scenario or -series")
 		case many && (c.series != "" || c.json || c.csv != ""):
-			return usagef("a table of many runs has no -series, -json or -csv")
+			return command.Usagef("a table of many runs has no -series, -json or -csv")
 		case c.json && c.csv == "-":
-			return usagef("-json and -csv - both write to standard output")
+			return command.Usagef("-json and -csv - both write to standard output")
 		case c.scenario == "list":
 			for _, s := range sim.Scenarios() {
-				fmt.Fprintf(c.out, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
+				fmt.Fprintf(c.Out, "%-17s %8v  %s\n", s.Name, s.Duration, s.About)
 			}
 			return nil
 		case many:
@@ -61,23 +71,23 @@ func prepareSimulate(fl *flag.FlagSet, con console) func([]string) error {
 	}
 }
 
-// simulateCommand is a command with its options.
-type simulateCommand struct {
+// simulateOptions is a command with its options.
+type simulateOptions struct {
 	scenario, series, seeds, csv, servo string
 	seed                                uint64
 	duration                            time.Duration
 	json                                bool
-	console
+	command.Console
 }
 
 // one runs one scenario or series with one seed.
-func (c *simulateCommand) one() error {
+func (c *simulateOptions) one() error {
 	r := simulate.Run{Seed: c.seed}
 	var err error
 	if c.series != "" {
 		r.Scenario, r.T0, err = simulate.ReadSeries(c.series)
 		if err != nil {
-			return &exitError{exitcode.Unavailable, err}
+			return &command.ExitError{Code: exitcode.Unavailable, Err: err}
 		}
 		if c.csv == "" && !c.json {
 			c.csv = "-"
@@ -88,12 +98,12 @@ func (c *simulateCommand) one() error {
 	if err := c.configure(&r.Scenario); err != nil {
 		return err
 	}
-	text := c.out
+	text := c.Out
 	switch {
 	case c.json:
-		r.JSON, text = c.out, io.Discard
+		r.JSON, text = c.Out, io.Discard
 	case c.csv == "-":
-		r.CSV, text = c.out, c.err
+		r.CSV, text = c.Out, c.Err
 	}
 	if c.csv != "" && c.csv != "-" {
 		f, err := os.Create(c.csv)
@@ -111,7 +121,7 @@ func (c *simulateCommand) one() error {
 }
 
 // table prints a table of scenarios over seeds.
-func (c *simulateCommand) table() error {
+func (c *simulateOptions) table() error {
 	all := sim.Scenarios()
 	if c.scenario != "all" {
 		s, err := simulate.FindScenario(c.scenario)
@@ -124,7 +134,7 @@ func (c *simulateCommand) table() error {
 	if c.seeds != "" {
 		var err error
 		if lo, hi, err = simulate.ParseSeeds(c.seeds); err != nil {
-			return usagef("%w", err)
+			return command.Usagef("%w", err)
 		}
 	}
 	for i := range all {
@@ -132,17 +142,17 @@ func (c *simulateCommand) table() error {
 			return err
 		}
 	}
-	return simulate.Table(c.out, all, lo, hi)
+	return simulate.Table(c.Out, all, lo, hi)
 }
 
 // configure sets in a scenario what the options say.
-func (c *simulateCommand) configure(s *sim.Scenario) error {
+func (c *simulateOptions) configure(s *sim.Scenario) error {
 	if c.duration > 0 {
 		s.Duration = c.duration
 	}
 	s.Engine.Discipline.Servo = c.servo
 	if err := (discipline.Config{Servo: c.servo}).Check(); err != nil {
-		return usagef("%w", err)
+		return command.Usagef("%w", err)
 	}
 	return nil
 }
@@ -150,7 +160,7 @@ func (c *simulateCommand) configure(s *sim.Scenario) error {
 // scenarioError gives an unknown name the exit code of a wrong command line.
 func scenarioError(err error) error {
 	if errors.Is(err, simulate.ErrScenario) {
-		return usagef("%w", err)
+		return command.Usagef("%w", err)
 	}
 	return err
 }

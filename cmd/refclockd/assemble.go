@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
+	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/export"
 	"noonmark/refclock/gnss"
@@ -27,6 +29,7 @@ import (
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/recording"
+	"noonmark/refclock/report"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
@@ -41,25 +44,27 @@ const (
 
 // parts is the assembled daemon.
 type parts struct {
-	settings *refclockd.Settings
+	settings *refclockd.Settings // as started
+	last     *refclockd.Settings // as reloaded last
 	log      *slog.Logger
-	locked   bool // an earlier run was locked in this boot
+	earlier  report.Earlier
 	site     *site.Site
 	engine   *refclock.Engine // of the site
 	virtual  *sim.Live        // nil: real hardware
+	realtime *clock.Realtime  // nil: another clock is steered
 	tasks    []daemon.Task
 	states   daemon.States
+	history  *observe.History
 }
 
 // assemble makes all parts from the settings. Nothing runs yet, and no device
-// is open but the pseudo-terminal of a simulation. locked: an earlier run was
-// locked in this boot.
-func assemble(s *refclockd.Settings, publish func(*status.Snapshot), locked bool, log *slog.Logger) (*parts, error) {
-	p := &parts{settings: s, log: log, locked: locked}
+// is open but the pseudo-terminal of a simulation.
+func assemble(s *refclockd.Settings, publish func(*status.Snapshot), earlier report.Earlier, log *slog.Logger) (*parts, error) {
+	p := &parts{settings: s, last: s, log: log, earlier: earlier}
 	device := s.Receiver.Device
 	if s.Clock.Source == "sim" {
 		var err error
-		if p.virtual, err = newVirtual(s); err != nil {
+		if p.virtual, err = newVirtual(s, &p.earlier); err != nil {
 			return nil, err
 		}
 		p.tasks = append(p.tasks, daemon.Vital(p.virtual))
@@ -85,10 +90,19 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	cfg := s.SiteConfig(device)
 	rx, e := &cfg.Receiver, &cfg.Engine
 	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.site.Count(reason.MessageQueue) })
-	e.Mono, e.Slept, e.Open, e.Publish, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), publish, log
+	e.Before, e.BeforeLock = refclock.Inherit(p.earlier.Last, e), p.earlier.Lock
+	if s.Clock.Source == "system" {
+		var err error
+		if p.realtime, publish, err = newRealtime(leaps, e.Before, publish); err != nil {
+			return err
+		}
+	}
+	e.Mono, e.Slept, e.Open, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), log
+	e.Publish = func(s *status.Snapshot) { publish(s); p.history.Published(s) }
 	e.Leaps = func(t *tai.Table) { leaps.Store(t) }
 	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), learned
-	e.SystemOwn = s.SetsSystemClock() && learned.OK && !p.locked
+	e.SystemSet, e.Continued = s.SetsSystemClock(), p.earlier.Locked()
+	e.SystemOwn = e.SystemSet && learned.OK && !e.Continued
 	store := newStore(s, log)
 	if store != nil {
 		cfg.Recorder = recording.NewRecorder(store, version.Text("refclockd"))
@@ -124,10 +138,14 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 		Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Pulses: pulses, Undelivered: source.undelivered, Sensor: sensor,
 		Exports: exports, Followers: followers, Witnesses: witnesses, Recording: store,
 	}
+	if p.history, err = newHistory(s, watched, &p.states, log); err != nil {
+		return err
+	}
+	watched.History = p.history
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(&p.states, observe.NewReferenceMetrics(watched))
 
-	p.tasks = append(p.tasks, daemon.Vital(&engineTask{eng, edges, messages}), port, relocker{eng})
+	p.tasks = append(p.tasks, daemon.Vital(&engineTask{eng, edges, messages}), port, daemon.OnSignal("relock", syscall.SIGUSR1, eng.Relock))
 	p.tasks = appendIf(p.tasks, pulses != nil, pulses)
 	p.tasks = appendAll(p.tasks, newCompared(s, compared, eng.Count, log))
 	p.tasks = appendIf(p.tasks, sensor != nil, sensor)
@@ -137,8 +155,28 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	p.tasks = appendAll(p.tasks, savers)
 	p.tasks = appendIf(p.tasks, witnesses != nil, witnesses)
 	p.tasks = appendIf(p.tasks, store != nil, store)
-	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), daemon.NewMetrics(s.Metrics, reg))
+	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), p.history, daemon.NewMetrics(s.Metrics, s.Place, reg))
 	return nil
+}
+
+// newHistory makes the task that keeps measurements and events.
+func newHistory(s *refclockd.Settings, watched *observe.Sources, states *daemon.States, log *slog.Logger) (*observe.History, error) {
+	c := observe.HistoryConfig{
+		MaxSize: int64(s.History.MaxSize) << 20, Program: version.Text("refclockd"), Report: watched.Report, Read: watched.Brief,
+		Tasks: states.List, Mono: watched.Mono, Now: time.Now, Log: log,
+		Serving: observe.DefaultServing,
+	}
+	c.Dir, c.Memory = s.HistoryDir()
+	for _, w := range s.Servers {
+		c.Witnesses = append(c.Witnesses, w.Name)
+	}
+	for _, f := range watched.Followers {
+		c.Followers = append(c.Followers, f.Name())
+	}
+	for _, x := range s.CompareConfigs() {
+		c.Compared = append(c.Compared, x.Name)
+	}
+	return observe.NewHistory(c)
 }
 
 // newStore makes the task that writes the recording; nil without one.
@@ -191,6 +229,12 @@ func (p *parts) close() {
 
 // reload reads the file again and takes over what a running daemon can.
 func (p *parts) reload(path string) error {
+	err := p.takeOver(path)
+	p.history.Reloaded(err)
+	return err
+}
+
+func (p *parts) takeOver(path string) error {
 	n, err := refclockd.Load(path)
 	if err != nil {
 		return err
@@ -201,10 +245,9 @@ func (p *parts) reload(path string) error {
 	if err := daemon.SetLevel(p.log, n.Log); err != nil {
 		return err
 	}
-	if n.NeedsRestart(p.settings) {
-		p.log.Warn("some changed settings need a restart", "reloaded", refclockd.ReloadedKeys())
-	}
 	p.engine.Set(n.EngineSettings())
+	n.Changes(p.settings).Since(n.Changes(p.last)).Logged(p.log)
+	p.last = n
 	return nil
 }
 
@@ -219,6 +262,9 @@ func (p *parts) alive() error {
 	}
 	return nil
 }
+
+// describe describes the clock for the service manager's status line.
+func (p *parts) describe() string { return report.Headline(&p.engine.Report().Snapshot, phc.MonoRaw()) }
 
 // learnedFile is where the oscillator's learned state is kept. A simulated clock
 // is another one each time, and "none" is only watched: neither has a file.
@@ -247,6 +293,9 @@ func newLeapTable(t *tai.Table) *leapTable {
 	l.Store(t)
 	return l
 }
+
+// at returns TAI - UTC in s at an instant.
+func (l *leapTable) at(t tai.Time) int { return l.Load().Offset(t) }
 
 // offset returns TAI - UTC in s for a reading of CLOCK_REALTIME in ns.
 func (l *leapTable) offset(real int64) int { return l.Load().OffsetUTC(real / 1e9) }

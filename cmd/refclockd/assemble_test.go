@@ -26,7 +26,7 @@ import (
 // Every part that the configuration names is made, and no other.
 func TestTasksAreThoseOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	const always = "receiver /dev/ttyAMA0|engine|relock|details|metrics|"
+	const always = "receiver /dev/ttyAMA0|engine|relock|details|history|metrics|"
 	for _, c := range []struct{ name, text, tasks string }{
 		{"nothing steered", "[pulse]\nsource = \"none\"\n[clock]\nsource = \"none\"\n", always},
 		{"defaults", "", always + "pulse /dev/pps0|oscillator state of eth0"},
@@ -42,7 +42,7 @@ func TestTasksAreThoseOfTheConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := assemble(s, func(*status.Snapshot) {}, false, slog.New(slog.DiscardHandler))
+		p, err := assemble(s, func(*status.Snapshot) {}, report.Earlier{}, slog.New(slog.DiscardHandler))
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("needs Linux: ", err)
 		}
@@ -154,30 +154,4 @@ func firstMessage(ctx context.Context, path string) (s status.Snapshot) {
 		}
 	}
 	return s
-}
-
-// Only what an earlier run published in this boot, while it was locked or
-// afterwards, shows that the system clock is ours.
-func TestLockOfAnEarlierRun(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "status")
-	if lockedThisBoot(path) {
-		t.Error("locked, and nothing was ever published")
-	}
-	for _, ref := range []tai.Time{0, tai.Second} {
-		w, err := status.Create(path)
-		if errors.Is(err, errors.ErrUnsupported) {
-			t.Skip("needs Linux: ", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write(&status.Snapshot{State: status.Unlocked, RefTime: ref})
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got := lockedThisBoot(path); got != (ref != 0) {
-			t.Errorf("reference time %d: locked %v", ref, got)
-		}
-	}
 }

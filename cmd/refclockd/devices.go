@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/exitcode"
 	"noonmark/phc"
+	"noonmark/refclock"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
@@ -21,7 +24,7 @@ func (p *parts) openClock(leaps *leapTable) func() (clock.Device, error) {
 	case "phc":
 		return openPHC(s.Clock.Device, s.Clock.FreqStepPPB)
 	case "system":
-		return func() (clock.Device, error) { return clockOrError(phc.OpenSystem(leaps.offset)) }
+		return p.realtime.Open
 	case "sim":
 		return func() (clock.Device, error) { return p.virtual.Clock, nil }
 	}
@@ -32,6 +35,20 @@ func (p *parts) openClock(leaps *leapTable) func() (clock.Device, error) {
 		}
 		return clock.NewSoft(c.Cross), nil
 	}
+}
+
+// newRealtime makes the system clock as the one that is steered, and the function that
+// publishes and reports to the kernel.
+func newRealtime(leaps *leapTable, before *status.Snapshot, publish func(*status.Snapshot)) (*clock.Realtime, func(*status.Snapshot), error) {
+	sys, err := phc.OpenSystem(leaps.offset)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
+	}
+	r := clock.NewRealtime(clock.NewSystem(sys, phc.Kernel{}, phc.MonoRaw, clock.Rivals), leaps.at, refclock.BeforeOf(before))
+	return r, func(s *status.Snapshot) {
+		publish(s)
+		r.Report(s)
+	}, nil
 }
 
 // openPHC returns the opener of a card's clock. Its driver may hang, and its
@@ -56,18 +73,6 @@ func systemClockKept(s *refclockd.Settings) func() bool {
 		return nil
 	}
 	return clock.Synchronised(phc.Kernel{})
-}
-
-// lockedThisBoot reports whether an earlier run, which published at path, was
-// locked in this boot. What the system clock shows comes from that lock then.
-func lockedThisBoot(path string) bool {
-	r, err := status.Open(path)
-	if err != nil {
-		return false
-	}
-	defer r.Close()
-	var s status.Snapshot
-	return r.LoadAll(&s) == nil && s.RefTime != 0
 }
 
 // newPulses makes the task that reads the pulse which steers the clock; nil

@@ -1,31 +1,31 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"path/filepath"
 
 	"noonmark/internal/config/refclockd"
-	"noonmark/internal/durable"
 	"noonmark/phc"
+	"noonmark/refclock/report"
 	"noonmark/refclock/sim"
 )
 
 // newVirtual makes the virtual appliance and writes its truth into the runtime
-// folder.
-func newVirtual(s *refclockd.Settings) (*sim.Live, error) {
-	l, err := sim.NewLive(phc.MonoRaw, s.SimConfig(), s.SimStart, s.Sim.ReceiverPTY)
+// folder. An appliance whose start is "now" runs on after a restart of the daemon.
+func newVirtual(s *refclockd.Settings, earlier *report.Earlier) (*sim.Live, error) {
+	var played *sim.Played
+	if s.SimStart.IsZero() {
+		played = sim.ReadPlayed(s.RuntimeDir, s.Sim.Seed, earlier.Last)
+	}
+	if played == nil {
+		earlier.Last = nil // of another appliance
+	}
+	l, err := sim.NewLive(phc.MonoRaw, s.SimConfig(), s.SimStart, played, s.Sim.ReceiverPTY)
 	if err != nil {
 		return nil, err
 	}
 	l.Truth.Seed = s.Sim.Seed
-	b, err := json.Marshal(l.Truth)
-	if err == nil {
-		err = durable.Publish(filepath.Join(s.RuntimeDir, sim.TruthName), append(b, '\n'), 0o644)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("write truth: %w", err), l.Close())
+	if err := l.Truth.Write(s.RuntimeDir); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -40,9 +41,14 @@ func (c *Checker) OneOf(key, value string, words ...string) bool {
 	return err == nil
 }
 
-// Add adds an error that names its key already; nil adds nothing.
+// Add adds an error that names its key already, or several joined; nil adds
+// nothing.
 func (c *Checker) Add(err error) {
-	if err != nil {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			c.Add(e)
+		}
+	} else if err != nil {
 		c.errs = append(c.errs, err)
 	}
 }
@@ -50,5 +56,17 @@ func (c *Checker) Add(err error) {
 // Good reports whether nothing was refused so far.
 func (c *Checker) Good() bool { return len(c.errs) == 0 }
 
-// Err returns all errors joined, nil if there is none.
-func (c *Checker) Err() error { return errors.Join(c.errs...) }
+// Err returns all errors joined in the order of their lines, nil if there is none.
+func (c *Checker) Err() error {
+	slices.SortStableFunc(c.errs, func(a, b error) int { return lineOf(a) - lineOf(b) })
+	return errors.Join(c.errs...)
+}
+
+// lineOf returns the line of an error, 0 if it has none.
+func lineOf(err error) int {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Line
+	}
+	return 0
+}

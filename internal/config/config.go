@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"noonmark/internal/nearest"
 )
 
 // MaxSize is the largest file that is read, in bytes. A daemon's file has a
@@ -29,9 +31,10 @@ type File struct {
 }
 
 // Load reads the file at path into dst, a pointer to a struct that already
-// holds the defaults. On error dst must not be used. The error is one *Error,
-// or several joined, and wraps the system's error (fs.ErrNotExist,
-// fs.ErrPermission) if there was one.
+// holds the defaults. The error is one *Error, or several joined, and wraps the
+// system's error (fs.ErrNotExist, fs.ErrPermission) if there was one. A File beside
+// an error means that dst has all values but those in error: a caller can check
+// those too, and report everything at once. Without a File dst must not be used.
 func Load(path string, dst any) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -62,35 +65,33 @@ func fileError(path string, err error) error {
 	return e
 }
 
-// Parse is Load on bytes; name is that of the file in errors. dst is not changed
-// if keys are unknown or values have the wrong type.
+// Parse is Load on bytes; name is that of the file in errors.
 func Parse(name string, data []byte, dst any) (*File, error) {
 	f := &File{Path: name, line: map[string]int{}}
 	if len(data) > MaxSize {
 		return nil, &Error{File: name, Line: 1, Problem: fmt.Sprintf("is larger than %d bytes", MaxSize), Remedy: "a configuration file has a few kB"}
 	}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
 		return nil, &Error{File: name, Line: 1, Problem: "begins with a byte order mark", Remedy: "save it as UTF-8 without one"}
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return nil, &Error{File: name, Line: 1, Problem: "is UTF-16 text", Remedy: "save it as UTF-8"}
 	}
-	w := walker{file: f, lines: lineStarts(data)}
-	if err := w.walk(data, dst); err != nil {
-		return nil, err
+	w := walker{file: f, start: lineStarts(data)}
+	refused := w.walk(data, dst)
+	if w.broken {
+		return nil, refused
 	}
-	d := toml.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(dst); err != nil {
-		return nil, f.decodeError(err)
+	// What is unknown was reported, and what has the wrong type is left out.
+	if err := toml.Unmarshal(w.without(data), dst); err != nil {
+		return nil, errors.Join(refused, f.decodeError(err))
 	}
-	return f, nil
+	return f, refused
 }
 
 // decodeError turns an error of go-toml into one of ours: what the walker does
 // not look for, such as a key that is set twice.
 func (f *File) decodeError(err error) error {
-	var missing *toml.StrictMissingError
-	if errors.As(err, &missing) && len(missing.Errors) > 0 {
-		err = &missing.Errors[0]
-	}
 	var de *toml.DecodeError
 	if !errors.As(err, &de) {
 		return &Error{File: f.Path, Line: 1, Problem: strings.TrimPrefix(err.Error(), "toml: "), Remedy: "see https://toml.io for the format"}
@@ -103,6 +104,12 @@ func (f *File) decodeError(err error) error {
 	}
 	return e
 }
+
+// Empty reports whether the file sets no key at all.
+func (f *File) Empty() bool { return len(f.line) == 0 }
+
+// Place returns FILE:LINE: KEY, for errors that show only while the daemon runs.
+func (f *File) Place(key string) string { return fmt.Sprintf("%s:%d: %s", f.Path, f.Line(key), key) }
 
 // Has reports whether the file itself sets the key. A default does not count.
 func (f *File) Has(key string) bool { return f.line[key] != 0 }
@@ -139,7 +146,7 @@ func (f *File) OneOf(key, value string, words ...string) error {
 		}
 	}
 	hint := "want " + orList(words)
-	if n := Nearest(value, words); n != "" {
+	if n := nearest.Word(value, words); n != "" {
 		hint = fmt.Sprintf("did you mean %q? %s", n, hint)
 	}
 	return f.Errorf(key, "%q is not known; %s", value, hint)

@@ -80,8 +80,8 @@ func TestParseReportsLineKeyAndRemedy(t *testing.T) {
 		{"bare date", "[receiver]\nnot_before = 2026-11-01\n", `f.toml:2: receiver.not_before: is a date or time; want a date in quotes such as "2026-11-01"`},
 		{"no such day", "[receiver]\nnot_before = \"2026-11-31\"\n", `f.toml:2: receiver.not_before: "2026-11-31" is not a date; want`},
 		{"text for time", "at = \"now\"\n", "f.toml:1: at: is text; want a date and time such as"},
-		{"bad address", "[[endpoint]]\naddress = \"localhost:123\"\n", `f.toml:2: endpoint[0].address: "localhost:123" is not an address with a port; want`},
-		{"no port", "[[endpoint]]\naddress = \"::1\"\n", `f.toml:2: endpoint[0].address: "::1" is not an address with a port; want`},
+		{"bad address", "[[endpoint]]\naddress = \"localhost:123\"\n", `f.toml:2: endpoint[0].address: "localhost:123" is not an address with a port; `},
+		{"no port", "[[endpoint]]\naddress = \"::1\"\n", `f.toml:2: endpoint[0].address: "::1" is not an address with a port; `},
 		{"bad prefix in list", "[access]\nallow = [\n  \"192.0.2.0/24\",\n  \"192.0.2.0/33\",\n]\n", `f.toml:4: access.allow[1]: "192.0.2.0/33" is not a network; want`},
 		{"host bits", "[access]\nallow = [\"10.1.2.3/8\"]\n", `f.toml:2: access.allow[0]: "10.1.2.3/8" has bits beyond its length; want "10.0.0.0/8" or "10.1.2.3"`},
 		{"mixed families", "[access]\nallow = [\"::ffff:10.0.0.0/90\"]\n", `mixes IPv4 and IPv6; want`},
@@ -97,6 +97,16 @@ func TestParseReportsLineKeyAndRemedy(t *testing.T) {
 		{"dotted into duration", "[receiver]\ncable.Duration = 1\n", "f.toml:2: receiver.cable: is a table; want a duration"},
 		{"value for table", "receiver = 3\n", "f.toml:1: receiver: is a whole number; want a table"},
 		{"too large", "# " + strings.Repeat("x", MaxSize) + "\n", "f.toml:1: is larger than 65536 bytes; "},
+		{"UTF-16", "\xff\xfel\x00", "f.toml:1: is UTF-16 text; save it as UTF-8"},
+		{"duration with a space", "[receiver]\ncable = \"5 ms\"\n", `"5 ms" is not a duration; did you mean "5ms"? want`},
+		{"duration in days", "[receiver]\ncable = \"3d\"\n", `"3d" is not a duration; did you mean "72h"? want`},
+		{"address of nothing", "[[endpoint]]\naddress = \":123\"\n", `":123" is not an address with a port; want "0.0.0.0:123" for every IPv4 address, "[::]:123" for every IPv6 address, or "127.0.0.1:123" for this machine only`},
+		{"star", "[[endpoint]]\naddress = \"*:123\"\n", `; want "0.0.0.0:123" for every IPv4`},
+		{"only a port", "[[endpoint]]\naddress = \"123\"\n", `; want "0.0.0.0:123" for every IPv4`},
+		{"name of this machine", "[[endpoint]]\naddress = \"localhost:123\"\n", `; names are not looked up; want "127.0.0.1:123" or "[::1]:123"`},
+		{"another name", "[[endpoint]]\naddress = \"a.example:123\"\n", `; names are not looked up; want an address and a port`},
+		{"address without port", "[[endpoint]]\naddress = \"::1\"\n", `; the port is missing; want an address and a port`},
+		{"port too large", "[[endpoint]]\naddress = \"127.0.0.1:70000\"\n", `; want an address and a port`},
 		{"byte order mark", "\xef\xbb\xbflevel = \"x\"\n", "f.toml:1: begins with a byte order mark; "},
 
 		{"empty", "", ""},
@@ -110,7 +120,7 @@ func TestParseReportsLineKeyAndRemedy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var s sample
-			f, err := Parse("f.toml", []byte(tt.in), &s)
+			_, err := Parse("f.toml", []byte(tt.in), &s)
 			if tt.want == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -119,9 +129,6 @@ func TestParseReportsLineKeyAndRemedy(t *testing.T) {
 			}
 			if err == nil {
 				t.Fatalf("accepted as %+v, want %q", s, tt.want)
-			}
-			if f != nil {
-				t.Error("a File beside an error")
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %s\nwant %s", err, tt.want)
@@ -212,6 +219,36 @@ allow = ["192.0.2.0/24", "::1", "::ffff:198.51.100.0/120"]
 	}
 }
 
+// What a file has besides its errors is read, so that it can be checked as well.
+func TestParseReadsTheRestOfAFileWithErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, text string }{
+		{"unknown key", "%s\ncolour = 1\n%s"},
+		{"unknown table", "%s\n%s[color]\nred = 1\n"},
+		{"wrong type", "%s\nruntime_dir = 3 # why\n%s"},
+		{"wrong type over several lines", "%s\nruntime_dir = [\n  1, # one\n  2,\n]\n\n%s"},
+		{"text over several lines", "%s\nat = \"\"\"a\nlevel = 'no'\n\"\"\"\n%s"},
+		{"at the end", "%s\n%s[access]\nallow = [\n1,\n]\n"},
+	} {
+		s := sample{Dir: "/run/default"}
+		f, err := Parse("f.toml", fmt.Appendf(nil, c.text, "level = \"x\"", "[receiver]\nbaud = 7\n"), &s)
+		if err == nil || f == nil {
+			t.Errorf("%s: %v, file %v", c.name, err, f)
+			continue
+		}
+		if s.Level != "x" || s.Receiver.Baud != 7 || s.Dir != "/run/default" || len(s.Access.Allow) > 0 {
+			t.Errorf("%s: read %+v", c.name, s)
+		}
+	}
+	for name, text := range map[string]string{
+		"syntax": "level = \"x\"\n[receiver\n", "shape": "level = \"x\"\n[endpoint]\nnts = \"off\"\n", "twice": "colour = 1\nlevel = \"a\"\nlevel = \"b\"\n",
+	} {
+		if f, err := Parse("f.toml", []byte(text), new(sample)); f != nil || err == nil {
+			t.Errorf("%s: file %v, error %v", name, f, err)
+		}
+	}
+}
+
 // Several errors come at once, but not without limit.
 func TestParseReportsManyErrorsWithALimit(t *testing.T) {
 	t.Parallel()
@@ -276,19 +313,6 @@ func TestErrorsOfAFileDecideTheExitCode(t *testing.T) {
 	} {
 		if c := exitcode.Of(tt.err); c != tt.code {
 			t.Errorf("exit code of %v is %d, want %d", tt.err, c, tt.code)
-		}
-	}
-}
-
-func TestNearestWordIsProposed(t *testing.T) {
-	t.Parallel()
-	known := []string{"address", "interface", "nts", "workers"}
-	for word, want := range map[string]string{
-		"": "", "x": "", "zzzzzzz": "", strings.Repeat("address", 20): "",
-		"adress": "address", "adrdess": "address", "nst": "nts", "Nts": "nts", "worker": "workers", "interfaces": "interface",
-	} {
-		if got := Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,10 +19,25 @@ func D(d time.Duration) Duration { return Duration{d} }
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is not a duration; want %s", b, d.Expect())
+		hint := "want " + d.Expect()
+		if n, ok := durationMeant(string(b)); ok {
+			hint = fmt.Sprintf("did you mean %q? %s", n, hint)
+		}
+		return fmt.Errorf("%q is not a duration; %s", b, hint)
 	}
 	d.Duration = v
 	return nil
+}
+
+// durationMeant returns what probably was meant: a number with a space before its
+// unit, or a number of days, for which there is no unit.
+func durationMeant(text string) (string, bool) {
+	if days, err := strconv.ParseUint(strings.TrimSuffix(text, "d"), 10, 16); err == nil && strings.HasSuffix(text, "d") {
+		return fmt.Sprintf("%dh", days*24), true
+	}
+	short := strings.ReplaceAll(text, " ", "")
+	_, err := time.ParseDuration(short)
+	return short, err == nil
 }
 
 // MarshalText writes what UnmarshalText reads.
@@ -94,10 +112,35 @@ func (a *AddrPort) UnmarshalText(b []byte) error {
 	}
 	v, err := netip.ParseAddrPort(string(b))
 	if err != nil {
-		return fmt.Errorf("%q is not an address with a port; want %s", b, a.Expect())
+		return fmt.Errorf("%q is not an address with a port; %s", b, addressMeant(string(b), a.Expect()))
 	}
 	a.AddrPort = v
 	return nil
+}
+
+// addressMeant says what is right instead of a text that is no address with a port.
+func addressMeant(text, expect string) string {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		if _, err := netip.ParseAddr(text); err == nil {
+			return "the port is missing; want " + expect
+		}
+		if _, err := strconv.ParseUint(text, 10, 16); err == nil {
+			host, port = "", text
+		} else {
+			return "want " + expect
+		}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "want " + expect
+	}
+	switch host {
+	case "", "*":
+		return fmt.Sprintf("want \"0.0.0.0:%[1]s\" for every IPv4 address, \"[::]:%[1]s\" for every IPv6 address, or \"127.0.0.1:%[1]s\" for this machine only", port)
+	case "localhost":
+		return fmt.Sprintf("names are not looked up; want \"127.0.0.1:%[1]s\" or \"[::1]:%[1]s\"", port)
+	}
+	return "names are not looked up; want " + expect
 }
 
 // MarshalText writes what UnmarshalText reads.

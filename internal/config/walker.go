@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"noonmark/internal/nearest"
 )
 
 // maxErrors bounds how many errors are reported for one file.
@@ -22,27 +25,45 @@ const maxErrors = 20
 type walker struct {
 	file  *File
 	p     unstable.Parser
-	lines []int // offset of each line's first byte
+	start []int // offset of each line's first byte
 	errs  []error
 
 	path  string         // of the current table
 	typ   reflect.Type   // of the current table; nil: unknown (reported), or anything is allowed
 	count map[string]int // elements of each array of tables
+
+	begin  int     // line on which the present expression begins
+	bads   []lines // of expressions in error
+	broken bool    // the rest of the file means nothing without what is in error
 }
+
+// lines are some lines of the file, the first one and the one after the last.
+type lines struct{ from, to int }
 
 func (w *walker) walk(data []byte, dst any) error {
 	root := deref(reflect.TypeOf(dst))
 	w.typ, w.count = root, map[string]int{}
 	w.p.Reset(data)
 	for w.p.NextExpression() && len(w.errs) < maxErrors {
-		switch e := w.p.Expression(); e.Kind {
+		e := w.p.Expression()
+		if e.Kind == unstable.Comment {
+			continue
+		}
+		w.expression(e)
+		found := len(w.errs)
+		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			w.path, w.typ = w.header(root, e)
 		case unstable.KeyValue:
 			w.keyValue(w.path, w.typ, e)
+			if len(w.errs) > found {
+				w.bads = append(w.bads, lines{w.begin, len(w.start) + 1})
+			}
 		}
 	}
+	w.broken = w.broken || len(w.errs) >= maxErrors
 	if err := w.p.Error(); err != nil {
+		w.broken = true
 		line, problem := 1, err.Error()
 		var pe *unstable.ParserError
 		if errors.As(err, &pe) {
@@ -55,6 +76,35 @@ func (w *walker) walk(data []byte, dst any) error {
 			Remedy: `want [table], key = value or # comment; text is "in quotes"`})
 	}
 	return errors.Join(w.errs...)
+}
+
+// expression notes where an expression begins, and the one before it ends.
+func (w *walker) expression(e *unstable.Node) {
+	it := e.Key()
+	if !it.Next() {
+		return
+	}
+	was := w.begin
+	w.begin = w.line(it.Node())
+	if n := len(w.bads); n > 0 && w.bads[n-1].from == was {
+		w.bads[n-1].to = w.begin
+	}
+}
+
+// without returns the file with blank lines in place of the expressions in error.
+func (w *walker) without(data []byte) []byte {
+	if len(w.bads) == 0 {
+		return data
+	}
+	out := bytes.Clone(data)
+	for _, b := range w.bads {
+		for n := b.from; n < b.to; n++ {
+			for i := w.start[n-1]; i < len(out) && out[i] != '\n'; i++ {
+				out[i] = ' '
+			}
+		}
+	}
+	return out
 }
 
 func keyOf(pe *unstable.ParserError) []string {
@@ -83,6 +133,7 @@ func (w *walker) header(t reflect.Type, e *unstable.Node) (string, reflect.Type)
 				w.note(path, line)
 				return path, deref(t.Elem())
 			case it.IsLast() || n == 0:
+				w.broken = true
 				w.bad(path, line, "is one table; want [[%s]] here, as there can be several", path)
 				return path, nil
 			default:
@@ -92,9 +143,11 @@ func (w *walker) header(t reflect.Type, e *unstable.Node) (string, reflect.Type)
 	}
 	switch {
 	case e.Kind == unstable.ArrayTable:
+		w.broken = true
 		w.bad(path, line, "is an array of tables; want [%s] here, as there is only one", path)
 		return path, nil
 	case tableType(t) == nil && t.Kind() != reflect.Interface:
+		w.broken = true
 		w.bad(path, line, "is a table; want %s = %s", path, expect(t))
 	}
 	return path, tableType(t)
@@ -149,7 +202,7 @@ func (w *walker) unknown(path, parent, name string, f map[string]reflect.Type, l
 	if parent == "" {
 		where = "the top of the file"
 	}
-	if n := Nearest(name, known); n != "" {
+	if n := nearest.Word(name, known); n != "" {
 		w.bad(path, line, "is not known; did you mean %s?", n)
 		return
 	}
@@ -237,7 +290,7 @@ func (w *walker) line(n *unstable.Node) int { return w.lineAt(int(n.Raw.Offset))
 
 // lineAt returns the line, counted from 1, of a byte offset.
 func (w *walker) lineAt(off int) int {
-	return sort.Search(len(w.lines), func(i int) bool { return w.lines[i] > off })
+	return sort.Search(len(w.start), func(i int) bool { return w.start[i] > off })
 }
 
 func lineStarts(data []byte) []int {

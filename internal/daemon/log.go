@@ -25,10 +25,36 @@ func levelOf(c config.Log) slog.Level {
 	return l
 }
 
-// New returns the daemon's logger on standard error. Text lines carry no time
-// under the journal, which adds its own.
+// New returns the daemon's logger: on standard error, or if that is the journal, in
+// the journal, with priorities and fields. JSON always goes to standard error.
 func New(name string, cfg config.Log) *slog.Logger {
-	return NewTo(os.Stderr, name, cfg, os.Getenv("JOURNAL_STREAM") != "")
+	if !underJournal() || strings.EqualFold(cfg.Format, "json") {
+		return NewTo(os.Stderr, name, cfg, os.Getenv("JOURNAL_STREAM") != "")
+	}
+	log, _ := newJournalLogger(name, cfg, os.Stderr)
+	return log
+}
+
+// newJournalLogger returns a logger that writes to the journal, and to back what that
+// does not take.
+func newJournalLogger(name string, cfg config.Log, back io.Writer) (*slog.Logger, *entryWriter) {
+	lv := new(slog.LevelVar)
+	lv.Set(levelOf(cfg))
+	h := newJournalled(name, back, func(w io.Writer) slog.Handler { return newText(w, lv, true) })
+	return slog.New(&leveled{h, lv}), h.entry
+}
+
+// newText returns the handler of text lines; untimed leaves the time out.
+func newText(w io.Writer, lv *slog.LevelVar, untimed bool) slog.Handler {
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: lv, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			if untimed {
+				return slog.Attr{}
+			}
+			a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+		}
+		return a
+	}})
 }
 
 // NewTo is New for any writer; untimed leaves the time out of text lines.
@@ -39,15 +65,7 @@ func NewTo(w io.Writer, name string, cfg config.Log, untimed bool) *slog.Logger 
 	if strings.EqualFold(cfg.Format, "json") {
 		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: lv}).WithAttrs([]slog.Attr{slog.String("daemon", name)})
 	} else {
-		h = slog.NewTextHandler(w, &slog.HandlerOptions{Level: lv, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				if untimed {
-					return slog.Attr{}
-				}
-				a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
-			}
-			return a
-		}})
+		h = newText(w, lv, untimed)
 	}
 	return slog.New(&leveled{h, lv})
 }

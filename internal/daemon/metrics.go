@@ -26,14 +26,16 @@ const (
 // Metrics is the task that serves a registry at /metrics.
 type Metrics struct {
 	addr  netip.AddrPort
+	place func(key string) string
 	reg   prometheus.Gatherer
 	ready chan struct{} // of the next or present run
 	at    net.Addr      // set before ready is closed
 }
 
-// NewMetrics returns the task; with no address it is off.
-func NewMetrics(c config.Metrics, reg prometheus.Gatherer) *Metrics {
-	return &Metrics{addr: c.Listen.AddrPort, reg: reg}
+// NewMetrics returns the task; with no address it is off. place returns FILE:LINE: KEY
+// of a key, for errors.
+func NewMetrics(c config.Metrics, place func(key string) string, reg prometheus.Gatherer) *Metrics {
+	return &Metrics{addr: c.Listen.AddrPort, place: place, reg: reg}
 }
 
 // Run listens until ctx is done.
@@ -43,7 +45,7 @@ func (m *Metrics) Run(ctx context.Context) error {
 	}
 	ln, err := net.Listen("tcp", m.addr.String())
 	if err != nil {
-		return explainListen(err)
+		return m.explain(err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: metricsTimeout / 2}))
@@ -64,16 +66,24 @@ func (m *Metrics) Run(ctx context.Context) error {
 	return nil
 }
 
-// explainListen adds what to do about metrics.listen. Metrics are no reason to
+// explain adds place and remedy to an error of listening. Metrics are no reason to
 // stop serving time, so the task waits for the address.
-func explainListen(err error) error {
+func (m *Metrics) explain(err error) error {
+	return fmt.Errorf("%s: %w; %s", m.place("metrics.listen"), err, ListenRemedy(err, m.addr.Port(), "choose another address, or \"\" for none"))
+}
+
+// ListenRemedy says what to do about an error of listening on a TCP port; otherwise is
+// the advice if the cause is not known.
+func ListenRemedy(err error, port uint16, otherwise string) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("metrics.listen: %w; another program uses the port: choose another", err)
+		return fmt.Sprintf("another program uses the port, see ss -ltnp 'sport = :%d': choose another port", port)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("metrics.listen: %w; no interface has the address yet, or it is not of this machine", err)
+		return "no interface has the address yet, or it is not of this machine"
+	case errors.Is(err, syscall.EACCES):
+		return "this user may not bind the port: choose one from 1024 on"
 	}
-	return fmt.Errorf("metrics.listen: %w", err)
+	return otherwise
 }
 
 // Ready returns a channel that is closed once the next run listens.

@@ -15,13 +15,15 @@ import (
 	"noonmark/internal/exitcode"
 )
 
+func place(key string) string { return "d.toml:7: " + key }
+
 func TestMetricsAreServed(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "noonmark_test_total", Help: "x"})
 	reg.MustRegister(c)
 	c.Add(3)
-	m := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}}, reg)
+	m := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}}, place, reg)
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := m.Ready(), make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
@@ -48,7 +50,7 @@ func TestMetricsAreServed(t *testing.T) {
 	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "noonmark_test_total 3\n") {
 		t.Errorf("/metrics answers %d:\n%s", code, body)
 	}
-	taken := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: m.Addr().(*net.TCPAddr).AddrPort()}}, reg)
+	taken := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: m.Addr().(*net.TCPAddr).AddrPort()}}, place, reg)
 	taken.Ready()
 	if err := taken.Run(ctx); exitcode.Of(err) != exitcode.Unavailable || !strings.Contains(err.Error(), "metrics.listen: ") || !strings.Contains(err.Error(), "another program uses the port") {
 		t.Errorf("taken address: %v with exit code %d, want %d", err, exitcode.Of(err), exitcode.Unavailable)
@@ -65,7 +67,7 @@ func TestMetricsAreServed(t *testing.T) {
 
 func TestMetricsWithoutAnAddressAreOff(t *testing.T) {
 	t.Parallel()
-	m := NewMetrics(config.Metrics{}, prometheus.NewRegistry())
+	m := NewMetrics(config.Metrics{}, place, prometheus.NewRegistry())
 	if err := m.Run(t.Context()); err != nil {
 		t.Error(err)
 	}

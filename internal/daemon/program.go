@@ -2,22 +2,28 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
+	"github.com/coreos/go-systemd/v22/journal"
+
+	"noonmark/internal/command"
 	"noonmark/internal/config"
 	"noonmark/internal/exitcode"
-	"noonmark/internal/version"
 )
 
 // Program is a daemon as its command line sees it.
 type Program struct {
-	Name   string
-	Config string // path of the configuration when no other is named
-	Load   func(path string) (*Loaded, error)
+	Name    string
+	About   string // one line, without a full stop
+	Text    string // paragraphs of its help and manual page
+	Config  string // path of the configuration when no other is named
+	Load    func(path string) (*Loaded, error)
+	Files   []command.File
+	SeeAlso []string
 }
 
 // Loaded is a checked configuration and what it runs.
@@ -28,27 +34,56 @@ type Loaded struct {
 }
 
 // Main runs a daemon from its command line (without its name) to its exit code.
-// Errors of the command line and the configuration, the result of -check, and
-// help go to out.
+// Errors of the command line and the configuration, and the result of -check, go
+// to out, as do help and version.
 func Main(p Program, args []string, out io.Writer) int {
-	o, err := parseOptions(p, args, out)
-	if errors.Is(err, errAnswered) {
-		return exitcode.OK
+	cmd := p.Command()
+	return cmd.Main(args, command.Console{Out: out, Err: out})
+}
+
+// Command returns the command line of the daemon. What it prints goes to the
+// console's Err, for standard output belongs to nobody in a service.
+func (p Program) Command() command.Command {
+	return command.Command{
+		Name: p.Name, About: p.About, Text: p.Text,
+		Prepare: func(fl *flag.FlagSet, c command.Console) func([]string) error {
+			path := fl.String("config", p.Config, "read the configuration from this TOML `FILE`")
+			check := fl.Bool("check", false, "check the configuration and exit: 0 if it is good, 78 if not")
+			return func(args []string) error {
+				if len(args) > 0 {
+					return command.Usagef("%s takes no argument %q; name the file with -config FILE", p.Name, args[0])
+				}
+				return p.run(*path, *check, c.Err)
+			}
+		},
+		Manual: command.Manual{
+			Section: 8, Files: p.Files, SeeAlso: p.SeeAlso,
+			Examples: []command.Example{{For: "examine a file without starting anything", Line: p.Name + " -check -config " + p.Config}},
+			Exits:    command.Exits(exitcode.OK, exitcode.Usage, exitcode.Unavailable, exitcode.Software, exitcode.Permission, exitcode.Config),
+		},
 	}
+}
+
+// run checks the configuration, or serves. Its errors have been printed or logged.
+func (p Program) run(path string, check bool, out io.Writer) error {
+	c, err := p.Load(path)
 	if err != nil {
-		return exitcode.Of(err)
+		leveledLines(out, out != os.Stderr || !underJournal(), journal.PriErr, err.Error()+"\n")
+		return &command.ExitError{Code: exitcode.Of(err)}
 	}
-	c, err := p.Load(o.config)
-	if err != nil {
-		fmt.Fprintln(out, err)
-		return exitcode.Of(err)
-	}
-	if o.check {
+	if check {
 		for _, w := range c.Warnings {
-			fmt.Fprintln(out, "warning:", w)
+			leveledLines(out, out != os.Stderr || !underJournal(), journal.PriWarning, "warning: "+w+"\n")
 		}
-		fmt.Fprintf(out, "%s: good\n", o.config)
-		return exitcode.OK
+		switch n := len(c.Warnings); n {
+		case 0:
+			fmt.Fprintf(out, "%s: good\n", path)
+		case 1:
+			fmt.Fprintf(out, "%s: can be used, but see the warning\n", path)
+		default:
+			fmt.Fprintf(out, "%s: can be used, but see the %d warnings\n", path, n)
+		}
+		return nil
 	}
 	log := New(p.Name, c.Log)
 	for _, w := range c.Warnings {
@@ -56,42 +91,7 @@ func Main(p Program, args []string, out io.Writer) int {
 	}
 	if err := c.Serve(context.Background(), log); err != nil {
 		log.Error(p.Name+" ends", "error", err)
-		return exitcode.Of(err)
+		return &command.ExitError{Code: exitcode.Of(err)}
 	}
-	return exitcode.OK
-}
-
-// options are the command-line options that every daemon has.
-type options struct {
-	config string // path of the configuration file
-	check  bool   // check it and exit
-}
-
-// errAnswered: the command line was answered already (-h, -version).
-var errAnswered = errors.New("nothing to run")
-
-// parseOptions reads the command line. The error wraps exitcode.ErrUsage or is
-// errAnswered.
-func parseOptions(p Program, args []string, out io.Writer) (options, error) {
-	var o options
-	var showVersion bool
-	fs := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	fs.SetOutput(out)
-	fs.StringVar(&o.config, "config", p.Config, "read the configuration from this TOML `FILE`")
-	fs.BoolVar(&o.check, "check", false, "check the configuration and exit: 0 if it is good, 78 if not")
-	fs.BoolVar(&showVersion, "version", false, "print the version and exit")
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return o, errAnswered
-	case err != nil:
-		return o, fmt.Errorf("%w: %w", exitcode.ErrUsage, err)
-	case fs.NArg() > 0:
-		err := fmt.Errorf("%w: %s takes no argument %q; name the file with -config FILE", exitcode.ErrUsage, p.Name, fs.Arg(0))
-		fmt.Fprintln(out, err)
-		return o, err
-	case showVersion:
-		fmt.Fprintln(out, version.Text(p.Name))
-		return o, errAnswered
-	}
-	return o, nil
+	return nil
 }

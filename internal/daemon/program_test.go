@@ -23,13 +23,14 @@ func TestMainAnswersTheCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"-nope"}, nil, exitcode.Usage, "flag provided but not defined: -nope"},
+		{[]string{"-nope"}, nil, exitcode.Usage, "unknown flag -nope\n"},
 		{[]string{"-config"}, nil, exitcode.Usage, "needs an argument"},
 		{[]string{"x.toml"}, nil, exitcode.Usage, "name the file with -config FILE"},
+		{[]string{"-chek"}, nil, exitcode.Usage, "did you mean -check?"},
 		{[]string{"-check"}, &config.Error{File: "f", Problem: "p", Remedy: "r"}, exitcode.Config, "f: p; r\n"},
 		{[]string{"-check"}, fs.ErrPermission, exitcode.Permission, "permission"},
-		{[]string{"-check", "-config", "x.toml"}, nil, exitcode.OK, "warning: look out\nx.toml: good\n"},
-		{[]string{"-check"}, nil, exitcode.OK, "/etc/d.toml: good\n"},
+		{[]string{"-check", "-config", "x.toml"}, nil, exitcode.OK, "warning: look out\nx.toml: can be used, but see the warning\n"},
+		{[]string{"-check"}, nil, exitcode.OK, "warning: look out\n/etc/d.toml: can be used, but see the warning\n"},
 		{[]string{"-h"}, nil, exitcode.OK, "-check"},
 		{[]string{"-version"}, nil, exitcode.OK, version.Text("refclockd") + "\n"},
 	} {

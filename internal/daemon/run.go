@@ -30,6 +30,10 @@ type Daemon struct {
 	// it or a task's Stuck returns an error there is none, and the manager restarts
 	// the daemon. nil: always alive.
 	Alive func() error
+	// Describe describes the daemon's work in a few words, for the service manager's
+	// status line: it should change only if something worth reporting changed. nil:
+	// the line lists only tasks.
+	Describe func() string
 	// States get the states of the tasks. nil: nobody watches them.
 	States *States
 	// StateFile is where the states are written as a Report, for other programs.
@@ -67,7 +71,7 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 	defer cancel()
 	r := &runner{
 		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
-		ctx: ctx, cancel: cancel, states: d.States,
+		ctx: ctx, cancel: cancel, states: d.States, describe: d.Describe,
 		reload: reloader{call: d.Reload, done: make(chan error, 1)},
 		ended:  make([]bool, len(tasks)), events: make(chan event), over: make(chan struct{}),
 	}
@@ -106,13 +110,14 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 
 // runner is one call of Run. Apart from the channels it is for one goroutine.
 type runner struct {
-	log     *slog.Logger
-	alive   func() error
-	settle  func() error
-	grace   time.Duration
-	outside surroundings
-	ctx     context.Context
-	cancel  context.CancelFunc
+	log      *slog.Logger
+	alive    func() error
+	describe func() string // nil: nothing to say but the tasks
+	settle   func() error
+	grace    time.Duration
+	outside  surroundings
+	ctx      context.Context
+	cancel   context.CancelFunc
 
 	tasks  []entry
 	again  []chan struct{} // by task: run it again at once
@@ -264,9 +269,9 @@ func (r *runner) announce() {
 			}
 		}
 		r.log.Info("ready", "tasks", r.in(Serving), "waiting", r.in(Waiting))
-		r.summary = r.states.summary()
+		r.summary = r.summarise()
 		r.outside.notify(daemon.SdNotifyReady + "\n" + status(r.summary))
-	} else if s := r.states.summary(); s != r.summary {
+	} else if s := r.summarise(); s != r.summary {
 		r.summary = s
 		r.outside.notify(status(s))
 	} else {
@@ -275,6 +280,15 @@ func (r *runner) announce() {
 	if r.file != nil {
 		r.file.write(r.states.List())
 	}
+}
+
+// summarise is the service manager's status line.
+func (r *runner) summarise() string {
+	tasks := r.states.summary()
+	if r.describe == nil {
+		return tasks
+	}
+	return r.describe() + "; " + tasks
 }
 
 func (r *runner) signal(s os.Signal) {

@@ -2,63 +2,13 @@ package main
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"noonmark/internal/config/ntsserve"
-	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 )
-
-func TestCertificatesAreForLocalhostOnly(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := writeCertificates(dir); err != nil {
-		t.Fatal(err)
-	}
-	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		t.Fatal("no certificate in ca.pem")
-	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: name}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "example.org"}); err == nil {
-		t.Error("the certificate is valid for example.org")
-	}
-	if fi, err := os.Stat(filepath.Join(dir, "server.key")); err != nil || fi.Mode().Perm() != 0o600 {
-		t.Errorf("server.key: %v, %v", fi.Mode(), err)
-	}
-}
-
-func TestConfigurationsAreGood(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	if err := errors.Join(writeCertificates(dir), writeConfigs(dir, 7, 12300, 4461)); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := refclockd.Load(filepath.Join(dir, "refclockd.toml")); err != nil || s.Sim.Seed != 7 || s.RuntimeDir != dir {
-		t.Errorf("%+v, %v", s, err)
-	}
-	if s, err := ntsserve.Load(filepath.Join(dir, "ntsserve.toml")); err != nil || len(s.Warnings) > 0 || !s.ServesKE || s.NTPPort != 12300 {
-		t.Errorf("%+v, %v", s, err)
-	}
-}
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,6 @@
 // Command demo runs the whole appliance on this machine: a simulated receiver,
 // pulse and oscillator, refclockd, ntsserve on loopback with a private
-// certificate authority, and ntsquery as its client. It shows the states until
+// certificate authority, the web page, and ntsquery as its client. It shows the states until
 // the clock is locked, and the true error of each reading beside the bound that
 // was published for it.
 package main
@@ -28,6 +28,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fl.SetOutput(stderr)
 	d := newDemo(stdout)
 	fl.BoolVar(&d.once, "once", false, "stop after the first authenticated reading of a locked clock and print it as JSON")
+	fl.BoolVar(&d.story, "story", false, "five minutes of an appliance's life: an antenna failure, recovery, jamming")
 	fl.StringVar(&d.bin, "bin", "bin", "the `DIRECTORY` of the programs")
 	fl.Uint64Var(&d.seed, "seed", 1, "seed of the simulated noise")
 	if err := fl.Parse(args); err != nil {

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"noonmark/internal/command"
 	"noonmark/internal/config"
+	"noonmark/internal/config/alert"
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/config/refclockweb"
 )
 
 // daemonConfig is the configuration of one daemon: its schema, its defaults and
@@ -28,66 +31,106 @@ func daemonConfigs() []daemonConfig {
 	return []daemonConfig{
 		{
 			name: "refclockd", defaults: reflect.ValueOf(refclockd.Default()),
-			restart: func(a, b any) bool { return a.(*refclockd.Settings).NeedsRestart(b.(*refclockd.Settings)) },
+			restart: func(a, b any) bool { return len(a.(*refclockd.Settings).Changes(b.(*refclockd.Settings)).Restart) > 0 },
 			file:    func(v reflect.Value) any { return &refclockd.Settings{File: v.Interface().(refclockd.File)} },
 		},
 		{
 			name: "ntsserve", defaults: reflect.ValueOf(ntsserve.Default()),
-			restart: func(a, b any) bool { return a.(*ntsserve.Settings).NeedsRestart(b.(*ntsserve.Settings)) },
+			restart: func(a, b any) bool { return len(a.(*ntsserve.Settings).Changes(b.(*ntsserve.Settings)).Restart) > 0 },
 			file:    func(v reflect.Value) any { return &ntsserve.Settings{File: v.Interface().(ntsserve.File)} },
+		},
+		{
+			name: "alert", defaults: reflect.ValueOf(alert.Default()),
+			restart: func(any, any) bool { return true },
+			file:    func(v reflect.Value) any { return v.Interface() },
+		},
+		{
+			name: "refclockweb", defaults: reflect.ValueOf(refclockweb.Default()),
+			restart: func(a, b any) bool {
+				return len(a.(*refclockweb.Settings).Changes(b.(*refclockweb.Settings)).Restart) > 0
+			},
+			file: func(v reflect.Value) any { return &refclockweb.Settings{File: v.Interface().(refclockweb.File)} },
 		},
 	}
 }
 
-// configurationReference makes docs/reference-configuration.md. The meaning of
-// each key is its comment in the reference TOML file; type, default and reload
-// come from the schema.
+// configurationReference makes docs/reference-configuration.md.
 func configurationReference(root string) (string, error) {
 	var b strings.Builder
-	b.WriteString(notice("`configs/refclockd.toml`, `configs/ntsserve.toml` and the schemas in `internal/config`"))
+	b.WriteString(notice("`configs/refclockd.toml`, `configs/ntsserve.toml`, `configs/alert.toml`, `configs/refclockweb.toml` and the schemas in `internal/config`"))
 	b.WriteString(`# Configuration reference
 
-Every key of both files, with type, default and meaning.
+Every key of the files, with type, default and meaning.
 
 - "reload": ` + "`systemctl reload`" + ` (SIGHUP) applies a change. "restart": the daemon has to be restarted.
 - A duration is text with a unit: ` + "`\"1m30s\"`, `\"50ms\"`, `\"11.7us\"`" + `.
 - An unknown key or a bad value is an error that names file, line and remedy. The daemon does not start (exit code 78), and
   a reload keeps the old configuration.
-- ` + "`refclockd -check` and `ntsserve -check`" + ` examine a file without starting anything.
+- ` + "`refclockd -check`, `ntsserve -check` and `refclockweb -check`" + ` examine a file without starting anything.
 
 `)
 	for _, d := range daemonConfigs() {
-		data, err := os.ReadFile(filepath.Join(root, "configs", d.name+".toml"))
-		if err != nil {
-			return "", err
-		}
-		tables, err := readTOMLDoc("configs/"+d.name+".toml", string(data))
+		tables, err := d.read(root)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintf(&b, "## %s.toml\n\n", d.name)
 		for _, t := range tables {
-			if err := d.table(&b, t); err != nil {
-				return "", fmt.Errorf("configs/%s.toml: %w", d.name, err)
-			}
+			t.markdown(&b)
 		}
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
 }
 
-// table writes one table of the file.
-func (d *daemonConfig) table(b *strings.Builder, t tomlTable) error {
+// configTable is one table of a configuration file as documents show it.
+type configTable struct {
+	tomlTable
+	keys []configKey
+}
+
+// configKey is one key.
+type configKey struct {
+	name, path  string
+	goType      reflect.Type
+	def, change string // the literal, "none" or empty; "reload" or "restart"
+	text        string // Markdown, without the default
+	example     string // a TOML literal; empty: none
+}
+
+// title is the table as it is written in the file.
+func (t *configTable) title() string {
 	switch {
 	case t.array:
-		fmt.Fprintf(b, "### [[%s]]\n\n", t.name)
+		return "[[" + t.name + "]]"
 	case t.name != "":
-		fmt.Fprintf(b, "### [%s]\n\n", t.name)
-	default:
-		fmt.Fprintf(b, "### Above all tables\n\n")
+		return "[" + t.name + "]"
 	}
-	if len(t.text) > 0 {
-		b.WriteString(markdown(t.text) + "\n\n")
+	return "Above all tables"
+}
+
+// read returns the tables of the file. The meaning of each key is its comment in
+// the reference file; type, default and reload come from the schema.
+func (d *daemonConfig) read(root string) ([]configTable, error) {
+	name := "configs/" + d.name + ".toml"
+	data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
 	}
+	tables, err := readTOMLDoc(name, string(data))
+	if err != nil {
+		return nil, err
+	}
+	list := make([]configTable, len(tables))
+	for i, t := range tables {
+		if list[i], err = d.table(t); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return list, nil
+}
+
+func (d *daemonConfig) table(t tomlTable) (configTable, error) {
+	out := configTable{tomlTable: t}
 	for _, k := range t.keys {
 		path := k.name
 		if t.name != "" {
@@ -95,48 +138,106 @@ func (d *daemonConfig) table(b *strings.Builder, t tomlTable) error {
 		}
 		f, err := field(d.defaults.Type(), path)
 		if err != nil {
-			return fmt.Errorf("line %d: %w", k.line, err)
+			return out, fmt.Errorf("line %d: %w", k.line, err)
 		}
 		if k.text == nil {
 			if _, err := field(d.defaults.Type(), "pulse."+k.name); t.name == "pulse.compare" && err == nil {
 				continue // documented under [pulse]
 			}
-			return fmt.Errorf("line %d: %s has no comment", k.line, path)
+			return out, fmt.Errorf("line %d: %s has no comment", k.line, path)
 		}
-		text := markdown(k.text)
-		def, text := d.defaultOf(path, t, k, text)
-		change := "reload"
+		x := configKey{name: k.name, path: path, goType: f, change: "reload", example: k.example}
+		x.def, x.text = d.defaultOf(path, t, k, markdown(k.text))
 		if d.needsRestart(path) {
-			change = "restart"
+			x.change = "restart"
 		}
-		fmt.Fprintf(b, "**`%s`**: %s, default %s, %s\n\n%s\n\n", path, typeName(f), def, change, text)
+		out.keys = append(out.keys, x)
+	}
+	return out, nil
+}
+
+// markdown writes one table of the reference.
+func (t *configTable) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "### %s\n\n", t.title())
+	if len(t.text) > 0 {
+		b.WriteString(markdown(t.text) + "\n\n")
+	}
+	for _, k := range t.keys {
+		def := k.def
+		if def != "none" {
+			def = "`" + def + "`"
+		}
+		fmt.Fprintf(b, "**`%s`**: %s, default %s, %s\n\n%s\n\n", k.path, typeName(k.goType), def, k.change, k.text)
 		if k.example != "" {
 			fmt.Fprintf(b, "Example: `%s = %s`\n\n", k.name, k.example)
 		}
 	}
-	return nil
 }
 
-// defaultOf returns the default of a key as Markdown, and its text without the
-// sentence that states it. The default is, in this order: the sentence "Default:
-// X." at the end of the comment; the value in the file; the schema's, or in a
-// table that can be repeated the zero value.
+// configurationManual makes the manual page of a configuration file, section 5.
+func configurationManual(root string, d *daemonConfig) (string, error) {
+	tables, err := d.read(root)
+	if err != nil {
+		return "", err
+	}
+	p := command.NewPage(d.name+".toml", 5, "configuration of "+d.name)
+	p.Section("DESCRIPTION")
+	p.Text(fmt.Sprintf(`
+%s reads its configuration from /etc/noonmark/%s.toml, a TOML file. A key that is left out has its
+default. An unknown key or a bad value is an error that names file, line and remedy: the daemon does
+not start, and a reload keeps the old configuration. A duration is text with a unit: "1m30s", "50ms",
+"11.7us".
+
+"reload" means that a reload of the service (SIGHUP) applies a change of the key; "restart", that the
+service has to be restarted. %s -check examines a file without starting anything.
+`, d.name, d.name, d.name))
+	for _, t := range tables {
+		if len(t.keys) == 0 {
+			continue
+		}
+		p.Section(t.title())
+		if len(t.text) > 0 {
+			p.Text(plainText(markdown(t.text)))
+		}
+		for _, k := range t.keys {
+			text := plainText(k.text) + "\n\n" + fmt.Sprintf("Type: %s. Default: %s. A change needs a %s.", typeName(k.goType), k.def, k.change)
+			if k.example != "" {
+				text += fmt.Sprintf(" Example: %s = %s", k.name, k.example)
+			}
+			p.Item(k.name, "", text)
+		}
+	}
+	p.Section("FILES")
+	p.Item("/etc/noonmark/"+d.name+".toml", "", "the configuration")
+	p.Item("/usr/share/doc/noonmark/examples", "", "configurations for typical machines")
+	p.Section("SEE ALSO")
+	p.Text(d.name + "(8), refclockctl(1)")
+	return p.String(), nil
+}
+
+// plainText removes the marks of Markdown; each item of a list becomes a paragraph.
+func plainText(md string) string {
+	md = strings.ReplaceAll(md, "\n- ", "\n\n- ")
+	return strings.ReplaceAll(md, "`", "")
+}
+
+// defaultOf returns the default of a key, and its text without the sentence that
+// states it. The default is, in this order: the sentence "Default: X." at the end
+// of the comment; the value in the file; the schema's, or in a table that can be
+// repeated the zero value.
 func (d *daemonConfig) defaultOf(path string, t tomlTable, k tomlKey, text string) (def, rest string) {
 	if m := defaultText.FindStringSubmatch(text); m != nil {
-		if m[1] == "none" {
-			return "none", strings.TrimSuffix(text, m[0])
-		}
-		return "`" + m[1] + "`", strings.TrimSuffix(text, m[0])
+		return m[1], strings.TrimSuffix(text, m[0])
 	}
 	if k.value != "" {
-		return "`" + k.value + "`", text
+		return k.value, text
 	}
 	if !t.array {
 		v, _ := value(d.defaults, path)
-		return "`" + literal(v) + "`", text
+		return literal(v), text
 	}
 	f, _ := field(d.defaults.Type(), path)
-	return "`" + literal(reflect.Zero(f)) + "`", text
+	return literal(reflect.Zero(f)), text
 }
 
 // needsRestart reports whether a change of the key needs a restart: it compares

@@ -18,23 +18,39 @@ type Page struct {
 	Text string
 }
 
-// generators make the documents from the tree whose root they are given.
-var generators = [...]struct {
-	path string
-	make func(root string) (string, error)
-}{
-	{"docs/reference-configuration.md", configurationReference},
-	{"docs/reference-metrics.md", metricsReference},
-	{"docs/reference-reasons.md", reasonsReference},
-	{"docs/reference-faults.md", faultReference},
-	{"docs/troubleshooting.md", troubleshooting},
+// Tree is where documents are made from.
+type Tree struct {
+	Root    string                                     // of the tree
+	Program func(name string) (path string, err error) // one of the programs, built
 }
 
-// Generate returns all generated documents for the tree at root.
-func Generate(root string) ([]Page, error) {
+// generators make the documents from the tree.
+var generators = [...]struct {
+	path string
+	make func(t Tree) (string, error)
+}{
+	{"docs/reference-commands.md", commandReference},
+	{"docs/reference-configuration.md", ofRoot(configurationReference)},
+	{"configs/schema/refclockd.schema.json", configurationSchema("refclockd")},
+	{"configs/schema/ntsserve.schema.json", configurationSchema("ntsserve")},
+	{"configs/schema/refclockweb.schema.json", configurationSchema("refclockweb")},
+	{"configs/schema/alert.schema.json", configurationSchema("alert")},
+	{"docs/reference-metrics.md", ofRoot(metricsReference)},
+	{"docs/reference-reasons.md", ofRoot(reasonsReference)},
+	{"docs/reference-faults.md", ofRoot(faultReference)},
+	{"docs/troubleshooting.md", ofRoot(troubleshooting)},
+}
+
+// ofRoot is a generator that needs no programs.
+func ofRoot(f func(root string) (string, error)) func(Tree) (string, error) {
+	return func(t Tree) (string, error) { return f(t.Root) }
+}
+
+// Generate returns all generated documents of the tree.
+func Generate(t Tree) ([]Page, error) {
 	var pages []Page
 	for _, g := range generators {
-		text, err := g.make(root)
+		text, err := g.make(t)
 		if err != nil {
 			return nil, fmt.Errorf("make %s: %w", g.path, err)
 		}
@@ -43,15 +59,15 @@ func Generate(root string) ([]Page, error) {
 	return pages, nil
 }
 
-// Write writes all generated documents into the tree at root and returns the
-// paths of those that changed.
-func Write(root string) (changed []string, err error) {
-	pages, err := Generate(root)
+// Write writes all generated documents into the tree and returns the paths of those
+// that changed.
+func Write(t Tree) (changed []string, err error) {
+	pages, err := Generate(t)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range pages {
-		path := filepath.Join(root, filepath.FromSlash(p.Path))
+		path := filepath.Join(t.Root, filepath.FromSlash(p.Path))
 		if old, err := os.ReadFile(path); err == nil && string(old) == p.Text {
 			continue
 		}

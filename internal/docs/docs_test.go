@@ -16,8 +16,15 @@ import (
 
 const root = "../.." // of the tree
 
-// programs are the project's own.
-var programs = []string{"refclockd", "ntsserve", "refclockctl", "ntsquery"}
+// programs returns the project's own.
+func programs(t *testing.T) []string {
+	t.Helper()
+	names, err := Programs(root)
+	if err != nil || len(names) < 4 {
+		t.Fatalf("programs %q: %v", names, err)
+	}
+	return names
+}
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
 
@@ -86,10 +93,15 @@ func TestEveryExampleConfigurationIsAccepted(t *testing.T) {
 		daemon, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(f), ".toml"), "-")
 		t.Run(f, func(t *testing.T) {
 			t.Parallel()
-			if daemon != "refclockd" && daemon != "ntsserve" {
+			args := []string{"-config", f, "-check"}
+			switch daemon {
+			case "refclockd", "ntsserve", "refclockweb":
+			case "alert":
+				daemon, args = "refclockctl", append([]string{"alert"}, args...)
+			default:
 				t.Fatalf("%s is a configuration of no daemon", f)
 			}
-			if out, code := run(t, program(t, daemon), "-config", f, "-check"); code != 0 {
+			if out, code := run(t, program(t, daemon), args...); code != 0 {
 				t.Errorf("%s -check ends with %d:\n%s", daemon, code, out)
 			}
 		})
@@ -97,7 +109,7 @@ func TestEveryExampleConfigurationIsAccepted(t *testing.T) {
 }
 
 func TestDamagedConfigurationIsRefusedWithFileLineAndRemedy(t *testing.T) {
-	for _, daemon := range []string{"refclockd", "ntsserve"} {
+	for _, daemon := range []string{"refclockd", "ntsserve", "refclockweb"} {
 		t.Run(daemon, func(t *testing.T) {
 			t.Parallel()
 			text := read(t, "configs/"+daemon+".toml")
@@ -113,7 +125,7 @@ func TestDamagedConfigurationIsRefusedWithFileLineAndRemedy(t *testing.T) {
 
 func TestEveryProgramPrintsTheVersionOfTheTree(t *testing.T) {
 	t.Parallel()
-	for _, name := range programs {
+	for _, name := range programs(t) {
 		out, code := run(t, program(t, name), "-version")
 		if want := name + " " + version.Number + " ("; code != 0 || !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 1 {
 			t.Errorf("%s -version ends with %d and prints %q, want %q", name, code, out, want)

@@ -25,7 +25,8 @@ func metricsReference(root string) (string, error) {
 	b.WriteString(notice("the collectors' descriptions in the source"))
 	b.WriteString(`# Metrics reference
 
-` + "`metrics.listen`" + ` in ` + "`refclockd.toml` and `ntsserve.toml`" + ` serves these metrics for Prometheus at ` + "`/metrics`" + `.
+` + "`metrics.listen`" + ` in ` + "`refclockd.toml` and `ntsserve.toml`" + ` serves these metrics for Prometheus at ` + "`/metrics`" + `;
+refclockweb serves its own beside the page, the agent of a fleet beside its health endpoint.
 
 - Names end in their unit; ` + "`_total`" + ` marks a counter.
 - Metrics of a part that is not configured (witnesses, followers, exports, compared pulses, a temperature sensor, NTS)
@@ -36,7 +37,8 @@ func metricsReference(root string) (string, error) {
 `)
 	for _, part := range [...]struct{ prefix, title string }{
 		{"noonmark_refclock_", "refclockd"}, {"noonmark_ntp_", "ntsserve: NTP"}, {"noonmark_nts_", "ntsserve: NTS"}, {"noonmark_ntske_", "ntsserve: NTS-KE"},
-		{"noonmark_source_", "ntsserve: the clock that another program keeps"}, {"noonmark_", "Both daemons"},
+		{"noonmark_source_", "ntsserve: the clock that another program keeps"}, {"noonmark_web_", "refclockweb"},
+		{"noonmark_fleet_", "noonmark-fleet"}, {"noonmark_", "All daemons"},
 	} {
 		var rows strings.Builder
 		for _, m := range metrics {
@@ -65,6 +67,7 @@ func allMetrics(root string) ([]metric, error) {
 	if err != nil {
 		return nil, err
 	}
+	dirs = append(dirs, "fleet/health") // of a module of its own, which goFolders leaves out
 	var all []metric
 	for _, dir := range dirs {
 		p, err := parsePackage(root, dir)

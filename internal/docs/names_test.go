@@ -27,7 +27,7 @@ func documents(t *testing.T) (list []string) {
 // sources lists the Go files whose messages users read.
 func sources(t *testing.T) (list []string) {
 	t.Helper()
-	for _, top := range [...]string{"cmd", "internal", "phc", "refclock", "server"} {
+	for _, top := range [...]string{"cmd", "internal", "phc", "refclock", "server", "fleet"} {
 		for _, f := range files(t, top, ".go") {
 			if !strings.HasSuffix(f, "_test.go") && !strings.HasPrefix(f, "server/bench/") {
 				list = append(list, f)
@@ -50,12 +50,12 @@ func consoles(doc string) (commands []string) {
 }
 
 // everyMachine has these commands.
-var everyMachine = []string{"bash", "cd", "chown", "cp", "git", "install", "journalctl", "systemctl"}
+var everyMachine = []string{"apt", "bash", "cd", "chown", "cp", "git", "install", "journalctl", "systemctl", "timedatectl"}
 
 // Every command in a console block exists: make targets and variables, our
 // programs with their commands and flags.
 func TestCommandsInDocumentsExist(t *testing.T) {
-	makefile := read(t, "Makefile")
+	makefile, ours := read(t, "Makefile"), programs(t)
 	for _, doc := range documents(t) {
 		for _, c := range consoles(read(t, doc)) {
 			c = strings.TrimPrefix(c, "sudo ")
@@ -75,7 +75,8 @@ func TestCommandsInDocumentsExist(t *testing.T) {
 						t.Errorf("%s: %s: the Makefile has no target %s", doc, c, w)
 					}
 				}
-			case slices.Contains(programs, name):
+			case name == "noonmark-fleet": // of another module: fleet/cmd/noonmark-fleet.TestCommandsInDocumentsExist
+			case slices.Contains(ours, name):
 				checkCommand(t, doc, name, words[1:])
 			case name == "lab", name == "scenario", name == "smoke":
 				exists(t, doc, words[0])
@@ -90,9 +91,12 @@ func TestCommandsInDocumentsExist(t *testing.T) {
 func checkCommand(t *testing.T, doc, name string, words []string) {
 	t.Helper()
 	help := helpOf(t, name)
-	if name == "refclockctl" && len(words) > 0 {
-		help = helpOf(t, name, words[0])
-		words = words[1:]
+	for path := []string(nil); len(words) > 0 && strings.Contains(help, " COMMAND -h shows"); words = words[1:] {
+		if strings.HasPrefix(words[0], "-") {
+			break
+		}
+		path = append(path, words[0])
+		help = helpOf(t, name, path...)
 	}
 	for _, w := range words {
 		if w, _, _ = strings.Cut(w, "="); strings.HasPrefix(w, "-") && len(w) > 1 {
@@ -219,6 +223,7 @@ func TestMetricsNamedExist(t *testing.T) {
 	name := regexp.MustCompile(`\bnoonmark_[a-z0-9_]+[a-z0-9]`)
 	list := append(documents(t), sources(t)...)
 	list = append(list, files(t, "lab", ".sh")...)
+	list = append(list, files(t, monitoring)...)
 	list = append(list, files(t, "internal/observe/testdata", ".prom")...) // served by the collectors
 	for _, f := range list {
 		for i, line := range strings.Split(read(t, f), "\n") {

@@ -12,8 +12,8 @@ import (
 func TestREADMEBeginsWithAConsole(t *testing.T) {
 	t.Parallel()
 	doc := read(t, "README.md")
-	if !regexp.MustCompile("^# .*\n\n```console\n\\$ make demo ARGS=-once\n").MatchString(doc) {
-		t.Error("README.md does not begin with a console")
+	if !regexp.MustCompile("^# .*\n\n```console\n\\$ sudo apt install [^\n]*\n\\$ sudo refclockctl setup\n\\$ ntsquery ").MatchString(doc) {
+		t.Error("README.md does not begin with a console: install, set up, ask")
 	}
 	if !strings.Contains(doc, "\n```console\n$ make demo\n$ make test\n```\n") {
 		t.Error("README.md has no block with the two commands of a newcomer")

@@ -62,6 +62,11 @@ func reasonLists() []reasonList {
 			"server", "Reason", func(i int) string { return server.Reason(i).String() },
 		},
 		{
+			"Endpoints of ntsserve",
+			"The label `state` of `noonmark_ntp_endpoint_state`.",
+			"server", "Lack", func(i int) string { return server.Lack(i).String() },
+		},
+		{
 			"NTS-KE connections",
 			"Counted in `noonmark_ntske_exchanges_total`.",
 			"server/ntske", "Reason", func(i int) string { return ntske.Reason(i).String() },

@@ -65,6 +65,7 @@ var plainWords = []struct {
 	{"phc", []string{".go"}},
 	{"refclock", []string{".go", ".md"}},
 	{"server", []string{".go", ".md", "results"}},
+	{"fleet", []string{".go", ".md"}},
 }
 
 // notYetPlain are files whose texts come from parts that are still rewritten.

@@ -40,19 +40,29 @@ func ExitCode(found []Finding) int {
 	return exitcode.OK
 }
 
-// Print writes findings for people, or as one JSON object.
-func Print(w io.Writer, found []Finding, asJSON bool) error {
+// Result are findings and how many there are of each level. Its JSON keys are a
+// contract.
+type Result struct {
+	Findings []Finding `json:"findings"`
+	OK       int       `json:"ok"`
+	Warn     int       `json:"warn"`
+	Fail     int       `json:"fail"`
+}
+
+// NewResult counts findings.
+func NewResult(found []Finding) Result {
 	n := map[Level]int{}
 	for _, f := range found {
 		n[f.Level]++
 	}
+	return Result{found, n[OK], n[Warn], n[Fail]}
+}
+
+// Print writes findings for people, or as one JSON object.
+func Print(w io.Writer, found []Finding, asJSON bool) error {
+	r := NewResult(found)
 	if asJSON {
-		return json.NewEncoder(w).Encode(struct {
-			Findings []Finding `json:"findings"`
-			OK       int       `json:"ok"`
-			Warn     int       `json:"warn"`
-			Fail     int       `json:"fail"`
-		}{found, n[OK], n[Warn], n[Fail]})
+		return json.NewEncoder(w).Encode(r)
 	}
 	var b strings.Builder
 	for _, f := range found {
@@ -61,7 +71,7 @@ func Print(w io.Writer, found []Finding, asJSON bool) error {
 			fmt.Fprintf(&b, "%17s > %s\n", "", f.Mend)
 		}
 	}
-	fmt.Fprintf(&b, "%d fine, %d to look at, %d wrong\n", n[OK], n[Warn], n[Fail])
+	fmt.Fprintf(&b, "%d fine, %d to look at, %d wrong\n", r.OK, r.Warn, r.Fail)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

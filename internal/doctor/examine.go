@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -14,9 +15,12 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/daemon"
+	"noonmark/internal/durable"
 	"noonmark/phc/tai"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
+	"noonmark/server/certs"
 	"noonmark/server/nts"
 )
 
@@ -25,6 +29,9 @@ type Options struct {
 	Refclockd, Ntsserve           string // configuration files
 	RefclockdNamed, NtsserveNamed bool   // the user gave the path, so the file must exist
 	Listen                        time.Duration
+	// Observer: no device is opened, no program is run and no secret is read. It is
+	// for a program that shows findings and has none of the daemons' permissions.
+	Observer bool
 }
 
 // Examine gathers the facts of a machine, in the order in which one needs
@@ -33,45 +40,124 @@ type Options struct {
 func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 	f := &Facts{Now: h.Now()}
 	f.RefclockdFile = ConfigFile{Daemon: "refclockd", Option: "-config", Path: o.Refclockd, Named: o.RefclockdNamed}
-	s, err := refclockd.Load(o.Refclockd)
-	f.RefclockdFile.Err = err
-	switch {
-	case s != nil:
-		f.Refclockd, f.RefclockdFile.Warnings = s, s.Warnings
-	case errors.Is(err, fs.ErrNotExist) && !o.RefclockdNamed:
-		f.Refclockd = &refclockd.Settings{File: refclockd.Default()}
-	default:
+	f.Refclockd, f.RefclockdFile.Err = refclockd.Load(o.Refclockd)
+	if o.Observer {
+		observe(h, f, o)
 		return f
 	}
+	if f.Refclockd == nil && (o.RefclockdNamed || !errors.Is(f.RefclockdFile.Err, fs.ErrNotExist)) {
+		return f
+	}
+	f.Units = units(h)
 	open := h.openFiles()
+	if f.Refclockd != nil {
+		f.RefclockdFile.Warnings = f.Refclockd.Warnings
+		reference(ctx, h, f, &open, o.Listen)
+	}
+	timex, err := h.Timex()
+	f.System = &SystemFacts{Err: err, Timex: timex, Rivals: h.Rivals()}
+	f.NtsserveFile = ConfigFile{Daemon: "ntsserve", Option: "-server", Path: o.Ntsserve, Named: o.NtsserveNamed}
+	if f.Ntsserve, f.NtsserveFile.Err = ntsserve.Load(o.Ntsserve); f.Ntsserve != nil {
+		f.NtsserveFile.Warnings = f.Ntsserve.Warnings
+		f.Serving = h.serving(f, &open)
+	}
+	runtime := filepath.Dir(status.DefaultPath)
+	if f.Refclockd != nil {
+		runtime = f.Refclockd.RuntimeDir
+	}
+	f.Tasks = readTasks(h, runtime)
+	return f
+}
+
+// maxTasks is the largest file of states of tasks, in octets: a daemon has some tens
+// of tasks.
+const maxTasks = 256 << 10
+
+// readTasks reads the states of the tasks of both daemons: of refclockd in its runtime
+// folder, of ntsserve in the one that its unit makes. A file of a daemon that does not
+// run, or that was never written, says nothing.
+func readTasks(h *Host, runtime string) (all []TaskFacts) {
+	for _, d := range [...]struct{ name, path string }{
+		{"refclockd", filepath.Join(runtime, daemon.StateFileName)},
+		{"ntsserve", h.path("run", "ntsserve", daemon.StateFileName)},
+	} {
+		t := TaskFacts{Daemon: d.name, Path: d.path}
+		b, _, err := durable.ReadFile(d.path, maxTasks)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var r *daemon.Report
+		if err == nil {
+			r, err = daemon.ParseReport(b)
+		}
+		if t.Err = err; err == nil {
+			if _, err := os.Stat(h.path("proc", strconv.Itoa(r.PID))); err != nil {
+				continue
+			}
+			t.Tasks = r.Tasks
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// reference examines what refclockd needs.
+func reference(ctx context.Context, h *Host, f *Facts, open *openFiles, listen time.Duration) {
 	var reader *status.Reader
 	f.Daemon, reader = h.daemon(filepath.Join(f.Refclockd.RuntimeDir, filepath.Base(status.DefaultPath)))
 	if reader != nil {
 		defer reader.Close()
 	}
 	if f.Refclockd.Clock.Source == "phc" {
-		f.Clock = h.clock(f.Refclockd.Clock.Device, &open)
+		f.Clock = h.clock(f.Refclockd.Clock.Device, open)
 	}
 	for _, p := range f.Refclockd.PHC {
-		f.Followers = append(f.Followers, *h.clock(p.Device, &open))
+		f.Followers = append(f.Followers, *h.clock(p.Device, open))
 	}
 	if f.Refclockd.Clock.Source != "sim" {
-		h.inputs(ctx, f, &open, reader, o.Listen)
+		h.inputs(ctx, f, open, reader, listen)
 	}
-	timex, err := h.Timex()
-	f.System = &SystemFacts{Err: err, Timex: timex, Rivals: h.Rivals()}
-	f.Leap = &LeapFacts{
+	f.Leap = leapTables(f)
+}
+
+// leapTables reads the tables of leap seconds that are configured.
+func leapTables(f *Facts) *LeapFacts {
+	return &LeapFacts{
 		List: readLeapFile(f.Refclockd.Leap.File, func(b []byte, name string) (*tai.Table, error) {
 			return tai.ParseLeapSeconds(bytes.NewReader(b), name)
 		}),
 		Zone: readLeapFile(f.Refclockd.Leap.Zone, tai.ParseTZif),
 	}
+}
+
+// observe examines what Options.Observer allows. A configuration that an observer may
+// not read is no fault of the machine.
+func observe(h *Host, f *Facts, o Options) {
+	path := status.DefaultPath
+	if f.Refclockd != nil {
+		f.RefclockdFile.Warnings = f.Refclockd.Warnings
+		path = filepath.Join(f.Refclockd.RuntimeDir, filepath.Base(path))
+		f.Leap = leapTables(f)
+	}
+	if errors.Is(f.RefclockdFile.Err, fs.ErrPermission) {
+		f.RefclockdFile = ConfigFile{}
+	}
+	var reader *status.Reader
+	if f.Daemon, reader = h.daemon(path); reader != nil {
+		reader.Close()
+	}
+	// The processes of other users may be hidden from an observer.
+	f.Daemon.Alive = f.Daemon.Alive || f.Daemon.Err == nil && f.Daemon.Age().Abs() < maxSnapshotAge
+	timex, err := h.Timex()
+	f.System = &SystemFacts{Err: err, Timex: timex, Rivals: h.Rivals()}
 	f.NtsserveFile = ConfigFile{Daemon: "ntsserve", Option: "-server", Path: o.Ntsserve, Named: o.NtsserveNamed}
 	if f.Ntsserve, f.NtsserveFile.Err = ntsserve.Load(o.Ntsserve); f.Ntsserve != nil {
 		f.NtsserveFile.Warnings = f.Ntsserve.Warnings
-		f.Serving = h.serving(f, &open)
 	}
-	return f
+	if errors.Is(f.NtsserveFile.Err, fs.ErrPermission) {
+		f.NtsserveFile = ConfigFile{}
+	}
+	f.Tasks = readTasks(h, filepath.Dir(path))
 }
 
 // daemon reads the snapshot at path. The reader is open while refclockd
@@ -159,7 +245,10 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 	for _, p := range s.Pairs() {
 		c := CertificateFacts{Path: p.Cert, Key: secretFile(p.Key)}
 		pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-		c.Leaf, c.Err = pair.Leaf, err
+		if c.Leaf, c.Err = pair.Leaf, err; err == nil {
+			roots, _ := x509.SystemCertPool() // nil: they are unknown
+			c.Concerns = certs.Concerns(&pair, roots)
+		}
 		out.Certificates = append(out.Certificates, c)
 	}
 	if s.OpensCookies {
@@ -180,6 +269,9 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 
 // steeredInterface is the interface of the clock that refclockd steers.
 func (h *Host) steeredInterface(f *Facts) string {
+	if f.Refclockd == nil {
+		return ""
+	}
 	c := &f.Refclockd.Clock
 	switch {
 	case c.Source == "phc" && !strings.Contains(c.Device, "/"):

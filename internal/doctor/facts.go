@@ -8,12 +8,14 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/daemon"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/receiver"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
+	"noonmark/server/certs"
 )
 
 // Facts are what was examined of a machine. A nil part was not examined.
@@ -21,10 +23,11 @@ type Facts struct {
 	Now time.Time
 
 	RefclockdFile ConfigFile
-	Refclockd     *refclockd.Settings // the defaults where the file is missing
+	Refclockd     *refclockd.Settings // nil: nothing to judge refclockd by
 	NtsserveFile  ConfigFile
 	Ntsserve      *ntsserve.Settings // nil: nothing to judge ntsserve by
 
+	Units     []UnitFacts
 	Daemon    *DaemonFacts
 	Clock     *ClockFacts
 	Followers []ClockFacts
@@ -32,6 +35,7 @@ type Facts struct {
 	System    *SystemFacts
 	Leap      *LeapFacts
 	Serving   *ServingFacts
+	Tasks     []TaskFacts
 }
 
 // ConfigFile is how a daemon's configuration file was found.
@@ -169,6 +173,14 @@ type LeapFile struct {
 	Table *tai.Table
 }
 
+// TaskFacts are the states of the tasks of a daemon that runs, as it writes them.
+type TaskFacts struct {
+	Daemon string
+	Path   string // of the file
+	Err    error  // of reading it
+	Tasks  []daemon.Status
+}
+
 // ServingFacts are what ntsserve needs.
 type ServingFacts struct {
 	Machine      []string // names and addresses that clients may know this machine by
@@ -198,6 +210,8 @@ type CertificateFacts struct {
 	Err  error // of loading both
 	Leaf *x509.Certificate
 	Key  SecretFile
+
+	Concerns []certs.Concern // why clients may refuse it
 }
 
 // SecretFile is a file that only its owner may read.

@@ -15,7 +15,14 @@ import (
 
 // Findings judges facts.
 func Findings(f *Facts) []Finding {
-	found := []Finding{configFinding(&f.RefclockdFile)}
+	var found []Finding
+	if f.RefclockdFile.Daemon != "" {
+		found = append(found, configFinding(&f.RefclockdFile))
+	}
+	if s := f.Ntsserve; f.Refclockd == nil && errors.Is(f.RefclockdFile.Err, fs.ErrNotExist) && !f.RefclockdFile.Named && s != nil && s.ExternalClock != nil {
+		found[0] = roleSystemServer.with("type", s.Source.Type)
+	}
+	found = append(found, unitFindings(f.Units, needs(f))...)
 	if f.Daemon != nil {
 		found = append(found, snapshotFinding(f.Daemon))
 	}
@@ -32,7 +39,7 @@ func Findings(f *Facts) []Finding {
 		found = append(found, inputFindings(f.Inputs, f.Daemon, f.Refclockd)...)
 	}
 	if f.System != nil {
-		found = append(found, systemFinding(f.System, steersSystemClock(f.Refclockd)))
+		found = append(found, systemFinding(f.System, f.Refclockd != nil && steersSystemClock(f.Refclockd)))
 	}
 	if f.Leap != nil {
 		found = append(found, leapFinding(f.Leap, f.Now))
@@ -46,6 +53,9 @@ func Findings(f *Facts) []Finding {
 			steered = f.Clock.Index
 		}
 		found = append(found, servingFindings(f.Serving, steered, f.Now)...)
+	}
+	for i := range f.Tasks {
+		found = append(found, taskFindings(&f.Tasks[i], f.Now)...)
 	}
 	return found
 }

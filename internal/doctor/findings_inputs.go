@@ -33,6 +33,7 @@ func inputFindings(in *InputFacts, d *DaemonFacts, c *refclockd.Settings) (found
 	}
 	if d.Running() {
 		found = append(found, conditionFindings(d)...)
+		found = append(found, waitFindings(d)...)
 		return append(found, progressFindings(d, c.Pulse.Source != "none")...)
 	}
 	if in.Pulses != nil {
@@ -72,6 +73,24 @@ func conditionFindings(d *DaemonFacts) (found []Finding) {
 				found = append(found, k.with("detail", fmt.Sprintf("refclockd reports %s for %v: %s", c.Reason, time.Duration(c.SinceS*1e9).Round(time.Second), c.Detail)))
 			}
 		}
+	}
+	return found
+}
+
+// waitFindings are what a running refclockd says of labels that it cannot use, or not
+// yet.
+func waitFindings(d *DaemonFacts) (found []Finding) {
+	says := func(c reason.Code) bool { return strings.HasSuffix(d.First.Reason, ": "+c.String()) }
+	switch {
+	case d.Err != nil:
+	case says(reason.MessageFraction):
+		found = append(found, labelFraction.with("reason", d.First.Reason))
+	case says(reason.LeapUnconfirmed):
+		advice := reason.LeapUnconfirmed.Info().Remedy
+		if d.Details != nil && d.Details.Remedy != "" {
+			advice = d.Details.Remedy
+		}
+		found = append(found, labelUnconfirmed.with("reason", d.First.Reason, "advice", advice))
 	}
 	return found
 }

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"noonmark/internal/keyexchange"
+	"noonmark/server/certs"
 )
 
 // servingFindings judges what ntsserve needs. steered is the index of the PTP
@@ -85,6 +89,10 @@ func certificateFindings(c *CertificateFacts, machine []string, now time.Time) [
 		k = certExpiring
 	}
 	found := []Finding{k.with("path", c.Path, "date", date.UTC().Format(format)), namesFinding(c.Path, leaf, machine)}
+	kinds := map[certs.Concern]kind{certs.NoIssuer: certNoIssuer, certs.OtherIssuer: certOtherIssuer, certs.WeakKey: certWeakKey, certs.StapleDemand: certStaple}
+	for _, concern := range c.Concerns {
+		found = append(found, kinds[concern].with("path", c.Path, "what", concern.What(leaf)))
+	}
 	if c.Key.Err == nil {
 		found = append(found, modeFinding("certificate", &c.Key))
 	}
@@ -120,6 +128,9 @@ func modeFinding(part string, s *SecretFile) Finding {
 	return k.with("part", part, "path", s.Path, "mode", fmt.Sprintf("%04o", s.Mode.Perm()))
 }
 
+// ownState is the folder that systemd makes when ntsserve is started (StateDirectory=).
+const ownState = "/var/lib/ntsserve"
+
 // keysFinding judges the file of the cookie keys.
 func keysFinding(s *SecretFile) Finding {
 	switch {
@@ -127,7 +138,7 @@ func keysFinding(s *SecretFile) Finding {
 		return modeFinding("keys", s)
 	case errors.Is(s.Err, fs.ErrPermission):
 		return keysDenied.with("error", s.Err)
-	case s.DirErr != nil:
+	case s.DirErr != nil && filepath.Dir(s.Path) != ownState:
 		return keysNoDirectory.with("error", s.DirErr)
 	}
 	return keysNew.with("path", s.Path)
@@ -162,7 +173,7 @@ func secretFindings(s *SecretFacts, path string, now time.Time) []Finding {
 func portFinding(p *PortFacts) Finding {
 	var others []string
 	for _, x := range p.Listeners {
-		if x.Name != "ntsserve" {
+		if x.Name != "ntsserve" && x.Name != keyexchange.ProcessName {
 			others = append(others, x.String())
 		}
 	}

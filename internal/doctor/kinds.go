@@ -6,6 +6,7 @@ import (
 
 	"noonmark/internal/exitcode"
 	"noonmark/refclock/reason"
+	"noonmark/server/certs"
 )
 
 // Level is how serious a finding is.
@@ -58,6 +59,11 @@ const (
 	configAbsent
 	configDenied
 	configWrong
+	roleSystemServer
+	unitChanged
+	unitObsoleteDropIn
+	unitNoCapability
+	programReplaced
 
 	snapshotNone
 	snapshotDenied
@@ -129,6 +135,8 @@ const (
 	portUndated
 	portNoFix
 	portSlow
+	labelFraction
+	labelUnconfirmed
 
 	edgesError
 	edgesSilent
@@ -186,6 +194,22 @@ const (
 	certNoName
 	certNames
 	certOtherName
+	tasksUnreadable
+	tasksOK
+	taskStarting
+	taskStuck
+	taskWaiting
+	taskNTP
+	taskKE
+	taskMetrics
+	taskKeys
+	taskExport
+	taskPTP4L
+	ptp4lAnswers
+	certNoIssuer
+	certOtherIssuer
+	certWeakKey
+	certStaple
 	secretOpen
 	secretOK
 	keysDenied
@@ -221,6 +245,16 @@ var kinds = [kindCount]Kind{
 		Cause: "The user who runs doctor may not read the configuration.", Remedy: asRoot + ", or let this user read the file"},
 	configWrong: {ID: "config-wrong", Part: "config", Level: Fail, Code: exitcode.Config, Text: "{error}",
 		Cause: "The daemon refuses to start with this file.", Remedy: "correct the file; {daemon} -check -config {path} confirms it"},
+
+	roleSystemServer: {ID: "role-system-server", Part: "role", Level: OK, Text: "ntsserve serves the system clock (source.type = {type}); refclockd is not needed"},
+	unitChanged: {ID: "unit-changed", Part: "unit", Level: Warn, Text: "{unit} has changed on disc since systemd read it",
+		Cause: "systemd starts the daemon by the old text.", Remedy: "systemctl daemon-reload, then systemctl restart {unit}"},
+	unitObsoleteDropIn: {ID: "unit-obsolete-drop-in", Part: "unit", Level: Warn, Text: "{path} is of an earlier version",
+		Cause: "The unit itself gives what the drop-in gave, and the drop-in may take away what a new version needs.", Remedy: "remove it, then systemctl daemon-reload"},
+	unitNoCapability: {ID: "unit-no-capability", Part: "unit", Level: Fail, Code: exitcode.Permission, Text: "{place} needs {capability}, which {unit} does not give",
+		Cause: "A drop-in takes the capability away, or the unit is of an earlier version.", Remedy: "systemctl cat {unit} shows where AmbientCapabilities= is set: correct it, then systemctl daemon-reload"},
+	programReplaced: {ID: "program-replaced", Part: "unit", Level: Warn, Text: "{unit} (pid {pid}) runs a program that has been replaced since it was started",
+		Cause: "An upgrade takes effect with the next start.", Remedy: "systemctl restart {unit}"},
 
 	snapshotNone: {ID: "snapshot-none", Part: "snapshot", Level: Warn, Text: "refclockd is not running: {error}",
 		Cause: "ntsserve serves no time without what refclockd publishes.", Remedy: "systemctl start refclockd; journalctl -u refclockd shows why it ended"},
@@ -343,6 +377,10 @@ var kinds = [kindCount]Kind{
 		Cause: "A pulse needs a label with the date.", Remedy: reason.MessageNoDate.Info().Remedy},
 	portNoFix: {ID: "receiver-no-fix", Part: "receiver", Level: Warn, Text: "{detail}",
 		Cause: "Without a fix the receiver's time comes from its own clock.", Remedy: reason.ReceiverNoFix.Info().Remedy},
+	labelFraction: {ID: "message-fraction", Part: "receiver", Level: Fail, Text: "refclockd refuses the receiver's times ({reason})",
+		Cause: "Their fractions of a second contradict each other from pulse to pulse, so nothing shows which second a pulse begins.", Remedy: reason.MessageFraction.Info().Remedy},
+	labelUnconfirmed: {ID: "leap-unconfirmed", Part: "receiver", Level: Warn, Text: "refclockd waits for evidence of the receiver's leap seconds ({reason})",
+		Cause: "A receiver with an old leap count looks exactly like one with the right count.", Remedy: "{advice}"},
 	portSlow: {ID: "port-slow", Part: "receiver", Level: Warn, Text: "{detail}",
 		Cause: "Messages come late, or are lost.", Remedy: reason.PortSlow.Info().Remedy},
 
@@ -441,6 +479,14 @@ var kinds = [kindCount]Kind{
 	certNames: {ID: "certificate-names", Part: "certificate", Level: OK, Text: "it is for {names}"},
 	certOtherName: {ID: "certificate-other-name", Part: "certificate", Level: Warn, Text: "it is for {names}, while this machine is {machine}",
 		Cause: "Clients refuse the certificate unless they ask by one of its names.", Remedy: "let clients ask by a name of the certificate, or make one for this machine's names"},
+	certNoIssuer: {ID: "certificate-no-issuer", Part: "certificate", Level: Warn, Text: "{path}: {what}",
+		Cause: "The server has to send every certificate between its own and the root that clients trust.", Remedy: certs.NoIssuer.Remedy()},
+	certOtherIssuer: {ID: "certificate-other-issuer", Part: "certificate", Level: Warn, Text: "{path}: {what}",
+		Cause: "Clients search for a way from the server's certificate to a root that they trust.", Remedy: certs.OtherIssuer.Remedy()},
+	certWeakKey: {ID: "certificate-weak-key", Part: "certificate", Level: Warn, Text: "{path}: {what}",
+		Cause: "Short RSA keys can be broken, so clients refuse them.", Remedy: certs.WeakKey.Remedy()},
+	certStaple: {ID: "certificate-staple", Part: "certificate", Level: Warn, Text: "{path}: {what}",
+		Cause: "The certificate tells clients to refuse it without an OCSP response.", Remedy: certs.StapleDemand.Remedy()},
 	secretOpen: {ID: "secret-open", Part: "{part}", Level: Fail, Code: exitcode.Permission, Text: "{path} is mode {mode}: others can use the secret",
 		Cause: "Whoever reads the secret can pose as this server or read its cookies.", Remedy: "chmod 600 {path}, and replace the secret if others may have read it"},
 	secretOK: {ID: "secret-ok", Part: "{part}", Level: OK, Text: "{path} is mode {mode}"},
@@ -472,6 +518,29 @@ var kinds = [kindCount]Kind{
 		Cause: "The rules that accept the port ask for more than the port.", Remedy: "nft add rule inet filter input {proto} dport {number} accept (or the equivalent of your firewall), if all may ask"},
 	firewallClosed: {ID: "firewall-closed", Part: "firewall", Level: Fail, Text: "the firewall drops {port} ({service}) over {family}",
 		Cause: "Clients get no answer.", Remedy: "nft add rule inet filter input {proto} dport {number} accept (or the equivalent of your firewall)"},
+
+	tasksUnreadable: {ID: "tasks-unreadable", Part: "tasks", Level: Warn, Text: "{daemon}: the states of its tasks cannot be read: {error}",
+		Cause: "The file in the daemon's runtime folder is damaged, or this user may not read it.", Remedy: asRoot + "; if the file is damaged, restart the daemon"},
+	tasksOK: {ID: "tasks-ok", Part: "tasks", Level: OK, Text: "{daemon}: {count} tasks, all serve"},
+	taskStarting: {ID: "task-starting", Part: "tasks", Level: Warn, Text: "{daemon}: {task} is starting for {since}",
+		Cause: "The daemon is ready only when no task is starting any more.", Remedy: "run doctor again in a minute; if it is still starting, see the journal of {daemon}"},
+	taskStuck: {ID: "task-stuck", Part: "tasks", Level: Fail, Text: "{daemon}: {task} hangs for {since}: {why}",
+		Cause: "The watchdog is not fed, so that systemd restarts the daemon.", Remedy: "see the journal of {daemon}; without systemd, restart it"},
+	taskWaiting: {ID: "task-waiting", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "A part of the daemon cannot work; it is tried again by itself, the others go on.", Remedy: "remove what the text names; the task then goes on by itself"},
+	taskNTP: {ID: "task-waiting-ntp", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "An endpoint lacks its interface, its address, its port or its timestamps. The other endpoints serve.", Remedy: "give the machine the interface or the address, free the port, or correct [[endpoint]]; the endpoint is then opened by itself"},
+	taskKE: {ID: "task-waiting-nts-ke", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "No client gets keys. Time is served.", Remedy: "repair the certificate or free the port, see the findings on certificate and ports; the task then goes on by itself"},
+	taskMetrics: {ID: "task-waiting-metrics", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "Nothing can be monitored. Time is served.", Remedy: "free the port, or name another address under metrics.listen"},
+	taskKeys: {ID: "task-waiting-keys", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "A file of keys cannot be used.", Remedy: "repair the file or its permissions; it is read again by itself"},
+	taskExport: {ID: "task-waiting-export", Part: "tasks", Level: Warn, Text: "{daemon}: {task} waits for {since}: {why}",
+		Cause: "The other program does not get the clock.", Remedy: "start the other program, and give the user refclock the right to write to its socket or memory"},
+	taskPTP4L: {ID: "export-ptp-silent", Part: "tasks", Level: Warn, Text: "{daemon}: ptp4l has not answered a SET for {since}: {why}",
+		Cause: "ptp4l announces another clock class and another UTC offset than refclockd has.", Remedy: "start ptp4l; set export.ptp4l to its uds_address, and export.ptp4l_domain and export.ptp4l_transport_specific to the values of its configuration"},
+	ptp4lAnswers: {ID: "export-ptp-answers", Part: "tasks", Level: OK, Text: "ptp4l has answered the last SET"},
 }
 
 // with makes a finding of a kind. values are pairs: the name of a placeholder

@@ -52,7 +52,7 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 // Publish replaces a file that other programs read and that need not survive a
@@ -98,7 +98,8 @@ func removeLeftovers(dir, base string, mine *os.File) {
 	}
 }
 
-func syncDir(dir string) error {
+// SyncDir brings the names in a directory to the disc.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -26,6 +26,26 @@ const (
 	Config      = 78 // EX_CONFIG: the configuration is wrong
 )
 
+// meanings are the general meanings of the codes.
+var meanings = map[int]string{
+	OK:          "the program did what was asked",
+	Usage:       "the command line is wrong",
+	DataErr:     "the content of a file or of the input is wrong",
+	NoInput:     "a file that the command line names cannot be used",
+	Unavailable: "a device, an address, a file or a peer cannot be had",
+	Software:    "a fault of the program itself",
+	CantCreate:  "a file that would be overwritten exists already",
+	IO:          "reading or writing failed midway",
+	TempFail:    "the peer asks to try again later",
+	Protocol:    "the peer's answer is refused",
+	Permission:  "the system denied access",
+	Config:      "the configuration is wrong",
+}
+
+// Meaning returns the general meaning of a code, and "" for a code that is none of
+// these.
+func Meaning(code int) string { return meanings[code] }
+
 // Errors that decide an exit code where the system's own error does not. An
 // error type may also report one of them from its Is method.
 var (
@@ -33,6 +53,15 @@ var (
 	ErrUnavailable = errors.New("unavailable")
 	ErrConfig      = errors.New("configuration")
 )
+
+// With returns err with the exit code of one of these errors and its own text.
+func With(kind, err error) error { return &coded{kind, err} }
+
+// coded is an error with another's exit code.
+type coded struct{ kind, err error }
+
+func (e *coded) Error() string   { return e.err.Error() }
+func (e *coded) Unwrap() []error { return []error{e.kind, e.err} }
 
 // unavailable are the system's errors that mean Unavailable.
 var unavailable = [...]error{

@@ -90,7 +90,7 @@ func tree(t *testing.T) []*source {
 }
 
 // foundation are the packages that everything else may import.
-var foundation = []string{"phc", "phc/tai", "phc/phctest", "internal/durable", "internal/exitcode", "internal/liveness", "internal/retry", "internal/ptp", "internal/proctest"}
+var foundation = []string{"phc", "phc/tai", "phc/phctest", "internal/durable", "internal/exitcode", "internal/liveness", "internal/printable", "internal/retry", "internal/ptp", "internal/proctest"}
 
 // floor returns the level of a package: a package imports none of a higher one.
 func floor(dir string) int {
@@ -137,7 +137,7 @@ func TestImportsPointDown(t *testing.T) {
 // They return values and events; their caller counts and logs.
 var leaves = []string{
 	"phc/tai", "refclock/discipline", "refclock/discipline/servo", "refclock/gnss", "refclock/gnss/nmea", "refclock/gnss/ubx", "refclock/gnss/foreign",
-	"refclock/integrity", "refclock/leap", "refclock/reading", "refclock/reason", "refclock/report", "refclock/status", "server/mac", "server/ntp", "server/nts", "server/nts/aead", "internal/ptp",
+	"refclock/integrity", "refclock/leap", "refclock/reading", "refclock/reason", "refclock/report", "refclock/status", "server/mac", "server/ntp", "server/nts", "server/nts/aead", "internal/ptp", "internal/history", "internal/events", "internal/stability",
 }
 
 func TestLeavesAreQuiet(t *testing.T) {

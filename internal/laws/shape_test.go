@@ -22,7 +22,7 @@ const (
 // a report that others project, a message of many optional parts.
 var wide = []string{
 	"refclock.Config",
-	"refclock/gnss.Message", "refclock/report.Status", "phc.timex64", "refclock/status.Snapshot", "refclock/leap.Status",
+	"refclock/gnss.Message", "refclock/report.Details", "refclock/report.Status", "phc.timex64", "refclock/status.Snapshot", "refclock/leap.Status",
 }
 
 func TestShape(t *testing.T) {
@@ -171,8 +171,8 @@ var unsafeFiles = []string{
 
 // sysDirs may use golang.org/x/sys in files for one system.
 var sysDirs = []string{
-	"phc", "refclock/pps", "refclock/status", "refclock/export", "refclock/sim", "server/transport/sockets", "server/threads", "server/nts/aead",
-	"internal/privileges", "internal/doctor", "lab/labtool",
+	"phc", "refclock/pps", "refclock/status", "refclock/export", "refclock/sim", "server/transport/sockets", "server/network", "server/threads", "server/nts/aead", "server/ntske",
+	"internal/privileges", "internal/doctor", "internal/top", "lab/labtool",
 }
 
 func TestSystemCallsStayInTheirFiles(t *testing.T) {

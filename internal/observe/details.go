@@ -44,7 +44,9 @@ func (d *Details) Run(ctx context.Context) error {
 // write writes the file. The first of several failures is logged.
 func (d *Details) write() {
 	r := d.read()
-	b, err := json.Marshal(report.NewDetails(r.Report, os.Getpid(), r.Mono))
+	details := report.NewDetails(r.Report, os.Getpid(), r.Mono)
+	details.Alarms = alarmDetails(r)
+	b, err := json.Marshal(details)
 	if err == nil {
 		err = durable.Publish(d.path, append(b, '\n'), 0o644)
 	}

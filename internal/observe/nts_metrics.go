@@ -7,14 +7,19 @@ import (
 
 	"noonmark/server/certs"
 	"noonmark/server/nts"
-	"noonmark/server/ntske"
 )
 
 // NTS are the parts of NTS that ntsserve runs.
 type NTS struct {
-	KE           *ntske.Server // nil without NTS-KE
+	KE           KeyExchange   // nil without NTS-KE
 	Certificates *certs.Source // nil without NTS-KE
 	Ring         *nts.Ring     // nil without NTS
+}
+
+// KeyExchange is an NTS-KE server.
+type KeyExchange interface {
+	Exchanges() map[string]uint64 // connections by result
+	Open() int                    // connections
 }
 
 // NewNTSMetrics returns the metrics of NTS-KE, certificates and cookie keys.
@@ -27,7 +32,7 @@ func ntsMetrics() []family[NTS] {
 		counters(prometheus.NewDesc("noonmark_ntske_exchanges_total", "NTS-KE connections by result.", []string{"reason"}, nil),
 			func(n *NTS, put sink) {
 				if n.KE != nil {
-					for reason, c := range n.KE.Counters().Snapshot() {
+					for reason, c := range n.KE.Exchanges() {
 						put(float64(c), reason)
 					}
 				}
@@ -35,7 +40,7 @@ func ntsMetrics() []family[NTS] {
 		gauges(prometheus.NewDesc("noonmark_ntske_connections", "NTS-KE connections that are open.", nil, nil),
 			func(n *NTS, put sink) {
 				if n.KE != nil {
-					put(float64(n.KE.Counters().Open()))
+					put(float64(n.KE.Open()))
 				}
 			}),
 		gauges(prometheus.NewDesc("noonmark_ntske_certificate_expiry_seconds", "When the certificate expires, POSIX time.", []string{"certificate"}, nil),

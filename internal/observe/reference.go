@@ -26,6 +26,7 @@ type Reference struct {
 	Followers []Follower
 	Witnesses []integrity.WitnessStatus
 	Recording []Count // frames, by result
+	History   []Count // minutes and events, by result
 }
 
 // Count is how often something happened in a part.
@@ -53,6 +54,7 @@ type Sources struct {
 	Followers []*follow.Follower
 	Witnesses *witness.Task
 	Recording *recording.Store
+	History   *History
 	// Undelivered returns the counter of edges that the open pulse source did not
 	// deliver; nil while there is none.
 	Undelivered func() func(pps.Discard) uint64
@@ -67,16 +69,31 @@ func (s *Sources) Read() *Reference {
 			r.Exports = append(r.Exports, Count{x.Name(), e.String(), x.Count(e)})
 		}
 	}
+	s.readClocks(r)
+	if x := s.Recording; x != nil {
+		r.Recording = []Count{{What: "written", N: x.Written()}, {What: "lost", N: x.Lost()}}
+	}
+	if s.History != nil {
+		r.History = s.History.counts()
+	}
+	return r
+}
+
+// Brief reads the state without the counters of parts. It costs little.
+func (s *Sources) Brief() *Reference {
+	r := &Reference{Mono: s.Mono(), Report: s.Report(), Sensor: s.Sensor != nil}
+	s.readClocks(r)
+	return r
+}
+
+// readClocks reads the other clocks: followers and witnesses.
+func (s *Sources) readClocks(r *Reference) {
 	for _, f := range s.Followers {
 		r.Followers = append(r.Followers, Follower{f.Name(), *f.Stats()})
 	}
 	if s.Witnesses != nil {
 		r.Witnesses = s.Witnesses.Status()
 	}
-	if x := s.Recording; x != nil {
-		r.Recording = []Count{{What: "written", N: x.Written()}, {What: "lost", N: x.Lost()}}
-	}
-	return r
 }
 
 // readInputs reads the counters of receiver, pulse and sensor.

@@ -178,6 +178,12 @@ func outputMetrics() []family[Reference] {
 					put(float64(x.N), x.What)
 				}
 			}),
+		counters(referenceDesc("history_records_total", "Minutes of measurements and events for the history, by result.", "result"),
+			func(r *Reference, put sink) {
+				for _, x := range r.History {
+					put(float64(x.N), x.What)
+				}
+			}),
 		gauges(referenceDesc("follower_offset_seconds", "Following clock minus the disciplined one; positive: fast.", "clock"),
 			ofFollowers(func(f *Follower, put sink) {
 				if f.Compared {

@@ -108,6 +108,7 @@ func TestReferenceMetricsOfAWholeDaemon(t *testing.T) {
 			{"eth1", follow.Stats{Snapshot: status.Snapshot{State: status.Holdover}, Bound: time.Microsecond}},
 		},
 		Witnesses: []integrity.WitnessStatus{{Name: "a.test", Verdict: integrity.Agrees, OffsetNS: 1e6, Asked: 10, Silent: 3, Disagreed: 1}},
+		History:   []Count{{What: "written", N: 12}, {What: "lost", N: 1}},
 	}
 	got := exposition(t, &collector[Reference]{referenceMetrics(), func() *Reference { return state }})
 	const golden = "testdata/reference.prom"

@@ -38,9 +38,9 @@ func FindUser(name string) (*User, error) {
 
 // Plan is what a process gives up, in two steps. A nil Plan gives up nothing.
 type Plan struct {
-	User         *User // to become if root started the process; nil: stay
-	KeepLowPorts bool  // ports below 1024 may have to be bound again
-	Log          *slog.Logger
+	User *User        // to become if root started the process; nil: stay
+	Keep []Capability // that are needed as long as the process runs, of those it has
+	Log  *slog.Logger
 }
 
 // BecomeUser is the first step, for when sockets are open and no file was opened
@@ -53,10 +53,24 @@ func (p *Plan) BecomeUser() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("become user %s: %w; start as root, or leave out user", p.User.Name, os.ErrPermission)
 	}
-	if err := become(p.User.UID, p.User.GID); err != nil {
+	if err := become(p.User.UID, p.User.GID, set(p.Keep)|set(untilWork)); err != nil {
 		return fmt.Errorf("become user %s: %w", p.User.Name, err)
 	}
 	return ForbidDumps() // a change of user may have undone it
+}
+
+// KeepFromChildren makes processes that this one starts begin without the capabilities
+// that the service manager has given to it. Drop would come too late for those that
+// start before it.
+func (p *Plan) KeepFromChildren() error {
+	if p == nil {
+		return nil
+	}
+	err := keepFromChildren()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil // Drop reports it
+	}
+	return err
 }
 
 // Drop is the second step, for when all parts work: it drops the capabilities
@@ -65,7 +79,7 @@ func (p *Plan) Drop() error {
 	if p == nil {
 		return nil
 	}
-	switch kept, err := drop(p.KeepLowPorts); {
+	switch kept, err := drop(set(p.Keep)); {
 	case errors.Is(err, errors.ErrUnsupported):
 		p.Log.Warn("capabilities are not dropped: this program was built with cgo; build it with CGO_ENABLED=0")
 	case err != nil:
@@ -77,4 +91,17 @@ func (p *Plan) Drop() error {
 		p.Log.Warn("the daemon runs as root and can change root's files: name a user in the configuration, or start it as one")
 	}
 	return nil
+}
+
+// KeepNetAdmin gives up everything but CAP_NET_ADMIN, and becomes a user if that is not
+// nil and root is the present one.
+func KeepNetAdmin(u *User) error {
+	uid, gid := -1, -1
+	if u != nil && os.Geteuid() == 0 {
+		uid, gid = u.UID, u.GID
+	}
+	if err := keepNetAdmin(uid, gid); err != nil {
+		return fmt.Errorf("keep CAP_NET_ADMIN only: %w", err)
+	}
+	return ForbidDumps()
 }

@@ -11,12 +11,12 @@ import (
 
 // Of linux/capability.h and linux/prctl.h.
 const (
-	capNetBindService = 10
-	capSysNice        = 23
-	capVersion3       = 0x20080522
+	capVersion3 = 0x20080522
 
 	prSetKeepCaps   = 8
 	prSetNoNewPrivs = 38
+	prCapAmbient    = 47
+	prAmbientClear  = 4 // PR_CAP_AMBIENT_CLEAR_ALL
 )
 
 type capHeader struct {
@@ -50,10 +50,9 @@ func retain(keep uint64) error {
 	return nil
 }
 
-// become changes user and group, leaves all supplementary groups, and keeps the
-// capabilities that are needed until work has begun: binding low ports and
-// raising the priority of threads.
-func become(uid, gid int) error {
+// become changes user and group, leaves all supplementary groups, and keeps no other
+// capabilities than these.
+func become(uid, gid int, keep uint64) error {
 	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prSetKeepCaps, 1, 0, 0, 0, 0); e != 0 {
 		return os.NewSyscallError("prctl PR_SET_KEEPCAPS", e)
 	}
@@ -65,31 +64,72 @@ func become(uid, gid int) error {
 	if err != nil {
 		return err
 	}
-	return retain(have & (1<<capNetBindService | 1<<capSysNice))
+	return retain(have & keep)
 }
 
-// drop drops all capabilities. With keepLowPorts it keeps CAP_NET_BIND_SERVICE if
-// the process has it. Neither this process nor its children can gain capabilities
-// afterwards. It returns what was kept, for the log.
-func drop(keepLowPorts bool) (kept string, err error) {
+// keepFromChildren empties the ambient set.
+func keepFromChildren() error {
+	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prCapAmbient, prAmbientClear, 0, 0, 0, 0); e != 0 {
+		return os.NewSyscallError("prctl PR_CAP_AMBIENT", e)
+	}
+	return nil
+}
+
+// drop drops all capabilities but those of keep that the process has, and that of low
+// ports where a filter of the service manager forbids capset. Neither this process nor
+// its children can gain capabilities afterwards. It returns what was kept, for the log.
+func drop(keep uint64) (kept string, err error) {
 	have, err := permitted()
 	if err != nil {
 		return "", err
 	}
-	var keep uint64
-	if keepLowPorts {
-		keep = have & (1 << capNetBindService)
+	keep &= have
+	kept = names(keep)
+	if have != keep {
+		err := retain(keep)
+		// Without a filter, capset(2) lets everybody drop what he has.
+		if errors.Is(err, syscall.EPERM) && have == set([]Capability{NetBindService}) {
+			kept, err = "CAP_NET_BIND_SERVICE, because the unit's filter forbids to drop it", nil
+		}
+		if err != nil {
+			return "", err
+		}
 	}
-	if err := retain(keep); err != nil {
+	if err := keepFromChildren(); err != nil {
 		return "", err
 	}
 	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
 		return "", os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", e)
 	}
-	if keep != 0 {
-		return "CAP_NET_BIND_SERVICE to bind low ports again", nil
+	return kept, nil
+}
+
+// keepNetAdmin becomes a user, unless uid is negative, and drops all capabilities but
+// CAP_NET_ADMIN.
+func keepNetAdmin(uid, gid int) error {
+	keep := set([]Capability{NetAdmin})
+	if uid >= 0 {
+		if err := become(uid, gid, keep); err != nil {
+			return err
+		}
 	}
-	return "none", nil
+	have, err := permitted()
+	if err == nil {
+		err = retain(have & keep)
+	}
+	if err != nil {
+		return err
+	}
+	if _, _, e := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); e != 0 {
+		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", e)
+	}
+	return nil
+}
+
+// Has reports whether the process has a capability, or could not look.
+func Has(c Capability) bool {
+	have, err := permitted()
+	return err != nil || have&(1<<c) != 0
 }
 
 // PortNeedsCapability reports whether binding a port needs CAP_NET_BIND_SERVICE.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,6 +116,33 @@ func (p *Process) run(started chan<- error) {
 
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Children are the processes that the process has started and that run (Linux), with
+// an argument only those that have it on their command lines.
+func (p *Process) Children(t testing.TB, argument string) (list []int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.PID()))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("threads of %s: %v, %v", p.Name, files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for _, w := range strings.Fields(string(b)) {
+			n, err := strconv.Atoi(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", n))
+			if err == nil && (argument == "" || strings.Contains(string(line), argument)) {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
 
 // Signal sends a signal.
 func (p *Process) Signal(t testing.TB, s os.Signal) {

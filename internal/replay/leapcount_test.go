@@ -56,7 +56,12 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "a second behind for ever", say: both(-s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "stale for 12 min", say: stale(2*s, 720), length: 1000, expect: []expectation{{noRTC, 800, ""}, {right, 740, ""}, {kept, 740, ""}}},
 		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 800, ""}, {"-system -3s", 800, ""}, {"-system 0.4s", 800, ""}}},
-		{name: "right, the system clock 0.2 s off", say: both(0), expect: []expectation{{"-system 200ms", 20, ""}, {"-system -200ms", 20, ""}, {"-system 200ms -prove", 0, wait}}},
+		{name: "right, the system clock 15 ms off", say: both(0), expect: []expectation{{"-system 15ms", 20, ""}, {"-system -15ms", 20, ""}, {"-system 15ms -prove", 0, wait}, {"-steer-system -system 15ms", 20, ""}}},
+		{name: "right, the system clock 0.2 s off", say: both(0), length: 900, expect: []expectation{{"-system 200ms", 800, ""}, {"-system -200ms", 800, ""}, {"-steer-system -system 200ms", 850, ""}}},
+		{name: "a second ahead for 5 min, the system clock near it by chance", say: stale(s, 300), length: 1000,
+			expect: []expectation{{"-system 970ms", 900, ""}, {"-system 1030ms", 900, ""}, {"-system 700ms", 900, ""}, {"-steer-system -system 970ms", 900, ""}}},
+		{name: "3 s ahead for 3 min, the system clock near it by chance", say: stale(3*s, 180), length: 1000, expect: []expectation{{"-system 2970ms", 900, ""}, {"-system 3250ms", 900, ""}}},
+		{name: "a second behind for ever, the system clock near it by chance", say: both(-s), expect: []expectation{{"-system -970ms", 0, wait}, {"-system -1200ms", 0, wait}}},
 		{name: "right, the system clock disciplined", say: both(0), expect: []expectation{{"-kept", 20, ""}, {"-kept -prove", 20, ""}}},
 		{name: "count by the firmware", say: with(s, 17, 0), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
 		{name: "count aided", say: with(s, 17, 6), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
@@ -79,6 +84,32 @@ func TestMembersLeapCount(t *testing.T) {
 			x.at(k, 60*ms, timeGPS(x.utc(k, 0), 3))
 			x.at(k, 90*ms, navPVT(x.utc(k, 3*s)))
 		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "GPS time first, beside RMC a second ahead", say: func(x *script, k int) {
+			x.at(k, 390*ms, timeGPS(x.utc(k, 0), 3))
+			x.nmea(k, 394*ms, rmc("GN", x.utc(k, s)))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "GPS time first, beside GGA two seconds ahead", say: func(x *script, k int) {
+			x.at(k, 440*ms, timeGPS(x.utc(k, 0), 3))
+			x.nmea(k, 446*ms, gga("GN", x.utc(k, 2*s)))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "GPS time last, beside RMC a second ahead", say: func(x *script, k int) {
+			x.nmea(k, 300*ms, rmc("GN", x.utc(k, s)))
+			x.at(k, 390*ms, timeGPS(x.utc(k, 0), 3))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "GPS time last of a burst that is longer than a second", say: func(x *script, k int) {
+			x.nmea(k, 300*ms, rmc("GN", x.utc(k, 0)))
+			for i := range 8 {
+				x.nmea(k, time.Duration(400+i*80)*ms, "GPGSV,1,1,04,02,40,100,38,05,30,200,40,06,60,300,44,12,20,050,33")
+			}
+			x.at(k, 1060*ms, timeGPS(x.utc(k, 0), 3))
+		}, expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},
+		{name: "GPS time alone, its leap seconds known or not", say: func(x *script, k int) {
+			valid := byte(3)
+			if k > 60 {
+				valid = 7
+			}
+			x.at(k, 390*ms, timeGPS(x.utc(k, 0), valid))
+		}, expect: []expectation{{noRTC, 20, ""}, {"-system -6.6s", 20, ""}, {"-system 2s", 80, ""}, {"-system 40s", 80, ""}}},
 		{name: "stale NAV-PVT whose UTC is resolved", say: func(x *script, k int) { x.at(k, 90*ms, navPVT(x.utc(k, s))) }, expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
 		{name: "GPS time without leap seconds for a while, then stale RMC alone", say: func(x *script, k int) {
 			if k < 2 {

@@ -14,8 +14,10 @@ import (
 // Flags declares the options of a site. Their defaults are set in s.
 func (s *Site) Flags(fl *flag.FlagSet) {
 	fl.DurationVar(&s.System, "system", 3*time.Millisecond, "system clock minus true UTC at the start")
+	fl.Float64Var(&s.SystemPPM, "system-rate", 0, "by how many `PPM` the system clock is fast, unless it is kept or steered")
 	fl.BoolVar(&s.NoRTC, "no-rtc", false, "the system clock is 40 years behind")
 	fl.BoolVar(&s.Kept, "kept", false, "another program disciplines the system clock")
+	fl.BoolVar(&s.Steered, "steer-system", false, "the system clock is the clock to be disciplined, and the kernel stamps the pulses")
 	fl.BoolVar(&s.Prove, "prove", false, "leap.prove = true")
 	fl.TextVar(&s.TimeScale, "time-scale", gnss.ScaleUTC, "the receiver's configured time `SCALE`: utc, gps or tai")
 	fl.DurationVar(&s.LabelOffset, "label-offset", 0, "configured correction, added to every label")
@@ -25,6 +27,10 @@ func (s *Site) Flags(fl *flag.FlagSet) {
 	})
 	fl.Func("pulse-shift", "`AT:FOR:NS,...`: from second AT, for FOR seconds, pulses are NS late", func(v string) (err error) {
 		s.Pulse.Shifts, err = parseShifts(v)
+		return err
+	})
+	fl.Func("pulse-drift", "`AT:FOR:NS,...`: from second AT, for FOR seconds, pulses get later by NS each second", func(v string) (err error) {
+		s.Pulse.Drifts, err = parseShifts(v)
 		return err
 	})
 	fl.BoolVar(&s.Pulse.BothEdges, "both-edges", false, "the card stamps both edges of the pulse")
@@ -44,6 +50,7 @@ func (s *Site) Flags(fl *flag.FlagSet) {
 		}
 		return nil
 	})
+	fl.Uint64Var(&s.Seed, "seed", 1, "seed of the noise of clock and pulses")
 	fl.Func("for", "length in `SECONDS` (default 20 after the last event)", func(v string) error {
 		d, ok := seconds(v)
 		if !ok || d == 0 {

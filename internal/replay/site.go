@@ -9,13 +9,16 @@ import (
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/status"
 )
 
 // Site is the virtual site around the receiver, and the settings of the engine.
 type Site struct {
 	System    time.Duration // system clock minus true UTC at the start
+	SystemPPM float64       // by which it is fast
 	NoRTC     bool          // the system clock is 40 years behind instead
 	Kept      bool          // another program disciplines the system clock
+	Steered   bool          // the system clock is the clock to be disciplined; the kernel stamps the pulses
 	Prove     bool          // leap.ProofAlways
 	NotBefore time.Time     // the earliest possible date; zero: see EarliestOf
 
@@ -25,6 +28,7 @@ type Site struct {
 	Pulse struct {
 		Absent     []Span
 		Shifts     []Shift
+		Drifts     []Shift       // NS is by how much the pulses get later in a second
 		BothEdges  bool          // the card stamps both edges, and does not say so
 		Width      time.Duration // 0: 100 ms
 		WidthKnown bool          // the engine's configuration has the width
@@ -35,7 +39,8 @@ type Site struct {
 
 	Restarts []time.Duration // when the daemon is restarted, in order
 
-	For time.Duration // length; 0: Tail after the last event
+	For  time.Duration // length; 0: Tail after the last event
+	Seed uint64        // of clock, pulses and receiver; 0: 1
 }
 
 // Tail is how long a run lasts after the last event, by default.
@@ -64,10 +69,10 @@ func EarliestOf(start time.Time) time.Time {
 }
 
 // Run returns the simulation of the site with the events. Clock, pulses and receiver
-// have the seeds 4, 5 and 6.
+// have the seeds 3n+1, 3n+2 and 3n+3 of Seed n.
 func (s *Site) Run(e *Events) (simulate.Run, error) {
 	sc, err := s.scenario(e)
-	r := simulate.Run{Scenario: sc, Seed: 1}
+	r := simulate.Run{Scenario: sc, Seed: max(s.Seed, 1)}
 	if s.For == 0 {
 		r.InputEnds = e.End()
 	}
@@ -76,6 +81,24 @@ func (s *Site) Run(e *Events) (simulate.Run, error) {
 
 // scenario returns the site with the events as a scenario.
 func (s *Site) scenario(e *Events) (sim.Scenario, error) {
+	sc, err := s.Scenario(e.Name, e.Start)
+	if err != nil {
+		return sc, err
+	}
+	c := &sc.Config
+	c.Script = make([]sim.Chunk, 0, len(e.Sent))
+	for _, x := range e.Sent {
+		c.Script = append(c.Script, sim.Chunk{At: c.Clock.Truth.Add(x.At), Data: x.Data})
+	}
+	if sc.Duration == 0 {
+		sc.Duration = e.End() + Tail
+	}
+	return sc, nil
+}
+
+// Scenario returns the site without what its receiver sends, from a UTC on that is a
+// whole second.
+func (s *Site) Scenario(name string, start time.Time) (sim.Scenario, error) {
 	if w := s.Pulse.Width; w < 0 || w >= time.Second {
 		return sim.Scenario{}, fmt.Errorf("pulse width %v: want more than 0 and less than 1 s", w)
 	}
@@ -92,31 +115,27 @@ func (s *Site) scenario(e *Events) (sim.Scenario, error) {
 		}
 	}
 	c, _ := sim.Kind("tcxo")
-	c.Clock.Truth = tai.FromUnix(e.Start.Unix(), 0, truth.OffsetUTC(e.Start.Unix()))
-	c.Clock.TAIOffset = truth.OffsetUTC(e.Start.Unix())
-	c.Clock.System = s.System
+	c.Clock.Truth = tai.FromUnix(start.Unix(), 0, truth.OffsetUTC(start.Unix()))
+	c.Clock.TAIOffset = truth.OffsetUTC(start.Unix())
+	c.Clock.System, c.Clock.SystemNoise.OffsetPPB = s.System, s.SystemPPM*1000
 	if s.NoRTC {
 		c.Clock.System = noRTC
 	}
-	if s.Kept {
+	if s.Kept && !s.Steered {
 		c.Clock.Leaps = truth
+	}
+	if s.Steered {
+		c.Clock.IsSystem, c.Clock.Start, c.Pulse.System = true, c.Clock.System, true
 	}
 	c.Receiver.Table = truth
 	s.pulses(&c.Pulse)
-	c.Script = make([]sim.Chunk, 0, len(e.Sent))
-	for _, x := range e.Sent {
-		c.Script = append(c.Script, sim.Chunk{At: c.Clock.Truth.Add(x.At), Data: x.Data})
-	}
 	notBefore := s.NotBefore
 	if notBefore.IsZero() {
-		notBefore = EarliestOf(e.Start)
+		notBefore = EarliestOf(start)
 	}
 	c.Decode = gnss.Config{NotBefore: notBefore, TimeScale: s.TimeScale, LabelOffset: s.LabelOffset}
 
-	sc := sim.Scenario{Name: e.Name, Duration: s.For, Config: c}
-	if sc.Duration == 0 {
-		sc.Duration = e.End() + Tail
-	}
+	sc := sim.Scenario{Name: name, Duration: s.For, Config: c}
 	for _, at := range s.Restarts {
 		sc.Actions = append(sc.Actions, sim.Action{At: at, Do: func(l *sim.Loop) { l.Restart() }})
 	}
@@ -125,7 +144,9 @@ func (s *Site) scenario(e *Events) (sim.Scenario, error) {
 		sc.Engine.Proof = leap.ProofAlways
 	}
 	sc.Engine.Integrity.NotBefore = tai.FromUnix(notBefore.Unix(), 0, known.OffsetUTC(notBefore.Unix()))
-	if s.Kept {
+	if s.Steered {
+		sc.Engine.Kind, sc.Engine.SystemSet = status.SystemClock, true
+	} else if s.Kept {
 		sc.Engine.SystemDisciplined = func() bool { return true }
 	}
 	if s.Pulse.WidthKnown {
@@ -151,5 +172,8 @@ func (s *Site) pulses(p *sim.PulseConfig) {
 	}
 	for _, x := range s.Pulse.Shifts {
 		p.Faults = append(p.Faults, sim.Fault{Kind: sim.PulseJump, At: x.At, For: x.For, Amount: x.NS})
+	}
+	for _, x := range s.Pulse.Drifts {
+		p.Faults = append(p.Faults, sim.Fault{Kind: sim.PulseDrift, At: x.At, For: x.For, Amount: x.NS})
 	}
 }

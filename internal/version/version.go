@@ -10,6 +10,9 @@ import (
 // what it contains.
 const Number = "0.2.0"
 
+// Date is the day of Number, for manual pages.
+const Date = "2026-11-28"
+
 // Text is what a program prints for -version: its name, Number, and in brackets
 // the revision, as far as it is known, and the version of Go.
 func Text(program string) string {

@@ -4,15 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
 // hwtstamp requests each kind of receive filter from an interface, with transmit
 // timestamps on, and prints what the driver granted. It restores the previous
-// settings.
+// settings. With "off" it switches all timestamps off, as another program may.
 func hwtstamp(_ context.Context, args []string, out io.Writer) error {
-	if len(args) != 1 {
+	off := len(args) == 2 && args[1] == "off"
+	if len(args) != 1 && !off {
 		return errUsage
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -20,6 +22,9 @@ func hwtstamp(_ context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
+	if off {
+		return os.NewSyscallError("ioctl SIOCSHWTSTAMP", unix.IoctlSetHwTstamp(fd, args[0], &unix.HwTstampConfig{}))
+	}
 	was, err := unix.IoctlGetHwTstamp(fd, args[0])
 	if err != nil {
 		return fmt.Errorf("read timestamp settings of %s: %w", args[0], err)

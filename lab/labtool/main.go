@@ -47,7 +47,7 @@ var commands = map[string]command{
 	"readvar":  {"ADDRESS", "system variables of an NTP daemon, as ntpq prints them", readvar},
 	"txstamp":  {"INTERFACE ADDRESS N", "transmit timestamps of the interface's card, read from the error queue", txstamp},
 	"plot":     {"NAME [-log] [-title TEXT]", "draw the lines of covers -record NAME, read from standard input, as SVG", plotLines},
-	"hwtstamp": {"INTERFACE", "the receive filters that the interface's driver grants", hwtstamp},
+	"hwtstamp": {"INTERFACE [off]", "the receive filters that the interface's driver grants; off: switch all timestamps off", hwtstamp},
 	"cert":     {"DIR HOST...", "create a private CA and a server certificate", cert},
 }
 

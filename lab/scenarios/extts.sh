@@ -21,7 +21,7 @@ set_ extts_v1_only 1; once version-1 200 100; set_ extts_v1_only 0
 set_ extts_both 1
 
 say "== both edges of a pulse of unknown width: no guess"
-rm -rf /run/state
+rm -rf /run/state /run/refclock # nor is the clock known that an earlier run has kept
 refclockd_conf extts >/tmp/nowidth.toml
 refclockd_start nowidth
 sleep 30

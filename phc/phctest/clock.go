@@ -22,6 +22,8 @@ type Config struct {
 	Start  time.Duration // clock minus truth at Mono0
 	System time.Duration // CLOCK_REALTIME minus true UTC at Mono0
 
+	IsSystem bool // the clock itself is CLOCK_REALTIME, shown as TAI: instead of System and SystemNoise
+
 	SystemNoise Noise      // CLOCK_REALTIME's own error, rate included
 	TAIOffset   int        // TAI - UTC of CLOCK_REALTIME; 0 means 37
 	Leaps       *tai.Table // if set, CLOCK_REALTIME takes its leap seconds from it, as one that is disciplined
@@ -233,8 +235,11 @@ func (c *Clock) RealAt(mono int64) int64 {
 }
 
 func (c *Clock) realAt(mono int64) int64 {
-	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
 	t, offset := c.time.at(mono), c.cfg.TAIOffset
+	if c.cfg.IsSystem {
+		return int64(c.at(mono)) - int64(offset)*1e9
+	}
+	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
 	if c.cfg.Leaps != nil {
 		offset = c.cfg.Leaps.Offset(t)
 	}
@@ -257,7 +262,11 @@ func (c *Clock) Cross() (phc.Cross, error) {
 	// A reading after a step must show it; in virtual time the bracket would reach
 	// back to before the step.
 	at = max(at, c.past.last().mono)
-	return phc.Cross{Clock: c.at(at), Real: c.realAt(m), Mono: m, Width: c.cfg.Width}, nil
+	x := phc.Cross{Clock: c.at(at), Mono: m, Width: c.cfg.Width}
+	if x.Real = c.realAt(m); c.cfg.IsSystem {
+		x.Real = c.realAt(at)
+	}
+	return x, nil
 }
 
 // Step adds delta to the clock, + = forward.

@@ -59,6 +59,18 @@ func (m *Model) reset(x phc.Cross, cmdPPB float64, keep bool) {
 	*m = n
 }
 
+// resume continues the model of an earlier run, from whose line the first reading is
+// off by ns. phaseErr (ns) and rateErr (ppb) are three standard deviations of that line
+// now and of its free rate freePPB. The bound of the error stays that of the reading.
+func (m *Model) resume(ns, phaseErr, freePPB, rateErr float64) {
+	p := phaseErr * phaseErr / 9
+	k := m.p00 / (m.p00 + p)
+	m.shift(-k * ns)
+	m.off += math.Abs(k * ns)
+	m.p00 -= k * m.p00
+	m.freePPB, m.p11 = freePPB, min(m.p11, rateErr*rateErr/9)
+}
+
 // readVar returns the variance, ns^2, of a reading that may lie anywhere in its
 // bracket of a width in ns and is rounded to whole ns.
 func readVar(width float64) float64 { return width*width/12 + 0.25 }

@@ -219,6 +219,7 @@ func (s *scales) view(now int64) View {
 	m := s.model
 	m.advance(now)
 	v.Known, v.Clock, v.RatePPB, v.Err, v.RateErrPPB, v.Width = true, m.clock, m.Rate(), m.Err(), m.RateErr(), time.Duration(m.width)
+	v.FreqPPB = m.cmdPPB
 	v.DitherNS, v.DitherRate = s.dither.bound(now)
 	return v
 }

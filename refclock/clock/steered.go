@@ -31,6 +31,7 @@ type Config struct {
 	Suspended func() time.Duration // how long the machine was suspended: CLOCK_BOOTTIME - CLOCK_MONOTONIC; nil: never
 	Open      Opener               // called until it succeeds, and again after the clock vanished
 	System    bool                 // the clock is CLOCK_REALTIME itself
+	Before    Before               // the clock as an earlier run knew it
 
 	// Unsettled is called when the model stops holding, before the device is
 	// asked again: whoever publishes the model withdraws it. May be nil.
@@ -70,6 +71,7 @@ type View struct {
 	Known      bool // Clock and what follows it mean something
 	Clock      tai.Time
 	RatePPB    float64       // against CLOCK_MONOTONIC_RAW, + = faster
+	FreqPPB    float64       // correction in force, + = faster
 	Err        time.Duration // bound of Clock's error
 	RateErrPPB float64       // error of RatePPB
 	Width      time.Duration // smoothed bracket of a reading
@@ -179,6 +181,12 @@ func (s *Steered) open(now int64) {
 		}
 	}
 	s.start(x, f, e.First)
+	if e.First {
+		at := s.cfg.Mono()
+		if by := s.resume(&s.cfg.Before, x, f, at); by != 0 {
+			s.happened(Event{Kind: Moved, Code: reason.ClockForeign, Mono: at, By: by})
+		}
+	}
 }
 
 // failure names the failure behind an error; other is for those without a name of

@@ -51,7 +51,7 @@ func NewSystem(d Device, k Kernel, mono func() int64, rivals func() []string) *S
 func (s *System) Available() (ok bool, why error) {
 	if rs := s.rivals(); len(rs) > 0 {
 		s.quietAt = s.mono()
-		return false, fmt.Errorf("%w: %s is running; stop it, or set system_clock.mode to \"observe\"", ErrContested, strings.Join(rs, ", "))
+		return false, fmt.Errorf("%w: %s is running; stop and disable it, or leave the system clock to it (system_clock.mode = \"observe\" beside a PHC)", ErrContested, strings.Join(rs, ", "))
 	}
 	if err := s.look(); err != nil {
 		return false, err

@@ -50,6 +50,18 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 		return used(Labelling)
 	}
 	x := c.est.phaseAt(now)
+	compared := c.inherited.known
+	sigma := pulseNoise(c, p)
+	why, j := c.inherited.judge(c.est.sec+shift, p.Mono, sigma, float64(c.cfg.Limit))
+	if why != None {
+		return used(why)
+	}
+	if compared {
+		if j == (jump{}) {
+			j = c.inherited.moved(c.est.sec+shift, p.Mono, sigma)
+		}
+		c.inherited.takeOver(c, j)
+	}
 	if shift == 0 && math.Abs(x) <= float64(c.cfg.StepOver) {
 		c.labelled = true
 		c.edges.verified = 0

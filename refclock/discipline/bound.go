@@ -11,9 +11,14 @@ import (
 type errorBound struct {
 	floor      float64 // in holdover, the bound does not fall below it until pulses are verified
 	rejectHint float64 // refused pulses that agree with each other hint at such an error
-	jump       float64 // sum of the jumps of the pulses that were followed and that nothing explains, signed
+	jump       jump
+	left       float64 // distance of a new lock's pulses from the line of an earlier run, while they are compared: they may drift
+	leaving    float64 // growth of that, ns/s
+	earlier    float64 // such jumps of an earlier run, of which only the size is known
 	bracket    float64 // slowly falling maximum of the brackets of cross timestamps
 	receiver   float64 // the receiver's own estimate of its error, smoothed
+
+	forecastOf status.State // the state for which the bound was carried ahead last
 }
 
 const (
@@ -32,28 +37,50 @@ const (
 
 // forget drops what refers to the estimate. The bracket, the receiver's estimate
 // and unexplained jumps stay: that phase was found anew explains no jump.
-func (b *errorBound) forget() { b.floor, b.rejectHint = 0, 0 }
+func (b *errorBound) forget() { b.floor, b.rejectHint, b.left, b.leaving = 0, 0, 0, 0 }
 
-// follow notes that the clock follows a jump of the pulses by ns, signed. Time
-// alone does not confirm it: the bound covers it until the pulses jump back, or
-// independent evidence confirms where they are now.
-func (b *errorBound) follow(ns float64) {
-	b.jump += ns
-	if math.Abs(b.jump) < revertedPart*math.Abs(ns) {
-		b.jump = 0 // back where they were, to within the noise of two jumps
+// jump is the sum of the jumps of the pulses that were followed and that nothing
+// explains.
+type jump struct {
+	ns     float64 // signed
+	unsure float64 // error of ns: that of the prediction that the pulses left
+}
+
+// follow notes that the clock follows a jump of the pulses by ns, signed, measured to
+// unsure ns. Time alone does not confirm it: the bound covers it until the pulses jump
+// back, or independent evidence confirms where they are now.
+func (b *errorBound) follow(ns, unsure float64) {
+	j := &b.jump
+	j.ns += ns
+	j.unsure += unsure
+	if math.Abs(j.ns) < revertedPart*math.Abs(ns) {
+		*j = jump{} // back where they were, to within the noise of two jumps
 	}
 }
 
 // confirm takes evidence that the clock is within ns of true time.
 func (b *errorBound) confirm(ns float64) {
-	b.jump = math.Copysign(math.Min(math.Abs(b.jump), math.Abs(ns)), b.jump)
+	j, ns := &b.jump, math.Abs(ns)
+	j.ns = math.Copysign(math.Min(math.Abs(j.ns), ns), j.ns)
+	j.unsure = math.Min(j.unsure, ns-math.Abs(j.ns))
+	b.earlier = math.Min(b.earlier, ns)
+}
+
+// unexplained returns the size of the jumps that the bound covers, ns.
+func (b *errorBound) unexplained() float64 {
+	return math.Abs(b.jump.ns) + b.jump.unsure + b.earlier
 }
 
 // reverts reports whether a jump of ns takes the pulses back to where they were
 // before the jumps that were followed.
 func (b *errorBound) reverts(ns, sigma float64) bool {
-	return b.jump != 0 && math.Abs(b.jump+ns) < revertedPart*math.Abs(b.jump)+6*sigma
+	return b.jump.ns != 0 && math.Abs(b.jump.ns+ns) < revertedPart*math.Abs(b.jump.ns)+6*sigma
 }
+
+// returning reports whether a jump of ns takes the pulses back towards where they were
+// before the jumps and drifts that were followed. They may be right then, wherever the
+// clock went meanwhile.
+func (b *errorBound) returning(ns float64) bool { return ns*(b.jump.ns+b.left) < 0 }
 
 // receiverAccuracy takes the receiver's own estimate of its error.
 func (b *errorBound) receiverAccuracy(d time.Duration) {
@@ -65,25 +92,47 @@ func (b *errorBound) receiverAccuracy(d time.Duration) {
 // in returns the bound of |clock - true time| t seconds after mono if nothing is
 // measured or corrected until then, ns.
 func (b *errorBound) in(e *estimate, cfg *Config, mono int64, t float64) float64 {
+	change, unsure := e.osc.ahead(mono, e.mono, t, t)
+	return b.around(e, cfg, mono, t, e.phaseAt(mono)+(e.freq()+e.corr.ppb)*t+change, unsure)
+}
+
+// corrected returns the bound t seconds after mono, ns, if nothing is measured until
+// then, and what is known of phase and frequency is corrected.
+func (b *errorBound) corrected(e *estimate, cfg *Config, mono int64, t float64) float64 {
+	_, unsure := e.osc.ahead(mono, e.mono, t, 0)
+	return b.around(e, cfg, mono, t, 0, unsure)
+}
+
+// around returns the bound t seconds after mono, ns, if the clock is then expected off
+// by phase, ns; unsure is the standard deviation of that, apart from the estimate's.
+func (b *errorBound) around(e *estimate, cfg *Config, mono int64, t, phase, unsure float64) float64 {
 	x := e.imm.Estimate()
 	at := float64(mono-e.mono)*1e-9 + t
-	change, unsure := e.osc.ahead(mono, e.mono, at, t)
-	phase := e.phaseAt(mono) + (e.freq()+e.corr.ppb)*t + change
-	// Noise learned from few measurements may be far from the truth.
-	k := sigmas(at+e.age, cfg.BoundSigma) * (1 + 8/x.N) * e.prediction.Factor(at+e.age)
-	sys := math.Max(float64(cfg.Systematic), b.receiver)
-	spread := k * math.Sqrt(math.Max(x.Var(at), 0)+unsure*unsure)
+	k := e.sigmas(at, cfg)
+	sys := max(float64(cfg.Systematic), b.receiver)
+	spread := k * math.Sqrt(max(x.Var(at), 0)+unsure*unsure)
 	// The pulses themselves show a drift; the spread is for what they do not show.
-	spread = math.Max(spread+math.Max(b.rejectHint, math.Abs(b.jump)), driftSpread*spread+e.drift)
-	return sys + b.bracket/2 + math.Max(math.Abs(phase), math.Abs(phase+e.alternative.at(at))) + spread
+	spread = max(spread+max(b.rejectHint, b.unexplained()), driftSpread*spread+max(e.drift, driftMargin*math.Abs(b.left+b.leaving*at)))
+	return sys + b.bracket/2 + max(math.Abs(phase), math.Abs(phase+e.alternative.at(at))) + spread
+}
+
+// sigmas returns the bound's width for a prediction over t seconds, in standard
+// deviations. Noise learned from few measurements may be far from the truth.
+func (e *estimate) sigmas(t float64, cfg *Config) float64 {
+	return sigmas(t+e.age, cfg.BoundSigma) * (1 + 8/e.imm.Estimate().N) * e.prediction.Factor(t+e.age)
+}
+
+// unsure returns the error of a prediction dt seconds after the estimate's edge, ns.
+func (e *estimate) unsure(dt float64, cfg *Config) float64 {
+	return e.sigmas(dt, cfg) * math.Sqrt(max(e.imm.Estimate().Var(dt), 0))
 }
 
 // sigmas returns the bound's width for a prediction over t seconds, in standard
 // deviations; near is that of a measurement. Right after a pulse, what a receiver wanders unseen has the most
 // weight; over longer times the oscillator has, whose noise is learned.
 func sigmas(t, near float64) float64 {
-	far := math.Min(near, farSigma)
-	k := math.Max(0, math.Min(1, math.Log2(math.Max(t, 1))/5)) // from 1 s to 32 s
+	far := min(near, farSigma)
+	k := max(0, min(1, math.Log2(max(t, 1))/5)) // from 1 s to 32 s
 	return near + (far-near)*k
 }
 
@@ -107,10 +156,10 @@ func (b *errorBound) growth(e *estimate, cfg *Config, mono int64, now, floor flo
 					lo = m
 				}
 			}
-			rate = math.Max(rate, (limit-now)/lo)
+			rate = max(rate, (limit-now)/lo)
 			break
 		}
-		rate = math.Max(rate, (v-now)/t)
+		rate = max(rate, (v-now)/t)
 		prev = t
 	}
 	// The margin is for what lies between two t.
@@ -126,7 +175,9 @@ func (c *machine) publish(mono int64) {
 	s.Mono = mono
 	s.FreqPPB = e.corr.ppb
 	s.Latency = c.labels.latency
-	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, math.Abs(c.bound.jump)
+	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, c.bound.unexplained()
+	s.RefusedNS = max(c.bound.rejectHint-s.JumpNS, 0)
+	s.Drifted, s.Inherited = c.trust.drifted, c.inherited.passOn(s.State == status.Locked || s.State == status.Holdover, c.bound.jump != jump{})
 	s.Provisional = c.labelled && (c.edges.provisional() || !c.cfg.GivenSecond && c.labels.provisional())
 	k := e.osc.comp.Export()
 	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = e.osc.sensor.reading, e.osc.sensor.mono, k.Temp.Value, k.LagS, k.Age.Value
@@ -137,7 +188,7 @@ func (c *machine) publish(mono int64) {
 		s.EstNS = e.phaseAt(mono)
 	}
 	if !c.labelled || e.imm.Count() < 2 {
-		s.Bound, s.BoundRate = unboundedNS, 0
+		s.Bound, s.BoundRate, s.Forecast = unboundedNS, 0, Forecast{}
 		return
 	}
 	// The bound holds until the next edge is due: the estimate is best right after
@@ -152,7 +203,9 @@ func (c *machine) publish(mono int64) {
 		c.bound.floor = b0
 		if b > lostSecondNS {
 			c.reacquire(HoldoverSpent)
-			s.Bound, s.BoundRate = unboundedNS, 0
+			s.Bound, s.BoundRate, s.Forecast = unboundedNS, 0, Forecast{}
+			return
 		}
 	}
+	c.bound.forecast(s, e, &c.cfg, mono)
 }

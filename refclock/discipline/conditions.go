@@ -96,10 +96,12 @@ func (c *Controller) ClockOpened(maxFreqPPB float64) (replaced bool) {
 	return replaced
 }
 
-// restart forgets everything but counters, conditions and an alarm.
+// restart forgets everything but counters, conditions, an alarm and what an earlier
+// run knew.
 func (c *Controller) restart(cfg Config) {
 	n := New(cfg)
 	n.given, n.Conditions, n.st.Totals = c.given, c.Conditions, c.st.Totals
+	n.bound.earlier, n.inherited = c.bound.earlier, c.inherited
 	if n.trust.alarm = c.trust.alarm; n.trust.alarm.on {
 		n.trust.refuse, n.st.Reason = Doubted, Doubted
 	}
@@ -133,7 +135,7 @@ func (c *Controller) Status() Status {
 		}
 	}
 	if c.lost != reason.None || c.moving || s.RefTime == 0 {
-		s.Bound, s.BoundRate = unboundedNS, 0
+		s.Bound, s.BoundRate, s.Forecast = unboundedNS, 0, Forecast{}
 	}
 	return s
 }

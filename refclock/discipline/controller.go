@@ -172,6 +172,7 @@ func (c *Controller) Alarm(code reason.Code, detail string, mono int64) {
 		return
 	}
 	c.trust.alarm = a
+	c.trust.drifted = c.trust.drifted || code == reason.ReferenceDrift
 	c.distrust(Doubted)
 	c.publish(mono)
 }
@@ -224,8 +225,9 @@ func (c *Controller) Confirm(ns float64, mono int64) {
 // the pulses that were followed, and ends an alarm; what was learned of the
 // oscillator stays.
 func (c *Controller) Reset(mono int64) {
+	c.Disinherit()
 	c.trust = trust{}
-	c.bound.jump = 0
+	c.bound.jump, c.bound.earlier = jump{}, 0
 	c.reacquire(Starting)
 	c.publish(mono)
 }

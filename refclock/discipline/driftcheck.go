@@ -1,6 +1,12 @@
 package discipline
 
-import "math"
+import (
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/discipline/servo"
+)
 
 const (
 	// driftSigma is the deviation from the prediction, in standard deviations,
@@ -48,6 +54,10 @@ func (e *estimate) watchDrift() {
 	h := &e.hist
 	e.drift *= driftDecay
 	free, _ := e.freeRunning()
+	// Across a gap between pulses there is nothing to compare with but the line before.
+	if by := e.departure.by(e); e.departure.ok && e.sec-e.departure.since <= departureLine*tai.Second {
+		e.drift = math.Max(e.drift, driftMargin*math.Abs(by))
+	}
 	for i, s := range driftSpans {
 		b, ok := h.at(e.sec, s)
 		if !ok {
@@ -67,6 +77,103 @@ func (e *estimate) watchDrift() {
 		}
 		if far > forgetSigma*forgetSigma {
 			h.deviated = e.sec
+			e.departure.begin(e, e.sec)
 		}
 	}
+}
+
+// departure is the line that the free oscillator was on before the pulses left it by
+// a drift that the estimate followed. One clock cannot tell whether its oscillator
+// changed or the pulses drift. But if the pulses come back to the old line at once,
+// they had drifted: no oscillator returns to where it would have been.
+type departure struct {
+	ok    bool
+	sec   tai.Time       // where the line begins
+	since tai.Time       // when the pulses were seen to leave it
+	phase float64        // of the free oscillator at sec, ns
+	freq  float64        // its slope, ppb
+	e     servo.Estimate // at sec: how certain the line is
+}
+
+const (
+	// departureAge is the greatest age of a line that pulses may come back to: an
+	// hour later any clock has left it.
+	departureAge = time.Hour
+	// returnedPart is the part of the way that pulses may miss the line by when they
+	// come back to it: its slope was measured with their noise.
+	returnedPart = 0.1
+	// departureLine is for how long before a drift its line is taken, s: the longest
+	// time over which pulses are compared with their prediction.
+	departureLine = 40
+)
+
+// at returns the line's phase at sec, ns.
+func (d *departure) at(sec tai.Time) float64 {
+	return d.phase + d.freq*float64(sec-d.sec)*1e-9
+}
+
+// tolerance is how far the oscillator may have left its line by itself until sec, ns.
+func (d *departure) tolerance(sec tai.Time) float64 {
+	return farSigma*math.Sqrt(max(d.e.Var(float64(sec-d.sec)*1e-9), 0)) + displacedSigma*math.Sqrt(d.e.R)
+}
+
+// begin notes that the pulses were seen at sec to leave the prediction by a drift that
+// the estimate follows. The line before it is that of the last minutes, as far as they
+// are known.
+func (d *departure) begin(e *estimate, sec tai.Time) {
+	if d.ok {
+		return
+	}
+	for i := len(driftSpans) - 1; i >= 0; i-- {
+		b, ok := e.hist.at(e.sec, driftSpans[i])
+		if !ok {
+			continue
+		}
+		*d = departure{ok: true, sec: b.sec, since: sec, phase: b.free, freq: b.e.Freq, e: b.e}
+		for span := meanSpan; span >= meanSpan/4; span /= 2 {
+			if old, ok := e.hist.at(b.sec, span); ok {
+				d.freq = (b.free - old.free) / float64(span)
+				break
+			}
+		}
+		return
+	}
+}
+
+// by returns how far the estimate is from the line that the pulses left, ns,
+// 0 if they left none, and forgets a line that shows nothing any more.
+func (d *departure) by(e *estimate) float64 {
+	if !d.ok {
+		return 0
+	}
+	free, _ := e.freeRunning()
+	ns, age := free-d.at(e.sec), e.sec.Sub(d.since)
+	if age > departureLine*time.Second && math.Abs(ns) < d.tolerance(e.sec) || age > departureAge {
+		*d = departure{}
+		return 0
+	}
+	return ns
+}
+
+// off returns how far a pulse dt seconds after the estimate's edge, dev ns from its
+// prediction, is from the line that the pulses had left, ns. back: it is on it.
+func (d *departure) off(e *estimate, dt, dev float64) (off float64, back bool) {
+	if !d.ok {
+		return 0, false
+	}
+	free, freq := e.freeRunning()
+	sec := e.sec + tai.Time(math.Round(dt))*tai.Second
+	off = free + freq*dt + dev - d.at(sec)
+	return off, math.Abs(off) < max(d.tolerance(sec), returnedPart*math.Abs(off-dev)) && math.Abs(off) < math.Abs(dev)/2
+}
+
+// resume continues the estimate from the line, which a pulse is off ns from.
+func (d departure) resume(e *estimate, off float64) {
+	free, freq := e.freeRunning()
+	e.imm.AddPhase(d.at(e.sec) - free)
+	e.imm.AddFreq(d.freq - freq)
+	t := math.Max(float64(e.sec-d.sec)*1e-9, departureLine)
+	e.imm.Inflate(math.Abs(off), math.Sqrt(max(d.e.Var(t), 0))/t+math.Abs(off)/t)
+	e.breakOff()
+	e.drift, e.age, e.alternative = 0, 0, alternative{}
 }

@@ -24,6 +24,7 @@ type estimate struct {
 	age         float64     // s by which the estimate is older than mono
 	alternative alternative // a second opinion that the bound covers
 	drift       float64     // ns: deviation of the pulses from their prediction that the bound covers
+	departure   departure   // the line before a drift of the pulses that was followed
 }
 
 // corrections are the frequency corrections of the clock, in ppb, and the
@@ -100,6 +101,7 @@ func (e *estimate) breakOff() {
 	e.prediction.Reset()
 	e.osc.comp.Restart()
 	e.hist.reset()
+	e.departure = departure{}
 }
 
 // measure measures with a pulse before the second is known. It returns the

@@ -143,16 +143,20 @@ func (o *oscillator) restart(mono int64) {
 }
 
 // ahead predicts what temperature and ageing still do to the phase until t
-// seconds after mono, which is at seconds after the edge: the mean and its
-// standard deviation, ns.
-func (o *oscillator) ahead(mono, edge int64, at, t float64) (ns, sigma float64) {
+// seconds after mono: the mean and its standard deviation, ns. unread is for how
+// much of that time nobody reads the sensor, s.
+func (o *oscillator) ahead(mono, edge int64, t, unread float64) (ns, sigma float64) {
 	age := o.comp.Ageing()
 	if o.comp.Export().Temp.Value == 0 && age.Sigma == 0 {
 		return 0, 0
 	}
 	thermal := o.sigma + o.comp.FreqSigma(o.comp.CrystalTemp()-o.crystalC)*t
-	// If nothing but this prediction is left, nobody reads the sensor either.
-	walk := o.comp.TempWalk(unobserved(mono, edge, o.comp.Unobserved(seconds(mono))), t)
+	blind := unobserved(mono, edge, o.comp.Unobserved(seconds(mono)))
+	if blind > 0 {
+		unread = t // it is not read now
+	}
+	walk := o.comp.TempWalk(blind, unread)
+	at := seconds(mono-edge) + t
 	drift := age.Sigma * at * at / 2
 	return age.Value * t * t / 2, math.Sqrt(thermal*thermal + walk*walk + drift*drift)
 }

@@ -1,5 +1,7 @@
 package discipline
 
+import "noonmark/refclock/reason"
+
 // Reason is why an input was refused or why a state was entered. Its String is
 // the word in logs and the metric label.
 type Reason uint8
@@ -33,6 +35,9 @@ const (
 	SensorJump  // too far from the last reading for so short a time
 	SensorStuck // constant for implausibly long
 
+	// What ended a drift of the pulses that was followed.
+	PulsesBack // they came back to the line that they had left by a drift
+
 	// Why a state is what it is.
 	Starting       // no input yet
 	NoPulse        // messages, but no pulses
@@ -52,6 +57,7 @@ const (
 	OffsetTooLarge // too far off to be slewed
 	HoldoverSpent  // so long without a reference that the second is not certain
 	FreqLimit      // the oscillator's error exceeds the largest correction
+	Restarted      // refclockd was restarted, and continues what the earlier run knew until it has locked itself
 
 	numReasons
 )
@@ -80,6 +86,7 @@ var reasonNames = [numReasons]string{
 	SensorRange:    "sensor_range",
 	SensorJump:     "sensor_jump",
 	SensorStuck:    "sensor_stuck",
+	PulsesBack:     "pulses_back",
 	Starting:       "starting",
 	NoPulse:        "no_pulse",
 	NoMessages:     "no_messages",
@@ -98,6 +105,7 @@ var reasonNames = [numReasons]string{
 	OffsetTooLarge: "offset_too_large",
 	HoldoverSpent:  "holdover_spent",
 	FreqLimit:      "freq_limit",
+	Restarted:      "restarted",
 }
 
 // String returns the reason's word in logs, JSON and metrics.
@@ -110,3 +118,37 @@ func (r Reason) String() string {
 
 // Counts counts events by Reason.
 type Counts [numReasons]uint64
+
+// remedies says for the reasons of states on which an operator can act what to do.
+var remedies = [numReasons]string{
+	NoPulse:        "check that the receiver has a fix, the wire from its time pulse to the pin or PPS device, and pulse.edge",
+	NoMessages:     "check that the receiver sends RMC or ZDA, or UBX-NAV-PVT, and receiver.device and receiver.baud",
+	VoidMessages:   "give the antenna a free view of the sky; a cold start takes up to 15 minutes",
+	AmbiguousEdge:  "set pulse.width to the pulse's length, or pulse.edge to the other edge",
+	MissingPulses:  "check that the receiver has a fix, and the wire from its time pulse",
+	PulseJump:      "compare with an independent clock; refclockctl relock discards the lock if the pulses are right",
+	SecondDisputed: "find out by a third clock which second is right; refclockctl relock discards the lock if the messages are right",
+	ClockStepped:   "stop the program that steps the clock (ptp4l, phc2sys, ts2phc, chronyd)",
+	HoldoverSpent:  "bring pulses and messages back",
+	FreqLimit:      "check the pulses; if they are right, the card's oscillator is too far off to be corrected",
+}
+
+// Remedy returns what an operator can do about the reason of a state, empty if
+// there is nothing but to wait.
+func (r Reason) Remedy() string {
+	if r < numReasons {
+		return remedies[r]
+	}
+	return ""
+}
+
+// Remedy returns what an operator can do about the state: by its cause, else by its
+// reason.
+func (s *Status) Remedy() string {
+	if s.Cause != reason.None {
+		if r := s.Cause.Info().Remedy; r != "" {
+			return r
+		}
+	}
+	return s.Reason.Remedy()
+}

@@ -21,7 +21,7 @@ func (r *rejectRun) add(t, d, sigma float64) {
 	if r.n > 0 && t-r.t[last] < 0.5 {
 		return // the same second again
 	}
-	if r.n > 0 && math.Abs(d-r.d[last]) < 10*sigma+200*(t-r.t[last]) {
+	if r.n > 0 && r.agrees(t, d, sigma) {
 		r.agreeing++
 	} else {
 		r.agreeing = 1
@@ -36,12 +36,43 @@ func (r *rejectRun) add(t, d, sigma float64) {
 	r.sigma = sigma
 }
 
+// agrees reports whether a refused pulse agrees with those before it: they are where
+// that one was, or on the line through the last two. The frequency of the prediction
+// may be wrong by far: it was learned while the pulses drifted.
+func (r *rejectRun) agrees(t, d, sigma float64) bool {
+	last := len(r.d) - 1
+	dt, rise := t-r.t[last], d-r.d[last]
+	if math.Abs(rise) < 10*sigma+200*dt {
+		return true
+	}
+	before := r.t[last] - r.t[last-1]
+	if r.n < 2 || before <= 0 {
+		return false
+	}
+	return math.Abs(rise/dt-(r.d[last]-r.d[last-1])/before)*dt < 25*sigma+20*dt
+}
+
+// displacedSigma is from how many standard deviations of a measurement on a pulse is
+// displaced.
+const displacedSigma = 6
+
+// displaces reports whether a pulse inside the gate is where those were that the gate
+// refused: it is the gate that grew with the time, and that confirms no jump.
+func (r *rejectRun) displaces(t, d, sigma float64) bool {
+	return math.Abs(d) > displacedSigma*sigma && r.agrees(t, d, sigma)
+}
+
+// rampPulses is the number of refused pulses up to which they can be a ramp: one that
+// leaves the gate is recognised at once. Later the noise of four pulses extrapolates to
+// any place.
+const rampPulses = 12
+
 // ramp reports whether the last refused pulses lie on a line that starts at the
 // last good phase: an oscillator that changed its frequency by slope ppb. A
 // jump of the phase does not look like that, and a burst of spikes hardly ever.
 func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 	last := len(r.d) - 1
-	if r.n <= last || r.t[last]-r.t[0] > float64(last)+1.5 {
+	if r.n <= last || r.n > rampPulses || r.t[last]-r.t[0] > float64(last)+1.5 {
 		return 0, false
 	}
 	slope = (r.d[last] - r.d[0]) / (r.t[last] - r.t[0])

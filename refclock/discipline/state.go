@@ -12,6 +12,8 @@ type machine struct {
 	st      Status
 	learned Learned // imported, or from before phase was lost last
 
+	inherited inheritance // from an earlier run
+
 	first firstCall
 
 	est      estimate
@@ -27,8 +29,11 @@ type machine struct {
 
 // trust is whether the reference may be measured with.
 type trust struct {
-	refuse Reason // why pulses are refused: None (they are not), Doubted, NoMessages, VoidMessages, SecondDisputed
-	alarm  alarm
+	// drifted: since the last lock there was an alarm that the pulses drift away. A
+	// ramp of the pulses is no change of the oscillator then.
+	drifted bool
+	refuse  Reason // why pulses are refused: None (they are not), Doubted, NoMessages, VoidMessages, SecondDisputed
+	alarm   alarm
 }
 
 // alarm is what speaks against the reference as a whole.

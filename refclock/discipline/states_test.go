@@ -75,7 +75,7 @@ func TestStepThenMeasure(t *testing.T) {
 // TestTransitions or by the test named here.
 func TestStatesHaveReasons(t *testing.T) {
 	t.Parallel()
-	elsewhere := map[Reason]bool{Starting: true, Stepping: true} // TestStepThenMeasure
+	elsewhere := map[Reason]bool{Starting: true, Stepping: true, Restarted: true} // TestStepThenMeasure, TestInheritedUntilTheLock
 	for r := Starting; r < numReasons; r++ {
 		if elsewhere[r] {
 			continue

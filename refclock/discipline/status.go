@@ -46,6 +46,8 @@ type ErrorBound struct {
 	Floor     float64       // ns: part of Bound that reading the clock causes and no reference would remove
 	Limit     time.Duration // holdover limit of the configuration, on top of Floor
 	JumpNS    float64       // part of Bound: jumps of the pulses that the clock followed and that nothing explains
+	RefusedNS float64       // part of Bound: refused pulses that agree with each other, and may be right
+	Forecast  Forecast      // empty: there is no bound, or it is that of an earlier run
 }
 
 // Thermal is the compensation of temperature and ageing.
@@ -66,9 +68,12 @@ type Evidence struct {
 	Latency   time.Duration // of the first message after the pulse whose second it names, smoothed
 	Labels    string        // kind of the last valid message, for people
 
-	Accepted    int  // pulses since phase was acquired
-	Agreed      int  // seconds in which labels agreed with the clock since it was labelled
-	Provisional bool // the lock stands on so little that contradicting evidence may outweigh it
+	Accepted    int       // pulses since phase was acquired
+	Agreed      int       // seconds in which labels agreed with the clock since it was labelled
+	Drifted     bool      // the pulses drifted away since the last lock, or before a restart
+	Inherited   Inherited // the line of an earlier run that pulses are still compared with; zero: none
+	LastLine    LastLine  // that the pulses are on, or left by a drift; zero: none
+	Provisional bool      // the lock stands on so little that contradicting evidence may outweigh it
 }
 
 // Totals are counters; they never fall.

@@ -32,19 +32,25 @@ func (c *machine) track(p Pulse, now int64) Action {
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
 	switch {
 	case math.Abs(e.imm.Sigmas(z-pred, dt)) <= c.cfg.Gate.Sigma:
+		if r := &c.edges.rejects; c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit && r.displaces(dt, z-pred, math.Sqrt(e.imm.Estimate().R)) {
+			c.est.breakOff()
+			c.bound.follow(z-pred, e.unsure(dt, &c.cfg))
+		}
 		e.advance(sec, edge)
 	case e.alternative.ok && math.Abs(e.imm.Sigmas(z-pred-e.alternative.at(dt), dt)) <= c.cfg.Gate.Sigma:
 		// The alternative was right.
+		e.departure.begin(e, sec)
 		e.advance(sec, edge)
 		e.imm.Inflate(math.Abs(z-pred), math.Abs(e.alternative.freq))
 	default:
 		c.edges.rejects.add(dt, z-pred, math.Sqrt(e.imm.Estimate().R))
 		slope, ok := c.edges.rejects.ramp(c.cfg.MaxErrorPPB)
-		if !ok {
-			return c.outlier(z-pred, now)
+		if !ok || c.trust.drifted {
+			return c.outlier(sec, p.Mono, z-pred, now)
 		}
 		// Several in a row on a line through the last good phase: the oscillator
 		// changed its frequency. Let the filters follow.
+		e.departure.begin(e, sec)
 		e.advance(sec, edge)
 		e.imm.Inflate(math.Abs(z-pred), math.Abs(slope))
 	}
@@ -64,6 +70,14 @@ func (c *machine) track(p Pulse, now int64) Action {
 	c.edges.verified++
 	c.edges.evidence++
 	c.advanceState(now)
+	if c.st.State == status.Locked {
+		c.inherited.follow(sec, p.Mono)
+	}
+	if c.inherited.known && c.st.State == status.Locked {
+		if why := c.inherited.settle(c, sec, p); why != None {
+			c.reacquire(why)
+		}
+	}
 	c.control.measured(e, z, now, c.st.State == status.Holdover)
 	c.publish(now)
 	return Action{FreqPPB: e.corr.ppb, Used: true}
@@ -82,7 +96,7 @@ func (c *machine) advanceState(now int64) {
 	switch c.st.State {
 	case status.Acquiring:
 		if c.edges.verified >= c.cfg.Verify && c.est.imm.Count() >= minLockCount && c.labels.undisputed(&c.cfg, now) {
-			c.bound.floor = 0
+			c.bound.floor, c.trust.drifted = 0, false
 			c.enter(status.Locked, Disciplined)
 		}
 	case status.Holdover, status.Faulty: // faulty: contradicted pulses are right after all
@@ -100,14 +114,16 @@ func (c *machine) advanceState(now int64) {
 			if c.control.pi != nil {
 				c.control.pi.Reset(c.est.corr.ppb)
 			}
-			c.bound.floor = 0
+			c.bound.floor, c.trust.drifted = 0, false
 			c.enter(status.Locked, Disciplined)
 		}
 	}
 }
 
-// outlier handles a pulse outside the gate, dev ns from the prediction.
-func (c *machine) outlier(dev float64, now int64) Action {
+// outlier handles a pulse outside the gate, which shows sec to begin at mono, dev ns
+// from the prediction.
+func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Action {
+	dt := float64(sec-c.est.sec) / 1e9
 	r := PulseOutlier
 	if math.Abs(dev) > offGridNS {
 		r = PulseOffGrid
@@ -121,8 +137,24 @@ func (c *machine) outlier(dev float64, now int64) Action {
 	rejects := &c.edges.rejects
 	clockUnmoved := c.steps.excludes(dev)
 	c.bound.rejectHint = 0
-	if !clockUnmoved {
+	off, back := c.est.departure.off(&c.est, dt, dev)
+	resume := func() { c.est.departure.resume(&c.est, off) }
+	if !back {
+		off, back = c.inherited.returned(sec, mono, dev)
+		resume = func() { c.inherited.resume(c, dt, dev, off) }
+	}
+	if !clockUnmoved || back || c.bound.returning(dev) {
 		c.bound.rejectHint = rejects.hint()
+	}
+	if back && c.st.State != status.Acquiring && rejects.agreeing >= c.cfg.Confirm {
+		resume()
+		c.bound.rejectHint = 0
+		c.edges.verified = 0
+		rejects.clear()
+		c.st.Rollbacks++
+		c.st.Counts[PulsesBack]++
+		c.enter(status.Holdover, Returning)
+		return c.refuse(r, now)
 	}
 	switch c.st.State {
 	case status.Acquiring:
@@ -130,7 +162,7 @@ func (c *machine) outlier(dev float64, now int64) Action {
 			c.reacquire(PulseJump)
 		}
 	case status.Locked, status.Holdover:
-		c.jumped(dev, clockUnmoved, now)
+		c.jumped(dt, dev, clockUnmoved)
 	case status.Faulty:
 		// Whether the pulses were right before or are right now is open until one of
 		// the two has lasted longer.
@@ -141,9 +173,10 @@ func (c *machine) outlier(dev float64, now int64) Action {
 	return c.refuse(r, now)
 }
 
-// jumped decides what a tracked clock does about pulses that agree with each other
-// dev ns from their prediction. clockUnmoved: it was not the clock that moved.
-func (c *machine) jumped(dev float64, clockUnmoved bool, now int64) {
+// jumped decides what a tracked clock does about pulses that agree with each other, dt
+// s after the last good one and dev ns from their prediction. clockUnmoved: it was not
+// the clock that moved.
+func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 	rejects := &c.edges.rejects
 	if rejects.n < c.cfg.Gate.RejectLimit {
 		return
@@ -161,15 +194,17 @@ func (c *machine) jumped(dev float64, clockUnmoved bool, now int64) {
 		// Clock or reference moved, nothing shows which, and not far; or the pulses
 		// are back where they were. Follow. The inflated estimate lets the next pulse
 		// through the gate.
+		c.bound.follow(dev, c.est.unsure(dt, &c.cfg))
 		c.est.imm.Inflate(math.Abs(dev), 0)
-		c.bound.follow(dev)
+		c.est.breakOff() // states before the jump are not to be continued from
 		rejects.clear()
 		c.enter(status.Holdover, Returning)
 	case settled && unserved:
 		// The clock is not served any more, so nothing is lost. But it was the
 		// reference that moved, then or now, and the bound covers how far.
+		unsure := c.est.unsure(dt, &c.cfg)
 		c.reacquire(PulseJump)
-		c.bound.follow(dev)
+		c.bound.follow(dev, unsure)
 	default:
 		c.enter(status.Holdover, PulseJump)
 	}

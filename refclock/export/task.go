@@ -37,8 +37,9 @@ type Task struct {
 	src    Source
 	log    *slog.Logger
 
-	failed int // exports in a row that failed
-	counts [numResults]atomic.Uint64
+	failed  int // exports in a row that failed
+	problem atomic.Pointer[error]
+	counts  [numResults]atomic.Uint64
 }
 
 // target is one way of exporting.
@@ -170,6 +171,7 @@ func (t *Task) count(o outcome) {
 	r := resultOf(o.err)
 	t.counts[r].Add(1)
 	if o.err != nil {
+		t.problem.Store(&o.err)
 		if t.failed++; t.failed&(t.failed-1) == 0 && t.failed <= 16 || t.failed%256 == 0 {
 			t.log.Warn("export failed", "reason", r.String(), "export", t.name, "error", o.err, "attempt", t.failed)
 		}
@@ -179,6 +181,16 @@ func (t *Task) count(o outcome) {
 		t.log.Info("export works again", "export", t.name)
 	}
 	t.failed = 0
+	t.problem.Store(nil)
+}
+
+// Waiting returns why the last export failed; nil if the other program has taken it.
+// ptp4l has taken settings when it has answered.
+func (t *Task) Waiting() error {
+	if p := t.problem.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // String names the task in logs.

@@ -169,11 +169,17 @@ func TestPTP4LTask(t *testing.T) {
 	}
 	refuse <- struct{}{}
 	x.once(1)
+	if !errors.Is(x.Waiting(), ptp.ErrRefused) {
+		t.Errorf("a SET is refused, and the task waits for %v", x.Waiting())
+	}
 	if x.Count(Refused) != 1 || !strings.Contains(b.log.String(), "reason=export_refused") {
 		t.Errorf("refused %d times, log\n%s", x.Count(Refused), &b.log)
 	}
 	b.snap.State = status.Acquiring
 	x.once(2)
+	if x.Waiting() != nil {
+		t.Errorf("a SET is answered, and the task waits for %v", x.Waiting())
+	}
 	if g := <-got; g.Class != 248 || x.Count(Unusable) != 1 {
 		t.Errorf("unusable: set %+v, counted %d", g, x.Count(Unusable))
 	}

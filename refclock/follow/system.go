@@ -3,7 +3,6 @@ package follow
 import (
 	"time"
 
-	"noonmark/phc"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
@@ -37,12 +36,9 @@ func (f *Follower) open() (clock.Device, error) {
 func (f *Follower) updateKernel(ref *status.Snapshot) {
 	now, st := f.cfg.Mono(), f.stats.Load()
 	own := &st.Snapshot
-	t := ref.ClockAt(now)
-	q := phc.Quality{MaxError: st.Bound, EstError: time.Duration(own.NoiseNS), Leap: ref.LeapIndicator(t), TAI: ref.OffsetAt(t)}
+	q := clock.QualityOf(ref, now)
+	q.MaxError, q.EstError = st.Bound, time.Duration(own.NoiseNS)
 	q.Synced = (own.State == status.Locked || own.State == status.Holdover) && st.Bound <= own.Limit
-	if ref.NearLeap(t, 2*time.Second) || ref.RefTime == 0 {
-		q.TAI = 0 // the kernel changes the offset itself when it inserts the second
-	}
 	switch err := f.cfg.System.SetQuality(q); {
 	case err == nil:
 		f.kernel.count++

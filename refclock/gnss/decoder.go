@@ -62,6 +62,9 @@ func NewDecoder(p Protocols, cfg Config) *Decoder {
 func (d *Decoder) Feed(b []byte, mono int64, emit func(*Message)) {
 	d.emit = emit
 	d.s.c.Octets += uint64(len(b))
+	if len(b) > 0 {
+		d.s.epochs.octets(mono)
+	}
 	d.framer.feed(b, mono, d.frame)
 }
 

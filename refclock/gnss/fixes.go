@@ -58,11 +58,15 @@ func oneSystem(talker string) bool {
 	return false
 }
 
-// epochs keeps when the latest times of day were named first.
+// epochs keeps when the latest times of day were named first. Those in UTC and those
+// in GPS time or TAI are one only within a burst: while the receiver's leap count is
+// wrong, what its UTC names in one second its GPS time names in another.
 type epochs struct {
+	heard, burst int64 // mono of the latest octets, and of the first ones after a pause, ns
+
 	seen [4]struct {
-		tod, mono int64 // ns
-		used      bool
+		tod, mono     int64 // ns
+		uniform, used bool
 	}
 	next int
 }
@@ -71,15 +75,27 @@ type epochs struct {
 // day that lasts longer stands still.
 const epochLife = 2e9
 
+// burstGap is the pause, ns, after which a burst begins. Octets that a port is
+// still busy with come without any.
+const burstGap = 0.25e9
+
+// octets takes that octets came at mono.
+func (e *epochs) octets(mono int64) {
+	if mono-e.heard > burstGap {
+		e.burst = mono
+	}
+	e.heard = mono
+}
+
 // begin returns when the time of day, ns, was named first: mono if it is new.
-func (e *epochs) begin(tod, mono int64) int64 {
+func (e *epochs) begin(tod int64, uniform bool, mono int64) int64 {
 	for _, x := range e.seen {
-		if x.used && x.tod == tod && mono-x.mono < epochLife {
+		if x.used && x.tod == tod && (x.uniform == uniform || x.mono >= e.burst) && mono-x.mono < epochLife {
 			return x.mono
 		}
 	}
 	x := &e.seen[e.next%len(e.seen)]
-	x.tod, x.mono, x.used = tod, mono, true
+	x.tod, x.mono, x.uniform, x.used = tod, mono, uniform, true
 	e.next++
 	return mono
 }

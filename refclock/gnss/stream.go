@@ -67,7 +67,7 @@ func (s *Stream) LatestFix(mono int64) Fix { return s.fixes.latest(mono) }
 
 // BeginEpoch notes the time of day of a message, as the receiver sent it. The
 // first message with it begins the epoch.
-func (s *Stream) BeginEpoch(m *Message) { m.Epoch = s.epochs.begin(m.timeOfDay(), m.Mono) }
+func (s *Stream) BeginEpoch(m *Message) { m.Epoch = s.epochs.begin(m.timeOfDay(), m.Uniform, m.Mono) }
 
 // Century returns the full year of a two-digit one.
 func (s *Stream) Century(yy int) int { return s.dates.century(yy) }

@@ -171,6 +171,8 @@ func TestStartup(t *testing.T) {
 		{"two edges, the message 17 ms after the other one", site{late: 117 * ms, other: 100 * ms}, reason.PulseAmbiguous, 1},
 		{"two edges, the message just before this one", site{late: 990 * ms, other: 900 * ms}, reason.PulseAmbiguous, 1},
 		{"two edges, a disciplined system clock begins its second here", site{late: 300 * ms, other: 100 * ms, disciplined: true}, reason.None, 0},
+		{"two edges 10 ms apart, a disciplined system clock begins its second 37 ms later", site{late: 300 * ms, other: 10 * ms, system: -37 * ms, disciplined: true}, reason.PulseAmbiguous, 1},
+		{"two edges 20 ms apart over the end of the second, a disciplined system clock is near both", site{late: 300 * ms, other: 980 * ms, system: -20 * ms, disciplined: true}, reason.PulseAmbiguous, 1},
 		{"a second late, the system clock is not disciplined", site{label: -tai.Second, late: 300 * ms}, reason.None, 0},
 		{"a second late, after the lock", site{label: -tai.Second, late: 300 * ms, disciplined: true, timTP: true, locked: true}, reason.None, 0},
 		{"the system clock is 40 ms off", site{late: 300 * ms, system: 40 * ms, disciplined: true}, reason.None, 0},

@@ -1,6 +1,9 @@
 package integrity
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ramp recognises pulses that drift away. It measures the pulses with two clocks:
 // the disciplined one, without its steering, and CLOCK_MONOTONIC_RAW. If pulses
@@ -35,6 +38,11 @@ type ramp struct {
 		tail   [rampTail]point
 		n      int
 		calm   int // pulses in a row whose slope is the old one
+
+		steady struct { // pulses in a row with one slope, be it another
+			y, r float64
+			n    int
+		}
 	}
 }
 
@@ -56,6 +64,8 @@ const (
 	rampTail    = 64   // pulses at most whose slope ends it
 	rampTailMin = 8    // and at least
 	rampCalm    = 10   // pulses in a row with the old slope that end it
+	rampSteady  = 900  // pulses in a row with another slope that end it without a lock: the line before was wrong, or all there is drifts
+	rampBent    = 8    // of a line: its deviation, in those from pulse to pulse, from which on it is two lines
 	rampLost    = 32   // pulses in a row off the line that start a new one
 	rampLeast   = 20   // ns: smallest residual that counts
 	rampMost    = 1e6  // ns/s: largest; nothing that drifts gets there unnoticed
@@ -106,19 +116,23 @@ func (d *ramp) unexplained() float64 {
 }
 
 // pulse takes a pulse: its instant, CLOCK_MONOTONIC_RAW in ns, and its phase by
-// the clock without steering, ns within the second.
-func (d *ramp) pulse(mono int64, free float64) {
+// the clock without steering, ns within the second. unlocked: nothing is locked to the
+// pulses, and an alarm that does not end by itself protects nothing.
+func (d *ramp) pulse(mono int64, free float64, unlocked bool) {
 	x, ok := d.place(mono, free)
 	switch {
 	case !ok:
 		d.clear()
 	case d.alarm.raised:
-		d.ending(mono, x)
+		d.ending(mono, x, unlocked)
 	case d.n < rampMin:
 		if d.n > 0 && d.points[d.n-1].far(x) {
 			d.n = 0 // nothing of this kind makes a line
 		}
 		d.push(x)
+		if d.n == rampMin && bent(d.points[:d.n]) {
+			d.n = copy(d.points[:], d.points[rampMin/2:rampMin])
+		}
 	default:
 		d.compare(mono, x)
 	}
@@ -169,6 +183,22 @@ func (d *ramp) compare(mono int64, x point) {
 	}
 }
 
+// bent reports whether points are no line by either clock: the pulses jumped among
+// them. The noise of a line is that from point to point, which a jump leaves alone.
+func bent(p []point) bool {
+	y, r := fits(p)
+	dy, dr := make([]float64, 0, rampMin), make([]float64, 0, rampMin)
+	for i := 2; i < len(p); i++ {
+		dy = append(dy, math.Abs(p[i].y-2*p[i-1].y+p[i-2].y))
+		dr = append(dr, math.Abs(p[i].r-2*p[i-1].r+p[i-2].r))
+	}
+	slices.Sort(dy)
+	slices.Sort(dr)
+	// The median of second differences of white noise is 1.65 of its deviation.
+	ny, nr := max(dy[len(dy)/2]/1.65, spanNoise), max(dr[len(dr)/2]/1.65, spanNoise)
+	return y.sigma > rampBent*ny && r.sigma > rampBent*nr
+}
+
 // left takes a residual that both clocks agree on. A ramp, unlike a jump, is
 // farther off with each pulse, by about as much.
 func (d *ramp) left(mono int64, residual float64, fy, fr fit) {
@@ -200,12 +230,14 @@ func alike(a, b float64) bool { return math.Abs(a-b) < 0.3*max(math.Abs(a), math
 func (d *ramp) raise(mono int64, slope float64, y, r fit) {
 	a := &d.alarm
 	a.raised, a.since, a.slope, a.y, a.r, a.calm, a.n = true, mono, slope, y, r, 0, 0
+	a.steady.n = 0
 	d.slow.clear()
 }
 
-// ending looks, during an alarm, whether the pulses run as before. It looks at so
+// ending looks, during an alarm, whether the pulses run as before, or, unlocked, at
+// least as they do for long now. It looks at so
 // many pulses that their noise cannot hide a third of the slope that raised it.
-func (d *ramp) ending(mono int64, x point) {
+func (d *ramp) ending(mono int64, x point, unlocked bool) {
 	a := &d.alarm
 	if a.n == rampTail {
 		copy(a.tail[:], a.tail[1:])
@@ -222,11 +254,18 @@ func (d *ramp) ending(mono int64, x point) {
 	age := float64(mono-a.since) * 1e-9
 	width := min(rampSame+noise/2, math.Abs(a.slope)/2) + rampAge*age
 	wy, wr := d.slow.wander(age)
+	if s := &a.steady; s.n == 0 || math.Abs(y.b-s.y) > width+wy || math.Abs(r.b-s.r) > width+wr {
+		s.y, s.r, s.n = y.b, r.b, 0
+	}
+	if a.steady.n++; !unlocked {
+		a.steady.n = 1
+	}
 	if math.Abs(y.b-a.y.b) > width+wy || math.Abs(r.b-a.r.b) > width+wr {
 		a.calm = 0
-		return
+	} else {
+		a.calm++
 	}
-	if a.calm++; a.calm < max(rampCalm, k) { // over other pulses than those that first showed it
+	if a.calm < max(rampCalm, k) && a.steady.n < rampSteady { // over other pulses than those that first showed it
 		return
 	}
 	a.raised = false

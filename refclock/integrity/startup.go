@@ -88,8 +88,10 @@ func (s *startup) edge(mono int64, other time.Duration, disciplined tai.Time) {
 	}
 	n.next = 0
 	s.pulses[2], s.pulses[1], s.pulses[0] = s.pulses[1], s.pulses[0], mono
-	far := max(disciplined-disciplined.Round(), disciplined.Round()-disciplined) > edgeMargin
-	s.edges = edges{elsewhere: disciplined != 0 && far, here: disciplined != 0 && !far, twins: other != 0}
+	far := func(t tai.Time) bool { return max(t-t.Round(), t.Round()-t) > edgeMargin }
+	// A clock that is right to edgeMargin cannot tell edges apart that are nearer.
+	shows := other == 0 || far(disciplined+tai.Time(other))
+	s.edges = edges{elsewhere: disciplined != 0 && far(disciplined), here: disciplined != 0 && !far(disciplined) && shows, twins: other != 0}
 }
 
 // pulseBefore returns when the latest pulse until mono came, 0 if none of the last

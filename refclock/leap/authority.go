@@ -119,6 +119,10 @@ func (a *Authority) Alarms() (codes []reason.Code) {
 // show: UTC must not be served.
 func (a *Authority) Undecided() bool { return a.candidate.open }
 
+// ClockDoubted reports whether the clock lost its lock in contradiction to the
+// receiver: what it shows confirms nothing.
+func (a *Authority) ClockDoubted() bool { return a.confirmation.clockDoubted }
+
 // SetTables replaces the configured tables, in their order of trust, at least
 // one. It may change the present TAI - UTC.
 func (a *Authority) SetTables(tables []*tai.Table, in reading.Clocks) Result {
@@ -177,6 +181,10 @@ func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Resu
 // dated takes the label of a message that has one.
 func (a *Authority) dated(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) {
 	label := a.label(m, in, decoded)
+	if n := &a.labels; m.Valid && !m.Uniform && n.own != 0 && n.ownMono < m.Mono && a.confirmation.jumps(label, in.Mono) {
+		n.own = 0 // the receiver has another count than it announced
+		label = a.label(m, in, decoded)
+	}
 	if m.Valid {
 		a.confirmation.second(m, label, in, a.result.Table != nil)
 	}

@@ -197,6 +197,49 @@ func TestAnnouncedCount(t *testing.T) {
 	}
 }
 
+// A receiver that learns its count shows that by labels that jump. What it announced
+// before explains them no longer, even if it announces the new count only later.
+func TestLabelsThatJumpDropTheAnnouncedCount(t *testing.T) {
+	right := tableOf("list", 2028)
+	fewer := func(n int) *tai.Table {
+		stale := tableOf("receiver's", 2026)
+		stale.Leaps = stale.Leaps[:len(stale.Leaps)-n]
+		return stale
+	}
+	ahead := tableOf("receiver's", 2030, tai.Leap{UTC: yearEnd, Offset: 38})
+	start := tai.FromUnix(yearEnd+14*86400, 0, 37)
+	const learns, jump = 10, 5 // s, of the second announcement and of the labels
+	for _, c := range []struct {
+		name  string
+		stale *tai.Table
+		jump  int // s, of the labels; 0: they do not
+		more  int // messages a second besides the first
+	}{
+		{"back by two seconds", fewer(2), jump, 0},
+		{"back by two seconds, three messages a second", fewer(2), jump, 2},
+		{"ahead by a second", ahead, jump, 0},
+		{"ahead by a second, three messages a second", ahead, jump, 2},
+		{"they go on", fewer(1), 0, 2},
+	} {
+		s := &site{auth: New([]*tai.Table{right, right}, ProofNever)}
+		for k := range tai.Time(2 * learns) {
+			now, by := start+k*tai.Second, c.stale
+			if c.jump != 0 && int(k) >= c.jump {
+				by = right
+			}
+			if s.announce = 0; k == 0 || k == learns {
+				s.announce = int(by.Offset(now))
+			}
+			for i := range c.more + 1 {
+				if got := s.second(now, by, func(m *gnss.Message) { m.Mono += int64(i) * 3e8 }); got != now {
+					t.Errorf("%s: label %d of second %d is off by %v", c.name, i, k, got.Sub(now))
+				}
+				s.announce = 0
+			}
+		}
+	}
+}
+
 // Lasting warnings are repeated once a day, and start anew when the cause was
 // gone.
 func TestWarningsOnceADay(t *testing.T) {

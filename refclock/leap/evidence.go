@@ -49,10 +49,16 @@ const (
 	// scaleSpan is the same for labels in GPS time or TAI: the configured scale may be
 	// wrong, by 37 s at present.
 	scaleSpan = time.Minute
-	// agreeWithin is how near another clock must be to the receiver's second, as the
-	// pulse begins it, to confirm it. What differs by more than half a second
-	// contradicts it.
+	// agreeWithin is how near a clock that was kept right must be to the receiver's
+	// second, as the pulse begins it, to confirm it. What differs by more than half a
+	// second contradicts it.
 	agreeWithin = 300 * time.Millisecond
+	// ranWithin is the same for a clock that nobody keeps: nothing says by how
+	// many seconds it may be wrong, so it can also agree with a wrong label, by
+	// chance. One that was kept until lately is some ms off (NTP over the Internet,
+	// then 20 ppm for a quarter of an hour). One whose error is anything is so near to
+	// a given second in one of 25 cases where its error is spread over one second.
+	ranWithin = 20 * time.Millisecond
 	// fixGap is how long a receiver may report no fix without having to be taken for
 	// one that has started anew.
 	fixGap = 5 * time.Second
@@ -64,6 +70,9 @@ const (
 	// waitGrace is the time after the first label in which evidence from the same
 	// burst may still come. It takes two labels and more to set a clock.
 	waitGrace = 900 * time.Millisecond
+	// movedLabels is how many labels in succession must have moved for the receiver to
+	// be taken for one with another count: a late burst moves one.
+	movedLabels = 3
 	// waitLogged is how long the wait for evidence must last to be logged.
 	waitLogged = 5 * time.Second
 	// jumped is by how much a label must differ from the time that passed since the
@@ -79,7 +88,7 @@ type kind uint8
 const (
 	countReceived    kind = iota // the receiver announces a count that it heard from satellites, and has a fix
 	systemKept                   // the system clock, which another program disciplines, shows the same second
-	systemRan                    // the system clock, which nobody disciplines and this receiver did not set, shows the same second
+	systemRan                    // the system clock, which nobody disciplines and this receiver did not set, shows the same second to ranWithin
 	clockRan                     // the clock to be disciplined, which ran on from before, shows the same second
 	witnessesAgree               // the required witnesses have confirmed the second
 	almanacReceived              // 13 min with a fix: the count must have been received
@@ -111,9 +120,11 @@ type confirmation struct {
 		time tai.Time
 		mono int64
 	}
+	line       line            // of labels that need a count
 	uniform    int64           // mono of the latest label in GPS time or TAI, 0: none yet
 	uniformOff time.Duration   // system clock - its second, 0: it does not contradict
 	system     time.Duration   // the same of labels that need a count
+	systemNear time.Duration   // system clock - the second of labels that need a count, if it agrees, but not well enough to confirm; else 0
 	unheard    gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
 
 	pulsed       bool // pulses come
@@ -126,6 +137,45 @@ type confirmation struct {
 		logged bool
 	}
 }
+
+// line is second - CLOCK_MONOTONIC_RAW of the pulse that began it, by the labels: it
+// stays where it is unless the receiver gets another count, or labels come late.
+type line struct {
+	at    tai.Time // 0: none yet
+	since int64    // mono
+	held  int64    // for how long it held before that, ns
+	was   tai.Time // the one before, 0: none
+	wasNS int64    // for how long that one held, ns
+	other tai.Time // of the latest labels, if it is another one
+	times int      // so many of them
+}
+
+// take takes the line of a label, and reports whether it moved ahead to where it was
+// not before, or for a shorter time than where it comes from.
+func (l *line) take(x tai.Time, mono int64) (ahead bool) {
+	switch {
+	case l.at == 0:
+		l.at, l.since = x, mono
+	case near(x, l.at):
+		l.at, l.times = x, 0 // with the clock's drift
+	case !near(x, l.other):
+		l.other, l.times = x, 1
+	default:
+		if l.times++; l.times < movedLabels {
+			return false
+		}
+		before := line{at: x, since: mono, was: l.at, wasNS: l.held + mono - l.since}
+		if l.was != 0 && near(x, l.was) {
+			before.held = l.wasNS
+		}
+		ahead = x > l.at && before.held <= before.wasNS
+		*l = before
+	}
+	return ahead
+}
+
+// near reports whether two lines are the same second.
+func near(a, b tai.Time) bool { return a-b < tai.Second/2 && b-a < tai.Second/2 }
 
 // add takes one finding.
 func (c *confirmation) add(k kind, source string, mono int64) {
@@ -237,7 +287,10 @@ func (c *confirmation) tracking(m *gnss.Message) (restarted bool) {
 		f.since, f.last = 0, 0
 		c.drop(countReceived, almanacReceived)
 	}
-	if m.FixRepeated || !m.Fix.Good() {
+	// NAV-TIMEGPS names no fix, but its flags say that time and week are known: a
+	// receiver that starts anew clears them.
+	satellites := !m.FixRepeated && m.Fix.Good() || m.Uniform && m.Valid && m.UTC != gnss.UTCUnreported
+	if !satellites {
 		return restarted
 	}
 	if f.last == 0 {
@@ -268,13 +321,22 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	}
 	off := in.System.Add(-since).Sub(second)
 	switch {
+	case in.SystemDoubted:
+		c.drop(systemKept, systemRan)
+		c.system, c.systemNear, c.uniformOff = 0, 0, 0
 	case in.System == 0:
 	case m.Uniform:
-		c.uniformOff = contradiction(off, scaleSpan)
+		// Leap seconds and wrong scales make whole seconds.
+		if c.uniformOff = contradiction(off, scaleSpan); (off - off.Round(time.Second)).Abs() > agreeWithin {
+			c.uniformOff = 0
+		}
 	default:
 		c.compareSystem(off, in)
 	}
-	if !m.Uniform && in.Clock != 0 && !in.ClockIsSystem {
+	if !m.Uniform {
+		c.follow(second.Add(-time.Duration(in.Mono)+since), in.Mono)
+	}
+	if !m.Uniform && in.Clock != 0 {
 		c.compareClock(in.Clock.Add(-since).Sub(second), in)
 	}
 }
@@ -284,37 +346,62 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 func (c *confirmation) compareClock(off time.Duration, in *reading.Clocks) {
 	c.clockOff = off.Abs() > time.Second/2
 	switch {
-	case in.Tracked:
+	case in.Tracked, in.ClockIsSystem:
 	case c.clockOff || c.clockDoubted:
 		c.drop(clockRan)
-	case off.Abs() <= agreeWithin:
+	case off.Abs() <= within(in.Continued):
 		c.add(clockRan, "clock", in.Mono)
 	}
+}
+
+// within returns how near a clock must be to confirm a second. continued: this
+// program kept it right earlier.
+func within(continued bool) time.Duration {
+	if continued {
+		return agreeWithin
+	}
+	return ranWithin
 }
 
 // jump drops what confirmed the receiver's count when its labels jump: it has
 // another count now.
 func (c *confirmation) jump(label tai.Time, mono int64) {
-	last := c.label
-	c.label.time, c.label.mono = label, mono
-	if last.time == 0 || label == last.time {
-		return
-	}
-	if d := label.Sub(last.time) - time.Duration(mono-last.mono); d.Abs() > jumped {
+	if c.jumps(label, mono) {
 		c.drop(countReceived, systemKept, systemRan, clockRan, witnessesAgree)
+	}
+	c.label.time, c.label.mono = label, mono
+}
+
+// jumps reports whether a label does not follow the one before.
+func (c *confirmation) jumps(label tai.Time, mono int64) bool {
+	last := &c.label
+	if last.time == 0 || label == last.time {
+		return false
+	}
+	return (label.Sub(last.time) - time.Duration(mono-last.mono)).Abs() > jumped
+}
+
+// follow takes the line of a label. A receiver whose labels move back has received its
+// count. One whose labels move ahead has lost it, or is as wrong now as others after a
+// cold start: the time in which it must receive the count begins anew.
+func (c *confirmation) follow(x tai.Time, mono int64) {
+	if c.line.take(x, mono) && c.fix.since != 0 {
+		c.fix.since = mono
+		c.drop(almanacReceived)
 	}
 }
 
 // compareSystem takes how far the system clock is ahead of the receiver's second.
 func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
 	c.drop(systemKept, systemRan)
-	c.system = contradiction(off, countSpan)
+	c.system, c.systemNear = contradiction(off, countSpan), 0
 	switch {
-	case off.Abs() > agreeWithin:
-	case in.SystemDisciplined:
+	case in.SystemDisciplined && off.Abs() <= agreeWithin:
 		c.add(systemKept, "disciplined system clock", in.Mono)
-	case !in.SystemOwn:
+	case !in.SystemOwn && off.Abs() <= within(in.Continued && in.SystemSet):
 		c.add(systemRan, "system clock", in.Mono)
+	case !in.SystemOwn && off.Abs() <= time.Second/2:
+		c.systemNear = off
 	}
 }
 
@@ -345,6 +432,10 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	if off != 0 {
 		fields = append(fields, "system_clock_off_by", off.Round(time.Millisecond))
 		more = append(more, "find out whether the system clock or the receiver is wrong")
+	}
+	if c.systemNear != 0 && !c.uniformNow() {
+		fields = append(fields, "system_clock_off_by", c.systemNear.Round(time.Millisecond))
+		more = append(more, "a system clock that nobody disciplines confirms only if it agrees within "+ranWithin.String())
 	}
 	more = append(more, "let the receiver send UBX-NAV-TIMELS or NAV-TIMEGPS (receiver.configure), set the system clock right by NTP, or require a [[witness]]")
 	return fields, strings.Join(more, "; ")

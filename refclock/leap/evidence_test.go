@@ -28,6 +28,8 @@ type evidenceSite struct {
 	kept     bool                                        // another program disciplines it
 	own      bool                                        // this receiver may have set it
 	isSystem bool                                        // it is the clock to be disciplined
+	set      bool                                        // this program sets it
+	went     func(k int) bool                            // this program was locked earlier in this boot
 	clock    func(k int) (off time.Duration, known bool) // the clock to be disciplined - true TAI
 	tracked  func(k int) bool
 	noPulse  bool
@@ -77,7 +79,8 @@ func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []re
 		second := start + tai.Time(k)*tai.Second
 		clocks := func(mono int64) reading.Clocks {
 			since := time.Duration(mono - int64(k+1)*1e9)
-			in := reading.Clocks{Mono: mono, Unlocked: true, SystemDisciplined: x.kept, SystemOwn: x.own, ClockIsSystem: x.isSystem}
+			in := reading.Clocks{Mono: mono, Unlocked: true, SystemDisciplined: x.kept, SystemOwn: x.own, ClockIsSystem: x.isSystem, SystemSet: x.set, SystemDoubted: x.set && a.ClockDoubted()}
+			in.Continued = x.went != nil && x.went(k)
 			if !x.noPulse {
 				in.Pulse = int64(k+1) * 1e9
 			}
@@ -113,6 +116,7 @@ func one(m *gnss.Message) []*gnss.Message { return []*gnss.Message{m} }
 func TestLockWaitsForEvidence(t *testing.T) {
 	t.Parallel()
 	const never = 1 << 30
+	always := func(int) bool { return true }
 	rmc := func(wrong int) func(int) []*gnss.Message {
 		return func(k int) []*gnss.Message { return one(label(k, wrong)) }
 	}
@@ -132,7 +136,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		site evidenceSite
-		want int // the wait ends at this second; -1: there is none; never: not within 20 min
+		want int // the wait ends at this second; -1: there is none; never: not within 26 min
 	}{
 		{"nothing speaks against it", evidenceSite{say: rmc(0)}, 781},
 		{"a fix after a while", evidenceSite{say: func(k int) []*gnss.Message {
@@ -181,10 +185,51 @@ func TestLockWaitsForEvidence(t *testing.T) {
 				return one(label(k, 0, gps, func(m *gnss.Message) { m.UTC = gnss.UTCUnresolved }))
 			}
 			return one(label(k, 3))
-		}}, 881},
+		}}, 880},
+		{"the labels move ahead", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 700 {
+				return one(label(k, 0))
+			}
+			return one(label(k, 1))
+		}}, 1483},
+		{"the labels move back", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 700 {
+				return one(label(k, 1))
+			}
+			return one(label(k, 0))
+		}}, 781},
+		{"the labels are behind for a minute", evidenceSite{say: func(k int) []*gnss.Message {
+			if k >= 600 && k < 660 {
+				return one(label(k, -1))
+			}
+			return one(label(k, 0))
+		}}, 781},
+		{"the labels are behind now and then", evidenceSite{say: func(k int) []*gnss.Message {
+			if k >= 600 && k < 660 && k%8 < 5 {
+				return one(label(k, -1))
+			}
+			return one(label(k, 0))
+		}}, 781},
+		{"two labels are behind", evidenceSite{say: func(k int) []*gnss.Message {
+			if k == 700 || k == 701 {
+				return one(label(k, -1))
+			}
+			return one(label(k, 0))
+		}}, 781},
 		{"GPS time by configuration, the system clock differs by 18 s", evidenceSite{say: each(18, zda, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
 
-		{"the system clock agrees", evidenceSite{say: rmc(0), system: at(200 * ms)}, -1},
+		{"the system clock is 30 ms from a label that is wrong by a second", evidenceSite{say: rmc(1), system: at(970 * ms)}, 781},
+		{"the same, 3 s", evidenceSite{say: rmc(3), system: at(3040 * ms)}, 781},
+		{"the same, a second late", evidenceSite{say: rmc(-1), system: at(-975 * ms)}, 781},
+		{"the system clock is 0.2 s off", evidenceSite{say: rmc(0), system: at(200 * ms)}, 781},
+		{"the system clock is 0.2 s off, which this program sets and has not kept", evidenceSite{say: rmc(0), system: at(200 * ms), set: true}, 781},
+		{"the system clock is 0.2 s off, and this program kept another clock", evidenceSite{say: rmc(0), system: at(200 * ms), went: always}, 781},
+		{"the clock is 30 ms from a label that is wrong by a second", evidenceSite{say: rmc(1), clock: at(970 * ms)}, 781},
+		{"the clock is 0.2 s off, and nobody kept it", evidenceSite{say: rmc(0), clock: at(-200 * ms)}, 781},
+
+		{"the system clock agrees", evidenceSite{say: rmc(0), system: at(15 * ms)}, -1},
+		{"the system clock agrees, slow", evidenceSite{say: rmc(0), system: at(-15 * ms)}, -1},
+		{"the system clock agrees, which this program kept earlier in this boot", evidenceSite{say: rmc(0), system: at(200 * ms), set: true, went: always}, -1},
 		{"the system clock agrees, disciplined", evidenceSite{say: rmc(0), system: at(-200 * ms), kept: true}, -1},
 		{"the system clock agrees, disciplined, though this receiver set it once", evidenceSite{say: rmc(0), system: at(0), kept: true, own: true}, -1},
 		{"the system clock agrees from the third minute on", evidenceSite{say: rmc(0), system: func(k int) (time.Duration, bool) { return 3 * ms, k >= 120 }}, 120},
@@ -194,7 +239,8 @@ func TestLockWaitsForEvidence(t *testing.T) {
 			}
 			return one(label(k, 0))
 		}, system: at(3 * ms)}, 185},
-		{"the clock agrees", evidenceSite{say: rmc(0), clock: at(-200 * ms)}, -1},
+		{"the clock agrees", evidenceSite{say: rmc(0), clock: at(-15 * ms)}, -1},
+		{"the clock agrees, which this program kept earlier in this boot", evidenceSite{say: rmc(0), clock: at(-200 * ms), went: always}, -1},
 		{"GPS's count", evidenceSite{say: announced(37, gnss.LeapGPS)}, 3},
 		{"SBAS's count", evidenceSite{say: announced(37, gnss.LeapSBAS)}, 3},
 		{"BeiDou's count", evidenceSite{say: announced(37, gnss.LeapBeiDou)}, 3},
@@ -205,13 +251,15 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"GPS time", evidenceSite{say: each(0, gps)}, -1},
 		{"GPS time after NAV-PVT", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 3, pvt), label(k, 0, gps)} }}, -1},
 		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
+		{"GPS time, the system clock is off by no whole second", evidenceSite{say: each(0, gps), system: at(-4600 * ms)}, -1},
+		{"GPS time with its count, the system clock is off by 2 s", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(2 * time.Second)}, -1},
 		{"GPS time, the system clock knows of a leap second that the tables lack", evidenceSite{say: each(0, gps), system: at(-time.Second), tables: expired}, never},
 		{"labels with a fraction, the system clock agrees", evidenceSite{say: each(0, func(m *gnss.Message) { m.Time -= 7 * tai.Second / 10 }), system: at(3 * ms)}, -1},
 		{"the clock is tracked", evidenceSite{say: rmc(3), tracked: func(int) bool { return true }, clock: at(0)}, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			waits, _, _ := c.site.run(1200)
+			waits, _, _ := c.site.run(1600)
 			got := -1
 			for k, w := range waits {
 				switch {
@@ -349,16 +397,25 @@ func TestDoubtedClockConfirmsNothing(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		disputed bool
+		site     evidenceSite
 		want     bool
 	}{
-		{"contradicted", true, true}, {"the reference was only away", false, false},
+		{"contradicted", true, evidenceSite{}, true},
+		{"contradicted, and it is the system clock", true, evidenceSite{system: at(0), isSystem: true, set: true}, true},
+		{"contradicted, and the system clock follows it", true, evidenceSite{system: at(0), set: true}, true},
+		{"contradicted, and another program keeps the system clock by it", true, evidenceSite{system: at(0), kept: true, set: true}, true},
+		{"contradicted, and another program keeps the system clock", true, evidenceSite{system: at(0), kept: true}, false},
+		{"the reference was only away", false, evidenceSite{}, false},
+		{"the reference was only away, and it is the system clock", false, evidenceSite{system: at(0), isSystem: true, set: true}, false},
 	} {
-		x := evidenceSite{clock: at(0), tracked: func(k int) bool { return k < 100 }, say: func(k int) []*gnss.Message {
+		x := c.site
+		x.clock, x.tracked = at(0), func(k int) bool { return k < 100 }
+		x.say = func(k int) []*gnss.Message {
 			if c.disputed && k >= 60 && k < 140 {
 				return one(label(k, -3))
 			}
 			return one(label(k, 0))
-		}}
+		}
 		if waits, _, _ := x.run(200); waits[50] || waits[199] != c.want {
 			t.Errorf("%s: waits %v, %v", c.name, waits[50], waits[199])
 		}

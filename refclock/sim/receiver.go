@@ -54,6 +54,9 @@ func (k FaultKind) String() string {
 	return "invalid"
 }
 
+// FaultNames are the words of all faults.
+func FaultNames() []string { return faultNames[:] }
+
 // UnmarshalText reads the word of a scenario file.
 func (k *FaultKind) UnmarshalText(b []byte) error {
 	for i, n := range faultNames {
@@ -99,6 +102,8 @@ type ReceiverConfig struct {
 	LeapWarn bool          // announce the table's next leap second with UBX-NAV-TIMELS
 	Status   bool          // tell antenna, jamming and spoofing with UBX-MON-RF and UBX-SEC-SIG
 	InView   int           // satellites listed with GSV, between GGA and ZDA: bytes that take their time
+	Sky      bool          // list the satellites in view with UBX-NAV-SAT
+	Version  bool          // name itself with UBX-MON-VER when it starts
 	Faults   []Fault
 }
 
@@ -117,6 +122,7 @@ type Receiver struct {
 type Chunk struct {
 	At   tai.Time
 	Data []byte
+	Baud int // at which it is sent; 0: at what the port has
 }
 
 // NewReceiver returns a receiver whose faults count from start.
@@ -187,6 +193,7 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 	if _, ok := find(fs, DoubledMessages, since); ok {
 		r.buf = append(r.buf, r.buf...)
 	}
+	r.version(since)
 	if r.cfg.Status {
 		_, jam := find(fs, Jamming, since)
 		_, spoof := find(fs, Spoofing, since)
@@ -198,6 +205,9 @@ func (r *Receiver) Burst(sec tai.Time) []Chunk {
 			antenna = 4
 		}
 		r.status(jam, spoof, antenna)
+	}
+	if r.cfg.Sky {
+		r.navSAT(label, void)
 	}
 	if r.cfg.TIMTP && r.qerr != nil && !void {
 		if q, ok := r.qerr(sec + tai.Second); ok {
@@ -249,6 +259,26 @@ func (r *Receiver) sentences(label tai.Time, weeks int, fix bool, north float64)
 		r.nmea(g)
 	}
 	r.nmea(fmt.Sprintf("GNZDA,%s,%s,00,00", hms, t.Format("02,01,2006")))
+}
+
+// version appends UBX-MON-VER for as long as the receiver is starting: who listens may
+// be a little late.
+func (r *Receiver) version(since time.Duration) {
+	if r.cfg.Version && since < 3*time.Second {
+		r.ubx(0x0a, 0x04, monVER("EXT CORE 1.00 (sim)", "simulated", "FWVER=SIM 1.00", "PROTVER=27.31", "MOD=SIM-9T"))
+	}
+}
+
+// monVER returns the payload of UBX-MON-VER: software in 30 octets, hardware in 10,
+// each extension in 30.
+func monVER(software, hardware string, more ...string) []byte {
+	v := make([]byte, 40+30*len(more))
+	copy(v[:30], software)
+	copy(v[30:40], hardware)
+	for i, x := range more {
+		copy(v[40+30*i:][:30], x)
+	}
+	return v
 }
 
 // status appends UBX-MON-RF and UBX-SEC-SIG version 2.
@@ -338,7 +368,7 @@ const portBuffer = 1500 * time.Millisecond
 // port is still busy with comes first; at too slow a rate messages are lost.
 func (r *Receiver) pace(at tai.Time, data []byte) []Chunk {
 	if r.cfg.Baud <= 0 {
-		return []Chunk{{at, data}}
+		return []Chunk{{At: at, Data: data}}
 	}
 	const piece = 16 // half the FIFO of a 16550, which is when its reader wakes
 	var out []Chunk
@@ -347,7 +377,7 @@ func (r *Receiver) pace(at tai.Time, data []byte) []Chunk {
 	for len(data) > 0 && at.Sub(given) <= portBuffer {
 		n := min(piece, len(data))
 		at += tai.Time(n) * 10 * tai.Second / tai.Time(r.cfg.Baud)
-		out = append(out, Chunk{at, data[:n]})
+		out = append(out, Chunk{At: at, Data: data[:n]})
 		data = data[n:]
 	}
 	r.free = at

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,8 +71,8 @@ func TestScenarios(t *testing.T) {
 		{"cold-start", hour / 2, 312, 1400, 0, 8, 60, status.Locked, 1},
 		{"device-vanishing", hour, 12, 3400, 0, 40, 400, status.Locked, 1},
 		{"era", hour / 2, 12, 1700, 0, 8, 60, status.Locked, 1},
-		{"frequency-step", hour, 12, 3400, 2, 40, 1000, status.Locked, 1}, // the first pulse after it is the first to tell
-		{"holdover-24h", 6 * hour, 12, 18000, 0, 4_000, 10_000, status.Holdover, 1},
+		{"frequency-step", hour, 12, 3400, 2, 40, 1000, status.Locked, 1},           // the first pulse after it is the first to tell
+		{"holdover-24h", 6 * hour, 12, 17000, 0, 4_000, 10_000, status.Holdover, 1}, // how long depends on the noise before: TestHoldoverLastsInTheMedian
 		{"i225-m8t", hour / 2, 12, 1700, 0, 12, 80, status.Locked, 1},
 		{"kernel-pps", hour / 2, 15, 1700, 0, 700, 5000, status.Locked, 1},
 		{"leap-second", hour, 12, 3500, 0, 8, 60, status.Locked, 1},
@@ -98,6 +99,29 @@ func TestScenarios(t *testing.T) {
 	if len(Scenarios()) != 18 {
 		t.Error("a scenario has no row here")
 	}
+}
+
+// TestHoldoverLastsInTheMedian: how long the bound of a holdover stays below its limit
+// depends on the noise before, by 10 % from seed to seed.
+func TestHoldoverLastsInTheMedian(t *testing.T) {
+	t.Parallel()
+	if raceEnabled {
+		t.Skip("one goroutine and long: nothing for the race detector")
+	}
+	s, err := Find("holdover-24h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var usable []int
+	for seed := uint64(1); seed <= 5; seed++ {
+		_, r := play(t, s, seed, 6*time.Hour)
+		usable = append(usable, r.usable)
+	}
+	slices.Sort(usable)
+	if m := usable[len(usable)/2]; m < 18_500 {
+		t.Errorf("usable for %d s in the median of seeds 1 to 5, want 18,500 s: %d", m, usable)
+	}
+	t.Logf("usable for %d s", usable)
 }
 
 // TestBoundHolds looks at every published snapshot when it is as old as a

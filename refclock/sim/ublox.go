@@ -84,15 +84,11 @@ func (u *UBlox) Host(b []byte, baud int) []byte {
 func (u *UBlox) frame(r *Receiver, class, id byte, p []byte) {
 	switch {
 	case class == 0x0a && id == 0x04: // MON-VER
-		v := make([]byte, 70)
-		copy(v, "EXT CORE 1.00 (sim)")
-		copy(v[30:], "00190000")
-		copy(v[40:], "PROTVER=27.31")
+		hardware, version := "00190000", "PROTVER=27.31"
 		if u.Old {
-			copy(v[30:], "00080000")
-			copy(v[40:], "PROTVER=22.00")
+			hardware, version = "00080000", "PROTVER=22.00"
 		}
-		r.ubx(class, id, v)
+		r.ubx(class, id, monVER("EXT CORE 1.00 (sim)", hardware, version))
 	case u.Old:
 		u.old(r, class, id, p)
 	case class == 0x06 && id == 0x8a && len(p) >= 4: // CFG-VALSET

@@ -67,6 +67,9 @@ func (l *Loop) Events() []clock.Event {
 		case clock.Allowed:
 			l.Control.ClockAllowed(e.Mono)
 		case clock.Moved, clock.Stepped:
+			if e.Code == reason.ClockSlept {
+				l.Control.Disinherit()
+			}
 			l.Control.Stepped(e.Mono, e.By)
 		case clock.StepFailed:
 			l.Control.Stepped(e.Mono, 0)
@@ -85,6 +88,9 @@ func (l *Loop) Events() []clock.Event {
 //     without raising an alarm yet; the bound covers it.
 func (l *Loop) Describe(s *status.Snapshot, now int64, stratum uint8, wanderPPB, strainNS float64) discipline.Status {
 	v, st := l.Clock.View(now), l.Control.Status()
+	if v.Known {
+		st = l.Control.StatusAt(discipline.ClockNow{Mono: now, Clock: v.Clock, RatePPB: v.RatePPB, Err: v.Err, RateErr: v.RateErrPPB + wanderPPB})
+	}
 	s.Mono, s.Epoch, s.PHCIndex, s.Slept = now, v.Generation, v.Index, v.Suspended
 	s.State, s.Reason, s.Limit, s.RefTime = st.State, st.Text(), st.Limit, st.RefTime
 	s.OffsetNS, s.FreqPPB, s.NoiseNS = st.OffsetNS, st.FreqPPB, st.NoiseNS
@@ -94,6 +100,9 @@ func (l *Loop) Describe(s *status.Snapshot, now int64, stratum uint8, wanderPPB,
 		return st
 	}
 	s.Clock, s.RatePPB, s.LineErr = v.Clock, v.RatePPB, v.Err
+	if st.Reason == discipline.Restarted {
+		s.FreqPPB = v.FreqPPB // the discipline has requested none yet
+	}
 	// The limit counts what the clock loses, not what reading it costs.
 	s.Limit += time.Duration(st.Floor) + min(s.LineErr, v.Width)
 	age := max(0, float64(now-st.Mono)*1e-9)

@@ -6,6 +6,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -44,6 +45,9 @@ type Event struct {
 	NotAfter time.Time // expiry of the certificate
 	Reason   Reason    // of Refused, OrderFailed and NotStored
 	Err      error     // of the same
+	Concern  Concern   // of Doubtful, with what is wrong and the remedy
+	What     string
+	Remedy   string
 	Terms    string    // of Registered: URL of the accepted terms
 	Next     time.Time // of OrderFailed and NotStored: time of the next attempt
 }
@@ -129,6 +133,7 @@ func New(cfg Config) (*Source, error) {
 	for _, h := range certs {
 		if h.cert != nil {
 			events = append(events, h.event(Loaded))
+			events = append(events, h.concerns()...)
 		}
 	}
 	for _, e := range events {
@@ -140,6 +145,18 @@ func New(cfg Config) (*Source, error) {
 // event returns an event about the certificate.
 func (h held) event(k Kind) Event {
 	return Event{Kind: k, From: h.from, Names: namesOf(h.cert.Leaf), NotAfter: h.cert.Leaf.NotAfter}
+}
+
+// concerns returns an event for each reason why clients may refuse the certificate.
+func (h held) concerns() (events []Event) {
+	roots, _ := x509.SystemCertPool() // nil: they are unknown
+	for _, c := range Concerns(h.cert, roots) {
+		e := h.event(Doubtful)
+		e.Concern = c
+		e.What, e.Remedy = c.What(h.cert.Leaf), c.Remedy()
+		events = append(events, e)
+	}
+	return events
 }
 
 // emit reports an event.
@@ -157,6 +174,21 @@ func (s *Source) emit(e Event) {
 // that the client connected to), then a valid one, then the first. A client that
 // requests an unknown name gets one too, so that it can report what is wrong.
 func (s *Source) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return Select(hello, s.InUse(), s.cfg.now())
+}
+
+// InUse returns the certificates in use, in the order of the configuration.
+func (s *Source) InUse() (list []*tls.Certificate) {
+	for _, h := range *s.cur.Load() {
+		if h.cert != nil {
+			list = append(list, h.cert)
+		}
+	}
+	return list
+}
+
+// Select is Get for a list of certificates that have their Leaf.
+func Select(hello *tls.ClientHelloInfo, list []*tls.Certificate, now time.Time) (*tls.Certificate, error) {
 	name, nameless := hello.ServerName, *hello
 	nameless.ServerName = ""
 	if name == "" && hello.Conn != nil {
@@ -164,25 +196,21 @@ func (s *Source) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			name = a.AddrPort().Addr().Unmap().WithZone("").String()
 		}
 	}
-	now := s.cfg.now()
 	var best *tls.Certificate
 	top := -1
-	for _, h := range *s.cur.Load() {
-		if h.cert == nil {
-			continue
-		}
+	for _, c := range list {
 		rank := 0
-		if nameless.SupportsCertificate(h.cert) == nil {
+		if nameless.SupportsCertificate(c) == nil {
 			rank |= 4
 		}
-		if name != "" && h.cert.Leaf.VerifyHostname(name) == nil {
+		if name != "" && c.Leaf.VerifyHostname(name) == nil {
 			rank |= 2
 		}
-		if validAt(h.cert.Leaf, now) {
+		if validAt(c.Leaf, now) {
 			rank |= 1
 		}
 		if rank > top {
-			best, top = h.cert, rank
+			best, top = c, rank
 		}
 	}
 	if best == nil {
@@ -293,6 +321,9 @@ func (s *Source) use(i int, c *tls.Certificate) {
 	s.cur.Store(&certs)
 	delete(s.warn, certs[i].from)
 	s.emit(certs[i].event(Loaded))
+	for _, e := range certs[i].concerns() {
+		s.emit(e)
+	}
 }
 
 // checkExpiry reports certificates that expire soon or have expired, once a day.

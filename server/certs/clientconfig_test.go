@@ -111,7 +111,7 @@ func serveKE(t *testing.T, src *certs.Source, done func(ntske.Reason, error)) *n
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := ntske.NewServer(ntske.Config{TLS: &tls.Config{GetCertificate: src.Get}, Ring: ring, Done: func(_ net.Addr, r ntske.Reason, err error) { done(r, err) }})
+	s, err := ntske.NewServer(ntske.Config{TLS: &tls.Config{GetCertificate: src.Get}, Ring: ring, Done: func(_ netip.AddrPort, r ntske.Reason, err error) { done(r, err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

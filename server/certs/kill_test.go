@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"noonmark/internal/proctest"
+	"noonmark/server/certs/certstest"
 )
 
 // envKill is set for a copy of the test process that works until it is killed. Its
@@ -218,14 +219,14 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 			s.stepACME(t.Context())
 		}
 	}
-	p := startPebble(t)
-	ip := p.host("kill.test")
+	p := certstest.Start(t)
+	ip := p.Host("kill.test")
 	if l, err := net.Listen("tcp", ip+":0"); err != nil {
 		t.Skipf("%s is not a local address here: %v", ip, err)
 	} else {
 		l.Close()
 	}
-	a := ACME{Directory: p.dir, CAFile: p.ca, Names: []string{"kill.test"}, AcceptTerms: true, HTTP: fmt.Sprintf("%s:%d", ip, p.httpPort),
+	a := ACME{Directory: p.Directory, CAFile: p.CA, Names: []string{"kill.test"}, AcceptTerms: true, HTTP: fmt.Sprintf("%s:%d", ip, p.HTTPPort),
 		Dir: filepath.Join(t.TempDir(), "acme")}
 	conf, err := json.Marshal(a)
 	if err != nil {
@@ -256,7 +257,7 @@ func TestOrdersSurviveSIGKILL(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stepACME(t.Context())
-	if visit(t, s, p.pool(t), "kill.test") == nil {
+	if visit(t, s, p.Roots(t), "kill.test") == nil {
 		t.Errorf("no certificate in the end; events %v", ev.list)
 	}
 }

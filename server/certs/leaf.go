@@ -28,13 +28,38 @@ type Leaf struct {
 // one. It refuses names outside the authority's name constraints.
 func (a *Authority) Issue(names []string, life time.Duration, key crypto.Signer, now time.Time) (*Leaf, error) {
 	fail := func(err error) (*Leaf, error) { return nil, fmt.Errorf("issue certificate: %w", err) }
+	if len(names) == 0 {
+		return fail(errors.New("no names and no addresses"))
+	}
+	if key == nil {
+		var err error
+		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return fail(err)
+		}
+	}
+	t := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	if err := a.fill(t, names, life, now); err != nil {
+		return fail(err)
+	}
+	// Without DNS names, GnuTLS checks the common name against the constraints on DNS
+	// names. An address must therefore not be the common name.
+	if len(t.DNSNames) > 0 && len(t.DNSNames[0]) <= 64 { // ub-common-name of RFC 5280
+		t.Subject.CommonName = t.DNSNames[0]
+	}
+	c, err := a.certify(t, key.Public(), now)
+	if err != nil {
+		return fail(err)
+	}
+	return &Leaf{c, key}, nil
+}
+
+// fill fills in what all certificates have: dates, names, what a key may do.
+func (a *Authority) fill(t *x509.Certificate, names []string, life time.Duration, now time.Time) error {
 	if life == 0 {
 		life = ServerLife
 	}
-	t := &x509.Certificate{
-		SerialNumber: serial(), NotBefore: now.Add(-backdate).Truncate(time.Second), NotAfter: now.Add(life).Truncate(time.Second),
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
+	t.SerialNumber, t.BasicConstraintsValid, t.KeyUsage = serial(), true, x509.KeyUsageDigitalSignature
+	t.NotBefore, t.NotAfter = now.Add(-backdate).Truncate(time.Second), now.Add(life).Truncate(time.Second)
 	if a.Cert.NotAfter.Before(t.NotAfter) {
 		t.NotAfter = a.Cert.NotAfter
 	}
@@ -42,13 +67,14 @@ func (a *Authority) Issue(names []string, life time.Duration, key crypto.Signer,
 		t.NotBefore = a.Cert.NotBefore
 	}
 	if life < 0 || !t.NotAfter.After(now) {
-		return fail(fmt.Errorf("it would expire at %s, in the past (the authority expires at %s)", stamp(t.NotAfter), stamp(a.Cert.NotAfter)))
+		return fmt.Errorf("it would expire at %s, in the past (the authority expires at %s)", stamp(t.NotAfter), stamp(a.Cert.NotAfter))
 	}
+	t.Subject.Organization = a.Cert.Subject.Organization
 	var clean []string
 	for _, n := range names {
 		c, err := cleanName(n)
 		if err != nil {
-			return fail(err)
+			return err
 		}
 		if slices.Contains(clean, c) {
 			continue
@@ -60,31 +86,27 @@ func (a *Authority) Issue(names []string, life time.Duration, key crypto.Signer,
 			t.DNSNames = append(t.DNSNames, c)
 		}
 	}
-	if len(clean) == 0 {
-		return fail(errors.New("no names and no addresses"))
-	}
-	// Without DNS names, GnuTLS checks the common name against the constraints on DNS
-	// names. An address must therefore not be the common name.
-	t.Subject.Organization = a.Cert.Subject.Organization
-	if len(t.DNSNames) > 0 && len(t.DNSNames[0]) <= 64 { // ub-common-name of RFC 5280
-		t.Subject.CommonName = t.DNSNames[0]
-	}
-	if key == nil {
-		var err error
-		if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			return fail(err)
-		}
-	}
-	c, err := sign(t, a.Cert, key.Public(), a.key)
+	return nil
+}
+
+// certify signs a certificate and checks that it will be accepted.
+func (a *Authority) certify(t *x509.Certificate, pub crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
+	// It shows that the chain is complete (Concerns).
+	id, err := rootKeyID(a.Cert)
 	if err != nil {
-		return fail(err)
+		return nil, err
+	}
+	t.ExtraExtensions = append(t.ExtraExtensions, id)
+	c, err := sign(t, a.Cert, pub, a.key)
+	if err != nil {
+		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(a.Cert)
-	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now}); err != nil {
-		return fail(fmt.Errorf("clients would refuse it: %w", err))
+	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: t.ExtKeyUsage}); err != nil {
+		return nil, fmt.Errorf("others would refuse it: %w", err)
 	}
-	return &Leaf{c, key}, nil
+	return c, nil
 }
 
 // Save writes the certificate and its key as ServerCert and ServerKey into a
@@ -147,7 +169,7 @@ func (a *Authority) Renew(dir string, life time.Duration, newKey bool, now time.
 	if newKey = newKey || key == nil; newKey {
 		key = nil
 	}
-	l, err := a.Issue(namesOf(old.Cert), life, key, now)
+	l, err := a.again(old.Cert, life, key, now)
 	if err != nil {
 		return nil, fmt.Errorf("renew certificate of %s: %w", dir, err)
 	}

@@ -80,6 +80,7 @@ type Kind uint8
 const (
 	Loaded      Kind = iota // a certificate is used from now on
 	Refused                 // a new one is not accepted, see Reason and Err; the old one stays in use
+	Doubtful                // clients may refuse the certificate in use, see Concern
 	Exposed                 // all users may read the key file
 	Expiring                // it expires soon (AlarmAt); once a day
 	Lapsed                  // the certificate in use has expired; once a day
@@ -91,7 +92,7 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"loaded", "refused", "key_exposed", "expiring", "expired", "acme_registered", "acme_failed", "acme_not_stored", "acme_stored"}
+var kindNames = [numKinds]string{"loaded", "refused", "doubtful", "key_exposed", "expiring", "expired", "acme_registered", "acme_failed", "acme_not_stored", "acme_stored"}
 
 // String returns the word for logs.
 func (k Kind) String() string {

@@ -63,9 +63,9 @@ func allowed(t *testing.T, files ...string) map[string]bool {
 // source, is in the filter of its unit.
 func TestSyscallsAreInTheFilter(t *testing.T) {
 	dir := setup(t)
-	for _, prog := range []string{"strace", "systemd-analyze"} {
+	for _, prog := range []string{"strace", "systemd-analyze", "setpriv"} {
 		if _, err := exec.LookPath(prog); err != nil {
-			t.Skipf("%s is missing: apt-get install strace systemd", prog)
+			t.Skipf("%s is missing: apt-get install strace systemd util-linux", prog)
 		}
 	}
 	k := newPKI(t, dir)
@@ -99,7 +99,9 @@ file = %q
 listen = "127.0.0.1:9124"
 `, source, k.cert, k.key, filepath.Join(dir, name+".keys")))
 		trace := filepath.Join(dir, name+".strace")
-		p := daemon(t, "strace", "-f", "-qq", "-e", "signal=none", "-o", trace, ours(t, "ntsserve"), "-config", conf)
+		// With the capability that the unit gives, as the program drops others.
+		p := daemon(t, "setpriv", "--inh-caps=-all,+net_bind_service", "--ambient-caps=-all,+net_bind_service", "--securebits=+noroot",
+			"--bounding-set=-all,+net_bind_service", "strace", "-f", "-qq", "-e", "signal=none", "-o", trace, ours(t, "ntsserve"), "-config", conf)
 		ask := func() (bool, string) {
 			// Without chronyd the answer is authenticated but reports an unsynchronised clock.
 			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "500ms", ourAddr)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,29 +28,38 @@ import (
 // soakTime is the duration of the attack; NOONMARK_SOAK overrides it.
 const soakTime = 20 * time.Second
 
-// usage is the memory and the file descriptors of a process.
+// usage is the memory and the file descriptors of a process and its children.
 type usage struct {
-	rss int // kB
-	fds int
+	rss  int // kB
+	anon int // of it what no file backs
+	fds  int
 }
 
 func (p *proc) usage(t *testing.T) (u usage) {
 	t.Helper()
-	dir := fmt.Sprintf("/proc/%d", p.PID())
-	b, err := os.ReadFile(dir + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
-			u.rss, _ = strconv.Atoi(f[1])
+	for _, pid := range append(p.Children(t, ""), p.PID()) {
+		dir := fmt.Sprintf("/proc/%d", pid)
+		b, err := os.ReadFile(dir + "/status")
+		if err != nil {
+			t.Fatal(err)
 		}
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) > 1 {
+				n, _ := strconv.Atoi(f[1])
+				switch f[0] {
+				case "VmRSS:":
+					u.rss += n
+				case "RssAnon:":
+					u.anon += n
+				}
+			}
+		}
+		fds, err := os.ReadDir(dir + "/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.fds += len(fds)
 	}
-	fds, err := os.ReadDir(dir + "/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.fds = len(fds)
 	return u
 }
 
@@ -215,6 +225,9 @@ func TestValidClientsUnderAttack(t *testing.T) {
 		wg.Go(func() { stalled(ctx, seed+uint64(i), ourAddrs[1+i%3]) })
 	}
 
+	var flaps atomic.Int64
+	wg.Go(func() { flapping(ctx, &flaps) })
+
 	v := &validClients{s: s}
 	warm := v.run(t, ctx, length)
 	end := s.usage(t)
@@ -222,6 +235,9 @@ func TestValidClientsUnderAttack(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d hostile datagrams; %v; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
 		a.sent.Load(), v, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	if flaps.Load() == 0 {
+		t.Error("no interface came and went")
+	}
 	if v.requests < 20 || v.answered < v.requests*95/100 || v.worst > 5 || v.late > v.clients/2 {
 		t.Errorf("too few answers: %v", v)
 	}
@@ -386,8 +402,45 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	if _, err := c.Query(t.Context()); err != nil {
 		t.Errorf("a cookie from before the kills: %v", err)
 	}
+	if !strings.Contains(s.Output.String(), "a process of its own keeps CAP_NET_ADMIN") {
+		t.Errorf("no process that sets up cards:\n%s", s.Output.String())
+	}
+	// One answers NTP, one sets up cards, one exchanges keys.
+	until(t, "the processes beside those that were killed have ended", s.proc, func() (bool, string) {
+		n := running(ours)
+		return n == 3, fmt.Sprintf("%d processes of ntsserve", n)
+	})
 	left, err := filepath.Glob(s.keys() + "*")
 	if err != nil || len(left) > 2 {
 		t.Errorf("remaining files: %v, %v", left, err)
 	}
+}
+
+// flapping makes and removes an interface with addresses again and again, as a machine
+// with containers does, and counts.
+func flapping(ctx context.Context, n *atomic.Int64) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for _, args := range []string{"link add flap0 type veth peer name flap1", "addr add 10.93.0.1/24 dev flap0", "link set flap0 up", "link del flap0"} {
+			if exec.Command("ip", strings.Fields(args)...).Run() == nil {
+				n.Add(1)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// running returns the number of processes of a program.
+func running(program string) (n int) {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, l := range links {
+		if to, err := os.Readlink(l); err == nil && to == program {
+			n++
+		}
+	}
+	return n
 }

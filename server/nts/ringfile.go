@@ -179,13 +179,89 @@ func parseRoots(b []byte) ([]root, error) {
 // writeRoots writes the file. Without replace an existing file stays, and the error
 // is fs.ErrExist.
 func writeRoots(path string, roots []root, replace bool) error {
-	rf := ringFile{Format: ringFormat}
-	for _, rt := range roots {
-		rf.Roots = append(rf.Roots, rootFile{time.Unix(rt.since, 0).UTC(), hex.EncodeToString(rt.secret[:])})
-	}
-	b, err := json.MarshalIndent(rf, "", "  ")
+	b, err := formatRoots(roots)
 	if err != nil {
 		return err
 	}
 	return durable.WriteFile(path, append(b, '\n'), 0o600, replace)
+}
+
+func formatRoots(roots []root) ([]byte, error) {
+	rf := ringFile{Format: ringFormat}
+	for _, rt := range roots {
+		rf.Roots = append(rf.Roots, rootFile{time.Unix(rt.since, 0).UTC(), hex.EncodeToString(rt.secret[:])})
+	}
+	return json.MarshalIndent(rf, "", "  ")
+}
+
+// RootSecret is a root secret of a key file.
+type RootSecret struct {
+	Since  time.Time // it seals from then on; whole seconds
+	Secret [secretLen]byte
+}
+
+// FormatKeyFile returns the content of a key file, for a program that distributes
+// secrets. The list is in ascending order of Since. The error wraps ErrRingFile if
+// OpenRing would refuse the file.
+func FormatKeyFile(list []RootSecret) ([]byte, error) {
+	roots := make([]root, len(list))
+	for i, s := range list {
+		roots[i] = root{secret: s.Secret, since: s.Since.Unix()}
+	}
+	b, err := formatRoots(roots)
+	if err == nil {
+		_, err = parseRoots(b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("format key file: %w: %w", ErrRingFile, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// ReadKeyFile returns the secrets of a key file, for a program that takes them over. The
+// list is in ascending order of Since. The error wraps ErrRingFile for a file that
+// OpenRing would refuse.
+func ReadKeyFile(path string) ([]RootSecret, error) {
+	roots, err := readRoots(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key file: %w", err)
+	}
+	list := make([]RootSecret, len(roots))
+	for i, r := range roots {
+		list[i] = RootSecret{Since: time.Unix(r.since, 0), Secret: r.secret}
+	}
+	return list, nil
+}
+
+// Export returns the secrets of the ring in the format of the key file, for another
+// process that makes cookies for this one.
+func (r *Ring) Export() (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b, err := formatRoots(r.roots)
+	return string(b), err
+}
+
+// ImportRing makes a ring of the secrets of another one, in memory only.
+func ImportRing(secrets string, cfg RingConfig, now time.Time) (*Ring, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{cfg: cfg}
+	return r, r.Import(secrets, now)
+}
+
+// Import replaces the secrets by those of another ring. On an error the ring stays as
+// it was.
+func (r *Ring) Import(secrets string, now time.Time) error {
+	roots, err := parseRoots([]byte(secrets))
+	if err != nil {
+		return fmt.Errorf("import key ring: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.roots = roots
+	r.publish(now)
+	return nil
 }

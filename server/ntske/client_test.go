@@ -31,7 +31,7 @@ func fakeServer(t *testing.T, cfg *tls.Config, answer []byte) ClientConfig {
 		if tc.Handshake() != nil {
 			return
 		}
-		if _, err := ReadMessage(tc, maxRequest); err == nil {
+		if _, err := ReadMessage(tc, maxOctets); err == nil {
 			tc.Write(answer)
 		}
 		if answer != nil {

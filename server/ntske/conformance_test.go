@@ -79,7 +79,7 @@ func TestRequestedServerIsConfirmedIfItIsThisHost(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, newAuthority(t), nil)
 	export := func(string, []byte, int) ([]byte, error) { return make([]byte, 32), nil }
-	here := []string{"time.test", "192.0.2.7", ""}
+	here := func(name string) bool { return sameHost("time.test", name) || sameHost("192.0.2.7", name) }
 	for requested, want := range map[string]string{
 		"": "", "other.test": "", "192.0.2.8": "", "2001:db8::7": "",
 		"time.test": "time.test", "Time.Test.": "Time.Test.", "192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "::ffff:192.0.2.7",
@@ -88,7 +88,7 @@ func TestRequestedServerIsConfirmedIfItIsThisHost(t *testing.T) {
 		if requested != "" {
 			req = append(req, Record{false, RecordServer, []byte(requested)})
 		}
-		b, r, err := s.answer(req, Served, export, here)
+		b, r, err := s.answer(req, Served, export, here, new(nts.Scratch))
 		if r != Served || err != nil {
 			t.Fatalf("%q: %v, %v", requested, r, err)
 		}

@@ -4,23 +4,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"slices"
-	"time"
 
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 )
 
 // exchange serves one connection from handshake to close.
-func (s *Server) exchange(c net.Conn) (Reason, error) {
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(s.cfg.Timeout)); err != nil {
-		return ConnectionLost, err
-	}
-	t := tls.Server(c, s.tls)
+func (s *Server) exchange(x *session) (Reason, error) {
+	t := tls.Server(x, x.tls)
 	if err := t.Handshake(); err != nil {
 		return lost(err, HandshakeFailed), err
 	}
@@ -28,7 +20,7 @@ func (s *Server) exchange(c net.Conn) (Reason, error) {
 	if state.NegotiatedProtocol != ALPN {
 		return NoALPN, nil
 	}
-	recs, err := ReadMessage(t, maxRequest)
+	recs, err := readMessage(t, maxOctets, maxRequestRecords)
 	r := Served
 	switch {
 	case err == nil:
@@ -39,44 +31,35 @@ func (s *Server) exchange(c net.Conn) (Reason, error) {
 	default:
 		// A request that is incomplete or late is a bad request (RFC 8915, section
 		// 4.1.3). A client that still listens gets an answer.
-		if c.SetWriteDeadline(time.Now().Add(min(linger, s.cfg.Timeout))) == nil {
-			if _, werr := t.Write(refusal(BadRequest)); werr == nil {
-				t.CloseWrite()
-			}
+		if _, werr := t.Write(refusal(BadRequest)); werr == nil {
+			t.CloseWrite()
 		}
 		return lost(err, ConnectionLost), err
 	}
-	answer, r, err := s.answer(recs, r, state.ExportKeyingMaterial, ownNames(c, state.ServerName))
+	answer, r, err := s.answer(recs, r, state.ExportKeyingMaterial, func(name string) bool {
+		return sameHost(state.ServerName, name) || sameHost(x.c.link.local().Addr().String(), name)
+	}, x.scratch)
 	if _, werr := t.Write(answer); werr != nil {
-		return lost(werr, ConnectionLost), werr
+		return ConnectionLost, werr
 	}
-	if t.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(min(linger, s.cfg.Timeout))) == nil {
-		io.Copy(io.Discard, io.LimitReader(c, maxRequest))
-	}
+	t.CloseWrite()
 	return r, err
 }
 
-// ownNames returns the names of this host that the client knows: the address it
-// has connected to, and the name it has asked for in TLS.
-func ownNames(c net.Conn, name string) []string {
-	names := []string{name}
-	if host, _, err := net.SplitHostPort(c.LocalAddr().String()); err == nil {
-		names = append(names, host)
-	}
-	return names
-}
-
-// lost returns TimedOut if err is a passed deadline, otherwise the other reason.
+// lost returns the reason for an error of the connection, otherwise the other one.
 func lost(err error, otherwise Reason) Reason {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return TimedOut
+	case errors.Is(err, ErrTooLong):
+		return MessageTooLong
 	}
 	return otherwise
 }
 
-// answer makes the message for a request whose reading ended with r. names are
-// those of this host (ownNames).
-func (s *Server) answer(recs []Record, r Reason, export exporter, names []string) ([]byte, Reason, error) {
+// answer makes the message for a request whose reading ended with r. self reports
+// whether a name is one of this host that the client knows.
+func (s *Server) answer(recs []Record, r Reason, export exporter, self func(name string) bool, scratch *nts.Scratch) ([]byte, Reason, error) {
 	var q request
 	var id aead.ID
 	if r == Served {
@@ -88,9 +71,9 @@ func (s *Server) answer(recs []Record, r Reason, export exporter, names []string
 	var err error
 	if r == Served {
 		var cookies []Record
-		if cookies, err = s.cookies(id, q.compliant, export); err == nil {
+		if cookies, err = s.cookies(id, q.compliant, export, scratch); err == nil {
 			server := s.cfg.NTPServer
-			if server == "" && q.server != "" && slices.ContainsFunc(names, func(n string) bool { return sameHost(n, q.server) }) {
+			if server == "" && q.server != "" && self(q.server) {
 				server = q.server // the server that the client wants is this one (section 4.1.7)
 			}
 			return s.success(id, q.compliant, server, cookies), Served, nil
@@ -101,17 +84,16 @@ func (s *Server) answer(recs []Record, r Reason, export exporter, names []string
 }
 
 // cookies makes the cookie records.
-func (s *Server) cookies(id aead.ID, compliant bool, export exporter) ([]Record, error) {
+func (s *Server) cookies(id aead.ID, compliant bool, export exporter, scratch *nts.Scratch) ([]Record, error) {
 	keys, err := exportKeys(export, id, contextAEAD(id, compliant))
 	if err != nil {
 		return nil, fmt.Errorf("export session keys: %w", err)
 	}
-	var scratch nts.Scratch
 	ring := s.cfg.Ring.Load()
 	recs := make([]Record, s.cfg.Cookies)
 	for i := range recs {
 		recs[i].Type = RecordCookie
-		if recs[i].Body, err = ring.SealCookie(nil, &keys, &scratch); err != nil {
+		if recs[i].Body, err = ring.SealCookie(nil, &keys, scratch); err != nil {
 			return nil, fmt.Errorf("seal cookie: %w", err)
 		}
 	}

@@ -9,8 +9,8 @@ type Reason uint8
 const (
 	Served           Reason = iota // the client got cookies
 	ConnectionCap                  // refused: MaxConns connections are open
-	AddressCap                     // refused: MaxPerAddr connections from this address are open
-	RateLimited                    // refused: more new connections than Rate or RatePerIP
+	AddressCap                     // refused: MaxPerAddr connections from this prefix are open
+	RateLimited                    // refused: more handshakes from this prefix than RatePerIP, or no turn before the deadline because of Rate
 	HandshakeFailed                // the TLS handshake failed
 	NoALPN                         // the client did not offer the protocol ntske/1
 	TimedOut                       // the deadline passed
@@ -21,6 +21,8 @@ const (
 	NoCommonProtocol               // answered with an empty protocol list
 	NoCommonAEAD                   // answered with an empty AEAD list
 	InternalError                  // answered with error 2
+	AccessDenied                   // refused: the access lists deny the address
+	Displaced                      // closed while unfinished: another prefix needed the place
 	numReasons
 )
 
@@ -39,6 +41,8 @@ var reasonText = [numReasons]string{
 	NoCommonProtocol: "no_common_protocol",
 	NoCommonAEAD:     "no_common_aead",
 	InternalError:    "internal_error",
+	AccessDenied:     "access_denied",
+	Displaced:        "displaced",
 }
 
 // String returns the word for the reason.
@@ -47,6 +51,15 @@ func (r Reason) String() string {
 		return "unknown"
 	}
 	return reasonText[r]
+}
+
+// answered reports whether the client gets an answer in NTS-KE.
+func (r Reason) answered() bool {
+	switch r {
+	case Served, MessageTooLong, BadRequest, UnknownCritical, NoCommonProtocol, NoCommonAEAD, InternalError:
+		return true
+	}
+	return false
 }
 
 // Error returns the text of the reason as an error.

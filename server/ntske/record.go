@@ -46,9 +46,13 @@ const (
 const (
 	recordHeader = 4
 	criticalBit  = 0x8000
-	// A request has less than 100 octets, an answer with eight cookies about 1000.
-	maxRequest  = 16 << 10
+	// An answer with eight cookies has about 1000 octets.
 	maxResponse = 64 << 10
+	// maxRecords is how many records a message may have before End of Message. An
+	// answer with as many cookies as a client keeps has fewer.
+	maxRecords = 72
+	// maxRequestRecords is the same for a request, which needs four.
+	maxRequestRecords = 32
 )
 
 // Record is one record of a message.
@@ -79,9 +83,14 @@ var (
 
 // ReadMessage reads records up to End of Message, which it does not return, and
 // not more than limit octets. The records may arrive in pieces of any size. It
-// returns ErrTooLong, ErrEnd, errors of r, and io.ErrUnexpectedEOF for a stream
-// that ends early.
+// returns ErrTooLong, also for too many records, ErrEnd, errors of r, and
+// io.ErrUnexpectedEOF for a stream that ends early.
 func ReadMessage(r io.Reader, limit int) ([]Record, error) {
+	return readMessage(r, limit, maxRecords)
+}
+
+// readMessage is ReadMessage with a limit of records.
+func readMessage(r io.Reader, limit, records int) ([]Record, error) {
 	var recs []Record
 	for used := 0; ; {
 		var h [recordHeader]byte
@@ -107,6 +116,9 @@ func ReadMessage(r io.Reader, limit int) ([]Record, error) {
 				return nil, ErrEnd
 			}
 			return recs, nil
+		}
+		if len(recs) == records {
+			return nil, ErrTooLong
 		}
 		recs = append(recs, rec)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 )
 
@@ -245,11 +246,11 @@ func FuzzRequest(f *testing.F) {
 	f.Add(appendRequest(nil, []aead.ID{30}))
 	f.Add(appendMessage(nil, Record{Critical: true, Type: 9}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		recs, err := ReadMessage(bytes.NewReader(b), maxRequest)
+		recs, err := ReadMessage(bytes.NewReader(b), maxOctets)
 		if err != nil {
 			return
 		}
-		answer, r, err := s.answer(recs, Served, export, []string{"time.test"})
+		answer, r, err := s.answer(recs, Served, export, func(name string) bool { return sameHost("time.test", name) }, new(nts.Scratch))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,6 +157,20 @@ func (p *pipes) hangUp() {
 	}
 }
 
+// connect dials and finishes the handshake.
+func (p *pipes) connect(t *testing.T, a *authority) (net.Conn, *tls.Conn) {
+	t.Helper()
+	c, err := p.dial(tcp("192.0.2.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tc := tls.Client(c, a.clientTLS())
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return c, tc
+}
+
 // dial connects from an address.
 func (p *pipes) dial(from net.Addr) (net.Conn, error) {
 	c, s := net.Pipe()

@@ -6,97 +6,167 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// started is what a new thread reports of itself.
-type started struct {
-	thread, nice int
-	err          error
+// thread is what a thread says of itself.
+type thread struct {
+	nice  int
+	slice uint64 // ns
+	fifo  bool
+	err   error
 }
 
-// startThread starts a thread with a priority, which lives until hold is closed.
-func startThread(p Priority, hold <-chan struct{}) started {
-	got := make(chan started)
-	go func() {
-		runtime.LockOSThread()
-		thread, err := Raise(p)
-		nice, e := niceness(thread)
-		got <- started{thread, nice, errors.Join(err, e)}
-		<-hold
-	}()
-	return <-got
-}
-
-// Raised threads are above all others. Where that is not permitted, LowerOthers
-// puts the others below, including those that start later. The test runs in a
-// process of its own, because the change is permanent.
-func TestRaiseAndLowerOthers(t *testing.T) {
-	if os.Getenv("NOONMARK_PRIORITY_CHILD") == "" {
-		c := exec.Command(os.Args[0], "-test.run=^TestRaiseAndLowerOthers$", "-test.v")
-		c.Env = append(os.Environ(), "NOONMARK_PRIORITY_CHILD=1")
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return
+func look(id int) thread {
+	nice, err := niceness(id)
+	a, e := unix.SchedGetAttr(id, 0)
+	if e != nil {
+		return thread{err: e}
 	}
-	before, err := niceness(unix.Gettid())
+	return thread{nice: nice, slice: a.Runtime, fifo: a.Policy == unix.SCHED_FIFO, err: err}
+}
+
+// all returns the threads of the process and some that start now, which live until
+// hold is closed.
+func all(t *testing.T, hold <-chan struct{}) (list []thread) {
+	t.Helper()
+	const fresh = 8
+	got := make(chan int)
+	for range fresh { // each needs a thread, all but a few of them new
+		go func() {
+			runtime.LockOSThread()
+			got <- unix.Gettid()
+			<-hold
+		}()
+		<-got
+	}
+	dir, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before+lowerBy > 19 {
-		t.Skip("needs a niceness of at most 14 to lower")
+	for _, e := range dir {
+		id, _ := strconv.Atoi(e.Name())
+		if x := look(id); x.err == nil { // otherwise it has ended
+			list = append(list, x)
+		}
+	}
+	if len(list) <= fresh {
+		t.Fatalf("%d threads", len(list))
+	}
+	return list
+}
+
+// alone runs a test in a process of its own, because the change is permanent. It
+// returns true in that process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("NOONMARK_PRIORITY_CHILD") != "" {
+		return true
+	}
+	c := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	c.Env = append(os.Environ(), "NOONMARK_PRIORITY_CHILD=1")
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if strings.Contains(string(out), "--- SKIP") {
+		t.Skipf("%s", out)
+	}
+	return false
+}
+
+// Raised threads are above all others of the machine, those that start later too. What
+// is not permitted leaves the niceness as it was.
+func TestRaiseIsForAllThreads(t *testing.T) {
+	if !alone(t) {
+		return
 	}
 	hold := make(chan struct{})
 	defer close(hold)
-	normal := startThread(Normal, hold)
-	if normal.err != nil || normal.nice != before {
-		t.Fatalf("normal: %+v, was %d", normal, before)
+	before := look(os.Getpid())
+	if err := Raise(Normal); err != nil {
+		t.Error(err)
 	}
-	high := startThread(High, hold)
-	switch {
-	case high.err == nil && high.nice != max(before-raiseBy, -20):
-		t.Errorf("high: niceness %d, was %d", high.nice, before)
-	case high.err != nil && !errors.Is(high.err, unix.EACCES) && !errors.Is(high.err, unix.EPERM):
-		t.Errorf("high: %v", high.err)
-	case high.err != nil && high.nice != before:
-		t.Errorf("high was refused but niceness is %d, was %d", high.nice, before)
-	}
-	if r := startThread(Realtime, hold); r.err != nil && !errors.Is(r.err, unix.EPERM) {
-		t.Errorf("realtime: %v", r.err)
-	}
-	checkLowerOthers(t, before, normal.thread, high.thread, hold)
-}
-
-// checkLowerOthers lowers all threads but two, the first of which has the niceness
-// before.
-func checkLowerOthers(t *testing.T, before, normal, high int, hold <-chan struct{}) {
-	t.Helper()
-	if err := LowerOthers([]int{normal, high}); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := niceness(normal); err != nil || n != before {
-		t.Errorf("an excepted thread has niceness %d, was %d, error %v", n, before, err)
-	}
-	list, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lowered := 0
-	for _, e := range list {
-		id, _ := strconv.Atoi(e.Name())
-		if n, err := niceness(id); err == nil && n == before+lowerBy {
-			lowered++
+	for _, x := range all(t, hold) {
+		if x != before {
+			t.Errorf("normal: %+v, was %+v", x, before)
 		}
 	}
-	if lowered < len(list)-4 || lowered == 0 {
-		t.Errorf("%d of %d threads were lowered", lowered, len(list))
+	for range 2 { // once more changes nothing
+		err := Raise(High)
+		want := min(before.nice, high)
+		switch {
+		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+			want = before.nice
+		case err != nil:
+			t.Fatal(err)
+		}
+		for _, x := range all(t, hold) {
+			if x.nice != want {
+				t.Errorf("high: niceness %d, was %d, error %v", x.nice, before.nice, err)
+			}
+			// Kernels before 6.12 have no slice to ask for.
+			if before.slice != 0 && x.slice != shortSlice {
+				t.Errorf("high: a slice of %d ns, was %d", x.slice, before.slice)
+			}
+		}
 	}
-	for range 8 { // each needs a thread, all but a few of them new
-		if r := startThread(Normal, hold); r.nice < before+lowerBy {
-			t.Errorf("thread %d, started later, has niceness %d", r.thread, r.nice)
+}
+
+// A real-time thread is the only one, and those that start later are not.
+func TestRaiseThreadIsForOne(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	hold := make(chan struct{})
+	defer close(hold)
+	got := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		got <- RaiseThread()
+		<-hold
+	}()
+	if err := <-got; errors.Is(err, unix.EPERM) {
+		t.Skip("a real-time thread is not permitted here: needs CAP_SYS_NICE and a processor share for real-time threads")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := Raise(Realtime); err != nil && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		t.Error(err)
+	}
+	n := 0
+	for _, x := range all(t, hold) {
+		if x.fifo {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d threads are real-time, want 1", n)
+	}
+}
+
+// All threads of a process have a tenth of the weight afterwards, those that start
+// later too, also if a raised process has started it.
+func TestLowerAll(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	hold := make(chan struct{})
+	defer close(hold)
+	before := look(os.Getpid())
+	if err := Raise(High); err != nil && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		t.Fatal(err)
+	}
+	want := min(max(look(os.Getpid()).nice, 0)+lower, 19)
+	if err := LowerAll(); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range all(t, hold) {
+		if x.nice != want || x.slice != before.slice {
+			t.Errorf("%+v, want niceness %d and a slice of %d ns", x, want, before.slice)
 		}
 	}
 }

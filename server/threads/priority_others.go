@@ -4,13 +4,16 @@ package threads
 
 import "errors"
 
-// Raise gives the calling thread a priority. It returns the thread's number.
-func Raise(p Priority) (thread int, err error) {
+// Raise gives all threads of the process a priority.
+func Raise(p Priority) error {
 	if p == Normal {
-		return 0, nil
+		return nil
 	}
-	return 0, errors.ErrUnsupported
+	return errors.ErrUnsupported
 }
 
-// LowerOthers lowers the priority of all threads of the process but these.
-func LowerOthers(threads []int) error { return errors.ErrUnsupported }
+// RaiseThread gives the calling thread the real-time priority.
+func RaiseThread() error { return errors.ErrUnsupported }
+
+// LowerAll lowers the priority of all threads of the process.
+func LowerAll() error { return errors.ErrUnsupported }

@@ -14,6 +14,7 @@ import (
 	"noonmark/refclock/status"
 	"noonmark/server/certs"
 	"noonmark/server/nts"
+	"noonmark/server/ntske"
 	"noonmark/server/sysclock"
 	"noonmark/server/threads"
 )
@@ -25,6 +26,7 @@ const DefaultPath = "/etc/noonmark/ntsserve.toml"
 type File struct {
 	User        string         `toml:"user"`
 	Priority    string         `toml:"priority"`
+	Clients     string         `toml:"clients"`
 	Source      Source         `toml:"source"`
 	Endpoint    []Endpoint     `toml:"endpoint"`
 	KE          KE             `toml:"ke"`
@@ -69,7 +71,7 @@ type KE struct {
 	Server         string          `toml:"server"`
 	Port           int             `toml:"port"`
 	MaxConnections int             `toml:"max_connections"`
-	MaxPerAddress  int             `toml:"max_per_address"`
+	MaxPerAddress  int             `toml:"max_per_address"`  // of one prefix; 0: no limit of its own
 	Rate           float64         `toml:"rate"`             // per s; 0: no limit
 	RatePerAddress float64         `toml:"rate_per_address"` // per s; 0: no limit
 	Timeout        config.Duration `toml:"timeout"`
@@ -133,8 +135,9 @@ type Access struct {
 func Default() File {
 	return File{
 		Priority: threads.High.String(),
+		Clients:  "off",
 		Source:   Source{Type: "snapshot", Path: status.DefaultPath, Address: sysclock.DefaultChrony, Stratum: sysclock.DefaultStratum},
-		KE:       KE{Timeout: config.D(5 * time.Second), MaxConnections: 512, MaxPerAddress: 16},
+		KE:       KE{Timeout: config.D(5 * time.Second), MaxConnections: ntske.DefaultMaxConns},
 		ACME:     ACME{Directory: certs.DefaultDirectory, StateDir: "/var/lib/ntsserve/acme"},
 		Keys:     Keys{File: "/var/lib/ntsserve/keys", Rotate: config.D(nts.DefaultRotate), Keep: nts.DefaultKeep, Renew: "auto", RenewAhead: config.D(nts.DefaultAhead)},
 		MAC:      MAC{Refused: "silence"},

@@ -3,6 +3,7 @@ package ntsserve
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -11,6 +12,12 @@ import (
 	"noonmark/server/ntske"
 )
 
+// maxConnections is more than one processor can serve within the longest timeout.
+const maxConnections = 16384
+
+// maxTimeout is how long a handshake may take.
+const maxTimeout = time.Minute
+
 func (s *Settings) checkKE(c *config.Checker) {
 	k := &s.KE
 	if !k.Listen.IsValid() {
@@ -18,17 +25,13 @@ func (s *Settings) checkKE(c *config.Checker) {
 	}
 	c.Require(k.Server == "" || ntske.ValidServer(k.Server), "ke.server", "%q is not an NTP server; want an address without zone, or a full domain name", k.Server)
 	c.Require(k.Port >= 0 && k.Port <= 65535, "ke.port", "%d is not a port; want 1 to 65535, or 0 for that of the first endpoint with NTS", k.Port)
-	for _, x := range [...]struct {
-		key string
-		ok  bool
-	}{
-		{"ke.max_connections", k.MaxConnections > 0}, {"ke.max_per_address", k.MaxPerAddress > 0}, {"ke.timeout", k.Timeout.Duration > 0},
-	} {
-		c.Require(x.ok, x.key, "is not positive; leave it out for the default")
-	}
-	c.Require(k.Timeout.Duration <= time.Minute, "ke.timeout", "%v keeps idle connections open too long; want at most 1m", k.Timeout)
-	c.Require(k.Rate >= 0, "ke.rate", "is negative; want handshakes per second, or 0 for no limit")
-	c.Require(k.RatePerAddress >= 0, "ke.rate_per_address", "is negative; want handshakes per second, or 0 for no limit")
+	c.Require(k.MaxConnections > 0, "ke.max_connections", "is not positive; want 1 to %d, or leave it out for the default", maxConnections)
+	c.Require(k.Timeout.Duration > 0, "ke.timeout", "is not positive; want 1ns to %v, or leave it out for the default", maxTimeout)
+	c.Require(k.Timeout.Duration <= maxTimeout, "ke.timeout", "%v keeps idle connections open too long; want at most %v", k.Timeout, maxTimeout)
+	c.Require(k.MaxConnections <= maxConnections, "ke.max_connections", "%d would need %d MB of memory; want at most %d", k.MaxConnections, k.MaxConnections*ntske.ConnMemory>>20, maxConnections)
+	c.Require(k.MaxPerAddress >= 0, "ke.max_per_address", "is negative; want 0 or more connections of one prefix; 0 is no limit of its own")
+	c.Require(k.Rate >= 0, "ke.rate", "is negative; want 0 or more handshakes per second; 0 is no limit")
+	c.Require(k.RatePerAddress >= 0, "ke.rate_per_address", "is negative; want 0 or more handshakes per second; 0 is no limit")
 }
 
 // Pairs are the certificate files of [ke] and [[certificate]]. The first is the
@@ -61,21 +64,44 @@ func (s *Settings) checkPEM(c *config.Checker, key, path string) {
 	if path == "" {
 		return
 	}
-	if _, err := os.Stat(path); err != nil {
-		s.Warnings = append(s.Warnings, c.File.Errorf(key, "%w; it must be there when ntsserve starts", err).Error())
+	f, err := os.Open(path)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		s.Warnings = append(s.Warnings, c.File.Errorf(key, "%w; until that is repaired no client gets keys: %s", err, CertificateRemedy(err)).Error())
 	}
 }
 
-func (s *Settings) checkACME(c *config.Checker) {
-	if !c.File.Has("acme") {
-		return
+// CertificateRemedy says what to do about a certificate that cannot be used.
+func CertificateRemedy(err error) string {
+	var e *fs.PathError
+	path := "FILE"
+	if errors.As(err, &e) {
+		path = e.Path
 	}
-	a := s.ACME
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "it must belong to the user that ntsserve runs as (chown ntsserve " + path + "), and each folder above it must be open to that user"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make one with refclockctl ca issue, or correct the path"
+	}
+	return "replace it (refclockctl ca issue), or correct the path"
+}
+
+func (s *Settings) checkACME(c *config.Checker) {
+	if c.File.Has("acme") {
+		s.Certificates.ACME = s.ACME.Order(c, "configs/ntsserve.toml")
+	}
+}
+
+// Order checks the table [acme] of a file and returns what is ordered. example is the
+// file that shows good values.
+func (a *ACME) Order(c *config.Checker, example string) *certs.ACME {
 	order := &certs.ACME{
 		Directory: a.Directory, Names: a.Names, AcceptTerms: a.AcceptTerms, Email: a.Email, Profile: a.Profile, CAFile: a.CAFile,
 		HTTP: listenAddress(a.HTTP), TLS: listenAddress(a.TLS), Dir: a.StateDir,
 	}
-	s.Certificates.ACME = order
 	switch {
 	case len(a.Names) == 0:
 		c.Refuse("acme.names", "is empty; want the names and addresses that clients know this server by, such as [\"time.example.org\"]")
@@ -85,9 +111,10 @@ func (s *Settings) checkACME(c *config.Checker) {
 		c.Refuse("acme.http", "there is no address to answer the ACME server at; want http = \"0.0.0.0:80\" or tls = \"0.0.0.0:443\"")
 	default:
 		if err := order.Check(); err != nil {
-			c.Refuse("acme", "%w; want values as in configs/ntsserve.toml", err)
+			c.Refuse("acme", "%w; want values as in %s", err, example)
 		}
 	}
+	return order
 }
 
 // listenAddress is empty for no address.

@@ -3,7 +3,6 @@ package ntsserve
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"time"
 
 	"noonmark/internal/config"
@@ -20,6 +19,9 @@ import (
 // Settings is a checked file and what the server's parts are made from.
 type Settings struct {
 	File
+	// Place returns FILE:LINE: KEY of a key, for errors that show while the daemon
+	// runs.
+	Place func(key string) string
 	// Warnings are problems that do not keep the daemon from running.
 	Warnings []string
 
@@ -48,14 +50,16 @@ type Settings struct {
 func Load(path string) (*Settings, error) {
 	s := &Settings{File: Default()}
 	f, err := config.Load(path, &s.File)
-	if err != nil {
+	if f == nil {
 		return nil, err
 	}
-	return s, s.check(f)
+	s.Place = f.Place
+	return s, s.check(f, err)
 }
 
-func (s *Settings) check(f *config.File) error {
+func (s *Settings) check(f *config.File, found error) error {
 	c := config.NewChecker(f)
+	c.Add(found)
 	s.checkSource(c)
 	s.checkProcess(c)
 	s.ServesKE = f.Has("ke.listen") && s.KE.Listen.IsValid() || s.KE.Certificate != "" || s.KE.Key != "" || len(s.Certificate) > 0 || f.Has("acme")
@@ -84,6 +88,7 @@ func (s *Settings) warn(format string, args ...any) {
 
 // checkProcess checks the user and the priority of threads.
 func (s *Settings) checkProcess(c *config.Checker) {
+	c.OneOf("clients", s.Clients, "off", "prefixes")
 	var err error
 	if s.ThreadPriority, err = threads.ParsePriority(s.Priority); err != nil {
 		c.OneOf("priority", s.Priority, "normal", "high", "realtime")
@@ -138,6 +143,7 @@ func parseRefID(text string, stratum int) (id [4]byte, ok bool) {
 }
 
 func (s *Settings) checkKeys(c *config.Checker) {
+	c.Require(s.Keys.Keep > 0, "keys.keep", "%d is not a number of keys; want 1 or more, such as 8", s.Keys.Keep)
 	s.KeyRing = nts.RingConfig{Rotate: s.Keys.Rotate.Duration, Keep: s.Keys.Keep, Renew: nts.NeverRenew}
 	if s.Keys.Rotate.Duration <= 0 || s.Keys.Keep <= 0 {
 		c.Refuse("keys.rotate", "a rotation every %v that keeps %d keys is not possible; want for instance rotate = \"24h\" and keep = 8", s.Keys.Rotate, s.Keys.Keep)
@@ -181,12 +187,17 @@ func (s *Settings) checkAccess(c *config.Checker) {
 			c.Refuse("access", "%w; want each prefix on one of allow, deny, nts_only", err)
 		}
 	}
-	c.Require(a.Rate >= 0 && a.Rate <= 1e6, "access.rate_limit", "%v is out of range; want requests per second and prefix, or 0 for no limit", a.Rate)
+	c.Require(a.Rate >= 0 && a.Rate <= 1e6, "access.rate_limit", "%v is out of range; want requests per second and prefix, 0 to 1000000; 0 is no limit", a.Rate)
 	c.Require(a.Burst >= 1 && a.Burst <= 1e6, "access.rate_burst", "%d is out of range; want 1 to 1000000 requests", a.Burst)
 	c.Require(a.Prefix4 >= 1 && a.Prefix4 <= 32, "access.rate_prefix4", "%d is not a prefix length; want 1 to 32", a.Prefix4)
 	c.Require(a.Prefix6 >= 1 && a.Prefix6 <= 128, "access.rate_prefix6", "%d is not a prefix length; want 1 to 128", a.Prefix6)
 	c.Require(a.KissRate >= 0 && a.KissRate <= 1e4, "access.kiss_rate", "%v is out of range; want kiss codes per second, at most 10000, or 0 for none", a.KissRate)
 	s.RateLimit = server.LimitConfig{Rate: a.Rate, Burst: a.Burst, Prefix4: a.Prefix4, Prefix6: a.Prefix6, KissRate: a.KissRate}
+}
+
+// AccessPrefixes returns the access lists.
+func (s *Settings) AccessPrefixes() (allow, deny, ntsOnly []netip.Prefix) {
+	return prefixes(s.Access.Allow), prefixes(s.Access.Deny), prefixes(s.Access.NTSOnly)
 }
 
 func prefixes(ps []config.Prefix) (out []netip.Prefix) {
@@ -196,9 +207,9 @@ func prefixes(ps []config.Prefix) (out []netip.Prefix) {
 	return out
 }
 
-// NeedsLowPorts reports whether ports that need a capability may have to be
+// needsLowPorts reports whether ports that need a capability may have to be
 // bound again while the daemon runs.
-func (s *Settings) NeedsLowPorts() bool {
+func needsLowPorts(s *Settings) bool {
 	addrs := []config.AddrPort{s.ACME.HTTP, s.ACME.TLS, s.Metrics.Listen}
 	for _, e := range s.Endpoint { // its interface or address may go and come back
 		addrs = append(addrs, e.Address)
@@ -214,21 +225,21 @@ func (s *Settings) NeedsLowPorts() bool {
 	return false
 }
 
+// Capabilities are those that the daemon needs as long as it runs.
+func (s *Settings) Capabilities() (need []privileges.Capability) {
+	if needsLowPorts(s) {
+		need = append(need, privileges.NetBindService)
+	}
+	return need
+}
+
 // ReloadedKeys are the keys that a running daemon takes over; all others need a
 // restart. Certificates and cookie keys are read again when their files change.
 func ReloadedKeys() []string {
 	return []string{"log.level", "mac.keys_file", "key", "access.allow", "access.deny", "access.nts_only"}
 }
 
-// NeedsRestart reports whether another key than ReloadedKeys differs.
-func (s *Settings) NeedsRestart(running *Settings) bool {
-	return !reflect.DeepEqual(s.withoutReloaded(), running.withoutReloaded())
-}
-
-// withoutReloaded returns the file with the zero value for ReloadedKeys.
-func (s *Settings) withoutReloaded() File {
-	f := s.File
-	f.Access.Allow, f.Access.Deny, f.Access.NTSOnly, f.Log.Level = nil, nil, nil, ""
-	f.MAC.KeysFile, f.Key = "", nil
-	return f
+// Changes lists the keys that differ from those of a running daemon.
+func (s *Settings) Changes(running *Settings) config.Changes {
+	return config.Compare(s.File, running.File, ReloadedKeys())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,11 +150,11 @@ file = "` + filepath.Join(dir, "none") + `"
 	// A reload takes over the keys.
 	write(t, path, text+"[[key]]\nid = 5\ntype = \"AES128\"\nkey = \"0123456789abcdef\"\n")
 	again, err := Load(path)
-	if err != nil || again.NeedsRestart(s) {
+	if err != nil || len(again.Changes(s).Restart) > 0 {
 		t.Errorf("another key needs a restart: %v", err)
 	}
 	write(t, path, strings.Replace(text, "crypto_nak", "plain", 1))
-	if again, err = Load(path); err != nil || !again.NeedsRestart(s) {
+	if again, err = Load(path); err != nil || !slices.Equal(again.Changes(s).Restart, []string{"mac.refused"}) {
 		t.Errorf("another policy needs no restart: %v", err)
 	}
 }

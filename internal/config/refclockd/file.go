@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/history"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
@@ -38,6 +39,7 @@ type File struct {
 	SystemClock SystemClock    `toml:"system_clock"`
 	PHC         []FollowingPHC `toml:"phc"`
 	Export      Export         `toml:"export"`
+	History     History        `toml:"history"`
 	Log         config.Log     `toml:"log"`
 	Metrics     config.Metrics `toml:"metrics"`
 	Sim         Sim            `toml:"sim"`
@@ -186,20 +188,50 @@ func (e Export) Samples() bool { return e.ChronySock != "" || e.SHMUnit >= 0 }
 // Any reports whether anything is exported.
 func (e Export) Any() bool { return e.Samples() || e.PTP4L != "" }
 
+// History is [history]: measurements and events that are kept.
+type History struct {
+	Dir     string `toml:"dir"`      // below state_dir, or absolute; empty: a day in runtime_dir
+	MaxSize int    `toml:"max_size"` // MB
+}
+
 // Sim is [sim]: the virtual appliance.
 type Sim struct {
 	Seed          uint64          `toml:"seed"`
 	Oscillator    string          `toml:"oscillator"`
 	FreqOffsetPPB float64         `toml:"freq_offset_ppb"`
 	PulseJitter   config.Duration `toml:"pulse_jitter"`
+	Receiver      string          `toml:"receiver"`
 	ReceiverPTY   bool            `toml:"receiver_pty"`
 	Start         string          `toml:"start"`
+	Fault         []SimFault      `toml:"fault"`
+}
+
+// SimFault is a [[sim.fault]]: something that goes wrong with the virtual receiver
+// or its pulse for a while.
+type SimFault struct {
+	Kind   string          `toml:"kind"`
+	At     config.Duration `toml:"at"`
+	For    config.Duration `toml:"for"` // 0: to the end
+	Amount float64         `toml:"amount"`
 }
 
 // SetsSystemClock reports whether the system clock is set by the clock that is
 // steered, directly or by a program that is given its time.
 func (f *File) SetsSystemClock() bool {
 	return f.Clock.Source == "system" || f.SystemClock.Mode == "discipline" || f.Export.Samples()
+}
+
+// HistoryDir is the folder of measurements and events, and whether it is in memory,
+// where they are kept for a day.
+func (f *File) HistoryDir() (dir string, memory bool) {
+	switch d := f.History.Dir; {
+	case d == "":
+		return filepath.Join(f.RuntimeDir, "history"), true
+	case filepath.IsAbs(d):
+		return d, false
+	default:
+		return filepath.Join(f.StateDir, d), false
+	}
 }
 
 // Default returns a file with the values of keys that are left out.
@@ -221,10 +253,11 @@ func Default() File {
 		NTP:         NTP{RefID: "GPS", Stratum: 1},
 		SystemClock: SystemClock{Mode: "off", StepThreshold: config.D(time.Millisecond)},
 		Export:      Export{SHMUnit: -1, TransportSpecific: -1, HoldoverClass: 52},
+		History:     History{Dir: "history", MaxSize: history.DefaultMaxSize >> 20},
 		Log:         config.DefaultLog(),
 		Sim: Sim{
 			Seed: 1, Oscillator: "tcxo", FreqOffsetPPB: 2300, PulseJitter: config.D(20 * time.Nanosecond),
-			ReceiverPTY: true, Start: "now",
+			Receiver: "ublox", ReceiverPTY: true, Start: "now",
 		},
 	}
 }

@@ -10,7 +10,7 @@ func (c *check) export() {
 	x := c.Export
 	c.Require(x.SHMUnit >= -1 && x.SHMUnit <= 255, "export.shm_unit", "%d is not a unit of NTP shared memory; want 0 to 255, or -1 for none", x.SHMUnit)
 	c.Require(x.PTP4LDomain >= 0 && x.PTP4LDomain <= 255, "export.ptp4l_domain", "%d is not a PTP domain; want 0 to 255", x.PTP4LDomain)
-	c.Require(x.TransportSpecific >= -1 && x.TransportSpecific <= 1, "export.ptp4l_transport_specific", "%d is not possible; want 0, 1 for gPTP, or -1 to find out", x.TransportSpecific)
+	c.Require(x.TransportSpecific >= -1 && x.TransportSpecific <= 1, "export.ptp4l_transport_specific", "%d is not possible; want 0 to 1 (1 for gPTP), or -1 to find out", x.TransportSpecific)
 	c.Require(slices.Contains([]int{52, 140, 150, 160}, x.HoldoverClass), "export.ptp4l_holdover_class", "%d is not a class of holdover; want 52, or with a telecom profile 140, 150 or 160", x.HoldoverClass)
 	c.Require(!x.Any() || c.Clock.Source != "none", "export",
 		`with clock.source = "none" no clock follows the pulses; want another clock.source, or nothing exported`)

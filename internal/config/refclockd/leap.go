@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"noonmark/internal/config"
 	"noonmark/internal/durable"
 	"noonmark/phc/tai"
 	"noonmark/refclock/leap"
@@ -31,7 +32,7 @@ func (l *Leap) sources() []leapSource {
 func (c *check) proof() {
 	switch v := c.Leap.Prove.(type) {
 	case bool:
-		c.warn("leap.prove: a boolean is deprecated; write %q", c.LeapProof())
+		c.warn("%s", c.Checker.File.Deprecated(config.Deprecation{Key: "leap.prove", Form: "a boolean", Since: "0.2.0", Instead: fmt.Sprintf("%q", c.LeapProof())}))
 	case string:
 		c.OneOf("leap.prove", v, leap.ProofNames()...)
 	default:

@@ -2,6 +2,7 @@ package refclockd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,8 +30,8 @@ func (in *PulseInput) CableDelay() time.Duration {
 
 // check checks what is common to all pulses; prefix is that of the keys.
 func (in *PulseInput) check(c *config.Checker, prefix string) {
-	c.Require(in.Pin >= -1 && in.Pin < 64, prefix+"pin", "%d is not a pin; want 0 or more, or -1 to leave the card's pins as they are", in.Pin)
-	c.Require(in.Channel >= 0 && in.Channel < 64, prefix+"channel", "%d is not a channel; want 0 or more", in.Channel)
+	c.Require(in.Pin >= -1 && in.Pin < 64, prefix+"pin", "%d is not a pin; want 0 to 63, or -1 to leave the card's pins as they are", in.Pin)
+	c.Require(in.Channel >= 0 && in.Channel < 64, prefix+"channel", "%d is not a channel; want 0 to 63", in.Channel)
 	c.Within(prefix+"width", in.Width, 0, 999*time.Millisecond)
 	c.Within(prefix+"bias", in.Bias, -10*time.Millisecond, 10*time.Millisecond)
 	c.Within(prefix+"cable", in.Cable, 0, 100*time.Microsecond)
@@ -111,4 +112,11 @@ func (s *Settings) CompareConfigs() (out []pps.CompareConfig) {
 		out = append(out, pps.CompareConfig{Name: p.Name, Bias: p.Bias.Duration, Cable: p.CableDelay(), Limit: p.Limit.Duration, Independent: p.Independent})
 	}
 	return out
+}
+
+// capturesClear reports whether a kernel pulse is to be captured at the edge that a
+// driver may leave out: requesting it needs CAP_SYS_TIME (PPS_SETPARAMS).
+func (f *File) capturesClear() bool {
+	clear := func(in *PulseInput) bool { return in.Source == "kernel" && in.Edge == pps.Clear }
+	return clear(&f.Pulse.PulseInput) || slices.ContainsFunc(f.Pulse.Compare, func(p ComparedPulse) bool { return clear(&p.PulseInput) })
 }

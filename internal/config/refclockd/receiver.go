@@ -1,6 +1,7 @@
 package refclockd
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,7 +29,8 @@ func (c *check) receiver() {
 	}
 	switch b := r.Baud.(type) {
 	case int64:
-		c.Require(b >= 300 && b <= 4_000_000, "receiver.baud", "%d is not a baud rate of a receiver; want 300 to 4000000 (9600 is common), or \"auto\"", b)
+		near := nearestRate(b)
+		c.Require(b == near, "receiver.baud", "%d is not a baud rate of a serial port; did you mean %d? 9600 is common, and \"auto\" tries the usual ones", b, near)
 	case string:
 		c.Require(b == "auto", "receiver.baud", "%q is not a baud rate; want a number such as 9600, or \"auto\"", b)
 	default:
@@ -60,6 +62,16 @@ func systemOf(name string) (gnss.System, bool) {
 		return 0, false
 	}
 	return systems[i], true
+}
+
+// portRates are the rates of serial ports: those of termios(3), and those in
+// between that receivers are also set to.
+var portRates = [...]int64{300, 600, 1200, 1800, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200, 128000, 230400, 250000, 256000,
+	460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000}
+
+// nearestRate returns the rate of serial ports that is nearest.
+func nearestRate(b int64) int64 {
+	return slices.MinFunc(portRates[:], func(x, y int64) int { return cmp.Compare(max(x-b, b-x), max(y-b, b-y)) })
 }
 
 // Rates are the baud rates at which the receiver may be, the likeliest first.

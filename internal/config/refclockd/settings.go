@@ -1,14 +1,19 @@
 package refclockd
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/exitcode"
+	"noonmark/internal/privileges"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/discipline"
@@ -19,6 +24,9 @@ import (
 // Settings is a checked file with what was read besides it.
 type Settings struct {
 	File
+	// Place returns FILE:LINE: KEY of a key, for errors that show while the daemon
+	// runs.
+	Place func(key string) string
 	// Warnings are problems that do not keep the daemon from running.
 	Warnings []string
 	// LeapTables are the tables of leap seconds in order of trust, the built-in
@@ -28,6 +36,8 @@ type Settings struct {
 	Servers []WitnessServer
 	// SimStart is when a simulation begins, UTC; zero: now.
 	SimStart time.Time
+	// SimFaults are what goes wrong with the virtual appliance.
+	SimFaults []sim.Fault
 }
 
 // Load reads and checks the file at path. All errors come at once, joined, each
@@ -37,10 +47,11 @@ type Settings struct {
 func Load(path string) (*Settings, error) {
 	s := &Settings{File: Default()}
 	f, err := config.Load(path, &s.File)
-	if err != nil {
+	if f == nil {
 		return nil, err
 	}
-	return s, s.check(f)
+	s.Place = f.Place
+	return s, s.check(f, err)
 }
 
 // check is the check of a file's values.
@@ -49,8 +60,12 @@ type check struct {
 	*Settings
 }
 
-func (s *Settings) check(f *config.File) error {
+func (s *Settings) check(f *config.File, found error) error {
 	c := &check{config.NewChecker(f), s}
+	c.Add(found)
+	if f.Empty() {
+		s.warn("%s sets no key; this assumes a receiver at %s, pulses at %s and the clock of %s: copy the file of your role from configs/", f.Path, s.Receiver.Device, s.Pulse.Device, s.Clock.Device)
+	}
 	c.directories()
 	c.receiver()
 	c.pulse()
@@ -81,6 +96,7 @@ func (c *check) directories() {
 		c.Require(filepath.IsAbs(d.path), d.key, "%q is not an absolute path; want one that begins with /", d.path)
 	}
 	c.Require(c.Record == "" || filepath.IsAbs(c.Record), "record", "%q is not an absolute path; want one that begins with /, or \"\" to record nothing", c.Record)
+	c.Require(c.History.MaxSize >= 10 && c.History.MaxSize <= 1e6, "history.max_size", "%d is out of range; want 10 to 1000000 MB", c.History.MaxSize)
 	c.Require(c.RecordLimit >= 1 && c.RecordLimit <= 1e6, "record_limit", "%d is out of range; want 1 to 1000000 MB", c.RecordLimit)
 }
 
@@ -88,7 +104,7 @@ func (c *check) clock() {
 	c.OneOf("clock.source", c.Clock.Source, "phc", "sim", "system", "none")
 	c.Require(c.Clock.Source != "phc" || c.Clock.Device != "", "clock.device", `is empty; name an interface, such as "eth0", or a clock, such as "/dev/ptp0"`)
 	max, step := c.Clock.MaxFreqPPB, c.Clock.FreqStepPPB
-	c.Require(max >= 0 && max <= 1e9, "clock.max_freq_ppb", "%v is not a frequency limit; want ppb, or 0 for the device's own", max)
+	c.Require(max >= 0 && max <= 1e9, "clock.max_freq_ppb", "%v is not a frequency limit; want ppb, 0 to 1000000000; 0 is the device's own", max)
 	c.Require(step >= 0 && step <= 10_000, "clock.freq_step_ppb", "%v is not a frequency step of a card; want ppb, 0 to 10000, such as 61.035, or 0 for the kernel's value", step)
 	c.Require(step == 0 || c.Clock.Source == "phc", "clock.freq_step_ppb", "is not used with clock.source = %q; leave it out", c.Clock.Source)
 }
@@ -111,7 +127,9 @@ func (c *check) ntp() {
 }
 
 func (c *check) sim() {
+	c.simFaults()
 	c.OneOf("sim.oscillator", c.Sim.Oscillator, "tcxo", "ocxo", "crystal")
+	c.OneOf("sim.receiver", c.Sim.Receiver, "ublox", "nmea")
 	c.Within("sim.pulse_jitter", c.Sim.PulseJitter, 0, time.Millisecond)
 	c.Require(math.Abs(c.Sim.FreqOffsetPPB) <= 100_000, "sim.freq_offset_ppb", "%v is out of range; want -100000 to 100000", c.Sim.FreqOffsetPPB)
 	if c.Sim.Start == "now" {
@@ -161,7 +179,24 @@ func (s *Settings) SimConfig() sim.Config {
 	c.Pulse.JitterNS = float64(s.Sim.PulseJitter.Duration)
 	c.Clock.Seed, c.Pulse.Seed, c.Receiver.Seed = s.Sim.Seed*3+1, s.Sim.Seed*3+2, s.Sim.Seed*3+3
 	c.Receiver.Table = s.LatestLeapTable()
+	ublox := s.Sim.Receiver == "ublox"
+	c.Receiver.Sky, c.Receiver.Status, c.Receiver.Version = ublox, ublox, ublox
+	c.Pulse.Faults, c.Receiver.Faults = s.SimFaults, s.SimFaults
 	return c
+}
+
+// simFaults reads [[sim.fault]].
+func (c *check) simFaults() {
+	for i, f := range c.Sim.Fault {
+		key := fmt.Sprintf("sim.fault[%d]", i)
+		var k sim.FaultKind
+		if err := k.UnmarshalText([]byte(f.Kind)); err != nil {
+			c.OneOf(key+".kind", f.Kind, sim.FaultNames()...)
+		}
+		c.Require(f.At.Duration >= 0, key+".at", "%v is before the start; want 0s or later", f.At)
+		c.Require(f.For.Duration >= 0, key+".for", "%v is negative; want how long it lasts, or 0s to the end", f.For)
+		c.SimFaults = append(c.SimFaults, sim.Fault{Kind: k, At: f.At.Duration, For: f.For.Duration, Amount: f.Amount})
+	}
 }
 
 // ReloadedKeys are the keys that a running daemon takes over; all others need a
@@ -170,18 +205,51 @@ func ReloadedKeys() []string {
 	return []string{"log.level", "leap.file", "leap.zone", "pulse.bias", "pulse.cable", "pulse.cable_length", "pulse.velocity_factor", "pulse.sawtooth"}
 }
 
-// NeedsRestart reports whether another key than ReloadedKeys differs.
-func (s *Settings) NeedsRestart(running *Settings) bool {
-	return !reflect.DeepEqual(s.withoutReloaded(), running.withoutReloaded())
+// Changes lists the keys that differ from those of a running daemon.
+func (s *Settings) Changes(running *Settings) config.Changes {
+	return config.Compare(s.File, running.File, ReloadedKeys())
 }
 
-// withoutReloaded returns the file with the zero value for ReloadedKeys.
-func (s *Settings) withoutReloaded() File {
-	f := s.File
-	f.Log.Level, f.Leap.File, f.Leap.Zone = "", "", ""
-	f.Pulse.Bias, f.Pulse.Cable, f.Pulse.CableLength, f.Pulse.Velocity = config.Duration{}, config.Duration{}, 0, 0
-	f.Pulse.Sawtooth = false
-	return f
+// NeedsCapability returns the key that needs a capability; not ok if none does.
+func (s *Settings) NeedsCapability() (key string, c privileges.Capability, ok bool) {
+	switch c = privileges.SysTime; {
+	case s.Clock.Source == "system":
+		return "clock.source", c, true
+	case s.SystemClock.Mode == "discipline":
+		return "system_clock.mode", c, true
+	}
+	return "pulse.edge", c, s.capturesClear()
+}
+
+// Capabilities are those that the daemon needs as long as it runs. The error names
+// the key that needs one which the process does not have, if nothing works without
+// it.
+func (s *Settings) Capabilities() (need []privileges.Capability, err error) {
+	_, c, ok := s.NeedsCapability()
+	if !ok {
+		return nil, nil
+	}
+	if s.Clock.Source == "system" && !privileges.Has(privileges.SysTime) {
+		err = fmt.Errorf("%s: \"system\" needs %v, which this process does not have (%w); start it with systemctl start refclockd, whose unit gives it (systemctl cat refclockd shows a drop-in that takes it away), or as root",
+			s.Place("clock.source"), privileges.SysTime, fs.ErrPermission)
+	}
+	return []privileges.Capability{c}, err
+}
+
+// RuntimeDirError turns an error of publishing in runtime_dir into one with place and
+// remedy.
+func RuntimeDirError(s *Settings, err error) error {
+	const unit = "the unit makes /run/refclock, the default, and lets refclockd write only there and to /var/lib/refclock"
+	err = fmt.Errorf("%s: %w", s.Place("runtime_dir"), err)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w; the user that refclockd runs as cannot write there: %s", err, unit)
+	case errors.Is(err, syscall.EROFS):
+		err = fmt.Errorf("%w; %s: name a folder there, or add ReadWritePaths= for another one", err, unit)
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w; name a folder that can be made: %s", err, unit)
+	}
+	return exitcode.With(exitcode.ErrUnavailable, err)
 }
 
 // RequiresWitness reports whether the clock is not to be locked before a

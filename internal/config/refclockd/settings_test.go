@@ -79,6 +79,7 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[ntp]\nrefid = \"GALILEO\"\n", "2: ntp.refid"},
 		{"[ntp]\nrefid = \"\"\n", "2: ntp.refid"},
 		{"[sim]\noscillator = \"rubidium\"\n", "2: sim.oscillator"},
+		{"[sim]\nreceiver = \"trimble\"\n", "2: sim.receiver"},
 		{"[sim]\nstart = \"today\"\n", "2: sim.start"},
 		{"[log]\nlevel = \"loud\"\n", "2: log.level"},
 		{"[metrics]\nlisten = \"9100\"\n", "2: metrics.listen"},
@@ -167,8 +168,8 @@ func TestCableDelay(t *testing.T) {
 	}
 	a, _ := Load(write(t, "[pulse]\ncable_length = 20\n"))
 	b, _ := Load(write(t, "[pulse]\ncable_length = 30\nvelocity_factor = 0.8\n"))
-	if a.NeedsRestart(b) {
-		t.Error("another length needs a restart")
+	if c := a.Changes(b); len(c.Restart) > 0 || len(c.Reloaded) != 2 {
+		t.Errorf("another length: %+v", c)
 	}
 }
 
@@ -306,5 +307,29 @@ func TestSetsSystemClock(t *testing.T) {
 		if err != nil || s.SetsSystemClock() != want {
 			t.Errorf("%q: %v, %v", text, !want, err)
 		}
+	}
+}
+
+func TestTheFolderOfTheHistory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, dir string
+		memory    bool
+	}{
+		{"", "/var/lib/refclock/history", false},
+		{"state_dir = \"/data\"\n", "/data/history", false},
+		{"[history]\ndir = \"/mnt/h\"\n", "/mnt/h", false},
+		{"[history]\ndir = \"\"\n", "/run/refclock/history", true},
+	} {
+		s, err := Load(write(t, c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dir, memory := s.HistoryDir(); dir != c.dir || memory != c.memory {
+			t.Errorf("%q: %s, %v; want %s, %v", c.text, dir, memory, c.dir, c.memory)
+		}
+	}
+	if _, err := Load(write(t, "[history]\nmax_size = 9\n")); err == nil || !strings.Contains(err.Error(), "2: history.max_size: 9 is out of range; want 10 to 1000000 MB") {
+		t.Error(err)
 	}
 }

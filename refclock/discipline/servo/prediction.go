@@ -10,6 +10,8 @@ import "math"
 // mean squared error to the model's own variance, at horizons of 4, 16, ... s.
 type PredictionError struct {
 	horizons [horizons]horizon
+	factors  [horizons]float64 // by what was learned; for Factor, which is called some hundred times a second
+	current  bool              // factors are
 }
 
 const (
@@ -61,6 +63,7 @@ func (f *PredictionError) Export() (n PredictionRatios) {
 
 // Import takes what an earlier run learned; values out of range are ignored.
 func (f *PredictionError) Import(n PredictionRatios) {
+	f.current = false
 	for i, x := range n {
 		if x.N > 0 && x.Ratio >= 0 && x.Ratio < 1e9 {
 			f.horizons[i].sum, f.horizons[i].n = x.Ratio, math.Min(x.N, importedMax)
@@ -81,6 +84,7 @@ func (f *PredictionError) Reset() {
 // e.Phase - moved is the phase of the free-running oscillator.
 func (f *PredictionError) Observe(t float64, e Estimate, moved float64) {
 	free := e.Phase - moved
+	f.current = false
 	for i := range f.horizons {
 		s := &f.horizons[i]
 		tau := horizonSeconds(i)
@@ -122,17 +126,30 @@ func (f *PredictionError) Factor(t float64) float64 {
 	if t <= 1 {
 		return 1
 	}
-	at := math.Log(t)/math.Log(4) - 1 // in horizons
-	lo, last := 1.0, 1.0
-	for i := range f.horizons {
-		v := f.horizons[i].factor(last)
-		if at <= float64(i) {
-			k := at - float64(i-1)
-			return lo + (v-lo)*math.Max(0, math.Min(1, k))
-		}
-		lo, last = v, v
+	f.learn()
+	at := math.Log(t)/math.Ln2/2 - 1 // in horizons
+	if at >= horizons-1 {
+		return f.factors[horizons-1]
 	}
-	return last
+	lo, i := 1.0, int(max(0, math.Ceil(at)))
+	if i > 0 {
+		lo = f.factors[i-1]
+	}
+	k := at - float64(i-1)
+	return lo + (f.factors[i]-lo)*max(0, min(1, k))
+}
+
+// learn brings the factors of the horizons up to date.
+func (f *PredictionError) learn() {
+	if f.current {
+		return
+	}
+	last := 1.0
+	for i := range f.horizons {
+		last = f.horizons[i].factor(last)
+		f.factors[i] = last
+	}
+	f.current = true
 }
 
 // factor returns the factor of one horizon; last is that of the next shorter one.

@@ -2,6 +2,7 @@ package ubx
 
 import (
 	"encoding/binary"
+	"os"
 	"testing"
 	"time"
 
@@ -265,6 +266,58 @@ func TestTimTPDescribesTheNextPulse(t *testing.T) {
 		if m.QErrPS != c.qerr || m.HasQErr != c.has || m.PulseTime != c.at || m.HasPulse != (c.at != 0) || m.HasDate {
 			t.Errorf("%s: %+v", c.name, m)
 		}
+	}
+}
+
+// grids.ubx has one instant by the grids of GPS, GLONASS, BeiDou and Galileo, then by
+// UTC and unknown ones. Those whose weeks are counted otherwise give no label, and the
+// quantisation error is read all the same.
+func TestTimTPGrids(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/grids.ubx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gps = tai.Time(315964800+19)*tai.Second + 2446*7*86400*tai.Second + 129619*tai.Second
+	want := []struct {
+		qerr int64
+		has  bool
+		at   tai.Time
+	}{
+		{1000, true, gps}, {1000, true, 0}, {1000, true, 0}, {1000, true, 0},
+		{0, false, gps}, {500, true, 0}, {1000, true, gps},
+	}
+	var got []*gnss.Message
+	d := newDecoder(gnss.Config{})
+	d.Feed(b, 1, func(m *gnss.Message) { got = append(got, m) })
+	if len(got) != len(want) {
+		t.Fatalf("%d messages, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		if m := got[i]; m.QErrPS != w.qerr || m.HasQErr != w.has || m.PulseTime != w.at || m.HasPulse != (w.at != 0) || m.HasDate {
+			t.Errorf("message %d: %v, %d ps (%v), want %v, %d ps (%v)", i, m.PulseTime, m.QErrPS, m.HasQErr, w.at, w.qerr, w.has)
+		}
+	}
+}
+
+// timels.ubx has each source of the leap count: five were heard from satellites.
+func TestSourcesOfTheLeapCount(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/timels.ubx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []gnss.LeapSource{gnss.LeapFirmware, gnss.LeapGLONASS, gnss.LeapGPS, gnss.LeapGalileo, gnss.LeapAided, gnss.LeapConfigured, gnss.LeapNavIC, gnss.LeapUnknown, gnss.LeapConfigured}
+	heard := []bool{false, true, true, true, false, false, true, false, false}
+	i := 0
+	newDecoder(gnss.Config{}).Feed(b, 1, func(m *gnss.Message) {
+		if i < len(want) && (m.LeapSource != want[i] || m.LeapSource.FromSatellites() != heard[i] || (m.LeapOffset == 37) != (i < 8)) {
+			t.Errorf("message %d: source %v (heard: %v), TAI-UTC %d", i, m.LeapSource, m.LeapSource.FromSatellites(), m.LeapOffset)
+		}
+		i++
+	})
+	if i != len(want) {
+		t.Errorf("%d messages, want %d", i, len(want))
 	}
 }
 

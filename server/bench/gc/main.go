@@ -50,7 +50,7 @@ func main() {
 	flag.IntVar(&o.heap, "heap", 32, "MB of live heap full of pointers")
 	flag.StringVar(&o.out, "o", "", "write the table to this file too")
 	flag.BoolVar(&o.plain, "plain", false, "plain NTP instead of NTS")
-	flag.StringVar(&o.priorities, "priorities", "normal,high,realtime", "priorities of the workers to compare; those not permitted are left out")
+	flag.StringVar(&o.priorities, "priorities", "normal,realtime", "priorities of the workers to compare; those not permitted are left out")
 	flag.BoolVar(&o.interleaved, "interleaved", false, "internal")
 	flag.StringVar(&o.asLoad, "as-load", "", "internal")
 	flag.StringVar(&o.asShake, "as-shake", "", "internal")

@@ -27,18 +27,12 @@ type site struct {
 	srv      *server.Server
 	ke       *ntske.Server
 	ln       net.Listener
-	thread   string // folder of /proc of the worker's thread
+	thread   string // folder of /proc of the worker's thread; "": the scheduler chooses one
 }
 
 // open opens the sockets. It fails if this process may not use the priority.
 func open(p threads.Priority, dir string, pair tls.Certificate, ring *nts.Ring) (*site, error) {
-	tried := make(chan error)
-	go func() { // its thread ends with it and takes the priority along
-		runtime.LockOSThread()
-		_, err := threads.Raise(p)
-		tried <- err
-	}()
-	if err := <-tried; err != nil {
+	if err := permitted(p); err != nil {
 		return nil, err
 	}
 	t := &site{priority: p}
@@ -58,7 +52,24 @@ func open(p threads.Priority, dir string, pair tls.Certificate, ring *nts.Ring) 
 	return t, err
 }
 
-// start starts the server and finds its worker's thread.
+// permitted tries a priority of the worker. High is one of the whole process, in which
+// everything else of this benchmark is too.
+func permitted(p threads.Priority) error {
+	switch p {
+	case threads.Normal:
+		return nil
+	case threads.High:
+		return errors.New("it is a priority of the whole process")
+	}
+	tried := make(chan error)
+	go func() { // its thread ends with it and takes the priority along
+		runtime.LockOSThread()
+		tried <- threads.RaiseThread()
+	}()
+	return <-tried
+}
+
+// start starts the server and finds its worker's thread, if it has one of its own.
 func (t *site) start(ctx context.Context) error {
 	before := workers()
 	go t.srv.Run(ctx)
@@ -73,7 +84,7 @@ func (t *site) start(ctx context.Context) error {
 			t.thread = f
 		}
 	}
-	if t.thread == "" {
+	if t.thread == "" && t.priority == threads.Realtime {
 		return errors.New("the worker's thread was not found")
 	}
 	return nil
@@ -92,7 +103,7 @@ func workers() (list []string) {
 
 // usage returns how often the worker's thread lost its processor while it had
 // something to do and how long it waited for one, both since its start, and the
-// time.
+// time. It returns 0 for both without such a thread.
 func (t *site) usage() (lost int64, waited time.Duration, now time.Time) {
 	text, _ := os.ReadFile(t.thread + "/status")
 	for _, l := range strings.Split(string(text), "\n") {

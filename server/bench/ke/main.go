@@ -151,7 +151,6 @@ workers = 1
 listen = "127.0.0.1:%d"
 certificate = %q
 key = %q
-max_per_address = 512
 [keys]
 file = %q
 `, filepath.Join(dir, "status"), ourPort, cert, key, filepath.Join(dir, "keys"))
@@ -213,13 +212,13 @@ func (c *contestant) measure(o options, pool *x509.CertPool, k int) error {
 	}
 	x.agreed = group
 	cl.load(o.clients, o.dur/4, group) // warm up
-	cpu, start := used(cmd.Process.Pid), time.Now()
+	cpu, start := stage.CPU(cmd.Process.Pid), time.Now()
 	done, failed := cl.load(o.clients, o.dur, group)
 	if done == 0 {
 		return errors.New("no handshake succeeded")
 	}
 	x.failed += failed
-	x.cpu = append(x.cpu, float64(used(cmd.Process.Pid)-cpu)/1e3/float64(done))
+	x.cpu = append(x.cpu, float64(stage.CPU(cmd.Process.Pid)-cpu)/1e3/float64(done))
 	x.rate = append(x.rate, float64(done)/time.Since(start).Seconds())
 	return nil
 }
@@ -293,30 +292,6 @@ func (c client) exchange() (tls.CurveID, error) {
 		return 0, fmt.Errorf("%d cookies", n)
 	}
 	return t.ConnectionState().CurveID, nil
-}
-
-// used is the CPU time in ns of a process and its children.
-func used(pid int) (ns int64) {
-	pids := []string{strconv.Itoa(pid)}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, f := range stats {
-		b, _ := os.ReadFile(f)
-		_, rest, _ := strings.Cut(string(b), ") ") // state and parent follow
-		if v := strings.Fields(rest); len(v) > 1 && v[1] == pids[0] {
-			pids = append(pids, filepath.Base(filepath.Dir(f)))
-		}
-	}
-	for _, p := range pids {
-		tasks, _ := filepath.Glob("/proc/" + p + "/task/*/schedstat")
-		for _, t := range tasks {
-			if b, err := os.ReadFile(t); err == nil {
-				var v int64
-				fmt.Sscan(string(b), &v)
-				ns += v
-			}
-		}
-	}
-	return ns
 }
 
 func table(o options, list []*contestant) string {

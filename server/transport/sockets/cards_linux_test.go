@@ -23,22 +23,22 @@ func TestWantedStampsAreTheWidest(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		filters, types uint32
-		now            unix.HwTstampConfig
+		now            Setting
 		filter, tx     int32
 		all            bool
 	}{
-		{"nothing", 0, 0, unix.HwTstampConfig{}, none, off, false},
-		{"PTP packets only, transmits", bits(none, ptp), bits(off, on), unix.HwTstampConfig{}, none, on, false},
-		{"PTP packets only, in use", bits(none, ptp), bits(off, on), unix.HwTstampConfig{Tx_type: on, Rx_filter: ptp}, ptp, on, false},
-		{"all", bits(none, all, ptp), bits(off, on), unix.HwTstampConfig{}, all, on, true},
-		{"NTP and all", bits(none, all, ntp), bits(off, on), unix.HwTstampConfig{}, ntp, on, true},
-		{"all in use by another", bits(none, all, ntp), bits(off, on), unix.HwTstampConfig{Tx_type: on, Rx_filter: all}, all, on, true},
-		{"receives only", bits(none, ntp), bits(off), unix.HwTstampConfig{}, ntp, off, true},
-		{"PTP in use, could do more", bits(none, all, ptp), bits(off, on), unix.HwTstampConfig{Rx_filter: ptp}, all, on, true},
+		{"nothing", 0, 0, Setting{}, none, off, false},
+		{"PTP packets only, transmits", bits(none, ptp), bits(off, on), Setting{}, none, on, false},
+		{"PTP packets only, in use", bits(none, ptp), bits(off, on), Setting{ptp, on}, ptp, on, false},
+		{"all", bits(none, all, ptp), bits(off, on), Setting{}, all, on, true},
+		{"NTP and all", bits(none, all, ntp), bits(off, on), Setting{}, ntp, on, true},
+		{"all in use by another", bits(none, all, ntp), bits(off, on), Setting{all, on}, all, on, true},
+		{"receives only", bits(none, ntp), bits(off), Setting{}, ntp, off, true},
+		{"PTP in use, could do more", bits(none, all, ptp), bits(off, on), Setting{Receive: ptp}, all, on, true},
 	} {
 		want, got := wantedStamps(c.filters, c.types, c.now)
-		if want.Rx_filter != c.filter || want.Tx_type != c.tx || got != c.all {
-			t.Errorf("%s: filter %d, type %d, all %v; want %d, %d, %v", c.name, want.Rx_filter, want.Tx_type, got, c.filter, c.tx, c.all)
+		if want.Receive != c.filter || want.Transmit != c.tx || got != c.all {
+			t.Errorf("%s: filter %d, type %d, all %v; want %d, %d, %v", c.name, want.Receive, want.Transmit, got, c.filter, c.tx, c.all)
 		}
 	}
 }

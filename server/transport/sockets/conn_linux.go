@@ -18,7 +18,9 @@ import (
 type Conn struct {
 	fd        int
 	addr      netip.AddrPort
-	cards     []Card // interfaces with a clock
+	bound     int    // index of the only interface that it receives from; 0: all
+	shared    *Cards // beneath all sockets of the address
+	cards     []Card // the same, as of the current batch
 	rxLatency int64  // ns from the wire to a hardware receive timestamp
 	txLatency int64  // ns from a hardware transmit timestamp to the wire
 	stopped   atomic.Bool
@@ -80,8 +82,13 @@ func (c *Conn) init() {
 // Addr returns the address the socket is bound to.
 func (c *Conn) Addr() netip.AddrPort { return c.addr }
 
-// Cards returns the interfaces with a clock that the socket receives from.
-func (c *Conn) Cards() []Card { return c.cards }
+// Cards returns the cards that the socket receives from. All sockets of an address
+// have the same.
+func (c *Conn) Cards() *Cards { return c.shared }
+
+// Bound returns the index of the only interface that the socket receives from; 0: it
+// receives from all. An interface that is made anew gets another index.
+func (c *Conn) Bound() int { return c.bound }
 
 // Receive blocks until there is at least one datagram and fills p with those
 // that have come. With gather > 0 it first lets datagrams gather for so long. It
@@ -112,6 +119,7 @@ func (c *Conn) Receive(p []transport.Packet, gather time.Duration) (int, error) 
 		}
 	}
 	c.batch = p[:c.rx.used]
+	c.takeCards()
 	for i := range c.batch {
 		c.unpack(i)
 	}
@@ -136,13 +144,26 @@ func (c *Conn) unpack(i int) {
 	}
 	for k := range c.cards {
 		card := &c.cards[k]
-		if uint32(card.Index) != ctl.ifindex {
+		tag, ok := card.match(&ctl)
+		if !ok {
 			continue
 		}
 		p.PHC, p.StampsTx = card.PHC, card.Transmit
 		if p.HardStamp != 0 && card.link != nil {
-			p.HardStamp += card.link.frameTime(frameLen(&ctl, p))
+			p.HardStamp += card.link.frameTime(frameLen(&ctl, p) + tag)
 		}
+	}
+}
+
+// takeCards takes the cards as the last look has found them.
+func (c *Conn) takeCards() {
+	if c.shared == nil {
+		return
+	}
+	c.cards = c.shared.List()
+	c.stamps.cardStamps = false
+	for k := range c.cards {
+		c.stamps.cardStamps = c.stamps.cardStamps || c.cards[k].Transmit
 	}
 }
 
@@ -194,7 +215,7 @@ func (c *Conn) Compose(from, to int) {
 			ctl = appendPktinfo(ctl, wordSize, c.rx.dest[i], c.rx.destInterface[i])
 		}
 		if p.WantStamp = p.WantStamp && c.stamps.txFlags != 0; p.WantStamp {
-			ctl = appendStampRequest(ctl, wordSize, c.stamps.txFlags)
+			ctl = appendStampRequest(ctl, wordSize, c.stamps.request())
 		}
 		h.Control = nil
 		if h.SetControllen(len(ctl)); len(ctl) > 0 {

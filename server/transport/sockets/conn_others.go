@@ -42,11 +42,11 @@ func Listen(cfg Config) ([]*Conn, error) {
 // Addr returns the address the socket is bound to.
 func (c *Conn) Addr() netip.AddrPort { return c.c.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// Cards returns the interfaces with a clock: none are known here.
-func (c *Conn) Cards() []Card { return nil }
+// Cards returns the cards with a clock: none are known here.
+func (c *Conn) Cards() *Cards { return newCards(Config{}, nil) }
 
-// RefreshLinks does nothing: no card's timestamps are known here.
-func (c *Conn) RefreshLinks() {}
+// Bound returns 0: binding to an interface is not portable.
+func (c *Conn) Bound() int { return 0 }
 
 // Receive blocks until there is a datagram. After Stop it returns ErrClosed. It
 // ignores gather, because it receives one datagram at a time.

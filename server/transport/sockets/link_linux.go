@@ -28,14 +28,3 @@ func (l *link) refresh(name string) {
 		l.speed.Store(mbps)
 	}
 }
-
-// RefreshLinks asks the drivers for the speed of the links, which may have
-// changed. It may wait for a driver; do not call it from the goroutine that
-// receives.
-func (c *Conn) RefreshLinks() {
-	for i := range c.cards {
-		if card := &c.cards[i]; card.link != nil {
-			card.link.refresh(card.Interface)
-		}
-	}
-}

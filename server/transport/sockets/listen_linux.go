@@ -1,13 +1,15 @@
 package sockets
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"noonmark/server/network"
 )
 
 // rcvBuf is the least size of the receive buffer in octets. It holds about 1500
@@ -27,8 +29,17 @@ func Listen(cfg Config) ([]*Conn, error) {
 }
 
 func listen(cfg Config) (conns []*Conn, err error) {
-	cards, err := setupCards(cfg)
+	links, err := network.Read()
 	if err != nil {
+		return nil, err
+	}
+	if cfg.Interface != "" {
+		if _, ok := links.Named(cfg.Interface); !ok {
+			return nil, fmt.Errorf("interface %s: %w", cfg.Interface, unix.ENODEV)
+		}
+	}
+	cards := newCards(cfg, links)
+	if err := cards.Problem(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -62,7 +73,7 @@ func listen(cfg Config) (conns []*Conn, err error) {
 }
 
 // open opens one socket and binds it to cfg.Addr.
-func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
+func open(cfg Config, cards *Cards, reuse bool) (_ *Conn, err error) {
 	family := unix.AF_INET6
 	if cfg.Addr.Addr().Is4() {
 		family = unix.AF_INET
@@ -76,7 +87,6 @@ func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
 			unix.Close(fd)
 		}
 	}()
-	hard := slices.ContainsFunc(cards, func(c Card) bool { return c.Receive || c.Transmit })
 	for _, o := range socketOptions(cfg, reuse) {
 		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
 			return nil, os.NewSyscallError("setsockopt "+o.name, err)
@@ -86,12 +96,16 @@ func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
 		// The system may limit it to less, which is no error.
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rcvBuf)
 	}
-	if cfg.Interface != "" {
+	bound := 0
+	if cfg.Interface != "" { // Linux 5.7 and later need no capability for it
 		if err := unix.BindToDevice(fd, cfg.Interface); err != nil {
 			return nil, fmt.Errorf("bind to interface %s: %w", cfg.Interface, os.NewSyscallError("setsockopt SO_BINDTODEVICE", err))
 		}
+		if bound, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX); err != nil {
+			return nil, os.NewSyscallError("getsockopt SO_BINDTOIFINDEX", err)
+		}
 	}
-	flags, txFlags, err := enableStamps(fd, cfg.Stamps, hard)
+	flags, txFlags, err := enableStamps(fd, cfg.Stamps)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +120,12 @@ func open(cfg Config, cards []Card, reuse bool) (_ *Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{fd: fd, addr: addr, cards: cards, rxLatency: int64(cfg.ReceiveLatency), txLatency: int64(cfg.TransmitLatency)}
+	if sa, err := unix.Getsockname(fd); err == nil && bound == 0 {
+		if sa6, ok := sa.(*unix.SockaddrInet6); ok {
+			bound = int(sa6.ZoneId)
+		}
+	}
+	c := &Conn{fd: fd, addr: addr, bound: bound, shared: cards, rxLatency: int64(cfg.ReceiveLatency), txLatency: int64(cfg.TransmitLatency)}
 	c.stamps.flags, c.stamps.txFlags = flags, txFlags
 	c.init()
 	return c, nil
@@ -156,13 +175,14 @@ const (
 )
 
 // enableStamps turns timestamps on. It returns the flags of the socket and those
-// of a transmit timestamp request; both are 0 if there are no timestamps.
-func enableStamps(fd int, mode Mode, hard bool) (flags int, txFlags uint32, err error) {
+// of a transmit timestamp request; both are 0 if there are no timestamps. Hardware
+// timestamps are asked for even where no card has them: one may come later.
+func enableStamps(fd int, mode Mode) (flags int, txFlags uint32, err error) {
 	if mode == Off {
 		return 0, 0, nil
 	}
 	flags, txFlags = flagsSoft, unix.SOF_TIMESTAMPING_TX_SOFTWARE
-	if hard {
+	if mode != Software {
 		flags |= flagsHard
 		txFlags |= unix.SOF_TIMESTAMPING_TX_HARDWARE
 	}
@@ -176,6 +196,30 @@ func enableStamps(fd int, mode Mode, hard bool) (flags int, txFlags uint32, err 
 	return 0, 0, os.NewSyscallError("setsockopt SO_TIMESTAMPING", err)
 }
 
+// HasAddress reports whether the machine has the address of cfg now, and a socket can
+// use it: an IPv6 address is tested for duplicates first. It does so for lack of
+// contrary evidence, too.
+func HasAddress(cfg Config) bool {
+	a := cfg.Addr.Addr()
+	if a.IsUnspecified() {
+		return true
+	}
+	family := unix.AF_INET6
+	if a.Is4() {
+		family = unix.AF_INET
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	if cfg.Interface != "" {
+		_ = unix.BindToDevice(fd, cfg.Interface)
+	}
+	_, err = bind(fd, netip.AddrPortFrom(a, 0))
+	return !errors.Is(err, unix.EADDRNOTAVAIL)
+}
+
 // bind binds the socket and returns its address, with the port that the system
 // chose if addr has none.
 func bind(fd int, addr netip.AddrPort) (netip.AddrPort, error) {
@@ -187,7 +231,7 @@ func bind(fd int, addr netip.AddrPort) (netip.AddrPort, error) {
 		if z := addr.Addr().Zone(); z != "" {
 			ifi, err := net.InterfaceByName(z)
 			if err != nil {
-				return addr, fmt.Errorf("zone %s: %w", z, err)
+				return addr, fmt.Errorf("%w %s: %w", ErrNoZone, z, err)
 			}
 			a6.ZoneId = uint32(ifi.Index)
 		}

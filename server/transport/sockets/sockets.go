@@ -57,18 +57,10 @@ type Config struct {
 	// ReceiveLatency is subtracted from hardware receive timestamps,
 	// TransmitLatency is added to hardware transmit timestamps.
 	ReceiveLatency, TransmitLatency time.Duration
-}
 
-// Card is a network interface with a PTP hardware clock and what it timestamps.
-type Card struct {
-	Interface string
-	Index     int   // of the interface
-	PHC       int32 // index of its PTP hardware clock
-	Receive   bool  // it timestamps every received UDP datagram
-	Transmit  bool  // it timestamps sent datagrams on request
-	Err       error // why Receive is false
-
-	link *link // its speed; nil: unknown
+	// Widen sets up the timestamps of an interface for a process that may not do so
+	// itself; it is what the function Widen does. nil: nobody does.
+	Widen func(name string) (Setting, error)
 }
 
 // SendCost is what sending a datagram costs on this machine (MeasureSend).
@@ -79,4 +71,8 @@ type SendCost struct {
 
 // ErrNoHardware is wrapped by the error of Listen if Config.Stamps is Hardware
 // and no interface has hardware timestamps.
-var ErrNoHardware = errors.New("no interface has hardware receive timestamps for UDP")
+var ErrNoHardware = errors.New("no hardware receive timestamps for UDP")
+
+// ErrNoZone is wrapped by the error of Listen if the address has the zone of an
+// interface that does not exist.
+var ErrNoZone = errors.New("no zone")

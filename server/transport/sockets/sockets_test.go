@@ -39,8 +39,26 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 		t.Skipf("no socket on %s: %v", addr, err)
 	}
 	pkts := make(chan transport.Packet, 100)
+	receive(t, conns, func(worker int, batch []transport.Packet) {
+		for i := range batch {
+			p := &batch[i]
+			p.Out = append(p.Out, p.Req...)
+		}
+		if sent, err := send(conns[worker], len(batch)); sent != len(batch) || err != nil {
+			t.Errorf("sent %d of %d: %v", sent, len(batch), err)
+		}
+		for i := range batch {
+			pkts <- batch[i]
+		}
+	})
+	return conns[0].Addr(), pkts
+}
+
+// receive passes each batch that a socket receives to take, until the test ends.
+func receive(t *testing.T, conns []*Conn, take func(worker int, batch []transport.Packet)) {
+	t.Helper()
 	done := make(chan error)
-	for _, c := range conns {
+	for i, c := range conns {
 		go func() {
 			var b [transport.BatchLen]transport.Packet
 			for {
@@ -49,16 +67,7 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 					done <- err
 					return
 				}
-				for i := range n {
-					p := &b[i]
-					p.Out = append(p.Out, p.Req...)
-				}
-				if sent, err := send(c, n); sent != n || err != nil {
-					t.Errorf("sent %d of %d: %v", sent, n, err)
-				}
-				for i := range n {
-					pkts <- b[i]
-				}
+				take(i, b[:n])
 			}
 		}()
 	}
@@ -75,7 +84,6 @@ func listenEcho(t *testing.T, addr string, sockets int) (netip.AddrPort, <-chan 
 			}
 		}
 	})
-	return conns[0].Addr(), pkts
 }
 
 // stamping returns when the kernel timestamps what it receives, and keeps it
@@ -267,22 +275,11 @@ func TestClientAlwaysMeetsTheSameSocket(t *testing.T) {
 		src    netip.Addr
 	}
 	got := make(chan arrival, 1000)
-	done := make(chan error)
-	for i, c := range conns {
-		go func() {
-			var b [transport.BatchLen]transport.Packet
-			for {
-				n, err := c.Receive(b[:], 0)
-				if err != nil {
-					done <- err
-					return
-				}
-				for k := range n {
-					got <- arrival{i, b[k].Src.Addr()}
-				}
-			}
-		}()
-	}
+	receive(t, conns, func(worker int, batch []transport.Packet) {
+		for i := range batch {
+			got <- arrival{worker, batch[i].Src.Addr()}
+		}
+	})
 	worker := map[netip.Addr]int{}
 	used := map[int]bool{}
 	for i := range 40 {
@@ -306,13 +303,6 @@ func TestClientAlwaysMeetsTheSameSocket(t *testing.T) {
 	}
 	if len(used) < 3 {
 		t.Errorf("40 clients met %d of 4 workers", len(used))
-	}
-	for _, c := range conns {
-		c.Stop()
-	}
-	for _, c := range conns {
-		<-done
-		c.Close()
 	}
 }
 

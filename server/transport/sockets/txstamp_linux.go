@@ -11,10 +11,12 @@ import (
 // txStamping is the state of transmit timestamps: identifiers, and the memory
 // for reading the socket's error queue, where they come back.
 type txStamping struct {
-	flags    int    // of SO_TIMESTAMPING; 0 = off
-	txFlags  uint32 // of a request; 0 = not available
-	next     uint32 // the kernel's next identifier
-	restarts uint32 // how often identifiers began at 0 again
+	flags   int    // of SO_TIMESTAMPING; 0 = off
+	txFlags uint32 // of a request; 0 = not available
+	// cardStamps: a card beneath the socket timestamps what it sends.
+	cardStamps bool
+	next       uint32 // the kernel's next identifier
+	restarts   uint32 // how often identifiers began at 0 again
 
 	headers [8]unix.Mmsghdr
 	control [8][controlIn]byte
@@ -26,6 +28,15 @@ const (
 	idBits = 24
 	idMask = 1<<idBits - 1
 )
+
+// request returns the flags of a request. Hardware timestamps are not asked of cards
+// that have none switched on.
+func (s *txStamping) request() uint32 {
+	if s.cardStamps {
+		return s.txFlags
+	}
+	return s.txFlags &^ unix.SOF_TIMESTAMPING_TX_HARDWARE
+}
 
 func (s *txStamping) init() {
 	for i := range s.headers {

@@ -1,0 +1,441 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/crypto/acme"
+
+	"noonmark/fleet/roots"
+	"noonmark/fleet/seal"
+	"noonmark/fleet/store"
+	"noonmark/internal/durable"
+	"noonmark/internal/retry"
+)
+
+// PartName is the part of the keys of a fleet that this package keeps.
+//
+//	cert/state        State
+//	cert/holder       name of the node that orders, under its lease
+//	cert/seal/ID/NODE secret of a private key, sealed to a node
+//	cert/token/TOKEN  answer to an http-01 challenge
+//	cert/at/NODE      Report of a node
+const PartName = "cert"
+
+const (
+	defaultTTL  = time.Minute
+	etcdTimeout = 5 * time.Second
+	acmeTimeout = 2 * time.Minute
+	// ackTime is how long the holder waits until every live node answers a challenge.
+	ackTime   = 30 * time.Second
+	maxValue  = 96 << 10 // of the state, octets
+	maxTokens = 100      // Let's Encrypt allows 100 names in a certificate
+)
+
+// Config is one node.
+type Config struct {
+	Node  string
+	Key   *seal.Private
+	Names []string // of the certificate: DNS names and addresses
+	ACME  ACME
+	PEM   string // file that ntsserve reads as certificate and as key, mode 0600
+
+	Clock func() (time.Time, error) // as agent.Config.Clock
+	Mono  func() time.Duration      // a monotonic clock
+	TTL   time.Duration             // of the lease; 0 = 60 s
+}
+
+// Report is what a node shows of the certificate.
+type Report struct {
+	Generation uint64 `json:"generation"` // on its disc
+	NotAfter   int64  `json:"not_after"`  // POSIX seconds
+	Serves     string `json:"serves,omitempty"`
+	Why        string `json:"why,omitempty"` // it has not the one of the fleet
+}
+
+// Keeper keeps the certificate of one node. It is for one goroutine.
+type Keeper struct {
+	cfg       Config
+	store     *store.Store
+	part      *store.Part
+	responder *Responder
+
+	lease   clientv3.LeaseID
+	secrets map[roots.ID]secret
+	asked   map[string]time.Duration // when a token was published
+	client  *acme.Client
+	account roots.ID // of client
+	shown   *Report
+
+	pause func(Act) // for tests: between an act at the server and its transaction
+}
+
+// Result is what one round did.
+type Result struct {
+	Report Report
+	Act    Act
+	Holder bool
+	State  State
+	Disc   error // why the PEM file was not written
+	Server error // of the ACME server
+}
+
+// New returns the keeper of a node. Its error wraps ErrConfig.
+func New(s *store.Store, c Config) (*Keeper, error) {
+	if err := c.ACME.Check(c.Names); err != nil {
+		return nil, err
+	}
+	if c.TTL == 0 {
+		c.TTL = defaultTTL
+	}
+	return &Keeper{
+		cfg: c, store: s, part: s.Part(PartName), responder: NewResponder(c.ACME.HTTP),
+		secrets: map[roots.ID]secret{}, asked: map[string]time.Duration{}, pause: func(Act) {},
+	}, nil
+}
+
+// Close stops answering challenges and gives the lease back.
+func (k *Keeper) Close(ctx context.Context) error {
+	k.responder.Close()
+	return k.resign(ctx)
+}
+
+// Intervals of Run.
+const (
+	whileIdle  = 10 * time.Second
+	whileOrder = time.Second // an order is open: every node answers its challenges soon
+)
+
+// Run makes rounds until ctx ends. observe gets each result. It repeats at once while an
+// order goes on, and with growing delays after an error.
+func (k *Keeper) Run(ctx context.Context, observe func(Result, error)) error {
+	var failed retry.Backoff
+	for ctx.Err() == nil {
+		r, err := k.Round(ctx)
+		observe(r, err)
+		if err != nil || r.Server != nil {
+			retry.Sleep(ctx, failed.Next())
+			continue
+		}
+		failed.Reset()
+		retry.Sleep(ctx, r.wait())
+	}
+	return ctx.Err()
+}
+
+// wait is the time until the next round.
+func (r Result) wait() time.Duration {
+	switch {
+	case r.Act == Authorize, r.Act == Rest && r.State.Order != nil:
+		return whileOrder
+	case r.Act == Rest:
+		return whileIdle
+	}
+	return 0
+}
+
+// Responder answers challenges of this node.
+func (k *Keeper) Responder() *Responder { return k.responder }
+
+// world is what one round has read.
+type world struct {
+	state    State
+	revision int64 // of the state
+	holder   string
+	leaseOf  clientv3.LeaseID
+	fence    int64 // create revision of the holder's key
+	tokens   map[string]string
+	reports  map[string]Report
+	nodes    []store.Node
+	order    *acme.Order
+}
+
+// Round reads etcd once, brings the certificate to the disc, and does one act of an
+// order. The caller repeats it at once while Act is neither Rest nor Authorize.
+func (k *Keeper) Round(ctx context.Context) (Result, error) {
+	now, untrusted := k.cfg.Clock()
+	w, err := k.read(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{State: w.state}
+	serving := k.responder.Set(w.tokens)
+	if len(k.cfg.ACME.DNS) > 0 {
+		serving = nil
+	}
+	res.Report, res.Disc = k.keep(ctx, w)
+	if serving == nil {
+		res.Report.Serves = tokenSet(w.tokens)
+	} else {
+		res.Report.Why = "challenges are not answered: " + serving.Error()
+	}
+	if err := k.show(ctx, res.Report); err != nil {
+		return res, err
+	}
+	w.reports[k.cfg.Node] = res.Report
+	if err := k.sealMissing(ctx, w); err != nil {
+		return res, err
+	}
+	v, err := k.view(ctx, w, now, untrusted == nil)
+	res.Holder, res.Server = v.Holder, err
+	if err != nil && v.Status == Unknown && v.Holder {
+		return res, k.settle(ctx, w, err, now)
+	}
+	res.Act = w.state.Next(v)
+	err = k.act(ctx, w, res.Act, now)
+	if errors.Is(err, store.ErrPartConflict) {
+		return res, nil // another node has the lease, or has gone on; the next round sees it
+	}
+	if isServer(err) {
+		res.Server = err
+		return res, k.settle(ctx, w, err, now)
+	}
+	return res, err
+}
+
+func (k *Keeper) read(ctx context.Context) (*world, error) {
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	snap, err := k.store.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := k.part.Client().Txn(ctx).Then(
+		clientv3.OpGet(k.part.Key("state")), clientv3.OpGet(k.part.Key("holder")),
+		clientv3.OpGet(k.part.Key("token", ""), clientv3.WithPrefix(), clientv3.WithLimit(maxTokens)),
+		clientv3.OpGet(k.part.Key("at", ""), clientv3.WithPrefix(), clientv3.WithLimit(store.MaxNodes)),
+	).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	w := &world{tokens: map[string]string{}, reports: map[string]Report{}, nodes: snap.Nodes}
+	if kvs := r.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		w.revision = kvs[0].ModRevision
+		if err := json.Unmarshal(kvs[0].Value, &w.state); err != nil || len(kvs[0].Value) > maxValue {
+			return nil, fmt.Errorf("read certificate: state of %d octets is damaged: %w", len(kvs[0].Value), err)
+		}
+	}
+	if kvs := r.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
+		w.holder, w.fence, w.leaseOf = string(kvs[0].Value), kvs[0].CreateRevision, clientv3.LeaseID(kvs[0].Lease)
+	}
+	for _, kv := range r.Responses[2].GetResponseRange().Kvs {
+		if len(kv.Value) < 1<<10 {
+			w.tokens[strings.TrimPrefix(string(kv.Key), k.part.Key("token", ""))] = string(kv.Value)
+		}
+	}
+	for _, kv := range r.Responses[3].GetResponseRange().Kvs {
+		var p Report
+		if json.Unmarshal(kv.Value, &p) == nil { // one that is damaged serves nothing
+			w.reports[strings.TrimPrefix(string(kv.Key), k.part.Key("at", ""))] = p
+		}
+	}
+	return w, nil
+}
+
+// open returns a secret that was sealed to this node.
+func (k *Keeper) open(ctx context.Context, id roots.ID) (secret, error) {
+	if s, ok := k.secrets[id]; ok {
+		return s, nil
+	}
+	r, err := k.part.Client().Get(ctx, k.part.Key("seal", id.String(), k.cfg.Node))
+	if err != nil {
+		return secret{}, fmt.Errorf("read seal: %w", err)
+	}
+	if len(r.Kvs) == 0 {
+		return secret{}, fmt.Errorf("%w: key %v is not sealed to this node yet", ErrChain, id)
+	}
+	s, err := k.cfg.Key.Open(id, r.Kvs[0].Value)
+	if err != nil {
+		return s, err
+	}
+	k.secrets[id] = s
+	return s, nil
+}
+
+// keep brings the certificate of the fleet to the disc.
+func (k *Keeper) keep(ctx context.Context, w *world) (p Report, err error) {
+	if w.state.Generation == 0 {
+		return Report{}, nil
+	}
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	fail := func(err error) (Report, error) { return Report{Why: err.Error()}, err }
+	s, err := k.open(ctx, w.state.Key)
+	if err != nil {
+		return fail(err)
+	}
+	key, err := derive(&s, useCertificate)
+	if err != nil {
+		return fail(err)
+	}
+	leaf, err := belong(w.state.Chain, key)
+	if err != nil {
+		return fail(err)
+	}
+	text, err := pemFile(w.state.Chain, key)
+	if err != nil {
+		return fail(err)
+	}
+	if has, mode, err := durable.ReadFile(k.cfg.PEM, maxPEM); err != nil || mode.Perm() != 0o600 || !bytes.Equal(has, text) {
+		if err := durable.WriteFile(k.cfg.PEM, text, 0o600, true); err != nil {
+			return fail(err)
+		}
+	}
+	return Report{Generation: w.state.Generation, NotAfter: leaf.NotAfter.Unix()}, nil
+}
+
+func (k *Keeper) show(ctx context.Context, p Report) error {
+	if k.shown != nil && reflect.DeepEqual(*k.shown, p) {
+		return nil
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	if err := k.part.Commit(ctx, store.Entry{}, nil, clientv3.OpPut(k.part.Key("at", k.cfg.Node), string(b))); err != nil {
+		return err
+	}
+	k.shown = &p
+	return nil
+}
+
+// tokenSet names a set of tokens.
+func tokenSet(tokens map[string]string) string {
+	return strings.Join(slices.Sorted(maps.Keys(tokens)), " ")
+}
+
+// keys are the fingerprints of the secrets that are in use.
+func (s State) keys() (list []roots.ID) {
+	if s.Account != (roots.ID{}) {
+		list = append(list, s.Account)
+	}
+	if s.Generation > 0 {
+		list = append(list, s.Key)
+	}
+	if s.Order != nil {
+		list = append(list, s.Order.Key)
+	}
+	return list
+}
+
+// sealMissing seals what this node can open to those that have joined later.
+func (k *Keeper) sealMissing(ctx context.Context, w *world) error {
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	for _, id := range w.state.keys() {
+		prefix := k.part.Key("seal", id.String(), "")
+		n, err := k.part.Client().Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			return fmt.Errorf("count seals: %w", err)
+		}
+		if n.Count >= int64(len(w.nodes)) {
+			continue
+		}
+		s, err := k.open(ctx, id)
+		if err != nil {
+			continue // another node has it
+		}
+		r, err := k.part.Client().Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err != nil {
+			return fmt.Errorf("list seals: %w", err)
+		}
+		has := map[string]bool{}
+		for _, kv := range r.Kvs {
+			has[strings.TrimPrefix(string(kv.Key), prefix)] = true
+		}
+		missing := slices.DeleteFunc(slices.Clone(w.nodes), func(n store.Node) bool { return has[n.Name] })
+		if err := k.sealTo(ctx, missing, id, &s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) sealTo(ctx context.Context, nodes []store.Node, id roots.ID, s *secret) error {
+	for part := range slices.Chunk(nodes, 100) {
+		var ops []clientv3.Op
+		for _, n := range part {
+			box, err := seal.Seal(n.Key, s)
+			if err != nil {
+				return err
+			}
+			ops = append(ops, clientv3.OpPut(k.part.Key("seal", id.String(), n.Name), string(box)))
+		}
+		if err := k.part.Commit(ctx, store.Entry{}, nil, ops...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// view is what this node knows. The error is that of the ACME server.
+func (k *Keeper) view(ctx context.Context, w *world, now time.Time, trusted bool) (View, error) {
+	v := View{Now: now, Trusted: trusted, Names: k.cfg.Names, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
+	if leaf, err := parseChain(w.state.Chain); err == nil {
+		v.NotAfter, v.Life, v.Covers = leaf.NotAfter, leaf.NotAfter.Sub(leaf.NotBefore), covers(leaf, k.cfg.Names)
+	}
+	if v.Holder {
+		if _, err := k.part.Client().KeepAliveOnce(ctx, k.lease); err != nil {
+			v.Holder, k.lease = false, 0
+		}
+	}
+	_, err := k.open(ctx, w.state.Account)
+	v.HasAccount = err == nil
+	o := w.state.Order
+	if o == nil {
+		return v, nil
+	}
+	_, err = k.open(ctx, o.Key)
+	v.HasKey = err == nil
+	if !v.Holder || o.URL == "" || !v.HasAccount {
+		return v, nil
+	}
+	c, err := k.server(ctx, w)
+	if err != nil {
+		return v, err
+	}
+	ctx, stop := context.WithTimeout(ctx, acmeTimeout)
+	defer stop()
+	if w.order, err = c.GetOrder(ctx, o.URL); err != nil {
+		return v, serverError{fmt.Errorf("read order: %w", err)}
+	}
+	v.Status = statusOf(w.order)
+	return v, nil
+}
+
+// server returns the client of the fleet's account.
+func (k *Keeper) server(ctx context.Context, w *world) (*acme.Client, error) {
+	if k.client != nil && k.account == w.state.Account {
+		return k.client, nil
+	}
+	s, err := k.open(ctx, w.state.Account)
+	if err != nil {
+		return nil, err
+	}
+	key, err := derive(&s, useAccount)
+	if err != nil {
+		return nil, err
+	}
+	c, err := k.cfg.ACME.client(key)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(ctx, acmeTimeout)
+	defer stop()
+	if err := k.cfg.ACME.register(ctx, c); err != nil {
+		return nil, serverError{err}
+	}
+	k.client, k.account = c, w.state.Account
+	return c, nil
+}

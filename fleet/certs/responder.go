@@ -1,0 +1,94 @@
+package certs
+
+import (
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Limits for strangers while challenges are answered.
+const (
+	responderConns   = 64
+	responderTimeout = 10 * time.Second
+	wellKnown        = "/.well-known/acme-challenge/" // RFC 8555, section 8.3
+)
+
+// Responder answers http-01 challenges, on every node, from what was last read from etcd:
+// a request never asks etcd. It listens only while there are challenges.
+type Responder struct {
+	address string
+
+	mu     sync.Mutex // guards the rest
+	tokens map[string]string
+	server *http.Server
+
+	answered, refused atomic.Uint64
+}
+
+// NewResponder returns a responder that does not listen yet.
+func NewResponder(address string) *Responder { return &Responder{address: address} }
+
+// Set sets the answers by token. The error is that of listening.
+func (r *Responder) Set(tokens map[string]string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tokens = maps.Clone(tokens)
+	if len(tokens) == 0 {
+		r.close()
+		return nil
+	}
+	if r.server != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", r.address)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: r, ReadTimeout: responderTimeout, WriteTimeout: responderTimeout, MaxHeaderBytes: 8 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	srv.SetKeepAlivesEnabled(false)
+	r.server = srv
+	go srv.Serve(netutil.LimitListener(l, responderConns)) // until Close
+	return nil
+}
+
+// Close stops listening.
+func (r *Responder) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.close()
+}
+
+// close needs mu. It does not wait for handlers, which need mu too.
+func (r *Responder) close() {
+	if r.server != nil {
+		r.server.Close()
+		r.server = nil
+	}
+}
+
+// Counts returns how many requests were answered, and how many were for something else.
+func (r *Responder) Counts() (answered, refused uint64) { return r.answered.Load(), r.refused.Load() }
+
+// ServeHTTP answers a challenge.
+func (r *Responder) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	token, ok := strings.CutPrefix(q.URL.Path, wellKnown)
+	r.mu.Lock()
+	text, known := r.tokens[token]
+	r.mu.Unlock()
+	if !ok || !known || q.Method != http.MethodGet {
+		r.refused.Add(1)
+		http.NotFound(w, q)
+		return
+	}
+	r.answered.Add(1)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	io.WriteString(w, text)
+}

@@ -1,0 +1,239 @@
+// Command noonmark-fleet keeps the cookie secrets of several ntsserve in etcd, so that
+// they answer behind one name: the agent of each node, and the operator's commands.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"noonmark/fleet/access"
+	"noonmark/fleet/identity"
+	"noonmark/fleet/manager"
+	"noonmark/fleet/roots"
+	"noonmark/fleet/store"
+	"noonmark/internal/command"
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/exitcode"
+	"noonmark/internal/printable"
+)
+
+func main() {
+	ctx, stop := command.Interruptible()
+	code := run(ctx, os.Args[1:], command.Standard())
+	stop()
+	os.Exit(code)
+}
+
+// run runs the program and returns its exit code.
+func run(ctx context.Context, args []string, c command.Console) int {
+	p := commandLine(ctx)
+	// Names and reasons in etcd are written by other machines.
+	return p.Main(args, command.Console{In: c.In, Out: printable.Writer{To: c.Out}, Err: printable.Writer{To: c.Err}})
+}
+
+func commandLine(ctx context.Context) command.Command {
+	o := &operator{ctx: ctx}
+	return command.Command{
+		Name: "noonmark-fleet", About: "keep the cookie secrets of several ntsserve in etcd", Code: exitCode,
+		Text: `
+Several ntsserve behind one name or one anycast address must open each other's NTS cookies.
+noonmark-fleet keeps their root secrets in etcd, sealed to each node. Its agent, the command run,
+writes the key file of ntsserve, which itself never asks etcd.
+
+The first node runs init, which also makes it the manager: it has the authority that certifies
+nodes. Each further node runs join with a token that the manager made.
+`,
+		Commands: []command.Command{
+			{Name: "init", About: "make a fleet, with this machine as its first node and manager", Prepare: o.prepareInit, Text: `
+With -embedded this node runs an etcd of its own. Else -etcd names an existing one, which must
+demand client certificates of the authority in -authority. The roots of the key file that ntsserve
+has already are taken over, so that its clients keep their cookies.
+`},
+			{Name: "token", About: "invite a node; print the token with which it joins once", Args: "NODE", Prepare: o.prepareToken},
+			{Name: "join", About: "make this machine a node of a fleet", Args: "TOKEN", Prepare: o.prepareJoin, Text: `
+TOKEN is what "noonmark-fleet token" printed on the manager; "-" reads it from standard input.
+`},
+			{Name: "run", About: "run the agent of this node", Prepare: o.prepareRun, Text: `
+It runs in the foreground, under systemd as a service of type notify. The log goes to standard
+error, or to the journal.
+`},
+			{Name: "status", About: "show the fleet: nodes, roots, and what this node would do without etcd", Prepare: o.prepareStatus},
+			{Name: "revoke", About: "shut out a stolen node and replace all roots, or replace some roots", Prepare: o.prepareRevoke,
+				Usage: []string{"NODE", "-root ID...", "-all"}, Text: `
+Clients with cookies of a replaced root repeat the key exchange. A stolen node loses its rights
+in etcd at once; its name cannot be used again. A node that is cut off from etcd goes on with
+the old roots until it is back.
+`},
+			{Name: "remove", About: "remove a node that is retired and whose disc was erased", Args: "NODE", Prepare: o.prepareRemove},
+			{Name: "drain", About: "say that a node shall not serve", Args: "NODE", Prepare: o.prepareDrain},
+			{Name: "undrain", About: "let a node serve again", Args: "NODE", Prepare: o.prepareUndrain},
+			{Name: "audit", About: "show who did what", Prepare: o.prepareAudit},
+		},
+		Manual: command.Manual{
+			Section: 8,
+			Examples: []command.Example{
+				{For: "make a fleet with an etcd of its own", Line: "noonmark-fleet init -embedded -node a -address 192.0.2.1"},
+				{For: "invite a second node that runs a member of etcd", Line: "noonmark-fleet token b -member -address 192.0.2.2"},
+				{For: "all nodes at a glance", Line: "noonmark-fleet status"},
+			},
+			Exits: []command.Exit{
+				{Code: exitcode.OK},
+				{Code: exitcode.Usage},
+				{Code: exitcode.DataErr, When: "what is in the folder or in etcd is damaged, or the name or token is not possible"},
+				{Code: exitcode.Unavailable, When: "etcd, the manager or an address cannot be reached"},
+				{Code: exitcode.CantCreate, When: "there is such a fleet or node already"},
+				{Code: exitcode.Protocol, When: "the fleet refuses the token, or another machine answers"},
+				{Code: exitcode.Permission, When: "this node may not do it, or a file cannot be read"},
+				{Code: exitcode.Config, When: "this machine is in no fleet, or the configuration of ntsserve does not fit"},
+			},
+			Files: []command.File{
+				{Path: identity.DefaultDir, Text: "keys, certificates, the copy of the secrets, and on some nodes the data of etcd"},
+				{Path: ntsserve.DefaultPath, Text: "keys.file, keys.rotate, keys.keep and source.path are read from here"},
+			},
+			SeeAlso: []string{"ntsserve(8)", "ntsserve.toml(5)", "refclockctl(1)"},
+		},
+	}
+}
+
+// exitCode returns the exit code of an error.
+func exitCode(err error) int {
+	is := func(targets ...error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case is(identity.ErrNotJoined):
+		return exitcode.Config
+	case is(identity.ErrNoManager), denied(err):
+		return exitcode.Permission
+	case is(identity.ErrJoined, store.ErrExists, store.ErrNameTaken):
+		return exitcode.CantCreate
+	case is(manager.ErrPin, manager.ErrRefused):
+		return exitcode.Protocol
+	case is(store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
+		return exitcode.DataErr
+	case is(context.DeadlineExceeded), unavailable(err):
+		return exitcode.Unavailable
+	}
+	return exitcode.Of(err)
+}
+
+// operator is what the commands share.
+type operator struct {
+	ctx   context.Context
+	state string
+	limit time.Duration
+}
+
+// flags declares the flags of every command that talks to etcd.
+func (o *operator) flags(fl *flag.FlagSet) { o.flagsFor(fl, 15*time.Second) }
+
+func (o *operator) flagsFor(fl *flag.FlagSet, limit time.Duration) {
+	o.stateFlag(fl)
+	fl.DurationVar(&o.limit, "timeout", limit, "give up after this time")
+}
+
+func (o *operator) stateFlag(fl *flag.FlagSet) {
+	fl.StringVar(&o.state, "state", identity.DefaultDir, "the folder of this node: a `DIR`")
+}
+
+func (o *operator) dir() identity.Dir { return identity.Dir(o.state) }
+
+// fleet is a connection to etcd.
+type fleet struct {
+	node  identity.Node
+	etcd  *clientv3.Client
+	store *store.Store
+	as    string // for the audit record
+}
+
+// open connects with the rights of this node.
+func (o *operator) open() (*fleet, error) { return o.connect(o.dir().TLS, "") }
+
+// openManager connects with the rights of the administrator.
+func (o *operator) openManager() (*fleet, *manager.Manager, error) {
+	f, err := o.connect(o.dir().AdminTLS, identity.Admin)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := manager.Open(o.dir(), f.etcd, time.Now)
+	if err != nil {
+		f.etcd.Close()
+		return nil, nil, err
+	}
+	return f, m, nil
+}
+
+func (o *operator) connect(settings func() (*tls.Config, error), as string) (*fleet, error) {
+	n, err := o.dir().Load()
+	if err != nil {
+		return nil, err
+	}
+	t, err := settings()
+	if err != nil {
+		return nil, err
+	}
+	if as == "" {
+		as = n.Name
+	}
+	c, err := access.Connect(n.Endpoints, t)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.New(c, n.Fleet)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &fleet{node: n, etcd: c, store: s, as: as}, nil
+}
+
+func (f *fleet) entry(action, detail string) store.Entry {
+	return store.Entry{Time: time.Now(), Node: f.as, Action: action, Detail: detail}
+}
+
+// within returns a context with the limit of the command.
+func (o *operator) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(o.ctx, o.limit)
+}
+
+// withManager runs a command of the manager.
+func (o *operator) withManager(do func(context.Context, *fleet, *manager.Manager) error) error {
+	f, m, err := o.openManager()
+	if err != nil {
+		return err
+	}
+	defer f.etcd.Close()
+	ctx, stop := o.within()
+	defer stop()
+	return do(ctx, f, m)
+}
+
+// withFleet runs a command of any node.
+func (o *operator) withFleet(do func(context.Context, *fleet) error) error {
+	f, err := o.open()
+	if err != nil {
+		return err
+	}
+	defer f.etcd.Close()
+	ctx, stop := o.within()
+	defer stop()
+	return do(ctx, f)
+}
+
+func printf(w io.Writer, format string, args ...any) error {
+	_, err := fmt.Fprintf(w, format, args...)
+	return command.Written(err)
+}

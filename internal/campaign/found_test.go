@@ -1,0 +1,78 @@
+package campaign
+
+import (
+	"testing"
+	"time"
+
+	"noonmark/internal/replay"
+)
+
+// Sites that the campaign found, shrunk. Each was served wrong, outside of its bound,
+// or never.
+func TestFoundSites(t *testing.T) {
+	t.Parallel()
+	const ms, s = time.Millisecond, time.Second
+	nmea := func(first time.Duration, baud int, order ...string) Receiver {
+		return Receiver{Order: order, Talker: "GN", First: first, Jitter: 20 * ms, Baud: baud, PerS: 1, Heard: 2}
+	}
+	stale := func(x Receiver, by, learns int) Receiver {
+		x.Stale, x.Learns = by, learns
+		return x
+	}
+	jump := func(at, length time.Duration, ns float64) Pulse {
+		return Pulse{Jumps: []replay.Shift{{At: at, For: length, NS: ns}}}
+	}
+	drift := func(at, length time.Duration, ns float64) Pulse {
+		return Pulse{Drifts: []replay.Shift{{At: at, For: length, NS: ns}}}
+	}
+	noRTC, near := System{NoRTC: true}, System{Offset: 3 * ms}
+	const ever = 24 * time.Hour
+	for _, c := range []struct {
+		name string
+		site Site
+	}{
+		{"a system clock near labels that are a second ahead", Site{Seed: 1250, Receiver: stale(nmea(120*ms, 9600, "RMC"), 1, 150), System: System{Offset: 970 * ms}}},
+		{"GPS time first, RMC with a stale count", Site{Seed: 1066, Receiver: stale(nmea(392*ms, 115200, "TIMEGPS", "RMC"), 1, 125), System: noRTC}},
+		{"GPS time alone, the system clock seconds off", Site{Seed: 1111, Receiver: nmea(480*ms, 57600, "TIMEGPS"), System: System{Offset: -6716 * ms}}},
+		{"labels ahead before the lock", Site{Seed: 1036, Receiver: nmea(74*ms, 38400, "RMC"), System: noRTC, Faults: []Fault{{Ahead, 770, 840}}}},
+		{"a slow drift after a lock", Site{Seed: 2005, Receiver: nmea(157*ms, 38400, "ZDA", "GGA"), System: near, Pulse: drift(2161*s, 102*s, 19)}},
+		{"late messages, then a jump for ever", Site{Seed: 2269, Receiver: nmea(448*ms, 57600, "ZDA", "GGA"), System: noRTC, Pulse: jump(1763*s, ever, -768226), Faults: []Fault{{Late, 1207, 1230}}}},
+		{"late messages for long, then a jump for ever", Site{Seed: 3397, Receiver: nmea(326*ms, 19200, "ZDA", "RMC"), System: noRTC, Pulse: jump(1595*s, ever, 5.627907e7), Faults: []Fault{{Late, 987, 1045}}}},
+		{"a drift from the lock on", Site{Seed: 3015, Receiver: nmea(122*ms, 57600, "RMC"), System: noRTC, Pulse: drift(791*s, 107*s, 520)}},
+		{"a jump before the lock, and back", Site{Seed: 3118, Receiver: nmea(312*ms, 57600, "RMC"), System: noRTC, Pulse: jump(600*s, 50*s, -51321)}},
+		{"a fast drift of the pulses of a young lock, one oscillator", Site{Seed: 4230, Receiver: nmea(135*ms, 115200, "GGA", "TIMEUTC", "TIMELS"), System: System{Offset: -743 * ms, Steered: true}, Pulse: drift(198*s, 92*s, -540)}},
+		{"a jump that was followed and reverted, then late messages", Site{Seed: 30087, Receiver: stale(nmea(418*ms, 38400, "ZDA", "GGA", "TIMELS"), 1, 193), System: noRTC, Pulse: jump(1064*s, 185*s, 1966), Faults: []Fault{{Late, 1325, 1353}}}},
+		{"a jump that the gate lets in after a while", Site{Seed: 40398, Receiver: nmea(308*ms, 19200, "RMC"), System: near, Pulse: jump(1933*s, 56*s, 1221)}},
+		{"a drift of 28 s, and back, one oscillator", Site{Seed: 40369, Receiver: nmea(368*ms, 19200, "GGA", "RMC"), System: System{Offset: -10791 * ms, Steered: true}, Pulse: drift(2141*s, 28*s, 1256)}},
+		{"a drift while messages are missing, one oscillator", Site{Seed: 40504, Receiver: nmea(463*ms, 9600, "TIMELS", "TIMEGPS"), System: System{Offset: -837 * ms, Steered: true}, Pulse: drift(227*s, 23*s, -121), Faults: []Fault{{Silent, 180, 237}}}},
+		{"a drift of 20 s, and back, one oscillator", Site{Seed: 50247, Receiver: nmea(218*ms, 38400, "RMC"), System: System{Offset: -2 * ms, Steered: true}, Pulse: drift(1759*s, 20*s, 1483)}},
+		{"a fast drift, and back, one oscillator", Site{Seed: 60771, Receiver: nmea(255*ms, 115200, "RMC"), System: System{Offset: -761 * ms, Steered: true}, Pulse: drift(1188*s, 22*s, 2529)}},
+		{"edges nearer to each other than a kept clock is right", Site{Seed: 63965, Receiver: nmea(310*ms, 19200, "TIMEGPS"), System: System{Offset: -37 * ms, Kept: true}, Pulse: Pulse{BothEdges: true, Width: 10 * ms}}},
+		{"labels ahead, then a jump for ever, and a young lock", Site{Seed: 63062, Receiver: nmea(474*ms, 9600, "GLL", "TIMEUTC"), System: noRTC, Pulse: jump(1815*s, ever, -267970), Faults: []Fault{{Ahead, 1637, 1687}}}},
+		{"a restart while a slow drift is known", Site{Seed: 71430, Receiver: nmea(183*ms, 9600, "TIMEGPS"), System: near, Pulse: drift(769*s, 24*s, 38), Restarts: []int{781}}},
+		{"a second restart before a lock, while the pulses are displaced", Site{Seed: 80824, Receiver: nmea(270*ms, 9600, "TIMEGPS"), System: near, Pulse: jump(563*s, 160*s, -9.383927e7), Restarts: []int{593, 637}}},
+		{"a restart during a fast drift, and back right after the lock", Site{Seed: 81319, Receiver: nmea(277*ms, 9600, "RMC"), System: near, Pulse: drift(196*s, 26*s, 2460), Restarts: []int{214}}},
+		{"a restart during a long drift, and back", Site{Seed: 81563, Receiver: nmea(17*ms, 9600, "RMC"), System: near, Pulse: drift(484*s, 110*s, -810), Restarts: []int{537}}},
+		{"a receiver that was cold, then a jump for ever", Site{Seed: 65654, Receiver: stale(nmea(428*ms, 38400, "ZDA"), 4, 679), System: System{Offset: -26 * ms, Kept: true}, Pulse: jump(2126*s, ever, -222605), Faults: []Fault{{Cold, 857, 927}}}},
+		{"a jump, and a second restart soon after the lock, one oscillator", Site{Seed: 16, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: jump(362*s, 187*s, 1975), Restarts: []int{366, 414, 448}}},
+		{"a jump in the bound, and a second restart soon after the lock", Site{Seed: 88, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: jump(973*s, 185*s, -1069), Restarts: []int{974, 981, 1009}}},
+		{"a drift, and a second restart soon after the lock", Site{Seed: 12, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: drift(317*s, 115*s, -1940), Restarts: []int{296, 323}}},
+		{"a slow drift, and a second restart soon after the lock", Site{Seed: 72, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: drift(254*s, 89*s, 81), Restarts: []int{247, 266}}},
+		{"a restart after the alarm of a slow drift, which goes on, and back while the receiver is cold", Site{Seed: 110177, Receiver: nmea(315*ms, 9600, "TIMEGPS"), System: near, Pulse: drift(554*s, 109*s, 75), Restarts: []int{564}, Faults: []Fault{{Cold, 695, 770}}}},
+		{"a restart during a drift that was followed, and back, one oscillator", Site{Seed: 72, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(642*s, 109*s, 934), Restarts: []int{670}}},
+		{"two restarts during a drift beyond the limit, and back, one oscillator", Site{Seed: 58, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(420*s, 116*s, 2543), Restarts: []int{475, 494}}},
+		{"restarts while the clock is slewed back after a drift, one oscillator", Site{Seed: 52, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(629*s, 50*s, 286), Restarts: []int{683, 728, 744}}},
+		{"a restart while the pulses come back, one oscillator", Site{Seed: 74, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(629*s, 43*s, -1798), Restarts: []int{665, 691}}},
+		{"a restart while the clock is slewed after the alarm of a drift", Site{Seed: 283, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: drift(740*s, 93*s, -136), Restarts: []int{746, 793, 798}}},
+		{"a restart during a drift that was followed, and back before the lock, one oscillator", Site{Seed: 20126, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(652*s, 24*s, -1390), Restarts: []int{670}}},
+		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.site.Start = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+			if o, err := c.site.Play(); err != nil || o.Failure != "" || o.Coincident {
+				t.Errorf("%v: %+v, %v", &c.site, o, err)
+			}
+		})
+	}
+}

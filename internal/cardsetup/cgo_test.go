@@ -1,0 +1,5 @@
+//go:build cgo
+
+package cardsetup
+
+const withCgo = true

@@ -1,0 +1,103 @@
+package alert
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"noonmark/internal/exitcode"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "alert.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBadFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	twoLines, empty, token := filepath.Join(dir, "two"), filepath.Join(dir, "empty"), filepath.Join(dir, "token")
+	for path, text := range map[string]string{twoLines: "a\nb\n", empty: "\n", token: "s3cret\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	target := "[[alert]]\nname = \"x\"\n"
+	mail := target + "type = \"email\"\nserver = \"mail.test:587\"\nfrom = \"a@b\"\nto = [\"c@d\"]\n"
+	for _, x := range []struct{ text, want string }{
+		{"nonsense = 1\n", "1: nonsense: is not known"},
+		{"runtime_dir = \"run\"\n", "1: runtime_dir: \"run\" is not an absolute path"},
+		{"discs = [\"/\", \"var\"]\n", "1: discs[1]"},
+		{"serving = \"serving.json\"\n", "1: serving: \"serving.json\" is not an absolute path"},
+		{"[conditions]\ndisc_free = 5.0\n", "2: conditions.disc_free: 5 is not a share"},
+		{"[conditions]\nke_refusals = -1.0\n", "2: conditions.ke_refusals"},
+		{"[conditions]\nbound = \"2s\"\n", "2: conditions.bound: 2s is out of range"},
+		{"[conditions]\nclear = \"-1s\"\n", "2: conditions.clear"},
+		{"[[alert]]\ntype = \"webhook\"\n", "1: alert[0].name: is empty"},
+		{target + "type = \"pager\"\n", "3: alert[0].type: \"pager\" is not known"},
+		{target + "type = \"webhook\"\n", "1: alert[0].url: is no URL"},
+		{target + "type = \"webhook\"\nurl = \"ftp://x\"\n", "4: alert[0].url"},
+		{target + "type = \"webhook\"\nurl = \"https://x\"\nformat = \"xml\"\n", "5: alert[0].format"},
+		{target + "type = \"webhook\"\nurl = \"https://x\"\nconditions = [\"bonds\"]\n", "did you mean \"bound\"?"},
+		{target + fmt.Sprintf("type = \"webhook\"\nurl = \"http://example.org\"\ntoken_file = %q\n", token), "would send a token without TLS"},
+		{target + fmt.Sprintf("type = \"webhook\"\nurl_file = %q\n", twoLines), "does not hold one line"},
+		{target + fmt.Sprintf("type = \"webhook\"\nurl_file = %q\n", empty), "does not hold one line"},
+		{target + "type = \"webhook\"\nurl = \"https://x\"\ntoken_file = \"/nonexistent\"\n", "no such file"},
+		{mail + "tls = \"none\"\n", "\"none\" is for a server on this machine"},
+		{mail + "user = \"u\"\n", "user: and password_file belong together"},
+		{strings.Replace(mail, "c@d", "nobody", 1), "alert[0].to"},
+		{strings.Replace(mail, "mail.test:587", "mail.test", 1), "alert[0].server"},
+		{target + "type = \"syslog\"\nserver = \"log.test:514\"\ntransport = \"smoke\"\n", "alert[0].transport"},
+		{target + "type = \"command\"\n", "alert[0].command: names no program"},
+		{target + "type = \"command\"\ncommand = [\"notify\"]\n", "alert[0].command"},
+		{target + "type = \"command\"\ncommand = [\"/x\"]\n" + target + "type = \"command\"\ncommand = [\"/x\"]\n", "\"x\" is there twice"},
+	} {
+		_, err := Load(write(t, x.text))
+		if err == nil || !strings.Contains(err.Error(), x.want) || !errors.Is(err, exitcode.ErrConfig) {
+			t.Errorf("%q: %v, want %q", x.text, err, x.want)
+		}
+	}
+}
+
+func TestSecretsAreReadAndHidden(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(write(t, fmt.Sprintf("[[alert]]\nname = \"x\"\ntype = \"webhook\"\nurl = \"http://127.0.0.1/\"\ntoken_file = %q\n", token)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if url, got, _ := s.Alert[0].Secrets(); got != "s3cret" || url != "http://127.0.0.1/" {
+		t.Errorf("%q %q", url, got)
+	}
+	if text := fmt.Sprintf("%+v", s.Alert[0]); strings.Contains(text, "s3cret") {
+		t.Errorf("a secret is printed: %s", text)
+	}
+}
+
+// The reference file has the defaults.
+func TestTheReferenceFileHasTheDefaults(t *testing.T) {
+	t.Parallel()
+	s, err := Load("../../../configs/alert.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Host = s.Host
+	if !reflect.DeepEqual(s.File, want) {
+		t.Errorf("%+v\nwant %+v", s.File, want)
+	}
+	if len(s.Warnings) != 1 || s.Host == "" {
+		t.Errorf("%q", s.Warnings)
+	}
+}

@@ -1,0 +1,117 @@
+package refclockweb
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"noonmark/internal/config"
+	"noonmark/internal/durable"
+	"noonmark/server/certs"
+)
+
+// Limits of the file with the token.
+const (
+	minToken = 20 // characters: with 64 different ones, 120 bits
+	maxToken = 4096
+)
+
+// Settings is a checked file.
+type Settings struct {
+	File
+	Warnings []string
+	Pairs    []certs.Pair
+	Order    *certs.ACME // nil: no certificate is ordered
+	// Token is the SHA-256 of the bearer token; nil: none is asked for.
+	Token *[sha256.Size]byte
+}
+
+// Load reads and checks the file at path, and the token file that it names. All
+// errors come at once, joined, each a *config.Error with line and key.
+func Load(path string) (*Settings, error) {
+	s := &Settings{File: Default()}
+	f, err := config.Load(path, &s.File)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.check(f)
+}
+
+// Exposed reports whether other machines can reach the page.
+func (s *Settings) Exposed() bool { return !s.Listen.Addr().IsLoopback() }
+
+func (s *Settings) check(f *config.File) error {
+	c := config.NewChecker(f)
+	c.Require(s.Listen.IsValid(), "listen", "is empty; want %v, or leave it out", DefaultListen())
+	for i, n := range s.Names {
+		_, err := netip.ParseAddr(n)
+		good := n != "" && len(n) <= 253 && !strings.ContainsAny(n, "/: \t\"*")
+		c.Require(good || err == nil, "names", "names[%d] %q is no host name; want a name or an address, without a port", i, n)
+	}
+	c.Require(s.MaxConnections >= 4 && s.MaxConnections <= 1024, "max_connections", "%d is out of range; want 4 to 1024", s.MaxConnections)
+	c.Require(s.MaxStreams >= 1 && s.MaxStreams < s.MaxConnections, "max_streams", "%d is out of range; want 1 to %d, fewer than max_connections", s.MaxStreams, s.MaxConnections-1)
+	for _, x := range [...]struct{ key, value string }{
+		{"refclockd.config", s.Refclockd.Config}, {"refclockd.snapshot", s.Refclockd.Snapshot}, {"refclockd.history", s.Refclockd.History}, {"ntsserve.config", s.Ntsserve.Config}, {"ntsserve.counters", s.Ntsserve.Counters},
+	} {
+		c.Require(filepath.IsAbs(x.value), x.key, "%q is not an absolute path; want one, or leave it out", x.value)
+	}
+	for _, p := range s.Certificate {
+		c.Require(p.File != "" && p.Key != "", "certificate", "file or key is missing; want two PEM files")
+		s.Pairs = append(s.Pairs, certs.Pair{Cert: p.File, Key: p.Key})
+	}
+	if f.Has("acme") {
+		s.Order = s.ACME.Order(c, "configs/refclockweb.toml")
+	}
+	s.checkToken(c)
+	if s.Listen.IsValid() && s.Exposed() {
+		c.Require(s.TokenFile != "", "listen", "%v can be reached by other machines, and there is no token; want token_file, or 127.0.0.1", s.Listen)
+		c.Require(len(s.Certificate) > 0 || s.Order != nil, "listen", "%v can be reached by other machines, and there is no certificate; want a [[certificate]] or [acme], or 127.0.0.1", s.Listen)
+	}
+	s.Log.Check(c)
+	return c.Err()
+}
+
+// checkToken reads the token.
+func (s *Settings) checkToken(c *config.Checker) {
+	if s.TokenFile == "" {
+		return
+	}
+	b, mode, err := durable.ReadFile(s.TokenFile, maxToken)
+	if err != nil {
+		remedy := "want a file with one line of 20 or more random characters (openssl rand -base64 24)"
+		if errors.Is(err, fs.ErrPermission) {
+			remedy = "it must belong to the user that refclockweb runs as"
+		}
+		c.Refuse("token_file", "%w; %s", err, remedy)
+		return
+	}
+	token := bytes.TrimSpace(b)
+	c.Require(mode.Perm()&0o007 == 0, "token_file", "%s can be read by every user of this machine; want chmod 640", s.TokenFile)
+	c.Require(len(token) >= minToken && !bytes.ContainsAny(token, " \t\r\n"), "token_file",
+		"%s has no token of %d or more characters without spaces; want one line of random characters (openssl rand -base64 24)", s.TokenFile, minToken)
+	sum := sha256.Sum256(token)
+	s.Token = &sum
+}
+
+// ReloadedKeys are the keys that a running program takes over; all others need a
+// restart. Certificates are read again when their files change.
+func ReloadedKeys() []string { return []string{"log.level"} }
+
+// Changes lists the keys that differ from those of a running program.
+func (s *Settings) Changes(running *Settings) config.Changes {
+	return config.Compare(s.File, running.File, ReloadedKeys())
+}
+
+// TaskFile is where the states of the program's tasks are written; empty: nowhere.
+func TaskFile(name string) string {
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}

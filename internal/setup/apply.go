@@ -1,0 +1,230 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"noonmark/internal/durable"
+	"noonmark/internal/exitcode"
+	"noonmark/server/certs"
+)
+
+// serverUser is who ntsserve runs as.
+const serverUser = "ntsserve"
+
+// Apply makes the changes of a plan. What was there before is recorded first, so that
+// Undo can restore it, also after an interruption. Boot edits are left out.
+func (s *System) Apply(p *Plan) error {
+	r := p.record
+	if s.foreign(r) { // what another system was before is no state of this one
+		r.leaveOthers()
+	}
+	r.Time, r.Answers, r.Machine, r.MachineID = s.Now().UTC(), p.Answers, p.machine, s.machineID()
+	for i := range p.Files {
+		if f := &p.Files[i]; f.Action == Create || f.Action == Replace || f.Action == Remove {
+			if err := s.recordFile(r, f.Path, f.data); err != nil {
+				return err
+			}
+		}
+	}
+	r.Authority = r.Authority || p.Authority == Create
+	r.Issued = r.Issued || p.Certificate == Create
+	if err := s.save(r); err != nil {
+		return err
+	}
+	if err := s.certificates(p); err != nil {
+		return err
+	}
+	for i := range p.Files {
+		if err := s.write(r, &p.Files[i]); err != nil {
+			return err
+		}
+	}
+	return s.units(p)
+}
+
+// recordFile records a file before it is changed. The record of an earlier setup keeps
+// what was there before that.
+func (s *System) recordFile(r *Record, path string, data []byte) error {
+	f := r.file(path)
+	if f == nil {
+		r.Files = append(r.Files, FileRecord{Path: path})
+		f = &r.Files[len(r.Files)-1]
+		b, mode, err := durable.ReadFile(s.path(path), maxConfig)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("record %s: %w", path, err)
+		default:
+			f.Existed, f.Before, f.Mode = true, b, mode.Perm()
+			f.UID, f.GID = ownerOf(s.path(path))
+		}
+	}
+	if f.Written = ""; data != nil {
+		f.Written = digest(data)
+	}
+	return nil
+}
+
+// ownerOf returns who a file belongs to; root where the system does not say.
+func ownerOf(path string) (uid, gid int) {
+	if fi, err := os.Stat(path); err == nil {
+		if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+			return int(st.Uid), int(st.Gid)
+		}
+	}
+	return 0, 0
+}
+
+// write makes a change of a file.
+func (s *System) write(r *Record, f *FileChange) error {
+	path := s.path(f.Path)
+	switch f.Action {
+	case Remove:
+		return os.Remove(path)
+	case Create, Replace:
+		if err := s.makeDir(r, filepath.Dir(f.Path), 0o755); err != nil {
+			return err
+		}
+		return durable.WriteFile(path, f.data, f.mode, true)
+	}
+	return nil
+}
+
+// makeDir makes a directory and its parents, and records those that are new.
+func (s *System) makeDir(r *Record, dir string, mode fs.FileMode) error {
+	var made []string
+	for d := dir; missing(s.path(d)); d = filepath.Dir(d) {
+		made = append([]string{d}, made...)
+	}
+	if made == nil {
+		return nil
+	}
+	r.Dirs = append(r.Dirs, made...)
+	if err := s.save(r); err != nil {
+		return err
+	}
+	return os.MkdirAll(s.path(dir), mode)
+}
+
+// certificates makes our own authority and the server's certificate.
+func (s *System) certificates(p *Plan) error {
+	if p.Authority != Create && p.Certificate != Create && p.Certificate != Replace {
+		return nil
+	}
+	uid, gid, err := s.User(serverUser)
+	if err != nil {
+		return fmt.Errorf("%w: user %s, who must be able to read the key: %w; run systemd-sysusers", exitcode.ErrUnavailable, serverUser, err)
+	}
+	for _, d := range [...]struct {
+		path string
+		mode fs.FileMode
+	}{{authorityDir, 0o700}, {certificateDir, 0o755}} {
+		if err := s.makeDir(p.record, filepath.Dir(d.path), 0o755); err != nil {
+			return err
+		}
+		if err := s.makeDir(p.record, d.path, d.mode); err != nil {
+			return err
+		}
+	}
+	if p.Authority == Create {
+		a, err := certs.NewAuthority(certs.AuthorityConfig{Name: strings.TrimSpace("Noonmark time CA " + p.machine.Name)}, s.Now())
+		if err == nil {
+			err = a.Save(s.path(authorityDir))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.Certificate != Create && p.Certificate != Replace {
+		return nil
+	}
+	a, err := certs.OpenAuthority(s.path(authorityDir))
+	if err != nil {
+		return err
+	}
+	l, err := a.Issue(p.Names, certs.ServerLife, nil, s.Now())
+	if err != nil {
+		return err
+	}
+	if p.Certificate == Replace {
+		for _, f := range [...]string{certificateFile, keyFile} {
+			if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	dir := s.path(certificateDir)
+	if err := l.Save(dir); err != nil {
+		return err
+	}
+	if _, err := certs.RecordIssued(s.path(authorityDir), l, dir); err != nil {
+		return err
+	}
+	return os.Chown(filepath.Join(dir, certs.ServerKey), uid, gid)
+}
+
+// units makes the changes of units: what is stopped first, then what is started.
+func (s *System) units(p *Plan) error {
+	for _, u := range p.Units {
+		if u.state.Unit != "" {
+			p.record.remember(u.state)
+		}
+	}
+	if err := s.save(p.record); err != nil {
+		return err
+	}
+	if len(p.Units) > 0 || p.changed(refclockdDropIn, ntsserveDropIn) {
+		if _, err := s.systemctl("daemon-reload"); err != nil {
+			return err
+		}
+	}
+	for _, u := range p.Units {
+		args := map[string][]string{"stop": {"disable", "--now", u.Unit}, "restart": {"restart", u.Unit}, "start": {"enable", u.Unit}}[u.Action]
+		if _, err := s.systemctl(args...); err != nil {
+			return err
+		}
+		if u.Action == "start" {
+			if _, err := s.systemctl("restart", u.Unit); err != nil {
+				return fmt.Errorf("%w; journalctl -u %s shows why", err, u.Unit)
+			}
+		}
+	}
+	return nil
+}
+
+// ApplyBoot writes the files of a Raspberry Pi's next boot. A copy of each is kept
+// beside it, with the ending .before-setup, for a machine that does not boot.
+func (s *System) ApplyBoot(p *Plan) error {
+	for _, e := range p.Boot {
+		path := s.path(e.Path)
+		was, mode, err := durable.ReadFile(path, maxConfig)
+		if err != nil {
+			return fmt.Errorf("write boot configuration: %w", err)
+		}
+		if err := s.recordFile(p.record, e.Path, []byte(e.text)); err != nil {
+			return err
+		}
+		copyOf := e.Path + ".before-setup"
+		if missing(s.path(copyOf)) {
+			if err := s.recordFile(p.record, copyOf, was); err != nil {
+				return err
+			}
+		}
+		if err := s.save(p.record); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(s.path(copyOf), was, mode.Perm(), false); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("keep a copy of %s: %w", e.Path, err)
+		}
+		if err := durable.WriteFile(path, []byte(e.text), mode.Perm(), true); err != nil {
+			return fmt.Errorf("write boot configuration: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,477 @@
+package setup
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"noonmark/internal/backup"
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
+	"noonmark/internal/config/refclockweb"
+	"noonmark/internal/exitcode"
+	"noonmark/server/certs"
+)
+
+var update = flag.Bool("update", false, "write the wanted results into testdata")
+
+// machines are those of testdata with the clock that is to be chosen.
+var machines = []struct {
+	name, clock string
+	kind        Kind
+}{
+	{"nothing", "kernel", KernelClock}, {"fresh-pi", "kernel", KernelClock}, {"lan", "chrony", ChronyClock},
+	{"console", "system", SystemClock}, {"pi", "system", SystemClock}, {"rack", "enp1s0", CardClock},
+}
+
+// What setup finds and would write on each machine is as the archive has it.
+func TestPlanOfEachMachine(t *testing.T) {
+	t.Parallel()
+	for _, x := range machines {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			s := load(t, x.name)
+			m := s.look(nil)
+			s.setUnits(m)
+			var text bytes.Buffer
+			m.print(&text)
+			p, err := s.system().Plan(m, Defaults(m), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Source.ID != x.clock || p.Source.Kind != x.kind {
+				t.Errorf("chose %s (%s), want %s (%s)", p.Source.ID, p.Source.Kind, x.clock, x.kind)
+			}
+			p.Boot = BootEdits(m, DefaultGPIO)
+			fmt.Fprintln(&text)
+			p.Print(&text)
+			if want := s.file("want/plan"); text.String() != string(want) && !*update {
+				t.Errorf("%s", diff("plan", string(want), text.String()))
+			}
+			if *update {
+				s.archive.Files = slices.DeleteFunc(s.archive.Files, func(f txtar.File) bool { return f.Name == "want/plan" })
+				s.archive.Files = append(s.archive.Files, txtar.File{Name: "want/plan", Data: text.Bytes()})
+				if err := os.WriteFile(filepath.Join("testdata", x.name+".txtar"), txtar.Format(s.archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Each key of a written file changes something: none has its default.
+func TestOnlyKeysThatDifferAreWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	parse := func(text string) (refclockd.File, ntsserve.File) {
+		path := filepath.Join(dir, "file.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var a refclockd.File
+		var b ntsserve.File
+		if s, _ := refclockd.Load(path); s != nil {
+			a = s.File
+		}
+		if s, _ := ntsserve.Load(path); s != nil {
+			b = s.File
+		}
+		return a, b
+	}
+	keyLine := regexp.MustCompile(`^[a-z_0-9]+ = `)
+	for _, x := range machines {
+		s := load(t, x.name)
+		m := s.look(nil)
+		for _, a := range []Answers{Defaults(m), {x.clock, "all", "acme time.example.org", "off"}, {x.clock, "192.0.2.0/24", "none", "local"}} {
+			p, err := s.system().Plan(m, a, false)
+			if err != nil {
+				t.Fatalf("%s, %+v: %v", x.name, a, err)
+			}
+			for _, f := range p.Files {
+				if !strings.HasSuffix(f.Path, ".toml") || f.data == nil {
+					continue
+				}
+				a1, b1 := parse(string(f.data))
+				lines := strings.Split(string(f.data), "\n")
+				for i, l := range lines {
+					if !keyLine.MatchString(l) {
+						continue
+					}
+					if !strings.HasPrefix(lines[i-1], "# ") {
+						t.Errorf("%s, %s: no reason for %s", x.name, f.Path, l)
+					}
+					a2, b2 := parse(strings.Join(append(slices.Clone(lines[:i]), lines[i+1:]...), "\n"))
+					if fmt.Sprint(a1) == fmt.Sprint(a2) && fmt.Sprint(b1) == fmt.Sprint(b2) {
+						t.Errorf("%s, %s: %s is the default", x.name, f.Path, l)
+					}
+				}
+			}
+		}
+	}
+}
+
+// On every machine a second setup changes nothing, and undo restores every file,
+// directory, mode and unit.
+func TestSecondSetupChangesNothingAndUndoRestores(t *testing.T) {
+	t.Parallel()
+	for _, x := range machines {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			s := load(t, x.name)
+			m := s.look(nil)
+			s.setUnits(m)
+			files, units := tree(t, s.root), s.unitStates()
+			sys := s.system()
+			p, err := sys.Plan(m, Defaults(m), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sys.Apply(p); err != nil {
+				t.Fatal(err)
+			}
+			if u := s.units[ntsserveUnit]; u == nil || !u.Active || !u.Enabled {
+				t.Errorf("ntsserve does not run: %v", s.log)
+			}
+			if x.kind == SystemClock && x.name == "pi" && s.units["systemd-timesyncd.service"].Active {
+				t.Error("timesyncd runs beside refclockd, which steers the system clock")
+			}
+			written := tree(t, s.root)
+			again, err := sys.Plan(m, Defaults(m), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Units = slices.DeleteFunc(again.Units, func(u UnitChange) bool { return u.Action == "stop" && !s.units[u.Unit].Active }); !again.Empty() {
+				var b bytes.Buffer
+				again.Print(&b)
+				t.Errorf("a second setup changes: %s", b.String())
+			}
+			sameTree(t, "looking again", written, tree(t, s.root))
+			var out bytes.Buffer
+			if err := sys.Undo(&out); err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			sameTree(t, "undo", files, tree(t, s.root))
+			if now := s.unitStates(); !maps.Equal(units, now) {
+				t.Errorf("units after undo: %v, were %v", now, units)
+			}
+			out.Reset()
+			if err := sys.Undo(&out); err != nil || !strings.Contains(out.String(), "nothing to undo") {
+				t.Errorf("a second undo: %v, %q", err, out.String())
+			}
+		})
+	}
+}
+
+// A setup that fails midway can be undone, wherever it failed.
+func TestInterruptedSetupIsUndone(t *testing.T) {
+	t.Parallel()
+	for _, fail := range []string{"daemon-reload", "disable --now systemd-timesyncd.service", "enable refclockd.service", "restart ntsserve.service", "enable noonmark-ca-renew.timer"} {
+		s := load(t, "pi")
+		m := s.look(nil)
+		s.setUnits(m)
+		files, units := tree(t, s.root), s.unitStates()
+		sys := s.system()
+		p, err := sys.Plan(m, Defaults(m), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fail = fail
+		if err := sys.Apply(p); exitcode.Of(err) != exitcode.Unavailable {
+			t.Errorf("%s failed, and Apply returned %v", fail, err)
+		}
+		s.fail = ""
+		if err := sys.Undo(io.Discard); err != nil {
+			t.Errorf("after %s: %v", fail, err)
+		}
+		sameTree(t, "undo after "+fail, files, tree(t, s.root))
+		if now := s.unitStates(); !maps.Equal(units, now) {
+			t.Errorf("units after undo: %v, were %v", now, units)
+		}
+	}
+}
+
+// A file that was changed by hand is kept; with replace it is replaced, and undo
+// restores it. One that was changed after setup survives undo under another name.
+func TestHandEditedFilesAreNeverLost(t *testing.T) {
+	t.Parallel()
+	const mine = "# mine\n[pulse]\nsource = \"none\"\n[clock]\nsource = \"none\"\n"
+	s := load(t, "pi")
+	m := s.look(nil)
+	path := filepath.Join(s.root, refclockdFile)
+	put := func(text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(mine)
+	sys := s.system()
+	apply := func(replace bool) *Plan {
+		t.Helper()
+		p, err := sys.Plan(m, Defaults(m), replace)
+		if err == nil {
+			err = sys.Apply(p)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	content := func(path string) string { b, _ := os.ReadFile(path); return string(b) }
+	p := apply(false)
+	if content(path) != mine || !strings.Contains(strings.Join(p.Notes, "\n"), "-replace") {
+		t.Errorf("the file became %q; notes %q", content(path), p.Notes)
+	}
+	apply(true)
+	if content(path) == mine {
+		t.Error("the file was not replaced")
+	}
+	later := content(path) + "# and mine again\n"
+	put(later)
+	apply(false)
+	if content(path) != later {
+		t.Error("a file that was changed after setup was replaced")
+	}
+	if err := sys.Undo(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if content(path) != mine || content(path+".before-undo") != later {
+		t.Errorf("after undo: %q and %q", content(path), content(path+".before-undo"))
+	}
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o640 {
+		t.Errorf("after undo: %v, %v", fi.Mode(), err)
+	}
+	put("[pulse]\nsorce = \"none\"\n")
+	if _, err := sys.Plan(m, Defaults(m), false); err == nil || !strings.Contains(err.Error(), "refclockd.toml:2") {
+		t.Errorf("a broken file that would be kept: %v", err)
+	}
+}
+
+// While refclockd uses the devices, what was heard at the last setup counts: nothing is
+// opened.
+func TestDevicesOfRefclockdAreNotOpened(t *testing.T) {
+	t.Parallel()
+	s := load(t, "rack")
+	first := s.look(nil)
+	port := filepath.Join(s.root, "proc/900/fd")
+	for path, text := range map[string]string{port + "/../comm": "refclockd\n", port + "/../cgroup": "0::/system.slice/refclockd.service\n", port + "/../cmdline": "refclockd\x00"} {
+		if err := os.MkdirAll(port, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for fd, to := range map[string]string{"7": "/dev/ttyACM0", "8": "/dev/ptp0"} {
+		if err := os.Symlink(to, filepath.Join(port, fd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.devices.Receivers = map[string]Heard{"/dev/ttyS0": {}} // any other port that is opened panics
+	s.devices.Inputs = nil
+	second := s.look(first)
+	a, b := Sources(first)[0], Sources(second)[0]
+	if a.Text != b.Text || !bytes.Equal(receiverFile(first, &a, &Answers{}), receiverFile(second, &b, &Answers{})) {
+		t.Errorf("first %q, then %q", a.Text, b.Text)
+	}
+}
+
+// An authority that has issued other certificates since is kept by undo.
+func TestUndoKeepsAnAuthorityThatIsUsedElsewhere(t *testing.T) {
+	t.Parallel()
+	s := load(t, "nothing")
+	m := s.look(nil)
+	sys := s.system()
+	p, err := sys.Plan(m, Defaults(m), false)
+	if err == nil {
+		err = sys.Apply(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.root, authorityDir, "issued.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(f, `{"serial":"1","names":["other"],"out":"/srv/other"}`)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := sys.Undo(&out); err != nil || !strings.Contains(out.String(), "is kept") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	if _, err := os.Stat(filepath.Join(s.root, authorityDir, "ca.key")); err != nil {
+		t.Error(err)
+	}
+}
+
+// The web page follows the answer: it runs with a configuration of its own, or not at all. One that
+// was set up by hand is kept.
+func TestWebPageFollowsTheAnswer(t *testing.T) {
+	t.Parallel()
+	for _, hand := range []bool{true, false} {
+		s := load(t, "lan")
+		m := s.look(nil)
+		s.setUnits(m)
+		path := filepath.Join(s.root, webConfig)
+		if hand {
+			s.units[webUnit] = &UnitRecord{webUnit, true, true}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("max_streams = 8\n"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, web := range []string{"off", "local", "off", "local"} {
+			a := Defaults(m)
+			a.Web = web
+			p, err := s.system().Plan(m, a, false)
+			if err == nil {
+				err = s.system().Apply(p)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, want := s.units[webUnit], hand || web == "local"
+			if runs := u != nil && u.Active && u.Enabled; runs != want {
+				t.Errorf("by hand %v, answer %s: runs %v: %v", hand, web, runs, s.log)
+			}
+			if missing(path) == want {
+				t.Errorf("by hand %v, answer %s: the file is missing: %v", hand, web, !want)
+			}
+		}
+		if _, err := refclockweb.Load(path); err != nil {
+			t.Error(err)
+		}
+		if err := s.system().Undo(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(path); (string(b) == "max_streams = 8\n") != hand || s.units[webUnit].Active != hand {
+			t.Errorf("by hand %v: after undo %q, %+v", hand, b, *s.units[webUnit])
+		}
+	}
+}
+
+// A certificate that lacks a name of the machine is issued anew, if setup issued it.
+func TestCertificateFollowsTheNames(t *testing.T) {
+	t.Parallel()
+	s := load(t, "nothing")
+	m := s.look(nil)
+	sys := s.system()
+	for i, want := range []Action{Create, Same, Replace} {
+		if i == 2 {
+			m.Names = append(m.Names, "2001:db8::30")
+		}
+		p, err := sys.Plan(m, Defaults(m), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Certificate != want {
+			t.Errorf("setup %d: %s, want %s", i+1, p.Certificate, want)
+		}
+		if err := sys.Apply(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, err := sys.Plan(m, Defaults(m), false); err != nil || !p.Empty() {
+		t.Errorf("after that: %v, %+v", err, p)
+	}
+}
+
+// After a restore on another system, undo removes what the backup brought, leaves what
+// belongs to other programs there, and says so.
+func TestUndoAfterARestoreOnAnotherSystem(t *testing.T) {
+	t.Parallel()
+	identify := func(s *site, id string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Join(s.root, "etc"), 0o755), os.WriteFile(filepath.Join(s.root, machineIDFile), []byte(id+"\n"), 0o444)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, anew := load(t, "fresh-pi"), load(t, "fresh-pi")
+	identify(old, "6d2f0c6d7c9b4d0d8a8a4b0f5f1a2b3c")
+	identify(anew, "0123456789abcdef0123456789abcdef")
+	m := old.look(nil)
+	old.setUnits(m)
+	p, err := old.system().Plan(m, Defaults(m), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.system().Apply(p); err != nil {
+		t.Fatal(err)
+	}
+	p.Boot = BootEdits(m, DefaultGPIO)
+	if len(p.Boot) == 0 {
+		t.Fatal("this board has no boot settings to write")
+	}
+	if err := old.system().ApplyBoot(p); err != nil {
+		t.Fatal(err)
+	}
+	p.record.remember(UnitRecord{Unit: "systemd-timesyncd.service", Enabled: true, Active: true})
+	if err := old.system().save(p.record); err != nil {
+		t.Fatal(err)
+	}
+
+	kept, _, err := (&backup.Machine{Root: old.root}).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	anew.setUnits(anew.look(nil))
+	boot := filepath.Join(anew.root, p.Boot[0].Path)
+	if err := os.WriteFile(boot, []byte("# of the new board\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&backup.Machine{Root: anew.root}).Write(kept.Files); err != nil {
+		t.Fatal(err)
+	}
+	// On real systems both have the same root.
+	issued := filepath.Join(anew.root, authorityDir, certs.IssuedFile)
+	b, err := os.ReadFile(issued)
+	if err == nil {
+		err = os.WriteFile(issued, bytes.ReplaceAll(b, []byte(old.root), []byte(anew.root)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing(filepath.Join(anew.root, RecordFile)) || missing(filepath.Join(anew.root, ntsserveFile)) {
+		t.Fatal("the backup lacks the record or the configuration")
+	}
+	if fi, err := os.Stat(filepath.Dir(filepath.Join(anew.root, RecordFile))); err != nil || fi.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of the record: %v, %v", fi, err)
+	}
+	var out bytes.Buffer
+	if err := anew.system().Undo(&out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"the record is of another system", "left as it is: " + p.Boot[0].Path + "\n", "left as it is: systemd-timesyncd.service\n", "remove " + ntsserveFile + "\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	for _, l := range anew.log {
+		if strings.Contains(l, "timesyncd") {
+			t.Errorf("a unit of others was touched: %s", l)
+		}
+	}
+	if b, err := os.ReadFile(boot); err != nil || string(b) != "# of the new board\n" {
+		t.Errorf("the boot settings of the new board became %q, %v", b, err)
+	}
+	for _, name := range [...]string{refclockdFile, ntsserveFile, webConfig, authorityDir, certificateDir, RecordFile} {
+		if !missing(filepath.Join(anew.root, name)) {
+			t.Errorf("%s is left", name)
+		}
+	}
+}

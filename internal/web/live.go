@@ -1,0 +1,335 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"noonmark/internal/observe"
+	"noonmark/internal/summary"
+	"noonmark/refclock/report"
+)
+
+// keptSamples is how many seconds of samples are kept: somewhat more than the ten minutes
+// that the page shows.
+const keptSamples = 720
+
+// sample is the state of the clock at one second.
+type sample struct {
+	mono     int64
+	state    string
+	offset   *float64 // ns; nil: no measurement in this second
+	bound    *int64   // ns; nil: there is none
+	rate     float64  // growth of the bound, ns/s
+	noise    float64  // ns
+	freq     float64  // ppb
+	celsius  *float64
+	sats     int
+	cn0      *float64 // dB-Hz, mean of the satellites in use
+	requests *float64 // a second, of ntsserve
+}
+
+// live reads what the daemons publish once a second, keeps the last minutes, and
+// hands the present state to those who watch.
+type live struct {
+	config, snapshot, serving string
+	mono                      func() int64
+
+	mu       sync.Mutex // guards the next
+	ring     []sample   // the oldest first
+	now      moment
+	held     *predicted // of the last holdover; nil: there was none
+	watchers map[chan []byte]struct{}
+}
+
+// predicted is the bound as it was predicted when a holdover began.
+type predicted struct {
+	mono  int64
+	bound int64 // ns, then
+	ahead []report.BoundAhead
+}
+
+// moment is what was read last.
+type moment struct {
+	mono    int64
+	at      time.Time // by the clock if it has a time, else by the system
+	status  *report.Status
+	why     error // why there is no status
+	alone   bool  // there is no refclockd here: ntsserve serves the clock of another program
+	serving *observe.Serving
+	noCount error    // why there are no counters
+	total   uint64   // requests
+	rate    *float64 // requests a second
+}
+
+// errStarting is why there is no state in the first moment.
+var errStarting = errors.New("refclockweb has just started")
+
+// summary describes the moment.
+func (m *moment) summary() summary.Summary {
+	return summary.Of(&summary.Input{Status: m.status, Why: m.why, Serving: m.serving, Rate: m.rate, Alone: m.alone})
+}
+
+func newLive(config, snapshot, serving string, mono func() int64) *live {
+	return &live{config: config, snapshot: snapshot, serving: serving, mono: mono, watchers: map[chan []byte]struct{}{}, now: moment{at: time.Now().UTC(), why: errStarting, noCount: errStarting}}
+}
+
+// run reads until ctx ends.
+func (l *live) run(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		l.look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// look reads once, and keeps it.
+func (l *live) look() { l.take(l.read()) }
+
+// read reads what the daemons publish now. The rate of requests is that of the last
+// second.
+func (l *live) read() moment {
+	mono := l.mono()
+	now := moment{mono: mono, at: time.Now().UTC()}
+	if s, err := observe.ReadStatus(l.snapshot, l.mono); err != nil {
+		now.why = err
+	} else {
+		now.status = &s
+		if s.Time != nil {
+			if t, err := time.Parse(time.RFC3339Nano, *s.Time); err == nil {
+				now.at = t
+			}
+		}
+	}
+	now.alone = (now.status == nil || now.status.AgeS > summary.SilentAge) && l.unconfigured()
+	now.serving, now.noCount = observe.ReadServing(l.serving, mono)
+	now.rate = l.current().rate
+	return now
+}
+
+// unconfigured reports whether this machine has no refclockd. A configuration that cannot be
+// looked at may be there.
+func (l *live) unconfigured() bool {
+	if l.config == "" {
+		return false
+	}
+	_, err := os.Stat(l.config)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// take keeps a moment and hands it to those who watch.
+func (l *live) take(now moment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.now
+	if s := now.serving; s != nil {
+		for i := range s.Endpoints {
+			now.total += s.Endpoints[i].Requests
+		}
+		switch {
+		case was.serving == nil || was.serving.PID != s.PID || now.total < was.total:
+			now.rate = nil // it has started since
+		case s.Mono > was.serving.Mono:
+			r := float64(now.total-was.total) / (float64(s.Mono-was.serving.Mono) * 1e-9)
+			now.rate = &r
+		}
+	} else {
+		now.rate = nil
+	}
+	l.now = now
+	l.predict(&was, &now)
+	l.ring = append(l.ring, now.sample())
+	if n := len(l.ring) - keptSamples; n > 0 {
+		l.ring = append(l.ring[:0], l.ring[n:]...)
+	}
+	if len(l.watchers) == 0 {
+		return
+	}
+	e := l.event()
+	for w := range l.watchers {
+		select {
+		case <-w: // it was not sent in time; the new state is worth more
+		default:
+		}
+		w <- e
+	}
+}
+
+// predict keeps what is predicted when a holdover begins.
+func (l *live) predict(was, now *moment) {
+	const holdover = "holdover"
+	s := now.status
+	if s == nil || s.State != holdover {
+		return
+	}
+	if was.status == nil || was.status.State != holdover {
+		l.held = nil
+	}
+	// The forecast may be a second behind the state.
+	if l.held == nil && s.Forecast != nil && s.BoundNS != nil {
+		l.held = &predicted{now.mono, *s.BoundNS, s.Forecast.Ahead}
+	}
+}
+
+// fresh is the largest age of a pulse, s, whose offset belongs to this second.
+const fresh = 1.6
+
+func (m *moment) sample() sample {
+	x := sample{mono: m.mono, requests: m.rate}
+	s := m.status
+	if s == nil {
+		x.state = "absent"
+		return x
+	}
+	x.state, x.bound, x.rate, x.noise, x.freq = s.State, s.BoundNS, s.BoundRate, s.NoiseNS, s.FreqPPB
+	if a := s.Pulse.AgeS; a != nil && *a < fresh && s.AgeS < fresh {
+		x.offset = &s.OffsetNS
+	}
+	if o := s.Oscillator; o != nil {
+		x.celsius = o.Celsius
+	}
+	if n := s.Receiver.Sats; n != nil {
+		x.sats = *n
+	}
+	used, sum := 0, 0
+	for _, v := range s.Receiver.Sky {
+		if v.Used && v.CN0 > 0 {
+			used++
+			sum += v.CN0
+		}
+	}
+	if used > 0 {
+		mean := float64(sum) / float64(used)
+		x.cn0 = &mean
+	}
+	return x
+}
+
+// series are samples by column. Its JSON keys only grow.
+type series struct {
+	T        []float64  `json:"t"` // POSIX time, s, by the clock as it is now
+	State    []string   `json:"state"`
+	OffsetNS []*float64 `json:"offset_ns"` // null: no measurement
+	BoundNS  []*int64   `json:"bound_ns"`  // null: there is no bound
+	RateNSPS []float64  `json:"bound_rate_ns_per_s"`
+	NoiseNS  []float64  `json:"noise_ns"`
+	FreqPPB  []float64  `json:"freq_ppb"`
+	Celsius  []*float64 `json:"celsius"`
+	Sats     []int      `json:"satellites"`
+	CN0      []*float64 `json:"cn0"`
+	Requests []*float64 `json:"requests_per_s"`
+
+	Held *heldSeries `json:"holdover_predicted,omitempty"` // missing: there was no holdover in this time
+}
+
+// heldSeries is the bound of the last holdover as it was predicted when it began. Its
+// JSON keys only grow.
+type heldSeries struct {
+	T       []float64 `json:"t"` // POSIX time, s, from the beginning on
+	BoundNS []int64   `json:"bound_ns"`
+}
+
+// predicted returns what was predicted of a holdover that the samples contain.
+func (l *live) predicted() *heldSeries {
+	h := l.held
+	if h == nil || len(l.ring) == 0 || h.mono < l.ring[0].mono {
+		return nil
+	}
+	x := &heldSeries{T: []float64{l.now.posix(h.mono)}, BoundNS: []int64{h.bound}}
+	for _, p := range h.ahead {
+		x.T, x.BoundNS = append(x.T, math.Round((x.T[0]+p.InS)*1e3)/1e3), append(x.BoundNS, p.BoundNS)
+	}
+	return x
+}
+
+// add appends a sample that was taken at an instant.
+func (c *series) add(x *sample, at float64) {
+	c.T, c.State = append(c.T, at), append(c.State, x.state)
+	c.OffsetNS, c.BoundNS = append(c.OffsetNS, x.offset), append(c.BoundNS, x.bound)
+	c.RateNSPS = append(c.RateNSPS, x.rate)
+	c.NoiseNS, c.FreqPPB = append(c.NoiseNS, x.noise), append(c.FreqPPB, x.freq)
+	c.Celsius, c.Sats = append(c.Celsius, x.celsius), append(c.Sats, x.sats)
+	c.CN0, c.Requests = append(c.CN0, x.cn0), append(c.Requests, x.requests)
+}
+
+// series returns the samples that are kept.
+func (l *live) series() *series {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &series{T: []float64{}}
+	for i := range l.ring {
+		c.add(&l.ring[i], l.now.posix(l.ring[i].mono))
+	}
+	c.Held = l.predicted()
+	return c
+}
+
+// posix returns the time of an instant of CLOCK_MONOTONIC_RAW, s.
+func (m *moment) posix(mono int64) float64 {
+	return float64(m.at.UnixMilli()-(m.mono-mono)/1e6) / 1e3
+}
+
+// current returns what was read last.
+func (l *live) current() moment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now
+}
+
+// watch returns a channel that gets the present state once a second. unwatch ends it.
+func (l *live) watch() chan []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := make(chan []byte, 1)
+	w <- l.event()
+	l.watchers[w] = struct{}{}
+	return w
+}
+
+func (l *live) unwatch(w chan []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.watchers, w)
+}
+
+// update is the data of an event. Its JSON keys only grow.
+type update struct {
+	Status  *report.Status   `json:"status"` // null: refclockd publishes nothing
+	Why     string           `json:"status_error,omitempty"`
+	Server  *observe.Serving `json:"server"` // null: ntsserve publishes nothing
+	NoCount string           `json:"server_error,omitempty"`
+	Sample  series           `json:"sample"` // one
+	Summary summary.Summary  `json:"summary"`
+}
+
+// event returns the present state as a server-sent event.
+func (l *live) event() []byte {
+	m := &l.now
+	u := update{Status: m.status, Server: m.serving, Summary: m.summary()}
+	if m.why != nil {
+		u.Why = m.why.Error()
+	}
+	if m.noCount != nil {
+		u.NoCount = m.noCount.Error()
+	}
+	if n := len(l.ring); n > 0 {
+		u.Sample.add(&l.ring[n-1], m.posix(m.mono))
+		u.Sample.Held = l.predicted()
+	}
+	b, err := json.Marshal(u)
+	if err != nil {
+		return nil // no value has such parts
+	}
+	return fmt.Appendf(nil, "event: now\ndata: %s\n\n", b)
+}

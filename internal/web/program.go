@@ -1,0 +1,73 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+
+	"noonmark/internal/config/refclockweb"
+	"noonmark/internal/daemon"
+	"noonmark/internal/doctor"
+	"noonmark/phc"
+	"noonmark/server/certs"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Load reads the configuration of the program.
+func Load(path string) (*daemon.Loaded, error) {
+	s, err := refclockweb.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return &daemon.Loaded{Warnings: s.Warnings, Log: s.Log, Serve: func(ctx context.Context, log *slog.Logger) error { return serve(ctx, path, s, log) }}, nil
+}
+
+// Settings of the collector of garbage. Answers about a day are made and dropped: the
+// heap may grow by a quarter, and from memoryLimit, octets, on it works harder. The
+// program itself takes 12 MB, and all of it stays below 20 MB.
+const (
+	memoryLimit = 12 << 20
+	gcPercent   = 25
+)
+
+// serve runs the program until a signal or ctx ends it.
+func serve(ctx context.Context, path string, s *refclockweb.Settings, log *slog.Logger) error {
+	daemon.LimitHeap(gcPercent, memoryLimit)
+	cfg := Config{
+		Listen: s.Listen.AddrPort, Names: s.Names, Token: s.Token, MaxConns: s.MaxConnections, MaxStreams: s.MaxStreams,
+		Refclockd: s.Refclockd.Config, Snapshot: s.Refclockd.Snapshot, Serving: s.Ntsserve.Counters, History: s.Refclockd.History, Mono: phc.MonoRaw, Log: log,
+		Examine: func(ctx context.Context) []doctor.Finding {
+			return doctor.Findings(doctor.ThisHost(s.Refclockd.User).Examine(ctx, doctor.Options{Refclockd: s.Refclockd.Config, Ntsserve: s.Ntsserve.Config, Observer: true}))
+		},
+	}
+	var tasks []daemon.Task
+	var source *certs.Source
+	if len(s.Pairs) > 0 || s.Order != nil {
+		var err error
+		if source, err = certs.New(certs.Config{Pairs: s.Pairs, ACME: s.Order, Event: daemon.CertificateEvents(log, "no browser accepts it", nil)}); err != nil {
+			return fmt.Errorf("%s: certificate: %w", path, err)
+		}
+		cfg.TLS = &tls.Config{GetCertificate: source.Get, MinVersion: tls.VersionTLS13}
+		tasks = append(tasks, source)
+	}
+	web, last := New(cfg), s
+	var states daemon.States
+	web.Registry().MustRegister(&states, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d := daemon.Daemon{Log: log, States: &states, StateFile: refclockweb.TaskFile(daemon.StateFileName), Reload: func(context.Context) error {
+		n, err := refclockweb.Load(path)
+		if err != nil {
+			return err
+		}
+		n.Changes(s).Since(n.Changes(last)).Logged(log)
+		last = n
+		if source != nil {
+			if err := source.Reload(); err != nil {
+				return err
+			}
+		}
+		return daemon.SetLevel(log, n.Log)
+	}}
+	return d.Run(ctx, append(tasks, web)...)
+}

@@ -1,0 +1,162 @@
+// Package web is the web page of a reference clock and the interface behind it:
+// what refclockd and ntsserve publish, read-only, as JSON, as a stream of events
+// and as a page that needs nothing from other hosts.
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+
+	"noonmark/internal/daemon"
+	"noonmark/internal/doctor"
+)
+
+// Limits of a connection.
+const (
+	headerTimeout = 5 * time.Second
+	answerTimeout = 30 * time.Second
+	idleTimeout   = time.Minute
+	maxHeader     = 8 << 10 // octets
+)
+
+// descriptionPath is where the interface is described.
+const descriptionPath = "/api/v1/openapi.json"
+
+// Config is what a Server needs.
+type Config struct {
+	Listen     netip.AddrPort
+	Names      []string // host names that are accepted, besides addresses and localhost
+	Token      *[sha256.Size]byte
+	TLS        *tls.Config // nil: plain HTTP
+	MaxConns   int
+	MaxStreams int
+
+	// Refclockd is the configuration of refclockd. Where that file does not exist and nothing is
+	// published, ntsserve serves the clock of another program. Empty: refclockd is expected.
+	Refclockd string
+	Snapshot  string // that refclockd publishes
+	Serving   string // the counters that ntsserve publishes
+	History   string // the folder of measurements and events that refclockd keeps
+	Mono      func() int64
+	// Examine returns what is wrong with this machine. It is called seldom, and only
+	// while somebody asks.
+	Examine func(context.Context) []doctor.Finding
+	Log     *slog.Logger
+}
+
+// Server is the task that serves the page.
+type Server struct {
+	cfg      Config
+	limited  *daemon.Limited // for lines that strangers can cause
+	files    map[string]asset
+	routes   []route
+	live     *live
+	findings *findings
+	counts   *counters
+	registry *prometheus.Registry
+
+	ready chan struct{}
+	at    net.Addr // set before ready is closed
+}
+
+// New returns the task. Nothing is opened yet.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, limited: daemon.NewLimited(cfg.Log, time.Minute, 5), files: assets(), counts: new(counters), registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	s.live = newLive(cfg.Refclockd, cfg.Snapshot, cfg.Serving, cfg.Mono)
+	s.findings = &findings{examine: cfg.Examine}
+	s.routes = s.newRoutes()
+	s.files[descriptionPath] = newAsset(jsonType, s.description())
+	s.registry.MustRegister(s.counts)
+	return s
+}
+
+// Ready returns a channel that is closed once the next run listens.
+func (s *Server) Ready() <-chan struct{} {
+	s.ready = make(chan struct{})
+	return s.ready
+}
+
+// Addr is where it listens, once it is ready.
+func (s *Server) Addr() net.Addr { return s.at }
+
+// Registry has the metrics that are served at /metrics.
+func (s *Server) Registry() *prometheus.Registry { return s.registry }
+
+// String names the task in logs.
+func (s *Server) String() string { return "web" }
+
+// Run serves until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	ln, err := net.Listen("tcp", s.cfg.Listen.String())
+	if err != nil {
+		return explainListen(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	polled := make(chan struct{})
+	go func() {
+		defer close(polled)
+		s.live.run(ctx)
+	}()
+	defer func() { cancel(); <-polled }()
+	srv := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(quiet{s.limited}, slog.LevelDebug),
+		Protocols:   new(http.Protocols),
+	}
+	srv.Protocols.SetHTTP1(true) // one request at a time a connection, so that connections bound requests
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	s.at = ln.Addr()
+	close(s.ready)
+	limited := netutil.LimitListener(ln, s.cfg.MaxConns)
+	if s.cfg.TLS != nil {
+		limited = tls.NewListener(limited, s.cfg.TLS)
+	}
+	s.cfg.Log.Info("listening", "web", ln.Addr().String(), "tls", s.cfg.TLS != nil)
+	if err := srv.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// explainListen adds what to do about an address that cannot be had.
+func explainListen(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen: %w; another program uses the port: choose another", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen: %w; no interface has the address yet, or it is not of this machine", err)
+	}
+	return fmt.Errorf("listen: %w", err)
+}
+
+// quiet takes what net/http logs about connections of strangers.
+type quiet struct{ *daemon.Limited }
+
+// Enabled implements slog.Handler.
+func (quiet) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (q quiet) Handle(_ context.Context, r slog.Record) error {
+	q.Log(slog.LevelDebug, "connection", "connection failed", "error", r.Message)
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (q quiet) WithAttrs([]slog.Attr) slog.Handler { return q }
+
+// WithGroup implements slog.Handler.
+func (q quiet) WithGroup(string) slog.Handler { return q }

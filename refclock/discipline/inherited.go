@@ -1,0 +1,241 @@
+package discipline
+
+import (
+	"math"
+	"time"
+
+	"noonmark/phc/tai"
+	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
+)
+
+// Inherited is what an earlier run knew of true time when it ended: a line from
+// CLOCK_MONOTONIC_RAW to the clock as it was, and a bound of the line's error that
+// grows. That does not depend on what happened to the clock since. The zero value
+// knows nothing.
+type Inherited struct {
+	Mono      int64    `json:"mono_ns"`             // CLOCK_MONOTONIC_RAW (ns) at which it holds
+	Clock     tai.Time `json:"clock_tai_ns"`        // the line at Mono
+	RatePPB   float64  `json:"rate_ppb"`            // of the line against CLOCK_MONOTONIC_RAW, ppb
+	Bound     float64  `json:"bound_ns"`            // ns: |line - true time| at Mono is at most this
+	Err       float64  `json:"read_error_ns"`       // ns: part of Bound that reading the clock caused
+	BoundRate float64  `json:"bound_ns_per_s"`      // ns/s: growth of Bound
+	RefTime   tai.Time `json:"measured_tai_ns"`     // when the clock was last measured against its reference
+	JumpNS    float64  `json:"unexplained_jump_ns"` // size of the jumps that the clock followed and that nothing explains: a new lock does not explain them either
+	RefusedNS float64  `json:"refused_pulses_ns"`   // ns: part of Bound for pulses that were refused; ones that are there now are no evidence for the line
+	Drifted   bool     `json:"pulses_drifted"`      // the pulses drifted away or jumped: ones that are off the line moved, however uncertain it is
+	Unserved  bool     `json:"unserved"`            // it was not served any more: the line can only be compared with
+	Pulses    int      `json:"pulses_accepted"`     // pulses, one a second, that the lock stood on
+	Seconds   int      `json:"seconds_agreed"`      // seconds in which labels agreed with the clock
+
+	Last LastLine `json:"-"` // that the pulses were on
+}
+
+// inheritance is an Inherited until the clock is locked.
+type inheritance struct {
+	Inherited
+	valid   bool // the line may be reported
+	known   bool // the line can be compared with pulses and labels
+	against int  // seconds in a row that contradicted it
+
+	trail comparison // of the last pulses with Inherited.Last
+}
+
+// Inherit gives a new Controller what an earlier run knew. Until its own clock is
+// locked for the first time, StatusAt reports a holdover by it, within the holdover
+// limit. Pulses and labels that contradict the line are treated as those are that
+// contradict a lock.
+func (c *Controller) Inherit(h Inherited) {
+	ok := h.RefTime != 0 && h.BoundRate > 0 && h.Bound < lostSecondNS
+	if !h.Last.plausible() {
+		h.Last = LastLine{}
+	}
+	c.inherited = inheritance{Inherited: h, valid: ok && !h.Unserved, known: ok}
+	if h.JumpNS > 0 {
+		c.bound.earlier = h.JumpNS
+	}
+}
+
+// Disinherit ends that, because the line does not hold any more: the machine slept.
+func (c *Controller) Disinherit() {
+	c.inherited.valid, c.inherited.known, c.inherited.Last = false, false, LastLine{}
+}
+
+// at returns the line and the bound of its error, ns, at mono.
+func (h *inheritance) at(mono int64) (line tai.Time, spread float64) {
+	d := mono - h.Mono
+	return h.Clock + tai.Time(d) + tai.Time(math.Round(float64(d)*h.RatePPB*1e-9)), h.Bound + math.Max(float64(d), 0)*1e-9*h.BoundRate
+}
+
+// judge compares the line with a second that pulses and labels show, to sigma ns, to
+// begin at mono. It returns why the clock may not be locked to them yet, None if it may,
+// and then the jump of the pulses that its bound has to cover.
+//
+// The line runs on CLOCK_MONOTONIC_RAW. So whatever happened to the clock, pulses
+// that are off it by more than its bound jumped, then or before.
+func (h *inheritance) judge(second tai.Time, mono int64, sigma, limit float64) (Reason, jump) {
+	if !h.known || mono < h.Mono {
+		return None, jump{}
+	}
+	if h.on(second, mono, sigma) {
+		h.against = 0
+		return None, jump{} // where they were, whatever the clock's line was
+	}
+	line, spread := h.at(mono)
+	ns := float64(line - second)
+	spread = math.Max(spread-h.RefusedNS, 0)
+	if math.Abs(ns) <= spread+displacedSigma*sigma {
+		h.against = 0
+		return None, jump{}
+	}
+	j := h.displaced(second, mono, jump{ns: ns, unsure: spread})
+	ns, spread = j.ns, j.unsure
+	switch {
+	case math.Abs(ns)+spread <= limit:
+		return None, j // it can be served with both in the bound
+	}
+	h.against++
+	why, lasted := PulseJump, h.Pulses
+	if math.Abs(ns) >= lostSecondNS {
+		why, lasted = SecondDisputed, h.Seconds
+	}
+	h.valid = h.valid && h.Pulses >= provisionalPulses // else it is open which is right
+	switch {
+	case h.against > max(lasted, Default().Gate.JumpConfirm) && (why == SecondDisputed || h.Pulses < provisionalPulses):
+		h.valid, h.known = false, false
+		return None, jump{}
+	case why == PulseJump && h.Pulses >= provisionalPulses && spread-h.Err > limit:
+		return None, j // nothing is served any more, and nothing is lost
+	}
+	return why, jump{}
+}
+
+// settled is the number of measurements after which their noise is known, whatever the
+// first ones were.
+const settled = 128
+
+// settle compares the line with a pulse of a clock that is locked. The pulses may have
+// moved while they were acquired, and then their noise hides it for a while.
+func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
+	why, j := h.judge(second, p.Mono, pulseNoise(c, p), float64(c.cfg.Limit))
+	if why == None {
+		// The line grows uncertain, and explains no jump that was seen before.
+		// Pulses that drift are farther off until the next one.
+		if more := math.Abs(j.ns) - math.Abs(c.bound.jump.ns); more > 0 {
+			j.unsure += 2 * more
+			c.bound.jump = j
+		}
+		h.known = h.known && c.est.imm.Count() < settled
+		c.bound.left, c.bound.leaving = 0, 0
+		if h.known {
+			c.bound.left, c.bound.leaving = h.left(second, p.Mono), h.trail.slope()
+		}
+	}
+	return why
+}
+
+// left is how far pulses are from where they were before they drifted, as far as the
+// bound contains it: that of a drift that was followed for long is not in it.
+func (h *inheritance) left(second tai.Time, mono int64) float64 {
+	if l := &h.Last; *l != (LastLine{}) && (!l.Departed || mono-l.Since <= departureLine*1e9) {
+		ns, _ := l.off(second, mono)
+		return ns
+	}
+	return h.off(second, mono)
+}
+
+// off is how far the line is ahead of a second that pulses show to begin at mono, ns.
+func (h *inheritance) off(second tai.Time, mono int64) float64 {
+	line, _ := h.at(mono)
+	return float64(line - second)
+}
+
+// moved returns by how much pulses moved that had drifted away or jumped, and that are
+// not back on the line, however uncertain it is.
+func (h *inheritance) moved(second tai.Time, mono int64, sigma float64) jump {
+	if ns := h.off(second, mono); h.known && h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma && !h.near(second, mono, sigma) {
+		_, spread := h.at(mono)
+		return h.displaced(second, mono, jump{ns: ns, unsure: spread})
+	}
+	return jump{}
+}
+
+// pulseNoise is the standard deviation of a pulse, ns: as an earlier run knew it, if
+// that is less. Pulses that move while they are acquired look noisy.
+func pulseNoise(c *machine, p Pulse) float64 {
+	sigma := math.Sqrt(c.est.imm.Estimate().R)
+	if c.learned.OK {
+		sigma = math.Min(sigma, 2*c.learned.NoiseNS)
+	}
+	return sigma + float64(p.Width)/2
+}
+
+// takeOver makes what judge decided part of the lock to come. Pulses and labels that
+// agree with the line continue the lock that it is from.
+func (h *inheritance) takeOver(c *machine, j jump) {
+	c.bound.jump = j
+	if h.known && j == (jump{}) {
+		c.edges.evidence, c.labels.evidence = max(c.edges.evidence, h.Pulses), max(c.labels.evidence, h.Seconds)
+	}
+}
+
+// passOn returns the line for the run after this one, as long as this one compares
+// pulses with it; the zero value if it does not. own: this run has a lock of its own;
+// jumped: the bound of that covers a jump, which the growing bound of the line must not
+// explain to the next run.
+func (h *inheritance) passOn(own, jumped bool) Inherited {
+	if !h.known {
+		return Inherited{}
+	}
+	line := h.Inherited
+	line.Unserved, line.Drifted = !h.valid && !own, h.Drifted || jumped
+	return line
+}
+
+// ClockNow is what the model of a clock says of it at an instant.
+type ClockNow struct {
+	Mono    int64 // CLOCK_MONOTONIC_RAW, ns
+	Clock   tai.Time
+	RatePPB float64       // against CLOCK_MONOTONIC_RAW, ppb
+	Err     time.Duration // bound of Clock's error
+	RateErr float64       // error of RatePPB
+}
+
+// StatusAt is Status with what was inherited, for an instant at which the clock's
+// model is known.
+func (c *Controller) StatusAt(now ClockNow) Status {
+	s := c.Status()
+	if s.Tracked() || s.ServoState == status.Faulty {
+		c.inherited.valid = false // it has a clock of its own
+	}
+	s.LastLine = lastLine(&c.machine, now)
+	h := &c.inherited
+	if !h.valid || c.lost != reason.None || c.denied || c.moving || c.leapUndecided {
+		return s
+	}
+	line, spread := h.at(now.Mono)
+	limit := float64(s.Limit)
+	if now.Mono < h.Mono || spread-h.Err > limit {
+		h.valid = false
+		return s
+	}
+	// The clock is off the line by what another program, or this one, moved it.
+	bound, floor := spread+math.Abs(float64(now.Clock.Sub(line)))+float64(now.Err), h.Err+float64(now.Err)
+	growth := h.BoundRate + math.Abs(now.RatePPB-h.RatePPB)
+	if l := &h.Last; l.Departed && now.Mono-l.Since <= departureLine*1e9 {
+		// The line of the clock went with the pulses that drift.
+		ns, unsure := l.off(now.Clock, now.Mono)
+		bound = math.Max(bound, math.Abs(ns)+unsure+float64(now.Err))
+		growth = math.Max(growth, l.ErrRate+math.Abs(now.RatePPB-l.RatePPB))
+	}
+	if bound-floor > limit {
+		return s
+	}
+	if s.Cause == reason.None {
+		s.Detail = s.Reason.String()
+	}
+	s.State, s.Reason, s.Mono, s.RefTime = status.Holdover, Restarted, now.Mono, h.RefTime
+	s.Accepted, s.Agreed = h.Pulses, h.Seconds // the lock that is served
+	s.Bound, s.BoundRate, s.Floor, s.Forecast = bound, growth, floor, Forecast{}
+	return s
+}
