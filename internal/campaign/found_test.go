@@ -65,6 +65,9 @@ func TestFoundSites(t *testing.T) {
 		{"a restart while the pulses come back, one oscillator", Site{Seed: 74, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(629*s, 43*s, -1798), Restarts: []int{665, 691}}},
 		{"a restart while the clock is slewed after the alarm of a drift", Site{Seed: 283, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: drift(740*s, 93*s, -136), Restarts: []int{746, 793, 798}}},
 		{"a restart during a drift that was followed, and back before the lock, one oscillator", Site{Seed: 20126, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(652*s, 24*s, -1390), Restarts: []int{670}}},
+		{"a jump while the second is disputed, within the grown gate", Site{Seed: 300447, Receiver: nmea(142*ms, 38400, "ZDA", "GLL"), System: noRTC, Pulse: jump(1789*s, 101*s, -12759), Faults: []Fault{{Ahead, 1029, 1036}}}},
+		{"a jump for ever, two restarts soon after the lock, one oscillator", Site{Seed: 200140, Receiver: nmea(348*ms, 9600, "RMC"), System: System{Steered: true}, Pulse: jump(755*s, ever, -4.564857e6), Faults: []Fault{{Cold, 20, 86}}, Restarts: []int{606, 639}}},
+		{"a jump for ever, soon after a restart", Site{Seed: 200140, Receiver: nmea(348*ms, 9600, "RMC"), System: near, Pulse: jump(755*s, ever, -4.564857e6), Restarts: []int{639}}},
 		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

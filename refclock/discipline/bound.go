@@ -31,6 +31,9 @@ const (
 	// both jumps are measured with the pulses' noise, on a clock that drifted
 	// meanwhile.
 	revertedPart = 0.1
+	// returningPart is how many times as far as pulses went they may come back, and
+	// returningSigma by how many standard deviations of a measurement more.
+	returningPart, returningSigma = 4, 50
 	// driftSpread is the part of the spread that is added to a drift.
 	driftSpread = 0.4
 )
@@ -78,9 +81,12 @@ func (b *errorBound) reverts(ns, sigma float64) bool {
 }
 
 // returning reports whether a jump of ns takes the pulses back towards where they were
-// before the jumps and drifts that were followed. They may be right then, wherever the
-// clock went meanwhile.
-func (b *errorBound) returning(ns float64) bool { return ns*(b.jump.ns+b.left) < 0 }
+// before the jumps and drifts that were followed, measured to sigma ns. They may be right
+// then. The clock may have gone farther meanwhile than they had, but not many times as far.
+func (b *errorBound) returning(ns, sigma float64) bool {
+	went := b.jump.ns + b.left
+	return ns*went < 0 && math.Abs(ns) <= returningPart*math.Abs(went)+returningSigma*sigma
+}
 
 // receiverAccuracy takes the receiver's own estimate of its error.
 func (b *errorBound) receiverAccuracy(d time.Duration) {

@@ -73,9 +73,11 @@ func (c *Controller) Pulse(p Pulse) Action {
 		if c.st.Reason == PulseJump {
 			return c.track(p, now)
 		}
+		c.watchUnused(p)
 		return c.refuse(PulseDoubted, now)
 	}
 	if c.trust.refuse != None {
+		c.watchUnused(p)
 		return c.refuse(PulseDoubted, now)
 	}
 	return c.track(p, now)
@@ -203,6 +205,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		c.est.imm.AddPhase(ns)
 		c.est.corr.total += ns
 		c.edges.rejects.clear()
+		c.edges.unused = unusedPulses{}
 		c.bound.rejectHint = 0
 		if c.labelled && math.Abs(c.est.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
 			c.reacquire(OffsetTooLarge)
@@ -227,6 +230,7 @@ func (c *Controller) Confirm(ns float64, mono int64) {
 func (c *Controller) Reset(mono int64) {
 	c.Disinherit()
 	c.trust = trust{}
+	c.edges.unused = unusedPulses{}
 	c.bound.jump, c.bound.earlier = jump{}, 0
 	c.reacquire(Starting)
 	c.publish(mono)

@@ -14,6 +14,7 @@ type edges struct {
 	missed   int64    // CLOCK_MONOTONIC_RAW (ns) up to which missing ones were counted
 	trains   pulseTrains
 	rejects  rejectRun
+	unused   unusedPulses
 	verified int // inside the gate in a row
 	evidence int // accepted since phase was acquired
 }

@@ -171,11 +171,22 @@ func pulseNoise(c *machine, p Pulse) float64 {
 }
 
 // takeOver makes what judge decided part of the lock to come. Pulses and labels that
-// agree with the line continue the lock that it is from.
+// agree with the line continue the lock that it is from. A line that was outweighed
+// explains no jump that was followed before.
 func (h *inheritance) takeOver(c *machine, j jump) {
+	if !h.known {
+		return
+	}
 	c.bound.jump = j
-	if h.known && j == (jump{}) {
+	if j == (jump{}) {
 		c.edges.evidence, c.labels.evidence = max(c.edges.evidence, h.Pulses), max(c.labels.evidence, h.Seconds)
+	}
+}
+
+// outlive adds what a lock on the line stood on in this run, which is given up now.
+func (h *inheritance) outlive(pulses, seconds int) {
+	if h.known {
+		h.Pulses, h.Seconds = max(h.Pulses, pulses), max(h.Seconds, seconds)
 	}
 }
 

@@ -42,7 +42,7 @@ func (r *rejectRun) add(t, d, sigma float64) {
 func (r *rejectRun) agrees(t, d, sigma float64) bool {
 	last := len(r.d) - 1
 	dt, rise := t-r.t[last], d-r.d[last]
-	if math.Abs(rise) < 10*sigma+200*dt {
+	if math.Abs(rise) < pulseStep(dt, sigma) {
 		return true
 	}
 	before := r.t[last] - r.t[last-1]

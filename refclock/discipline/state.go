@@ -74,11 +74,13 @@ func (c *machine) enter(s status.State, r Reason) {
 // reacquire gives up phase and second and acquires them again; the frequency
 // stays.
 func (c *machine) reacquire(r Reason) {
+	c.coverUnused(c.edges.unused.dev)
 	if c.est.imm.Count() > 30 {
 		c.learned = c.est.export(c.learned)
 	}
 	c.edges.trains.clear()
 	c.edges.rejects.clear()
+	c.inherited.outlive(c.edges.evidence, c.labels.evidence)
 	c.edges.verified, c.edges.evidence = 0, 0
 	c.labels.restart()
 	c.est.forget(c.cfg.MaxErrorPPB)
@@ -94,6 +96,9 @@ func (c *machine) distrust(r Reason) {
 	}
 	c.trust.refuse = r
 	c.edges.verified = 0
+	if c.labelled && !c.edges.unused.on {
+		c.unusedBegins()
+	}
 	switch c.st.State {
 	case status.Locked, status.Holdover:
 		if c.st.State == status.Locked || c.st.Reason == Returning {

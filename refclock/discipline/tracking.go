@@ -35,6 +35,8 @@ func (c *machine) track(p Pulse, now int64) Action {
 		if r := &c.edges.rejects; c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit && r.displaces(dt, z-pred, math.Sqrt(e.imm.Estimate().R)) {
 			c.est.breakOff()
 			c.bound.follow(z-pred, e.unsure(dt, &c.cfg))
+		} else {
+			c.coverUnused(z - pred)
 		}
 		e.advance(sec, edge)
 	case e.alternative.ok && math.Abs(e.imm.Sigmas(z-pred-e.alternative.at(dt), dt)) <= c.cfg.Gate.Sigma:
@@ -55,6 +57,7 @@ func (c *machine) track(p Pulse, now int64) Action {
 		e.imm.Inflate(math.Abs(z-pred), math.Abs(slope))
 	}
 	c.edges.rejects.clear()
+	c.edges.unused = unusedPulses{}
 	c.bound.rejectHint = 0
 	e.age, e.alternative = 0, alternative{}
 	e.imm.Update(z)
@@ -143,7 +146,7 @@ func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Acti
 		off, back = c.inherited.returned(sec, mono, dev)
 		resume = func() { c.inherited.resume(c, dt, dev, off) }
 	}
-	if !clockUnmoved || back || c.bound.returning(dev) {
+	if !clockUnmoved || back || c.bound.returning(dev, math.Sqrt(c.est.imm.Estimate().R)) {
 		c.bound.rejectHint = rejects.hint()
 	}
 	if back && c.st.State != status.Acquiring && rejects.agreeing >= c.cfg.Confirm {
@@ -194,6 +197,7 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		// Clock or reference moved, nothing shows which, and not far; or the pulses
 		// are back where they were. Follow. The inflated estimate lets the next pulse
 		// through the gate.
+		c.edges.unused = unusedPulses{} // this jump contains what they did
 		c.bound.follow(dev, c.est.unsure(dt, &c.cfg))
 		c.est.imm.Inflate(math.Abs(dev), 0)
 		c.est.breakOff() // states before the jump are not to be continued from
@@ -203,8 +207,10 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		// The clock is not served any more, so nothing is lost. But it was the
 		// reference that moved, then or now, and the bound covers how far.
 		unsure := c.est.unsure(dt, &c.cfg)
+		c.edges.unused = unusedPulses{} // this jump contains what they did
 		c.reacquire(PulseJump)
 		c.bound.follow(dev, unsure)
+		c.inherited.known = false // a lock of this run has judged the jump
 	default:
 		c.enter(status.Holdover, PulseJump)
 	}
