@@ -81,15 +81,22 @@ func (p *publisher) Reference() integrity.Reference {
 	return integrity.Reference{Snapshot: &r.Snapshot, Label: r.Label, Begun: r.Begun, Table: r.Table}
 }
 
-// Grid returns where in the clock's second pps.ExtTS is to expect the pulse: at
-// its beginning, while the clock is right; before that, where a disciplined
-// system clock begins its second.
-func (p *publisher) Grid() (phase time.Duration, ok bool) {
+const (
+	// ownWithin is how far off its second the steered clock may be while it is served.
+	ownWithin = 200 * time.Microsecond
+	// systemWithin is the same of a system clock that the kernel calls disciplined.
+	systemWithin = 50 * time.Millisecond
+)
+
+// Grid returns where in the clock's second pps.ExtTS is to expect the pulse, and how far
+// off that may be: at its beginning, while the clock is right; before that, where a
+// disciplined system clock begins its second.
+func (p *publisher) Grid() (phase, within time.Duration, ok bool) {
 	if p.Snapshot().Usable(p.cfg.Mono()) {
-		return 0, true
+		return 0, ownWithin, true
 	}
 	g := p.grid.Load()
-	return time.Duration(g - 1), g != 0
+	return time.Duration(g - 1), systemWithin, g != 0
 }
 
 // expect notes where in the clock's second a disciplined system clock begins its

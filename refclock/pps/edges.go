@@ -65,7 +65,7 @@ type edgeFilter struct {
 	certain bool  // the driver guarantees a single edge
 	invert  bool  // the inactive edge is wanted (falling)
 	width   int64 // configured active time of the pulse, ns, 0 unknown
-	grid    func() (phase time.Duration, ok bool)
+	grid    func() (phase, within time.Duration, ok bool)
 
 	recent [replays]int64 // stamps, for duplicates
 	nrec   int
@@ -266,23 +266,16 @@ func whole(a, b int64) bool {
 // seconds, ns.
 func tolerance(gap int64) int64 { return nearSecond + gap/maxDrift }
 
-const (
-	// gridError is how far a grid may be off that is not the steered clock's own, ns:
-	// what the kernel calls disciplined. It cannot tell edges apart that are nearer.
-	gridError = 50e6
-	// ownGrid is how near to its own edge that of the steered clock is, ns.
-	ownGrid = 200e3
-)
-
 // choose finds the wanted kind of edge from three stamps: a and c are of one kind,
 // b of the other.
 func (f *edgeFilter) choose(a, b, c int64) decision {
 	ab := b - a // the part from a's kind to b's
 	half := abs(2*ab-second) <= 2*halfDuty
 	if f.grid != nil && (half || f.width == 0) {
-		if g, ok := f.grid(); ok {
+		if g, within, ok := f.grid(); ok {
+			// Edges that are nearer than the grid is right cannot be told apart by it.
 			db, dc := abs(off(b-int64(g))), abs(off(c-int64(g)))
-			if min(db, dc) < second/8 && (max(db, dc) > gridError || min(db, dc) < ownGrid) {
+			if min(db, dc) < second/8 && max(db, dc) > int64(within) {
 				return f.settle(dc < db, b, c)
 			}
 		}

@@ -53,13 +53,16 @@ func TestOnlyTheWantedEdgeOfTwo(t *testing.T) {
 		{"half duty, grid, other first", 500, 0, false, 233, 1, false, "active"},
 		{"half duty, grid, falling", 500, 0, true, 733, 1, false, "inactive"},
 		{"49 % duty", 490, 0, false, 233, 0, false, "active"},
+		{"grid at the other edge, too coarse for the pulse", 31, 0, false, 264, 0, false, "active"}, // the shorter part, not the grid
 		{"short pulse", 1, 0, false, -1, 1, false, "active"},
 		{"the driver guarantees one edge and is wrong", 100, 0, false, -1, 0, true, "active"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := edgeFilter{certain: c.certain, invert: c.fall, width: c.conf * ms}
 			if c.grid >= 0 {
-				f.grid = func() (time.Duration, bool) { return time.Duration(c.grid * ms), true }
+				f.grid = func() (phase, within time.Duration, ok bool) {
+					return time.Duration(c.grid * ms), 50 * time.Millisecond, true
+				}
 			}
 			at, active := train(1000, 20, 233*ms, c.duty*ms)
 			at, active = at[c.first:], active[c.first:]
@@ -433,9 +436,9 @@ func TestHalfDutyNeedsTheGrid(t *testing.T) {
 			at, active = at[1:], active[1:] // begin with the other edge
 		}
 		i, asked := 0, 0
-		f := edgeFilter{invert: round%4 > 1, grid: func() (time.Duration, bool) {
+		f := edgeFilter{invert: round%4 > 1, grid: func() (phase, within time.Duration, ok bool) {
 			asked++
-			return near, i >= known
+			return near, 80 * time.Millisecond, i >= known
 		}}
 		if f.invert {
 			near = time.Duration(mod(int64(near) + 500*ms))
@@ -476,7 +479,9 @@ func TestExtTSHalfDuty(t *testing.T) {
 			c.events = append(c.events, []phc.ExtTSEvent{{Clock: tai.Time(x), Mono: x}})
 		}
 		known := false
-		s, err := NewExtTS(c, ExtTSOptions{Pin: -1, Grid: func() (time.Duration, bool) { return 690 * time.Millisecond, known }})
+		s, err := NewExtTS(c, ExtTSOptions{Pin: -1, Grid: func() (phase, within time.Duration, ok bool) {
+			return 690 * time.Millisecond, 50 * time.Millisecond, known
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

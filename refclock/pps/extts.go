@@ -26,10 +26,10 @@ type ExtTSOptions struct {
 	Timeout time.Duration // Next returns ErrNoPulse after it; 0 waits without limit
 
 	// Grid returns where in the clock's second the wanted edge is expected, if the
-	// consumer knows it. It is called from Next, and used if the width is unknown or
-	// half a second.
-	Grid func() (phase time.Duration, ok bool) `json:"-"`
-	Tap  Tap                                   `json:"-"` // may be nil
+	// consumer knows it, and how far off that may be. It is called from Next, and used
+	// if the width is unknown or half a second.
+	Grid func() (phase, within time.Duration, ok bool) `json:"-"`
+	Tap  Tap                                           `json:"-"` // may be nil
 }
 
 // Tap sees what a Filter takes, before the Filter does. Its methods do not wait.

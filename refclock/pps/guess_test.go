@@ -30,7 +30,9 @@ func TestEdgeIsMarkedAsAGuess(t *testing.T) {
 	} {
 		x := Filter{edges: edgeFilter{width: int64(c.width)}}
 		if c.grid {
-			x.edges.grid = func() (time.Duration, bool) { return 30 * time.Millisecond, true } // roughly right
+			x.edges.grid = func() (phase, within time.Duration, ok bool) {
+				return 30 * time.Millisecond, 50 * time.Millisecond, true
+			} // roughly right
 		}
 		n := 0
 		for k := range 10 {

@@ -177,7 +177,7 @@ func TestLabExtTS(t *testing.T) {
 		{"both, falling", map[string]int64{"extts_both": 1}, ExtTSOptions{Edge: phc.Falling}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
 		{"both, 90 %", map[string]int64{"extts_both": 1, "pulse_width_ns": 900 * ms}, ExtTSOptions{Width: 900 * time.Millisecond}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
 		{"both, half, grid", map[string]int64{"extts_both": 1, "pulse_width_ns": 500 * ms},
-			ExtTSOptions{Grid: func() (time.Duration, bool) { return 0, true }}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
+			ExtTSOptions{Grid: func() (phase, within time.Duration, ok bool) { return 0, 200 * time.Microsecond, true }}, [numDiscards]uint64{LearningEdge: 3, WrongEdge: 3}},
 		{"late and replayed", map[string]int64{"extts_delay_ns": 250 * ms, "extts_replay": 3}, ExtTSOptions{}, [numDiscards]uint64{Duplicate: 12}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
