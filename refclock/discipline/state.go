@@ -134,7 +134,14 @@ func (c *machine) restoreTrust() {
 	c.edges.verified = 0
 	switch c.st.State {
 	case status.Faulty, status.Holdover:
-		c.enter(status.Holdover, Returning)
+		switch {
+		case !c.unusedJumped():
+			c.enter(status.Holdover, Returning)
+		case c.edges.provisional():
+			c.enter(status.Faulty, PulseJump)
+		default:
+			c.enter(status.Holdover, PulseJump)
+		}
 	case status.Unlocked:
 		c.enter(status.Unlocked, Starting)
 	}

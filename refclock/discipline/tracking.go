@@ -170,6 +170,7 @@ func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Acti
 		// Whether the pulses were right before or are right now is open until one of
 		// the two has lasted longer.
 		if rejects.agreeing > max(c.edges.evidence, c.cfg.Gate.JumpConfirm) {
+			c.edges.unused = unusedPulses{} // that they jumped meanwhile says that they are right now
 			c.reacquire(PulseJump)
 		}
 	}

@@ -15,15 +15,18 @@ type unusedPulses struct {
 	mono int64   // CLOCK_MONOTONIC_RAW (ns) of the last one
 	dev  float64 // ns: its distance from the prediction
 	jump float64 // ns: the sum of their jumps
+	off  int     // of them, the last in a row that were outside the gate and did not jump
 }
 
 // watch takes a pulse dev ns from its prediction, measured to sigma ns.
-func (u *unusedPulses) watch(mono int64, dev, sigma float64) {
-	if math.Abs(dev) >= offGridNS {
-		return // the other edge, or interference
-	}
-	if step := dev - u.dev; u.on && math.Abs(step) > pulseStep(float64(mono-u.mono)*1e-9, sigma) {
+func (u *unusedPulses) watch(mono int64, dev, sigma float64, inGate bool) {
+	step := dev - u.dev
+	jumped := u.on && math.Abs(step) > pulseStep(float64(mono-u.mono)*1e-9, sigma)
+	if jumped {
 		u.jump += step
+	}
+	if u.off++; jumped || inGate {
+		u.off = 0
 	}
 	u.on, u.mono, u.dev = true, mono, dev
 }
@@ -66,10 +69,15 @@ func (c *machine) unusedBegins() { c.edges.unused = unusedPulses{on: true, mono:
 func (c *machine) watchUnused(p Pulse) {
 	if c.labelled && c.est.imm.Count() > 0 && !c.trust.doubtsPulses() {
 		pred := c.est.phaseAt(p.Mono)
-		offset := p.Clock - tai.Time(pred)
-		c.edges.unused.watch(p.Mono, float64(offset-offset.Round()), math.Sqrt(c.est.imm.Estimate().R))
+		sec := (p.Clock - tai.Time(pred)).Round()
+		dev, dt := float64(p.Clock-sec)-pred, float64(sec-c.est.sec)*1e-9
+		c.edges.unused.watch(p.Mono, dev, math.Sqrt(c.est.imm.Estimate().R), math.Abs(c.est.imm.Sigmas(dev, dt)) <= c.cfg.Gate.Sigma)
 	}
 }
+
+// unusedJumped reports whether the pulses, which may be used again, have been elsewhere
+// for long enough to say that they jumped.
+func (c *machine) unusedJumped() bool { return c.edges.unused.off >= c.cfg.Gate.RejectLimit }
 
 // coverUnused covers by the bound a jump that the pulses made while they were not used,
 // if a pulse dev ns from its prediction shows that they are still there.

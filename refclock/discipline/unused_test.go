@@ -19,11 +19,11 @@ func TestJumpsOfUnusedPulses(t *testing.T) {
 		{"a jump at the first pulse", func(int) float64 { return 3000 }, 3010, 3000},
 		{"a jump and back", func(k int) float64 { return 12000 * float64(k/20%2) }, 10, 0},
 		{"a drift of the pulses and a jump back", func(k int) float64 { return max(0, 100*float64(k)-max(0, float64(k-40))*1e6) }, 60, 0},
-		{"the other edge", func(k int) float64 { return 1e8 * float64(k%2) }, 5, 0},
+		{"the other edge, at last", func(k int) float64 { return 1e8 * float64(k%2) }, 5, 0},
 	} {
 		u := unusedPulses{on: true}
 		for k := range 60 {
-			u.watch(int64(k+1)*1e9, c.dev(k), 20)
+			u.watch(int64(k+1)*1e9, c.dev(k), 20, false)
 		}
 		if got := u.displaced(c.last, 20); got != c.want {
 			t.Errorf("%s: %.0f ns, want %.0f", c.name, got, c.want)
