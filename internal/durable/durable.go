@@ -59,7 +59,21 @@ func WriteFile(path string, data []byte, mode os.FileMode, replace bool) error {
 // crash of the machine: a reader sees the old content or the new one. The new file
 // has an unpredictable name first, so that nobody can have put a link there.
 func Publish(path string, data []byte, mode os.FileMode) error {
-	dir, base := filepath.Split(path)
+	p := Published{Path: path, Mode: mode}
+	return p.Write(data)
+}
+
+// Published is a file that is published again and again. It is for one goroutine.
+type Published struct {
+	Path string
+	Mode os.FileMode
+
+	swept bool // leftovers of an earlier process were removed
+}
+
+// Write publishes data as the new content.
+func (p *Published) Write(data []byte) error {
+	dir, base := filepath.Split(p.Path)
 	if dir == "" {
 		dir = "."
 	}
@@ -67,13 +81,18 @@ func Publish(path string, data []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // an error after a rename
-	removeLeftovers(dir, base, f)
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
-		return err
+	if !p.swept {
+		removeLeftovers(dir, base, f)
+		p.swept = true
 	}
-	return os.Rename(f.Name(), path)
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(p.Mode), f.Close()); err == nil {
+		err = os.Rename(f.Name(), p.Path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
 }
 
 // removeLeftovers removes new files whose writer was killed: secrets should not

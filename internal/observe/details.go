@@ -15,7 +15,7 @@ import (
 // Details is the task that writes <runtime_dir>/details.json once a second: what
 // refclockctl status shows beyond the snapshot.
 type Details struct {
-	path   string
+	file   durable.Published
 	read   func() *Reference
 	log    *slog.Logger
 	failed bool // the last write failed, and that was logged
@@ -23,14 +23,14 @@ type Details struct {
 
 // NewDetails returns the task. read is Sources.Read.
 func NewDetails(runtimeDir string, read func() *Reference, log *slog.Logger) *Details {
-	return &Details{path: filepath.Join(runtimeDir, report.DetailsName), read: read, log: log}
+	return &Details{file: durable.Published{Path: filepath.Join(runtimeDir, report.DetailsName), Mode: 0o644}, read: read, log: log}
 }
 
 // Run writes until ctx ends, then removes the file.
 func (d *Details) Run(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
-	defer os.Remove(d.path)
+	defer os.Remove(d.file.Path)
 	for {
 		d.write()
 		select {
@@ -48,7 +48,7 @@ func (d *Details) write() {
 	details.Alarms = alarmDetails(r)
 	b, err := json.Marshal(details)
 	if err == nil {
-		err = durable.Publish(d.path, append(b, '\n'), 0o644)
+		err = d.file.Write(append(b, '\n'))
 	}
 	if err != nil && !d.failed {
 		d.log.Warn("details for refclockctl status cannot be written", "error", err)

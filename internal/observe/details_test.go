@@ -38,7 +38,7 @@ func TestDetailsAreWrittenOnceASecondAndRemovedAtTheEnd(t *testing.T) {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("the file is left: %v", err)
 		}
-		d.path = filepath.Join(dir, "none", "details.json")
+		d.file.Path = filepath.Join(dir, "none", "details.json")
 		d.write()
 		d.write()
 		if n := strings.Count(log.String(), "cannot be written"); n != 1 {

@@ -98,7 +98,7 @@ type CookieKeys struct {
 
 // ServingTask writes Serving once a second.
 type ServingTask struct {
-	path    string
+	file    durable.Published
 	ntp     *server.Server
 	nts     NTS
 	mono    func() int64
@@ -109,14 +109,14 @@ type ServingTask struct {
 
 // NewServingTask returns the task. mono is CLOCK_MONOTONIC_RAW, ns.
 func NewServingTask(path string, ntp *server.Server, nts NTS, mono func() int64, log *slog.Logger) *ServingTask {
-	return &ServingTask{path: path, ntp: ntp, nts: nts, mono: mono, log: log, started: time.Now()}
+	return &ServingTask{file: durable.Published{Path: path, Mode: 0o644}, ntp: ntp, nts: nts, mono: mono, log: log, started: time.Now()}
 }
 
 // Run writes until ctx ends, then removes the file.
 func (t *ServingTask) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	defer os.Remove(t.path)
+	defer os.Remove(t.file.Path)
 	for {
 		t.write()
 		select {
@@ -131,7 +131,7 @@ func (t *ServingTask) Run(ctx context.Context) error {
 func (t *ServingTask) write() {
 	b, err := json.Marshal(t.serving(time.Now()))
 	if err == nil {
-		err = durable.Publish(t.path, append(b, '\n'), 0o644)
+		err = t.file.Write(append(b, '\n'))
 	}
 	if err != nil && !t.failed {
 		t.log.Warn("counters for refclockctl server and refclockweb cannot be written", "error", err)

@@ -3,7 +3,6 @@ package status
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -117,9 +116,14 @@ func (w *Writer) storeSeq(seq uint64) error {
 	return err
 }
 
-// Write publishes s. PID and Updates are filled in. A file that was truncated or
-// removed meanwhile is made anew. After an error there is no snapshot, or the last
-// one; the next Write tries again.
+// lookEvery is at how many writes the writer looks whether its file is still the one
+// at its path: about once a second. To look costs more than to write.
+const lookEvery = 4
+
+// Write publishes s. PID and Updates are filled in. A file that was truncated is made
+// whole by the next write, one that was removed or replaced is made anew by the fourth
+// at the latest. After an error there is no snapshot, or the last one; the next Write
+// tries again.
 func (w *Writer) Write(s *Snapshot) error {
 	w.n++
 	s.Updates, s.PID = w.n, uint32(os.Getpid())
@@ -130,7 +134,7 @@ func (w *Writer) Write(s *Snapshot) error {
 }
 
 func (w *Writer) write(s *Snapshot) error {
-	if w.f == nil || replaced(w.f, w.path) {
+	if w.f == nil || w.n%lookEvery == 0 && replaced(w.f, w.path) {
 		w.release()
 		if err := w.open(); err != nil {
 			return err
@@ -143,8 +147,9 @@ func (w *Writer) write(s *Snapshot) error {
 	m[wSeq] = seq + 2
 	m[wSum] = m.sum()
 	m[wSeq] = seq + 1
-	// Also the head, which is gone if the file was truncated.
-	err := errors.Join(w.storeSeq(seq+1), w.store(0))
+	// Also the head, which is gone if the file was truncated. A reader that sees a part of
+	// this write and the sequence from before finds the checksum wrong.
+	err := w.store(0)
 	m[wSeq] = seq + 2
 	if err == nil {
 		err = w.storeSeq(seq + 2)
