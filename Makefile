@@ -68,8 +68,9 @@ share: ## write manual pages and completions into ./bin/share; make install inst
 docs: ## write the reference documents in docs/ from the code
 	@$(GO) run ./internal/docs/generate
 
+# internal/docs and internal/laws read the tree; they start no goroutine, and take minutes here.
 race: ## run the tests under the race detector (needs a C compiler)
-	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /web/browser -e /server/interop)
+	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /web/browser -e /server/interop -e /internal/docs -e /internal/laws)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)

@@ -92,6 +92,9 @@ func TestFailuresAreFound(t *testing.T) {
 // Pulses that drift around restarts: 40 sites, with one oscillator and with two. More
 // are played by: go run ./internal/campaign/run -drifts -sites 2000.
 func TestDriftsAroundRestarts(t *testing.T) {
+	if raceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	t.Parallel()
 	var log bytes.Buffer
 	c := Campaign{Seed: 50, Draw: DrawDrift, Sites: 40, Dir: t.TempDir(), Log: &log}

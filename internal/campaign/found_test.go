@@ -10,6 +10,9 @@ import (
 // Sites that the campaign found, shrunk. Each was served wrong, outside of its bound,
 // or never.
 func TestFoundSites(t *testing.T) {
+	if raceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	t.Parallel()
 	const ms, s = time.Millisecond, time.Second
 	nmea := func(first time.Duration, baud int, order ...string) Receiver {

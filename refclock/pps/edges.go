@@ -273,7 +273,7 @@ func (f *edgeFilter) choose(a, b, c int64) decision {
 	half := abs(2*ab-second) <= 2*halfDuty
 	if f.grid != nil && (half || f.width == 0) {
 		if g, within, ok := f.grid(); ok {
-			// Edges that are nearer than the grid is right cannot be told apart by it.
+			// It cannot choose between edges that are nearer to each other than it is right.
 			db, dc := abs(off(b-int64(g))), abs(off(c-int64(g)))
 			if min(db, dc) < second/8 && max(db, dc) > int64(within) {
 				return f.settle(dc < db, b, c)
