@@ -60,7 +60,7 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 		if j == (jump{}) {
 			j = c.inherited.moved(c.est.sec+shift, p.Mono, sigma)
 		}
-		c.inherited.takeOver(c, j)
+		c.inherited.takeOver(c, j, p.Mono)
 	}
 	if shift == 0 && math.Abs(x) <= float64(c.cfg.StepOver) {
 		c.labelled = true

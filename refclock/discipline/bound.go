@@ -183,6 +183,7 @@ func (c *machine) publish(mono int64) {
 	s.Latency = c.labels.latency
 	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, c.bound.unexplained()
 	s.RefusedNS = max(c.bound.rejectHint-s.JumpNS, 0)
+	s.AwayNS = c.edges.rejects.away()
 	s.Drifted, s.Inherited = c.trust.drifted, c.inherited.passOn(s.State == status.Locked || s.State == status.Holdover, c.bound.jump != jump{})
 	s.Provisional = c.labelled && (c.edges.provisional() || !c.cfg.GivenSecond && c.labels.provisional())
 	k := e.osc.comp.Export()

@@ -23,6 +23,7 @@ type Inherited struct {
 	RefTime   tai.Time `json:"measured_tai_ns"`     // when the clock was last measured against its reference
 	JumpNS    float64  `json:"unexplained_jump_ns"` // size of the jumps that the clock followed and that nothing explains: a new lock does not explain them either
 	RefusedNS float64  `json:"refused_pulses_ns"`   // ns: part of Bound for pulses that were refused; ones that are there now are no evidence for the line
+	AwayNS    float64  `json:"-"`                   // where pulses were last that the earlier run had refused so far, from their prediction; 0: it had not
 	Drifted   bool     `json:"pulses_drifted"`      // the pulses drifted away or jumped: ones that are off the line moved, however uncertain it is
 	Unserved  bool     `json:"unserved"`            // it was not served any more: the line can only be compared with
 	Pulses    int      `json:"pulses_accepted"`     // pulses, one a second, that the lock stood on
@@ -172,14 +173,19 @@ func pulseNoise(c *machine, p Pulse) float64 {
 
 // takeOver makes what judge decided part of the lock to come. Pulses and labels that
 // agree with the line continue the lock that it is from. A line that was outweighed
-// explains no jump that was followed before.
-func (h *inheritance) takeOver(c *machine, j jump) {
+// explains no jump that was followed before. mono is CLOCK_MONOTONIC_RAW, ns.
+func (h *inheritance) takeOver(c *machine, j jump, mono int64) {
 	if !h.known {
 		return
 	}
 	c.bound.jump = j
 	if j == (jump{}) {
 		c.edges.evidence, c.labels.evidence = max(c.edges.evidence, h.Pulses), max(c.labels.evidence, h.Seconds)
+		// Whether pulses that had just jumped are back does not show if they jumped by
+		// less than the line is uncertain.
+		if _, spread := h.at(mono); math.Abs(h.AwayNS) <= spread {
+			c.bound.jump.ns = h.AwayNS
+		}
 	}
 }
 

@@ -93,6 +93,15 @@ func (r *rejectRun) ramp(limit float64) (slope float64, ok bool) {
 	return slope, at > -room && at < r.first+0.5
 }
 
+// away returns where the last pulses are that agree with each other, ns from their
+// prediction; 0 if none do.
+func (r *rejectRun) away() float64 {
+	if r.agreeing < 2 {
+		return 0
+	}
+	return r.d[len(r.d)-1]
+}
+
 // hint returns the clock's error, ns, if refused pulses that agree with each
 // other should be right after all; 0 if they do not agree.
 func (r *rejectRun) hint() float64 {

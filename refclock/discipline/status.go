@@ -47,6 +47,7 @@ type ErrorBound struct {
 	Limit     time.Duration // holdover limit of the configuration, on top of Floor
 	JumpNS    float64       // part of Bound: jumps of the pulses that the clock followed and that nothing explains
 	RefusedNS float64       // part of Bound: refused pulses that agree with each other, and may be right
+	AwayNS    float64       // where refused pulses are that agree with each other, from their prediction; 0: there are none
 	Forecast  Forecast      // empty: there is no bound, or it is that of an earlier run
 }
 

@@ -115,6 +115,7 @@ type LockDetails struct {
 	Seconds     int     `json:"seconds_agreed"`      // in which labels agreed with the clock since it was labelled
 	JumpNS      float64 `json:"unexplained_jump_ns"` // part of the bound: jumps of the pulses that the clock followed
 	RefusedNS   float64 `json:"refused_pulses_ns"`   // part of the bound: refused pulses that may be right
+	AwayNS      float64 `json:"pulses_away_ns"`      // where refused pulses are that agree with each other, from their prediction
 	Drifted     bool    `json:"pulses_drifted"`      // the pulses drifted away since the last lock
 
 	Earlier *discipline.Inherited `json:"earlier,omitempty"`   // the line of an earlier run that pulses are still compared with
@@ -124,7 +125,7 @@ type LockDetails struct {
 // NewLockDetails returns the details of a status. The next run of the daemon continues
 // from them.
 func NewLockDetails(st *discipline.Status) LockDetails {
-	l := LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS), RefusedNS: math.Round(st.RefusedNS), Drifted: st.Drifted}
+	l := LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS), RefusedNS: math.Round(st.RefusedNS), AwayNS: math.Round(st.AwayNS), Drifted: st.Drifted}
 	if line := st.Inherited; line.RefTime != 0 {
 		l.Earlier = &line
 	}
