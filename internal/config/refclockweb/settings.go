@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -34,19 +35,43 @@ type Settings struct {
 // Load reads and checks the file at path, and the token file that it names. All
 // errors come at once, joined, each a *config.Error with line and key.
 func Load(path string) (*Settings, error) {
-	s := &Settings{File: Default()}
-	f, err := config.Load(path, &s.File)
+	s, c, err := load(path)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.check(f)
+	if s.TokenFile != "" {
+		if s.Token, err = ReadToken(s.TokenFile); err != nil {
+			c.Refuse("token_file", "%w", err)
+		}
+	}
+	return s, c.Err()
+}
+
+// LoadWithoutToken is Load for a file whose token file does not exist yet. Token is nil.
+func LoadWithoutToken(path string) (*Settings, error) {
+	s, c, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	return s, c.Err()
+}
+
+// load reads the file at path; c has what is wrong with its keys.
+func load(path string) (s *Settings, c *config.Checker, err error) {
+	s = &Settings{File: Default()}
+	f, err := config.Load(path, &s.File)
+	if err != nil {
+		return nil, nil, err
+	}
+	c = config.NewChecker(f)
+	s.check(f, c)
+	return s, c, nil
 }
 
 // Exposed reports whether other machines can reach the page.
 func (s *Settings) Exposed() bool { return !s.Listen.Addr().IsLoopback() }
 
-func (s *Settings) check(f *config.File) error {
-	c := config.NewChecker(f)
+func (s *Settings) check(f *config.File, c *config.Checker) {
 	c.Require(s.Listen.IsValid(), "listen", "is empty; want %v, or leave it out", DefaultListen())
 	for i, n := range s.Names {
 		_, err := netip.ParseAddr(n)
@@ -67,35 +92,33 @@ func (s *Settings) check(f *config.File) error {
 	if f.Has("acme") {
 		s.Order = s.ACME.Order(c, "configs/refclockweb.toml")
 	}
-	s.checkToken(c)
 	if s.Listen.IsValid() && s.Exposed() {
 		c.Require(s.TokenFile != "", "listen", "%v can be reached by other machines, and there is no token; want token_file, or 127.0.0.1", s.Listen)
 		c.Require(len(s.Certificate) > 0 || s.Order != nil, "listen", "%v can be reached by other machines, and there is no certificate; want a [[certificate]] or [acme], or 127.0.0.1", s.Listen)
 	}
 	s.Log.Check(c)
-	return c.Err()
 }
 
-// checkToken reads the token.
-func (s *Settings) checkToken(c *config.Checker) {
-	if s.TokenFile == "" {
-		return
-	}
-	b, mode, err := durable.ReadFile(s.TokenFile, maxToken)
+// ReadToken returns the SHA-256 of the bearer token in a file. It refuses a file that every
+// user can read, and a token that could be guessed.
+func ReadToken(path string) (*[sha256.Size]byte, error) {
+	b, mode, err := durable.ReadFile(path, maxToken)
 	if err != nil {
 		remedy := "want a file with one line of 20 or more random characters (openssl rand -base64 24)"
 		if errors.Is(err, fs.ErrPermission) {
 			remedy = "it must belong to the user that refclockweb runs as"
 		}
-		c.Refuse("token_file", "%w; %s", err, remedy)
-		return
+		return nil, fmt.Errorf("%w; %s", err, remedy)
 	}
 	token := bytes.TrimSpace(b)
-	c.Require(mode.Perm()&0o007 == 0, "token_file", "%s can be read by every user of this machine; want chmod 640", s.TokenFile)
-	c.Require(len(token) >= minToken && !bytes.ContainsAny(token, " \t\r\n"), "token_file",
-		"%s has no token of %d or more characters without spaces; want one line of random characters (openssl rand -base64 24)", s.TokenFile, minToken)
+	switch {
+	case mode.Perm()&0o007 != 0:
+		return nil, fmt.Errorf("%s can be read by every user of this machine; want chmod 640", path)
+	case len(token) < minToken || bytes.ContainsAny(token, " \t\r\n"):
+		return nil, fmt.Errorf("%s has no token of %d or more characters without spaces; want one line of random characters (openssl rand -base64 24)", path, minToken)
+	}
 	sum := sha256.Sum256(token)
-	s.Token = &sum
+	return &sum, nil
 }
 
 // ReloadedKeys are the keys that a running program takes over; all others need a
