@@ -266,7 +266,7 @@ func (r *renewal) one(a *certs.Authority, out string) error {
 	if _, err := certs.RecordIssued(r.dir, l, out); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.out, "%s: renewed, good until %s; a running ntsserve loads it by itself\n", path, day(l.Cert.NotAfter))
+	fmt.Fprintf(r.out, "%s: renewed, good until %s; its running server loads it by itself\n", path, day(l.Cert.NotAfter))
 	return nil
 }
 

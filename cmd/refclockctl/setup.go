@@ -23,7 +23,8 @@ func setupCommand() command.Command {
 Sets this machine up as a time server. It looks for receivers, pulses and cards,
 listens to them, asks at most four questions, shows what it would write, and writes it
 after a yes: the configuration of the daemons and of the web page, settings of their units, a certificate
-authority with a certificate and a timer that renews it. It stops programs that use the
+authority with certificates and a timer that renews them. With -web network other machines
+can reach the web page, by HTTPS and with a token that setup makes. It stops programs that use the
 same clock or port, starts the daemons, waits for a lock, runs doctor, and prints what
 clients need. A machine without a receiver serves the system clock.
 
@@ -32,7 +33,10 @@ A second run changes only what differs. A file that was changed by hand is kept 
 -apply-boot writes the settings that the pulse and the serial port need at the next boot.
 `,
 		Manual: command.Manual{
-			Examples: []command.Example{{For: "see what would be done, and change nothing", Line: "refclockctl setup -dry-run"}},
+			Examples: []command.Example{
+				{For: "see what would be done, and change nothing", Line: "refclockctl setup -dry-run"},
+				{For: "let other machines see the web page", Line: "refclockctl setup -web network"},
+			},
 			Exits: []command.Exit{
 				{Code: exitcode.OK, When: "clients get time"},
 				{Code: exitcode.Usage, When: "an answer is missing or wrong"},
@@ -56,7 +60,7 @@ func prepareSetup(fl *flag.FlagSet, c command.Console) func([]string) error {
 	fl.StringVar(&o.Answers.Clock, "clock", "", "the `CLOCK` to serve: an interface, system, chrony or kernel")
 	fl.StringVar(&o.Answers.Clients, "clients", "", "`WHO` may ask: private, all, or networks with commas between them")
 	fl.StringVar(&o.Answers.NTS, "nts", "", "authenticated time by `HOW`: own, none, or \"acme NAME\"")
-	fl.StringVar(&o.Answers.Web, "web", "", "`WHERE` the web page listens: local or off")
+	fl.StringVar(&o.Answers.Web, "web", "", "`WHERE` the web page listens: local, network or off")
 	fl.IntVar(&o.GPIO, "gpio", setup.DefaultGPIO, "the GPIO `PIN` of the pulse on a Raspberry Pi, for its boot settings")
 	fl.DurationVar(&o.Wait, "wait", 3*time.Minute, "how long to wait until clients get time; 0: not at all")
 	return func(args []string) error {

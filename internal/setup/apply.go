@@ -6,12 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"noonmark/internal/durable"
-	"noonmark/internal/exitcode"
-	"noonmark/server/certs"
 )
 
 // serverUser is who ntsserve runs as.
@@ -33,7 +30,9 @@ func (s *System) Apply(p *Plan) error {
 		}
 	}
 	r.Authority = r.Authority || p.Authority == Create
-	r.Issued = r.Issued || p.Certificate == Create
+	for _, l := range p.leaves() {
+		*l.issued = *l.issued || *l.action == Create
+	}
 	if err := s.save(r); err != nil {
 		return err
 	}
@@ -91,7 +90,17 @@ func (s *System) write(r *Record, f *FileChange) error {
 		if err := s.makeDir(r, filepath.Dir(f.Path), 0o755); err != nil {
 			return err
 		}
-		return durable.WriteFile(path, f.data, f.mode, true)
+		if f.reader == "" {
+			return durable.WriteFile(path, f.data, f.mode, true)
+		}
+		_, gid, err := s.numbers(f.reader)
+		if err != nil {
+			return err
+		}
+		if err := durable.WriteFile(path, f.data, f.mode, true); err != nil {
+			return err
+		}
+		return os.Chown(path, -1, gid)
 	}
 	return nil
 }
@@ -112,63 +121,6 @@ func (s *System) makeDir(r *Record, dir string, mode fs.FileMode) error {
 	return os.MkdirAll(s.path(dir), mode)
 }
 
-// certificates makes our own authority and the server's certificate.
-func (s *System) certificates(p *Plan) error {
-	if p.Authority != Create && p.Certificate != Create && p.Certificate != Replace {
-		return nil
-	}
-	uid, gid, err := s.User(serverUser)
-	if err != nil {
-		return fmt.Errorf("%w: user %s, who must be able to read the key: %w; run systemd-sysusers", exitcode.ErrUnavailable, serverUser, err)
-	}
-	for _, d := range [...]struct {
-		path string
-		mode fs.FileMode
-	}{{authorityDir, 0o700}, {certificateDir, 0o755}} {
-		if err := s.makeDir(p.record, filepath.Dir(d.path), 0o755); err != nil {
-			return err
-		}
-		if err := s.makeDir(p.record, d.path, d.mode); err != nil {
-			return err
-		}
-	}
-	if p.Authority == Create {
-		a, err := certs.NewAuthority(certs.AuthorityConfig{Name: strings.TrimSpace("Noonmark time CA " + p.machine.Name)}, s.Now())
-		if err == nil {
-			err = a.Save(s.path(authorityDir))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if p.Certificate != Create && p.Certificate != Replace {
-		return nil
-	}
-	a, err := certs.OpenAuthority(s.path(authorityDir))
-	if err != nil {
-		return err
-	}
-	l, err := a.Issue(p.Names, certs.ServerLife, nil, s.Now())
-	if err != nil {
-		return err
-	}
-	if p.Certificate == Replace {
-		for _, f := range [...]string{certificateFile, keyFile} {
-			if err := os.Remove(s.path(f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	dir := s.path(certificateDir)
-	if err := l.Save(dir); err != nil {
-		return err
-	}
-	if _, err := certs.RecordIssued(s.path(authorityDir), l, dir); err != nil {
-		return err
-	}
-	return os.Chown(filepath.Join(dir, certs.ServerKey), uid, gid)
-}
-
 // units makes the changes of units: what is stopped first, then what is started.
 func (s *System) units(p *Plan) error {
 	for _, u := range p.Units {
@@ -179,7 +131,7 @@ func (s *System) units(p *Plan) error {
 	if err := s.save(p.record); err != nil {
 		return err
 	}
-	if len(p.Units) > 0 || p.changed(refclockdDropIn, ntsserveDropIn) {
+	if len(p.Units) > 0 || p.changed(refclockdDropIn, ntsserveDropIn, webDropIn) {
 		if _, err := s.systemctl("daemon-reload"); err != nil {
 			return err
 		}

@@ -108,12 +108,12 @@ type Answers struct {
 	Clock   string `json:"clock"`   // Source.ID
 	Clients string `json:"clients"` // "private", "all", or networks with commas between them
 	NTS     string `json:"nts"`     // "own", "none", or "acme NAME"
-	Web     string `json:"web"`     // where the web page and the metrics are: "local" or "off"
+	Web     string `json:"web"`     // where the web page is: "local", "network" or "off"; the metrics are local or off
 }
 
 // Defaults are the answers for a machine.
 func Defaults(m *Machine) Answers {
-	a := Answers{Clock: Sources(m)[0].ID, Clients: "private", NTS: "own", Web: "local"}
+	a := Answers{Clock: Sources(m)[0].ID, Clients: "private", NTS: "own", Web: pageLocal}
 	if len(m.Names) == 0 {
 		a.NTS = "none" // there is nothing that a certificate could be for
 	}
@@ -145,8 +145,9 @@ func Questions(m *Machine, a *Answers) (qs []Question) {
 			"own  with a certificate authority that is made here; clients need its ca.pem",
 			"acme NAME  with a certificate of Let's Encrypt for this public name, whose terms you accept; port 80 must be reachable", "none  plain NTP only",
 		}},
-		Question{Title: "Where does the web page listen?", Value: &a.Web, check: checkWeb, Options: []string{
-			"local  on this machine, http://127.0.0.1:9125/ (from another one: ssh -L 9125:127.0.0.1:9125); metrics at 127.0.0.1:9123 and 127.0.0.1:9124", "off  nowhere: no page and no metrics",
+		Question{Title: "Where does the web page listen?", Value: &a.Web, check: func(s string) error { return checkWeb(m, a, s) }, Options: []string{
+			"local  on this machine, http://127.0.0.1:9125/ (from another one: ssh -L 9125:127.0.0.1:9125); metrics at 127.0.0.1:9123 and 127.0.0.1:9124",
+			"network  for other machines too, https://NAME:9125/ with a token; metrics as above", "off  nowhere: no page and no metrics",
 		}})
 }
 
@@ -160,6 +161,25 @@ func (a *Answers) Check(m *Machine) error {
 	}
 	_, err := sourceOf(m, a.Clock)
 	return err
+}
+
+// checkGiven refuses answers of the command line that are wrong on every machine; empty ones
+// are not given.
+func (a *Answers) checkGiven() error {
+	if a.Clients != "" {
+		if _, err := networks(a.Clients); err != nil {
+			return err
+		}
+	}
+	if a.NTS != "" {
+		if _, _, err := ntsOf(a.NTS); err != nil {
+			return err
+		}
+	}
+	if a.Web != "" {
+		return checkPlace(a.Web)
+	}
+	return nil
 }
 
 func sourceOf(m *Machine, id string) (*Source, error) {
@@ -217,11 +237,4 @@ func ntsOf(answer string) (how, name string, err error) {
 		return "acme", strings.ToLower(f[1]), nil
 	}
 	return "", "", fmt.Errorf("%q is no way to authenticate; want own, none, or acme with a public name, such as acme time.example.org", answer)
-}
-
-func checkWeb(answer string) error {
-	if answer != "local" && answer != "off" {
-		return fmt.Errorf("%q is not known; want local or off", answer)
-	}
-	return nil
 }

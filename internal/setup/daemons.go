@@ -44,7 +44,7 @@ func receiverFile(m *Machine, s *Source, a *Answers) []byte {
 		d.table("system_clock")
 		d.set("mode", "discipline", "no other program kept the system clock during setup")
 	}
-	if a.Web == "local" {
+	if a.observed() {
 		d.table("metrics")
 		d.set("listen", refclockdMetrics, "for Prometheus on this machine")
 	}
@@ -152,18 +152,10 @@ func serverFile(m *Machine, s *Source, a *Answers) []byte {
 	} else {
 		d.set("allow", nets, "who gets answers: "+clientsWhy(a.Clients))
 	}
-	if a.Web == "local" {
+	if a.observed() {
 		d.table("metrics")
 		d.set("listen", ntsserveMetrics, "for Prometheus on this machine")
 	}
-	return d.bytes()
-}
-
-// webFile returns refclockweb's configuration. Its defaults are those of a page for this machine:
-// without a key in it, the file is what the unit waits for.
-func webFile() []byte {
-	d := newDocument(head, "docs/reference-configuration.md has all keys. A file that was changed by hand is kept.")
-	fmt.Fprintf(&d.b, "#\n# The page is at http://%v/, for this machine only. For a network, listen = \"0.0.0.0:9125\" needs\n# token_file and a [[certificate]]; names are those that users enter.\n", refclockweb.DefaultListen())
 	return d.bytes()
 }
 

@@ -113,6 +113,7 @@ func TestDropInsHaveTheSettingsOfTheExamples(t *testing.T) {
 	for example, written := range map[string][]byte{
 		"ntsserve-hardware-stamps.conf": ntsserveSettings(m, card),
 		"ntsserve-kernel-source.conf":   ntsserveSettings(m, &Source{Kind: KernelClock}),
+		"refclockweb-acme.conf":         webSettings(),
 	} {
 		have := settings(string(written))
 		b, err := os.ReadFile(filepath.Join("../../systemd", example))
@@ -270,8 +271,9 @@ func TestQuestionsAreAskedUntilTheyCanBeUsed(t *testing.T) {
 	}{
 		{"", Answers{}, ErrNoAnswer},
 		{"\n\n", Answers{}, ErrNoAnswer},
-		{"sundial\n2\n192.0.2.0/33\n192.0.2.0/24\nacme\nacme x\n2\nacme time.example.org\nlan\n2", Answers{"kernel", "192.0.2.0/24", "acme time.example.org", "off"}, nil},
+		{"sundial\n2\n192.0.2.0/33\n192.0.2.0/24\nacme\nacme x\n2\nacme time.example.org\nlan\n3", Answers{"kernel", "192.0.2.0/24", "acme time.example.org", "off"}, nil},
 		{"\n\n\n\n", Answers{"chrony", "private", "own", "local"}, nil},
+		{"\n\n\nnetwork", Answers{"chrony", "private", "own", "network"}, nil},
 	} {
 		a := Defaults(m)
 		var out bytes.Buffer
@@ -312,6 +314,8 @@ func TestRunChangesNothingWithoutConsent(t *testing.T) {
 		{"not root", "", false, Options{Yes: true}, os.ErrPermission},
 		{"no such clock", "", true, Options{Yes: true, Answers: Answers{Clock: "eth9"}}, exitcode.ErrUsage},
 		{"no such answer", "", true, Options{DryRun: true, Answers: Answers{NTS: "maybe"}}, exitcode.ErrUsage},
+		{"no such networks", "", true, Options{DryRun: true, Answers: Answers{Clients: "192.0.2.0/33"}}, exitcode.ErrUsage},
+		{"no such place", "", true, Options{DryRun: true, Answers: Answers{Web: "everywhere"}}, exitcode.ErrUsage},
 		{"end of the input", "", true, Options{Terminal: true}, ErrNoAnswer},
 		{"no", "\n\n\nno\n", true, Options{Terminal: true}, nil},
 		{"undo, no", "no\n", true, Options{Terminal: true, Undo: true}, nil},
@@ -337,7 +341,7 @@ func TestRunAfterAYes(t *testing.T) {
 	t.Parallel()
 	for _, boot := range []bool{false, true} {
 		s := load(t, "fresh-pi")
-		x := Setup{Host: s.host(), Ears: ears{&s.devices}, System: s.system(), In: strings.NewReader("\nnone\n2\nyes\n"), Out: io.Discard, Root: true}
+		x := Setup{Host: s.host(), Ears: ears{&s.devices}, System: s.system(), In: strings.NewReader("\nnone\n3\nyes\n"), Out: io.Discard, Root: true}
 		r, err := x.Run(t.Context(), Options{Terminal: true, ApplyBoot: boot, GPIO: 4})
 		if err != nil || !r.Changed || r.Reboot != boot {
 			t.Errorf("boot %v: %v, %+v", boot, err, r)

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +13,8 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
-	"noonmark/internal/config/refclockweb"
 	"noonmark/internal/durable"
 	"noonmark/internal/exitcode"
-	"noonmark/server/certs"
 )
 
 // Action is what becomes of a file or a certificate.
@@ -38,9 +35,9 @@ type FileChange struct {
 	Action Action `json:"action"`
 	Diff   string `json:"diff,omitempty"`
 
-	data []byte // wanted; nil: none
-	was  []byte
-	mode fs.FileMode
+	data   []byte // wanted; nil: none
+	mode   fs.FileMode
+	reader string // the user that may read it besides root; empty: everybody may. Its content is shown to nobody
 }
 
 // UnitChange is what becomes of one unit.
@@ -54,15 +51,17 @@ type UnitChange struct {
 
 // Plan is everything that setup would change.
 type Plan struct {
-	Source      Source       `json:"clock"`
-	Answers     Answers      `json:"answers"`
-	Files       []FileChange `json:"files"`
-	Authority   Action       `json:"authority"` // of our own; empty: none is used
-	Certificate Action       `json:"certificate"`
-	Names       []string     `json:"certificate_names"`
-	Units       []UnitChange `json:"units"`
-	Boot        []BootEdit   `json:"boot"`
-	Notes       []string     `json:"notes"`
+	Source  Source       `json:"clock"`
+	Answers Answers      `json:"answers"`
+	Files   []FileChange `json:"files"`
+	Units   []UnitChange `json:"units"`
+	Boot    []BootEdit   `json:"boot"`
+	Notes   []string     `json:"notes"`
+
+	Authority       Action   `json:"authority"`        // of our own; empty: none is used
+	Certificate     Action   `json:"certificate"`      // of ntsserve, by our own authority; empty: none is used
+	PageCertificate Action   `json:"page_certificate"` // of the web page, likewise
+	Names           []string `json:"certificate_names"`
 
 	machine *Machine
 	record  *Record
@@ -123,13 +122,13 @@ func (p planner) planFiles(replace bool) error {
 	} else {
 		files = append(files, FileChange{Path: refclockdFile}, FileChange{Path: refclockdDropIn})
 	}
-	page := FileChange{Path: webConfig}
-	if p.Answers.Web == "local" && m.Units.Web != "" {
-		page.data = webFile()
+	page, err := p.pageFiles()
+	if err != nil {
+		return err
 	}
-	files = append(files, page)
+	files = append(files, page...)
 	renew, service := FileChange{Path: unitDir + "/" + renewTimer}, FileChange{Path: unitDir + "/" + renewService}
-	if p.Answers.NTS == "own" {
+	if p.usesAuthority() {
 		renew.data, service.data = renewUnits(p.Program)
 	}
 	port := FileChange{Path: chronyPort}
@@ -138,7 +137,9 @@ func (p planner) planFiles(replace bool) error {
 		port.data = []byte("# Written by refclockctl setup: ntsserve answers on this port.\nport 0\n")
 	}
 	for _, f := range append(files, renew, service, port) {
-		f.mode = 0o644
+		if f.reader == "" {
+			f.mode = 0o644
+		}
 		if err := p.compare(&f, replace); err != nil {
 			return err
 		}
@@ -155,13 +156,12 @@ func (p planner) compare(f *FileChange, replace bool) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if f.data != nil {
-			f.Action, f.Diff = Create, diff(f.Path, "", string(f.data))
+			f.Action, f.Diff = Create, f.diff(nil)
 		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("compare with what is there: %w", err)
 	}
-	f.was = was
 	ours := p.record.file(f.Path)
 	untouched := ours != nil && ours.Written == digest(was)
 	switch {
@@ -177,9 +177,20 @@ func (p planner) compare(f *FileChange, replace bool) error {
 		f.Action, f.mode = Replace, mode.Perm()
 	}
 	if f.Action == Remove || f.Action == Replace {
-		f.Diff = diff(f.Path, string(was), string(f.data))
+		f.Diff = f.diff(was)
 	}
 	return nil
+}
+
+// diff returns the difference from what was there, without what is secret.
+func (f *FileChange) diff(was []byte) string {
+	shown := func(b []byte) string {
+		if f.reader != "" && b != nil {
+			return fmt.Sprintf("(random characters, which only root and %s can read)\n", f.reader)
+		}
+		return string(b)
+	}
+	return diff(f.Path, shown(was), shown(f.data))
 }
 
 // check has the daemons' own checks look at what is to be written. A failure is one of
@@ -190,7 +201,7 @@ func (p planner) check() error {
 		load := map[string]func(string) error{
 			refclockdFile: func(path string) error { _, err := refclockd.Load(path); return err },
 			ntsserveFile:  func(path string) error { _, err := ntsserve.Load(path); return err },
-			webConfig:     func(path string) error { _, err := refclockweb.Load(path); return err },
+			webConfig:     p.loadPage,
 		}[f.Path]
 		if load == nil || f.Action == Remove {
 			continue
@@ -222,53 +233,9 @@ func checkText(text []byte, load func(string) error) error {
 	return load(t.Name())
 }
 
-// planCertificates compares our own authority and the server's certificate with what is
-// needed.
-func (p planner) planCertificates() error {
-	if p.Answers.NTS != "own" {
-		return nil
-	}
-	p.Names, p.Authority, p.Certificate = p.machine.Names, Same, Same
-	a, err := certs.OpenAuthority(p.path(authorityDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		p.Authority = Create
-	} else if err != nil {
-		return err
-	}
-	leaf, err := certs.OpenLeaf(p.path(certificateDir))
-	switch {
-	case missing(p.path(certificateFile)) && missing(p.path(keyFile)):
-		p.Certificate = Create
-		return nil
-	case err != nil:
-		return fmt.Errorf("%w; move %s away to have a new certificate made", err, certificateDir)
-	case a == nil || leaf.Cert.CheckSignatureFrom(a.Cert) != nil:
-		p.Certificate = Keep
-		return nil
-	}
-	if lacks := lacking(leaf.Cert, p.Names); len(lacks) > 0 {
-		p.Certificate = Keep
-		if p.record.Issued {
-			p.Certificate = Replace
-		}
-		p.Notes = append(p.Notes, fmt.Sprintf("the certificate is not valid for %s", strings.Join(lacks, ", ")))
-	}
-	return nil
-}
-
 func missing(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
-}
-
-// lacking returns the names that a certificate is not valid for.
-func lacking(c *x509.Certificate, names []string) (lacks []string) {
-	for _, n := range names {
-		if c.VerifyHostname(n) != nil {
-			lacks = append(lacks, n)
-		}
-	}
-	return lacks
 }
 
 // changed reports whether one of these files changes.
@@ -303,12 +270,12 @@ func (p planner) planUnits() {
 		p.stop(refclockdUnit, "there is no receiver for it")
 	}
 	p.start(ntsserveUnit, m.Units.Ntsserve != "", ntsserveFile, ntsserveDropIn)
-	if p.Answers.Web == "local" {
-		p.start(webUnit, m.Units.Web != "", webConfig)
+	if p.Answers.observed() {
+		p.start(webUnit, m.Units.Web != "", webConfig, webDropIn, pageToken)
 	} else if p.changed(webConfig) {
 		p.stop(webUnit, "there is no web page now")
 	}
-	if p.Answers.NTS == "own" {
+	if p.usesAuthority() {
 		p.start(renewTimer, true, unitDir+"/"+renewTimer, unitDir+"/"+renewService)
 	} else if p.changed(unitDir + "/" + renewTimer) {
 		p.stop(renewTimer, "there is no authority of our own now")
@@ -352,8 +319,10 @@ func (p *Plan) note(m *Machine) {
 			p.Notes = append(p.Notes, f.Path+" was changed by hand and is kept; -replace writes it anew and keeps a copy for -undo")
 		}
 	}
-	if p.Certificate == Keep {
-		p.Notes = append(p.Notes, certificateFile+" is not of this setup and is kept")
+	for _, l := range p.leaves() {
+		if *l.action == Keep {
+			p.Notes = append(p.Notes, l.file()+" is not of this setup and is kept")
+		}
 	}
 	for _, x := range m.Ports {
 		switch {
@@ -385,7 +354,7 @@ func consoleNote(p *Port) string {
 
 // Empty reports whether nothing would change.
 func (p *Plan) Empty() bool {
-	return len(p.Units) == 0 && p.Authority != Create && p.Certificate != Create && p.Certificate != Replace &&
+	return len(p.Units) == 0 && p.Authority != Create && !slices.ContainsFunc(p.leaves(), leaf.changes) &&
 		!slices.ContainsFunc(p.Files, func(f FileChange) bool { return f.Action != Same && f.Action != Keep })
 }
 
@@ -401,8 +370,10 @@ func (p *Plan) Print(w io.Writer) {
 	if p.Authority == Create {
 		list = append(list, "make a certificate authority in "+authorityDir)
 	}
-	if p.Certificate == Create || p.Certificate == Replace {
-		list = append(list, fmt.Sprintf("issue %s for %s", certificateFile, strings.Join(p.Names, ", ")))
+	for _, l := range p.leaves() {
+		if l.changes() {
+			list = append(list, fmt.Sprintf("issue %s for %s", l.file(), strings.Join(p.Names, ", ")))
+		}
 	}
 	for _, u := range p.Units {
 		list = append(list, fmt.Sprintf("%s %s: %s", u.Action, u.Unit, u.Why))

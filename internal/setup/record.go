@@ -36,9 +36,11 @@ type Record struct {
 	MachineID string       `json:"machine_id,omitempty"` // /etc/machine-id; empty: the system has none
 	Files     []FileRecord `json:"files"`
 	Dirs      []string     `json:"directories"` // made, a parent before its children
-	Authority bool         `json:"authority"`   // made in authorityDir
-	Issued    bool         `json:"issued"`      // the certificate in certificateDir
 	Units     []UnitRecord `json:"units"`
+
+	Authority  bool `json:"authority"`   // made in authorityDir
+	Issued     bool `json:"issued"`      // the certificate in certificateDir
+	PageIssued bool `json:"page_issued"` // the certificate in pageDir
 }
 
 // FileRecord is a file that setup wrote.
@@ -71,6 +73,17 @@ func (r *Record) file(path string) *FileRecord {
 		return &r.Files[i]
 	}
 	return nil
+}
+
+// issuedTo returns the directories of the certificates that setup issued.
+func (r *Record) issuedTo() (dirs []string) {
+	if r.Issued {
+		dirs = append(dirs, certificateDir)
+	}
+	if r.PageIssued {
+		dirs = append(dirs, pageDir)
+	}
+	return dirs
 }
 
 // kept reports whether a backup of Noonmark has the file.

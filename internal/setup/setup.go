@@ -42,6 +42,7 @@ type Report struct {
 	Outcome  *Outcome         `json:"outcome"` // nil: nothing was started
 	Findings []doctor.Finding `json:"findings"`
 	Clients  []Snippet        `json:"clients"`
+	Page     *Page            `json:"page"` // nil: there is none, or setup did not configure it
 }
 
 // ErrNotYet means that everything is set up, but clients do not get time yet.
@@ -68,6 +69,9 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 		return r, ErrNeedsAnswer
 	case !x.Root && !o.DryRun:
 		return r, fmt.Errorf("%w; run setup as root, or look with -dry-run", os.ErrPermission)
+	}
+	if err := o.Answers.checkGiven(); err != nil {
+		return r, fmt.Errorf("%w: %w", exitcode.ErrUsage, err)
 	}
 	prompt := NewPrompt(x.In, x.Out)
 	if o.Undo {
@@ -99,7 +103,7 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 		return r, err
 	}
 	r.Plan.Boot = append(r.Plan.Boot, BootEdits(r.Machine, o.GPIO)...)
-	r.Clients = append(r.Clients, Snippets(r.Machine, &a)...)
+	r.Clients, r.Page = append(r.Clients, Snippets(r.Machine, &a)...), r.Plan.page()
 	fmt.Fprintln(x.Out)
 	r.Plan.Print(x.Out)
 	return r, x.carryOut(ctx, prompt, r, &o)
@@ -160,7 +164,7 @@ func (x *Setup) carryOut(ctx context.Context, prompt *Prompt, r *Report, o *Opti
 		}
 	}
 	if o.Wait <= 0 || r.Machine.Units.Ntsserve == "" {
-		fmt.Fprint(x.Out, snippetText(r.Clients))
+		r.printUse(x.Out)
 		return nil
 	}
 	return x.show(ctx, r, o)
@@ -185,7 +189,7 @@ func (x *Setup) show(ctx context.Context, r *Report, o *Options) error {
 			return err
 		}
 	}
-	fmt.Fprint(x.Out, snippetText(r.Clients))
+	r.printUse(x.Out)
 	if !out.Synchronised {
 		why := out.Answer
 		if out.State != "" && out.Answer == "" {
@@ -194,6 +198,11 @@ func (x *Setup) show(ctx context.Context, r *Report, o *Options) error {
 		return fmt.Errorf("%w: %s; refclockctl status -watch shows when that changes", ErrNotYet, why)
 	}
 	return nil
+}
+
+// printUse prints what clients need, and where the web page is.
+func (r *Report) printUse(w io.Writer) {
+	fmt.Fprint(w, snippetText(r.Clients), r.Page.text())
 }
 
 // undo undoes after a yes.
@@ -213,6 +222,9 @@ func (x *Setup) undo(prompt *Prompt, o *Options) error {
 				what = "restore"
 			}
 			fmt.Fprintf(x.Out, "%s %s\n", what, f.Path)
+		}
+		for _, dir := range rec.issuedTo() {
+			fmt.Fprintf(x.Out, "remove %s\n", dir)
 		}
 		for _, u := range rec.Units {
 			fmt.Fprintf(x.Out, "%s: enabled %v, running %v\n", u.Unit, u.Enabled, u.Active)

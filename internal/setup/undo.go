@@ -175,8 +175,8 @@ func (s undoing) removeCertificates(r *Record) error {
 		}
 		fmt.Fprintf(s.out, "remove %s\n", dir)
 	}
-	if r.Issued {
-		remove(certificateDir, certs.ServerCert, certs.ServerKey)
+	for _, dir := range r.issuedTo() {
+		remove(dir, certs.ServerCert, certs.ServerKey)
 	}
 	if !r.Authority {
 		return errors.Join(errs...)
@@ -186,7 +186,7 @@ func (s undoing) removeCertificates(r *Record) error {
 		return err
 	}
 	for _, x := range issued {
-		if x.Out != s.path(certificateDir) {
+		if !slices.ContainsFunc(r.issuedTo(), func(dir string) bool { return x.Out == s.path(dir) }) {
 			fmt.Fprintf(s.out, "%s is kept: it has issued a certificate to %s\n", authorityDir, x.Out)
 			return errors.Join(errs...)
 		}

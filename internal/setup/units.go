@@ -18,6 +18,7 @@ const (
 	unitDir         = "/etc/systemd/system"
 	refclockdDropIn = unitDir + "/refclockd.service.d/setup.conf"
 	ntsserveDropIn  = unitDir + "/ntsserve.service.d/setup.conf"
+	webDropIn       = unitDir + "/refclockweb.service.d/setup.conf"
 	chronyPort      = "/etc/chrony/conf.d/noonmark.conf"
 )
 
@@ -80,6 +81,21 @@ func ntsserveSettings(m *Machine, s *Source) []byte {
 	return []byte("# Written by refclockctl setup for the clock that is served.\n[Service]\n" + b.String())
 }
 
+// webSettings are what refclockweb's unit needs beyond its own settings to order a certificate.
+func webSettings() []byte {
+	return []byte(`# Written by refclockctl setup for the certificate of the web page.
+[Service]
+# A folder for the account and the certificate.
+StateDirectory=refclockweb
+StateDirectoryMode=0700
+# Port 80, where it answers while an order is open. A user namespace of its own would take the
+# right to the machine's ports away.
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+PrivateUsers=no
+`)
+}
+
 // renewUnits are the timer that renews certificates of our own authority, and its
 // service. program is the path of refclockctl.
 func renewUnits(program string) (timer, service []byte) {
@@ -102,9 +118,9 @@ ConditionFileIsExecutable=%s
 
 [Service]
 Type=oneshot
-# It replaces a certificate when a third of its life is left; ntsserve notices.
+# It replaces a certificate when a third of its life is left; its daemon notices.
 ExecStart=%s ca renew %s
-# The key belongs to the user ntsserve.
+# Each key belongs to the user of its daemon.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 NoNewPrivileges=yes
 PrivateDevices=yes
