@@ -49,6 +49,7 @@ var places = []place{
 	{"/var/lib/noonmark", false}, // what refclockctl setup -undo needs
 	{"/var/lib/refclock", false},
 	{"/var/lib/ntsserve", true},
+	{"/var/lib/refclockweb", true},
 }
 
 // single are files in directories that have those of others too: the units that setup writes.

@@ -69,6 +69,7 @@ func TestRestoreGivesBackWhatWasKept(t *testing.T) {
 	from.put(t, "/var/lib/refclock/eth0", "learned", 0o600)
 	from.put(t, "/var/lib/refclock/recording/day", "large", 0o600)
 	from.put(t, "/var/lib/ntsserve/acme/account.key", "acme", 0o600)
+	from.put(t, "/var/lib/refclockweb/acme/account.key", "of the page", 0o600)
 	if err := os.Symlink("/etc/passwd", from.path("/etc/noonmark/link")); err != nil {
 		t.Fatal(err)
 	}
