@@ -255,19 +255,29 @@ func (w *schemaWriter) words(path string) ([]string, error) {
 
 // needed are the keys without which a table or a key is not looked at, or its use is refused.
 var needed = map[string]string{
-	"ke":             "certificate = \"cert.pem\"\nkey = \"key.pem\"\n",
-	"pulse.compare":  "source = \"kernel\"\ndevice = \"/dev/pps9\"\n",
-	"source.stratum": "type = \"kernel\"\n",
-	"witness":        "address = \"192.0.2.1\"\n",
+	"max_connections": "max_streams = 1\n",
+	"ke":              "certificate = \"cert.pem\"\nkey = \"key.pem\"\n",
+	"pulse.compare":   "source = \"kernel\"\ndevice = \"/dev/pps9\"\n",
+	"source.stratum":  "type = \"kernel\"\n",
+	"witness":         "address = \"192.0.2.1\"\n",
 }
 
 // refusal returns what the check of the daemon says against a value of a key, a TOML
 // literal; empty: nothing.
 func (w *schemaWriter) refusal(path, literal string) string {
-	table, name := "", path
-	if i := strings.LastIndexByte(path, '.'); i >= 0 {
-		table, name = path[:i], path[i+1:]
+	_, name := splitPath(path)
+	for _, line := range w.refusals(path, literal) {
+		if strings.Contains(line, " "+name+": ") || strings.Contains(line, "."+name+": ") {
+			return line
+		}
 	}
+	return ""
+}
+
+// refusals returns all that the check of the daemon says against a file with a value of a key.
+// They may name another key.
+func (w *schemaWriter) refusals(path, literal string) []string {
+	table, name := splitPath(path)
 	file := name + " = " + literal + "\n"
 	for line := range strings.Lines(needed[path] + needed[table]) {
 		if !strings.HasPrefix(line, name+" = ") {
@@ -284,20 +294,24 @@ func (w *schemaWriter) refusal(path, literal string) string {
 	}
 	err := w.daemon.load(file)
 	if err == nil {
-		return ""
+		return nil
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if strings.Contains(line, " "+name+": ") || strings.Contains(line, "."+name+": ") {
-			return line
-		}
+	return strings.Split(err.Error(), "\n")
+}
+
+// splitPath returns the table of a key and its name in it.
+func splitPath(path string) (table, name string) {
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		return path[:i], path[i+1:]
 	}
-	return ""
+	return "", path
 }
 
 var (
 	rangeText  = regexp.MustCompile(`(-?[0-9][0-9.]*)(?: \(off\))? to (-?[0-9][0-9.]*)`)
 	aboveText  = regexp.MustCompile(`more than ([0-9]+) to `)
 	spanText   = regexp.MustCompile(`want (-?[0-9][0-9a-zµ.]*) to (-?[0-9][0-9a-zµ.]*)`)
+	leastText  = regexp.MustCompile(`want at least (-?[0-9][0-9a-zµ.]*)`)
 	openText   = regexp.MustCompile(`(-?[0-9]+) or more`)
 	mostText   = regexp.MustCompile(`at most ([0-9]+)`)
 	singleText = regexp.MustCompile(`\bor (-?[0-9]+(?:\.[0-9]+)?)\b`) // beside the range: "or 0 for one a processor"
@@ -316,6 +330,8 @@ func (w *schemaWriter) limits(s *schema, path string) {
 				text += ", or 0s"
 			}
 			s.Description = strings.TrimSpace(s.Description + text + ".")
+		} else if least, ok := w.least(path); ok {
+			s.Description = strings.TrimSpace(fmt.Sprintf("%s At least %v.", s.Description, least))
 		}
 		return
 	}
@@ -357,6 +373,17 @@ func (w *schemaWriter) span(path string) (low, high time.Duration, ok bool) {
 		}
 	}
 	return 0, 0, false
+}
+
+// least returns the shortest duration of a key whose longest depends on another key.
+func (w *schemaWriter) least(path string) (low time.Duration, ok bool) {
+	m := leastText.FindStringSubmatch(w.refusal(path, `"0s"`))
+	if m == nil {
+		return 0, false
+	}
+	low, err := time.ParseDuration(strings.TrimRight(m[1], "."))
+	refused := func(d time.Duration) bool { return w.refusal(path, strconv.Quote(d.String())) != "" }
+	return low, err == nil && !refused(low) && refused(low-1)
 }
 
 // limitsOf reads the limits in the text of a check, such as "1 to 256, or 0 for one a

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,10 +128,13 @@ func TestDefaultsAreWithinTheLimitsOfTheSchema(t *testing.T) {
 
 // Limits that no schema has, since the check does not refuse by a range.
 var withoutLimits = map[string]string{
-	"refclockd.receiver.configure_baud": "a list of rates", "refclockd.export.ptp4l_holdover_class": "a list of classes", "refclockweb.max_streams": "depends on max_connections",
+	"refclockd.receiver.configure_baud": "a list of rates", "refclockd.export.ptp4l_holdover_class": "a list of classes", "refclockweb.max_streams": "depends on max_connections", "ntsserve.keys.renew_ahead": "at most the interval of keys.renew",
 }
 
-var rangeOf = regexp.MustCompile(`Range: (\S+) to (\S+?)(, or 0s)?\.$`)
+var (
+	rangeOf = regexp.MustCompile(`Range: (\S+) to (\S+?)(, or 0s)?\.$`)
+	leastOf = regexp.MustCompile(`At least (\S+)\.$`)
+)
 
 // The check refuses a number or a duration below and above the limits of the schema, and
 // accepts both limits. Where the schema has no limit, the check has none either.
@@ -151,13 +155,27 @@ func TestTheCheckHasTheLimitsOfTheSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := schemaWriter{daemon: &d, repeated: map[string]bool{}}
+		defaults := map[string]string{}
 		for _, table := range tables {
 			w.repeated[table.name] = table.array
+			for _, k := range table.keys {
+				defaults[k.path] = k.def
+			}
+		}
+		plain := func(path string) (list []string) { // what is refused with the default
+			for _, l := range w.refusals(path, cmp.Or(defaults[path], `""`)) {
+				list = append(list, problemOf(l))
+			}
+			return list
 		}
 		walkKeys(&s, "", func(path string, p *schema) {
 			verdict := func(literal string, good bool) {
 				tried++
-				if said := w.refusal(path, literal); (said == "") != good {
+				said := w.refusal(path, literal)
+				if good && said == "" { // an error about another key that this value makes
+					said = strings.Join(slices.DeleteFunc(w.refusals(path, literal), func(l string) bool { return slices.Contains(plain(path), problemOf(l)) }), "; ")
+				}
+				if (said == "") != good {
 					if name := d.name + "." + path; withoutLimits[name] != "" {
 						excused[name] = true
 						return
@@ -181,6 +199,12 @@ func TestTheCheckHasTheLimitsOfTheSchema(t *testing.T) {
 	if tried < 200 {
 		t.Errorf("only %d values were tried", tried)
 	}
+}
+
+// problemOf returns an error without the name and the line of its file.
+func problemOf(line string) string {
+	_, problem, _ := strings.Cut(line, ": ")
+	return problem
 }
 
 // walkKeys calls do for every key of a schema.
@@ -219,6 +243,9 @@ func numberLimits(t *testing.T, p *schema, verdict func(literal string, good boo
 		default:
 			verdict(number(n), true)
 			verdict(number(n+l.outward), false)
+			if n*l.outward < 0 && l.outward < 0 {
+				verdict("0", false) // it does not mean that the key is left out
+			}
 		}
 	}
 }
@@ -230,7 +257,18 @@ func durationLimits(t *testing.T, p *schema, verdict func(literal string, good b
 		verdict(`"-1ns"`, false)
 	}
 	m := rangeOf.FindStringSubmatch(p.Description)
+	if least := leastOf.FindStringSubmatch(p.Description); least != nil {
+		low, err := time.ParseDuration(least[1])
+		if err != nil {
+			t.Error(err)
+		}
+		verdict(strconv.Quote(low.String()), true)
+		verdict(strconv.Quote((low - 1).String()), false)
+		verdict(`"1000000h"`, true)
+		return
+	}
 	if m == nil {
+		verdict(`"0s"`, true)
 		verdict(`"1000000h"`, true)
 		return
 	}

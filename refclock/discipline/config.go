@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// DefaultSlewWithin is the default of Config.SlewWithin, and so the largest Config.StepOver
+// beside it.
+const DefaultSlewWithin = time.Millisecond
+
 // Config holds the thresholds of a Controller. A zero field takes its default.
 type Config struct {
 	Servo string // "kalman" (default) or "pi", the PI servo of facebook/time
@@ -13,7 +17,7 @@ type Config struct {
 	MaxSlewPPB  float64       // largest part of it that moves the phase; default 100 000
 	MaxErrorPPB float64       // largest plausible frequency error of the free oscillator; default 200 000
 	StepOver    time.Duration // while acquiring, a larger offset is stepped, not slewed; default 10 µs
-	SlewWithin  time.Duration // after holdover, a larger offset means acquiring again; default 1 ms
+	SlewWithin  time.Duration // after holdover, a larger offset means acquiring again; default DefaultSlewWithin
 	GivenSecond bool          // the clock's nearest second is right: labels are not needed and ignored
 	ClockWithin time.Duration // error of the clock at the start, if something guarantees it; 0 = unknown
 	PulseWidth  time.Duration // from the edge that begins the second to the other one; 0 = unknown
@@ -76,7 +80,7 @@ func (c Config) fill() Config {
 	num(&c.MaxSlewPPB, 100e3)
 	num(&c.MaxErrorPPB, 200e3)
 	dur(&c.StepOver, 10*time.Microsecond)
-	dur(&c.SlewWithin, time.Millisecond)
+	dur(&c.SlewWithin, DefaultSlewWithin)
 	count(&c.Confirm, 3)
 	count(&c.Verify, 3)
 	dur(&c.Labels.Timeout, 10*time.Second)

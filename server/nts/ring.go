@@ -22,8 +22,9 @@ const (
 	DefaultRotate = 24 * time.Hour
 	DefaultKeep   = 8 // a cookie is valid for 7 to 8 periods: at least a week
 	DefaultAhead  = time.Minute
-	minRotate     = time.Minute
-	maxKeep       = 64
+	MinRotate     = time.Minute
+	MaxRotate     = 365 * 24 * time.Hour // MaxKeep of them are a time that a Duration has
+	MaxKeep       = 64
 	maxRoots      = 16
 	secretLen     = 32
 )
@@ -49,10 +50,10 @@ func (c RingConfig) withDefaults() (RingConfig, error) {
 		c.Keep = DefaultKeep
 	}
 	switch {
-	case c.Rotate < minRotate || c.Rotate%time.Second != 0:
-		return c, fmt.Errorf("key rotation of %v is not a whole number of seconds of at least %v", c.Rotate, minRotate)
-	case c.Keep < 1 || c.Keep > maxKeep:
-		return c, fmt.Errorf("%d periods of keys to keep are not from 1 to %d", c.Keep, maxKeep)
+	case c.Rotate < MinRotate || c.Rotate > MaxRotate || c.Rotate%time.Second != 0:
+		return c, fmt.Errorf("key rotation of %v is not a whole number of seconds from %v to %v", c.Rotate, MinRotate, MaxRotate)
+	case c.Keep < 1 || c.Keep > MaxKeep:
+		return c, fmt.Errorf("%d periods of keys to keep are not from 1 to %d", c.Keep, MaxKeep)
 	}
 	return c.withRenewal()
 }

@@ -1,6 +1,7 @@
 package ntsserve
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -143,13 +144,13 @@ func parseRefID(text string, stratum int) (id [4]byte, ok bool) {
 }
 
 func (s *Settings) checkKeys(c *config.Checker) {
-	c.Require(s.Keys.Keep > 0, "keys.keep", "%d is not a number of keys; want 1 or more, such as 8", s.Keys.Keep)
-	s.KeyRing = nts.RingConfig{Rotate: s.Keys.Rotate.Duration, Keep: s.Keys.Keep, Renew: nts.NeverRenew}
-	if s.Keys.Rotate.Duration <= 0 || s.Keys.Keep <= 0 {
-		c.Refuse("keys.rotate", "a rotation every %v that keeps %d keys is not possible; want for instance rotate = \"24h\" and keep = 8", s.Keys.Rotate, s.Keys.Keep)
-	} else if _, err := nts.NewRing(s.KeyRing, time.Now()); err != nil {
-		c.Refuse("keys.rotate", "%w; want for instance rotate = \"24h\" and keep = 8", err)
-	} else {
+	k := &s.Keys
+	c.Require(k.Keep >= 1 && k.Keep <= nts.MaxKeep, "keys.keep", "%d is not a number of keys; want 1 to %d, such as %d", k.Keep, nts.MaxKeep, nts.DefaultKeep)
+	c.Within("keys.rotate", k.Rotate, nts.MinRotate, nts.MaxRotate)
+	c.Require(k.Rotate.Duration%time.Second == 0, "keys.rotate", "%v is not a whole number of seconds; want such as \"24h\"", k.Rotate)
+	s.KeyRing = nts.RingConfig{Rotate: k.Rotate.Duration, Keep: k.Keep, Renew: nts.NeverRenew}
+	// A ring has defaults for what is 0, which a file must not.
+	if _, err := nts.NewRing(s.KeyRing, time.Now()); err == nil && k.Keep != 0 && k.Rotate.Duration != 0 {
 		s.checkRenewal(c)
 	}
 	c.Require(s.Keys.File != "", "keys.file", "is empty; want a file in a directory that only this program can write, such as /var/lib/ntsserve/keys")
@@ -173,8 +174,12 @@ func (s *Settings) checkRenewal(c *config.Checker) {
 		r.Renew = d
 	}
 	r.Ahead = s.Keys.RenewAhead.Duration
+	seals := cmp.Or(r.Renew, time.Duration(r.Keep)*r.Rotate)
 	c.Require(r.Ahead >= nts.DefaultAhead, "keys.renew_ahead", "%v is too short for the other processes and servers to load the file; want at least %v", s.Keys.RenewAhead, nts.DefaultAhead)
-	if _, err := nts.NewRing(*r, time.Now()); err != nil {
+	c.Require(r.Ahead <= seals, "keys.renew_ahead", "%v is longer than the %v that a secret is used; want at most the interval of keys.renew", s.Keys.RenewAhead, seals)
+	alone := *r
+	alone.Ahead = 0
+	if _, err := nts.NewRing(alone, time.Now()); err != nil {
 		c.Refuse("keys.renew", "%w; %s", err, want)
 	}
 }

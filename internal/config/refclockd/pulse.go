@@ -64,7 +64,7 @@ func (c *check) compared() {
 		if !c.OneOf(prefix+"source", p.Source, "kernel", "extts") {
 			continue
 		}
-		if p.Velocity == 0 {
+		if !c.Checker.File.Has(prefix + "velocity_factor") {
 			p.Velocity = pps.SolidVelocity
 		}
 		p.check(c.Checker, prefix)

@@ -112,7 +112,7 @@ func (c *check) clock() {
 func (c *check) discipline() {
 	d := c.Discipline
 	c.OneOf("discipline.servo", d.Servo, "kalman", "pi")
-	c.Within("discipline.step_threshold", d.StepThreshold, 0, time.Second)
+	c.Within("discipline.step_threshold", d.StepThreshold, 0, discipline.DefaultSlewWithin)
 	c.Within("discipline.holdover_limit", d.HoldoverLimit, time.Microsecond, time.Second)
 	c.Within("discipline.systematic_error", d.SystematicError, 0, time.Millisecond)
 	t := c.Oscillator.Temperature
