@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -308,5 +309,46 @@ func TestPageOfAHandIsKept(t *testing.T) {
 	}
 	if _, err := refclockweb.Load(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// A setup of a page for a network that fails midway can be undone: the program does not start, or its
+// user, who must be able to read key and token, does not exist.
+func TestInterruptedSetupOfAPageIsUndone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, nts, fail, noUser string }{
+		{"it does not start", "own", "restart refclockweb.service", ""},
+		{"no user for the key", "own", "", pageUser},
+		{"no user for the token", "acme time.example.org", "", pageUser},
+	} {
+		s := load(t, "lan")
+		m := s.look(nil)
+		s.setUnits(m)
+		files, units := tree(t, s.root), s.unitStates()
+		a := Defaults(m)
+		a.Web, a.NTS = pageNetwork, c.nts
+		sys := s.system()
+		sys.User = func(name string) (int, int, error) {
+			if name == c.noUser {
+				return 0, 0, user.UnknownUserError(name)
+			}
+			return os.Getuid(), os.Getgid(), nil
+		}
+		p, err := sys.Plan(m, a, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fail = c.fail
+		if err := sys.Apply(p); exitcode.Of(err) != exitcode.Unavailable || !strings.Contains(err.Error(), "refclockweb") {
+			t.Errorf("%s: Apply returned %v", c.name, err)
+		}
+		s.fail = ""
+		if err := sys.Undo(io.Discard); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		sameTree(t, c.name, files, tree(t, s.root))
+		if now := s.unitStates(); !maps.Equal(units, now) {
+			t.Errorf("%s: units after undo: %v, were %v", c.name, now, units)
+		}
 	}
 }
