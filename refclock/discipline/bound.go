@@ -61,6 +61,17 @@ func (b *errorBound) follow(ns, unsure float64) {
 	}
 }
 
+// coverUnused covers a jump that the pulses made while they were not used, if a pulse dev
+// ns from its prediction shows that they are still there.
+func (b *errorBound) coverUnused(u *unusedPulses, e *estimate, dev float64) {
+	sigma := math.Sqrt(e.imm.Estimate().R)
+	if j := u.displaced(dev, sigma); j != 0 {
+		e.breakOff()
+		b.follow(j, 2*displacedSigma*sigma)
+	}
+	*u = unusedPulses{}
+}
+
 // confirm takes evidence that the clock is within ns of true time.
 func (b *errorBound) confirm(ns float64) {
 	j, ns := &b.jump, math.Abs(ns)

@@ -69,15 +69,13 @@ func (c *Controller) Pulse(p Pulse) Action {
 			return c.track(p, now)
 		}
 		return c.acquire(p, now)
-	case status.Faulty:
-		if c.st.Reason == PulseJump {
-			return c.track(p, now)
-		}
-		c.watchUnused(p)
-		return c.refuse(PulseDoubted, now)
 	}
-	if c.trust.refuse != None {
-		c.watchUnused(p)
+	usable := c.trust.refuse == None
+	if c.st.State == status.Faulty {
+		usable = c.st.Reason == PulseJump
+	}
+	if !usable {
+		c.edges.unused.take(p, &c.est, &c.trust, c.cfg.Gate.Sigma)
 		return c.refuse(PulseDoubted, now)
 	}
 	return c.track(p, now)

@@ -1,6 +1,10 @@
 package discipline
 
-import "math"
+import (
+	"math"
+
+	"noonmark/phc/tai"
+)
 
 // rejectRun keeps refused pulses in a row, to distinguish a change of the
 // oscillator or of the reference from spikes.
@@ -115,3 +119,52 @@ func (r *rejectRun) hint() float64 {
 	}
 	return math.Abs(b) + 1.5*math.Abs(b-a)
 }
+
+// unusedPulses watches the pulses while they may not be used for a reason that says
+// nothing about the pulses themselves. The gate grows meanwhile and lets pulses in that
+// jumped. The zero value watches none.
+type unusedPulses struct {
+	on   bool
+	mono int64   // CLOCK_MONOTONIC_RAW (ns) of the last one
+	dev  float64 // ns: its distance from the prediction
+	jump float64 // ns: the sum of their jumps
+	off  int     // of them, the last in a row that were outside the gate and did not jump
+}
+
+// take takes a pulse that may not be used.
+func (u *unusedPulses) take(p Pulse, e *estimate, t *trust, gateSigma float64) {
+	if !u.on || t.doubtsPulses() {
+		return
+	}
+	pred := e.phaseAt(p.Mono)
+	sec := (p.Clock - tai.Time(pred)).Round()
+	dev, dt := float64(p.Clock-sec)-pred, float64(sec-e.sec)*1e-9
+	u.watch(p.Mono, dev, math.Sqrt(e.imm.Estimate().R), math.Abs(e.imm.Sigmas(dev, dt)) <= gateSigma)
+}
+
+// watch takes a pulse dev ns from its prediction, measured to sigma ns.
+func (u *unusedPulses) watch(mono int64, dev, sigma float64, inGate bool) {
+	step := dev - u.dev
+	jumped := u.on && math.Abs(step) > pulseStep(float64(mono-u.mono)*1e-9, sigma)
+	if jumped {
+		u.jump += step
+	}
+	if u.off++; jumped || inGate {
+		u.off = 0
+	}
+	u.on, u.mono, u.dev = true, mono, dev
+}
+
+// displaced returns by how much the pulses jumped, ns, if a pulse dev ns from its
+// prediction is where the jump took them; 0 if it is nearer to the prediction: then it
+// was the jump that took them back.
+func (u *unusedPulses) displaced(dev, sigma float64) float64 {
+	if math.Abs(u.jump) <= displacedSigma*sigma || dev*u.jump <= 0 || math.Abs(dev) < math.Abs(u.jump)/2 {
+		return 0
+	}
+	return u.jump
+}
+
+// pulseStep is by how much two pulses dt seconds apart may differ, ns, without a jump
+// between them.
+func pulseStep(dt, sigma float64) float64 { return 10*sigma + 200*dt }

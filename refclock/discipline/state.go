@@ -36,6 +36,23 @@ type trust struct {
 	alarm   alarm
 }
 
+// doubtsPulses reports whether pulses are refused because they may be wrong themselves.
+// A receiver without a fix, say, lets them drift, and they jump back once it has one: such
+// a jump is no evidence against them.
+func (t *trust) doubtsPulses() bool {
+	switch t.refuse {
+	case Doubted:
+		switch t.alarm.code {
+		case reason.LeapUnconfirmed, reason.SecondOpposed, reason.SecondNamed, reason.WitnessAwaited:
+			return false // which second they begin is open
+		}
+		return true
+	case VoidMessages:
+		return true
+	}
+	return false
+}
+
 // alarm is what speaks against the reference as a whole.
 type alarm struct {
 	on     bool
@@ -74,7 +91,7 @@ func (c *machine) enter(s status.State, r Reason) {
 // reacquire gives up phase and second and acquires them again; the frequency
 // stays.
 func (c *machine) reacquire(r Reason) {
-	c.coverUnused(c.edges.unused.dev)
+	c.bound.coverUnused(&c.edges.unused, &c.est, c.edges.unused.dev)
 	if c.est.imm.Count() > 30 {
 		c.learned = c.est.export(c.learned)
 	}
@@ -97,7 +114,7 @@ func (c *machine) distrust(r Reason) {
 	c.trust.refuse = r
 	c.edges.verified = 0
 	if c.labelled && !c.edges.unused.on {
-		c.unusedBegins()
+		c.edges.unused = unusedPulses{on: true, mono: c.est.mono}
 	}
 	switch c.st.State {
 	case status.Locked, status.Holdover:
@@ -135,7 +152,7 @@ func (c *machine) restoreTrust() {
 	switch c.st.State {
 	case status.Faulty, status.Holdover:
 		switch {
-		case !c.unusedJumped():
+		case c.edges.unused.off < c.cfg.Gate.RejectLimit:
 			c.enter(status.Holdover, Returning)
 		case c.edges.provisional():
 			c.enter(status.Faulty, PulseJump)

@@ -36,7 +36,7 @@ func (c *machine) track(p Pulse, now int64) Action {
 			c.est.breakOff()
 			c.bound.follow(z-pred, e.unsure(dt, &c.cfg))
 		} else {
-			c.coverUnused(z - pred)
+			c.bound.coverUnused(&c.edges.unused, e, z-pred)
 		}
 		e.advance(sec, edge)
 	case e.alternative.ok && math.Abs(e.imm.Sigmas(z-pred-e.alternative.at(dt), dt)) <= c.cfg.Gate.Sigma:
