@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
@@ -22,7 +23,7 @@ func oneOscillator(s *sim.Scenario) {
 // that the pulses had left, and nothing is left in the bound.
 func TestPulsesThatDrift(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	const (

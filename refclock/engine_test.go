@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -77,7 +78,7 @@ func (r *rig) said(t *testing.T, words ...string) {
 // TestBadInput: whatever comes, there is a named reason with a counter, the
 // clock does not jump once it is right, and nothing false is claimed.
 func TestBadInput(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	const at = 5 * time.Minute // locked by then

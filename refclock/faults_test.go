@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 )
@@ -32,7 +33,7 @@ func faultSeeds(t *testing.T) (seeds []uint64) {
 // named. While the clock is served as synchronised, the second is right, and the
 // error is within the row's limit and within the published bound.
 func TestFaults(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	for _, seed := range faultSeeds(t) {

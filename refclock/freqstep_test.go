@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/phctest"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/status"
@@ -53,7 +54,7 @@ func (c *mute) FreqPPB() (float64, error) { return c.asked, nil }
 // step adds up to until the next tick, and no more, also in holdover. The error of
 // the estimate remains, about 0.1 ppb after six minutes.
 func TestCoarseHidden(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("long, and the same goroutines as in the tests of survival")
 	}
 	for _, c := range []struct {
@@ -117,7 +118,7 @@ func TestCoarseLimit(t *testing.T) {
 // difference. No correction is farther from its neighbours than one step, and the
 // device's limit is respected.
 func TestCoarseSteps(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("long, and the same goroutines as in the tests of survival")
 	}
 	for _, c := range []struct {

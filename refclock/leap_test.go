@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
@@ -121,7 +122,7 @@ func leapRows() []leapRow {
 // Whatever the sources know, UTC is right while clients are served, and state and
 // reason are as named where they are not.
 func TestLeapSources(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	for _, c := range leapRows() {

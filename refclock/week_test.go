@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
@@ -28,7 +29,7 @@ import (
 // makes it a week (a minute and more of CPU); an hour is enough to see what grows
 // with every pulse.
 func TestNoGrowth(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("long, and the race detector's own memory grows")
 	}
 	long := time.Hour

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 	"noonmark/server/mac"
@@ -508,7 +509,7 @@ func TestEachReasonHasItsWord(t *testing.T) {
 }
 
 func TestRespondDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("needs a build without the race detector, which allocates")
 	}
 	dst := make([]byte, MaxPacket)

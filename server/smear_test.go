@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 	"noonmark/server/ntp"
@@ -340,7 +341,7 @@ func TestInterleavedAcrossALeapSecond(t *testing.T) {
 }
 
 func TestSmearDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("the race detector allocates")
 	}
 	g := newRig(t, aead.AESSIVCMAC256)

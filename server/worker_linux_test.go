@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/status"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
@@ -169,7 +170,7 @@ func (l *socketLoop) receive() bool {
 // answers and reading their transmit timestamps, for every kind of request, over
 // a real socket.
 func TestWorkerAllocs(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("needs a build without the race detector, which allocates")
 	}
 	l := newSocketLoop(t)

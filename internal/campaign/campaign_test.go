@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/internal/replay"
 )
 
@@ -92,7 +93,7 @@ func TestFailuresAreFound(t *testing.T) {
 // Pulses that drift around restarts: 40 sites, with one oscillator and with two. More
 // are played by: go run ./internal/campaign/run -drifts -sites 2000.
 func TestDriftsAroundRestarts(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
 	}
 	t.Parallel()

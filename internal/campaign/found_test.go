@@ -4,13 +4,14 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/internal/replay"
 )
 
 // Sites that the campaign found, shrunk. Each was served wrong, outside of its bound,
 // or never.
 func TestFoundSites(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
 	}
 	t.Parallel()

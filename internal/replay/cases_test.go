@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"noonmark/internal/proctest"
 	"noonmark/internal/simulate"
 )
 
@@ -31,6 +32,9 @@ type caseOf struct {
 const casesDir = "testdata/cases"
 
 func TestCases(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	t.Parallel()
 	b, err := os.ReadFile(filepath.Join(casesDir, "manifest.json"))
 	if err != nil {

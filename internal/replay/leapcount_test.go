@@ -3,6 +3,8 @@ package replay
 import (
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 const (
@@ -12,6 +14,9 @@ const (
 
 // Receivers with a stale count, or that do not say where they have it from.
 func TestMembersLeapCount(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	const wait = "doubted: leap_unconfirmed"
 	noRTC, right, kept := "-no-rtc", "", "-kept"
 	both := func(off time.Duration) func(*script, int) {

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 // Bursts whose date comes late, labels with a fraction, and dates around midnight.
 func TestMembersWhichSecond(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	const wait, fraction = "doubted: leap_unconfirmed", "no_messages: message_fraction"
 	burst := func(first, last time.Duration, text ...func(talker string, t time.Time) string) func(*script, int) {
 		return func(x *script, k int) {
@@ -102,6 +107,9 @@ func TestMembersWhichSecond(t *testing.T) {
 
 // Dates that cannot be.
 func TestMembersDates(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	weeks := func(n int) func(*script, int) {
 		return func(x *script, k int) {
 			u := x.utc(k, 0).AddDate(0, 0, 7*n)
@@ -152,6 +160,9 @@ func TestMembersDates(t *testing.T) {
 
 // A sentence of one satellite system without a fix does not silence another.
 func TestMembersConstellations(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
+	}
 	say := func(f func(u time.Time) []string) func(*script, int) {
 		return func(x *script, k int) {
 			for i, text := range f(x.utc(k, 0)) {

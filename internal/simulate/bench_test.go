@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/discipline"
 )
 
@@ -48,7 +49,7 @@ func TestBenchNoiseOfASeedNeverChanges(t *testing.T) {
 // quick scenarios of the table in docs/servo.md.
 func TestServoIsNearTheLimit(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	cfg := discipline.Config{GivenSecond: true, Confirm: 2}

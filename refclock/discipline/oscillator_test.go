@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 )
@@ -123,7 +124,7 @@ func TestTemperature(t *testing.T) {
 	none := func(*oven) func(int, float64) (float64, bool) {
 		return func(int, float64) (float64, bool) { return 0, false }
 	}
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for seed := uint64(1); seed <= 2; seed++ {
@@ -178,7 +179,7 @@ func TestTemperature(t *testing.T) {
 // at once or half an hour later.
 func TestTemperatureLags(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, lag := range []float64{1, 300, 1500} {
@@ -204,7 +205,7 @@ func TestTemperatureLags(t *testing.T) {
 // and just before the temperature falls by 5 K. The bound contains the error.
 func TestSensorFails(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	calm := func(k int) float64 { return 40 + 1.5*math.Sin(2*math.Pi*float64(k)/7200) + cooling(k) - days(k) }
@@ -272,7 +273,7 @@ func TestSensorFails(t *testing.T) {
 // ageing and prediction errors, and ignores values out of range.
 func TestLearnedCompensation(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	o := newOven(5)
@@ -316,7 +317,7 @@ func TestLearnedCompensation(t *testing.T) {
 // learned makes the error smaller.
 func TestLearnedAgeing(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	hold := func(l Learned) (float64, int) {

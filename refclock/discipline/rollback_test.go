@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
@@ -22,7 +23,7 @@ func (w *world) ramp(a, b int, slope float64) {
 // the drift, some ns for the noise aside, and the bound contains it.
 func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	const pulled, reported, until = 1500, 1520, 1900
@@ -97,7 +98,7 @@ func TestDriftBeforeAlarmIsForgotten(t *testing.T) {
 // TestOutageForgetsNothing: pulses that stop without having drifted are kept.
 func TestOutageForgetsNothing(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	n := uint64(0)
@@ -168,7 +169,7 @@ func TestDriftBound(t *testing.T) {
 // difference meanwhile.
 func TestShift(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, c := range []struct {
@@ -238,7 +239,7 @@ func TestLimitCountsFromTheFloor(t *testing.T) {
 // and the bound is not needlessly wide.
 func TestHoldoverBound(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("takes long and has one goroutine: no use under the race detector")
 	}
 	for _, c := range []struct {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
@@ -14,7 +15,7 @@ import (
 // may err by a half: the last of them are doubted then, so the bound is that of an
 // older estimate.
 func TestTheBoundGoesAsForecast(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	const before, in = 1.5, 1.03 // largest ratio of what came to what was forecast, or of the reverse

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
@@ -49,7 +50,7 @@ func play(t *testing.T, s Scenario, seed uint64, d time.Duration) (*Loop, result
 // TestScenarios holds limits on every named scenario. Times are of the second;
 // outside counts seconds in which the true error was beyond the claimed bound.
 func TestScenarios(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	hour := time.Hour
@@ -105,7 +106,7 @@ func TestScenarios(t *testing.T) {
 // depends on the noise before, by 10 % from seed to seed.
 func TestHoldoverLastsInTheMedian(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	s, err := Find("holdover-24h")
@@ -128,7 +129,7 @@ func TestHoldoverLastsInTheMedian(t *testing.T) {
 // reader ever sees it: what is claimed must hold, through a cold start, an
 // outage and its end, for every seed and kind of hardware.
 func TestBoundHolds(t *testing.T) {
-	if raceEnabled {
+	if proctest.RaceEnabled {
 		t.Skip("one goroutine and long: nothing for the race detector")
 	}
 	const seeds = 6

@@ -1,0 +1,6 @@
+//go:build race
+
+package proctest
+
+// RaceEnabled reports whether the test runs under the race detector.
+const RaceEnabled = true

@@ -1,5 +1,0 @@
-//go:build race
-
-package discipline
-
-const raceEnabled = true

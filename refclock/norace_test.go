@@ -1,5 +1,0 @@
-//go:build !race
-
-package refclock_test
-
-const raceEnabled = false
