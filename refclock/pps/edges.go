@@ -31,6 +31,8 @@ const (
 	// strayTwins is how many stamps beside a single edge, whole seconds apart, show
 	// that there is another edge.
 	strayTwins = 5
+	// strayGap is the longest time between two of them: another edge comes every second.
+	strayGap = 8 * second
 	// lostEdges is how many unwanted edges in a row, without a wanted one, make the
 	// filter learn again.
 	lostEdges = 30
@@ -165,7 +167,7 @@ func (f *edgeFilter) twins(t int64) bool {
 		return false
 	}
 	x := &f.twin
-	if abs(off(t-x.newest)) > tolerance(t-x.newest) {
+	if gap := t - x.newest; abs(gap) > strayGap || abs(off(gap)) > tolerance(gap) {
 		x.n = 0
 	}
 	x.newest = t

@@ -500,3 +500,28 @@ func TestExtTSHalfDuty(t *testing.T) {
 		}
 	}
 }
+
+// Stamps anywhere in the second, one in five, are not taken for the other edge of the
+// pulse, however long they go on: most of the pulses are used.
+func TestWildStampsAreNoOtherEdge(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, seed))
+		f := edgeFilter{width: 100 * ms}
+		used, unused, longest := 0, 0, 0
+		for k := range int64(3000) {
+			at := k*second + 233*ms
+			if r.IntN(5) == 0 {
+				at += r.Int64N(second) - second/2
+			}
+			if f.push(at, at).ok {
+				used, unused = used+1, 0
+				continue
+			}
+			unused++
+			longest = max(longest, unused)
+		}
+		if used < 2000 || longest > 20 {
+			t.Errorf("seed %d: %d of 3000 are used, at most %d in a row are not", seed, used, longest)
+		}
+	}
+}
