@@ -15,7 +15,7 @@ const resultsHead = `# The campaign: results
 ` + "`make campaign`" + ` writes this file: each run adds a row. Do not edit it. A site is a random receiver with its pulses, clocks, faults
 and restarts, which follows from its seed and the revision. A failure is a wrong second, more than 5 s outside of the bound in
 succession, or a good site that is not served in the end. A coincidence is a site whose system clock, which nobody keeps, is as
-wrong as its labels, to 45 ms: see [leap seconds](../leap-seconds.md#why-20-ms-for-a-clock-that-nobody-keeps).
+wrong as its labels at some time, to 25 ms: see [leap seconds](../leap-seconds.md#why-20-ms-for-a-clock-that-nobody-keeps).
 
 | date | revision | seeds | sites | hours of the sites | sites that were served | coincidences | failures |
 |---|---|---|---|---|---|---|---|

@@ -247,13 +247,13 @@ func (s *Site) coincident() bool {
 	if s.System.Kept || s.System.NoRTC || s.Proof {
 		return false
 	}
-	const near = 45 * time.Millisecond // 20 ms, and the clock's drift over the run
-	for _, k := range s.wrongLabels() {
-		if (s.System.Offset - time.Duration(k)*time.Second).Abs() <= near {
-			return true
-		}
-	}
-	return false
+	const near = 25 * time.Millisecond // 20 ms, and the noise of labels
+	from := s.System.Offset            // the clock drifts
+	to := from + time.Duration(s.System.PPM*1e-6*float64(s.end())*1e9)
+	return slices.ContainsFunc(s.wrongLabels(), func(k int) bool {
+		wrong := time.Duration(k) * time.Second
+		return min(from, to)-near <= wrong && wrong <= max(from, to)+near
+	})
 }
 
 // wrongLabels are the seconds by which labels are ahead at some time, 0 excepted.
