@@ -49,7 +49,8 @@ func MonoRaw() int64 { return now(unix.CLOCK_MONOTONIC_RAW) }
 
 // Slept returns the time for which this machine has slept since boot:
 // CLOCK_BOOTTIME - CLOCK_MONOTONIC, which stands still during sleep. Without
-// sleep it is constant to some hundred ns. It does not allocate.
+// sleep it is constant to some hundred ns; if the readings are interrupted, to half of
+// that. It does not allocate.
 func Slept() time.Duration {
 	var d, width int64
 	for i := range 3 {
@@ -63,7 +64,7 @@ func Slept() time.Duration {
 			break
 		}
 	}
-	return time.Duration(d)
+	return max(time.Duration(d), 0) // it never was less; a reading that was interrupted may show that
 }
 
 // now reads one of the kernel's fixed clocks, ns; clock_gettime(2) cannot fail for

@@ -156,7 +156,8 @@ func run(t *testing.T, text string, program string, args ...string) string {
 	if err != nil {
 		t.Skipf("%s is not installed", program)
 	}
-	name := filepath.Join(t.TempDir(), "text")
+	// mandoc takes what follows the last dot of a path, even of a folder, for the section.
+	name := filepath.Join(t.TempDir(), "text.1")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

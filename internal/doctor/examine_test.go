@@ -331,6 +331,7 @@ func TestRunningDaemonIsAskedInsteadOfItsDevices(t *testing.T) {
 	}
 	defer pub.Close()
 	m.process(os.Getpid(), "refclockd", "/dev/tty1")
+	m.mono = phc.MonoRaw() // the snapshot is read by this machine's clocks
 	s := status.Snapshot{State: status.Locked, Mono: m.mono, PID: uint32(os.Getpid()), Bound: time.Microsecond}
 	pub.Write(&s)
 	ctx, cancel := context.WithCancel(t.Context())
