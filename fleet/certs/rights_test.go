@@ -15,6 +15,7 @@ import (
 	"noonmark/fleet/health"
 	"noonmark/fleet/rollout"
 	"noonmark/fleet/store"
+	"noonmark/internal/proctest"
 	"noonmark/server/certs/certstest"
 )
 
@@ -88,7 +89,15 @@ func TestTheRightsOfANodeSuffice(t *testing.T) {
 		s.store = own
 		s.open(n)
 		s.store = all
-		k, err := rollout.New(rollout.Of(own), rollout.Config{Node: n.name, State: filepath.Join(n.dir, "state"), Health: func() []string { return nil }, Mono: mono, Now: time.Now})
+		path := proctest.Write(t, filepath.Join(n.dir, "ntsserve.toml"), "[[endpoint]]\naddress = \"127.0.0.1:123\"\n")
+		proctest.Write(t, rollout.LocalPath(path), "[[endpoint]]\naddress = \"127.0.0.1:123\"\n")
+		file := rollout.File{
+			Program: rollout.NTSServe, Path: path, Local: rollout.LocalPath(path), Check: []string{proctest.Program(t, "ntsserve"), "-check", "-config"},
+			Apply: func(context.Context, bool) error { return nil },
+		}
+		k, err := rollout.New(rollout.Of(own), rollout.Config{
+			Node: n.name, State: filepath.Join(n.dir, "state"), Files: []rollout.File{file}, Health: func() []string { return nil }, Mono: mono, Now: time.Now,
+		})
 		must(t, err)
 		keepers = append(keepers, k)
 		healths = append(healths, health.New(own, health.Config{

@@ -76,23 +76,30 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 // that the lines in the error can be looked at.
 func (f File) candidatePath() string { return f.Path + ".candidate" }
 
-// adopt makes the local file of a node that had none: the file that the program reads
-// was written by an operator.
-func (f File) adopt() error {
+// unmanaged reports whether the operator keeps the file alone: there is no local file,
+// and the file that the program reads was not made from one.
+func (f File) unmanaged() bool {
 	if _, err := os.Lstat(f.Local); !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return false
 	}
-	b, mode, err := durable.ReadFile(f.Path, config.MaxSize)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: neither %s nor %s exists; write the first one", ErrLocal, f.Local, f.Path)
-	}
+	b, _, err := durable.ReadFile(f.Path, config.MaxSize)
 	if err != nil {
-		return err
+		return true
 	}
-	if ours, _ := written(string(b)); ours {
-		return fmt.Errorf("%w: %s is missing, and %s was made from it; restore it", ErrLocal, f.Local, f.Path)
+	ours, _ := written(string(b))
+	return !ours
+}
+
+// local reads the local file. The error wraps ErrLocal.
+func (f File) local() ([]byte, os.FileMode, error) {
+	b, mode, err := durable.ReadFile(f.Local, config.MaxSize)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, 0, fmt.Errorf("%w: %s is missing, and %s was made from it; restore it", ErrLocal, f.Local, f.Path)
+	case err != nil:
+		return nil, 0, fmt.Errorf("%w: %w", ErrLocal, err)
 	}
-	return durable.WriteFile(f.Local, b, mode.Perm(), false)
+	return b, mode, nil
 }
 
 // change is a file that is to be replaced.
@@ -104,18 +111,13 @@ type change struct {
 	restart bool
 }
 
-// plan merges the local file with fragments. It returns nil if the file is so already.
-// Its error wraps ErrEdited, ErrLocal or ErrSet, or is of the file system.
+// plan merges the local file with fragments. It returns nil if the file is so already, or
+// is unmanaged. Its error wraps ErrEdited, ErrLocal or ErrSet, or is of the file system.
 func (f File) plan(of []Fragment) (*change, []Override, error) {
-	if len(of) == 0 {
-		if _, err := os.Lstat(f.Local); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, nil // the fleet sets nothing here, and never has
-		}
+	if f.unmanaged() {
+		return nil, nil, nil
 	}
-	if err := f.adopt(); err != nil {
-		return nil, nil, err
-	}
-	local, mode, err := durable.ReadFile(f.Local, config.MaxSize)
+	local, mode, err := f.local()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,7 +130,7 @@ func (f File) plan(of []Fragment) (*change, []Override, error) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, overrides, err
-	case string(old) == text:
+	case string(old) == text, len(of) == 0 && bytes.Equal(old, local):
 		return nil, overrides, nil
 	default:
 		ours, err := written(string(old))
@@ -145,7 +147,7 @@ func (f File) plan(of []Fragment) (*change, []Override, error) {
 // check writes the candidate, and lets the program check it.
 func (c *change) check(ctx context.Context) error {
 	path := c.file.candidatePath()
-	if err := durable.WriteFile(path, []byte(c.text), c.mode, true); err != nil {
+	if err := replace(path, []byte(c.text), c.mode); err != nil {
 		return err
 	}
 	if out, err := run(ctx, c.file.Check[0], append(c.file.Check[1:len(c.file.Check):len(c.file.Check)], path)...); err != nil {
@@ -153,6 +155,15 @@ func (c *change) check(ctx context.Context) error {
 	}
 	c.restart = c.file.needsRestart(path)
 	return nil
+}
+
+// replace writes a file. The error wraps ErrOwner if the system denies it.
+func replace(path string, text []byte, mode os.FileMode) error {
+	err := durable.WriteFile(path, text, mode, true)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%s: %w: %w", path, ErrOwner, err)
+	}
+	return err
 }
 
 // needsRestart compares the candidate with the file in force. What cannot be compared
@@ -173,7 +184,7 @@ func (f File) needsRestart(candidate string) bool {
 
 // write replaces the file, and lets the program take it over.
 func (c *change) write(ctx context.Context) error {
-	if err := durable.WriteFile(c.file.Path, []byte(c.text), c.mode, true); err != nil {
+	if err := replace(c.file.Path, []byte(c.text), c.mode); err != nil {
 		return err
 	}
 	os.Remove(c.file.candidatePath())
@@ -185,5 +196,5 @@ func (c *change) undo(ctx context.Context) error {
 	if c.old == nil {
 		return errors.Join(os.Remove(c.file.Path), c.file.Apply(ctx, true))
 	}
-	return errors.Join(durable.WriteFile(c.file.Path, c.old, c.mode, true), c.file.Apply(ctx, true))
+	return errors.Join(replace(c.file.Path, c.old, c.mode), c.file.Apply(ctx, true))
 }

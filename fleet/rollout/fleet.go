@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -187,20 +188,45 @@ func (f *Fleet) get(ctx context.Context, key string) ([]byte, error) {
 	return r.Kvs[0].Value, nil
 }
 
-// Apply begins the rollout of a set.
+// Apply begins the rollout of a set. It needs the rights of the administrator, because it
+// writes texts. The error wraps store.ErrNoNode for an overlay, or is of Start; then
+// nothing is written.
 func (f *Fleet) Apply(ctx context.Context, s Set, p Params, e store.Entry) (Rollout, error) {
+	now, err := f.Read(ctx)
+	if err != nil {
+		return Rollout{}, err
+	}
+	if err := s.knows(now.Nodes); err != nil {
+		return now.Rollout, err
+	}
+	if _, err := Start(now.Rollout, s.ID(), p, now.Nodes); err != nil { // before texts are written
+		return now.Rollout, err
+	}
 	id, err := f.Put(ctx, s)
 	if err != nil {
 		return Rollout{}, err
 	}
-	e.Detail = "configuration " + string(id)
 	return f.change(ctx, e, func(s *State) (Rollout, error) { return Start(s.Rollout, id, p, s.Nodes) })
 }
 
-// Undo returns all nodes to the configuration before, while a rollout is in progress.
+// knows refuses overlays of nodes that are not there.
+func (s Set) knows(nodes []NodeView) error {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Nodes)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("node.%s: %w: %s", name, store.ErrNoNode, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// Undo takes the last rollout back; see the function Undo. A node has the rights for it:
+// the texts are in etcd.
 func (f *Fleet) Undo(ctx context.Context, why string, e store.Entry) (Rollout, error) {
-	e.Detail = why
-	return f.change(ctx, e, func(s *State) (Rollout, error) { return Undo(s.Rollout, why) })
+	return f.change(ctx, e, func(s *State) (Rollout, error) { return Undo(s.Rollout, why, s.Nodes) })
 }
 
 // change writes what decide makes of the present state, again if another node was
@@ -214,6 +240,10 @@ func (f *Fleet) change(ctx context.Context, e store.Entry, decide func(*State) (
 		next, err := decide(s)
 		if err != nil {
 			return next, err
+		}
+		e.Detail = fmt.Sprintf("rollout %d: %s", next.Number, next.Target.Word())
+		if next.Why != "" {
+			e.Detail += ": " + short(next.Why)
 		}
 		if err = f.commit(ctx, s.Revision, next, e); !errors.Is(err, store.ErrPartConflict) {
 			return next, err

@@ -75,6 +75,14 @@ var (
 // Empty: the configuration without fragments.
 type ID string
 
+// Word is how people are shown the configuration.
+func (id ID) Word() string {
+	if id == "" {
+		return "the empty configuration"
+	}
+	return "configuration " + string(id)
+}
+
 // Fragments are the texts of one node or of all nodes, TOML as the program reads it.
 type Fragments map[Program]string
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"noonmark/fleet/store"
@@ -48,6 +49,8 @@ type Keeper struct {
 	tried map[Program]string
 	files map[Program]string
 	over  map[Program][]Override
+
+	unmanaged []Program // of the last round
 }
 
 // Result is what one round did.
@@ -110,9 +113,13 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 	}
 	res := Result{}
 	reasons := k.cfg.Health()
-	var id ID
-	res.Act, id = k.kept.Next(k.cfg.Node, r, err == nil, len(reasons) == 0, &k.trial, k.cfg.Mono())
-	res.Err = k.act(ctx, res.Act, id, r, reasons)
+	if k.unmanaged = k.findUnmanaged(); len(k.unmanaged) > 0 {
+		k.trial = Trial{} // one that was interrupted begins again
+	} else {
+		var id ID
+		res.Act, id = k.kept.Next(k.cfg.Node, r, err == nil, len(reasons) == 0, &k.trial, k.cfg.Mono())
+		res.Err = k.act(ctx, res.Act, id, r, reasons)
+	}
 	if kept := k.refresh(ctx); res.Err == nil {
 		res.Err = kept
 	}
@@ -139,8 +146,21 @@ func (k *Keeper) read(ctx context.Context) (*State, error) {
 	return k.fleet.Read(ctx)
 }
 
+// findUnmanaged returns the programs whose file is left alone.
+func (k *Keeper) findUnmanaged() (list []Program) {
+	for _, f := range k.cfg.Files {
+		if f.unmanaged() {
+			list = append(list, f.Program)
+		}
+	}
+	return list
+}
+
 func (k *Keeper) report(reasons []string) Report {
 	p := k.kept.report()
+	if p.Unmanaged = k.unmanaged; len(p.Unmanaged) > 0 {
+		p.Applied, p.Rollout, p.Trial, p.Unjudged = "", 0, false, false // what the files have is not known
+	}
 	p.Healthy, p.Reasons = len(reasons) == 0, reasons
 	for _, f := range k.cfg.Files {
 		p.Overrides = append(p.Overrides, k.over[f.Program]...)
@@ -214,8 +234,14 @@ func (k *Keeper) fragments(p Program, of map[Program][]Fragment) []Fragment {
 	return list
 }
 
-// write checks the files that fragments make, and replaces all of them or none.
+// write checks the files that fragments make, and replaces all of them or none. The error
+// wraps ErrNoFile for a program whose file the node does not keep.
 func (k *Keeper) write(ctx context.Context, of map[Program][]Fragment) error {
+	for p := range of {
+		if !slices.ContainsFunc(k.cfg.Files, func(f File) bool { return f.Program == p }) {
+			return fmt.Errorf("%s: %w", p, ErrNoFile)
+		}
+	}
 	var list []*change
 	for _, f := range k.cfg.Files {
 		c, over, err := f.plan(k.fragments(f.Program, of))

@@ -102,8 +102,11 @@ func (s *site) join(name string) {
 	n := &testNode{name: name, dir: s.t.TempDir()}
 	must(s.t, s.store.Register(s.t.Context(), name, seal.Generate().Public(), s.entry("join")))
 	n.presence = s.store.NewPresence(name, 10*time.Minute)
+	local := map[Program]string{NTSServe: localServe, Refclockd: localClock, Alert: "[[alert]]\nname = \"log\"\ntype = \"command\"\ncommand = [\"/bin/true\"]\n"}
 	for _, p := range Programs() {
 		path := filepath.Join(n.dir, string(p)+".toml")
+		proctest.Write(s.t, path, local[p])
+		proctest.Write(s.t, LocalPath(path), local[p])
 		check := CheckCommand(p)
 		check[0] = s.programs[p]
 		n.files = append(n.files, File{Program: p, Path: path, Local: LocalPath(path), Check: check, Apply: func(_ context.Context, restart bool) error {
@@ -111,9 +114,6 @@ func (s *site) join(name string) {
 			return n.broken
 		}})
 	}
-	proctest.Write(s.t, n.files[0].Path, localServe)
-	proctest.Write(s.t, n.files[1].Path, localClock)
-	proctest.Write(s.t, n.files[2].Path, "[[alert]]\nname = \"log\"\ntype = \"command\"\ncommand = [\"/bin/true\"]\n")
 	s.nodes = append(s.nodes, n)
 	s.open(n)
 }
@@ -190,9 +190,11 @@ func TestRolloutsWithRealPrograms(t *testing.T) {
 	s.takesAGoodOne()
 	s.refusesWhatAProgramRefuses()
 	s.goesBackFromWhatHarms()
+	s.undoes()
 	audit, _, err := s.store.Audit(t.Context(), 100)
 	must(t, err)
-	if text := fmt.Sprint(audit); !strings.Contains(text, "rollout undone") || !strings.Contains(text, "apply") || !strings.Contains(text, "rollout back") {
+	if text := fmt.Sprint(audit); !strings.Contains(text, "rollout undone") || !strings.Contains(text, "apply rollout 1: configuration ") || !strings.Contains(text, "rollout back") ||
+		!strings.Contains(text, "undo rollout 5: the empty configuration: wrong day") {
 		t.Errorf("audit record: %s", text)
 	}
 }
@@ -290,6 +292,110 @@ func (s *site) goesBackFromWhatHarms() {
 	}
 	if r := b.last.Report; r.Refused != st.Rollout.Number || !strings.Contains(r.Why, "answered ratio") {
 		t.Errorf("b reports %+v", r)
+	}
+}
+
+// undoes takes back a rollout that is in progress, and one that is done.
+func (s *site) undoes() {
+	t, a := s.t, s.nodes[0]
+	before := s.file(a, 0)
+	s.apply("[ntsserve.ke]\nrate = 7\n", quick)
+	s.round()
+	if !strings.Contains(s.file(a, 0), "rate = 7") {
+		t.Fatalf("the canary does not have it:\n%s", s.file(a, 0))
+	}
+	r, err := s.fleet.Undo(t.Context(), "a mistake", s.entry("undo"))
+	if err != nil || r.Phase != Back {
+		t.Fatalf("undo: %v, %+v", err, r)
+	}
+	s.during(2 * time.Minute)
+	if st := s.state(); st.Rollout.Phase != Undone || s.file(a, 0) != before {
+		t.Errorf("rollout %+v\n%s", st.Rollout, s.file(a, 0))
+	}
+	if _, err := s.fleet.Undo(t.Context(), "again", s.entry("undo")); !errors.Is(err, ErrIdle) || !strings.Contains(err.Error(), "taken back already: a mistake") {
+		t.Errorf("undo of what was undone: %v", err)
+	}
+
+	// The base of the first rollout, which is the last one that was done, is empty. The
+	// rollout that undoes it has an order, too.
+	first := s.state().Rollout.InForce()
+	must(t, s.fleet.commit(t.Context(), s.state().Revision, Rollout{Number: 4, Target: first, Phase: Done, Params: quick}, store.Entry{}))
+	if r, err = s.fleet.Undo(t.Context(), "wrong day", s.entry("undo")); err != nil || r.Phase != Canary || r.Target != "" {
+		t.Fatalf("undo of a rollout that is done: %v, %+v", err, r)
+	}
+	s.round()
+	if b := s.nodes[1]; strings.Contains(s.file(a, 0), "192.0.2.0/24") || !strings.Contains(s.file(b, 0), "198.51.100.0/24") {
+		t.Errorf("not only the canary is back:\n%s\n%s", s.file(a, 0), s.file(b, 0))
+	}
+	s.during(10 * time.Minute)
+	for _, x := range s.nodes {
+		if text := s.file(x, 0); strings.Contains(text, "deny") || !strings.Contains(text, "rate_limit = 4") {
+			t.Errorf("%s:\n%s", x.name, text)
+		}
+	}
+	if st := s.state(); st.Rollout.Phase != Done {
+		t.Errorf("rollout %+v", st.Rollout)
+	}
+}
+
+// TestANodeWithoutALocalFileIsLeftAlone: it takes nothing, confirms nothing and holds
+// nobody up. When the operator writes the local file, it follows.
+func TestANodeWithoutALocalFileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "a", "b")
+	a, b := s.nodes[0], s.nodes[1]
+	for _, x := range s.nodes { // as noonmark-fleet run has it
+		x.keeper.cfg.Files = x.files[:1]
+	}
+	must(t, os.Remove(a.files[0].Local))
+	s.round()
+	if got := fmt.Sprint(a.last.Report.Unmanaged); got != "[ntsserve]" || len(b.last.Report.Unmanaged) > 0 {
+		t.Errorf("a leaves %s alone, b %v", got, b.last.Report.Unmanaged)
+	}
+
+	const good = "[ntsserve.access]\ndeny = [\"192.0.2.0/24\"]\n"
+	named := quick
+	named.Canaries = []string{"a"}
+	if _, err := s.fleet.Apply(t.Context(), set(t, good), named, s.entry("apply")); !errors.Is(err, ErrNoCanary) || !strings.Contains(err.Error(), "there is no ntsserve.local.toml") {
+		t.Errorf("a as a canary: %v", err)
+	}
+	named.Canaries = []string{"z"}
+	if _, err := s.fleet.Apply(t.Context(), set(t, good), named, s.entry("apply")); !errors.Is(err, ErrNoCanary) || !strings.Contains(err.Error(), "no node z") {
+		t.Errorf("a canary that is no node: %v", err)
+	}
+	if _, err := s.fleet.Apply(t.Context(), set(t, good+"[node.z.ntsserve.access]\nrate_limit = 1\n"), quick, s.entry("apply")); !errors.Is(err, store.ErrNoNode) || !strings.Contains(err.Error(), "lists them: a, b") {
+		t.Errorf("an overlay of a node that is none: %v", err)
+	}
+	if r := s.apply(good, quick); fmt.Sprint(r.Granted) != "[b]" {
+		t.Errorf("granted %v", r.Granted)
+	}
+	s.during(5 * time.Minute)
+	if st := s.state(); st.Rollout.Phase != Done || s.file(a, 0) != localServe || len(a.applied) > 0 || a.last.Report.Applied != "" {
+		t.Errorf("rollout %+v, a applied %v, reports %+v\n%s", st.Rollout, a.applied, a.last.Report, s.file(a, 0))
+	}
+	if !strings.Contains(s.file(b, 0), "192.0.2.0/24") {
+		t.Errorf("b:\n%s", s.file(b, 0))
+	}
+
+	proctest.Write(t, a.files[0].Local, localServe)
+	s.round()
+	if !strings.Contains(s.file(a, 0), "192.0.2.0/24") || !strings.Contains(s.file(a, 0), "rate_limit = 4") {
+		t.Errorf("a does not follow:\n%s", s.file(a, 0))
+	}
+
+	// A local file that is lost is no wish to be left alone.
+	must(t, os.Remove(a.files[0].Local))
+	s.round()
+	if r := a.last.Report; len(r.Unmanaged) > 0 || !strings.Contains(r.Files[NTSServe], "restore it") {
+		t.Errorf("the local file is lost: %+v", r)
+	}
+	proctest.Write(t, a.files[0].Local, localServe)
+
+	// A program whose file the agents do not keep is refused by name.
+	s.apply("[alert.conditions]\nbound = \"1us\"\n", quick)
+	s.during(2 * time.Minute)
+	if st := s.state(); st.Rollout.Phase != Undone || !strings.Contains(st.Rollout.Why, "alert: "+ErrNoFile.Error()) {
+		t.Errorf("rollout %+v", st.Rollout)
 	}
 }
 

@@ -28,8 +28,12 @@ const (
 var (
 	// ErrEdited: somebody changed a file that the agent has written.
 	ErrEdited = errors.New("the file was edited by hand; move the change to the local file, and remove this one")
-	// ErrLocal: the local file cannot be read as TOML.
+	// ErrLocal: the local file cannot be read, or not as TOML.
 	ErrLocal = errors.New("the local file is not usable")
+	// ErrOwner: the system denies the agent the right to write the file.
+	ErrOwner = errors.New("the agent may not write it; the folder must be of group ntsserve with mode 1775, the file of user ntsserve")
+	// ErrNoFile: fragments are of a program whose file this node does not keep.
+	ErrNoFile = errors.New("the agent does not keep the configuration of this program")
 )
 
 // Merge returns the text of a program's file: what local names, then what overlay names,

@@ -21,6 +21,10 @@ type Report struct {
 	// confirmed it.
 	Unjudged bool `json:"unjudged,omitempty"`
 
+	// Unmanaged are the programs whose file the node leaves alone, because it has no local
+	// file. Such a node takes no configuration, and confirms none.
+	Unmanaged []Program `json:"unmanaged,omitempty"`
+
 	Overrides []Override         `json:"overrides,omitempty"`
 	Files     map[Program]string `json:"files,omitempty"` // what is wrong with a file
 }

@@ -47,6 +47,7 @@ func TestAnAccessListThatRefusesEverybodyIsTakenBack(t *testing.T) {
 	local := proctest.Write(t, a.files[0].Path, fmt.Sprintf("[source]\npath = %q\n[[endpoint]]\naddress = %q\nworkers = 1\n", filepath.Join(a.dir, "status"), address))
 	cmd := exec.Command(s.programs[NTSServe], "-config", local)
 	cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+a.dir)
+	proctest.Write(t, a.files[0].Local, s.file(a, 0))
 	proc := proctest.StartCmd(t, cmd)
 	proc.WaitFor(t, "msg=ready")
 	gate := &health.Local{Status: filepath.Join(a.dir, "status"), Serving: filepath.Join(a.dir, "serving.json"), NTP: netip.MustParseAddrPort(address), Timeout: 500 * time.Millisecond}

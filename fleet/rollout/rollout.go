@@ -69,14 +69,14 @@ type Rollout struct {
 	Phase   Phase    `json:"phase"`
 	Granted []string `json:"granted"` // nodes that may take the target, sorted
 	Params  Params   `json:"params"`
-	Why     string   `json:"why,omitempty"` // of Back and Undone
+	Why     string   `json:"why,omitempty"` // of Back and Undone, and of a rollout that undoes one
 }
 
 // Errors of Start and Undo.
 var (
 	ErrBusy     = errors.New("a rollout is in progress; wait for its end, or undo it")
 	ErrNoCanary = errors.New("no healthy node can be the first one")
-	ErrIdle     = errors.New("no rollout is in progress")
+	ErrIdle     = errors.New("there is no rollout to undo")
 	ErrSame     = errors.New("the fleet has this configuration already")
 )
 
@@ -112,9 +112,25 @@ type NodeView struct {
 	Report  Report // its last one
 }
 
-// eligible reports whether the node may be granted the target: it must be able to show
-// that the target does no harm.
-func (n NodeView) eligible() bool { return n.Live && !n.Drained && n.Report.Healthy }
+// Unfit returns why the node cannot be granted the target, empty if it can: it must be able
+// to show that the target does no harm.
+func (n NodeView) Unfit() string {
+	switch {
+	case !n.Live:
+		return "it is away"
+	case n.Drained:
+		return "it is drained"
+	case len(n.Report.Unmanaged) > 0:
+		return fmt.Sprintf("%[1]s.toml is left alone, because there is no %[1]s.local.toml", n.Report.Unmanaged[0])
+	case !n.Report.Healthy && len(n.Report.Reasons) == 0:
+		return "it has not reported its health"
+	case !n.Report.Healthy:
+		return "it is not healthy: " + strings.Join(n.Report.Reasons, ", ")
+	}
+	return ""
+}
+
+func (n NodeView) eligible() bool { return n.Unfit() == "" }
 
 // Start begins the rollout of a target. Its error wraps ErrBusy, ErrSame or ErrNoCanary.
 func Start(last Rollout, target ID, p Params, nodes []NodeView) (Rollout, error) {
@@ -124,30 +140,62 @@ func Start(last Rollout, target ID, p Params, nodes []NodeView) (Rollout, error)
 	if target == last.InForce() {
 		return last, ErrSame
 	}
-	r := Rollout{Number: last.Number + 1, Target: target, Base: last.InForce(), Phase: Canary, Params: p}
-	for _, n := range nodes {
-		named := slices.Contains(p.Canaries, n.Name)
-		if named && !n.eligible() {
-			return last, fmt.Errorf("node %s: %w: it is not live, drained, or not healthy: %s", n.Name, ErrNoCanary, strings.Join(n.Report.Reasons, ", "))
-		}
-		if named || len(p.Canaries) == 0 && len(r.Granted) == 0 && n.eligible() {
-			r.Granted = append(r.Granted, n.Name)
-		}
+	canaries, err := chooseCanaries(p.Canaries, nodes)
+	if err != nil {
+		return last, err
 	}
-	if len(r.Granted) == 0 || len(r.Granted) < len(p.Canaries) {
-		return last, ErrNoCanary
-	}
-	slices.Sort(r.Granted)
-	return r, nil
+	return Rollout{Number: last.Number + 1, Target: target, Base: last.InForce(), Phase: Canary, Granted: canaries, Params: p}, nil
 }
 
-// Undo returns all nodes to the base, for an operator. Its error wraps ErrIdle: a
-// rollout that has ended is undone by a rollout of the earlier configuration.
-func Undo(r Rollout, why string) (Rollout, error) {
-	if r.Phase != Canary && r.Phase != Rest {
-		return r, ErrIdle
+// chooseCanaries returns the nodes that get the target first, sorted: those with the names, or
+// without names the first one that can.
+func chooseCanaries(names []string, nodes []NodeView) ([]string, error) {
+	granted := []string{}
+	for _, name := range names {
+		i := slices.IndexFunc(nodes, func(n NodeView) bool { return n.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("%w: the fleet has no node %s", ErrNoCanary, name)
+		}
+		if why := nodes[i].Unfit(); why != "" {
+			return nil, fmt.Errorf("%w: node %s: %s", ErrNoCanary, name, why)
+		}
+		granted = append(granted, name)
 	}
-	return r.back(why), nil
+	if len(granted) > 0 {
+		slices.Sort(granted)
+		return slices.Compact(granted), nil
+	}
+	var unfit []string
+	for _, n := range nodes {
+		why := n.Unfit()
+		if why == "" {
+			return []string{n.Name}, nil
+		}
+		unfit = append(unfit, n.Name+": "+why)
+	}
+	return nil, fmt.Errorf("%w: %s", ErrNoCanary, strings.Join(unfit, "; "))
+}
+
+// Undo returns all nodes to the base, for an operator: at once if the rollout is in
+// progress. One that is done is followed by a rollout of its base, because nodes have
+// long had the target, and what was good before may not be good now. Its error wraps
+// ErrIdle or is of Start.
+func Undo(r Rollout, why string, nodes []NodeView) (Rollout, error) {
+	switch r.Phase {
+	case Canary, Rest:
+		return r.back(why), nil
+	case Done:
+		p := r.Params
+		p.Canaries = nil // those of then may be gone
+		next, err := Start(r, r.Base, p, nodes)
+		if err == nil {
+			next.Why = why
+		}
+		return next, err
+	case Back, Undone:
+		return r, fmt.Errorf("%w: rollout %d is taken back already: %s", ErrIdle, r.Number, r.Why)
+	}
+	return r, fmt.Errorf("%w: nothing was applied yet", ErrIdle)
 }
 
 func (r Rollout) back(why string) Rollout {
@@ -166,7 +214,7 @@ func Step(r Rollout, nodes []NodeView, waited time.Duration) Rollout {
 	case Back:
 		for _, n := range nodes {
 			switch {
-			case !n.Live || n.Report.Applied != r.Target:
+			case !n.Live || len(n.Report.Unmanaged) > 0 || n.Report.Applied != r.Target:
 			case waited < r.Params.Limit():
 				return r // it is on its way
 			default:
