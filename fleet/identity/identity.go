@@ -88,6 +88,9 @@ const (
 // Copy is the file with the plan and the secrets.
 func (d Dir) Copy() string { return d.Path("copy") }
 
+// Configuration is the file with what the fleet sets on this node, mode 0600.
+func (d Dir) Configuration() string { return d.Path("configuration") }
+
 // Etcd is the folder of the member of etcd.
 func (d Dir) Etcd() string { return d.Path("etcd") }
 

@@ -130,7 +130,7 @@ func (f File) plan(of []Fragment) (*change, []Override, error) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return nil, overrides, err
-	case string(old) == text, len(of) == 0 && bytes.Equal(old, local):
+	case string(old) == text:
 		return nil, overrides, nil
 	default:
 		ours, err := written(string(old))

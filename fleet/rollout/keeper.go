@@ -32,6 +32,8 @@ type Config struct {
 	// files to keep.
 	Timeout time.Duration
 
+	Every time.Duration // between two rounds of Run; 0 = 10 s
+
 	Mono func() time.Duration // a monotonic clock
 	Now  func() time.Time     // for the audit record
 }
@@ -74,6 +76,9 @@ func New(f *Fleet, c Config) (*Keeper, error) {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
 	}
+	if c.Every == 0 {
+		c.Every = 10 * time.Second
+	}
 	k := &Keeper{cfg: c, fleet: f, tried: map[Program]string{}, files: map[Program]string{}, over: map[Program][]Override{}}
 	b, _, err := durable.ReadFile(c.State, maxState)
 	switch {
@@ -88,16 +93,13 @@ func New(f *Fleet, c Config) (*Keeper, error) {
 	return k, nil
 }
 
-// every is the time between two rounds of Run.
-const every = 10 * time.Second
-
 // Run makes rounds until ctx ends. observe gets each result. Without etcd it goes on: a
 // trial ends by the clock, and local files change.
 func (k *Keeper) Run(ctx context.Context, observe func(Result, error)) error {
 	for ctx.Err() == nil {
 		r, err := k.Round(ctx)
 		observe(r, err)
-		retry.Sleep(ctx, every)
+		retry.Sleep(ctx, k.cfg.Every)
 	}
 	return ctx.Err()
 }

@@ -26,8 +26,9 @@ const (
 
 // Errors of files on disc.
 var (
-	// ErrEdited: somebody changed a file that the agent has written.
-	ErrEdited = errors.New("the file was edited by hand; move the change to the local file, and remove this one")
+	// ErrEdited: somebody changed a file that the agent has written, or it was not made
+	// from the local file.
+	ErrEdited = errors.New("the file was edited by hand, or not made from the local file; move what it names to the local file, and remove this one")
 	// ErrLocal: the local file cannot be read, or not as TOML.
 	ErrLocal = errors.New("the local file is not usable")
 	// ErrOwner: the system denies the agent the right to write the file.

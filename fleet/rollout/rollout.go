@@ -193,7 +193,7 @@ func Undo(r Rollout, why string, nodes []NodeView) (Rollout, error) {
 		}
 		return next, err
 	case Back, Undone:
-		return r, fmt.Errorf("%w: rollout %d is taken back already: %s", ErrIdle, r.Number, r.Why)
+		return r, fmt.Errorf("%w: rollout %d is taken back already: %s; to change %s, apply another one", ErrIdle, r.Number, r.Why, r.Base.Word())
 	}
 	return r, fmt.Errorf("%w: nothing was applied yet", ErrIdle)
 }

@@ -125,6 +125,9 @@ func reasons(r *health.Result) string {
 	return strings.Join(words, ", ")
 }
 
+// errNoPlain says that ntsserve cannot be examined.
+var errNoPlain = errors.New("no endpoint of ntsserve answers NTP without NTS on this machine; add one, such as address = \"127.0.0.1:123\"")
+
 // errPanic is wrapped by the error of a run that a fault in this program ended.
 var errPanic = errors.New("fault in the program")
 
@@ -137,7 +140,7 @@ func (h *healthTask) Run(ctx context.Context) (err error) {
 		}
 	}()
 	if !h.cfg.Server.NTP.IsValid() {
-		return errors.New("no endpoint of ntsserve answers NTP without NTS on this machine; add one, such as address = \"127.0.0.1:123\", or run with -health off")
+		return fmt.Errorf("%w, or run with -health off", errNoPlain)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", h.cfg.Health.Listen.String())
 	if err != nil {

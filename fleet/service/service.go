@@ -1,7 +1,7 @@
 // Package service is the agent of a node as a service: the member of etcd if the node has
-// one, the agent that keeps the key file of ntsserve, the upkeep of certificates and
-// addresses, the health endpoint, and on the node that manages the fleet the admission of
-// others.
+// one, the agent that keeps the key file of ntsserve, the keeper of its configuration, the
+// upkeep of certificates and addresses, the health endpoint, and on the node that manages
+// the fleet the admission of others.
 package service
 
 import (
@@ -79,6 +79,7 @@ type Config struct {
 	Dir    identity.Dir
 	Server *Server
 	Health *Health // nil: the node has no health endpoint
+	Config Configuration
 	Log    *slog.Logger
 }
 
@@ -130,7 +131,7 @@ func (s *Service) Close() { s.etcd.Close() }
 
 // Run runs until a signal or ctx ends it.
 func (s *Service) Run(ctx context.Context) error {
-	tasks := []daemon.Task{&agentTask{Service: s}, daemon.Func("upkeep", s.upkeep)}
+	tasks := []daemon.Task{&agentTask{Service: s}, daemon.Func("upkeep", s.upkeep), newConfigTask(s)}
 	if s.node.Member != nil {
 		tasks = append(tasks, &memberTask{Service: s})
 	}

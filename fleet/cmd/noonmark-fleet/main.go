@@ -17,6 +17,7 @@ import (
 	"noonmark/fleet/access"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/manager"
+	"noonmark/fleet/rollout"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/store"
 	"noonmark/internal/command"
@@ -42,11 +43,12 @@ func run(ctx context.Context, args []string, c command.Console) int {
 func commandLine(ctx context.Context) command.Command {
 	o := &operator{ctx: ctx}
 	return command.Command{
-		Name: "noonmark-fleet", About: "keep the cookie secrets of several ntsserve in etcd", Code: exitCode,
+		Name: "noonmark-fleet", About: "keep the cookie secrets and the configuration of several ntsserve in etcd", Code: exitCode,
 		Text: `
 Several ntsserve behind one name or one anycast address must open each other's NTS cookies.
 noonmark-fleet keeps their root secrets in etcd, sealed to each node. Its agent, the command run,
-writes the key file of ntsserve, which itself never asks etcd.
+writes the key file of ntsserve, which itself never asks etcd. It can also give all nodes the same
+access lists and limits.
 
 The first node runs init, which also makes it the manager: it has the authority that certifies
 nodes. Each further node runs join with a token that the manager made.
@@ -75,6 +77,21 @@ the old roots until it is back.
 			{Name: "remove", About: "remove a node that is retired and whose disc was erased", Args: "NODE", Prepare: o.prepareRemove},
 			{Name: "drain", About: "say that a node shall not serve", Args: "NODE", Prepare: o.prepareDrain},
 			{Name: "undrain", About: "let a node serve again", Args: "NODE", Prepare: o.prepareUndrain},
+			{Name: "diff", About: "show what a configuration changes on the nodes", Args: "FILE", Prepare: o.prepareDiff, Text: `
+FILE has a table [ntsserve] with the keys of ntsserve.toml that a fleet may set: access lists and
+limits. [node.NAME.ntsserve] has keys of one node, which replace the same keys of all. Lines with
+"-" are what the fleet has, with "+" what it would get.
+`},
+			{Name: "apply", About: "give the nodes a configuration: one first, then the others, and back if one is not healthy", Args: "FILE", Prepare: o.prepareApply, Text: `
+FILE is the whole configuration: keys that it does not name are those of the nodes again. Each
+node merges it with its ntsserve.local.toml, which wins, lets ntsserve check the result, and only
+then replaces ntsserve.toml. A node without ntsserve.local.toml is left alone. A node that
+refuses the result, or that is not healthy with it, takes all nodes back. It needs the manager.
+`},
+			{Name: "undo", About: "take the last configuration back", Prepare: o.prepareUndo, Text: `
+While nodes take a configuration, all return at once to the one before. Afterwards the one before
+is applied as a new rollout, with the same order. A second undo brings back what was undone.
+`},
 			{Name: "audit", About: "show who did what", Prepare: o.prepareAudit},
 		},
 		Manual: command.Manual{
@@ -83,20 +100,23 @@ the old roots until it is back.
 				{For: "make a fleet with an etcd of its own", Line: "noonmark-fleet init -embedded -node a -address 192.0.2.1"},
 				{For: "invite a second node that runs a member of etcd", Line: "noonmark-fleet token b -member -address 192.0.2.2"},
 				{For: "all nodes at a glance", Line: "noonmark-fleet status"},
+				{For: "the same access list on all nodes, on node b first", Line: "noonmark-fleet apply access.toml -canary b"},
 			},
 			Exits: []command.Exit{
 				{Code: exitcode.OK},
 				{Code: exitcode.Usage},
-				{Code: exitcode.DataErr, When: "what is in the folder or in etcd is damaged, or the name or token is not possible"},
-				{Code: exitcode.Unavailable, When: "etcd, the manager or an address cannot be reached"},
+				{Code: exitcode.DataErr, When: "what is in the folder or in etcd is damaged, or the name or token is not possible, or there is nothing to apply or to undo"},
+				{Code: exitcode.Unavailable, When: "etcd, the manager or an address cannot be reached, or no node can take a configuration first"},
+				{Code: exitcode.TempFail, When: "nodes take another configuration"},
 				{Code: exitcode.CantCreate, When: "there is such a fleet or node already"},
 				{Code: exitcode.Protocol, When: "the fleet refuses the token, or another machine answers"},
 				{Code: exitcode.Permission, When: "this node may not do it, or a file cannot be read"},
-				{Code: exitcode.Config, When: "this machine is in no fleet, or the configuration of ntsserve does not fit"},
+				{Code: exitcode.Config, When: "this machine is in no fleet, or a configuration is refused"},
 			},
 			Files: []command.File{
 				{Path: identity.DefaultDir, Text: "keys, certificates, the copy of the secrets, and on some nodes the data of etcd"},
 				{Path: ntsserve.DefaultPath, Text: "keys.file, keys.rotate, keys.keep and source.path are read from here"},
+				{Path: rollout.LocalPath(ntsserve.DefaultPath), Text: "if it exists, ntsserve.toml is written from it and from what apply sets; what it names wins"},
 			},
 			SeeAlso: []string{"ntsserve(8)", "ntsserve.toml(5)", "refclockctl(1)"},
 		},
@@ -122,7 +142,13 @@ func exitCode(err error) int {
 		return exitcode.CantCreate
 	case is(manager.ErrPin, manager.ErrRefused):
 		return exitcode.Protocol
-	case is(store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
+	case is(rollout.ErrBusy):
+		return exitcode.TempFail
+	case is(rollout.ErrNoCanary):
+		return exitcode.Unavailable
+	case is(rollout.ErrNoFile):
+		return exitcode.Config
+	case is(rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
 		return exitcode.DataErr
 	case is(context.DeadlineExceeded), unavailable(err):
 		return exitcode.Unavailable

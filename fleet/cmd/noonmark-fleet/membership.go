@@ -158,7 +158,7 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 	server := serverFlag(fl)
 	health := service.Health{Listen: service.DefaultHealth()}
 	fl.Var(listenFlag{&health.Listen}, "health", "say at this `ADDRESS` whether the node shall be announced; off: nowhere")
-	fl.StringVar(&health.Counters, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes, for -health")
+	fl.StringVar(&health.Counters, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes, for -health and for the trial of a configuration")
 	command.Strings(fl, &health.Targets, "target", "a `HOST:PORT` where Prometheus reads metrics of this node, for the list of all nodes")
 	settings := service.LogSettings()
 	fl.StringVar(&settings.Level, "log-level", settings.Level, "the least `LEVEL` of messages: debug, info, warn, error")
@@ -181,7 +181,10 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 			if err != nil {
 				return err
 			}
-			c := service.Config{Dir: o.dir(), Server: s, Log: log}
+			c := service.Config{
+				Dir: o.dir(), Server: s, Log: log,
+				Config: service.Configuration{File: service.ServerFile(*server), Counters: health.Counters},
+			}
 			if health.Listen.IsValid() {
 				c.Health = &health
 			}

@@ -10,6 +10,7 @@ import (
 
 	"noonmark/fleet/agent"
 	"noonmark/fleet/health"
+	"noonmark/fleet/rollout"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/store"
 	"noonmark/internal/command"
@@ -32,6 +33,8 @@ type report struct {
 	Roots   []rootReport `json:"roots"`
 	Nodes   []nodeReport `json:"nodes"`
 	Serving int          `json:"serving"`
+
+	Rollout *rolloutReport `json:"rollout"` // null: etcd was not read
 }
 
 type rootReport struct {
@@ -51,7 +54,8 @@ type nodeReport struct {
 	Plan    uint64  `json:"plan"`
 	Holds   int     `json:"holds"`
 
-	Health *healthReport `json:"health"` // null: it shows none
+	Health        *healthReport `json:"health"`        // null: it shows none
+	Configuration *configReport `json:"configuration"` // null: etcd was not read
 }
 
 type healthReport struct {
@@ -78,13 +82,16 @@ func (o *operator) prepareStatus(fl *flag.FlagSet, c command.Console) func([]str
 			return err
 		}
 		r := report{Fleet: f.node.Fleet, Node: f.node.Name, Time: time.Now().UTC(), Roots: []rootReport{}, Nodes: []nodeReport{}}
-		snap, healths, failed := o.read(f)
+		snap, healths, configured, failed := o.read(f)
 		if failed != nil {
 			r.Etcd = failed.Error()
 			snap = &store.Snapshot{Plan: local.Plan}
 		}
 		r.fill(snap, local)
 		r.judge(healths)
+		if failed == nil {
+			r.configure(configured)
+		}
 		if *asJSON {
 			err = command.Written(json.NewEncoder(c.Out).Encode(r))
 		} else {
@@ -97,15 +104,19 @@ func (o *operator) prepareStatus(fl *flag.FlagSet, c command.Console) func([]str
 	}
 }
 
-func (o *operator) read(f *fleet) (*store.Snapshot, []health.Entry, error) {
+func (o *operator) read(f *fleet) (*store.Snapshot, []health.Entry, *rollout.State, error) {
 	ctx, stop := o.within()
 	defer stop()
 	snap, err := f.store.Read(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	list, _, err := health.Read(ctx, f.store)
-	return snap, list, err
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	configured, err := rollout.Of(f.store).Read(ctx)
+	return snap, list, configured, err
 }
 
 func (r *report) fill(s *store.Snapshot, local agent.Local) {
@@ -215,6 +226,7 @@ func (r *report) print(w io.Writer) error {
 			w2.printf("%s is not healthy: %s\n", n.Name, why)
 		}
 	}
+	r.printRollout(w2)
 	w2.printf("\n%-32s %-10s %-20s %s\n", "ROOT", "STATE", "BEGINS", "HOLDERS")
 	for _, x := range r.Roots {
 		w2.printf("%-32s %-10s %-20s %d\n", x.ID, x.State, when(x.Since), x.Holders)
