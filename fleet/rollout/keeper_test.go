@@ -20,7 +20,7 @@ import (
 	"noonmark/internal/proctest"
 )
 
-func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
+func TestMain(m *testing.M) { os.Exit(proctest.Main(m, writeFiles)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -1,0 +1,79 @@
+//go:build unix
+
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"noonmark/internal/proctest"
+)
+
+// writeFiles is a program that replaces files, as another user does. It prints a line for
+// each file.
+func writeFiles() int {
+	for _, path := range os.Args[1:] {
+		err := replace(path, []byte("new\n"), 0o644)
+		fmt.Println(filepath.Base(path), errors.Is(err, ErrOwner), err == nil)
+	}
+	return 0
+}
+
+// TestTheUserOfTheAgentReplacesOnlyItsFile: with owner and mode of the folder as
+// docs/fleet.md has them, the agent replaces ntsserve.toml and its candidate, and no file
+// of root.
+func TestTheUserOfTheAgentReplacesOnlyItsFile(t *testing.T) {
+	t.Parallel()
+	proctest.RequireRoot(t, "files of two users")
+	const user = 64999 // of nobody else
+	dir := proctest.ShortDir(t)
+	must(t, os.Chmod(dir, 0o755))
+	etc := filepath.Join(dir, "noonmark")
+	must(t, os.Mkdir(etc, 0o755))
+	files := []string{"ntsserve.toml", "ntsserve.toml.candidate", "ntsserve.local.toml", "refclockd.toml"}
+	for i, name := range files {
+		files[i] = filepath.Join(etc, name)
+		if i != 1 {
+			proctest.Write(t, files[i], "old\n")
+		}
+	}
+	self := proctest.Self(t)
+	program, err := os.ReadFile(self.Path) // its folder is closed to other users
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "program"), program, 0o755))
+	write := func(want string) {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(dir, "program"), files...)
+		cmd.Env = self.Env
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%v: %s, want %s", err, out, want)
+		}
+	}
+	write("ntsserve.toml true false\nntsserve.toml.candidate true false\nntsserve.local.toml true false\nrefclockd.toml true false\n")
+	must(t, os.Chown(files[0], user, user))
+	must(t, os.Chown(etc, 0, user))
+	must(t, os.Chmod(etc, fs.ModeSticky|0o775))
+	write("ntsserve.toml false true\nntsserve.toml.candidate false true\nntsserve.local.toml true false\nrefclockd.toml true false\n")
+	list, err := os.ReadDir(etc)
+	must(t, err)
+	if len(list) != len(files) {
+		t.Errorf("other files remain: %v", list)
+	}
+	for i, want := range []string{"new\n", "new\n", "old\n", "old\n"} {
+		if b, err := os.ReadFile(files[i]); err != nil || string(b) != want {
+			t.Errorf("%s: %q, %v", files[i], b, err)
+		}
+	}
+	if !strings.Contains(ErrOwner.Error(), "mode 1775") {
+		t.Error("the error does not name the remedy")
+	}
+}
