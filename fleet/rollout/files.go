@@ -109,6 +109,7 @@ type change struct {
 	mode    os.FileMode
 	text    string
 	restart bool
+	written bool // the file is replaced
 }
 
 // plan merges the local file with fragments. It returns nil if the file is so already, or
@@ -187,12 +188,16 @@ func (c *change) write(ctx context.Context) error {
 	if err := replace(c.file.Path, []byte(c.text), c.mode); err != nil {
 		return err
 	}
+	c.written = true
 	os.Remove(c.file.candidatePath())
 	return c.file.Apply(ctx, c.restart)
 }
 
-// undo puts the old file in place again.
+// undo puts the old file in place again, if it was replaced.
 func (c *change) undo(ctx context.Context) error {
+	if !c.written {
+		return nil
+	}
 	if c.old == nil {
 		return errors.Join(os.Remove(c.file.Path), c.file.Apply(ctx, true))
 	}

@@ -292,7 +292,9 @@ func (k *Keeper) refresh(ctx context.Context) error {
 				}
 			}
 			if err != nil {
-				k.tried[f.Program] = c.text
+				if !errors.Is(err, ErrOwner) { // an operator repairs it outside the file
+					k.tried[f.Program] = c.text
+				}
 				break
 			}
 			k.over[f.Program] = over

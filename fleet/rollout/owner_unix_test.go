@@ -26,6 +26,23 @@ func writeFiles() int {
 	return 0
 }
 
+// TestAFileThatCannotBeReplacedIsNoReasonToRestart: nothing has changed, and it is tried
+// again, because an operator repairs owners and modes without a change of the local file.
+func TestAFileThatCannotBeReplacedIsNoReasonToRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "a")
+	a := s.nodes[0]
+	a.keeper.cfg.Files = a.files[:1]
+	path := a.files[0].Path
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o755)) // no file can replace a folder, whoever asks
+	must(t, os.WriteFile(filepath.Join(path, "x"), nil, 0o644))
+	c := &change{file: a.files[0], text: localServe, mode: 0o644, old: []byte("old")}
+	if err := c.write(t.Context()); err == nil || c.undo(t.Context()) != nil || len(a.applied) > 0 {
+		t.Errorf("%v, applied %v", err, a.applied)
+	}
+}
+
 // TestTheUserOfTheAgentReplacesOnlyItsFile: with owner and mode of the folder as
 // docs/fleet.md has them, the agent replaces ntsserve.toml and its candidate, and no file
 // of root.
