@@ -50,6 +50,9 @@ func Systemd(unit string) func(ctx context.Context, restart bool) error {
 			verb = "restart"
 		}
 		out, err := run(ctx, "systemctl", "--no-ask-password", verb, unit)
+		if err != nil && deniedBySystemd(out) {
+			err = fmt.Errorf("%w (%w)", ErrSystemd, err)
+		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w: %s", verb, unit, err, out)
 		}
@@ -57,20 +60,34 @@ func Systemd(unit string) func(ctx context.Context, restart bool) error {
 	}
 }
 
+// deniedBySystemd reports whether systemctl says that it needs more rights; its exit code
+// does not.
+func deniedBySystemd(out string) bool {
+	for _, text := range [...]string{"uthentication required", "ccess denied", "ermission denied", "not permitted"} {
+		if strings.Contains(out, text) {
+			return true
+		}
+	}
+	return false
+}
+
 const (
 	checkTime = time.Minute // a check resolves no names, but a machine may be busy
 	maxOutput = 2 << 10     // what is kept of the output of a command, octets
 )
 
-// run runs a command and returns the beginning of what it wrote, printable.
+// run runs a command and returns the beginning of what it wrote, printable, on one line.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, checkTime)
 	defer stop()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
-	return printable.Text(strings.TrimSpace(string(out[:min(len(out), maxOutput)]))), err
+	return printable.Text(oneLine(string(out[:min(len(out), maxOutput)]))), err
 }
+
+// oneLine joins lines, for reports and tables.
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
 // candidatePath is where a file waits for its check. One that was refused remains, so
 // that the lines in the error can be looked at.
@@ -201,5 +218,9 @@ func (c *change) undo(ctx context.Context) error {
 	if c.old == nil {
 		return errors.Join(os.Remove(c.file.Path), c.file.Apply(ctx, true))
 	}
-	return errors.Join(replace(c.file.Path, c.old, c.mode), c.file.Apply(ctx, true))
+	err := replace(c.file.Path, c.old, c.mode)
+	if applied := c.file.Apply(ctx, true); applied != nil {
+		err = errors.Join(err, fmt.Errorf("with the old file: %w", applied))
+	}
+	return err
 }

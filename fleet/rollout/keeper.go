@@ -177,7 +177,7 @@ func (k *Keeper) report(reasons []string) Report {
 	return p
 }
 
-func short(s string) string { return s[:min(len(s), maxOutput)] }
+func short(s string) string { return oneLine(s[:min(len(s), maxOutput)]) }
 
 // act does what Next decided.
 func (k *Keeper) act(ctx context.Context, act Act, id ID, r Rollout, reasons []string) error {
@@ -196,7 +196,7 @@ func (k *Keeper) act(ctx context.Context, act Act, id ID, r Rollout, reasons []s
 			if k.kept.Refused == r.Number && id != r.Target {
 				return err // the way back: it is tried again
 			}
-			return errors.Join(err, k.keep(k.kept.refused(r, err.Error())))
+			return errors.Join(err, k.keep(k.kept.refused(r, short(err.Error()))))
 		}
 		return k.keep(k.kept.took(id, r, f, len(reasons) == 0))
 	case Confirm:

@@ -521,3 +521,22 @@ func TestDamagedConfigurationInEtcdIsRefused(t *testing.T) {
 		t.Errorf("damaged state: %v", err)
 	}
 }
+
+// TestWhatSystemdDeniesIsNamed: with the texts of systemctl 252.
+func TestWhatSystemdDeniesIsNamed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"Failed to restart ntsserve.service: Interactive authentication required.\nSee system logs and 'systemctl status ntsserve.service' for details.": true,
+		"Failed to reload ntsserve.service: Access denied":                    true,
+		"Failed to connect to bus: Operation not permitted":                   true,
+		"Failed to reload ntsserve.service: Unit ntsserve.service not found.": false,
+		"Job for ntsserve.service failed.":                                    false,
+	} {
+		if got := deniedBySystemd(oneLine(text)); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+	if got := oneLine("a\nb\n"); got != "a; b" {
+		t.Errorf("one line: %q", got)
+	}
+}

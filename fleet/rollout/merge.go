@@ -33,6 +33,8 @@ var (
 	ErrLocal = errors.New("the local file is not usable")
 	// ErrOwner: the system denies the agent the right to write the file.
 	ErrOwner = errors.New("the agent may not write it; the folder must be of group ntsserve with mode 1775, the file of user ntsserve")
+	// ErrSystemd: systemd denies the agent the reload or the restart.
+	ErrSystemd = errors.New("systemd denies it; the agent needs polkit with 50-noonmark-fleet.rules (package polkitd)")
 	// ErrNoFile: fragments are of a program whose file this node does not keep.
 	ErrNoFile = errors.New("the agent does not keep the configuration of this program")
 )
