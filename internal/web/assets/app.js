@@ -366,7 +366,7 @@ page.views.server = (u) => {
   ]);
   const l = page.live;
   if (l && l.t.length) {
-    const c = page.charts.requests ||= lineChart($("chart-requests"), "requests", (x) => f.figure(x) + " /s");
+    const c = page.charts.requests ||= lineChart($("chart-requests"), "requests", (x, long, step) => (long ? f.figure(x) : f.fixed(x, f.decimals(step))) + " /s");
     c.window = lately(l);
     c.set([l.t, l.requests_per_s], l.state);
     c.describe("Requests a second of the last ten minutes");

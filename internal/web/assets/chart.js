@@ -23,7 +23,8 @@ export function runs(states) {
 }
 
 // Chart is a chart in an element. kind has: series (of uPlot, without the first),
-// bands, y (format of values), log (asinh axis), select (called with the zoomed range),
+// bands, y (format of a value; whether it is for a text, not for the axis; the distance of
+// the axis' labels, missing on a log axis), log (asinh axis), select (called with the zoomed range),
 // title (for those who do not see it). Keys: left, right, home and end move along the
 // data, and say the figures there; + zooms to them, - and Escape back.
 export class Chart {
@@ -38,9 +39,19 @@ export class Chart {
     element.tabIndex = 0;
     element.setAttribute("role", "application");
     element.setAttribute("aria-roledescription", "chart");
-    element.addEventListener("keydown", (e) => this.key(e));
-    element.addEventListener("blur", () => { this.at = null; this.plot?.setCursor({ left: -10, top: -10 }); });
-    new ResizeObserver(() => this.resize()).observe(element);
+    const { signal } = this.open = new AbortController();
+    element.addEventListener("keydown", (e) => this.key(e), { signal });
+    element.addEventListener("blur", () => { this.at = null; this.plot?.setCursor({ left: -10, top: -10 }); }, { signal });
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(element);
+  }
+
+  // close leaves the element to another chart.
+  close() {
+    this.open.abort();
+    this.observer.disconnect();
+    charts.delete(this);
+    this.plot?.destroy();
   }
 
   // key moves along the data, or zooms.
@@ -103,7 +114,7 @@ export class Chart {
       scales: { x: kind.logX ? { time: false, distr: 3, range: decades } : { time: true, range: (u, a, b) => this.window || [a, b] }, y: kind.logX ? { distr: 3, range: decades } : scaleY },
       axes: [
         { ...axis, size: 34, space: 70, filter: kind.logX ? powers : undefined, values: kind.logX ? (u, v) => v.map((x) => x === null ? "" : kind.tick(x)) : times },
-        { ...axis, size: (u, v) => Math.max(46, 18 + Math.max(0, ...(v || []).map((x) => String(x).length)) * parseFloat(font) * .62), values: (u, v) => v.map((x) => x === null || x === undefined ? "" : kind.y(x)), splits: kind.log ? asinhTicks : undefined, filter: kind.logX ? powers : (u, v) => v },
+        { ...axis, size: (u, v) => Math.max(46, 18 + Math.max(0, ...(v || []).map((x) => String(x).length)) * parseFloat(font) * .62), values: (u, v, i, space, step) => v.map((x) => x === null || x === undefined ? "" : kind.y(x, false, kind.log || kind.logX ? undefined : step)), splits: kind.log ? asinhTicks : undefined, filter: kind.logX ? powers : (u, v) => v },
       ],
       series: [{ value: (u, t) => t === null ? "" : clockText(t) }, ...kind.series.map(paint)],
       bands: (kind.bands || []).map((b) => ({ ...b, fill: colour(b.fill) })),
@@ -225,7 +236,10 @@ function asinhTicks(u, axis, min, max) {
     out.push(v, -v);
     last = v;
   }
-  if (out.length < 5) out.push(top / 2, -top / 2);
+  for (let k = 0, e = Math.floor(Math.log10(top)); out.length < 5 && k < 6; k++) { // few powers of ten fit: round numbers beside them
+    const v = [5, 2, 1][k % 3] * 10 ** (e - Math.floor(k / 3));
+    if (v <= top && out.every((x) => Math.abs(place(v) - place(x)) * pixels >= 18)) out.push(v, -v);
+  }
   return out.filter((v) => v >= min && v <= max).sort((x, y) => x - y);
 }
 

@@ -6,6 +6,19 @@ export function figure(x) {
   return (x < 0 ? "−" : "") + a.toFixed(a >= 99.5 ? 0 : a >= 9.95 ? 1 : 2);
 }
 
+// x with a fixed number of digits behind the point.
+export const fixed = (x, digits) => (x < 0 ? "−" : "") + Math.abs(x).toFixed(digits);
+
+// The digits behind the point that tell multiples of step apart.
+export function decimals(step) {
+  let n = 0;
+  while (n < 9 && Math.abs(step * 10 ** n - Math.round(step * 10 ** n)) > 1e-6) n++;
+  return n;
+}
+
+// A coefficient, which may be far below one: its sign and up to three digits.
+export const coefficient = (x) => (x < 0 ? "−" : "+") + String(+Math.abs(x).toPrecision(3));
+
 // A duration of x ns, with its sign if signed.
 export function ns(x, signed) {
   if (x === null || x === undefined) return "none";
@@ -16,14 +29,12 @@ export function ns(x, signed) {
   return sign + figure(a / 1e9) + "\u00a0s";
 }
 
-// The label of an axis for x ns.
-export function tick(x) {
+// The label of an axis for x ns. step is the distance of the labels, if it is fixed.
+export function tick(x, step) {
   const a = Math.abs(x), sign = x < 0 ? "−" : "";
   if (a === 0) return "0";
-  if (a < 1e3) return sign + +a.toPrecision(3) + "\u00a0ns";
-  if (a < 1e6) return sign + +(a / 1e3).toPrecision(3) + "\u00a0µs";
-  if (a < 1e9) return sign + +(a / 1e6).toPrecision(3) + "\u00a0ms";
-  return sign + +(a / 1e9).toPrecision(3) + "\u00a0s";
+  const [size, unit] = a < 1e3 ? [1, "ns"] : a < 1e6 ? [1e3, "µs"] : a < 1e9 ? [1e6, "ms"] : [1e9, "s"];
+  return sign + (step ? (a / size).toFixed(decimals(step / size)) : +(a / size).toPrecision(3)) + "\u00a0" + unit;
 }
 
 // A time of s seconds with its two largest units.

@@ -47,15 +47,18 @@ export function setUp(page) {
     return { figure, chart };
   };
   const parts = [
-    ["frequency_ppb", "Frequency error of the oscillator", (x) => f.figure(x) + " ppb"],
-    ["temperature_c", "Temperature", (x) => x.toFixed(1) + " °C"],
-    ["satellites", "Satellites in use", (x) => f.figure(x)],
-    ["cn0_dbhz", "Carrier to noise", (x) => x.toFixed(1) + " dB-Hz"],
-    ["noise_ns", "Noise of the measurements", (x) => f.ns(x)],
-    ["requests_per_s", "Requests", (x) => f.figure(x) + " /s"],
+    ["frequency_ppb", "Frequency error of the oscillator", (x, long, step) => f.fixed(x, long ? 3 : f.decimals(step)) + " ppb"],
+    ["temperature_c", "Temperature", (x, long, step) => f.fixed(x, long ? 2 : f.decimals(step)) + " °C"],
+    ["satellites", "Satellites in use", (x, long, step) => long ? f.figure(x) : f.fixed(x, f.decimals(step))],
+    ["cn0_dbhz", "Carrier to noise", (x, long, step) => f.fixed(x, long ? 1 : f.decimals(step)) + " dB-Hz"],
+    ["noise_ns", "Noise of the measurements", (x, long, step) => long ? f.ns(x) : f.tick(x, step)],
+    ["requests_per_s", "Requests", (x, long, step) => (long ? f.figure(x) : f.fixed(x, f.decimals(step))) + " /s"],
   ].map(([name, title, y]) => ({ name, y, title, ...more(name, title) }));
   const groups = [["witness_ns:", "Witnesses: clock minus witness"], ["follower_ns:", "Followers: following clock minus clock"], ["compared_pulse_ns:", "Compared pulses: clock minus pulse"]]
     .map(([prefix, title], i) => ({ prefix, title, ...more("group" + i, title) }));
+  // The lines of a group differ by colour, and beyond six by dashes too: app.css has the same.
+  const colours = ["accent", "warn", "info", "bad", "other", "glonass"], dashes = [undefined, [6, 4], [2, 3]];
+  for (const g of groups) g.figure.append(g.legend = f.el("ul", { class: "legend", "aria-hidden": "true" }));
 
   async function load() {
     clearTimeout(timer);
@@ -132,10 +135,11 @@ export function setUp(page) {
       const key = names.join();
       if (g.key !== key) {
         g.key = key;
-        g.made?.plot?.destroy();
-        const colours = ["accent", "info", "warn", "bad", "gps", "other"];
-        g.made = charts[g.prefix] = new Chart(g.chart, { log: 1000, y: (v, long) => long ? f.ns(v, true) : f.tick(v), select, back: unzoom,
-          series: names.map((x, i) => ({ label: x.slice(g.prefix.length), stroke: colours[i % colours.length], width: 1.3, points: { show: false } })) });
+        g.made?.close();
+        const look = (i) => [i % colours.length, Math.min(Math.floor(i / colours.length), dashes.length - 1)];
+        const series = names.map((x, i) => ({ label: x.slice(g.prefix.length), stroke: colours[look(i)[0]], dash: dashes[look(i)[1]], width: 1.3, points: { show: false } }));
+        g.made = charts[g.prefix] = new Chart(g.chart, { log: 1000, y: (v, long) => long ? f.ns(v, true) : f.tick(v), select, back: unzoom, series });
+        g.legend.replaceChildren(...series.map((s, i) => f.el("li", { class: `line-${look(i)[0]} dash-${look(i)[1]}` }, s.label)));
       }
       g.made.window = [from, to];
       g.made.set([t, ...names.map((x) => of(x, "mean"))], band);
