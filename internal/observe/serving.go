@@ -82,10 +82,11 @@ type ServingKE struct {
 
 // CertificateState is a certificate in use.
 type CertificateState struct {
-	From     string    `json:"from"`
-	Names    []string  `json:"names"`
-	NotAfter time.Time `json:"not_after"`
-	Alarm    bool      `json:"alarm"` // it is due for renewal
+	From      string    `json:"from"`
+	Names     []string  `json:"names"`
+	NotBefore time.Time `json:"not_before,omitzero"` // missing: of an older ntsserve
+	NotAfter  time.Time `json:"not_after"`
+	Alarm     bool      `json:"alarm"` // it is due for renewal
 }
 
 // CookieKeys are the keys that cookies are sealed with.
@@ -171,7 +172,7 @@ func (t *ServingTask) serving(now time.Time) *Serving {
 	}
 	if c := t.nts.Certificates; c != nil {
 		for _, x := range c.Status() {
-			s.Certificates = append(s.Certificates, CertificateState{From: x.From, Names: x.Names, NotAfter: x.NotAfter.UTC(), Alarm: x.Alarm})
+			s.Certificates = append(s.Certificates, CertificateState{From: x.From, Names: x.Names, NotBefore: x.NotBefore.UTC(), NotAfter: x.NotAfter.UTC(), Alarm: x.Alarm})
 		}
 	}
 	if r := t.nts.Ring; r != nil {

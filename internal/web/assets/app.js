@@ -329,9 +329,9 @@ page.views.sky = (u) => {
     ["Last pulse", s.pulse.age_s === null ? "none yet" : f.figure(s.pulse.age_s) + " s ago"],
     ["Clock", `${s.clock.kind} ${s.clock.device}`], ["Steps", String(s.clock.epoch)], ["Model within", f.ns(s.clock.line_error_ns)],
     ["Lock", s.lock ? (s.lock.provisional ? `young: stands on ${s.lock.pulses_accepted} pulses` : `stands on ${f.count(s.lock.pulses_accepted)} pulses`) : null],
-    ["Temperature", o && o.celsius !== null ? o.celsius.toFixed(1) + " °C" : null],
-    ["Effect of temperature", o && o.ppb_per_kelvin ? f.figure(o.ppb_per_kelvin) + " ppb/K" : null],
-    ["Ageing", o && o.ageing_ppb_per_day ? f.figure(o.ageing_ppb_per_day) + " ppb/day" : null],
+    ["Temperature", o && o.celsius !== null ? f.fixed(o.celsius, 1) + " °C" + (o.sensor_stuck ? ", the sensor is stuck: not used" : "") : null],
+    ["Effect of temperature", !o || o.celsius === null && !o.ppb_per_kelvin ? null : o.ppb_per_kelvin ? `${f.coefficient(o.ppb_per_kelvin)} ppb/K, lag ${f.span(o.lag_s)}` : "none seen so far"],
+    ["Ageing", o && o.ageing_ppb_per_day ? f.coefficient(o.ageing_ppb_per_day) + " ppb/day" : null],
     ...s.pulses.map((p) => ["Compared pulse " + p.source, p.offset_ns === null ? "none yet" : f.ns(p.offset_ns, true) + (p.alarm ? ", ALARM " + f.words(p.alarm) : "")]),
   ]);
 };
@@ -390,14 +390,21 @@ page.views.server = (u) => {
 
 // --- health -----------------------------------------------------------------------------
 
-// expiries lists what ends some day.
+const DAY = 86400;
+
+// expiries lists what ends some day. soon is the time left, s, from which a person should
+// look: tables and certificates are usually replaced before. ntsserve itself replaces the
+// secret of cookie keys, so only an overdue one is shown as wrong.
 function expiries(u) {
   const out = [];
-  for (const c of u.server?.certificates || []) out.push({ what: "certificate " + c.names.join(", "), when: c.not_after, bad: c.alarm, server: true });
+  for (const c of u.server?.certificates || []) {
+    const life = c.not_before ? (Date.parse(c.not_after) - Date.parse(c.not_before)) / 1e3 : Infinity;
+    out.push({ what: "certificate " + c.names.join(", "), when: c.not_after, bad: c.alarm, soon: Math.min(28 * DAY, life / 4), server: true });
+  }
   const k = u.server?.cookie_keys;
-  if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, server: true });
+  if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, soon: 0, ended: "overdue", server: true });
   const l = u.status?.leap_sources;
-  for (const s of l?.sources || []) if (s.expires) out.push({ what: "leap seconds: " + s.source, when: s.expires, bad: s.expired });
+  for (const s of l?.sources || []) if (s.expires) out.push({ what: "leap seconds: " + s.source, when: s.expires, bad: s.expired, soon: 28 * DAY });
   return out;
 }
 
@@ -406,8 +413,8 @@ function expiryTable(list, into) {
   const clock = page.last?.sample.t?.[0] || Date.now() / 1e3;
   f.table(t, [["What"], ["Until"], ["Left", 1]], list.map((x) => {
     const left = x.when ? Date.parse(x.when) / 1e3 - (x.server ? Date.now() / 1e3 : clock) : null;
-    const state = x.bad || left !== null && left < 0 ? "bad" : left !== null && left < 28 * 86400 ? "warn" : "good";
-    return [x.what, f.el("span", { class: "nowrap" }, x.when ? x.when.slice(0, 10) : "no schedule"), left === null ? "–" : f.el("span", { class: "tag " + state }, left < 0 ? "expired" : f.span(left))];
+    const state = x.bad || left !== null && left < 0 ? "bad" : left !== null && left < x.soon ? "warn" : "good";
+    return [x.what, f.el("span", { class: "nowrap" }, x.when ? x.when.slice(0, 10) : "no schedule"), left === null ? "–" : f.el("span", { class: "tag " + state }, left < 0 ? x.ended || "expired" : left < 10 * DAY ? f.span(left) : Math.floor(left / DAY) + " d")];
   }));
   return t;
 }
@@ -417,10 +424,10 @@ page.views.health = (u) => {
   const l = u.status?.leap_sources;
   if (l) {
     f.facts($("leap"), [
-      ["TAI−UTC", u.status.tai_offset_s + " s"], ["Decided by", l.by || "no source is in date"], ["Next", l.next ? `${l.sign > 0 ? "inserted" : "deleted"} before ${l.next}` : "none ahead"],
+      ["TAI−UTC", ["locked", "holdover"].includes(u.status.state) ? u.status.tai_offset_s + " s" : "not known yet"], ["Decided by", l.by || "no source is in date"], ["Next", l.next ? `${l.sign > 0 ? "inserted" : "deleted"} before ${l.next}` : "none ahead"],
       ["Confirmed by", l.confirmed_by], ["Warnings", l.warnings.length ? f.el("span", { class: "tag warn" }, l.warnings.map(f.words).join(", ")) : "none"],
     ]);
-    f.table($("leap-table"), [["Source"], ["TAI−UTC", 1], ["Valid until"]], l.sources.map((s) => [s.source, s.tai_offset_s === null ? "–" : s.tai_offset_s + " s", s.expires ? s.expires + (s.expired ? ", expired" : "") : "–"]));
+    f.table($("leap-table"), [["Source"], ["TAI−UTC", 1], ["Valid until"]], l.sources.map((s) => [s.source, s.tai_offset_s === null ? "–" : s.tai_offset_s + " s", s.expires ? f.el("span", {}, f.el("span", { class: "nowrap" }, s.expires), s.expired ? ", expired" : null) : "–"]));
   }
 };
 
