@@ -12,6 +12,7 @@ import (
 
 	"noonmark/internal/durable"
 	"noonmark/server"
+	"noonmark/server/certs"
 )
 
 // ServingName is the name of the file in ntsserve's runtime folder that holds
@@ -87,6 +88,15 @@ type CertificateState struct {
 	NotBefore time.Time `json:"not_before,omitzero"` // missing: of an older ntsserve
 	NotAfter  time.Time `json:"not_after"`
 	Alarm     bool      `json:"alarm"` // it is due for renewal
+}
+
+// CertificateStates describes certificates. The list is never nil.
+func CertificateStates(list []certs.Status) []CertificateState {
+	all := []CertificateState{}
+	for _, x := range list {
+		all = append(all, CertificateState{From: x.From, Names: x.Names, NotBefore: x.NotBefore.UTC(), NotAfter: x.NotAfter.UTC(), Alarm: x.Alarm})
+	}
+	return all
 }
 
 // CookieKeys are the keys that cookies are sealed with.
@@ -171,9 +181,7 @@ func (t *ServingTask) serving(now time.Time) *Serving {
 		}
 	}
 	if c := t.nts.Certificates; c != nil {
-		for _, x := range c.Status() {
-			s.Certificates = append(s.Certificates, CertificateState{From: x.From, Names: x.Names, NotBefore: x.NotBefore.UTC(), NotAfter: x.NotAfter.UTC(), Alarm: x.Alarm})
-		}
+		s.Certificates = CertificateStates(c.Status())
 	}
 	if r := t.nts.Ring; r != nil {
 		s.CookieKeys = &CookieKeys{Keys: len(r.List())}

@@ -14,6 +14,7 @@ import (
 	"noonmark/internal/observe"
 	"noonmark/internal/summary"
 	"noonmark/refclock/report"
+	"noonmark/server/certs"
 )
 
 // keptSamples is how many seconds of samples are kept: somewhat more than the ten minutes
@@ -40,6 +41,7 @@ type sample struct {
 type live struct {
 	config, snapshot, serving string
 	mono                      func() int64
+	certificates              func() []certs.Status // of the page; nil: it has none
 
 	mu       sync.Mutex // guards the next
 	ring     []sample   // the oldest first
@@ -76,8 +78,8 @@ func (m *moment) summary() summary.Summary {
 	return summary.Of(&summary.Input{Status: m.status, Why: m.why, Serving: m.serving, Rate: m.rate, Alone: m.alone})
 }
 
-func newLive(config, snapshot, serving string, mono func() int64) *live {
-	return &live{config: config, snapshot: snapshot, serving: serving, mono: mono, watchers: map[chan []byte]struct{}{}, now: moment{at: time.Now().UTC(), why: errStarting, noCount: errStarting}}
+func newLive(config, snapshot, serving string, mono func() int64, certificates func() []certs.Status) *live {
+	return &live{config: config, snapshot: snapshot, serving: serving, mono: mono, certificates: certificates, watchers: map[chan []byte]struct{}{}, now: moment{at: time.Now().UTC(), why: errStarting, noCount: errStarting}}
 }
 
 // run reads until ctx ends.
@@ -311,12 +313,17 @@ type update struct {
 	NoCount string           `json:"server_error,omitempty"`
 	Sample  series           `json:"sample"` // one
 	Summary summary.Summary  `json:"summary"`
+
+	Certificates []observe.CertificateState `json:"page_certificates"` // of this page
 }
 
 // event returns the present state as a server-sent event.
 func (l *live) event() []byte {
 	m := &l.now
-	u := update{Status: m.status, Server: m.serving, Summary: m.summary()}
+	u := update{Status: m.status, Server: m.serving, Summary: m.summary(), Certificates: []observe.CertificateState{}}
+	if l.certificates != nil {
+		u.Certificates = observe.CertificateStates(l.certificates())
+	}
 	if m.why != nil {
 		u.Why = m.why.Error()
 	}

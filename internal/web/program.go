@@ -49,6 +49,7 @@ func serve(ctx context.Context, path string, s *refclockweb.Settings, log *slog.
 		if source, err = certs.New(certs.Config{Pairs: s.Pairs, ACME: s.Order, Event: daemon.CertificateEvents(log, "no browser accepts it", nil)}); err != nil {
 			return fmt.Errorf("%s: certificate: %w", path, err)
 		}
+		cfg.Certificates = source.Status
 		cfg.TLS = &tls.Config{GetCertificate: source.Get, MinVersion: tls.VersionTLS13}
 		tasks = append(tasks, source)
 	}

@@ -67,7 +67,7 @@ func TestMissingConfigurationDecidesTheRole(t *testing.T) {
 		{"refclockd is no longer here", filepath.Join(dir, "none"), stale, true},
 		{"it is missing", filepath.Join(dir, "none"), "/nonexistent/status", true},
 	} {
-		m := newLive(c.config, c.snapshot, "/nonexistent/serving.json", func() int64 { return now }).read()
+		m := newLive(c.config, c.snapshot, "/nonexistent/serving.json", func() int64 { return now }, nil).read()
 		if m.alone != c.want {
 			t.Errorf("%s: %v, want %v", c.name, m.alone, c.want)
 		}

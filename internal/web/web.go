@@ -21,6 +21,7 @@ import (
 
 	"noonmark/internal/daemon"
 	"noonmark/internal/doctor"
+	"noonmark/server/certs"
 )
 
 // Limits of a connection.
@@ -42,6 +43,8 @@ type Config struct {
 	TLS        *tls.Config // nil: plain HTTP
 	MaxConns   int
 	MaxStreams int
+	// Certificates returns those of TLS as they are now. Nil: there are none.
+	Certificates func() []certs.Status
 
 	// Refclockd is the configuration of refclockd. Where that file does not exist and nothing is
 	// published, ntsserve serves the clock of another program. Empty: refclockd is expected.
@@ -74,7 +77,7 @@ type Server struct {
 // New returns the task. Nothing is opened yet.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, limited: daemon.NewLimited(cfg.Log, time.Minute, 5), files: assets(), counts: new(counters), registry: prometheus.NewRegistry(), ready: make(chan struct{})}
-	s.live = newLive(cfg.Refclockd, cfg.Snapshot, cfg.Serving, cfg.Mono)
+	s.live = newLive(cfg.Refclockd, cfg.Snapshot, cfg.Serving, cfg.Mono, cfg.Certificates)
 	s.findings = &findings{examine: cfg.Examine}
 	s.routes = s.newRoutes()
 	s.files[descriptionPath] = newAsset(jsonType, s.description())

@@ -249,7 +249,7 @@ func TestStreamIsBounded(t *testing.T) {
 // A page that does not read holds up nobody, and gets the newest state.
 func TestSlowWatchersGetTheNewestState(t *testing.T) {
 	t.Parallel()
-	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw)
+	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw, nil)
 	w := l.watch()
 	for range 3 * keptSamples {
 		l.look()
@@ -273,7 +273,7 @@ func TestSlowWatchersGetTheNewestState(t *testing.T) {
 // a page that is opened later.
 func TestPredictionOfAHoldoverIsKept(t *testing.T) {
 	t.Parallel()
-	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw)
+	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw, nil)
 	at := int64(1e12)
 	bound := int64(400)
 	take := func(state string, ahead ...int64) {

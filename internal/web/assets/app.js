@@ -394,15 +394,18 @@ const DAY = 86400;
 
 // expiries lists what ends some day. soon is the time left, s, from which a person should
 // look: tables and certificates are usually replaced before. ntsserve itself replaces the
-// secret of cookie keys, so only an overdue one is shown as wrong.
+// secret of cookie keys, so only an overdue one is shown as wrong. system says that the
+// time left is by the system's clock.
 function expiries(u) {
   const out = [];
-  for (const c of u.server?.certificates || []) {
+  const certificate = (title, c, server) => {
     const life = c.not_before ? (Date.parse(c.not_after) - Date.parse(c.not_before)) / 1e3 : Infinity;
-    out.push({ what: "certificate " + c.names.join(", "), when: c.not_after, bad: c.alarm, soon: Math.min(28 * DAY, life / 4), server: true });
-  }
+    out.push({ what: title + c.names.join(", "), when: c.not_after, bad: c.alarm, soon: Math.min(28 * DAY, life / 4), server, system: true });
+  };
+  for (const c of u.server?.certificates || []) certificate("certificate ", c, true);
+  for (const c of u.page_certificates || []) certificate("certificate of this page ", c, false);
   const k = u.server?.cookie_keys;
-  if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, soon: 0, ended: "overdue", server: true });
+  if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, soon: 0, ended: "overdue", server: true, system: true });
   const l = u.status?.leap_sources;
   for (const s of l?.sources || []) if (s.expires) out.push({ what: "leap seconds: " + s.source, when: s.expires, bad: s.expired, soon: 28 * DAY });
   return out;
@@ -412,7 +415,7 @@ function expiryTable(list, into) {
   const t = into || f.el("table");
   const clock = page.last?.sample.t?.[0] || Date.now() / 1e3;
   f.table(t, [["What"], ["Until"], ["Left", 1]], list.map((x) => {
-    const left = x.when ? Date.parse(x.when) / 1e3 - (x.server ? Date.now() / 1e3 : clock) : null;
+    const left = x.when ? Date.parse(x.when) / 1e3 - (x.system ? Date.now() / 1e3 : clock) : null;
     const state = x.bad || left !== null && left < 0 ? "bad" : left !== null && left < x.soon ? "warn" : "good";
     return [x.what, f.el("span", { class: "nowrap" }, x.when ? x.when.slice(0, 10) : "no schedule"), left === null ? "–" : f.el("span", { class: "tag " + state }, left < 0 ? x.ended || "expired" : left < 10 * DAY ? f.span(left) : Math.floor(left / DAY) + " d")];
   }));

@@ -62,10 +62,10 @@ type browser struct {
 }
 
 // open opens Chromium.
-func open(t *testing.T) *browser {
+func open(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := proctest.Require(t, "chromium")
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))
+	opts := append(append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path)), more...)
 	if os.Getuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"noonmark/internal/appliance"
@@ -32,6 +33,7 @@ type expiring struct {
 	keys               string        // keys.renew
 	wantCert, wantLeap string        // levels
 	wantKeys           int           // days that the secret has; 0: no schedule
+	tls                bool          // the page has the certificate too
 }
 
 // write writes the files of the appliance: a certificate and a table of leap seconds.
@@ -75,21 +77,28 @@ func (x *expiring) write(t *testing.T, s *appliance.Site, now time.Time) {
 		proctest.Write(t, s.Config(program), strings.Replace(string(b), old, text, 1))
 	}
 	change("refclockd", "[leap]\nfile = \"\"\n", fmt.Sprintf("[leap]\nfile = %q\n", list))
+	if x.tls {
+		change("refclockweb", "[refclockd]\n", fmt.Sprintf("[[certificate]]\nfile = %q\nkey = %q\n[refclockd]\n", filepath.Join(s.Dir, certs.ServerCert), filepath.Join(s.Dir, certs.ServerKey)))
+	}
 	change("ntsserve", "[keys]\n", fmt.Sprintf("[keys]\nrenew = %q\n", x.keys))
 }
 
 // The table of what ends has each date, the days left and how urgent that is. The secret
 // of cookie keys, which ntsserve replaces itself, is not urgent.
 func TestExpiryIsShown(t *testing.T) {
-	b := open(t)
+	b := open(t, chromedp.IgnoreCertErrors)
 	for _, x := range []expiring{
 		{name: "overdue", life: 90 * 24 * time.Hour, certificate: 10*24*time.Hour + 12*time.Hour, leap: -3, keys: "never", wantCert: "bad", wantLeap: "bad"},
-		{name: "near", life: 90 * 24 * time.Hour, certificate: 20*24*time.Hour + 12*time.Hour, leap: 20, keys: "480h", wantCert: "warn", wantLeap: "warn", wantKeys: 20},
+		{name: "near", life: 90 * 24 * time.Hour, certificate: 20*24*time.Hour + 12*time.Hour, leap: 20, keys: "480h", wantCert: "warn", wantLeap: "warn", wantKeys: 20, tls: true},
 		{name: "far", life: 6 * 24 * time.Hour, certificate: 5*24*time.Hour + 12*time.Hour, leap: 200, keys: "auto", wantCert: "good", wantLeap: "good", wantKeys: 8},
 	} {
 		now := time.Now().UTC()
 		a := start(t, appliance.Options{Seed: 5}, func(s *appliance.Site) { x.write(t, s, now) })
-		b.visit(a.URL() + "#health")
+		url := a.URL()
+		if x.tls {
+			url = "https" + strings.TrimPrefix(url, "http")
+		}
+		b.visit(url + "#health")
 		for _, s := range [...]struct {
 			width, height int64
 			colours       string
@@ -223,6 +232,9 @@ func (b *browser) expiry(x *expiring, from time.Time) {
 		}
 	}
 	check("certificate localhost, 127.0.0.1", from.Add(x.certificate), x.wantCert, "expired")
+	if x.tls {
+		check("certificate of this page localhost, 127.0.0.1", from.Add(x.certificate), x.wantCert, "expired")
+	}
 	check("/leap-seconds.list", from.Truncate(24*time.Hour).AddDate(0, 0, x.leap), x.wantLeap, "expired")
 	if x.wantKeys == 0 {
 		if r := row("cookie keys: "); r[1] != "no schedule" || r[2] != "–" || r[3] != "" {
