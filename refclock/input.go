@@ -199,6 +199,9 @@ func (e *Engine) carryOut(r leap.Result) tai.Time {
 	if r.Table != nil {
 		e.cfg.Leaps(r.Table)
 	}
+	if r.Recounted {
+		e.loop.Control.Recounted()
+	}
 	return r.Label
 }
 

@@ -196,7 +196,9 @@ func TestLeapWarnings(t *testing.T) {
 	says := func(from, to, count int, source gnss.LeapSource) {
 		for k := from; k < to; k++ {
 			b.eng.Message(&gnss.Message{Source: "NAV-TIMELS", Mono: b.now, Leap: gnss.Leap{LeapOffset: count, LeapSource: source}})
-			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Time: tai.Time(b.eng.Report().Leap.Offset-count) * tai.Second})
+			u := (truth0 + tai.Time(k)*tai.Second).UTC(count)
+			sent := gnss.Civil{Year: u.Year(), Month: int(u.Month()), Day: u.Day(), Hour: u.Hour(), Minute: u.Minute(), Second: u.Second()}
+			b.say(k, gnss.Message{Source: "RMC", Talker: "GP", Valid: true, Civil: sent, Time: tai.Time(b.eng.Report().Leap.Offset-count) * tai.Second})
 		}
 	}
 	b.say(1, gnss.Message{Source: "RMC", Talker: "GP", Valid: true})

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"noonmark/internal/replay"
-	"noonmark/phc/tai"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
 )
@@ -38,7 +37,7 @@ func (s *Site) Play() (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	sc.Config.Talker, sc.Config.Rates = s.talk(sc.Config.Clock.Truth, tai.Builtin()), s.Rates
+	sc.Config.Talker, sc.Config.Rates = s.talk(sc.Config.Clock.Truth, s.Leap.table(s.Start)), s.Rates
 	l, err := sc.Loop(s.Seed)
 	if err != nil {
 		return Outcome{}, err
@@ -77,6 +76,7 @@ func (w *watcher) row(r sim.Row) bool {
 	case off > float64(r.Bound) && off < 1e9-1e6 && w.expected(k):
 		w.outside = 0
 	case off >= wrongSecond && off < 1.1e9 && w.lockedWhileLate():
+	case off >= wrongSecond && off < 1.1e9 && w.site.unseen(k):
 	case off >= wrongSecond && w.site.coincident():
 		w.out.Coincident = true
 		return false

@@ -32,6 +32,9 @@ type Receiver struct {
 	Source   byte // of NAV-TIMELS before the count is learned: 0 firmware, 6 aided, 7 configured, 255 unknown
 	Heard    byte // of NAV-TIMELS afterwards
 	Weeks    int  // by which dates are wrong
+
+	Counts []Count // changes of the leap count in sight, in order
+	Sure   bool    // a wrong count is announced as one from satellites
 }
 
 // draw draws a receiver.
@@ -83,7 +86,7 @@ func (x *Receiver) draw(r *rand.Rand) {
 // learned is when the receiver knows its leap count, s.
 func (x *Receiver) learned() int {
 	if x.Stale == 0 {
-		return x.FixAt
+		return max(x.FixAt, x.settled())
 	}
 	return x.FixAt + x.Learns
 }
@@ -119,12 +122,17 @@ func (s *Site) talk(start tai.Time, table *tai.Table) *talker {
 type state struct {
 	fix, stale                          bool
 	silent, garbage, lossy, late, ahead bool
+
+	wrong int  // s, by which UTC is ahead
+	said  int  // s, by which the announced count is too low
+	leap  bool // an inserted second, and the receiver labels it 60
 }
 
 // at returns what holds in second k.
-func (s *Site) at(k int) state {
+func (s *Site) at(k int) (st state) {
 	x := &s.Receiver
-	st := state{fix: k >= x.FixAt, stale: x.Stale != 0 && (k < x.learned() || x.Forever)}
+	st = state{fix: k >= x.FixAt, stale: x.Stale != 0 && (k < x.learned() || x.Forever)}
+	defer s.counts(k, &st)
 	for _, f := range s.Faults {
 		if f.Kind == Cold && k >= f.From && k < f.To+x.Learns {
 			st.stale = x.Stale != 0
@@ -194,17 +202,16 @@ func (t *talker) Burst(sec tai.Time) []sim.Chunk {
 // message makes one message about an instant; nil: none is due.
 func (t *talker) message(kind string, k int, instant tai.Time, st *state) []byte {
 	x := &t.site.Receiver
-	wrong := 0 // s, by which UTC is ahead
-	if st.stale {
-		wrong = x.Stale
-	}
 	gps := instant
 	if st.ahead {
 		gps += tai.Second
 	}
-	utc := (gps + tai.Time(wrong)*tai.Second).UTC(t.table.Offset(gps)).AddDate(0, 0, 7*x.Weeks)
+	utc := label{(gps + tai.Time(st.wrong)*tai.Second).UTC(t.table.Offset(gps)).AddDate(0, 0, 7*x.Weeks), st.leap}
+	if utc.sixty { // POSIX calls it the first second of the next day
+		utc.Time = utc.Add(-time.Second)
+	}
 	gps += tai.Time(7*x.Weeks) * 86400 * tai.Second
-	count, resolved := t.table.Offset(instant)-19-wrong, st.fix && !st.stale
+	count, resolved := t.table.Offset(instant)-19-st.said, st.fix && !st.stale
 	switch kind {
 	case "PVT":
 		return navPVT(utc, st.fix)
@@ -225,9 +232,24 @@ func (t *talker) message(kind string, k int, instant tai.Time, st *state) []byte
 	return nmea.Append(nil, sentence(x.Talker, kind, utc, st.fix))
 }
 
+// label is a label in UTC.
+type label struct {
+	time.Time
+	sixty bool // it is the second after Time, which is a second 59
+}
+
+// second is the second of the minute.
+func (l label) second() int {
+	if l.sixty {
+		return 60
+	}
+	return l.Second()
+}
+
 // sentence is an NMEA sentence about a second.
-func sentence(talker, kind string, t time.Time, fix bool) string {
-	hms, q, status, mode, place := t.Format("150405.00"), "1", "A", "A", "4723.0012,N,00832.4412,E"
+func sentence(talker, kind string, t label, fix bool) string {
+	hms := t.Format("1504") + fmt.Sprintf("%02d", t.second()) + t.Format(".00")
+	q, status, mode, place := "1", "A", "A", "4723.0012,N,00832.4412,E"
 	if !fix {
 		q, status, mode, place = "0", "V", "N", ",,,"
 	}
@@ -254,10 +276,10 @@ var le = binary.LittleEndian
 const gpsEpoch, weekLong = tai.Time(315964800+19) * tai.Second, 7 * 86400 * tai.Second
 
 // navPVT makes UBX-NAV-PVT.
-func navPVT(t time.Time, fix bool) []byte {
+func navPVT(t label, fix bool) []byte {
 	p := make([]byte, 92)
 	le.PutUint16(p[4:], uint16(t.Year()))
-	copy(p[6:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.Second())})
+	copy(p[6:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.second())})
 	le.PutUint32(p[12:], 25)
 	le.PutUint32(p[16:], uint32(t.Nanosecond()))
 	if fix {
@@ -267,12 +289,12 @@ func navPVT(t time.Time, fix bool) []byte {
 }
 
 // navTimeUTC makes UBX-NAV-TIMEUTC. resolved: the leap count was received.
-func navTimeUTC(t time.Time, fix, resolved bool) []byte {
+func navTimeUTC(t label, fix, resolved bool) []byte {
 	p := make([]byte, 20)
 	le.PutUint32(p[4:], 25)
 	le.PutUint32(p[8:], uint32(t.Nanosecond()))
 	le.PutUint16(p[12:], uint16(t.Year()))
-	copy(p[14:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.Second())})
+	copy(p[14:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.second())})
 	if fix {
 		p[19] = 3
 	}

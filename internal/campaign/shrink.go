@@ -34,6 +34,9 @@ func (s *Site) Shrink(failure string) (*Site, string) {
 	for i := len(s.Receiver.Order) - 1; i >= 0; i-- {
 		try(func(n *Site) { n.Receiver.Order = slices.Delete(n.Receiver.Order, i, i+1) })
 	}
+	for i := len(s.Receiver.Counts) - 2; i >= 0; i-- { // with the last one the count is right
+		try(func(n *Site) { n.Receiver.Counts = slices.Delete(n.Receiver.Counts, i, i+1) })
+	}
 	for _, change := range []func(*Site){
 		func(n *Site) { n.Pulse = Pulse{} },
 		func(n *Site) { n.Pulse.BothEdges, n.Pulse.Width, n.Pulse.WidthKnown = false, 0, false },
@@ -41,6 +44,8 @@ func (s *Site) Shrink(failure string) (*Site, string) {
 		func(n *Site) { n.Receiver.Rebaud, n.Receiver.RebaudAt = 0, 0 },
 		func(n *Site) { n.Receiver.Stale, n.Receiver.Learns, n.Receiver.Forever = 0, 0, false },
 		func(n *Site) { n.Receiver.Weeks = 0 },
+		func(n *Site) { n.Receiver.Counts = nil },
+		func(n *Site) { n.Receiver.Sure = false },
 		func(n *Site) { n.Receiver.FixAt = 0 },
 		func(n *Site) { n.Receiver.Jitter = 0 },
 		func(n *Site) { n.Receiver.Fraction = 0 },
@@ -64,7 +69,8 @@ func kindOf(failure string) string {
 // clone returns a copy whose parts can be changed.
 func (s *Site) clone() *Site {
 	n := *s
-	n.Faults, n.Restarts, n.Receiver.Order = slices.Clone(s.Faults), slices.Clone(s.Restarts), slices.Clone(s.Receiver.Order)
+	n.Faults, n.Restarts = slices.Clone(s.Faults), slices.Clone(s.Restarts)
+	n.Receiver.Order, n.Receiver.Counts = slices.Clone(s.Receiver.Order), slices.Clone(s.Receiver.Counts)
 	return &n
 }
 
@@ -86,6 +92,11 @@ func (s *Site) String() string {
 	add(x.FixAt > 0, "fix at %d s", x.FixAt)
 	add(x.Stale != 0, "labels %d s ahead until %d s", x.Stale, x.learned())
 	add(x.Forever, "and for ever")
+	for _, c := range x.Counts {
+		add(true, "labels %d s ahead from %d s on, announced from %d s on", c.Wrong, c.At, c.Said)
+	}
+	add(x.Sure, "announced as received")
+	add(s.Leap.At != 0, "a leap second at %d s (in the table: %v)", s.Leap.At, s.Leap.Known)
 	add(x.Weeks != 0, "%d weeks", x.Weeks)
 	add(x.has("TIMELS"), "count from source %d, then %d", x.Source, x.Heard)
 	for _, f := range s.Faults {
@@ -99,7 +110,7 @@ func (s *Site) String() string {
 func (s *Site) Events(failure string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# campaign, seed %d: %s\n# %s\n# options: %s\nstart %s\n", s.Seed, failure, s, strings.Join(s.args(), " "), s.Start.Format(time.RFC3339))
-	table := tai.Builtin()
+	table := s.Leap.table(s.Start)
 	start := tai.FromUnix(s.Start.Unix(), 0, table.OffsetUTC(s.Start.Unix()))
 	t := s.talk(start, table)
 	for k := range s.end() {

@@ -26,6 +26,7 @@ type Site struct {
 	Pulse    Pulse
 	System   System
 	Restarts []int // s
+	Leap     Leap
 	Rates    []int // that the program tries; none: it has the receiver's
 	Proof    bool  // leap.prove = "always"
 }
@@ -250,9 +251,10 @@ func (s *Site) coincident() bool {
 	const near = 25 * time.Millisecond // 20 ms, and the noise of labels
 	from := s.System.Offset            // the clock drifts
 	to := from + time.Duration(s.System.PPM*1e-6*float64(s.end())*1e9)
+	meets := func(off time.Duration) bool { return min(from, to)-near <= off && off <= max(from, to)+near }
 	return slices.ContainsFunc(s.wrongLabels(), func(k int) bool {
 		wrong := time.Duration(k) * time.Second
-		return min(from, to)-near <= wrong && wrong <= max(from, to)+near
+		return meets(wrong) || s.Leap.At > 0 && meets(wrong-time.Second)
 	})
 }
 
@@ -260,6 +262,11 @@ func (s *Site) coincident() bool {
 func (s *Site) wrongLabels() (all []int) {
 	if s.Receiver.Stale != 0 {
 		all = append(all, s.Receiver.Stale)
+	}
+	for _, c := range s.Receiver.Counts {
+		if c.Wrong != 0 {
+			all = append(all, c.Wrong)
+		}
 	}
 	for _, f := range s.Faults {
 		switch f.Kind {
@@ -286,6 +293,7 @@ func (s *Site) args() (args []string) {
 	add(c.Kept, "-kept")
 	add(c.Steered, "-steer-system")
 	add(s.Proof, "-prove")
+	add(s.Leap.At != 0, "-leap-at", s.Start.Add(time.Duration(s.Leap.At-1)*time.Second).Format(time.DateOnly), fmt.Sprintf("-leap-known=%v", s.Leap.Known))
 	add(true, "-seed", fmt.Sprint(s.Seed))
 	add(p.BothEdges, "-both-edges")
 	add(p.Width != 0, "-width", p.Width.String())
@@ -315,7 +323,11 @@ func shifts(all []replay.Shift) string {
 
 // site is the same for the simulation.
 func (s *Site) site() replay.Site {
-	x := replay.Site{System: s.System.Offset, SystemPPM: s.System.PPM, NoRTC: s.System.NoRTC, Kept: s.System.Kept, Steered: s.System.Steered, Prove: s.Proof, LeapKnown: true}
+	leapAt, known := time.Time{}, true
+	if s.Leap.At != 0 {
+		leapAt, known = s.Start.Add(time.Duration(s.Leap.At-1)*time.Second), s.Leap.Known
+	}
+	x := replay.Site{System: s.System.Offset, SystemPPM: s.System.PPM, NoRTC: s.System.NoRTC, Kept: s.System.Kept, Steered: s.System.Steered, Prove: s.Proof, LeapAt: leapAt, LeapKnown: known}
 	x.Pulse.Absent, x.Pulse.Shifts, x.Pulse.Drifts = s.Pulse.Absent, s.Pulse.Jumps, s.Pulse.Drifts
 	x.Pulse.BothEdges, x.Pulse.Width, x.Pulse.WidthKnown = s.Pulse.BothEdges, s.Pulse.Width, s.Pulse.WidthKnown
 	for _, at := range s.Restarts {

@@ -204,6 +204,15 @@ func (c *machine) label(l Label) Reason {
 	return r
 }
 
+// Recounted reports that TAI - UTC changed while the clock was not tracked. A second that
+// is being verified stands on labels that were made with the count before: it is found
+// anew.
+func (c *Controller) Recounted() {
+	if c.st.State == status.Acquiring {
+		c.reacquire(SecondDisputed)
+	}
+}
+
 // applyLabels changes the state of a tracked clock after labels that agree or
 // disagree. They never move its second.
 func (c *machine) applyLabels() {

@@ -145,8 +145,13 @@ func (c *machine) forgetRecent(stopped bool) {
 	c.st.Rollbacks++
 }
 
-// restoreTrust accepts pulses again, which are verified first.
+// restoreTrust accepts pulses again, which are verified first. A second that labels
+// dispute stays in dispute when another reason ends.
 func (c *machine) restoreTrust() {
+	if c.st.State == status.Faulty && c.st.Reason == SecondDisputed && c.labels.disputes > 0 {
+		c.trust.refuse = SecondDisputed
+		return
+	}
 	c.trust.refuse = None
 	c.edges.verified = 0
 	switch c.st.State {

@@ -116,8 +116,13 @@ func (s *startup) second(label tai.Time, in *reading.Clocks) {
 		c.against = 0
 	} else {
 		latency := disciplined - label // a message comes less than a second after its instant
-		if in := latency - latency.Floor(); in > edgeMargin && in < tai.Second-edgeMargin {
+		switch in := latency - latency.Floor(); {
+		case in > edgeMargin && in < tai.Second-edgeMargin:
 			c.against = tally(c.against, latency.Floor() != 0)
+		case latency.Round() == 0:
+			// Either it comes at once or it is a second ahead. What spoke against the
+			// receiver is not seen any more.
+			c.against = max(0, c.against-1)
 		}
 	}
 	pulse := s.pulseBefore(in.Mono)

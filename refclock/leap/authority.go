@@ -27,9 +27,10 @@ const (
 
 // Result is what a message, new tables or the time that passed led to.
 type Result struct {
-	Label  tai.Time       // the instant that the message labels; 0: it labels none that is to be used
-	Table  *tai.Table     // the table in force, if it is another one than before; else nil
-	Events []reason.Event // to be counted and logged, in order
+	Label     tai.Time       // the instant that the message labels; 0: it labels none that is to be used
+	Table     *tai.Table     // the table in force, if it is another one than before; else nil
+	Recounted bool           // the present TAI - UTC is another one than before
+	Events    []reason.Event // to be counted and logged, in order
 }
 
 func (r *Result) note(e reason.Event) { r.Events = append(r.Events, e) }
@@ -155,8 +156,9 @@ func (a *Authority) Tick(in reading.Clocks) Result {
 // dated: it labels an instant whose date is plausible.
 func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Result {
 	a.confirmation.tick(&in)
-	if a.confirmation.message(m) {
-		a.labels.own = 0
+	applied := m.LeapOffset == 0 || a.labels.says(m.LeapOffset, m.Mono)
+	if a.confirmation.message(m, applied) {
+		a.labels.own, a.labels.next, a.labels.left = 0, 0, 0
 	}
 	decoded := a.table
 	b := &a.sources.broadcast
@@ -165,7 +167,6 @@ func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Resu
 		a.result.note(reason.Event{Text: "leap second announced by the receiver", Fields: []any{"at", time.Unix(next.UTC, 0).UTC(), "sign", next.Offset, "source", m.LeapSource}})
 	}
 	if m.LeapOffset != 0 {
-		a.labels.own, a.labels.ownMono = m.LeapOffset, m.Mono
 		news = b.counted(m) || news
 	}
 	if news || a.weighed == 0 {
@@ -180,11 +181,16 @@ func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Resu
 
 // dated takes the label of a message that has one.
 func (a *Authority) dated(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) {
-	label := a.label(m, in, decoded)
-	if n := &a.labels; m.Valid && !m.Uniform && n.own != 0 && n.ownMono < m.Mono && a.confirmation.jumps(label, in.Mono) {
-		n.own = 0 // the receiver has another count than it announced
-		label = a.label(m, in, decoded)
+	switch {
+	case !m.Valid:
+	case !m.Uniform:
+		a.labels.follow(m, in, decoded)
+	case a.labels.onlyUniform(m, in, a.table):
+		if n := a.sources.receiver(in.Mono); n != 0 {
+			a.explained(in, n-a.table.Offset(in.Clock))
+		}
 	}
+	label := a.label(m, in, decoded)
 	if m.Valid {
 		a.confirmation.second(m, label, in, a.result.Table != nil)
 	}
@@ -218,7 +224,7 @@ func (a *Authority) weigh(in *reading.Clocks, free bool) {
 	if t == 0 || !free && nearLeap(a.table, t) {
 		return // the receiver may have changed its count only in some messages
 	}
-	keep := 0
+	keep, first := 0, a.weighed == 0
 	was := a.table.Offset(t)
 	if in.Tracked && !free {
 		keep = was
@@ -228,6 +234,10 @@ func (a *Authority) weigh(in *reading.Clocks, free bool) {
 		a.table, a.result.Table = tb, tb
 	}
 	if is := a.table.Offset(t); is != was {
+		if !first { // nothing was labelled by the count before
+			a.result.Recounted = true
+			a.confirmation.recounted()
+		}
 		a.result.note(reason.Event{Text: "TAI-UTC changed", Warn: true, Fields: []any{"was_s", was, "is_s", is, "table", a.table.Source}})
 	}
 	a.status = a.sources.status(a.table, t, in.Tracked, in.Mono)

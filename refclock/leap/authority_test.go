@@ -38,13 +38,14 @@ type site struct {
 // table does not have is marked.
 func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai.Time {
 	sec, _ := now.Unix(by.Offset(now))
-	m := gnss.Message{Source: "RMC", Talker: "GP", Mono: int64(now) + 2e8, Valid: true, HasDate: true, Civil: gnss.Civil{HasTimeOfDay: true}}
+	m := gnss.Message{Source: "RMC", Talker: "GP", Mono: int64(now) + 2e8, Valid: true, HasDate: true}
 	m.Time = tai.FromUnix(sec, 0, s.auth.Table().OffsetUTC(sec))
 	if by.Offset(now+tai.Second) == by.Offset(now)+1 { // second 60
 		last := sec - 1
 		m.Time = tai.FromUnix(last, 0, s.auth.Table().OffsetUTC(last)) + tai.Second
 		m.NewLeap = s.auth.Table().Offset(m.Time+tai.Second) == s.auth.Table().Offset(m.Time)
 	}
+	m.Civil = civil(now.UTC(by.Offset(now)))
 	m.LeapOffset = s.announce
 	if s.announce != 0 {
 		m.LeapSource = gnss.LeapGPS
@@ -65,6 +66,11 @@ func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai
 		s.changes++
 	}
 	return r.Label
+}
+
+// civil returns the calendar fields of a label.
+func civil(t time.Time) gnss.Civil {
+	return gnss.Civil{HasTimeOfDay: true, Year: t.Year(), Month: int(t.Month()), Day: t.Day(), Hour: t.Hour(), Minute: t.Minute(), Second: t.Second(), Nanos: t.Nanosecond()}
 }
 
 // A tracked clock's receiver inserts or leaves out a second that the table in
@@ -257,5 +263,50 @@ func TestWarningsOnceADay(t *testing.T) {
 	}
 	if n != 3 {
 		t.Errorf("expiry was reported %d times in three days", n)
+	}
+}
+
+// Labels in GPS time show nothing of UTC. The count that the receiver announces beside
+// them is weighed against the tables while the clock is tracked, too.
+func TestCountBesideGPSTimeIsWeighed(t *testing.T) {
+	t.Parallel()
+	start := tai.FromUnix(yearEnd+14*86400, 0, 37)
+	inDate, expired := tableOf("list", 2030), tableOf("list", 2026)
+	right := *inDate
+	right.Source = "right"
+	for _, c := range []struct {
+		name      string
+		tables    []*tai.Table
+		announced int
+		inUTC     bool // labels in UTC come as well, by the table
+		offset    int
+		undecided bool
+	}{
+		{"one table in date contradicts it", []*tai.Table{inDate}, 38, false, 37, true},
+		{"two tables in date contradict it", []*tai.Table{inDate, &right}, 38, false, 37, false},
+		{"labels in UTC contradict it", []*tai.Table{inDate}, 38, true, 37, false},
+		{"the table has expired", []*tai.Table{expired}, 38, false, 38, false},
+		{"it is the table's", []*tai.Table{inDate}, 37, false, 37, false},
+	} {
+		s := &site{auth: New(c.tables, ProofNever), tracked: true}
+		play := func(from, count int) {
+			for k := from; k < from+20; k++ {
+				now := start + tai.Time(k)*tai.Second
+				if s.announce = 0; c.inUTC {
+					s.second(now, c.tables[0], nil)
+				}
+				if s.announce = 0; k > 3 {
+					s.announce = count
+				}
+				s.second(now, c.tables[0], func(m *gnss.Message) { m.Source, m.Uniform, m.Time, m.UTC = "NAV-TIMEGPS", true, now, gnss.UTCResolved })
+			}
+		}
+		play(0, c.announced)
+		if got := s.auth.Table().Offset(start + 20*tai.Second); got != c.offset || s.auth.Undecided() != c.undecided {
+			t.Errorf("%s: TAI - UTC %d, undecided %v; want %d, %v", c.name, got, s.auth.Undecided(), c.offset, c.undecided)
+		}
+		if play(20, 37); s.auth.Undecided() {
+			t.Errorf("%s: undecided when the sources agree again", c.name)
+		}
 	}
 }

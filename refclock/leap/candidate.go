@@ -20,19 +20,27 @@ type candidate struct {
 	open    bool
 	shift   int      // labels are this many seconds behind by the table, +1: one was inserted
 	utc     int64    // when the new offset came into force, POSIX
+	late    bool     // it came later than receivers apply leap seconds that are in order
 	last    tai.Time // the latest second that supports it
 	support int      // how many seconds do
 	refused int      // the shift that the tables outvoted, 0: none; labels in order end it
 }
 
 const (
+	// applyWithin is how late after its announcement a count may be applied to labels.
+	applyWithin = 65 * time.Second
 	// candidateSeconds is how many seconds must support a leap second: one label may
 	// be damaged and pass its checksum.
 	candidateSeconds = 2
+	// lateSeconds is the same from afterMonthEnd on: messages that come late look like it.
+	lateSeconds = 10
 	// beforeMonthEnd and afterMonthEnd are the time around the end of a month, s, in
 	// which labels may come off by a second: a deletion is one early.
 	beforeMonthEnd = 2
 	afterMonthEnd  = 5
+	// afterHalfYear is the same of receivers that apply it late, in June and December,
+	// to which leap seconds have kept.
+	afterHalfYear = 65
 	// latencyFit is how far a message may be from the learned latency for its second
 	// to be certain.
 	latencyFit = 250 * time.Millisecond
@@ -44,13 +52,81 @@ const (
 
 // labels remembers what the receiver's labels are corrected by.
 type labels struct {
-	own      int      // TAI - UTC by which the receiver makes its UTC, be it stale, s; 0: it does not say
-	ownMono  int64    // when it said so
+	own       int       // TAI - UTC by which the receiver makes its UTC, be it stale, s; 0: it does not say
+	ownMono   int64     // since when
+	saidMono  int64     // when it announced a count last
+	next      int       // what it announces while its labels have not moved to it, s; 0: they have
+	nextMono  int64     // since when
+	left      int       // what labels moved away from last, s; 0: nothing that was announced
+	movedBy   int       // by how many seconds they moved last
+	movedMono int64     // when
+	sent      time.Time // the latest valid label in UTC, as it was sent
+	sentMono  int64     // when its epoch began; 0: there is none
+
 	raw      tai.Time // the second in which the label of a tracked clock's receiver lay last, as it was decoded
 	rawMono  int64    // the first message that named it
 	second60 bool     // raw is an unexpected second 60
 	add      tai.Time // what had to be added to raw
 	inOrder  tai.Time // the last label that agreed with the clock by the table in force
+}
+
+// says takes the count that the receiver announces, and reports whether its labels are
+// made with it. They may move to a new one only later, and until then are made with the
+// old one; or they have moved away from one that is still announced.
+func (l *labels) says(offset int, mono int64) (applied bool) {
+	recent := l.left != 0 && mono-l.movedMono < int64(applyWithin)
+	switch {
+	case recent && l.own == 0 && offset == l.left:
+		return false
+	case l.own == 0, l.next == offset && mono-l.nextMono > int64(applyWithin):
+		l.own, l.ownMono, l.next = offset, mono, 0
+	case offset == l.own:
+		l.next = 0
+	case offset != l.next:
+		l.next, l.nextMono = offset, mono
+	}
+	l.saidMono = mono
+	return l.next == 0
+}
+
+// follow takes a valid label in UTC, decoded by a table, and looks whether labels move as
+// they are sent: they are made with another count then. What the count makes of them moves
+// with its announcement as well. A tracked clock shows whether it is
+// one that was announced lately.
+func (l *labels) follow(m *gnss.Message, in *reading.Clocks, decoded *tai.Table) {
+	sent := time.Date(m.Year, time.Month(m.Month), m.Day, m.Hour, m.Minute, m.Second, m.Nanos, time.UTC)
+	if sent.Equal(l.sent) {
+		return
+	}
+	by := int(math.Round((sent.Sub(l.sent) - time.Duration(in.Mono-l.sentMono)).Seconds()))
+	first, before := l.sentMono == 0, l.sentMono
+	l.sent, l.sentMono = sent, in.Mono
+	made := 0
+	if k, ok := behind(m, in); in.Tracked && ok {
+		made = decoded.Offset(m.Time) + k
+	}
+	moved := !first && by != 0
+	switch {
+	case l.next != 0 && (made == l.next || moved && by == l.own-l.next): // to what is announced
+		l.own, l.ownMono, l.next, l.left = l.next, in.Mono, 0, 0
+	case !moved:
+		return
+	case l.own == 0 && l.left != 0 && by == -l.movedBy: // and back
+		l.own, l.ownMono, l.left = l.left, in.Mono, 0
+	case l.own != 0 && l.ownMono < before && (made != l.own || in.Mono-l.ownMono > int64(applyWithin)): // away from it
+		l.left, l.own, l.next = l.own, 0, 0
+	}
+	l.movedBy, l.movedMono = by, in.Mono
+}
+
+// onlyUniform reports whether a label of a tracked clock that agrees with it is in GPS
+// time or TAI, and no labels in UTC come, which would show the receiver's count.
+func (l *labels) onlyUniform(m *gnss.Message, in *reading.Clocks, tb *tai.Table) bool {
+	if !m.Uniform || !in.Tracked || l.sentMono != 0 && in.Mono-l.sentMono < int64(labelLife) || nearLeap(tb, m.Time) {
+		return false
+	}
+	k, ok := behind(m, in)
+	return ok && k == 0
 }
 
 // label returns the instant that a dated message labels. The decoder turned UTC
@@ -63,7 +139,7 @@ func (a *Authority) label(m *gnss.Message, in *reading.Clocks, decoded *tai.Tabl
 		return m.Time
 	}
 	d := 0
-	if l.own != 0 && fresh(l.ownMono, m.Mono) && !nearLeap(a.table, m.Time) {
+	if l.own != 0 && fresh(l.saidMono, m.Mono) && !nearLeap(a.table, m.Time) {
 		if n := l.own - decoded.Offset(m.Time); max(n, -n) <= int(countSpan/time.Second) {
 			d = n
 		}
@@ -117,7 +193,8 @@ func (a *Authority) agreed() {
 }
 
 // explained deals with labels that are k seconds behind, as the receiver's own
-// count explains: it is right about TAI, and the sources decide about UTC.
+// count explains, or would be if they were in UTC: it is right about TAI, and the
+// sources decide about UTC.
 func (a *Authority) explained(in *reading.Clocks, k int) {
 	off, _, tied := a.sources.offset(in.Clock, in.Mono)
 	if tied {
@@ -143,18 +220,18 @@ func (a *Authority) suspect(m *gnss.Message, in *reading.Clocks, k int, at tai.T
 	case c.open && k != c.shift:
 		return false
 	case !c.open:
-		utc, ok := nearMonthEnd(at, a.labels.inOrder, a.table)
+		utc, late, ok := nearMonthEnd(at, a.labels.inOrder, a.table)
 		if !ok || k != 1 && k != -1 {
 			return false
 		}
-		*c = candidate{open: true, shift: k, utc: utc}
+		*c = candidate{open: true, shift: k, utc: utc, late: late}
 		a.result.note(reason.Event{Code: reason.LeapContradicted, Fields: []any{"labels_behind_s", k, "second_60", m.NewLeap, "source", m.Source}})
 	}
 	if at.Floor() != c.last {
 		c.last = at.Floor()
 		c.support++
 	}
-	if c.support >= candidateSeconds {
+	if c.support >= candidateSeconds && !c.late || c.support >= lateSeconds {
 		// What was added to the label's UTC, and is missing.
 		a.conclude(in, a.table.Offset(m.Time)+k)
 	}
@@ -162,15 +239,17 @@ func (a *Authority) suspect(m *gnss.Message, in *reading.Clocks, k int, at tai.T
 }
 
 // nearMonthEnd returns the end of a month that t is near to, or that lies between
-// t and the last label that was in order (0: there was none).
-func nearMonthEnd(t, inOrder tai.Time, tb *tai.Table) (utc int64, ok bool) {
+// t and the last label that was in order (0: there was none). late: t is near to the
+// end of June or December only.
+func nearMonthEnd(t, inOrder tai.Time, tb *tai.Table) (utc int64, late, ok bool) {
 	sec, _ := t.Unix(tb.Offset(t))
 	u := time.Unix(sec+beforeMonthEnd, 0).UTC()
 	utc = time.Date(u.Year(), u.Month(), 1, 0, 0, 0, 0, time.UTC).Unix()
 	if inOrder != 0 && inOrder < t {
 		sec, _ = inOrder.Unix(tb.Offset(inOrder))
 	}
-	return utc, sec <= utc+afterMonthEnd
+	late = sec > utc+afterMonthEnd
+	return utc, late, !late || u.Month()%6 == 1 && sec <= utc+afterHalfYear
 }
 
 // conclude weighs what the receiver's labels did, by which TAI - UTC is offset,

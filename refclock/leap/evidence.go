@@ -189,6 +189,15 @@ func (c *confirmation) drop(kinds ...kind) {
 	}
 }
 
+// recounted takes that TAI - UTC changed. A clock that is not tracked may have been set
+// by labels that were made with the count before.
+func (c *confirmation) recounted() {
+	if !c.tracked {
+		c.drop(systemKept, systemRan, clockRan)
+		c.clockDoubted = true
+	}
+}
+
 // discard takes all findings back, and doubts the clock.
 func (c *confirmation) discard() {
 	c.found = [numKinds]finding{}
@@ -261,8 +270,9 @@ func (c *confirmation) tick(in *reading.Clocks) {
 }
 
 // message takes what one message says besides its label. It reports whether the
-// receiver may have started anew.
-func (c *confirmation) message(m *gnss.Message) (restarted bool) {
+// receiver may have started anew. applied: its labels are made with the count that it
+// announces.
+func (c *confirmation) message(m *gnss.Message, applied bool) (restarted bool) {
 	c.now = max(c.now, m.Mono)
 	restarted = c.tracking(m)
 	switch {
@@ -271,6 +281,8 @@ func (c *confirmation) message(m *gnss.Message) (restarted bool) {
 		c.unheard = max(m.LeapSource, gnss.LeapUnknown)
 		c.drop(countReceived, almanacReceived)
 		c.fix.since = m.Mono
+	case m.LeapOffset != 0 && !applied:
+		c.drop(countReceived)
 	case m.LeapOffset != 0 && c.fix.last != 0:
 		c.unheard = gnss.LeapUnreported
 		c.add(countReceived, m.LeapSource.String(), m.Mono)

@@ -45,7 +45,8 @@ const start = tai.Time(1795435200+37) * tai.Second // 2026-11-23 12:00:00 UTC
 
 // label makes a message whose label is wrong by so many seconds.
 func label(k, wrong int, edit ...func(*gnss.Message)) *gnss.Message {
-	m := &gnss.Message{Source: "RMC", Talker: "GP", Stated: true, Valid: true, HasDate: true, Fix: gnss.FixGNSS, Civil: gnss.Civil{HasTimeOfDay: true}, Time: start + tai.Time(k+wrong)*tai.Second}
+	t := start + tai.Time(k+wrong)*tai.Second
+	m := &gnss.Message{Source: "RMC", Talker: "GP", Stated: true, Valid: true, HasDate: true, Fix: gnss.FixGNSS, Civil: civil(t.UTC(37)), Time: t}
 	for _, e := range edit {
 		e(m)
 	}

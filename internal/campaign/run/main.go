@@ -14,21 +14,25 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	c := campaign.Campaign{Log: os.Stdout}
-	results, drifts := "", false
+	results, drifts, counts := "", false, false
 	flag.Uint64Var(&c.Seed, "seed", 1, "first seed")
 	flag.IntVar(&c.Sites, "sites", 0, "number of sites (default: until -for ends)")
 	flag.DurationVar(&c.For, "for", 0, "how long to play (default: until -sites are played)")
 	flag.IntVar(&c.Workers, "workers", 0, "sites played at a time (default: one a processor)")
 	flag.StringVar(&c.Dir, "dir", "demo-run", "`FOLDER` for the events of failures")
 	flag.BoolVar(&drifts, "drifts", false, "only pulses that drift around restarts, without other faults")
+	flag.BoolVar(&counts, "counts", false, "only receivers that change their leap count in sight, without other faults")
 	flag.StringVar(&results, "results", "", "`FILE` to add the result to")
 	flag.Parse()
-	if c.Sites <= 0 && c.For <= 0 || flag.NArg() > 0 || drifts && results != "" {
-		fmt.Fprintln(os.Stderr, "campaign: want -sites or -for; -results takes no -drifts")
+	if c.Sites <= 0 && c.For <= 0 || flag.NArg() > 0 || drifts && counts || (drifts || counts) && results != "" {
+		fmt.Fprintln(os.Stderr, "campaign: want -sites or -for; -results takes no -drifts or -counts, of which there can be one")
 		return exitcode.Usage
 	}
-	if drifts {
+	switch {
+	case drifts:
 		c.Draw = campaign.DrawDrift
+	case counts:
+		c.Draw = campaign.DrawCount
 	}
 	t, err := c.Run()
 	fmt.Println(t.String())
