@@ -250,6 +250,9 @@ func (e *Engine) happened(events []clock.Event) {
 		case clock.Opened:
 			e.opened(ev, e.loop.Clock.Adjustable())
 			continue
+		case clock.Waiting:
+			e.Count(ev.Code)
+			continue
 		case clock.Allowed:
 			e.cfg.Log.Info("clock may be adjusted", "clock", e.cfg.ClockName)
 			continue

@@ -266,6 +266,25 @@ func TestSurviveMissing(t *testing.T) {
 	})
 }
 
+// A clock that is left alone until nobody else steers it, as the system clock is, is not
+// missing: the reason says so, and nothing is logged as a failure.
+func TestSurviveWatchedOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *card
+		p := newPlant(t, -77*time.Second, func(p *plant) {
+			c = p.now()
+			p.open = func() (clock.Device, error) { return nil, clock.ErrNotYet }
+		})
+		defer p.end()
+		p.becomes("clock_watched", time.Second)
+		if n, missing := p.count(reason.ClockWatched), p.count(reason.ClockMissing); n != 1 || missing != 0 || strings.Contains(p.log.String(), "clock failed") {
+			t.Errorf("counted %d and %d times\n%s", n, missing, p.log.String())
+		}
+		p.opens(func() (clock.Device, error) { return c, nil })
+		p.locks(time.Minute)
+	})
+}
+
 // Unplugged, and put back as another device: another index, another crystal,
 // another time.
 func TestSurviveUnplugged(t *testing.T) {

@@ -13,6 +13,7 @@ type Kind uint8
 const (
 	Opened     Kind = iota + 1 // the clock was opened: First, Other, MaxPPB, FreqPPB, Width
 	OpenFailed                 // it could not be opened: Code, Err
+	Waiting                    // it is not to be opened yet, and nothing is wrong: Code. Once until it is opened or that fails
 	ReadFailed                 // one reading failed: Code, Err
 	Lost                       // it is gone until it can be opened again: Code, Err
 	Denied                     // it may be read but not adjusted: Code, Err

@@ -53,6 +53,7 @@ type Steered struct {
 	opened   bool    // a device was opened once
 	denied   bool    // it may be read but not adjusted
 	badReads int     // in a row
+	waiting  bool    // the last attempt to open it came too early, and nothing is wrong
 	retryAt  int64   // no attempt to open or adjust before it
 	backoff  retry.Backoff
 
@@ -154,11 +155,16 @@ func (s *Steered) open(now int64) {
 	}
 	if err != nil {
 		s.retryAt = now + int64(s.backoff.Next())
-		if !errors.Is(err, ErrNotYet) {
+		switch notYet := errors.Is(err, ErrNotYet); {
+		case !notYet:
 			s.happened(Event{Kind: OpenFailed, Code: failure(err, reason.ClockMissing), Err: err})
+		case !s.waiting:
+			s.happened(Event{Kind: Waiting, Code: reason.ClockWatched})
 		}
+		s.waiting = errors.Is(err, ErrNotYet)
 		return
 	}
+	s.waiting = false
 	s.dev, s.badReads, s.index = d, 0, int32(Index(d))
 	if !s.denied { // else it is not known yet whether it may be adjusted now
 		s.backoff.Reset()

@@ -95,7 +95,9 @@ func TestFailedOpeningIsNamedAndRetried(t *testing.T) {
 	}
 	r := newRig(t, phctest.Config{})
 	r.openErr = ErrNotYet
-	r.want("not yet", r.pass(time.Minute))
+	if got := r.pass(time.Minute); len(got) != 1 || got[0].Kind != Waiting || got[0].Code != reason.ClockWatched {
+		t.Errorf("not yet: %v", got)
+	}
 	r.openErr = nil
 	if got := r.pass(16 * time.Second); len(got) != 1 || !got[0].First || got[0].Kind != Opened {
 		t.Errorf("at last: %v", got)

@@ -27,6 +27,7 @@ func TestReportedState(t *testing.T) {
 		bound bool           // a bound is published
 	}{
 		{"clock not opened yet", nil, 0, func(w *world) { w.c.ClockLost(reason.ClockMissing) }, status.Unlocked, "clock_missing", status.Unlocked, false},
+		{"clock only watched", nil, 0, func(w *world) { w.c.ClockLost(reason.ClockMissing); w.c.ClockLost(reason.ClockWatched) }, status.Unlocked, "clock_watched", status.Unlocked, false},
 		{"lost without a reason", nil, 0, func(w *world) { w.c.ClockLost(reason.None) }, status.Unlocked, "clock_missing", status.Unlocked, false},
 		{"not opened, then missing", nil, 0, func(w *world) {
 			w.c.ClockLost(reason.ClockDenied)

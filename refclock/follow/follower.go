@@ -278,6 +278,8 @@ func (f *Follower) happened(events []clock.Event) {
 			}
 		case clock.Stepped:
 			f.cfg.Log.Info("clock stepped", "step", e.By)
+		case clock.Waiting:
+			f.incidents.Count(e.Code)
 		case clock.Allowed:
 			f.cfg.Log.Info("clock may be adjusted", "clock", f.cfg.Name)
 		case clock.Moved:

@@ -24,6 +24,7 @@ const (
 	MessageFraction                  // labels have a fraction of a second that does not tell which second a pulse begins
 	MessageNoClock                   // a time message came before a clock was opened
 	ClockMissing                     // the clock could not be opened
+	ClockWatched                     // the clock is watched only, until it is clear that no other program steers it, or until there is time for it
 	ClockGone                        // the clock vanished or failed while in use
 	ClockRead                        // one reading of the clock failed
 	ClockDenied                      // the clock may be read but not adjusted
@@ -124,6 +125,7 @@ var table = [count]struct {
 	MessageFraction:      {"message_fraction", "message refused", Message, 0},
 	MessageNoClock:       {"message_no_clock", "message refused", Message, 0},
 	ClockMissing:         {"clock_missing", "clock cannot be opened", Clock, 0},
+	ClockWatched:         {"clock_watched", "clock is only watched", Clock, 0},
 	ClockGone:            {"clock_gone", "clock failed", Clock, 0},
 	ClockRead:            {"clock_read", "clock failed", Clock, 0},
 	ClockDenied:          {"clock_denied", "clock failed", Clock, 0},

@@ -13,6 +13,7 @@ var remedies = [count]string{
 	MessageDateAhead:     "reset the receiver or update its firmware; if the date is right, update refclockd",
 	MessageFraction:      "set the receiver to one solution a second, on the second",
 	ClockMissing:         "name the card's interface or clock as clock.device; ls /sys/class/ptp lists the clocks",
+	ClockWatched:         "wait for some seconds; if it lasts, see why the reference is not usable",
 	ClockGone:            "see dmesg; check the card and its driver",
 	ClockRead:            "see dmesg; reload the driver or reseat the card",
 	ClockDenied:          "let refclockd write the clock: a udev rule for /dev/ptp*, CAP_SYS_TIME for the system clock",

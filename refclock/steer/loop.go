@@ -60,7 +60,7 @@ func (l *Loop) Events() []clock.Event {
 		switch e.Kind {
 		case clock.Opened:
 			l.Control.ClockOpened(e.MaxPPB)
-		case clock.OpenFailed, clock.Lost:
+		case clock.OpenFailed, clock.Waiting, clock.Lost:
 			l.Control.ClockLost(e.Code)
 		case clock.Denied:
 			l.Control.ClockDenied()
