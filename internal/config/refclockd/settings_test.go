@@ -9,6 +9,7 @@ import (
 
 	"noonmark/internal/exitcode"
 	"noonmark/refclock/follow"
+	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
 )
 
@@ -284,6 +285,32 @@ func TestProofOfTheLeapCount(t *testing.T) {
 		}
 		if got := strings.Join(s.Warnings, "\n"); strings.Contains(got, "leap.prove") != (c.warn != "") || !strings.Contains(got, c.warn) {
 			t.Errorf("%q: %q", c.text, got)
+		}
+	}
+}
+
+// How labels are read is configured, and by default nothing is added to them.
+func TestHowLabelsAreRead(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text       string
+		scale      gnss.TimeScale
+		offset     time.Duration
+		confidence string
+	}{
+		{"", gnss.ScaleUTC, 0, "fix"},
+		{"time_scale = \"gps\"\n", gnss.ScaleGPS, 0, "fix"},
+		{"time_scale = \"tai\"\nlabel_offset = \"-1s\"\n", gnss.ScaleTAI, -time.Second, "fix"},
+		{"min_confidence = \"reported_fix\"\n", gnss.ScaleUTC, 0, "reported_fix"},
+		{"min_confidence = \"stated\"\nlabel_offset = \"1s\"\n", gnss.ScaleUTC, time.Second, "stated"},
+	} {
+		s, err := Load(write(t, "[receiver]\n"+c.text))
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if d := s.decodeConfig(); d.TimeScale != c.scale || d.LabelOffset != c.offset || d.MinConfidence.String() != c.confidence {
+			t.Errorf("%q: %v %v %v", c.text, d.TimeScale, d.LabelOffset, d.MinConfidence)
 		}
 	}
 }

@@ -249,6 +249,15 @@ func TestConfigureByGeneration(t *testing.T) {
 					w.keys[keyOutNMEA] == 0 && !slices.ContainsFunc(w.layers, func(l byte) bool { return l != byte(LayerRAM) }) &&
 					c.rate() == 38400
 			}},
+		{name: "messages, and the pulse is left as it is", setup: with(func(s *Setup) { s.Pulse = nil }), bauds: rates, protver: "29.25",
+			check: func(w *wire, c *Configurator) bool {
+				for key := range w.keys {
+					if key>>16&0xFF == 0x05 { // CFG-TP
+						return false
+					}
+				}
+				return w.keys[0x20910007] == 1
+			}},
 		{name: "flash on request", setup: with(func(s *Setup) { s.Layers = LayerRAM | LayerFlash }), bauds: rates, protver: "29.25",
 			check: func(w *wire, c *Configurator) bool { return w.layers[0] == 5 }},
 		{name: "USB", setup: with(func(s *Setup) { s.USB, s.NMEA = true, true }), protver: "29.25",
@@ -271,6 +280,8 @@ func TestConfigureByGeneration(t *testing.T) {
 					payload(tm).i32(8) == -119876543 && w.old[cfgMSG<<16|navPVT][2] == 1 && w.old[cfgMSG<<16|0xF003][2] == 0 &&
 					w.old[cfgCFG][12] == 1
 			}},
+		{name: "eighth generation, messages, and the pulse is left as it is", setup: Setup{Fixed: fullSetup.Fixed}, bauds: rates, protver: "18.00",
+			check: func(w *wire, c *Configurator) bool { return w.old[cfgTP5] == nil && w.old[cfgMSG<<16|navPVT][2] == 1 }},
 		{name: "eighth generation, satellite systems", setup: Setup{Systems: []gnss.System{gnss.GPS, gnss.Galileo}, SurveySeconds: 600, SurveyAcc: 2.5}, bauds: rates, protver: "22.00",
 			refused: "Galileo, before",
 			check: func(w *wire, c *Configurator) bool {
