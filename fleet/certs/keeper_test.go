@@ -328,9 +328,10 @@ func TestWhatTheServerRefusesWaits(t *testing.T) {
 }
 
 // killedNode is a node that orders until it is killed. It writes a line for each act,
-// and one between what it does at the server and what it writes to etcd.
+// and one between what it does at the server and what it writes to etcd. After the line At
+// it waits.
 func killedNode() int {
-	var c struct{ Endpoint, Fleet, Node, Dir, HTTP, Directory, CA, Name string }
+	var c struct{ Endpoint, Fleet, Node, Dir, HTTP, Directory, CA, Name, At string }
 	if err := json.Unmarshal([]byte(os.Args[1]), &c); err != nil {
 		fmt.Println("error:", err)
 		return 1
@@ -359,7 +360,13 @@ func killedNode() int {
 		fmt.Println("error:", err)
 		return 1
 	}
-	k.pause = func(a Act) { fmt.Println("between", a) }
+	say := func(line string) {
+		fmt.Println(line)
+		if line == c.At {
+			select {}
+		}
+	}
+	k.pause = func(a Act) { say(fmt.Sprint("between ", a)) }
 	last := Rest
 	for {
 		r, err := k.Round(context.Background())
@@ -369,7 +376,7 @@ func killedNode() int {
 		}
 		if r.Act != Rest && r.Act != last {
 			last = r.Act
-			fmt.Println("act", last)
+			say(fmt.Sprint("act ", last))
 		}
 	}
 }
@@ -382,27 +389,27 @@ func TestAHolderKilledHalfWay(t *testing.T) {
 	p := certstest.Start(t)
 	endpoint := startEtcd(t)
 	for _, c := range []struct {
-		lines  int
+		n      int
 		where  string
 		checks bool // the server may be checking
 	}{
-		{1, "act 1", false}, {2, "between 2", false}, {4, "between 3", false}, {6, "between 4", false}, {7, "act 4", false},
-		{9, "between 5", true}, {10, "between 6", false},
+		{1, "act 1", false}, {2, "between 2", false}, {3, "between 3", false}, {4, "between 4", false}, {5, "act 4", false},
+		{6, "between 5", true}, {7, "between 6", false},
 	} {
 		before := p.Issued()
-		ip := fmt.Sprintf("127.0.79.%d", c.lines)
-		s := newSite(t, endpoint, fmt.Sprintf("kill%d", c.lines), p, []string{ip})
+		ip := fmt.Sprintf("127.0.79.%d", c.n)
+		s := newSite(t, endpoint, fmt.Sprintf("kill%d", c.n), p, []string{ip})
 		a := s.join("a", fmt.Sprintf("%s:%d", ip, p.HTTPPort))
 		s.nodes = nil
 		conf, err := json.Marshal(map[string]string{
-			"Endpoint": s.endpoint, "Fleet": fmt.Sprintf("kill%d", c.lines), "Node": "a", "Dir": a.dir, "HTTP": a.http, "Directory": p.Directory, "CA": p.CA, "Name": ip,
+			"Endpoint": s.endpoint, "Fleet": fmt.Sprintf("kill%d", c.n), "Node": "a", "Dir": a.dir, "HTTP": a.http, "Directory": p.Directory, "CA": p.CA, "Name": ip, "At": c.where,
 		})
 		must(t, err)
-		if last := proctest.KillAfterLines(t, proctest.Self(t, string(conf)), c.lines); last != c.where {
-			t.Errorf("killed after line %d, %q, want %q", c.lines, last, c.where)
+		if last := proctest.KillAtLine(t, proctest.Self(t, string(conf)), c.where); last != c.where {
+			t.Errorf("killed after %q, want %q", last, c.where)
 		}
 		// b joins after the kill: what was sealed before, only a can open.
-		b := s.join("b", fmt.Sprintf("127.0.80.%d:%d", c.lines, p.HTTPPort))
+		b := s.join("b", fmt.Sprintf("127.0.80.%d:%d", c.n, p.HTTPPort))
 		rounds := 0
 		s.until("five rounds", func() bool { rounds++; return rounds == 5 })
 		s.nodes = append(s.nodes, a)

@@ -265,6 +265,18 @@ func RunCmd(t testing.TB, cmd *exec.Cmd) (stdout, stderr string, code int) {
 // wrote.
 func KillAfterLines(t testing.TB, cmd *exec.Cmd, n int) (last string) {
 	t.Helper()
+	return killWhen(t, cmd, func(string) bool { n--; return n == 0 })
+}
+
+// KillAtLine runs a program until it has written a line to its standard output, and kills
+// it. The program must wait there. The result is the last line that it wrote.
+func KillAtLine(t testing.TB, cmd *exec.Cmd, line string) (last string) {
+	t.Helper()
+	return killWhen(t, cmd, func(now string) bool { return now == line })
+}
+
+func killWhen(t testing.TB, cmd *exec.Cmd, is func(line string) bool) (last string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -275,8 +287,10 @@ func KillAfterLines(t testing.TB, cmd *exec.Cmd, n int) (last string) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for ; n > 0 && lines.Scan(); n-- {
-		last = lines.Text()
+	for lines.Scan() {
+		if last = lines.Text(); is(last) {
+			break
+		}
 	}
 	cmd.Process.Kill() // an error if it has ended
 	for lines.Scan() {
