@@ -248,3 +248,41 @@ func TestPortDeniedThenSilent(t *testing.T) {
 		}
 	})
 }
+
+// A port reads what comes, returns nothing when nothing comes, and an error when the other
+// end is gone.
+func TestOpenSerialReadsWaitsAndEnds(t *testing.T) {
+	t.Parallel()
+	pty := openPTY(t)
+	port, err := receiver.OpenSerial(pty.Name(), 9600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64)
+	if n, err := port.Read(b); n != 0 || err != nil {
+		t.Errorf("a silent port: %d octets, %v", n, err)
+	}
+	if _, err := pty.Write([]byte("$GPZDA")); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for len(got) < 6 {
+		n, err := port.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, b[:n]...)
+	}
+	if string(got) != "$GPZDA" {
+		t.Errorf("read %q", got)
+	}
+	if err := pty.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := port.Read(b); n != 0 || err == nil {
+		t.Errorf("after the other end was closed: %d octets, %v", n, err)
+	}
+	if err := port.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
