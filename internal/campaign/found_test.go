@@ -76,6 +76,9 @@ func TestFoundSites(t *testing.T) {
 		{"a lock on displaced pulses, which come back while the second is disputed", Site{Seed: 503667, Receiver: Receiver{Order: []string{"RMC"}, Talker: "GN", First: 403 * ms, Jitter: 20 * ms, Baud: 9600, Rebaud: 19200, RebaudAt: 282, PerS: 1, Heard: 2}, System: noRTC, Rates: []int{9600, 38400, 115200, 4800, 57600, 19200}, Pulse: jump(1142*s, 195*s, -8.831126e6), Faults: []Fault{{Ahead, 1311, 1316}}}},
 		{"a kept clock that is off by the width of the pulse", Site{Seed: 504415, Receiver: nmea(332*ms, 9600, "RMC"), System: System{Offset: -31 * ms, Kept: true}, Pulse: Pulse{BothEdges: true, Width: 31 * ms}}},
 		{"a jump within the line's uncertainty right before a second restart", Site{Seed: 505168, Receiver: nmea(267*ms, 9600, "TIMEGPS"), System: near, Pulse: jump(481*s, 187*s, -1891), Restarts: []int{455, 490}}},
+		{"a jump right before a restart, and late messages while it lasts", Site{Seed: 701820, Receiver: nmea(162*ms, 57600, "TIMEGPS"), System: near, Pulse: jump(684*s, ever, 2.259913e6), Faults: []Fault{{Late, 1698, 1743}}, Restarts: []int{695}}},
+		{"a jump right before the third restart of a young lock", Site{Seed: 701835, Receiver: nmea(507*ms, 9600, "GLL", "ZDA"), System: near, Pulse: jump(754*s, ever, 1.9245226e7), Faults: []Fault{{Cold, 159, 234}}, Restarts: []int{613, 724, 765}}},
+		{"a drift that was followed, and back while the second is disputed, one oscillator", Site{Seed: 703451, Receiver: nmea(377*ms, 9600, "PVT"), System: System{NoRTC: true, Steered: true}, Pulse: drift(1923*s, 75*s, 1334), Faults: []Fault{{Late, 1986, 2001}}}},
 		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

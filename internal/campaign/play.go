@@ -153,9 +153,19 @@ func (s *Site) hidden(x replay.Shift) bool {
 // displaced are the stretches of time in which pulses are not where seconds begin.
 func (s *Site) displaced() []replay.Shift { return slices.Concat(s.Pulse.Jumps, s.Pulse.Drifts) }
 
+// displacedForEver reports whether pulses stay where they jumped, farther than the bound
+// may be, and the lock before stood on so many that they do not outweigh it. When its
+// holdover is spent, nothing is served.
+func (w *watcher) displacedForEver() bool {
+	const limit = 100e3 // ns, of the bound
+	return w.age >= provisional && slices.ContainsFunc(w.site.Pulse.Jumps, func(x replay.Shift) bool {
+		return x.For > time.Hour && math.Abs(x.NS) > limit
+	})
+}
+
 // end concludes.
 func (w *watcher) end() Outcome {
-	if w.out.Failure == "" && !w.out.Coincident && w.since == 0 && w.site.servable() {
+	if w.out.Failure == "" && !w.out.Coincident && w.since == 0 && w.site.servable() && !w.displacedForEver() {
 		w.out.Failure = fmt.Sprintf("not served at the end, %d s after the last fault", w.out.Played-w.quiet)
 	}
 	return w.out

@@ -195,7 +195,7 @@ func (c *machine) publish(mono int64) {
 	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, c.bound.unexplained()
 	s.RefusedNS = max(c.bound.rejectHint-s.JumpNS, 0)
 	s.AwayNS = c.edges.rejects.away()
-	s.Drifted, s.Inherited = c.trust.drifted, c.inherited.passOn(s.State == status.Locked || s.State == status.Holdover, c.bound.jump != jump{})
+	s.Drifted, s.Inherited = c.trust.drifted, c.inherited.passOn(c)
 	s.Provisional = c.labelled && (c.edges.provisional() || !c.cfg.GivenSecond && c.labels.provisional())
 	k := e.osc.comp.Export()
 	s.TempC, s.TempMono, s.TempPPB, s.TempLagS, s.AgeingPPB = e.osc.sensor.reading, e.osc.sensor.mono, k.Temp.Value, k.LagS, k.Age.Value

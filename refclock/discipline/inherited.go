@@ -37,7 +37,8 @@ type inheritance struct {
 	Inherited
 	valid   bool // the line may be reported
 	known   bool // the line can be compared with pulses and labels
-	against int  // seconds in a row that contradicted it
+	against int  // seconds in a row that contradicted it, all for the reason why
+	why     Reason
 
 	trail comparison // of the last pulses with Inherited.Last
 }
@@ -95,11 +96,14 @@ func (h *inheritance) judge(second tai.Time, mono int64, sigma, limit float64) (
 	case math.Abs(ns)+spread <= limit:
 		return None, j // it can be served with both in the bound
 	}
-	h.against++
 	why, lasted := PulseJump, h.Pulses
 	if math.Abs(ns) >= lostSecondNS {
 		why, lasted = SecondDisputed, h.Seconds
 	}
+	if why != h.why { // pulses say nothing against the second, nor labels against the phase
+		h.against, h.why = 0, why
+	}
+	h.against++
 	h.valid = h.valid && h.Pulses >= provisionalPulses // else it is open which is right
 	switch {
 	case h.against > max(lasted, Default().Gate.JumpConfirm) && (why == SecondDisputed || h.Pulses < provisionalPulses):
@@ -178,14 +182,20 @@ func (h *inheritance) takeOver(c *machine, j jump, mono int64) {
 	if !h.known {
 		return
 	}
-	c.bound.jump = j
-	if j == (jump{}) {
-		c.edges.evidence, c.labels.evidence = max(c.edges.evidence, h.Pulses), max(c.labels.evidence, h.Seconds)
-		// Whether pulses that had just jumped are back does not show if they jumped by
-		// less than the line is uncertain.
-		if _, spread := h.at(mono); math.Abs(h.AwayNS) <= spread {
-			c.bound.jump.ns = h.AwayNS
-		}
+	if j != (jump{}) {
+		c.bound.jump = j
+		return
+	}
+	c.edges.evidence, c.labels.evidence = max(c.edges.evidence, h.Pulses), max(c.labels.evidence, h.Seconds)
+	// Whether pulses that jumped are back does not show if they jumped by less than the
+	// line is uncertain: neither those whose jump was followed, nor those that had just
+	// jumped when the earlier run ended.
+	_, spread := h.at(mono)
+	if math.Abs(c.bound.jump.ns) > spread {
+		c.bound.jump = jump{}
+	}
+	if c.bound.jump == (jump{}) && math.Abs(h.AwayNS) <= spread {
+		c.bound.jump.ns = h.AwayNS
 	}
 }
 
@@ -197,15 +207,19 @@ func (h *inheritance) outlive(pulses, seconds int) {
 }
 
 // passOn returns the line for the run after this one, as long as this one compares
-// pulses with it; the zero value if it does not. own: this run has a lock of its own;
-// jumped: the bound of that covers a jump, which the growing bound of the line must not
-// explain to the next run.
-func (h *inheritance) passOn(own, jumped bool) Inherited {
+// pulses with it; the zero value if it does not. A lock of this run on the line adds to
+// what that stands on. The growing bound of the line must not explain to the next run a
+// jump that the bound of this one covers.
+func (h *inheritance) passOn(c *machine) Inherited {
 	if !h.known {
 		return Inherited{}
 	}
+	own, jumped := c.st.State == status.Locked || c.st.State == status.Holdover, c.bound.jump != jump{}
 	line := h.Inherited
 	line.Unserved, line.Drifted = !h.valid && !own, h.Drifted || jumped
+	if own && !jumped {
+		line.Pulses, line.Seconds = max(h.Pulses, c.edges.evidence), max(h.Seconds, c.labels.evidence)
+	}
 	return line
 }
 

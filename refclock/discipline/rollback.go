@@ -117,7 +117,12 @@ func (e *estimate) rollback(p *savedState) {
 	e.imm.Advance(dt, e.corr.total-p.total+e.osc.phaseTotal-p.phaseTotal-p.freqTotal*dt)
 	e.imm.AddFreq(e.osc.freqTotal - p.freqTotal)
 	e.prediction = p.prediction
+	left := e.departure
+	if left.sec > p.sec {
+		left = departure{} // the state is from before that drift
+	}
 	e.breakOff()
+	e.departure = left
 	e.age = dt
 	e.drift, e.alternative = 0, alternative{}
 }
