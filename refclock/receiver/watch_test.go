@@ -173,7 +173,7 @@ func TestPortNamesOtherUsers(t *testing.T) {
 		start := time.Now()
 		var n tally
 		var mu sync.Mutex // guards asked and users
-		asked, users := 0, receiver.Users{}
+		asked, users := 0, receiver.Users{Programs: []string{"gpsd (pid 7)"}}
 		port := &receiver.Port{
 			Session: queued(receiver.Config{Name: "gps"}, make(chan *gnss.Message), &n), Mono: func() int64 { return int64(time.Since(start)) + 1 },
 			Open: func() (io.ReadCloser, error) {
@@ -192,23 +192,24 @@ func TestPortNamesOtherUsers(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { port.Run(ctx) })
+		seen := ""
 		for _, step := range []struct {
 			users   receiver.Users
 			history string
 		}{
-			{receiver.Users{Programs: []string{"gpsd (pid 7)"}}, "+port_missing +port_shared -port_missing +port_silent"},
+			{users, "+port_missing +port_shared -port_missing +port_silent"},
 			{receiver.Users{Programs: []string{"agetty (pid 9)"}, Console: true}, "-port_shared +port_console"},
 			{receiver.Users{}, "-port_console"},
 		} {
-			before := n.history()
 			mu.Lock()
 			users = step.users
 			mu.Unlock()
 			time.Sleep(3 * time.Minute)
 			synctest.Wait()
-			if got := strings.TrimSpace(strings.TrimPrefix(n.history(), before)); got != step.history {
+			if got := strings.TrimSpace(strings.TrimPrefix(n.history(), seen)); got != step.history {
 				t.Errorf("conditions %s, want %s", got, step.history)
 			}
+			seen = n.history()
 		}
 		cancel()
 		wg.Wait()
