@@ -10,12 +10,13 @@ import (
 	"net/http"
 	"net/netip"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/acme"
 
-	"noonmark/internal/durable"
 	"noonmark/internal/printable"
 )
 
@@ -24,34 +25,51 @@ type ACME struct {
 	Directory   string   // https URL; empty: that of Let's Encrypt
 	AcceptTerms bool     // of the server; required
 	Email       string   // of the account; empty: none
-	CAFile      string   // PEM file of roots for the directory; empty: those of the system
+	Roots       string   // PEM of roots for the directory; empty: those of the system
 	HTTP        string   // address on which every node answers http-01, to which port 80 leads
 	DNS         []string // command for dns-01 instead: COMMAND set NAME VALUE, COMMAND clear NAME
+	TakesOnly   bool     // neither: this node orders nothing, and takes what another one ordered
 }
 
 const (
 	httpTimeout = 30 * time.Second
 	dnsTimeout  = 2 * time.Minute // until the record is in all servers of the zone: the command waits for that
 	maxPEM      = 1 << 20         // octets
+	maxRoots    = 32 << 10        // octets
+	maxNames    = 100             // Let's Encrypt allows 100 names in a certificate
 )
 
 // ErrConfig is wrapped by the error of an ACME that cannot be used.
 var ErrConfig = errors.New("settings of the certificate are not usable")
 
+// dnsNames are those of a certificate, also with a wildcard.
+var dnsNames = regexp.MustCompile(`^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
 // Check returns what is wrong with the settings.
 func (a ACME) Check(names []string) error {
 	switch {
-	case len(names) == 0:
-		return fmt.Errorf("%w: there is no name to order it for", ErrConfig)
+	case len(names) == 0 || len(names) > maxNames:
+		return fmt.Errorf("%w: there are %d names to order it for; want 1 to %d", ErrConfig, len(names), maxNames)
 	case !a.AcceptTerms:
 		return fmt.Errorf("%w: read the terms of service of the ACME server, and accept them", ErrConfig)
 	case a.Directory != "" && !strings.HasPrefix(a.Directory, "https://"):
 		return fmt.Errorf("%w: directory %q is no https URL", ErrConfig, a.Directory)
-	case (a.HTTP == "") == (len(a.DNS) == 0):
+	case len(a.Roots) > maxRoots:
+		return fmt.Errorf("%w: the roots of the directory have %d octets, at most %d", ErrConfig, len(a.Roots), maxRoots)
+	case a.Roots != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(a.Roots)):
+		return fmt.Errorf("%w: the roots of the directory have no certificate in PEM", ErrConfig)
+	case !a.TakesOnly && (a.HTTP == "") == (len(a.DNS) == 0):
 		return fmt.Errorf("%w: want either an address for http-01 or a command for dns-01", ErrConfig)
 	}
-	for _, n := range names {
-		if _, err := netip.ParseAddr(n); strings.HasPrefix(n, "*.") && a.HTTP != "" || err == nil && a.HTTP == "" {
+	for i, n := range names {
+		ip, err := netip.ParseAddr(n)
+		if err == nil && ip.Zone() != "" || err != nil && !dnsNames.MatchString(n) {
+			return fmt.Errorf("%w: %.80q is neither a domain name in small letters nor an address", ErrConfig, n)
+		}
+		if slices.Contains(names[:i], n) {
+			return fmt.Errorf("%w: %s is there twice", ErrConfig, n)
+		}
+		if strings.HasPrefix(n, "*.") && a.HTTP != "" || err == nil && a.HTTP == "" {
 			return fmt.Errorf("%w: %s cannot be proved by this kind of challenge: a wildcard needs dns-01, an address http-01", ErrConfig, n)
 		}
 	}
@@ -66,18 +84,12 @@ func (a ACME) kind() string {
 }
 
 // client returns a client with the key of the account.
-func (a ACME) client(key *ecdsa.PrivateKey) (*acme.Client, error) {
+func (a ACME) client(key *ecdsa.PrivateKey) *acme.Client {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DisableKeepAlives = true
-	if a.CAFile != "" {
-		b, _, err := durable.ReadFile(a.CAFile, maxPEM)
-		if err != nil {
-			return nil, err
-		}
+	if a.Roots != "" {
 		tr.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
-		if !tr.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("%w: %s has no certificate", ErrConfig, a.CAFile)
-		}
+		tr.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(a.Roots))
 	}
 	directory := a.Directory
 	if directory == "" {
@@ -92,7 +104,7 @@ func (a ACME) client(key *ecdsa.PrivateKey) (*acme.Client, error) {
 			}
 			return time.Duration(n) * time.Second / 2
 		},
-	}, nil
+	}
 }
 
 // register creates the account, unless the server has it.

@@ -110,7 +110,7 @@ func (k *Keeper) draw(ctx context.Context, w *world, a Act, now time.Time) error
 		next.Account = id
 		return k.commit(ctx, w, next, k.entry(now, "acme account", id.String()))
 	}
-	next = next.began(k.cfg.Node, k.cfg.Names, id, now)
+	next = next.began(k.cfg.Node, k.cfg.ACME.Directory, k.cfg.Names, id, now)
 	return k.commit(ctx, w, next, k.entry(now, "certificate order", fmt.Sprintf("%d for %v", next.Order.Generation, k.cfg.Names)))
 }
 
@@ -168,7 +168,8 @@ func (k *Keeper) authorize(ctx context.Context, w *world, now time.Time) error {
 	return nil
 }
 
-// answered reports whether every live node that is not drained answers a challenge.
+// answered reports whether every live node that takes part and is not drained answers a
+// challenge.
 func (k *Keeper) answered(w *world, ch challenge) bool {
 	if len(k.cfg.ACME.DNS) > 0 {
 		return true
@@ -177,7 +178,8 @@ func (k *Keeper) answered(w *world, ch challenge) bool {
 		return false
 	}
 	for _, n := range w.nodes {
-		if n.Live && n.Drain == "" && w.reports[n.Name].Serves != tokenSet(w.tokens) {
+		p := w.reports[n.Name]
+		if n.Live && n.Drain == "" && !p.Alone && p.Serves != tokenSet(w.tokens) {
 			return false
 		}
 	}
@@ -266,7 +268,7 @@ func (k *Keeper) clear(ctx context.Context, w *world) (err error) {
 
 func (k *Keeper) abandon(ctx context.Context, w *world, why string, now time.Time) error {
 	more := append(k.cleanup(), clientv3.OpDelete(k.part.Key("seal", w.state.Order.Key.String(), ""), clientv3.WithPrefix()))
-	next := w.state.failed(why[:min(len(why), 1<<10)], now)
+	next := w.state.failed(why[:min(len(why), 1<<10)], k.cfg.Settings, now)
 	if err := k.commit(ctx, w, next, k.entry(now, "certificate order failed", next.Why), more...); err != nil {
 		return err
 	}
@@ -276,7 +278,7 @@ func (k *Keeper) abandon(ctx context.Context, w *world, why string, now time.Tim
 // whyInvalid is why the server has ended an order.
 func (k *Keeper) whyInvalid(ctx context.Context, w *world) string {
 	if w.order == nil {
-		return "the order could not be finished: its key is lost, or the names have changed"
+		return "the order could not be finished: its key is lost, or names or directory have changed"
 	}
 	if c, err := k.server(ctx, w); err == nil {
 		if _, failed, _ := k.cfg.ACME.challenges(ctx, c, w.order); failed != nil {

@@ -3,7 +3,6 @@ package certs
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,6 +23,7 @@ import (
 
 // PartName is the part of the keys of a fleet that this package keeps.
 //
+//	cert/settings     Settings
 //	cert/state        State
 //	cert/holder       name of the node that orders, under its lease
 //	cert/seal/ID/NODE secret of a private key, sealed to a node
@@ -37,8 +37,9 @@ const (
 	acmeTimeout = 2 * time.Minute
 	// ackTime is how long the holder waits until every live node answers a challenge.
 	ackTime   = 30 * time.Second
-	maxValue  = 96 << 10 // of the state, octets
-	maxTokens = 100      // Let's Encrypt allows 100 names in a certificate
+	maxValue  = 96 << 10 // of state and settings, octets
+	maxReport = 16 << 10 // octets; with the names of all tokens
+	maxTokens = maxNames
 )
 
 // Config is one node.
@@ -47,7 +48,12 @@ type Config struct {
 	Key   *seal.Private
 	Names []string // of the certificate: DNS names and addresses
 	ACME  ACME
-	PEM   string // file that ntsserve reads as certificate and as key, mode 0600
+
+	// Settings is the revision of etcd at which these settings were read; 0: there are none in
+	// etcd. The keeper ends when they change.
+	Settings int64
+
+	PEM string // file that ntsserve reads as certificate and as key, mode 0600
 
 	Clock func() (time.Time, error) // as agent.Config.Clock
 	Mono  func() time.Duration      // a monotonic clock
@@ -59,7 +65,8 @@ type Report struct {
 	Generation uint64 `json:"generation"` // on its disc
 	NotAfter   int64  `json:"not_after"`  // POSIX seconds
 	Serves     string `json:"serves,omitempty"`
-	Why        string `json:"why,omitempty"` // it has not the one of the fleet
+	Why        string `json:"why,omitempty"`   // it has not the one of the fleet
+	Alone      bool   `json:"alone,omitempty"` // it takes no part, and answers no challenge
 }
 
 // Keeper keeps the certificate of one node. It is for one goroutine.
@@ -87,6 +94,8 @@ type Result struct {
 	State  State
 	Disc   error // why the PEM file was not written
 	Server error // of the ACME server
+
+	Challenges error // why this node does not answer them
 }
 
 // New returns the keeper of a node. Its error wraps ErrConfig.
@@ -115,12 +124,19 @@ const (
 	whileOrder = time.Second // an order is open: every node answers its challenges soon
 )
 
-// Run makes rounds until ctx ends. observe gets each result. It repeats at once while an
-// order goes on, and with growing delays after an error.
+// ErrSettings is wrapped by the error of a round that found other settings in etcd.
+var ErrSettings = errors.New("the settings of the certificate have changed")
+
+// Run makes rounds until ctx ends or the settings change: its error then wraps ErrSettings.
+// observe gets each other result. It repeats at once while an order goes on, and with growing
+// delays after an error.
 func (k *Keeper) Run(ctx context.Context, observe func(Result, error)) error {
 	var failed retry.Backoff
 	for ctx.Err() == nil {
 		r, err := k.Round(ctx)
+		if errors.Is(err, ErrSettings) {
+			return err
+		}
 		observe(r, err)
 		if err != nil || r.Server != nil {
 			retry.Sleep(ctx, failed.Next())
@@ -168,15 +184,16 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	res := Result{State: w.state}
-	serving := k.responder.Set(w.tokens)
-	if len(k.cfg.ACME.DNS) > 0 {
-		serving = nil
+	var serving error
+	if k.cfg.ACME.HTTP != "" {
+		serving = k.responder.Set(w.tokens)
 	}
 	res.Report, res.Disc = k.keep(ctx, w)
 	if serving == nil {
 		res.Report.Serves = tokenSet(w.tokens)
 	} else {
-		res.Report.Why = "challenges are not answered: " + serving.Error()
+		res.Challenges = fmt.Errorf("challenges are not answered: %w; %s", serving, listenRemedy(serving))
+		res.Report.Why = res.Challenges.Error()
 	}
 	if err := k.show(ctx, res.Report); err != nil {
 		return res, err
@@ -213,15 +230,23 @@ func (k *Keeper) read(ctx context.Context) (*world, error) {
 		clientv3.OpGet(k.part.Key("state")), clientv3.OpGet(k.part.Key("holder")),
 		clientv3.OpGet(k.part.Key("token", ""), clientv3.WithPrefix(), clientv3.WithLimit(maxTokens)),
 		clientv3.OpGet(k.part.Key("at", ""), clientv3.WithPrefix(), clientv3.WithLimit(store.MaxNodes)),
+		clientv3.OpGet(k.part.Key("settings"), clientv3.WithKeysOnly()),
 	).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
+	revision := int64(0)
+	if kvs := r.Responses[4].GetResponseRange().Kvs; len(kvs) > 0 {
+		revision = kvs[0].ModRevision
+	}
+	if revision != k.cfg.Settings {
+		return nil, fmt.Errorf("read certificate: %w", ErrSettings)
+	}
 	w := &world{tokens: map[string]string{}, reports: map[string]Report{}, nodes: snap.Nodes}
 	if kvs := r.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		w.revision = kvs[0].ModRevision
-		if err := json.Unmarshal(kvs[0].Value, &w.state); err != nil || len(kvs[0].Value) > maxValue {
-			return nil, fmt.Errorf("read certificate: state of %d octets is damaged: %w", len(kvs[0].Value), err)
+		if w.state, err = decodeState(kvs[0].Value); err != nil {
+			return nil, err
 		}
 	}
 	if kvs := r.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
@@ -233,8 +258,7 @@ func (k *Keeper) read(ctx context.Context) (*world, error) {
 		}
 	}
 	for _, kv := range r.Responses[3].GetResponseRange().Kvs {
-		var p Report
-		if json.Unmarshal(kv.Value, &p) == nil { // one that is damaged serves nothing
+		if p, err := decodeReport(kv.Value); err == nil { // one that is damaged serves nothing
 			w.reports[strings.TrimPrefix(string(kv.Key), k.part.Key("at", ""))] = p
 		}
 	}
@@ -297,13 +321,9 @@ func (k *Keeper) show(ctx context.Context, p Report) error {
 	if k.shown != nil && reflect.DeepEqual(*k.shown, p) {
 		return nil
 	}
-	b, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
-	if err := k.part.Commit(ctx, store.Entry{}, nil, clientv3.OpPut(k.part.Key("at", k.cfg.Node), string(b))); err != nil {
+	if err := Of(k.store).Show(ctx, k.cfg.Node, p); err != nil {
 		return err
 	}
 	k.shown = &p
@@ -381,7 +401,7 @@ func (k *Keeper) sealTo(ctx context.Context, nodes []store.Node, id roots.ID, s 
 
 // view is what this node knows. The error is that of the ACME server.
 func (k *Keeper) view(ctx context.Context, w *world, now time.Time, trusted bool) (View, error) {
-	v := View{Now: now, Trusted: trusted, Names: k.cfg.Names, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
+	v := View{Now: now, Trusted: trusted && !k.cfg.ACME.TakesOnly, Names: k.cfg.Names, Directory: k.cfg.ACME.Directory, Settings: k.cfg.Settings, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
 	if leaf, err := parseChain(w.state.Chain); err == nil {
 		v.NotAfter, v.Life, v.Covers = leaf.NotAfter, leaf.NotAfter.Sub(leaf.NotBefore), covers(leaf, k.cfg.Names)
 	}
@@ -427,10 +447,7 @@ func (k *Keeper) server(ctx context.Context, w *world) (*acme.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := k.cfg.ACME.client(key)
-	if err != nil {
-		return nil, err
-	}
+	c := k.cfg.ACME.client(key)
 	ctx, stop := context.WithTimeout(ctx, acmeTimeout)
 	defer stop()
 	if err := k.cfg.ACME.register(ctx, c); err != nil {

@@ -69,12 +69,19 @@ func startEtcd(t *testing.T) (endpoint string) {
 // newSite makes a fleet in an etcd.
 func newSite(t *testing.T, endpoint, fleet string, p *certstest.Pebble, names []string) *site {
 	t.Helper()
-	s := &site{t: t, endpoint: endpoint, pebble: p, names: names, acme: ACME{Directory: p.Directory, CAFile: p.CA, AcceptTerms: true}}
+	s := &site{t: t, endpoint: endpoint, pebble: p, names: names, acme: ACME{Directory: p.Directory, Roots: file(t, p.CA), AcceptTerms: true}}
 	s.store = connect(t, s.endpoint, fleet)
 	plan, err := roots.New(roots.Defaults(), time.Now())
 	must(t, err)
 	must(t, s.store.Init(t.Context(), plan, s.entry("init")))
 	return s
+}
+
+func file(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	must(t, err)
+	return string(b)
 }
 
 func connect(t testing.TB, endpoint, fleet string) *store.Store {
@@ -179,6 +186,10 @@ func TestSettingsThatCannotWorkAreRefused(t *testing.T) {
 		set   func(*ACME)
 	}{
 		{"no name", nil, func(*ACME) {}},
+		{"no name of the DNS", []string{"a_b"}, func(*ACME) {}},
+		{"capitals", []string{"Time.example.org"}, func(*ACME) {}},
+		{"a name twice", []string{"a", "a"}, func(*ACME) {}},
+		{"roots without a certificate", []string{"a"}, func(a *ACME) { a.Roots = "x" }},
 		{"terms", []string{"a"}, func(a *ACME) { a.AcceptTerms = false }},
 		{"http", []string{"a"}, func(a *ACME) { a.Directory = "http://x" }},
 		{"no challenge", []string{"a"}, func(a *ACME) { a.HTTP = "" }},
@@ -273,14 +284,16 @@ file = %[4]q
 		t.Error("the late node has another certificate")
 	}
 
-	// A third of its life before the end there is a new one, on all nodes.
-	s.shift = 59 * 24 * time.Hour
+	// A third of its life before the end there is a new one, on all nodes. The server chooses
+	// how long it lives.
+	due := first.NotAfter.Sub(first.NotBefore) * 2 / 3
+	s.shift = due - time.Hour
 	rounds = 0
 	s.until("five rounds", func() bool { rounds++; return rounds == 5 })
 	if p.Issued() != 1 {
 		t.Fatal("it was renewed too early")
 	}
-	s.shift = 61 * 24 * time.Hour
+	s.shift = due + time.Hour
 	s.until("all nodes have the new certificate", s.generation(2))
 	second := s.leaf(a)
 	if second.Equal(first) || !s.leaf(d).Equal(second) || p.Issued() != 2 {
@@ -351,9 +364,14 @@ func killedNode() int {
 		fmt.Println("error:", err)
 		return 1
 	}
+	roots, err := os.ReadFile(c.CA)
+	if err != nil {
+		fmt.Println("error:", err)
+		return 1
+	}
 	k, err := New(s, Config{
 		Node: c.Node, Key: key, Names: []string{c.Name}, PEM: filepath.Join(c.Dir, "tls.pem"), TTL: 2 * time.Second,
-		ACME:  ACME{Directory: c.Directory, CAFile: c.CA, AcceptTerms: true, HTTP: c.HTTP},
+		ACME:  ACME{Directory: c.Directory, Roots: string(roots), AcceptTerms: true, HTTP: c.HTTP},
 		Clock: func() (time.Time, error) { return time.Now(), nil }, Mono: func() time.Duration { return time.Duration(time.Now().UnixNano()) },
 	})
 	if err != nil {

@@ -17,14 +17,16 @@ import (
 type State struct {
 	Generation uint64   `json:"generation"` // counts orders; that of the certificate in force
 	Chain      string   `json:"chain,omitempty"`
-	Key        roots.ID `json:"key"` // fingerprint of the secret of its private key
+	Key        roots.ID `json:"key"`                 // fingerprint of the secret of its private key
+	Directory  string   `json:"directory,omitempty"` // from which it is
 
 	Order   *Order   `json:"order,omitempty"` // that is open; nil: none
 	Account roots.ID `json:"account"`         // fingerprint of the secret of the account key; zero: none yet
 
 	Failures  int    `json:"failures,omitempty"` // in a row
 	NotBefore int64  `json:"not_before,omitempty"`
-	Why       string `json:"why,omitempty"` // of the last failure
+	Why       string `json:"why,omitempty"`      // of the last failure
+	Settings  int64  `json:"settings,omitempty"` // revision of those that failed last
 }
 
 // Order is an order at the ACME server. It is written before anything can be issued:
@@ -34,6 +36,7 @@ type State struct {
 type Order struct {
 	Generation uint64   `json:"generation"`
 	Names      []string `json:"names"`
+	Directory  string   `json:"directory,omitempty"`
 	Key        roots.ID `json:"key"`
 	URL        string   `json:"url,omitempty"` // empty: not opened yet
 	Node       string   `json:"node"`          // that began it
@@ -53,14 +56,27 @@ const (
 	Invalid
 )
 
+// NotAfter is when the certificate in force expires, POSIX seconds; 0: there is none that can
+// be read.
+func (s State) NotAfter() int64 {
+	leaf, err := parseChain(s.Chain)
+	if err != nil {
+		return 0
+	}
+	return leaf.NotAfter.Unix()
+}
+
 // View is what a node knows when it decides.
 type View struct {
 	Now     time.Time
 	Trusted bool // the clock
 
-	Names    []string // of the certificate, as configured
-	Holder   bool     // this node holds the lease
-	Held     bool     // some node does
+	Names     []string // of the certificate, as configured
+	Directory string   // of the ACME server, as configured
+	Settings  int64    // revision of what is configured
+
+	Holder   bool // this node holds the lease
+	Held     bool // some node does
 	NotAfter time.Time
 	Life     time.Duration // of the certificate in force; 0: there is none that can be read
 	Covers   bool          // it has all names
@@ -100,14 +116,15 @@ const (
 
 // Due reports whether a new certificate is to be ordered.
 func (s State) Due(v View) bool {
-	if s.Generation == 0 || v.Life <= 0 || !v.Covers {
+	if s.Generation == 0 || v.Life <= 0 || !v.Covers || s.Directory != v.Directory {
 		return true
 	}
 	return v.Now.After(v.NotAfter.Add(-v.Life / renewFraction))
 }
 
 // Next decides. A node whose clock is not trusted orders nothing: it does not know when a
-// certificate ends. A node that cannot finish an open order leaves the lease to others.
+// certificate ends. A node that cannot finish an open order leaves the lease to others. What
+// failed with settings of before does not wait.
 func (s State) Next(v View) Act {
 	if !v.Trusted {
 		return idle(v)
@@ -115,7 +132,7 @@ func (s State) Next(v View) Act {
 	if s.Order != nil {
 		return s.onOrder(v)
 	}
-	waits := s.Failures > 0 && v.Now.Unix() < s.NotBefore && s.NotBefore-v.Now.Unix() <= int64(maxWait/time.Second)
+	waits := s.Failures > 0 && v.Settings <= s.Settings && v.Now.Unix() < s.NotBefore && s.NotBefore-v.Now.Unix() <= int64(maxWait/time.Second)
 	if !s.Due(v) || waits {
 		return idle(v)
 	}
@@ -138,7 +155,7 @@ func (s State) onOrder(v View) Act {
 		return idle(v)
 	case !v.Holder:
 		return campaign(v)
-	case !v.HasAccount, !v.HasKey, !slices.Equal(o.Names, v.Names) && o.URL == "":
+	case !v.HasAccount, !v.HasKey, o.Directory != v.Directory, !slices.Equal(o.Names, v.Names) && o.URL == "":
 		return Abandon
 	case o.URL == "":
 		return Open
@@ -171,8 +188,8 @@ func campaign(v View) Act {
 }
 
 // began returns the state with a new order.
-func (s State) began(node string, names []string, key roots.ID, now time.Time) State {
-	s.Order = &Order{Generation: s.Generation + uint64(s.Failures) + 1, Names: names, Key: key, Node: node, Since: now.Unix()}
+func (s State) began(node, directory string, names []string, key roots.ID, now time.Time) State {
+	s.Order = &Order{Generation: s.Generation + uint64(s.Failures) + 1, Names: names, Directory: directory, Key: key, Node: node, Since: now.Unix()}
 	return s
 }
 
@@ -186,18 +203,19 @@ func (s State) opened(url string) State {
 
 // issued returns the state with the certificate of the order.
 func (s State) issued(chain string) State {
-	s.Generation, s.Chain, s.Key = s.Order.Generation, chain, s.Order.Key
-	s.Order, s.Failures, s.NotBefore, s.Why = nil, 0, 0, ""
+	s.Generation, s.Chain, s.Key, s.Directory = s.Order.Generation, chain, s.Order.Key, s.Order.Directory
+	s.Order, s.Failures, s.NotBefore, s.Why, s.Settings = nil, 0, 0, "", 0
 	return s
 }
 
-// failed returns the state without the order. Each failure in a row triples the wait.
-func (s State) failed(why string, now time.Time) State {
+// failed returns the state without the order. Each failure in a row triples the wait, which
+// ends with other settings than those of the revision.
+func (s State) failed(why string, settings int64, now time.Time) State {
 	s.Failures++
 	wait := firstWait
 	for range s.Failures - 1 {
 		wait = min(3*wait, maxWait)
 	}
-	s.Order, s.NotBefore, s.Why = nil, now.Add(wait).Unix(), why
+	s.Order, s.Settings, s.NotBefore, s.Why = nil, settings, now.Add(wait).Unix(), why
 	return s
 }

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"errors"
 	"io"
 	"log"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -72,6 +74,17 @@ func (r *Responder) close() {
 		r.server.Close()
 		r.server = nil
 	}
+}
+
+// listenRemedy says what to do about an address that cannot be listened on.
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return "this user may not bind the port: install the drop-in noonmark-fleet-http.conf, or let port 80 lead to one from 1024 on, and run with -http"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program uses the port: let it forward /.well-known/acme-challenge/ to another one, and run with -http"
+	}
+	return "correct the address of run -http"
 }
 
 // Counts returns how many requests were answered, and how many were for something else.

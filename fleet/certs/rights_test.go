@@ -146,7 +146,7 @@ func TestTheRightsOfANodeSuffice(t *testing.T) {
 	}
 
 	a := s.nodes[0].keeper.store
-	for _, key := range []string{a.Part(PartName).Key("at", "b"), a.Part("config").Key("at", "b"), a.Part("config").Key("list", "x"), a.Part("health").Key("up", "b")} {
+	for _, key := range []string{a.Part(PartName).Key("at", "b"), a.Part(PartName).Key("settings"), a.Part("config").Key("at", "b"), a.Part("config").Key("list", "x"), a.Part("health").Key("up", "b")} {
 		if _, err := a.Part(PartName).Client().Put(t.Context(), key, "{}"); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			t.Errorf("a writes %s: %v", key, err)
 		}

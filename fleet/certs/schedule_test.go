@@ -152,7 +152,7 @@ func (s *sim) plan(n *simNode, a Act, state State, order *simOrder, revision, fe
 		if a == Register {
 			next.Account = id
 		} else {
-			next = state.began(n.name, []string{"a"}, id, now)
+			next = state.began(n.name, "", []string{"a"}, id, now)
 		}
 		return []func(){func() { s.seal(id); n.keys[id] = true }, commit(next)}
 	case Open:
@@ -180,7 +180,7 @@ func (s *sim) plan(n *simNode, a Act, state State, order *simOrder, revision, fe
 		return []func(){func() {}, func() { s.publish(n, revision, fence, state, order) }}
 	case Abandon:
 		s.failures++
-		return []func(){commit(state.failed("x", now))}
+		return []func(){commit(state.failed("x", 0, now))}
 	}
 	return nil
 }
