@@ -54,7 +54,7 @@ func (k *Keeper) Handler() http.Handler {
 	mux.HandleFunc("/health", k.only(k.serveHealth))
 	mux.HandleFunc("/targets", k.only(k.serveTargets))
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(k)
+	reg.MustRegister(append([]prometheus.Collector{k}, k.cfg.More...)...)
 	mux.Handle("/metrics", k.only(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		k.refuse("path")

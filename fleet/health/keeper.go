@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -40,8 +41,9 @@ type Record struct {
 // Config is one node.
 type Config struct {
 	Node    string
-	NTSKE   string   // where others reach its NTS-KE, HOST:PORT; empty: it is no witness
-	Metrics []string // where Prometheus reaches its metrics, HOST:PORT each
+	NTSKE   string                 // where others reach its NTS-KE, HOST:PORT; empty: it is no witness
+	Metrics []string               // where Prometheus reaches its metrics, HOST:PORT each
+	More    []prometheus.Collector // further metrics of this node
 	Limits  Limits
 
 	// Facts examines the node; that is Local.Facts with what the agent knows.

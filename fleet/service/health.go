@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 
 	"noonmark/fleet/health"
@@ -68,18 +69,19 @@ func plain(list []server.Endpoint) (best netip.AddrPort) {
 // and the node is withdrawn.
 type healthTask struct {
 	*Service
-	facts  func(context.Context) health.Facts
-	keeper atomic.Pointer[health.Keeper] // of the present run
+	facts   func(context.Context) health.Facts
+	metrics []prometheus.Collector        // of other tasks
+	keeper  atomic.Pointer[health.Keeper] // of the present run
 
 	// Of Run.
 	log         observer
 	kept, shown string // as they were logged last
 }
 
-func newHealthTask(s *Service) *healthTask {
+func newHealthTask(s *Service, metrics ...prometheus.Collector) *healthTask {
 	local := &health.Local{Status: s.cfg.Server.Clock, Serving: s.cfg.Health.Counters, NTP: s.cfg.Server.NTP, KeyFile: s.cfg.Server.KeyFile}
 	return &healthTask{
-		Service: s, log: observer{log: s.cfg.Log, now: time.Now},
+		Service: s, metrics: metrics, log: observer{log: s.cfg.Log, now: time.Now},
 		facts: func(ctx context.Context) health.Facts {
 			f := local.Facts(ctx, time.Now())
 			admit(&f, s.agt.Readiness())
@@ -148,7 +150,7 @@ func (h *healthTask) Run(ctx context.Context) (err error) {
 	}
 	begun := time.Now()
 	k := health.New(h.own, health.Config{
-		Node: h.node.Name, Metrics: h.cfg.Health.Targets, Facts: h.facts, Mono: func() time.Duration { return time.Since(begun) }, Now: time.Now,
+		Node: h.node.Name, Metrics: h.cfg.Health.Targets, More: h.metrics, Facts: h.facts, Mono: func() time.Duration { return time.Since(begun) }, Now: time.Now,
 	})
 	srv := k.Server()
 	ctx, stop := context.WithCancelCause(ctx)

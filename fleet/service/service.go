@@ -1,6 +1,6 @@
 // Package service is the agent of a node as a service: the member of etcd if the node has
-// one, the agent that keeps the key file of ntsserve, the keeper of its configuration, the
-// upkeep of certificates and addresses, the health endpoint, and on the node that manages
+// one, the agent that keeps the key file of ntsserve, the keepers of its configuration and of
+// the certificate of the shared name, the upkeep of certificates and addresses, the health endpoint, and on the node that manages
 // the fleet the admission of others.
 package service
 
@@ -19,9 +19,11 @@ import (
 
 	"noonmark/fleet/access"
 	"noonmark/fleet/agent"
+	"noonmark/fleet/certs"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/manager"
 	"noonmark/fleet/roots"
+	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
 	"noonmark/internal/config"
 	"noonmark/internal/config/ntsserve"
@@ -54,6 +56,7 @@ type Server struct {
 	KeyFile string         // keys.file
 	Clock   string         // source.path, the snapshot of the clock
 	NTP     netip.AddrPort // where this machine gets plain NTP; not valid: nowhere
+	PEM     string         // where ntsserve reads the certificate of the fleet; empty: nowhere
 	Rotate  time.Duration
 	Keep    int
 }
@@ -71,16 +74,17 @@ func LoadServer(path string) (*Server, error) {
 	if s.KeyRing.Renew != nts.NeverRenew {
 		return nil, exitcode.With(exitcode.ErrConfig, fmt.Errorf("%s: the fleet replaces the secrets, not ntsserve; want renew = \"never\"", s.Place("keys.renew")))
 	}
-	return &Server{KeyFile: s.Keys.File, Clock: s.Source.Path, NTP: plain(s.Endpoints), Rotate: s.KeyRing.Rotate, Keep: s.KeyRing.Keep}, nil
+	return &Server{KeyFile: s.Keys.File, Clock: s.Source.Path, NTP: plain(s.Endpoints), PEM: fleetPEM(s.Pairs()), Rotate: s.KeyRing.Rotate, Keep: s.KeyRing.Keep}, nil
 }
 
 // Config is one node.
 type Config struct {
-	Dir    identity.Dir
-	Server *Server
-	Health *Health // nil: the node has no health endpoint
-	Config Configuration
-	Log    *slog.Logger
+	Dir         identity.Dir
+	Server      *Server
+	Health      *Health // nil: the node has no health endpoint
+	Config      Configuration
+	Certificate certs.Local
+	Log         *slog.Logger
 }
 
 // Service is the agent as a service.
@@ -89,6 +93,7 @@ type Service struct {
 	node identity.Node
 	etcd *clientv3.Client
 	own  *store.Store
+	key  *seal.Private
 	agt  *agent.Agent
 }
 
@@ -104,8 +109,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, exitcode.With(exitcode.ErrConfig, err)
 	}
-	key, err := c.Dir.SealKey()
-	if err != nil {
+	if s.key, err = c.Dir.SealKey(); err != nil {
 		return nil, exitcode.With(exitcode.ErrConfig, err)
 	}
 	if s.etcd, err = access.Connect(s.node.Endpoints, settings); err != nil {
@@ -116,8 +120,8 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	s.agt, err = agent.New(s.own, agent.Config{
-		Node: s.node.Name, Key: key, Copy: c.Dir.Copy(), KeyFile: c.Server.KeyFile, Rotate: c.Server.Rotate, Keep: c.Server.Keep,
-		Clock: func() (time.Time, error) { return time.Now(), servedclock.Confirm(c.Server.Clock) },
+		Node: s.node.Name, Key: s.key, Copy: c.Dir.Copy(), KeyFile: c.Server.KeyFile, Rotate: c.Server.Rotate, Keep: c.Server.Keep,
+		Clock: s.clock,
 	})
 	if err != nil {
 		s.etcd.Close()
@@ -126,17 +130,24 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
+// clock is that of the system, with why it may be wrong.
+func (s *Service) clock() (time.Time, error) {
+	return time.Now(), servedclock.Confirm(s.cfg.Server.Clock)
+}
+
 // Close ends the connection to etcd.
 func (s *Service) Close() { s.etcd.Close() }
 
 // Run runs until a signal or ctx ends it.
 func (s *Service) Run(ctx context.Context) error {
 	tasks := []daemon.Task{&agentTask{Service: s}, daemon.Func("upkeep", s.upkeep), newConfigTask(s)}
+	certificate := newCertTask(s)
+	tasks = append(tasks, certificate)
 	if s.node.Member != nil {
 		tasks = append(tasks, &memberTask{Service: s})
 	}
 	if s.cfg.Health != nil {
-		tasks = append(tasks, newHealthTask(s))
+		tasks = append(tasks, newHealthTask(s, certificate))
 	}
 	if s.cfg.Dir.Manages() {
 		tasks = append(tasks, daemon.Func("admission", s.admit))

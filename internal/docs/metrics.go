@@ -67,7 +67,7 @@ func allMetrics(root string) ([]metric, error) {
 	if err != nil {
 		return nil, err
 	}
-	dirs = append(dirs, "fleet/health") // of a module of its own, which goFolders leaves out
+	dirs = append(dirs, "fleet/health", "fleet/service") // of a module of its own, which goFolders leaves out
 	var all []metric
 	for _, dir := range dirs {
 		p, err := parsePackage(root, dir)

@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 
+	"noonmark/fleet/certs"
 	"noonmark/fleet/manager"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/service"
@@ -160,6 +162,9 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 	fl.Var(listenFlag{&health.Listen}, "health", "say at this `ADDRESS` whether the node shall be announced; off: nowhere")
 	fl.StringVar(&health.Counters, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes, for -health and for the trial of a configuration")
 	command.Strings(fl, &health.Targets, "target", "a `HOST:PORT` where Prometheus reads metrics of this node, for the list of all nodes")
+	local := certs.Local{HTTP: ":80"}
+	fl.StringVar(&local.HTTP, "http", local.HTTP, "answer http-01 challenges at this `ADDRESS`, to which port 80 of the machine leads")
+	fl.StringVar(&local.DNS, "dns", "", "the `PROGRAM` that sets and clears records for dns-01")
 	settings := service.LogSettings()
 	fl.StringVar(&settings.Level, "log-level", settings.Level, "the least `LEVEL` of messages: debug, info, warn, error")
 	fl.StringVar(&settings.Format, "log-format", settings.Format, "the `FORMAT` of the log: text or json")
@@ -172,6 +177,12 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 				return command.Usagef("-target %q: want HOST:PORT", t)
 			}
 		}
+		if _, port, err := net.SplitHostPort(local.HTTP); err != nil || port == "" {
+			return command.Usagef("-http %q: want ADDRESS:PORT, such as :80", local.HTTP)
+		}
+		if local.DNS != "" && !filepath.IsAbs(local.DNS) {
+			return command.Usagef("-dns %q: want the full path of a program", local.DNS)
+		}
 		log := daemon.New("noonmark-fleet", settings)
 		err := func() error {
 			if err := privileges.ForbidDumps(); err != nil {
@@ -183,7 +194,8 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 			}
 			c := service.Config{
 				Dir: o.dir(), Server: s, Log: log,
-				Config: service.Configuration{File: service.ServerFile(*server), Counters: health.Counters},
+				Certificate: local,
+				Config:      service.Configuration{File: service.ServerFile(*server), Counters: health.Counters},
 			}
 			if health.Listen.IsValid() {
 				c.Health = &health
