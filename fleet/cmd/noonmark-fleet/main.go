@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"noonmark/fleet/access"
+	"noonmark/fleet/certs"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/manager"
 	"noonmark/fleet/rollout"
@@ -48,7 +49,7 @@ func commandLine(ctx context.Context) command.Command {
 Several ntsserve behind one name or one anycast address must open each other's NTS cookies.
 noonmark-fleet keeps their root secrets in etcd, sealed to each node. Its agent, the command run,
 writes the key file of ntsserve, which itself never asks etcd. It can also give all nodes the same
-access lists and limits.
+access lists and limits, and one certificate.
 
 The first node runs init, which also makes it the manager: it has the authority that certifies
 nodes. Each further node runs join with a token that the manager made.
@@ -66,6 +67,10 @@ TOKEN is what "noonmark-fleet token" printed on the manager; "-" reads it from s
 			{Name: "run", About: "run the agent of this node", Prepare: o.prepareRun, Text: `
 It runs in the foreground, under systemd as a service of type notify. The log goes to standard
 error, or to the journal.
+
+-http and -dns are for the certificate of the fleet, see the command certificate. The program of -dns
+runs as "PROGRAM set NAME VALUE" and "PROGRAM clear NAME", for TXT records. It returns when all servers
+of the zone have the record, and may run within the limits of the service only.
 `},
 			{Name: "status", About: "show the fleet: nodes, roots, and what this node would do without etcd", Prepare: o.prepareStatus},
 			{Name: "revoke", About: "shut out a stolen node and replace all roots, or replace some roots", Prepare: o.prepareRevoke,
@@ -92,6 +97,16 @@ refuses the result, or that is not healthy with it, takes all nodes back. It nee
 While nodes take a configuration, all return at once to the one before. Afterwards the one before
 is applied as a new rollout, with the same order. A second undo brings back what was undone.
 `},
+			{Name: "certificate", About: "let the fleet order the certificate of its name by ACME", Prepare: o.prepareCertificate,
+				Usage: []string{"-name NAME... -accept-terms", "-off"}, Text: `
+One node at a time orders it, the next one goes on where that node ends, and all nodes get it. A node
+takes part if ke.certificate and ke.key of its ntsserve.toml both name a file fleet.pem, which its agent
+writes. Each call sets all settings anew, and ends the wait after orders that failed. It needs the
+manager.
+
+With http-01 every node answers challenges at port 80, only while an order is open. That needs the
+drop-in noonmark-fleet-http.conf. With dns-01 the nodes that run with -dns order it; the others take it.
+`},
 			{Name: "audit", About: "show who did what", Prepare: o.prepareAudit},
 		},
 		Manual: command.Manual{
@@ -100,6 +115,7 @@ is applied as a new rollout, with the same order. A second undo brings back what
 				{For: "make a fleet with an etcd of its own", Line: "noonmark-fleet init -embedded -node a -address 192.0.2.1"},
 				{For: "invite a second node that runs a member of etcd", Line: "noonmark-fleet token b -member -address 192.0.2.2"},
 				{For: "all nodes at a glance", Line: "noonmark-fleet status"},
+				{For: "one certificate for all nodes", Line: "noonmark-fleet certificate -name time.example.org -accept-terms"},
 				{For: "the same access list on all nodes, on node b first", Line: "noonmark-fleet apply access.toml -canary b"},
 			},
 			Exits: []command.Exit{
@@ -115,7 +131,7 @@ is applied as a new rollout, with the same order. A second undo brings back what
 			},
 			Files: []command.File{
 				{Path: identity.DefaultDir, Text: "keys, certificates, the copy of the secrets, and on some nodes the data of etcd"},
-				{Path: ntsserve.DefaultPath, Text: "keys.file, keys.rotate, keys.keep and source.path are read from here"},
+				{Path: ntsserve.DefaultPath, Text: "keys.file, keys.rotate, keys.keep, ke.certificate, ke.key and source.path are read from here"},
 				{Path: rollout.LocalPath(ntsserve.DefaultPath), Text: "if it exists, ntsserve.toml is written from it and from what apply sets; what it names wins"},
 			},
 			SeeAlso: []string{"ntsserve(8)", "ntsserve.toml(5)", "refclockctl(1)"},
@@ -146,9 +162,9 @@ func exitCode(err error) int {
 		return exitcode.TempFail
 	case is(rollout.ErrNoCanary):
 		return exitcode.Unavailable
-	case is(rollout.ErrNoFile):
+	case is(rollout.ErrNoFile, certs.ErrConfig):
 		return exitcode.Config
-	case is(rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
+	case is(certs.ErrOff, rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
 		return exitcode.DataErr
 	case is(context.DeadlineExceeded), unavailable(err):
 		return exitcode.Unavailable

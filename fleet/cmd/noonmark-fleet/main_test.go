@@ -51,6 +51,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "-state", empty, "-health", "localhost"}, exitcode.Usage, "or off"},
 		{[]string{"run", "-state", empty, "-health", "127.0.0.1:0"}, exitcode.Usage, "or off"},
 		{[]string{"run", "-state", empty, "-target", "192.0.2.1"}, exitcode.Usage, "HOST:PORT"},
+		{[]string{"run", "-state", empty, "-http", "80"}, exitcode.Usage, "ADDRESS:PORT"},
+		{[]string{"run", "-state", empty, "-dns", "dns.sh"}, exitcode.Usage, "full path"},
 		{[]string{"revoke", "-state", empty}, exitcode.Usage, "want one of"},
 		{[]string{"revoke", "-state", empty, "b", "-all"}, exitcode.Usage, "want one of"},
 		{[]string{"revoke", "-state", empty, "-root", "x"}, exitcode.Usage, "fingerprint"},
@@ -70,7 +72,7 @@ func TestOnlyTheManagerInvites(t *testing.T) {
 	if err := dir.Save(identity.Node{Fleet: "f", Name: "b", Endpoints: []string{"https://127.0.0.1:1"}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"token", "c"}, {"revoke", "c"}, {"remove", "c"}} {
+	for _, args := range [][]string{{"token", "c"}, {"revoke", "c"}, {"remove", "c"}, {"certificate", "-name", "a.test", "-accept-terms"}, {"certificate", "-off"}} {
 		if out, code := fleetCommand(t, append(args, "-state", string(dir))...); code != exitcode.Permission || !strings.Contains(out, "does not manage") {
 			t.Errorf("%q: %d, %s", args, code, out)
 		}

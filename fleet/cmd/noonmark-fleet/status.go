@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"noonmark/fleet/agent"
+	"noonmark/fleet/certs"
 	"noonmark/fleet/health"
 	"noonmark/fleet/rollout"
 	"noonmark/fleet/roots"
@@ -34,7 +35,8 @@ type report struct {
 	Nodes   []nodeReport `json:"nodes"`
 	Serving int          `json:"serving"`
 
-	Rollout *rolloutReport `json:"rollout"` // null: etcd was not read
+	Rollout     *rolloutReport `json:"rollout"`     // null: etcd was not read
+	Certificate *orderReport   `json:"certificate"` // null: the fleet orders none, or etcd was not read
 }
 
 type rootReport struct {
@@ -56,6 +58,7 @@ type nodeReport struct {
 
 	Health        *healthReport `json:"health"`        // null: it shows none
 	Configuration *configReport `json:"configuration"` // null: etcd was not read
+	Certificate   *certReport   `json:"certificate"`   // null: the fleet orders none, or etcd was not read
 }
 
 type healthReport struct {
@@ -82,7 +85,7 @@ func (o *operator) prepareStatus(fl *flag.FlagSet, c command.Console) func([]str
 			return err
 		}
 		r := report{Fleet: f.node.Fleet, Node: f.node.Name, Time: time.Now().UTC(), Roots: []rootReport{}, Nodes: []nodeReport{}}
-		snap, healths, configured, failed := o.read(f)
+		snap, healths, configured, certified, failed := o.read(f)
 		if failed != nil {
 			r.Etcd = failed.Error()
 			snap = &store.Snapshot{Plan: local.Plan}
@@ -91,6 +94,7 @@ func (o *operator) prepareStatus(fl *flag.FlagSet, c command.Console) func([]str
 		r.judge(healths)
 		if failed == nil {
 			r.configure(configured)
+			r.certify(certified)
 		}
 		if *asJSON {
 			err = command.Written(json.NewEncoder(c.Out).Encode(r))
@@ -104,19 +108,23 @@ func (o *operator) prepareStatus(fl *flag.FlagSet, c command.Console) func([]str
 	}
 }
 
-func (o *operator) read(f *fleet) (*store.Snapshot, []health.Entry, *rollout.State, error) {
+func (o *operator) read(f *fleet) (*store.Snapshot, []health.Entry, *rollout.State, *certs.Overview, error) {
 	ctx, stop := o.within()
 	defer stop()
 	snap, err := f.store.Read(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	list, _, err := health.Read(ctx, f.store)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	configured, err := rollout.Of(f.store).Read(ctx)
-	return snap, list, configured, err
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	certified, err := certs.Of(f.store).Read(ctx)
+	return snap, list, configured, certified, err
 }
 
 func (r *report) fill(s *store.Snapshot, local agent.Local) {
@@ -227,6 +235,7 @@ func (r *report) print(w io.Writer) error {
 		}
 	}
 	r.printRollout(w2)
+	r.printCertificate(w2)
 	w2.printf("\n%-32s %-10s %-20s %s\n", "ROOT", "STATE", "BEGINS", "HOLDERS")
 	for _, x := range r.Roots {
 		w2.printf("%-32s %-10s %-20s %d\n", x.ID, x.State, when(x.Since), x.Holders)

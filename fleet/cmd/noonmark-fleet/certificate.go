@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"time"
+
+	"noonmark/fleet/certs"
+	"noonmark/fleet/manager"
+	"noonmark/internal/command"
+	"noonmark/internal/config"
+	"noonmark/internal/durable"
+)
+
+func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func([]string) error {
+	var s certs.Settings
+	o.flags(fl)
+	command.Strings(fl, &s.Names, "name", "a `NAME` or address by which clients know the fleet")
+	fl.StringVar(&s.Directory, "directory", "", "the `URL` of the ACME server's directory (default: Let's Encrypt)")
+	fl.StringVar(&s.Email, "email", "", "the `ADDRESS` of the account, which the ACME server may write to")
+	roots := fl.String("ca-file", "", "a PEM `FILE` of this machine with the roots for the directory (default: those of each node)")
+	fl.StringVar(&s.Challenge, "challenge", certs.HTTP01, "the `KIND` of challenge: "+certs.HTTP01+" or "+certs.DNS01)
+	fl.BoolVar(&s.AcceptTerms, "accept-terms", false, "the terms of service of the ACME server are read and accepted")
+	end := fl.Bool("off", false, "order no certificate any more; nodes keep the last one")
+	return func(args []string) error {
+		if err := command.NoArgs(args); err != nil {
+			return err
+		}
+		if *end == (len(s.Names) > 0) {
+			return command.Usagef("want either -name NAME or -off")
+		}
+		if *end {
+			return o.withManager(func(ctx context.Context, f *fleet, _ *manager.Manager) error {
+				if err := certs.Of(f.store).Off(ctx, f.entry("certificate settings", "")); err != nil {
+					return err
+				}
+				return printf(c.Out, "the fleet orders no certificate any more; the last one stays in place until it expires\n")
+			})
+		}
+		if *roots != "" {
+			text, _, err := durable.ReadFile(*roots, config.MaxSize)
+			if err != nil {
+				return fmt.Errorf("-ca-file: %w", err)
+			}
+			s.Roots = string(text)
+		}
+		if err := s.Check(); err != nil { // before etcd is asked
+			return err
+		}
+		return o.withManager(func(ctx context.Context, f *fleet, _ *manager.Manager) error {
+			if err := certs.Of(f.store).Set(ctx, s, f.entry("certificate settings", "")); err != nil {
+				return err
+			}
+			return printf(c.Out, "the fleet orders a certificate for %v\nhow it goes on: noonmark-fleet status\n", s)
+		})
+	}
+}
+
+// orderReport is the certificate of the fleet in status -json.
+type orderReport struct {
+	Names      []string  `json:"names"`
+	Directory  string    `json:"directory"` // empty: Let's Encrypt
+	Challenge  string    `json:"challenge"`
+	Generation uint64    `json:"generation"` // 0: there is none yet
+	Expires    time.Time `json:"expires"`    // zero: there is none yet
+	Ordering   string    `json:"ordering"`   // the node that began an open order; empty: none is open
+	Holder     string    `json:"holder"`     // the node that goes on with it; empty: none at this moment
+	Failures   int       `json:"failures"`   // orders since the last certificate
+	Why        string    `json:"why"`        // of the last failure
+	Next       time.Time `json:"next"`       // of the next order after failures; zero: there is no wait
+	settings   string
+}
+
+// certReport is what a node shows of the certificate.
+type certReport struct {
+	certs.Report
+	State string `json:"state"` // a sentence for people
+}
+
+// certify adds the certificate of the fleet, and what the nodes show of it.
+func (r *report) certify(v *certs.Overview) {
+	if v.Settings == nil {
+		return
+	}
+	x := v.State
+	r.Certificate = &orderReport{
+		Names: append([]string{}, v.Settings.Names...), Directory: v.Settings.Directory, Challenge: v.Settings.Challenge,
+		Generation: x.Generation, Expires: stamp(x.NotAfter()), Holder: v.Holder, Failures: x.Failures, Why: x.Why, settings: v.Settings.String(),
+	}
+	if x.Order != nil {
+		r.Certificate.Ordering = x.Order.Node
+	}
+	if x.Failures > 0 && v.Settings.Revision <= x.Settings {
+		r.Certificate.Next = stamp(x.NotBefore)
+	}
+	for i := range r.Nodes {
+		p := v.Reports[r.Nodes[i].Name]
+		r.Nodes[i].Certificate = &certReport{p, certState(p, x)}
+	}
+}
+
+// certState says in words what a node has.
+func certState(p certs.Report, s certs.State) string {
+	switch {
+	case p.Why != "":
+		return p.Why
+	case s.Generation == 0:
+		return "waits for the first one"
+	case p.Generation != s.Generation:
+		return "has not taken it yet"
+	}
+	return "in place"
+}
+
+// printCertificate prints the certificate of the fleet, if it orders one.
+func (r *report) printCertificate(w *lines) {
+	x := r.Certificate
+	if x == nil {
+		return
+	}
+	w.printf("\ncertificate for %s: ", x.settings)
+	if x.Generation == 0 {
+		w.printf("none yet\n")
+	} else {
+		w.printf("number %d, until %s\n", x.Generation, when(x.Expires))
+	}
+	switch {
+	case x.Ordering != "" && x.Holder != "":
+		w.printf("%s orders one\n", x.Holder)
+	case x.Ordering != "":
+		w.printf("an order is open; a node goes on with it when the lease of the last one has ended\n")
+	}
+	if x.Failures > 0 {
+		w.printf("%d orders have failed; the next one is due: %s; the last one: %s\n", x.Failures, when(x.Next), x.Why)
+	}
+	w.printf("%-20s %-11s %s\n", "NODE", "CERTIFICATE", "STATE")
+	for _, n := range r.Nodes {
+		if n.Certificate != nil {
+			w.printf("%-20s %-11d %s\n", n.Name, n.Certificate.Generation, n.Certificate.State)
+		}
+	}
+}
