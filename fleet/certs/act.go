@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/crypto/acme"
 
+	"noonmark/fleet/roots"
 	"noonmark/fleet/store"
 )
 
@@ -104,14 +105,61 @@ func (k *Keeper) draw(ctx context.Context, w *world, a Act, now time.Time) error
 	if err := k.sealTo(wait, w.nodes, id, &s); err != nil {
 		return err
 	}
-	k.pause(a)
 	next := w.state
 	if a == Register {
-		next.Account = id
-		return k.commit(ctx, w, next, k.entry(now, "acme account", id.String()))
+		detail := id.String() + k.deactivate(ctx, w)
+		k.pause(a)
+		next.Account, next.AccountEpoch = id, k.cfg.Epoch
+		return k.commit(ctx, w, next, k.entry(now, "acme account", detail))
 	}
-	next = next.began(k.cfg.Node, k.cfg.ACME.Directory, k.cfg.Names, id, now)
+	k.pause(a)
+	next = next.began(k.cfg.Node, k.cfg.ACME.Directory, k.cfg.Epoch, k.cfg.Names, id, now)
 	return k.commit(ctx, w, next, k.entry(now, "certificate order", fmt.Sprintf("%d for %v", next.Order.Generation, k.cfg.Names)))
+}
+
+// deactivate ends the account that is replaced, so that whoever has its key orders nothing more.
+// It returns what the audit record says about it.
+func (k *Keeper) deactivate(ctx context.Context, w *world) string {
+	if w.state.Account == (roots.ID{}) {
+		return ""
+	}
+	err := func() error {
+		c, err := k.server(ctx, w)
+		if err != nil {
+			return err
+		}
+		ask, stop := context.WithTimeout(ctx, acmeTimeout)
+		defer stop()
+		return c.DeactivateReg(ask)
+	}()
+	if err != nil { // it may be of another directory, or be gone
+		text := err.Error()
+		return fmt.Sprintf("; %v is replaced, and was not deactivated: %s", w.state.Account, text[:min(len(text), 1<<10)])
+	}
+	return fmt.Sprintf("; %v is replaced and deactivated", w.state.Account)
+}
+
+// revoke revokes the certificate before, whose key is replaced.
+func (k *Keeper) revoke(ctx context.Context, w *world, c *acme.Client) error {
+	err := func() error {
+		s, err := k.open(ctx, w.state.Key)
+		if err != nil {
+			return err
+		}
+		key, err := derive(&s, useCertificate)
+		if err != nil {
+			return err
+		}
+		leaf, err := belong(w.state.Chain, key)
+		if err != nil {
+			return err
+		}
+		return c.RevokeCert(ctx, key, leaf.Raw, acme.CRLReasonKeyCompromise)
+	}()
+	if err != nil {
+		return serverError{fmt.Errorf("the replaced certificate was not revoked, revoke it at its authority: %w", err)}
+	}
+	return nil
 }
 
 // openOrder opens an order at the server. If its URL cannot be written, it is never
@@ -246,7 +294,11 @@ func (k *Keeper) issue(ctx context.Context, w *world, a Act, now time.Time) erro
 	if err := k.commit(ctx, w, next, e, more...); err != nil {
 		return err
 	}
-	return k.clear(ctx, w)
+	err = k.clear(ctx, w)
+	if w.state.Generation > 0 && w.state.Epoch < next.Epoch {
+		err = errors.Join(err, k.revoke(ask, w, c))
+	}
+	return err
 }
 
 // cleanup forgets the challenges of an order.

@@ -52,6 +52,7 @@ type Config struct {
 	// Settings is the revision of etcd at which these settings were read; 0: there are none in
 	// etcd. The keeper ends when they change.
 	Settings int64
+	Epoch    uint64 // as Settings.Epoch
 
 	PEM string // file that ntsserve reads as certificate and as key, mode 0600
 
@@ -401,7 +402,7 @@ func (k *Keeper) sealTo(ctx context.Context, nodes []store.Node, id roots.ID, s 
 
 // view is what this node knows. The error is that of the ACME server.
 func (k *Keeper) view(ctx context.Context, w *world, now time.Time, trusted bool) (View, error) {
-	v := View{Now: now, Trusted: trusted && !k.cfg.ACME.TakesOnly, Names: k.cfg.Names, Directory: k.cfg.ACME.Directory, Settings: k.cfg.Settings, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
+	v := View{Now: now, Trusted: trusted && !k.cfg.ACME.TakesOnly, Names: k.cfg.Names, Directory: k.cfg.ACME.Directory, Settings: k.cfg.Settings, Epoch: k.cfg.Epoch, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
 	if leaf, err := parseChain(w.state.Chain); err == nil {
 		v.NotAfter, v.Life, v.Covers = leaf.NotAfter, leaf.NotAfter.Sub(leaf.NotBefore), covers(leaf, k.cfg.Names)
 	}

@@ -19,9 +19,11 @@ type State struct {
 	Chain      string   `json:"chain,omitempty"`
 	Key        roots.ID `json:"key"`                 // fingerprint of the secret of its private key
 	Directory  string   `json:"directory,omitempty"` // from which it is
+	Epoch      uint64   `json:"epoch,omitempty"`     // as Settings.Epoch when it was ordered
 
-	Order   *Order   `json:"order,omitempty"` // that is open; nil: none
-	Account roots.ID `json:"account"`         // fingerprint of the secret of the account key; zero: none yet
+	Order        *Order   `json:"order,omitempty"`         // that is open; nil: none
+	Account      roots.ID `json:"account"`                 // fingerprint of the secret of the account key; zero: none yet
+	AccountEpoch uint64   `json:"account_epoch,omitempty"` // as Settings.Epoch when it was drawn
 
 	Failures  int    `json:"failures,omitempty"` // in a row
 	NotBefore int64  `json:"not_before,omitempty"`
@@ -37,6 +39,7 @@ type Order struct {
 	Generation uint64   `json:"generation"`
 	Names      []string `json:"names"`
 	Directory  string   `json:"directory,omitempty"`
+	Epoch      uint64   `json:"epoch,omitempty"`
 	Key        roots.ID `json:"key"`
 	URL        string   `json:"url,omitempty"` // empty: not opened yet
 	Node       string   `json:"node"`          // that began it
@@ -74,6 +77,7 @@ type View struct {
 	Names     []string // of the certificate, as configured
 	Directory string   // of the ACME server, as configured
 	Settings  int64    // revision of what is configured
+	Epoch     uint64   // keys of an earlier one are replaced
 
 	Holder   bool // this node holds the lease
 	Held     bool // some node does
@@ -116,7 +120,7 @@ const (
 
 // Due reports whether a new certificate is to be ordered.
 func (s State) Due(v View) bool {
-	if s.Generation == 0 || v.Life <= 0 || !v.Covers || s.Directory != v.Directory {
+	if s.Generation == 0 || v.Life <= 0 || !v.Covers || s.Directory != v.Directory || s.Epoch < v.Epoch {
 		return true
 	}
 	return v.Now.After(v.NotAfter.Add(-v.Life / renewFraction))
@@ -136,12 +140,13 @@ func (s State) Next(v View) Act {
 	if !s.Due(v) || waits {
 		return idle(v)
 	}
+	fresh := s.Account == (roots.ID{}) || s.AccountEpoch < v.Epoch
 	switch {
-	case s.Account != (roots.ID{}) && !v.HasAccount:
+	case !fresh && !v.HasAccount:
 		return idle(v)
 	case !v.Holder:
 		return campaign(v)
-	case s.Account == (roots.ID{}):
+	case fresh:
 		return Register
 	}
 	return Begin
@@ -149,13 +154,13 @@ func (s State) Next(v View) Act {
 
 func (s State) onOrder(v View) Act {
 	o := s.Order
-	ended := v.Now.Unix()-o.Since > int64(abandonAfter/time.Second)
+	ended := v.Now.Unix()-o.Since > int64(abandonAfter/time.Second) || o.Epoch < v.Epoch
 	switch {
 	case !v.HasAccount && !ended, !v.HasKey && !ended:
 		return idle(v)
 	case !v.Holder:
 		return campaign(v)
-	case !v.HasAccount, !v.HasKey, o.Directory != v.Directory, !slices.Equal(o.Names, v.Names) && o.URL == "":
+	case !v.HasAccount, !v.HasKey, o.Epoch < v.Epoch, o.Directory != v.Directory, !slices.Equal(o.Names, v.Names) && o.URL == "":
 		return Abandon
 	case o.URL == "":
 		return Open
@@ -188,8 +193,8 @@ func campaign(v View) Act {
 }
 
 // began returns the state with a new order.
-func (s State) began(node, directory string, names []string, key roots.ID, now time.Time) State {
-	s.Order = &Order{Generation: s.Generation + uint64(s.Failures) + 1, Names: names, Directory: directory, Key: key, Node: node, Since: now.Unix()}
+func (s State) began(node, directory string, epoch uint64, names []string, key roots.ID, now time.Time) State {
+	s.Order = &Order{Generation: s.Generation + uint64(s.Failures) + 1, Names: names, Directory: directory, Epoch: epoch, Key: key, Node: node, Since: now.Unix()}
 	return s
 }
 
@@ -203,7 +208,7 @@ func (s State) opened(url string) State {
 
 // issued returns the state with the certificate of the order.
 func (s State) issued(chain string) State {
-	s.Generation, s.Chain, s.Key, s.Directory = s.Order.Generation, chain, s.Order.Key, s.Order.Directory
+	s.Generation, s.Chain, s.Key, s.Directory, s.Epoch = s.Order.Generation, chain, s.Order.Key, s.Order.Directory, s.Order.Epoch
 	s.Order, s.Failures, s.NotBefore, s.Why, s.Settings = nil, 0, 0, "", 0
 	return s
 }

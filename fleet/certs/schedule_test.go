@@ -152,7 +152,7 @@ func (s *sim) plan(n *simNode, a Act, state State, order *simOrder, revision, fe
 		if a == Register {
 			next.Account = id
 		} else {
-			next = state.began(n.name, "", []string{"a"}, id, now)
+			next = state.began(n.name, "", 0, []string{"a"}, id, now)
 		}
 		return []func(){func() { s.seal(id); n.keys[id] = true }, commit(next)}
 	case Open:

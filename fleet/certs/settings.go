@@ -28,7 +28,9 @@ type Settings struct {
 	Roots       string   `json:"roots,omitempty"` // as ACME.Roots
 	Challenge   string   `json:"challenge"`       // HTTP01 or DNS01
 
-	Revision int64 `json:"-"` // of etcd
+	// Epoch counts the calls that replaced the keys, see Fleet.Set.
+	Epoch    uint64 `json:"epoch,omitempty"`
+	Revision int64  `json:"-"` // of etcd
 }
 
 // Local is what a node itself says about challenges.
@@ -87,16 +89,30 @@ type Overview struct {
 	Bad      []store.Bad
 }
 
-// Set sets the settings. It needs the rights of the administrator. The error wraps ErrConfig.
-func (f *Fleet) Set(ctx context.Context, s Settings, e store.Entry) error {
+// Set sets the settings. With replace, account and certificate get new keys: the account before
+// is deactivated, the certificate before is revoked. It needs the rights of the administrator. The
+// error wraps ErrConfig.
+func (f *Fleet) Set(ctx context.Context, s Settings, replace bool, e store.Entry) error {
 	if err := s.Check(); err != nil {
 		return err
+	}
+	now, err := f.Read(ctx)
+	if err != nil {
+		return err
+	}
+	s.Epoch = max(now.State.Epoch, now.State.AccountEpoch)
+	if now.Settings != nil {
+		s.Epoch = max(s.Epoch, now.Settings.Epoch)
+	}
+	e.Detail = s.String()
+	if replace {
+		s.Epoch++
+		e.Detail += ", with new keys"
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	e.Detail = s.String()
 	return f.part.Commit(ctx, e, nil, clientv3.OpPut(f.part.Key("settings"), string(b)))
 }
 

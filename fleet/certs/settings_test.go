@@ -46,10 +46,10 @@ func TestWhatOtherSettingsChange(t *testing.T) {
 	good := State{Generation: 1, Account: id, Directory: "new"}
 	other := good
 	other.Directory = "old"
-	order := other.began("x", "old", in.Names, id, now).opened("url")
+	order := other.began("x", "old", 0, in.Names, id, now).opened("url")
 	pending := in
 	pending.Status = Pending
-	failed := other.began("x", "new", in.Names, id, now).failed("why", 5, now)
+	failed := other.began("x", "new", 0, in.Names, id, now).failed("why", 5, now)
 	changed, before := in, in
 	changed.Settings, before.Settings = 6, 4
 	takes := in
@@ -61,7 +61,11 @@ func TestWhatOtherSettingsChange(t *testing.T) {
 		want Act
 	}{
 		{"an order of another directory", order, pending, Abandon},
-		{"an order of this one", good.began("x", "new", in.Names, id, now).opened("url"), pending, Authorize},
+		{"an order of this one", good.began("x", "new", 0, in.Names, id, now).opened("url"), pending, Authorize},
+		{"an order with keys that are replaced", good.began("x", "new", 0, in.Names, id, now).opened("url"), replaced(pending), Abandon},
+		{"an account that is replaced", good, replaced(in), Register},
+		{"an account that is replaced, and of which this node has no key", good, lost(replaced(in)), Register},
+		{"a certificate that is replaced", withAccount(good), replaced(in), Begin},
 		{"a certificate of another directory", other, in, Begin},
 		{"one of this directory", good, in, Resign},
 		{"a failure with these settings", failed, in, Resign},
@@ -78,6 +82,21 @@ func TestWhatOtherSettingsChange(t *testing.T) {
 	}
 }
 
+func replaced(v View) View {
+	v.Epoch = 1
+	return v
+}
+
+func lost(v View) View {
+	v.HasAccount, v.HasKey = false, false
+	return v
+}
+
+func withAccount(s State) State {
+	s.AccountEpoch = 1
+	return s
+}
+
 func TestSettingsAreSetShownAndEnded(t *testing.T) {
 	t.Parallel()
 	of := connect(t, startEtcd(t), "test")
@@ -90,17 +109,18 @@ func TestSettingsAreSetShownAndEnded(t *testing.T) {
 		t.Errorf("off without settings: %v", err)
 	}
 	s := Settings{Names: []string{"a.test"}, Challenge: HTTP01}
-	if err := f.Set(t.Context(), s, e); !errors.Is(err, ErrConfig) {
+	if err := f.Set(t.Context(), s, false, e); !errors.Is(err, ErrConfig) {
 		t.Errorf("settings without terms: %v", err)
 	}
 	s.AcceptTerms = true
-	must(t, f.Set(t.Context(), s, e))
+	must(t, f.Set(t.Context(), s, true, e))
+	must(t, f.Set(t.Context(), s, false, e))
 	must(t, f.Show(t.Context(), "a", Report{Generation: 3}))
 	_, err = f.part.Client().Put(t.Context(), f.part.Key("at", "b"), "{")
 	must(t, err)
 	o, err := f.Read(t.Context())
 	must(t, err)
-	if o.Settings == nil || o.Settings.Revision == 0 || o.Reports["a"].Generation != 3 || len(o.Bad) != 1 || !strings.HasSuffix(o.Bad[0].Key, "/b") {
+	if o.Settings == nil || o.Settings.Revision == 0 || o.Settings.Epoch != 1 || o.Reports["a"].Generation != 3 || len(o.Bad) != 1 || !strings.HasSuffix(o.Bad[0].Key, "/b") {
 		t.Errorf("%+v", o)
 	}
 	_, err = f.part.Client().Put(t.Context(), f.part.Key("token", "x"), "y")

@@ -123,13 +123,13 @@ func (s *certSite) entry(action string) store.Entry {
 	return store.Entry{Time: time.Now(), Node: "root", Action: action}
 }
 
-func (s *certSite) set(names ...string) {
+func (s *certSite) set(replace bool, names ...string) {
 	s.t.Helper()
 	ca, err := os.ReadFile(s.pebble.CA)
 	must(s.t, err)
 	must(s.t, s.of.Set(s.t.Context(), certs.Settings{
 		Names: names, Directory: s.pebble.Directory, Roots: string(ca), Challenge: certs.HTTP01, AcceptTerms: true,
-	}, s.entry("certificate settings")))
+	}, replace, s.entry("certificate settings")))
 }
 
 // join registers a node, and starts its ntsserve, which has no certificate yet. file is where
@@ -260,7 +260,7 @@ func TestTwoNodesServeOneCertificate(t *testing.T) {
 		t.Errorf("without settings: %v\n%s", task.Waiting(), text)
 	}
 
-	s.set(ip2)
+	s.set(false, ip2)
 	s.until("the node that does not take part says so", func(o *certs.Overview) bool {
 		return o.Reports["c"].Alone && strings.Contains(o.Reports["c"].Why, "left alone") && left.Waiting() != nil
 	})
@@ -275,7 +275,7 @@ func TestTwoNodesServeOneCertificate(t *testing.T) {
 	first := s.shows("the first certificate", func(c *x509.Certificate) bool { return c.VerifyHostname(ip2) == nil }, keB)
 
 	// Another name is that of the other node, which must answer at its address.
-	s.set(ip1, ip2)
+	s.set(false, ip1, ip2)
 	both := s.shows("the certificate of both names", func(c *x509.Certificate) bool { return c.VerifyHostname(ip1) == nil && c.VerifyHostname(ip2) == nil }, keA, keB)
 	if both.Equal(first) || s.pebble.Issued() != 2 {
 		t.Errorf("%d certificates were issued", s.pebble.Issued())
@@ -293,8 +293,10 @@ func TestTwoNodesServeOneCertificate(t *testing.T) {
 	}
 	s.closed(ip1, ip2)
 
-	// It is due for a, which is killed as soon as it has the lease.
+	// It is due for a, which is killed as soon as it has the lease. Its address cannot be proved
+	// by the other one, and is taken out.
 	second.Kill()
+	s.set(false, ip2)
 	a.Shift = 61 * 24 * time.Hour
 	a.At = "this node orders the certificate of the fleet"
 	killed := proctest.StartCmd(t, a.process(t))
@@ -305,10 +307,29 @@ func TestTwoNodesServeOneCertificate(t *testing.T) {
 	shift.Store(int64(a.Shift))
 	s.until("b has renewed it", func(o *certs.Overview) bool { return o.State.Order == nil && o.Reports["b"].Generation > 2 })
 	a.Shift, a.At = 0, ""
-	proctest.StartCmd(t, a.process(t))
-	s.shows("the renewed certificate", func(c *x509.Certificate) bool { return !c.Equal(both) && c.VerifyHostname(ip1) == nil }, keB, keA)
+	must(t, s.shown["a"].Show(t.Context(), store.Record{}))
+	last := proctest.StartCmd(t, a.process(t))
+	s.shows("the renewed certificate", func(c *x509.Certificate) bool { return !c.Equal(both) && c.VerifyHostname(ip2) == nil }, keB, keA)
 	if s.pebble.Issued() != 3 {
 		t.Errorf("%d certificates were issued", s.pebble.Issued())
+	}
+
+	// A node was stolen: account and certificate get new keys.
+	o, err := s.of.Read(t.Context())
+	must(t, err)
+	s.set(true, ip2)
+	s.until("all keys are replaced", func(now *certs.Overview) bool {
+		return now.State.Account != o.State.Account && now.State.Key != o.State.Key && now.State.Order == nil && now.Reports["a"].Generation == 4 && now.Reports["b"].Generation == 4
+	})
+	s.until("the server has revoked the certificate and deactivated the account", func(*certs.Overview) bool {
+		lines, _, err := s.store.Audit(t.Context(), 100)
+		must(t, err)
+		audit := fmt.Sprint(lines)
+		return strings.Contains(audit, o.State.Account.String()+" is replaced and deactivated") && strings.Contains(s.pebble.Proc.Output.String(), "POST /revoke-cert ")
+	})
+
+	if text := log.String() + last.Output.String(); strings.Contains(text, "was not revoked") {
+		t.Errorf("the certificate before is valid:\n%s", text)
 	}
 
 	must(t, s.of.Off(t.Context(), s.entry("certificate settings")))
@@ -354,10 +375,10 @@ func TestWhyANodeHasNoCertificate(t *testing.T) {
 	waits("settings that are damaged", `directory "http://x" is no https URL`)
 
 	dns := certs.Settings{Names: []string{"a.test"}, Directory: s.pebble.Directory, Challenge: certs.DNS01, AcceptTerms: true}
-	must(t, s.of.Set(t.Context(), dns, s.entry("certificate settings")))
+	must(t, s.of.Set(t.Context(), dns, false, s.entry("certificate settings")))
 	waits("no command", "no command for dns-01")
 
-	s.set("blocked.test")
+	s.set(false, "blocked.test")
 	waits("the server refuses the name", "no certificate after")
 	s.until("the reason is in etcd", func(o *certs.Overview) bool { return strings.Contains(o.State.Why, "blocked") })
 	if s.pebble.Issued() != 0 {

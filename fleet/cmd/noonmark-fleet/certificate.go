@@ -22,6 +22,7 @@ func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func(
 	roots := fl.String("ca-file", "", "a PEM `FILE` of this machine with the roots for the directory (default: those of each node)")
 	fl.StringVar(&s.Challenge, "challenge", certs.HTTP01, "the `KIND` of challenge: "+certs.HTTP01+" or "+certs.DNS01)
 	fl.BoolVar(&s.AcceptTerms, "accept-terms", false, "the terms of service of the ACME server are read and accepted")
+	replace := fl.Bool("replace", false, "draw new keys for account and certificate, deactivate and revoke the ones before: after a theft")
 	end := fl.Bool("off", false, "order no certificate any more; nodes keep the last one")
 	return func(args []string) error {
 		if err := command.NoArgs(args); err != nil {
@@ -49,7 +50,7 @@ func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func(
 			return err
 		}
 		return o.withManager(func(ctx context.Context, f *fleet, _ *manager.Manager) error {
-			if err := certs.Of(f.store).Set(ctx, s, f.entry("certificate settings", "")); err != nil {
+			if err := certs.Of(f.store).Set(ctx, s, *replace, f.entry("certificate settings", "")); err != nil {
 				return err
 			}
 			return printf(c.Out, "the fleet orders a certificate for %v\nhow it goes on: noonmark-fleet status\n", s)

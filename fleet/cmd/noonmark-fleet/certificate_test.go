@@ -45,7 +45,7 @@ func TestAnOperatorSetsTheCertificate(t *testing.T) {
 	if len(r.Certificate.Names) != 2 || len(r.Nodes) != 1 || r.Nodes[0].Certificate.State != "left alone: test" {
 		t.Errorf("status -json: %+v", r)
 	}
-	if err := of.Set(t.Context(), *s, store.Entry{Time: time.Now(), Node: "a", Action: "test"}); !denied(err) {
+	if err := of.Set(t.Context(), *s, false, store.Entry{Time: time.Now(), Node: "a", Action: "test"}); !denied(err) {
 		t.Errorf("a node sets the certificate: %v", err)
 	}
 	x.want(exitcode.OK, []string{"it expires"}, "certificate", "-off")

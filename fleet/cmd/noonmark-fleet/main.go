@@ -98,7 +98,7 @@ While nodes take a configuration, all return at once to the one before. Afterwar
 is applied as a new rollout, with the same order. A second undo brings back what was undone.
 `},
 			{Name: "certificate", About: "let the fleet order the certificate of its name by ACME", Prepare: o.prepareCertificate,
-				Usage: []string{"-name NAME... -accept-terms", "-off"}, Text: `
+				Usage: []string{"-name NAME... -accept-terms [-replace]", "-off"}, Text: `
 One node at a time orders it, the next one goes on where that node ends, and all nodes get it. A node
 takes part if ke.certificate and ke.key of its ntsserve.toml both name a file fleet.pem, which its agent
 writes. Each call sets all settings anew, and ends the wait after orders that failed. It needs the
@@ -106,6 +106,8 @@ manager.
 
 With http-01 every node answers challenges at port 80, only while an order is open. That needs the
 drop-in noonmark-fleet-http.conf. With dns-01 the nodes that run with -dns order it; the others take it.
+
+After the theft of a node, first revoke it, then set the certificate again with -replace.
 `},
 			{Name: "audit", About: "show who did what", Prepare: o.prepareAudit},
 		},
