@@ -79,6 +79,7 @@ type Keeper struct {
 
 	lease   clientv3.LeaseID
 	secrets map[roots.ID]secret
+	sealed  map[roots.ID]string      // to which nodes, as this one has seen it
 	asked   map[string]time.Duration // when a token was published
 	client  *acme.Client
 	account roots.ID // of client
@@ -109,7 +110,7 @@ func New(s *store.Store, c Config) (*Keeper, error) {
 	}
 	return &Keeper{
 		cfg: c, store: s, part: s.Part(PartName), responder: NewResponder(c.ACME.HTTP),
-		secrets: map[roots.ID]secret{}, asked: map[string]time.Duration{}, pause: func(Act) {},
+		secrets: map[roots.ID]secret{}, sealed: map[roots.ID]string{}, asked: map[string]time.Duration{}, pause: func(Act) {},
 	}, nil
 }
 
@@ -280,7 +281,10 @@ func (k *Keeper) open(ctx context.Context, id roots.ID) (secret, error) {
 	}
 	s, err := k.cfg.Key.Open(id, r.Kvs[0].Value)
 	if err != nil {
-		return s, err
+		// It is for the node that had this name before. The others seal it anew.
+		key := string(r.Kvs[0].Key)
+		same := clientv3.Compare(clientv3.ModRevision(key), "=", r.Kvs[0].ModRevision)
+		return s, errors.Join(err, k.part.Commit(ctx, store.Entry{}, []clientv3.Cmp{same}, clientv3.OpDelete(key)))
 	}
 	k.secrets[id] = s
 	return s, nil
@@ -354,13 +358,18 @@ func (s State) keys() (list []roots.ID) {
 func (k *Keeper) sealMissing(ctx context.Context, w *world) error {
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
+	var all []string
+	for _, n := range w.nodes {
+		all = append(all, n.Name)
+	}
+	names := strings.Join(all, " ")
 	for _, id := range w.state.keys() {
 		prefix := k.part.Key("seal", id.String(), "")
 		n, err := k.part.Client().Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			return fmt.Errorf("count seals: %w", err)
 		}
-		if n.Count >= int64(len(w.nodes)) {
+		if n.Count >= int64(len(w.nodes)) && k.sealed[id] == names { // seals of nodes that were removed count, too
 			continue
 		}
 		s, err := k.open(ctx, id)
@@ -379,6 +388,7 @@ func (k *Keeper) sealMissing(ctx context.Context, w *world) error {
 		if err := k.sealTo(ctx, missing, id, &s); err != nil {
 			return err
 		}
+		k.sealed[id] = names
 	}
 	return nil
 }

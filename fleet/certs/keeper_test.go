@@ -322,6 +322,27 @@ func (s *site) secretsAreSealed(n *node) {
 	}
 }
 
+// TestSealsFollowTheNodes: one that joins after another was removed gets the key, and one that
+// has the name of another gets it for its own.
+func TestSealsFollowTheNodes(t *testing.T) {
+	t.Parallel()
+	p := certstest.Start(t)
+	const ip = "127.0.78.20"
+	s := newSite(t, startEtcd(t), "test", p, []string{ip})
+	a := s.join("a", fmt.Sprintf("%s:%d", ip, p.HTTPPort))
+	b := s.join("b", fmt.Sprintf("127.0.78.21:%d", p.HTTPPort))
+	s.until("both nodes have the certificate", s.generation(1))
+	must(t, s.store.Remove(t.Context(), "b", s.entry("remove")))
+	b.keeper = nil
+	c := s.join("c", "127.0.0.1:0")
+	s.until("the next node has it", s.generation(1))
+	again := s.join("b", "127.0.0.1:0")
+	s.until("a node with the name of another has it", s.generation(1))
+	if !s.leaf(c).Equal(s.leaf(a)) || !s.leaf(again).Equal(s.leaf(a)) || p.Issued() != 1 {
+		t.Errorf("%d certificates were issued", p.Issued())
+	}
+}
+
 func TestWhatTheServerRefusesWaits(t *testing.T) {
 	t.Parallel()
 	p := certstest.Start(t)
