@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"noonmark/fleet/roots"
+	agent "noonmark/fleet/service"
 	"noonmark/internal/appliance"
 	"noonmark/internal/observe"
 	"noonmark/internal/servedclock"
@@ -35,6 +36,10 @@ type Options struct {
 	Bin    string // folder of the programs
 	Params roots.Params
 	Seed   uint64
+
+	// Challenges returns where a node answers http-01. Then ntsserve reads the certificate of the
+	// fleet; nil: one that all nodes have from the beginning.
+	Challenges func(node string) string
 }
 
 // Site is a fleet on this machine.
@@ -142,8 +147,11 @@ func (s *Site) add(name string, service int) (*Node, error) {
 	if err := os.MkdirAll(n.path(), 0o700); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(ntsserveTOML, filepath.Join(s.Dir, "status"), n.NTP, n.KE, filepath.Join(s.Dir, certs.ServerCert), filepath.Join(s.Dir, certs.ServerKey),
-		service, n.KeyFile(), s.Params.Rotate, s.Params.Keep)
+	cert, key := filepath.Join(s.Dir, certs.ServerCert), filepath.Join(s.Dir, certs.ServerKey)
+	if s.Challenges != nil {
+		cert, key = n.path(agent.PEMName), n.path(agent.PEMName)
+	}
+	text := fmt.Sprintf(ntsserveTOML, filepath.Join(s.Dir, "status"), n.NTP, n.KE, cert, key, service, n.KeyFile(), s.Params.Rotate, s.Params.Keep)
 	if err := os.WriteFile(n.path("ntsserve.toml"), []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -204,8 +212,13 @@ func (n *Node) Command(ctx context.Context, name string, args ...string) ([]byte
 
 // StartAgent starts the agent.
 func (n *Node) StartAgent() (err error) {
-	n.agent, err = appliance.StartChild(filepath.Join(n.site.Bin, "noonmark-fleet"), n.path("agent.log"), nil, "run", "-state", n.State(), "-ntsserve", n.path("ntsserve.toml"),
-		"-health", n.healthAddress(), "-target", n.healthAddress(), "-counters", n.path(observe.ServingName))
+	args := []string{
+		"run", "-state", n.State(), "-ntsserve", n.path("ntsserve.toml"), "-health", n.healthAddress(), "-target", n.healthAddress(), "-counters", n.path(observe.ServingName),
+	}
+	if n.site.Challenges != nil {
+		args = append(args, "-http", n.site.Challenges(n.Name))
+	}
+	n.agent, err = appliance.StartChild(filepath.Join(n.site.Bin, "noonmark-fleet"), n.path("agent.log"), nil, args...)
 	return err
 }
 
