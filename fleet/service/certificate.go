@@ -14,11 +14,6 @@ import (
 	pairs "noonmark/server/certs"
 )
 
-// PEMName is the name of the file with certificate and key of the fleet. A node takes part if
-// its ntsserve reads a file of this name, in whatever folder, as both. So the agent replaces no
-// file that an operator has made.
-const PEMName = "fleet.pem"
-
 const (
 	// settingsEvery is the time between two looks at settings that are missing or wrong.
 	settingsEvery = 10 * time.Second
@@ -29,7 +24,7 @@ const (
 // fleetPEM is the file of the fleet's certificate; empty: ntsserve reads none.
 func fleetPEM(list []pairs.Pair) string {
 	for _, p := range list {
-		if p.Cert == p.Key && filepath.Base(p.Cert) == PEMName {
+		if p.Cert == p.Key && filepath.Base(p.Cert) == certs.PEMName {
 			return p.Cert
 		}
 	}
@@ -38,7 +33,7 @@ func fleetPEM(list []pairs.Pair) string {
 
 var (
 	// errNoPEM says that the node takes no part.
-	errNoPEM = fmt.Errorf("left alone: ntsserve reads no %s; want ke.certificate and ke.key of ntsserve.toml to be /var/lib/ntsserve/%[1]s, and a restart of ntsserve and of this agent", PEMName)
+	errNoPEM = fmt.Errorf("left alone: ntsserve reads no %s; want ke.certificate and ke.key of ntsserve.toml to be /var/lib/ntsserve/%[1]s, and a restart of ntsserve and of this agent", certs.PEMName)
 	// errNoCommand says that the node takes the certificate and orders none.
 	errNoCommand = errors.New("this node orders no certificate: it has no command for dns-01; want run -dns")
 )

@@ -19,8 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	fleetcerts "noonmark/fleet/certs"
 	"noonmark/fleet/roots"
-	agent "noonmark/fleet/service"
 	"noonmark/internal/appliance"
 	"noonmark/internal/observe"
 	"noonmark/internal/servedclock"
@@ -149,7 +149,7 @@ func (s *Site) add(name string, service int) (*Node, error) {
 	}
 	cert, key := filepath.Join(s.Dir, certs.ServerCert), filepath.Join(s.Dir, certs.ServerKey)
 	if s.Challenges != nil {
-		cert, key = n.path(agent.PEMName), n.path(agent.PEMName)
+		cert, key = n.path(fleetcerts.PEMName), n.path(fleetcerts.PEMName)
 	}
 	text := fmt.Sprintf(ntsserveTOML, filepath.Join(s.Dir, "status"), n.NTP, n.KE, cert, key, service, n.KeyFile(), s.Params.Rotate, s.Params.Keep)
 	if err := os.WriteFile(n.path("ntsserve.toml"), []byte(text), 0o600); err != nil {
