@@ -79,6 +79,7 @@ func TestFoundSites(t *testing.T) {
 		{"a jump right before a restart, and late messages while it lasts", Site{Seed: 701820, Receiver: nmea(162*ms, 57600, "TIMEGPS"), System: near, Pulse: jump(684*s, ever, 2.259913e6), Faults: []Fault{{Late, 1698, 1743}}, Restarts: []int{695}}},
 		{"a jump right before the third restart of a young lock", Site{Seed: 701835, Receiver: nmea(507*ms, 9600, "GLL", "ZDA"), System: near, Pulse: jump(754*s, ever, 1.9245226e7), Faults: []Fault{{Cold, 159, 234}}, Restarts: []int{613, 724, 765}}},
 		{"a drift that was followed, and back while the second is disputed, one oscillator", Site{Seed: 703451, Receiver: nmea(377*ms, 9600, "PVT"), System: System{NoRTC: true, Steered: true}, Pulse: drift(1923*s, 75*s, 1334), Faults: []Fault{{Late, 1986, 2001}}}},
+		{"a young lock on displaced pulses, which come back, and labels that outweigh it", Site{Seed: 800513, Receiver: stale(Receiver{Order: []string{"RMC"}, Talker: "GN", First: 143 * ms, Jitter: 20 * ms, Baud: 9600, FixAt: 51, PerS: 1, Heard: 2}, -1, 304), System: near, Pulse: jump(329*s, 52*s, -520477), Faults: []Fault{{Cold, 394, 460}}}},
 		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -91,6 +91,9 @@ func (c *machine) enter(s status.State, r Reason) {
 // reacquire gives up phase and second and acquires them again; the frequency
 // stays.
 func (c *machine) reacquire(r Reason) {
+	if c.edges.provisional() && c.edges.unused.off > c.edges.evidence {
+		c.edges.unused = unusedPulses{} // they have been there for longer than the lock had lasted
+	}
 	c.bound.coverUnused(&c.edges.unused, &c.est, c.edges.unused.dev)
 	if c.est.imm.Count() > 30 {
 		c.learned = c.est.export(c.learned)
