@@ -155,13 +155,14 @@ func (s *Steered) open(now int64) {
 	}
 	if err != nil {
 		s.retryAt = now + int64(s.backoff.Next())
-		switch notYet := errors.Is(err, ErrNotYet); {
+		notYet := errors.Is(err, ErrNotYet)
+		switch {
 		case !notYet:
 			s.happened(Event{Kind: OpenFailed, Code: failure(err, reason.ClockMissing), Err: err})
 		case !s.waiting:
 			s.happened(Event{Kind: Waiting, Code: reason.ClockWatched})
 		}
-		s.waiting = errors.Is(err, ErrNotYet)
+		s.waiting = notYet
 		return
 	}
 	s.waiting = false

@@ -86,11 +86,12 @@ func FuzzParseLink(f *testing.F) {
 	})
 }
 
-// A real kernel: changes end a Wait, and the table shows them. Without changes Wait
-// ends at its limit, and at once with its context.
-func TestWatchOfAKernel(t *testing.T) {
+// watched puts the test into a network namespace of its own, and returns the program ip and
+// a watch of it.
+func watched(t *testing.T) (ip string, w *Watch) {
+	t.Helper()
 	proctest.RequireRoot(t, "a network namespace of the test's own")
-	ip := proctest.Require(t, "ip")
+	ip = proctest.Require(t, "ip")
 	runtime.LockOSThread() // and never unlocked: the thread is in a namespace of its own
 	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
 		t.Skip("a network namespace is missing: ", err)
@@ -99,7 +100,14 @@ func TestWatchOfAKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
+	t.Cleanup(func() { w.Close() })
+	return ip, w
+}
+
+// A real kernel: changes end a Wait, and the table shows them. Without changes Wait
+// ends at its limit, and at once with its context.
+func TestWatchOfAKernel(t *testing.T) {
+	ip, w := watched(t)
 	if err := w.Wait(t.Context(), 10*time.Millisecond); err != nil {
 		t.Errorf("nothing has changed: %v", err)
 	}
@@ -154,17 +162,7 @@ func TestWatchOfAKernel(t *testing.T) {
 // More changes than the socket has room for, between two looks: the kernel says ENOBUFS
 // and the messages are lost. That is a change too, and the watch goes on.
 func TestWatchSurvivesMessagesThatWereLost(t *testing.T) {
-	proctest.RequireRoot(t, "a network namespace of the test's own")
-	ip := proctest.Require(t, "ip")
-	runtime.LockOSThread() // and never unlocked: the thread is in a namespace of its own
-	if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-		t.Skip("a network namespace is missing: ", err)
-	}
-	w, err := NewWatch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
+	ip, w := watched(t)
 	proof, err := NewWatch()
 	if err != nil {
 		t.Fatal(err)
