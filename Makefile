@@ -12,7 +12,7 @@ MAINS = ./cmd/...
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo demo-fleet test test-fleet build build-fleet check check-fmt check-vet check-static check-cross docs share race fuzz campaign interop lab lab-ci lab-long lab-smoke web-test bench bench-gc bench-attack bench-ke bench-results bench-refclockd bench-servo install uninstall vm deb deb-fleet release clean
+.PHONY: help demo demo-fleet test test-fleet build build-fleet check check-fmt check-vet check-static check-cross docs share race fuzz campaign interop soak lab lab-ci lab-long lab-smoke web-test bench bench-gc bench-attack bench-fleet bench-ke bench-results bench-refclockd bench-servo install uninstall vm deb deb-fleet release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -24,15 +24,20 @@ demo: build ## run the whole simulated appliance on loopback (ARGS=-once: one re
 # The tests of server/interop build network namespaces and wait for other programs: make interop.
 # -p 4: some packages wait for programs that they run, and leave two processors idle.
 # Those of internal/web/browser need Chromium: make web-test.
+# The programs that tests run are linked once, not by each package; NOONMARK_BIN names a folder that has them already.
+# GOGC: simulations have a small heap and much garbage. At 100 its collection takes a fifth to a third of their time.
 test: ## run every test that needs neither root, hardware nor network namespaces
-	@$(GO) test -p 4 $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /server/interop -e /web/browser)
+	@$(if $(NOONMARK_BIN),,$(GO) build -buildvcs=false -o .cache/programs/ $(MAINS))
+	@GOGC=400 NOONMARK_BIN=$(or $(NOONMARK_BIN),$(CURDIR)/.cache/programs) $(GO) test -p 4 $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /server/interop -e /web/browser)
 
-# How many random schedules of failures test-fleet plays.
-SCHEDULES ?= 100
+# ./site comes first: its tests wait for real programs, beside the others. They also play some random schedules of failures. SCHEDULES=N plays seeds 1 to N.
 test-fleet: ## test the fleet, a module of its own (SCHEDULES=1000: more random schedules of failures)
-	@cd fleet && $(GO) test $(TESTFLAGS) ./... && $(GO) test $(TESTFLAGS) -count=1 -timeout 60m ./roots -roots.seeds $(SCHEDULES)
+	@cd fleet && $(GO) test $(TESTFLAGS) -timeout 20m ./site ./...
+ifdef SCHEDULES
+	@cd fleet && $(GO) test $(TESTFLAGS) -count=1 -timeout 60m ./roots -roots.seeds $(SCHEDULES)
 	@cd fleet && $(GO) test $(TESTFLAGS) -count=1 -run UnderRandomFailures ./rollout -rollout.seeds $(SCHEDULES)
 	@cd fleet && $(GO) test $(TESTFLAGS) -count=1 -run OrderedTwice ./certs -certs.seeds $(SCHEDULES)
+endif
 
 demo-fleet: build build-fleet ## run a fleet of three nodes on loopback (ARGS=-once: two rotations, one node killed and back, then stop)
 	@cd fleet && $(GO) build -buildvcs=false -o ../bin/demo-fleet ./demo
@@ -70,7 +75,7 @@ docs: ## write the reference documents in docs/ from the code
 
 # internal/docs and internal/laws read the tree; they start no goroutine, and take minutes here.
 race: ## run the tests under the race detector (needs a C compiler)
-	@CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /web/browser -e /server/interop -e /internal/docs -e /internal/laws)
+	@CGO_ENABLED=1 GOGC=400 $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v -e /web/browser -e /server/interop -e /internal/docs -e /internal/laws)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
@@ -85,6 +90,9 @@ campaign: ## play random sites into the engine (SITES=10000 SEED=1 CAMPAIGN=2h);
 interop: ## test with Debian's chrony, NTPsec and ntpd-rs, in network namespaces
 	@NOONMARK_PEERS=$${NOONMARK_PEERS-$$(server/interop/peers)} $(GO) test -count=1 -v $(TESTFLAGS) ./server/interop/...
 
+soak: ## attack ntsserve for 190 s with 25 million datagrams, kill it 300 times, and write docs/results/soak.md (root)
+	@server/interop/soak
+
 web-test: build ## test the web page in Chromium (installs it as root where it is missing); screenshots in .cache/web
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; } || true
 	@NOONMARK_BIN=$(CURDIR)/bin $(GO) test -count=1 -v $(TESTFLAGS) ./internal/web/browser
@@ -92,7 +100,7 @@ web-test: build ## test the web page in Chromium (installs it as root where it i
 lab-smoke: build ## test the whole chain on a real kernel in QEMU, with simulated devices
 	@lab/smoke
 
-lab-ci: ## run a selection of lab scenarios, two at once, in about four minutes
+lab-ci: ## run a selection of lab scenarios, two at once, in about five minutes
 	@lab/scenario -jobs 2 ci
 
 lab: ## run every lab scenario except igb; writes docs/results/lab.md
@@ -110,8 +118,12 @@ bench-gc: ## measure the effect of garbage collection on timestamps
 bench-attack: ## load ntsserve and chronyd as attackers do, and write docs/results/attack.md (root; three minutes)
 	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./attack -o ../../docs/results/attack.md $(ARGS)
 
-bench-ke: ## measure NTS-KE handshakes per second and core, compared with chronyd (root)
+bench-ke: ## measure NTS-KE handshakes per second and core, compared with chronyd and the goals (root)
 	@cd server/bench && NOONMARK_PEERS=$${NOONMARK_PEERS-$$(../interop/peers)} $(GO) run ./ke $(ARGS)
+
+bench-fleet: ## run 25 to 200 nodes of a fleet against one etcd, and write docs/results/fleet-scale.md (six minutes; ARGS="-agents 400": other sizes)
+	@cd fleet && $(GO) build -buildvcs=false -o ../bin/fleet-scale ./scale
+	@bin/fleet-scale -o docs/results/fleet-scale.md $(ARGS)
 
 bench-refclockd: build ## measure CPU and memory of refclockd and the page, and write docs/results/refclockd-cost.md (ten minutes, on an idle machine)
 	@docs/results/bench-refclockd $(ARGS)
@@ -141,7 +153,7 @@ install: ## install programs, units, udev rules, users and kernel settings (SYSC
 	@install -D -m 644 systemd/noonmark.sysusers $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf
 	@install -D -m 644 -t $(DESTDIR)/etc/udev/rules.d systemd/60-noonmark.rules
 	@[ "$(SYSCTL)" = no ] || install -D -m 644 systemd/90-noonmark.conf $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf
-	@install -d $(DESTDIR)/etc/noonmark
+	@[ -d $(DESTDIR)/etc/noonmark ] || install -d $(DESTDIR)/etc/noonmark # owner and mode of one that exists stay: docs/fleet.md
 	@for f in refclockd ntsserve refclockweb; do [ -e $(DESTDIR)/etc/noonmark/$$f.toml ] || install -m 644 configs/$$f.toml $(DESTDIR)/etc/noonmark/; done
 	@[ -n "$(DESTDIR)" ] || ! command -v systemd-sysusers >/dev/null || systemd-sysusers
 	@[ -n "$(DESTDIR)" ] || ! command -v udevadm >/dev/null || { udevadm control --reload && udevadm trigger --subsystem-match=pps --subsystem-match=ptp; } || true

@@ -163,7 +163,7 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Mono, cfg.Open, cfg.SystemDisciplined = around.mono, around.open, around.systemDisciplined
 	e := &Engine{
 		cfg: cfg, around: around, publisher: newPublisher(&cfg), pulse: pps.NewCorrection(),
-		leap: leap.New(cfg.Settings.tables(), cfg.Proof), integrity: integrity.New(cfg.Integrity),
+		leap: leap.New(cfg.Settings.tables(), cfg.Proof, leap.Earlier{Leaps: leapsBefore(cfg.Before), Applied: cfg.BeforeLock.AppliedS}), integrity: integrity.New(cfg.Integrity),
 		inbox: newInbox(),
 	}
 	for _, c := range cfg.Compare {

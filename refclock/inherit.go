@@ -1,6 +1,7 @@
 package refclock
 
 import (
+	"noonmark/phc/tai"
 	"noonmark/refclock/clock"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/report"
@@ -62,4 +63,22 @@ func inheritLeaps(s, old *status.Snapshot) {
 		s.TAIOffset += int32(old.LeapSign)
 		s.LeapAt, s.LeapSign, s.LeapPast, s.PastSign = 0, 0, old.LeapAt, old.LeapSign
 	}
+}
+
+// leapsBefore returns the leap seconds around the snapshot of an earlier run, in the order
+// of time; none if the clock was never measured in that run.
+func leapsBefore(s *status.Snapshot) (leaps []tai.Leap) {
+	if s == nil || s.RefTime == 0 {
+		return nil
+	}
+	if s.LeapPast != 0 {
+		sec, _ := s.LeapPast.Unix(int(s.TAIOffset))
+		leaps = append(leaps, tai.Leap{UTC: sec, Offset: int(s.TAIOffset)})
+	}
+	if s.LeapAt != 0 {
+		offset := int(s.TAIOffset) + int(s.LeapSign)
+		sec, _ := s.LeapAt.Unix(offset)
+		leaps = append(leaps, tai.Leap{UTC: sec, Offset: offset})
+	}
+	return leaps
 }

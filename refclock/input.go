@@ -182,6 +182,7 @@ func (e *Engine) clocks(mono int64) reading.Clocks {
 		ClockIsSystem: e.cfg.Kind == status.SystemClock, SystemDisciplined: e.cfg.SystemDisciplined(), SystemOwn: e.cfg.SystemOwn,
 		SystemSet: e.cfg.SystemSet, SystemDoubted: e.cfg.SystemSet && e.leap.ClockDoubted(), Continued: e.cfg.Continued || st.RefTime != 0,
 		Unlocked: st.ServoState == status.Unlocked || st.ServoState == status.Acquiring,
+		Young:    st.Accepted < discipline.ProvisionalPulses,
 	}
 	if ns, ok := e.loop.Clock.Real(mono); ok {
 		c.System = tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second

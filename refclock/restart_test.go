@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/phc/phctest"
+	"noonmark/phc/tai"
 	"noonmark/refclock"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/sim"
@@ -247,5 +249,71 @@ func TestARestartExplainsNoJump(t *testing.T) {
 		if got := r.Status().JumpNS; got > c.want {
 			t.Errorf("%s: jump %.0f ns, want %.0f ns", c.order, got, c.want)
 		}
+	}
+}
+
+// A leap second that only the labels showed, as every table had expired, is known after a
+// restart: labels and clock agree at once, and UTC is right throughout.
+func TestARestartKeepsALeapSecondThatNoTableHas(t *testing.T) {
+	if proctest.RaceEnabled {
+		t.Skip("one goroutine and long: nothing for the race detector")
+	}
+	for _, c := range []struct {
+		name  string
+		truth *tai.Table
+		early bool // the restart is before the leap second, which the receiver announced
+	}{
+		{"inserted", leapTable("truth", good, inserted), false},
+		{"deleted", leapTable("truth", good, deleted), false},
+		{"announced, and inserted while it was down", leapTable("truth", good, inserted), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			start := builtin(2026, 12, 31, 23, 57, 0)
+			r := newRig(t, "timehat-f9t", func(s *sim.Scenario) {
+				s.Config.Clock.Truth, s.Config.Clock.TAIOffset = start, c.truth.Offset(start)
+				s.Config.Receiver.Table, s.Config.Receiver.LeapWarn = c.truth, c.early
+				s.Engine.Settings.Table = leapTable("list", stale, nil)
+			})
+			until := eve + 15*minute
+			if c.early {
+				until = eve - 2*time.Second
+			}
+			r.Run(until)
+			if r.Snap.State != status.Locked {
+				t.Fatalf("%v (%s) before the restart", r.Snap.State, r.Snap.Reason)
+			}
+			if c.early {
+				r.Stop()
+				r.Run(eve + 2*time.Second)
+			}
+			restarted := r.Since()
+			if err := r.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			served, inside := time.Duration(0), r.Before
+			r.Before = func(mono int64) {
+				now := r.App.Clock.True(mono)
+				if clock := r.Snap.ClockAt(mono); r.Snap.Usable(mono) && r.Snap.OffsetAt(clock) != c.truth.Offset(now) {
+					t.Errorf("%v after the restart: TAI-UTC %d, want %d (%v, %s)", r.Since()-restarted, r.Snap.OffsetAt(clock), c.truth.Offset(now), r.Snap.State, r.Snap.Reason)
+					r.Before = nil
+					return
+				}
+				if r.Snap.Usable(mono) {
+					served = r.Since() - restarted
+				}
+				inside(mono)
+			}
+			r.Run(restarted + 2*minute)
+			if r.Snap.State != status.Locked || served < 2*minute-time.Second {
+				t.Errorf("%v (%s), served until %v after the restart", r.Snap.State, r.Snap.Reason, served)
+			}
+			if n := r.Engine.Report().Counts[reason.LeapContradicted]; n != 0 && !c.early {
+				t.Errorf("%d contradictions about leap seconds", n)
+			}
+			if t.Failed() {
+				t.Logf("%s", &r.log)
+			}
+		})
 	}
 }

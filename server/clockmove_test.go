@@ -171,7 +171,7 @@ func (m *move) run(t *testing.T, card, after bool) {
 	if got := int64(s.timing.late); differs(got, wantLate, tolerance) {
 		t.Errorf("learned that timestamps are %d ns late, want %d", got, wantLate)
 	}
-	if got := s.timing.toWire.of(alone); differs(got, wantLatency, tolerance) {
+	if got := s.timing.toWire.learned(lead); differs(got, wantLatency, tolerance) {
 		t.Errorf("learned a latency of %d ns, want %d", got, wantLatency)
 	}
 	if got := s.dispersion(); got < time.Duration(s.timing.late) || got > before+time.Duration(s.timing.late)+2*resolution {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"noonmark/internal/liveness"
 	"noonmark/internal/retry"
 	"noonmark/refclock/status"
 	"noonmark/server/network"
@@ -28,8 +29,9 @@ type endpoint struct {
 	cardEvents [numCardEvents]atomic.Uint64 // by sockets.CardEventKind
 	reopened   atomic.Uint64                // how often the network made that necessary
 	changed    chan struct{}                // the network has: it is worth opening again
+	opening    liveness.Work                // or closing: what keep does besides waiting
 
-	mu      sync.Mutex     // guards the next
+	mu      sync.Mutex     // guards the next; nothing that can hang happens under it
 	addr    netip.AddrPort // as opened
 	sockets []*sockets.Conn
 	workers []*worker               // one a socket
@@ -101,20 +103,37 @@ func (e *endpoint) interrupt(why error) {
 // not open.
 func (e *endpoint) outside() (o outside, cards *sockets.Cards) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.lockedOutside()
-}
-
-func (e *endpoint) lockedOutside() (o outside, cards *sockets.Cards) {
-	if len(e.sockets) == 0 {
+	open := e.sockets
+	e.mu.Unlock()
+	if len(open) == 0 {
 		return o, nil
 	}
-	c, cfg := e.sockets[0], e.cfg.Socket
-	o = outside{bound: c.Bound(), name: cfg.Interface, addr: cfg.Addr.Addr(), addressed: sockets.HasAddress(cfg)}
+	return outsideOf(open[0], e.cfg.Socket), open[0].Cards()
+}
+
+// outsideOf returns what a socket depends on.
+func outsideOf(c *sockets.Conn, cfg sockets.Config) outside {
+	o := outside{bound: c.Bound(), name: cfg.Interface, addr: cfg.Addr.Addr(), addressed: sockets.HasAddress(cfg)}
 	if z := cfg.Addr.Addr().Zone(); o.name == "" && !isNumber(z) {
 		o.name = z
 	}
-	return o, c.Cards()
+	return o
+}
+
+// stuck returns an error if a worker or what keeps the endpoint open hangs. A worker
+// that waits for requests does not.
+func (e *endpoint) stuck() error {
+	if err := e.opening.Stuck(stuckAfter); err != nil {
+		return fmt.Errorf("endpoint %s: open or close: %w", e.name, err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, w := range e.workers {
+		if err := w.working.Stuck(stuckAfter); err != nil {
+			return fmt.Errorf("endpoint %s: worker %d: %w", e.name, i+1, err)
+		}
+	}
+	return nil
 }
 
 // isNumber reports whether a zone is the index of an interface.
@@ -132,33 +151,38 @@ func (e *endpoint) address() (addr netip.AddrPort, ok bool) {
 
 // open opens the sockets of an endpoint.
 func (s *Server) open(e *endpoint) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.opening.Begin()
+	defer e.opening.End()
 	conns, err := sockets.Listen(e.cfg.Socket)
 	if err != nil {
-		e.lack, e.why = lackOf(err), explain(err)
-		return e.why
+		why := explain(err)
+		e.lacks(lackOf(err), why)
+		return why
 	}
-	e.addr, e.sockets, e.lack, e.why = conns[0].Addr(), conns, Nothing, nil
-	if e.cfg.Name == "" && e.cfg.Socket.Addr.Port() == 0 {
-		e.setName(e.addr)
+	lack, why := Nothing, error(nil)
+	if links, err := network.Read(); err == nil {
+		lack, why, _ = outsideOf(conns[0], e.cfg.Socket).judge(links)
 	}
+	var workers []*worker
 	for i, c := range conns {
 		w := newWorker(s, c, e.cfg.Policy)
 		w.metrics = e.metrics[i]
 		w.resp.View.Smear = e.cfg.Smear
-		e.workers = append(e.workers, w)
+		workers = append(workers, w)
 	}
+	e.mu.Lock()
+	e.addr, e.sockets, e.workers, e.lack, e.why = conns[0].Addr(), conns, workers, lack, why
+	if e.cfg.Name == "" && e.cfg.Socket.Addr.Port() == 0 {
+		e.setName(e.addr)
+	}
+	e.mu.Unlock()
 	for _, card := range conns[0].Cards().List() {
 		e.cardEvents[sockets.CardFound].Add(1)
 		logCard(context.Background(), s.log, e.name, sockets.CardEvent{Kind: sockets.CardFound, Card: card})
 	}
-	s.log.Info("listening", "endpoint", e.name, "address", e.addr.String(), "sockets", len(conns), "smear", e.cfg.Smear)
-	if links, err := network.Read(); err == nil {
-		o, _ := e.lockedOutside()
-		if e.lack, e.why, _ = o.judge(links); e.lack != Nothing {
-			s.log.Warn("endpoint cannot serve as configured", "endpoint", e.name, "lack", e.lack.String(), "error", e.why)
-		}
+	s.log.Info("listening", "endpoint", e.name, "address", conns[0].Addr().String(), "sockets", len(conns), "smear", e.cfg.Smear)
+	if lack != Nothing {
+		s.log.Warn("endpoint cannot serve as configured", "endpoint", e.name, "lack", lack.String(), "error", why)
 	}
 	return nil
 }
@@ -178,27 +202,38 @@ func explain(err error) error {
 
 // shut closes the sockets, which must not be in use.
 func (e *endpoint) shut() {
+	e.opening.Begin()
+	defer e.opening.End()
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, c := range e.sockets {
+	conns, workers := e.sockets, e.workers
+	e.sockets, e.workers = nil, nil
+	e.mu.Unlock()
+	for _, c := range conns {
 		c.Close()
 	}
-	for _, w := range e.workers {
+	for _, w := range workers {
 		w.feed.offer(nil)
 	}
-	e.sockets, e.workers = nil, nil
 }
 
 // offer gives each worker its own reader of the snapshot, if there is one.
 func (e *endpoint) offer(snapshot string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, w := range e.workers {
+	var readers []*status.Reader
+	for range e.receiving() {
 		r, err := status.Open(snapshot)
 		if err != nil {
-			return
+			break
 		}
-		w.feed.offer(r)
+		readers = append(readers, r)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, r := range readers {
+		if i >= len(e.workers) { // closed meanwhile
+			r.Close()
+			continue
+		}
+		e.workers[i].feed.offer(r)
 	}
 }
 
@@ -292,7 +327,9 @@ func (s *Server) serveEndpoint(ctx context.Context, e *endpoint, started func(),
 	e.runs(cancel)
 	defer e.runs(nil)
 	var wg sync.WaitGroup
+	e.opening.Begin()
 	e.offer(s.cfg.Snapshot) // before the first packet
+	e.opening.End()
 	var running sync.WaitGroup
 	running.Add(len(e.workers))
 	for _, w := range e.workers {

@@ -24,7 +24,7 @@ const (
 	busyPause = int64(100 * time.Millisecond)
 	// loadPause is the time between two readings while requests come fast, ns: a
 	// reading is a system call, and a snapshot comes four times a second.
-	loadPause = int64(time.Millisecond)
+	loadPause = int64(10 * time.Millisecond)
 )
 
 // swap takes over a new reader, if there is one.

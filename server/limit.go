@@ -17,15 +17,14 @@ type LimitConfig struct {
 	Burst     int     // requests at once after a pause; at least 1
 	Prefix4   int     // length of an IPv4 prefix, bits; 0 = 32
 	Prefix6   int     // length of an IPv6 prefix, bits; 0 = 56
-	KissRate  float64 // kiss codes per second and worker
+	KissRate  float64 // kiss codes per second, of all workers and endpoints together; 0 = none
 	TableBits int     // binary logarithm of the table's entries; 0 = 14
 }
 
-// Limiter limits the rate of requests. Each worker has its own, and all of a server
-// share one table, because the addresses of one prefix, and the requests of one
-// session, meet several workers and endpoints. The table has no lock: its words are
-// atomic. Where two workers enter a client at the same instant, it may get a request
-// more. Its memory is fixed, whatever strangers send: a set-associative table of the
+// Limiter limits the rate of requests. All workers of a server share one, because the
+// addresses of one prefix, and the requests of one session, meet several workers and
+// endpoints. It has no lock: the words of its table are atomic. Where two workers
+// enter a client at the same instant, it may get a request more. Its memory is fixed, whatever strangers send: a set-associative table of the
 // instants at which each client's earlier requests are used up (the virtual
 // scheduling of ATM's generic cell rate algorithm). A client that is evicted
 // starts with a full burst again; the entries with the latest instants stay. The
@@ -51,7 +50,13 @@ type Limiter struct {
 	mask6 int
 	seed  maphash.Seed
 	sets  []limitSet
-	kiss  struct{ cost, next int64 } // cost: 0 = no kiss codes; next: CLOCK_MONOTONIC_RAW, ns
+	kiss  int64 // interval of kiss codes, ns; 0 = none
+
+	// What is above is only read. Each kiss code writes to nextKiss, on a cache line
+	// that no request within its limit reads.
+	_        [64]byte
+	nextKiss atomic.Int64 // when a kiss code may be sent again, CLOCK_MONOTONIC_RAW, ns
+	_        [64]byte
 }
 
 // limitSet fills one cache line.
@@ -89,18 +94,9 @@ func NewLimiter(cfg LimitConfig) *Limiter {
 	}
 	l.depth = int64(max(1, cfg.Burst)) * l.cost
 	if cfg.KissRate > 0 {
-		l.kiss.cost = max(1, int64(float64(time.Second)/cfg.KissRate))
+		l.kiss = max(1, int64(float64(time.Second)/cfg.KissRate))
 	}
 	return l
-}
-
-// forWorker returns a Limiter for one more worker, with the same table. nil for nil.
-func (l *Limiter) forWorker() *Limiter {
-	if l == nil {
-		return nil
-	}
-	w := *l
-	return &w
 }
 
 // plain counts a plain request at mono (CLOCK_MONOTONIC_RAW, ns) and reports
@@ -136,13 +132,14 @@ func (l *Limiter) kissPlain(from netip.AddrPort, mono int64) bool {
 }
 
 // kissNow reports whether a kiss code may be sent: the total rate is limited, so
-// that they cannot become a flood.
+// that they cannot become a flood. Of workers that ask at the same instant, one gets
+// it.
 func (l *Limiter) kissNow(mono int64) bool {
-	if l.kiss.cost == 0 || l.kiss.next > mono {
+	if l.kiss == 0 {
 		return false
 	}
-	l.kiss.next = mono + l.kiss.cost
-	return true
+	next := l.nextKiss.Load()
+	return next <= mono && l.nextKiss.CompareAndSwap(next, mono+l.kiss)
 }
 
 // prefix counts a request of a class by the prefix of its address.

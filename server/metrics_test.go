@@ -55,7 +55,7 @@ func TestMetricsCountEveryRequest(t *testing.T) {
 	got := gather(t, s)
 	for _, want := range []string{
 		`noonmark_ntp_requests_total{endpoint="lan"} 4`,
-		`noonmark_ntp_request_octets_total{endpoint="lan"} 2192`,
+		`noonmark_ntp_request_octets_total{endpoint="lan"} 1936`,
 		`noonmark_ntp_responses_total{endpoint="lan",reason="ntp"} 2`,
 		`noonmark_ntp_dropped_total{endpoint="lan",reason="mode_control"} 1`,
 		`noonmark_ntp_dropped_total{endpoint="lan",reason="too_long"} 1`,

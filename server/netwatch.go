@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"noonmark/internal/liveness"
 	"noonmark/internal/retry"
 	"noonmark/server/network"
 	"noonmark/server/transport/sockets"
@@ -21,14 +22,26 @@ const (
 // netWatch compares endpoints with the network.
 type netWatch struct {
 	endpoints []*endpoint
-	kernel    *network.Watch // nil: none yet
+	open      func() (changes, error)
+	read      func() (network.Links, error)
+	kernel    changes // nil: none yet
 	log       *slog.Logger
+	turning   liveness.Work // a turn of run, which waits only for a limited time
+}
+
+// changes is what the kernel reports of the network: a network.Watch.
+type changes interface {
+	Wait(ctx context.Context, limit time.Duration) error
+	Close() error
 }
 
 // newNetWatch begins to watch the network namespace of this thread.
 func newNetWatch(log *slog.Logger) *netWatch {
-	k, _ := network.NewWatch() // run tries again
-	return &netWatch{kernel: k, log: log}
+	w := &netWatch{log: log, read: network.Read, open: func() (changes, error) { return network.NewWatch() }}
+	if k, err := w.open(); err == nil { // otherwise run tries again
+		w.kernel = k
+	}
+	return w
 }
 
 func (w *netWatch) close() {
@@ -40,9 +53,11 @@ func (w *netWatch) close() {
 
 // run compares at each change and every lookEvery, until ctx is done.
 func (w *netWatch) run(ctx context.Context) {
+	defer w.turning.End()
 	defer w.close()
 	var back retry.Backoff
 	for ctx.Err() == nil {
+		w.turning.Begin()
 		links, err := w.awaitChange(ctx)
 		if ctx.Err() != nil {
 			return
@@ -66,9 +81,9 @@ func (w *netWatch) run(ctx context.Context) {
 // and reads the interfaces.
 func (w *netWatch) awaitChange(ctx context.Context) (network.Links, error) {
 	if w.kernel == nil {
-		k, err := network.NewWatch()
+		k, err := w.open()
 		if err != nil {
-			links, _ := network.Read()
+			links, _ := w.read()
 			return links, err
 		}
 		w.kernel = k
@@ -76,7 +91,7 @@ func (w *netWatch) awaitChange(ctx context.Context) (network.Links, error) {
 		w.close()
 		return nil, err
 	}
-	return network.Read()
+	return w.read()
 }
 
 // inspect compares an endpoint with the interfaces that exist; links nil: they are

@@ -47,7 +47,7 @@ const (
 	BadAuthenticator  // invalid lengths inside the authenticator
 	BadNonce          // a nonce length that the AEAD does not support
 	ShortPadding      // no additional padding for a short nonce (RFC 8915, section 5.6)
-	NoRoom            // the answer would be longer than the request
+	NoRoom            // the answer would be longer than the request, or than a small link takes
 	numReasons
 )
 

@@ -15,8 +15,7 @@ import (
 	"noonmark/server/transport"
 )
 
-// MaxPacket is the length of the longest request that is answered, in octets. A
-// request with eight cookies of AEAD 17 has less than 1600.
+// MaxPacket is the length of the longest request that is answered, in octets.
 const MaxPacket = transport.MaxPacket
 
 const (
@@ -29,11 +28,16 @@ const (
 	// maxEcho the longest unique identifier field that is expected.
 	maxOther = 128
 	maxEcho  = 256
-	// Longer answers do not leave, or are lost on the way: answers are not
-	// fragmented. Every IPv6 link has room for 1280 octets, of which headers need 48.
-	// For IPv4 it is an Ethernet link without the 28 octets of the headers.
-	maxAnswer6 = 1280 - 48
-	maxAnswer4 = 1500 - 28
+	// maxAnswer is the length of the longest answer, in octets. Answers are not
+	// fragmented, so a longer one is lost where a link is too small for it. Every
+	// link that carries IPv6 takes 1280 octets, of which headers need 48. The same
+	// limit serves IPv4, whose tunnels (PPPoE 1492, WireGuard 1420) take less than
+	// Ethernet, too: it costs two of eight cookies of AEAD 17, and of no other. A
+	// client that lacks cookies gets them from the next answers.
+	maxAnswer = 1280 - 48
+	// maxUID is the length in octets of the longest unique identifier field that is
+	// answered. It leaves room in an answer for the header and any MAC.
+	maxUID = 1024
 	// maxSteps limits how far a receive timestamp is moved to be a unique key in
 	// Sent: 4 ns.
 	maxSteps = 8
@@ -183,6 +187,8 @@ func (r *Responder) Prepare(d *Draft, dst, req []byte, rx Arrival, p Policy) Rea
 	switch {
 	case why != NTP:
 		return why
+	case f.uid.End-f.uid.Start > maxUID: // every answer repeats it
+		return NoRoom
 	case !isNTS:
 		return r.unsecuredAnswer(d, dst, req, &q, &f, rx, p)
 	case r.Keys == nil || p&NoNTS != 0:
@@ -320,7 +326,7 @@ func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fi
 
 	one := ntp.FieldLen(nts.CookieLen(s.AEAD))
 	uid := req[f.uid.Start:f.uid.End]
-	limit := min(len(req), longestAnswer(r.From.Addr()))
+	limit := min(len(req), maxAnswer)
 	room := limit - ntp.HeaderLen - len(uid) - nts.AuthLen(s.AEAD, 0)
 	count := min(1+f.placeholders, maxCookies, room/one)
 	if count < 1 || room < one {
@@ -347,15 +353,6 @@ func (r *Responder) secureAnswer(d *Draft, dst, req []byte, q *ntp.Header, f *fi
 func longestRequest(f *fields) int {
 	uid := min(f.uid.End-f.uid.Start, maxEcho)
 	return ntp.HeaderLen + uid + (1+maxCookies)*ntp.FieldLen(len(f.cookie.Body)) + nts.AuthLen(aead.AESSIVCMAC256, 0) + maxOther
-}
-
-// longestAnswer is the length in octets of the longest answer that reaches an
-// address without fragments.
-func longestAnswer(to netip.Addr) int {
-	if to.Is6() {
-		return maxAnswer6
-	}
-	return maxAnswer4
 }
 
 // nak prepares the kiss code NTSN: the unique identifier in the clear and no

@@ -307,7 +307,7 @@ func TestNTSAnswer(t *testing.T) {
 				t.Fatalf("%v: %v", id, why)
 			}
 			cookies := g.openNTS(out)
-			if len(cookies) != c.want {
+			if len(cookies) != min(c.want, mostCookies[id]) {
 				t.Errorf("%v: %d placeholders gave %d cookies", id, c.placeholders, len(cookies))
 			}
 			for _, k := range cookies {
@@ -362,8 +362,8 @@ func TestEncryptedPlaceholdersCount(t *testing.T) {
 			{nil, []byte{0x20, 5, 0, 4}, 1}, {nil, append([]byte{0x20, 5, 0, 8, 1, 2, 3, 4}, place...), 2},
 		} {
 			out, why := g.respond(g.sealWith(append(bytes.Clone(open), c.outside...), c.inside), 0)
-			if why != NTS || len(g.openNTS(out)) != c.want {
-				t.Errorf("%v: %d octets outside and %d inside: %v, %d cookies, want %d", id, len(c.outside), len(c.inside), why, len(g.openNTS(out)), c.want)
+			if why != NTS || len(g.openNTS(out)) != min(c.want, mostCookies[id]) {
+				t.Errorf("%v: %d octets outside and %d inside: %v, %d cookies, want %d", id, len(c.outside), len(c.inside), why, len(g.openNTS(out)), min(c.want, mostCookies[id]))
 			}
 		}
 	}

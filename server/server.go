@@ -8,7 +8,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"noonmark/internal/liveness"
 	"noonmark/server/mac"
 	"noonmark/server/nts"
 	"noonmark/server/threads"
@@ -46,12 +48,14 @@ type Server struct {
 	log       *slog.Logger
 	endpoints []*endpoint
 	network   *netWatch
-	precision int8 // of reading the clock, log2 of seconds
+	watching  liveness.Work // the snapshot
+	precision int8          // of reading the clock, log2 of seconds
 	sendCost  sendCost
-	limit     *Limiter // shared by forWorker; nil: no limit
+	limit     *Limiter // of all workers; nil: no limit
 	access    atomic.Pointer[Access]
 	macs      atomic.Pointer[mac.Keys]
-	synced    atomic.Bool // answers report a synchronised clock
+	ring      atomic.Pointer[nts.Ring] // nil: no NTS
+	synced    atomic.Bool              // answers report a synchronised clock
 	ready     chan struct{}
 	refused   sync.Once // the log says that real-time threads are
 }
@@ -73,6 +77,7 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.access.Store(cfg.Access)
+	s.ring.Store(cfg.Ring)
 	s.network = newNetWatch(s.log)
 	names := map[string]bool{}
 	for _, ep := range cfg.Endpoints {
@@ -125,9 +130,9 @@ func (s *Server) Workers() (n int) {
 	return n
 }
 
-// SetRing sets the cookie keys, for a program that can read them only after it
-// has dropped the privileges that New needs. Call it before Run.
-func (s *Server) SetRing(r *nts.Ring) { s.cfg.Ring = r }
+// SetRing sets the cookie keys, for a program that can read them only later. Until
+// then, requests with NTS are refused as NTSOff.
+func (s *Server) SetRing(r *nts.Ring) { s.ring.Store(r) }
 
 // SetAccess replaces the access lists; nil allows everybody.
 func (s *Server) SetAccess(a *Access) { s.access.Store(a) }
@@ -146,6 +151,27 @@ func (s *Server) Waiting() error {
 		if _, err := e.problem(); err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s: %w", e.name, err))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// stuckAfter is longer than any piece of work: a worker answers a batch within
+// milliseconds, the watches read a file or ask the kernel. The longest wait within a
+// turn of the network's watch is lookEvery.
+const stuckAfter = time.Minute
+
+// Stuck returns an error if a worker, the watch of the snapshot or that of the network
+// hangs. It takes no lock that one of them holds while it works.
+func (s *Server) Stuck() error {
+	var errs []error
+	for _, e := range s.endpoints {
+		errs = append(errs, e.stuck())
+	}
+	if err := s.watching.Stuck(stuckAfter); err != nil {
+		errs = append(errs, fmt.Errorf("watch of the snapshot: %w", err))
+	}
+	if err := s.network.turning.Stuck(stuckAfter); err != nil {
+		errs = append(errs, fmt.Errorf("watch of the network: %w", err))
 	}
 	return errors.Join(errs...)
 }
@@ -177,13 +203,6 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.network.run(ctx) })
 	wg.Wait()
 	return nil
-}
-
-// remap gives each worker its own reader of the snapshot, if there is one.
-func (s *Server) remap() {
-	for _, e := range s.endpoints {
-		e.offer(s.cfg.Snapshot)
-	}
 }
 
 // realtime makes the calling thread real-time. The first refusal is logged.

@@ -34,8 +34,8 @@ func (t *txTiming) interrupted(g group, took int64) bool {
 // would shorten the delay that the client measures by an error that the client
 // does not know. One that is too early is harmless: half of the difference is
 // the client's error, and the measured delay, half of which counts as
-// dispersion, is longer by all of it. A minimum is known from the first sample,
-// falls at once, and forgets earlier, lighter load within two windows.
+// dispersion, is longer by all of it. A minimum of fewSamples is taken, falls at once, and
+// forgets earlier, lighter load within two windows.
 type txLatency struct {
 	floor int64 // ns; the result before there are samples
 	cells [kinds][groupLen][groupLen]windowMinimum
@@ -78,9 +78,9 @@ func (l *txLatency) of(p groupPlace) int64 {
 	if c.full {
 		return c.value()
 	}
-	known, least := c.known, c.value()
+	known, least := c.few(), c.value()
 	for kind := range l.cells {
-		if alone := &l.cells[kind][0][0]; alone.known && (!known || alone.value() < least) {
+		if alone := &l.cells[kind][0][0]; alone.few() && (!known || alone.value() < least) {
 			known, least = true, alone.value()
 		}
 	}
@@ -105,8 +105,13 @@ type windowMinimum struct {
 	full              bool  // there is a previous window
 }
 
-// windowLen is the number of samples of a window.
-const windowLen = 32
+// windowLen is the number of samples of a window. The first answers after the start touch
+// memory and code for the first time: one took 16 us, and the next 1.5. So less than
+// fewSamples show nothing.
+const windowLen, fewSamples = 32, 4
+
+// few reports whether there are samples enough for a first value.
+func (m *windowMinimum) few() bool { return m.full || m.n >= fewSamples }
 
 // value returns the minimum, 0 without samples.
 func (m *windowMinimum) value() int64 {

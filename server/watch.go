@@ -28,6 +28,7 @@ func (s *Server) watch(ctx context.Context) {
 	}()
 	var was string
 	for {
+		s.watching.Begin()
 		if r != nil && r.Replaced() {
 			r.Close()
 			r = nil
@@ -37,7 +38,9 @@ func (s *Server) watch(ctx context.Context) {
 			if r, err = status.Open(s.cfg.Snapshot); err != nil {
 				r = nil
 			} else {
-				s.remap()
+				for _, e := range s.endpoints {
+					e.offer(s.cfg.Snapshot)
+				}
 			}
 		}
 		if is, why := s.updateSynced(r); is != was {
@@ -48,6 +51,7 @@ func (s *Server) watch(ctx context.Context) {
 			s.log.Log(ctx, level, "served clock", "state", is, "reason", why, "snapshot", s.cfg.Snapshot)
 			was = is
 		}
+		s.watching.End()
 		select {
 		case <-ctx.Done():
 			return

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"noonmark/internal/liveness"
 	"noonmark/server/threads"
 	"noonmark/server/transport"
 )
@@ -44,6 +45,7 @@ type worker struct {
 	policy  Policy
 	resp    Responder
 	metrics *workerMetrics
+	working liveness.Work // on a batch, not while it waits for one
 
 	feed       feed
 	generation generation     // of the served clock
@@ -72,7 +74,9 @@ const (
 	yieldEvery = int64(8 * time.Millisecond)
 	// After a yield a goroutine that is locked to a real-time thread continues via
 	// another one, of a lower priority: on an overloaded machine that took up to 0.1 s.
-	// After a yield that takes longer than yieldSlow, the next one waits for yieldPause.
+	// After a yield that takes such a worker longer than yieldSlow, the next one waits
+	// for yieldPause. Others lose no more than at any moment when another program gets
+	// the processor.
 	yieldSlow  = int64(500 * time.Microsecond)
 	yieldPause = int64(10 * time.Second)
 	// maxTries limits how often an interrupted group is timestamped again.
@@ -81,7 +85,7 @@ const (
 
 func newWorker(s *Server, c packetConn, policy Policy) *worker {
 	w := &worker{srv: s, conn: c, policy: policy, metrics: new(workerMetrics), clock: newHostClock()}
-	w.resp.Limit = s.limit.forWorker()
+	w.resp.Limit = s.limit
 	if !s.cfg.BasicOnly {
 		w.resp.Sent = NewSent()
 	}
@@ -135,36 +139,37 @@ func (w *worker) step() error {
 	if err != nil {
 		return err
 	}
-	w.serve(n)
-	if w.pace.busy(n, w.timing.read) {
-		w.gather = gatherFor
-	}
+	answers, began := w.serve(n)
+	w.gather = w.pace.gather(n, answers, began)
 	if mono := w.clock.mono(); mono > w.yieldAt {
 		runtime.Gosched()
-		w.yieldAt = mono + nextYield(w.clock.mono()-mono)
+		w.yieldAt = mono + nextYield(w.clock.mono()-mono, w.srv.cfg.Priority)
 	}
+	w.working.End()
 	return nil
 }
 
 // nextYield returns the time in ns until the next yield after one that took so
 // many ns.
-func nextYield(took int64) int64 {
-	if took > yieldSlow {
+func nextYield(took int64, priority threads.Priority) int64 {
+	if took > yieldSlow && priority == threads.Realtime {
 		return yieldPause
 	}
 	return yieldEvery
 }
 
-// serve answers one batch of n.
-func (w *worker) serve(n int) {
+// serve answers one batch of n. It returns the number of answers and when the batch began,
+// CLOCK_MONOTONIC_RAW in ns.
+func (w *worker) serve(n int) (answers int, began int64) {
 	real, mono := w.load()
 	if w.stamps.pending > 0 {
 		w.takeStamps(real, mono)
 	}
 	for from := 0; from < n; from += groupLen {
-		w.answerGroup(from, min(from+groupLen, n), real, mono)
+		answers += w.answerGroup(from, min(from+groupLen, n), real, mono)
 	}
 	w.tally.flush(w.metrics, n)
+	return answers, mono
 }
 
 // group is the packets from to to-1 of a batch, whose answers are sent together.
@@ -176,8 +181,9 @@ type group struct {
 
 // answerGroup answers the packets from to to-1. It prepares all answers, takes
 // one reading of the clock for all transmit timestamps, and sends all with one
-// system call. Only sealing lies between the reading and the system call.
-func (w *worker) answerGroup(from, to int, real, mono int64) {
+// system call. Only sealing lies between the reading and the system call. It returns the
+// number of answers.
+func (w *worker) answerGroup(from, to int, real, mono int64) (answers int) {
 	g := group{from: from, to: to}
 	for i := from; i < to; i++ {
 		d := &w.drafts[i-from]
@@ -191,7 +197,7 @@ func (w *worker) answerGroup(from, to int, real, mono int64) {
 		}
 	}
 	if g.count == 0 {
-		return
+		return 0
 	}
 	// A garbage collection or the kernel may take the processor away between the
 	// reading and the system call. Then all answers get new timestamps.
@@ -215,6 +221,7 @@ func (w *worker) answerGroup(from, to int, real, mono int64) {
 		bump(&w.metrics.refused, uint64(int(g.count)-sent))
 	}
 	w.recordStamps(g, mono)
+	return int(g.count)
 }
 
 // finish completes the answers of a group, with the transmit timestamps that
@@ -235,12 +242,13 @@ func (w *worker) finish(g group) {
 // load reads what others publish, the snapshot and the keys, and returns
 // CLOCK_REALTIME and CLOCK_MONOTONIC_RAW in ns.
 func (w *worker) load() (real, mono int64) {
-	w.feed.swap()
 	real, mono = w.clock.now()
+	w.working.BeginAt(mono)
+	w.feed.swap()
 	w.feed.load(real, mono, w.pace.fast())
 	w.setView(real, mono)
-	if w.srv.cfg.Ring != nil {
-		w.resp.Keys = w.srv.cfg.Ring.Load()
+	if ring := w.srv.ring.Load(); ring != nil {
+		w.resp.Keys = ring.Load()
 	}
 	w.resp.MACs = w.srv.macs.Load()
 	return real, mono

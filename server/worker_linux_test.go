@@ -76,7 +76,7 @@ func newSocketLoop(t *testing.T) *socketLoop {
 		t.Skipf("no socket: %v", err)
 	}
 	t.Cleanup(s.Close)
-	s.remap()
+	s.endpoints[0].offer(s.cfg.Snapshot)
 	l := &socketLoop{worker: s.endpoints[0].workers[0]}
 	t.Cleanup(l.feed.close)
 	if l.fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0); err != nil {

@@ -11,6 +11,7 @@ import (
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
 	"noonmark/server/ntp"
+	"noonmark/server/threads"
 	"noonmark/server/transport"
 )
 
@@ -262,7 +263,7 @@ func TestTxStampCorrectsInterleavedAnswer(t *testing.T) {
 	if d := third.Transmit.Sub(ntp.FromTAI(l.served(departure), 37)); d.Abs() > 1 {
 		t.Errorf("the interleaved transmit timestamp is off by %v", d)
 	}
-	if got := l.timing.toWire.of(alone); got != latency {
+	if got := l.timing.toWire.learned(0); got != latency {
 		t.Errorf("learned a latency of %d ns, want %d", got, latency)
 	}
 	if l.stamps.pending != 1 { // of the third answer
@@ -375,9 +376,9 @@ func TestRequestsGatherUnderLoad(t *testing.T) {
 		{"one a second", time.Second, 1, 0},
 		{"4000 a second", 250 * time.Microsecond, 1, 0},
 		{"flood", 100 * time.Microsecond, transport.BatchLen, 0},
-		{"10,000 a second", 100 * time.Microsecond, 1, gatherFor},
-		{"10,000 a second, gathered", 450 * time.Microsecond, 4, gatherFor},
-		{"50,000 a second, gathered", 450 * time.Microsecond, 22, gatherFor},
+		{"10,000 a second", 100 * time.Microsecond, 1, maxGather},
+		{"10,000 a second, gathered", 1100 * time.Microsecond, 11, maxGather},
+		{"50,000 a second, gathered", 450 * time.Microsecond, 22, minGather},
 	} {
 		l := newLoop(t, &Server{})
 		conn := &gatherConn{packetConn: l.conn}
@@ -409,6 +410,24 @@ func TestRequestsGatherUnderLoad(t *testing.T) {
 	}
 }
 
+// Without a yield in 10 ms the Go runtime wakes up all the time. Only a real-time worker
+// can lose its processor to a thread of a lower priority by one, so only that one pauses.
+func TestOnlyRealTimeWorkersPauseAfterASlowYield(t *testing.T) {
+	t.Parallel()
+	for _, p := range []threads.Priority{threads.Normal, threads.High, threads.Realtime} {
+		slow := yieldEvery
+		if p == threads.Realtime {
+			slow = yieldPause
+		}
+		if got := nextYield(yieldSlow, p); got != yieldEvery {
+			t.Errorf("%v: %d ns after a short yield", p, got)
+		}
+		if got := nextYield(yieldSlow+1, p); got != slow {
+			t.Errorf("%v: %d ns after a slow yield, want %d", p, got, slow)
+		}
+	}
+}
+
 // A snapshot from before a sleep of the machine is refused at once, and the next
 // one after it is served at once.
 func TestWorkerRefusesASnapshotFromBeforeSleep(t *testing.T) {
@@ -422,7 +441,7 @@ func TestWorkerRefusesASnapshotFromBeforeSleep(t *testing.T) {
 	l := newLoop(t, &Server{cfg: Config{Snapshot: path}})
 	l.clock = newHostClock() // the snapshot is of this machine's clocks
 	l.srv.endpoints = []*endpoint{{workers: []*worker{l.worker}}}
-	l.srv.remap()
+	l.srv.endpoints[0].offer(path)
 	defer l.feed.close()
 	reader, err := status.Open(path)
 	if err != nil {

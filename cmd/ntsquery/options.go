@@ -6,12 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"noonmark/internal/command"
+	"noonmark/internal/durable"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntsclient"
 )
@@ -21,6 +21,10 @@ const (
 	maxCount = 1000
 	maxHosts = 64
 )
+
+// maxCA is the size in octets of the largest file of -ca: all authorities of a system
+// have some 200 kB.
+const maxCA = 4 << 20
 
 // options is the command line.
 type options struct {
@@ -135,9 +139,9 @@ func (o *options) readCA() error {
 	if o.ca == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(o.ca)
+	pem, _, err := durable.ReadFile(o.ca, maxCA)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errCA, err)
+		return fmt.Errorf("%w: %w; want a file of PEM certificates", errCA, err)
 	}
 	o.client.RootCAs = x509.NewCertPool()
 	if !o.client.RootCAs.AppendCertsFromPEM(pem) {

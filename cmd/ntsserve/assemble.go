@@ -8,10 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,16 +18,17 @@ import (
 
 	"noonmark/internal/cardsetup"
 	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/cookiekeys"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/keyexchange"
 	"noonmark/internal/observe"
 	"noonmark/internal/privileges"
 	"noonmark/internal/servedclock"
+	"noonmark/internal/symmetrickeys"
 	"noonmark/phc"
 	"noonmark/server"
 	"noonmark/server/certs"
-	"noonmark/server/nts"
 	"noonmark/server/sysclock"
 	"noonmark/server/threads"
 	"noonmark/server/transport/sockets"
@@ -43,8 +42,8 @@ type service struct {
 	log      *slog.Logger
 
 	ntp    *server.Server
-	ring   *nts.Ring // nil without NTS
-	macs   *symmetricKeys
+	keys   *cookiekeys.Keeper // nil without NTS
+	macs   *symmetrickeys.Keeper
 	certs  *certs.Source        // nil without NTS-KE
 	ke     *keyexchange.Process // nil without NTS-KE
 	listen *net.TCPListener     // of NTS-KE; nil: it waits for its address
@@ -98,7 +97,9 @@ func (d *service) startCardSetup(plan *privileges.Plan) {
 	if plan == nil || !privileges.Has(privileges.NetAdmin) || !slices.ContainsFunc(d.settings.Endpoints, wanted) {
 		return
 	}
-	h, err := cardsetup.Start(plan.User)
+	h, err := cardsetup.Start(plan.User, func(err error) {
+		d.log.Warn("timestamps of cards stay as they are, but are not set up again if a card comes back", "error", err)
+	})
 	if err != nil {
 		d.log.Warn("timestamps of cards are set up now, but not again if a card comes back", "error", err)
 		return
@@ -148,7 +149,10 @@ func (d *service) stateKE() (s keyexchange.State, err error) {
 	if s.Certificates, err = keyexchange.Certificates(d.certs.InUse()); err != nil {
 		return s, err
 	}
-	s.Secrets, err = d.ring.Export()
+	if err := d.keys.Missing(); err != nil {
+		return s, err
+	}
+	s.Secrets, err = d.keys.Ring().Export()
 	return s, err
 }
 
@@ -157,12 +161,25 @@ func (d *service) setAccess(s *ntsserve.Settings) {
 	d.access.Store(&keyexchange.State{Allow: allow, Deny: deny, NTSOnly: ntsOnly, Log: s.Log})
 }
 
-// keTask is NTS-KE. It waits while there is no certificate.
+// keTask is NTS-KE. It waits while there is no certificate, and while there are no
+// cookie keys.
 type keTask struct {
 	*keyexchange.Process
+	keys     *cookiekeys.Keeper
 	certs    *certs.Source
 	settings *ntsserve.Settings
 }
+
+// Run serves until ctx ends. Without cookie keys it fails, and nobody listens.
+func (k keTask) Run(ctx context.Context) error {
+	if err := k.keys.Missing(); err != nil {
+		return fmt.Errorf("no cookies can be made: %w", err)
+	}
+	return k.Process.Run(ctx)
+}
+
+// Retry receives when there are cookie keys.
+func (k keTask) Retry() <-chan struct{} { return k.keys.Opened() }
 
 // Waiting returns why no exchange can succeed.
 func (k keTask) Waiting() error {
@@ -173,23 +190,30 @@ func (k keTask) Waiting() error {
 	return fmt.Errorf("%s: %w; %s", k.settings.Place(k.settings.CertificateKey(err)), err, ntsserve.CertificateRemedy(err))
 }
 
-// openKeys opens the cookie keys.
-func (d *service) openKeys() (err error) {
-	if !d.settings.OpensCookies {
+// openKeys opens the cookie keys. A file that cannot be used is opened again later, by
+// the task: time is served without NTS, and nobody listens for NTS-KE. A connection
+// that nobody accepts would only take memory.
+func (d *service) openKeys() error {
+	s := d.settings
+	if !s.OpensCookies {
 		return nil
 	}
-	if d.ring, err = nts.OpenRing(d.settings.Keys.File, d.settings.KeyRing, time.Now()); err != nil {
-		return d.configError("keys.file", err)
+	d.keys = cookiekeys.NewKeeper(cookiekeys.Config{
+		Path: s.Keys.File, Place: s.Place("keys.file"), Ring: s.KeyRing, Opened: d.ntp.SetRing,
+		Trust: func() error { return servedclock.Confirm(s.Source.Path) }, Log: d.log,
+	})
+	if d.keys.Open(time.Now()) != nil && d.listen != nil {
+		d.listen.Close()
+		d.listen = nil
 	}
-	d.ntp.SetRing(d.ring)
 	return nil
 }
 
 // openMACs reads the symmetric keys. A file that cannot be used is read again
 // later: time is served without its keys.
 func (d *service) openMACs() error {
-	d.macs = newSymmetricKeys(d.settings.SymmetricKeys, d.ntp.SetMACs, d.log)
-	d.macs.load()
+	d.macs = symmetrickeys.New(d.settings.SymmetricKeys, d.ntp.SetMACs, d.log)
+	d.macs.Load()
 	return nil
 }
 
@@ -203,7 +227,7 @@ func (d *service) openKE() (err error) {
 	cfg := s.Certificates
 	cfg.Event = daemon.CertificateEvents(d.log, "no NTS client gets keys", ntsserve.CertificateRemedy)
 	if d.certs, err = certs.New(cfg); err != nil {
-		return d.configError(s.CertificateKey(err), err)
+		return d.configError("ke", err)
 	}
 	d.ke, err = keyexchange.New(keyexchange.Config{
 		Settings: keyexchange.Settings{
@@ -233,7 +257,10 @@ func (d *service) openClock() (err error) {
 // newTasks makes the tasks.
 func (d *service) newTasks() []daemon.Task {
 	reg := prometheus.NewRegistry()
-	nts := observe.NTS{Certificates: d.certs, Ring: d.ring}
+	nts := observe.NTS{Certificates: d.certs}
+	if d.keys != nil {
+		nts.Ring = d.keys.Ring
+	}
 	if d.ke != nil {
 		nts.KE = d.ke
 	}
@@ -241,18 +268,18 @@ func (d *service) newTasks() []daemon.Task {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tasks := []daemon.Task{daemon.Vital(d.ntp), daemon.NewMetrics(d.settings.Metrics, d.settings.Place, reg)}
 	tasks = append(tasks, d.macs)
-	if path := runtimeFile(observe.ServingName); path != "" {
+	if path := daemon.RuntimeFile(observe.ServingName); path != "" {
 		tasks = append(tasks, observe.NewServingTask(path, d.ntp, nts, phc.MonoRaw, d.log))
 	}
 	if d.clock != nil {
 		reg.MustRegister(d.clock)
 		tasks = append(tasks, d.clock)
 	}
-	if d.ring != nil {
-		tasks = append(tasks, newKeyKeeper(d.ring, d.settings.Keys.File, func() error { return servedclock.Confirm(d.settings.Source.Path) }, d.log))
+	if d.keys != nil {
+		tasks = append(tasks, d.keys)
 	}
 	if d.ke != nil {
-		tasks = append(tasks, d.certs, keTask{d.ke, d.certs, d.settings})
+		tasks = append(tasks, d.certs, keTask{d.ke, d.keys, d.certs, d.settings})
 	}
 	return tasks
 }
@@ -261,17 +288,7 @@ func (d *service) newTasks() []daemon.Task {
 func (d *service) run(ctx context.Context) error {
 	tuneRuntime(d.ntp.Workers())
 	d.running = true
-	return (&daemon.Daemon{Log: d.log, Reload: d.reload, Settled: d.settled, States: &d.states, StateFile: runtimeFile(daemon.StateFileName)}).Run(ctx, d.tasks...)
-}
-
-// runtimeFile is where a file for other programs is written: in the folder that the
-// service manager makes for the daemon, or nowhere.
-func runtimeFile(name string) string {
-	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, name)
+	return (&daemon.Daemon{Log: d.log, Reload: d.reload, Settled: d.settled, States: &d.states, StateFile: daemon.RuntimeFile(daemon.StateFileName)}).Run(ctx, d.tasks...)
 }
 
 // close closes what assemble opened.
@@ -299,17 +316,10 @@ func tuneRuntime(workers int) {
 	}
 }
 
-// configError turns a problem with a file that the configuration names into an
-// error of the configuration. A denied access stays one.
+// configError is an error of the configuration at a key. What depends on files, discs or
+// the network is none: its task waits.
 func (d *service) configError(key string, err error) error {
-	place := d.settings.Place(key)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s: %w; it must belong to the user that ntsserve runs as", place, err)
-	case !errors.Is(err, nts.ErrRingFile) && exitcode.Of(err) == exitcode.Unavailable:
-		return fmt.Errorf("%s: %w", place, err) // the system's fault, which can pass
-	}
-	return exitcode.With(exitcode.ErrConfig, fmt.Errorf("%s: %w; want a file that can be used", place, err))
+	return exitcode.With(exitcode.ErrConfig, fmt.Errorf("%s: %w", d.settings.Place(key), err))
 }
 
 // updateWait is how long a reload waits for the NTS-KE process, which is done with it
@@ -327,13 +337,13 @@ func (d *service) reload(ctx context.Context) error {
 	// keeps no access list from coming into force.
 	d.ntp.SetAccess(s.AccessList)
 	d.setAccess(s)
-	d.macs.replace(s.SymmetricKeys)
+	d.macs.Replace(s.SymmetricKeys)
 	errs := []error{daemon.SetLevel(d.log, s.Log)}
 	if d.certs != nil {
 		errs = append(errs, d.certs.Reload())
 	}
-	if d.ring != nil {
-		errs = append(errs, d.ring.Reload(time.Now()))
+	if d.keys != nil {
+		errs = append(errs, d.keys.Reload(time.Now()))
 	}
 	if d.ke != nil {
 		ctx, cancel := context.WithTimeout(ctx, updateWait)

@@ -56,7 +56,7 @@ func TestIPv4IsServedWithoutIPv6(t *testing.T) {
 	defer taken.Close()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	pemPair(t, cert, key, 1)
-	conf := write(t, filepath.Join(dir, "t.toml"), fmt.Sprintf(
+	conf := proctest.Write(t, filepath.Join(dir, "t.toml"), fmt.Sprintf(
 		"[source]\npath = %q\n[[endpoint]]\naddress = \"127.0.0.1:0\"\n[[endpoint]]\naddress = \"[::]:12391\"\n[metrics]\nlisten = \"192.0.2.77:9124\"\n[ke]\nlisten = %q\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n",
 		filepath.Join(dir, "status"), taken.Addr(), cert, key, filepath.Join(dir, "keys")))
 	cmd := proctest.Self(t, "-config", conf)

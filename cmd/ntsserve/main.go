@@ -66,7 +66,7 @@ func load(path string) (*daemon.Loaded, error) {
 		return nil, err
 	}
 	limit, file := daemon.MemoryLimit()
-	checkMemory(s, limit, file)
+	ntsserve.CheckMemory(s, limit, file)
 	return &daemon.Loaded{Warnings: s.Warnings, Log: s.Log, Serve: func(ctx context.Context, log *slog.Logger) error {
 		if err := privileges.ForbidDumps(); err != nil {
 			log.Warn("keys can get into core dumps", "error", err)

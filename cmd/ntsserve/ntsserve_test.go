@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,19 +24,12 @@ import (
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 	"noonmark/server"
 	"noonmark/server/certs"
 	"noonmark/server/ntp"
 	"noonmark/server/ntske"
 )
-
-func write(t *testing.T, path, text string) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 const endpoint = "[[endpoint]]\naddress = \"127.0.0.1:0\"\n"
 
@@ -58,15 +51,15 @@ func pemPair(t *testing.T, cert, key string, serial int64) *x509.CertPool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kd})))
+	proctest.Write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	proctest.Write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kd})))
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	return pool
 }
 
 // started runs the service on the configuration in dir and returns it with the
-// address of NTS-KE; it is stopped at the end of the test.
+// address of NTS-KE, nil if nobody listens; it is stopped at the end of the test.
 func started(t *testing.T, path string) (*service, *net.TCPAddr) {
 	t.Helper()
 	s, err := ntsserve.Load(path)
@@ -80,6 +73,10 @@ func started(t *testing.T, path string) (*service, *net.TCPAddr) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var at *net.TCPAddr
+	if d.listen != nil {
+		at, _ = d.listen.Addr().(*net.TCPAddr)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.run(ctx) }()
@@ -90,7 +87,6 @@ func started(t *testing.T, path string) (*service, *net.TCPAddr) {
 		}
 		d.close()
 	})
-	at, _ := d.listen.Addr().(*net.TCPAddr)
 	return d, at
 }
 
@@ -101,7 +97,7 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 	pool := pemPair(t, cert, key, 1)
 	conf := fmt.Sprintf("[source]\npath = %q\n%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n",
 		filepath.Join(dir, "status"), endpoint, cert, key, filepath.Join(dir, "keys"))
-	path := write(t, filepath.Join(dir, "t.toml"), conf)
+	path := proctest.Write(t, filepath.Join(dir, "t.toml"), conf)
 	d, ke := started(t, path)
 
 	exchange := func(pool *x509.CertPool) error {
@@ -121,22 +117,10 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 		return d.ke.Exchanges()[r.String()]
 	}
 	plain := func() []byte {
-		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), d.ntp.Addrs()[0].Port())))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		t.Helper()
 		req := make([]byte, ntp.HeaderLen)
 		req[0], req[47] = 0x23, 9
-		if _, err := c.Write(req); err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, 100)
-		n, err := c.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b[:n]
+		return ask(t, d, req)
 	}
 	// Nothing is published: leap indicator 3, stratum 16.
 	if b := plain(); len(b) != ntp.HeaderLen || b[0] != 0xe4 || b[1] != 16 {
@@ -147,7 +131,7 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 	}
 
 	// A reload with a broken file, then with a new certificate and access list.
-	write(t, path, conf+"[access]\ndeny = 1\n")
+	proctest.Write(t, path, conf+"[access]\ndeny = 1\n")
 	if err := d.reload(context.Background()); err == nil || exitcode.Of(err) != 78 {
 		t.Errorf("a broken configuration is reloaded: %v", err)
 	}
@@ -155,14 +139,14 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 		t.Errorf("after a reload that was refused: %v", err)
 	}
 	again := pemPair(t, cert, key, 2)
-	write(t, path, conf+"[access]\ndeny = [\"198.51.100.0/24\"]\n[log]\nlevel = \"error\"\n")
+	proctest.Write(t, path, conf+"[access]\ndeny = [\"198.51.100.0/24\"]\n[log]\nlevel = \"error\"\n")
 	if err := d.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if exchange(pool) == nil || exchange(again) != nil {
 		t.Error("the new certificate is not in use")
 	}
-	write(t, path, conf+"[access]\ndeny = [\"127.0.0.0/8\"]\n[log]\nlevel = \"error\"\n")
+	proctest.Write(t, path, conf+"[access]\ndeny = [\"127.0.0.0/8\"]\n[log]\nlevel = \"error\"\n")
 	if err := d.reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -179,41 +163,16 @@ func TestServiceAnswersAndTakesOverAReload(t *testing.T) {
 	}
 }
 
+// Only a command line or a configuration that is wrong in itself has an exit code of its
+// own. The files that it names have none (TestTimeIsServedWithoutCookieKeys).
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
-	pemPair(t, cert, key, 1)
-	ke := func(cert, key, keys string) string {
-		return fmt.Sprintf("%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n", endpoint, cert, key, filepath.Join(dir, keys))
-	}
-	write(t, filepath.Join(dir, "open-keys"), "{}")
-	if err := os.Chmod(filepath.Join(dir, "open-keys"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		name, text string
-		want       int
-		say        string
-	}{
-		{"no folder for the keys", ke(cert, key, "none/keys"), 69, "keys.file: "},
-		{"keys for all to read", ke(cert, key, "open-keys"), 78, "chmod 600"},
-	} {
-		var out bytes.Buffer
-		path := write(t, filepath.Join(dir, "t.toml"), c.text)
-		s, err := ntsserve.Load(path)
-		if err != nil {
-			t.Fatalf("%s: %v", c.name, err)
-		}
-		err = serve(t.Context(), path, s, nil, daemon.NewTo(&out, "ntsserve", s.Log, true))
-		if exitcode.Of(err) != c.want || !strings.Contains(err.Error(), c.say) {
-			t.Errorf("%s: exit %d, %v; want %d, %q", c.name, exitcode.Of(err), err, c.want, c.say)
-		}
-	}
+	wrong := proctest.Write(t, filepath.Join(dir, "wrong.toml"), endpoint+"[keys]\nfile = \"keys\"\nkeep = 0\n")
 	for _, c := range []struct {
 		args []string
 		want int
-	}{{[]string{"-nonsense"}, 64}, {[]string{"extra"}, 64}, {[]string{"-config", filepath.Join(dir, "none.toml")}, 78}, {[]string{"-h"}, 0}} {
+	}{{[]string{"-nonsense"}, 64}, {[]string{"extra"}, 64}, {[]string{"-config", filepath.Join(dir, "none.toml")}, 78}, {[]string{"-config", wrong}, 78}, {[]string{"-h"}, 0}} {
 		if got := run(c.args, io.Discard); got != c.want {
 			t.Errorf("%v: exit %d, want %d", c.args, got, c.want)
 		}
@@ -222,6 +181,44 @@ func TestExitCodes(t *testing.T) {
 
 // Time is served whatever is wrong with a certificate, and NTS-KE comes up by itself
 // once it is repaired. A reload takes over what it can.
+// The watchdog notices only tasks that show whether they hang.
+func TestEachTaskShowsWhetherItHangs(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	pemPair(t, cert, key, 1)
+	path := proctest.Write(t, filepath.Join(dir, "t.toml"), fmt.Sprintf("%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n", endpoint, cert, key, filepath.Join(dir, "keys")))
+	s, err := ntsserve.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := assemble(t.Context(), path, s, nil, daemon.NewTo(io.Discard, "ntsserve", s.Log, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	var silent []string
+	for _, task := range d.tasks {
+		if task.String() == d.ntp.String() {
+			task = d.ntp // vital
+		}
+		switch x := task.(type) {
+		case interface{ Stuck() error }:
+			err = x.Stuck()
+		case interface{ Hanging() error }:
+			err = x.Hanging()
+		default:
+			silent = append(silent, task.String())
+		}
+		if err != nil {
+			t.Errorf("%s: %v", task, err)
+		}
+	}
+	if want := []string{"metrics"}; len(d.tasks) < 7 || !slices.Equal(silent, want) { // no client depends on it
+		t.Errorf("%q of %d tasks do not show whether they hang, want %q", silent, len(d.tasks), want)
+	}
+}
+
 func TestTimeIsServedWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -238,31 +235,110 @@ func TestTimeIsServedWithoutACertificate(t *testing.T) {
 			pemPair(t, cert, filepath.Join(dir, "other.pem"), 1)
 			pemPair(t, filepath.Join(dir, "other-c.pem"), key, 2)
 		}, certs.KeyMismatch},
-		{"no certificate", func() { write(t, cert, "none") }, certs.BadCertificate},
+		{"no certificate", func() { proctest.Write(t, cert, "none") }, certs.BadCertificate},
 	} {
 		c.put()
-		path := write(t, filepath.Join(dir, "t.toml"), conf)
+		path := proctest.Write(t, filepath.Join(dir, "t.toml"), conf)
 		d, ke := started(t, path)
 		<-d.ntp.Ready()
-		if err := (keTask{d.ke, d.certs, d.settings}).Waiting(); certs.ReasonOf(err) != c.why {
+		if err := (keTask{d.ke, d.keys, d.certs, d.settings}).Waiting(); certs.ReasonOf(err) != c.why {
 			t.Errorf("%s: nts-ke waits for %v, want %v", c.name, err, c.why)
 		}
 		if len(d.ntp.Addrs()) != 1 || d.ntp.Waiting() != nil {
 			t.Errorf("%s: ntp waits for %v", c.name, d.ntp.Waiting())
 		}
-		write(t, path, conf+"[access]\ndeny = [\"192.0.2.0/24\"]\n[log]\nlevel = \"error\"\n")
+		q := asker(t, "127.0.0.2", d.ntp.Addrs()[0].Port())
+		q.send(1)
+		q.answers(1)
+		proctest.Write(t, path, conf+"[access]\ndeny = [\"127.0.0.2/32\"]\n[log]\nlevel = \"error\"\n")
 		if err := d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "access lists and log level are in force") {
 			t.Errorf("%s: reload: %v", c.name, err)
 		}
+		q.send(2)
+		proctest.Until(t, "the request is denied", func() bool { return d.ntp.Stats().Endpoints[0].Dropped[server.Denied.String()] == 1 })
 		pool := pemPair(t, cert, key, 3)
 		if err := d.reload(t.Context()); err != nil {
 			t.Errorf("%s: reload of repaired files: %v", c.name, err)
 		}
-		if err := (keTask{d.ke, d.certs, d.settings}).Waiting(); err != nil {
+		proctest.Write(t, path, conf)
+		if err := d.reload(t.Context()); err != nil {
+			t.Errorf("%s: reload that allows again: %v", c.name, err)
+		}
+		q.send(3)
+		q.answers(3) // and none to the second request before
+		if err := (keTask{d.ke, d.keys, d.certs, d.settings}).Waiting(); err != nil {
 			t.Errorf("%s: repaired, and nts-ke still waits: %v", c.name, err)
 		}
 		if _, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: "127.0.0.1", Port: ke.Port, RootCAs: pool}); err != nil {
 			t.Errorf("%s: repaired: %v", c.name, err)
 		}
 	}
+}
+
+// question is a client of plain NTP at an address of its own.
+type question struct {
+	t *testing.T
+	c *net.UDPConn
+}
+
+// asker returns a client at from, which is an address of loopback.
+func asker(t *testing.T, from string, port uint16) question {
+	t.Helper()
+	c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+	if err != nil {
+		t.Skipf("no socket at %s, which Linux has on loopback: %v", from, err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return question{t, c}
+}
+
+// send sends a request that mark identifies.
+func (q question) send(mark byte) {
+	q.t.Helper()
+	req := make([]byte, ntp.HeaderLen)
+	req[0], req[47] = 0x23, mark // version 4, client; the end of the transmit timestamp
+	if _, err := q.c.Write(req); err != nil {
+		q.t.Fatal(err)
+	}
+}
+
+// answers requires that the next answer is that to the request with mark.
+func (q question) answers(mark byte) {
+	q.t.Helper()
+	q.c.SetReadDeadline(time.Now().Add(time.Minute)) // without an answer the test ends
+	b := make([]byte, 100)
+	n, err := q.c.Read(b)
+	if err != nil {
+		q.t.Fatal(err)
+	}
+	if n != ntp.HeaderLen || b[31] != mark { // the end of the origin timestamp
+		q.t.Errorf("answer %x, want one to request %d", b[:n], mark)
+	}
+}
+
+// connected returns a socket to the endpoint of a service.
+func connected(t *testing.T, d *service) *net.UDPConn {
+	t.Helper()
+	<-d.ntp.Ready()
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), d.ntp.Addrs()[0].Port())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// ask returns the answer to a request.
+func ask(t *testing.T, d *service, req []byte) []byte {
+	t.Helper()
+	c := connected(t, d)
+	if _, err := c.Write(req); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
 }

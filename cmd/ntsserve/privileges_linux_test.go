@@ -84,7 +84,7 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 			}
 			text := fmt.Sprintf("user = %q\n[source]\npath = %q\n%s[ke]\nlisten = \"127.0.0.1:0\"\ncertificate = %q\nkey = %q\n[keys]\nfile = %q\n%s",
 				c.user, filepath.Join(dir, "status"), endpoint, cert, key, filepath.Join(dir, "keys"), more)
-			write(t, conf, text)
+			proctest.Write(t, conf, text)
 			own := func(paths ...string) {
 				if c.uid == me {
 					return
@@ -133,7 +133,7 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 			// A reload reads all that was read before.
 			pemPair(t, cert, key, 2)
 			own(cert, key)
-			write(t, conf, text+"[log]\nlevel = \"debug\"\n")
+			proctest.Write(t, conf, text+"[log]\nlevel = \"debug\"\n")
 			p.Signal(t, syscall.SIGHUP)
 			p.WaitForAfter(t, len(out), "certificate in use")
 			if out := p.WaitForAfter(t, len(out), "reload"); strings.Contains(out, "refused") && c.more == "" {

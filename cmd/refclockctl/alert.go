@@ -1,24 +1,20 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"maps"
-	"slices"
 
 	"noonmark/internal/alert"
 	"noonmark/internal/command"
 	config "noonmark/internal/config/alert"
 	"noonmark/internal/daemon"
-	"noonmark/internal/exitcode"
 	"noonmark/internal/printable"
 	"noonmark/phc"
 )
 
 func alertCommand() command.Command {
 	return command.Command{
-		Name: "alert", About: "watch refclockd and ntsserve, and send alerts", Prepare: prepareAlert, Code: alertCode,
+		Name: "alert", About: "watch refclockd and ntsserve, and send alerts", Prepare: command.NoArgs(prepareAlert),
 		Text: `
 Watches what refclockd and ntsserve publish, and sends alerts by webhook, e-mail,
 syslog and command, until it is interrupted. It is a process of its own, which only
@@ -33,18 +29,12 @@ is 69 if a target does not take it.
 	}
 }
 
-// errNotDelivered: a target did not take the test message.
-var errNotDelivered = errors.New("not every target takes messages")
-
 // prepareAlert is the alert command.
-func prepareAlert(fl *flag.FlagSet, c command.Console) func([]string) error {
+func prepareAlert(fl *flag.FlagSet, c command.Console) func() error {
 	path := fl.String("config", config.DefaultPath, "read the configuration from this TOML `FILE`")
 	check := fl.Bool("check", false, "check the configuration and exit")
 	test := fl.Bool("test", false, "send a test message to every target and exit")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		s, err := config.Load(*path)
 		if err != nil {
 			return err
@@ -59,35 +49,14 @@ func prepareAlert(fl *flag.FlagSet, c command.Console) func([]string) error {
 			_, err = fmt.Fprintf(c.Out, "%s: good\n", *path)
 			return command.Written(err)
 		case *test:
-			results, failed := alert.SendTest(ctx, s), false
-			out := printable.Writer{To: c.Out}
-			for _, name := range slices.Sorted(maps.Keys(results)) {
-				if err := results[name]; err != nil {
-					failed = true
-					fmt.Fprintf(out, "%s: failed: %v\n", name, err)
-				} else {
-					fmt.Fprintf(out, "%s: delivered\n", name)
-				}
-			}
-			if failed {
-				return errNotDelivered
-			}
-			return nil
+			return alert.SendTest(ctx, s, printable.Writer{To: c.Out})
 		}
 		log := daemon.New("noonmark-alert", s.Log)
 		tasks, err := alert.New(s, phc.MonoRaw, log)
 		if err != nil {
 			return err
 		}
-		d := daemon.Daemon{Log: log}
+		d := daemon.Daemon{Log: log, StateFile: daemon.RuntimeFile(daemon.StateFileName)}
 		return d.Run(ctx, tasks...)
 	}
-}
-
-// alertCode is the exit code of the alert command.
-func alertCode(err error) int {
-	if errors.Is(err, errNotDelivered) {
-		return exitcode.Unavailable
-	}
-	return exitcode.Of(err)
 }

@@ -1,20 +1,18 @@
 package main
 
 import (
-	"errors"
 	"flag"
-	"io/fs"
 	"time"
 
 	"noonmark/internal/calibrate"
 	"noonmark/internal/command"
-	"noonmark/internal/exitcode"
 	"noonmark/refclock/status"
 )
 
 func calibrateCommand() command.Command {
 	return command.Command{
-		Name: "calibrate", About: "measure how late the kernel's pulses are against a card's timestamps", Prepare: prepareCalibrate, Code: calibrateCode,
+		Name: "calibrate", About: "measure how late the kernel's pulses are against a card's timestamps",
+		Prepare: command.NoArgs(prepareCalibrate), Code: statusCode,
 		Text: `
 Measures how late the kernel's pulses are, by the external timestamps that a PTP
 hardware clock makes of the same pulses. The result is the value of pulse.bias. No
@@ -27,7 +25,7 @@ other program may use the devices meanwhile, refclockd included.
 }
 
 // prepareCalibrate is the calibrate command.
-func prepareCalibrate(fl *flag.FlagSet, con command.Console) func([]string) error {
+func prepareCalibrate(fl *flag.FlagSet, con command.Console) func() error {
 	var o calibrate.Options
 	fl.StringVar(&o.Device, "pps", "/dev/pps0", "the kernel's PPS `DEVICE` whose lateness is measured")
 	fl.StringVar(&o.Clock, "clock", "eth0", "the `CLOCK` that stamps the same pulse: an interface or /dev/ptpN")
@@ -38,10 +36,7 @@ func prepareCalibrate(fl *flag.FlagSet, con command.Console) func([]string) erro
 	fl.IntVar(&o.Pulses, "pulses", 120, "how many `PULSES` to measure")
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	fl.StringVar(&o.Snapshot, "snapshot", status.DefaultPath, "the snapshot `FILE` that shows whether refclockd runs")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if o.Pulses < 20 || o.Pulses > 86400 {
 			return command.Usagef("-pulses %d is out of range; want 20 to 86400", o.Pulses)
 		}
@@ -59,14 +54,4 @@ func prepareCalibrate(fl *flag.FlagSet, con command.Console) func([]string) erro
 		}
 		return r.Err()
 	}
-}
-
-func calibrateCode(err error) int {
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return exitcode.Permission
-	case errors.Is(err, command.ErrOutput):
-		return exitcode.Software
-	}
-	return exitcode.Unavailable
 }

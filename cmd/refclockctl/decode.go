@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
-	"os"
 	"time"
 
 	"noonmark/internal/command"
@@ -16,7 +15,8 @@ import (
 
 func decodeCommand() command.Command {
 	return command.Command{
-		Name: "decode", About: "decode a raw receiver log", Args: "FILE|-", Prepare: prepareDecode, Code: decodeCode,
+		Name: "decode", About: "decode a raw receiver log", Args: "FILE|-",
+		Prepare: command.OneArg("FILE, or - for standard input", prepareDecode), Code: decodeCode,
 		Text: `
 Decodes a raw receiver log (NMEA, UBX, mixed, with comment lines that begin with #)
 and prints one JSON object a line for every message that names an instant. "valid"
@@ -33,29 +33,22 @@ moves dates before its receiver.not_before; -not-before shows the result.
 }
 
 // prepareDecode is the decode command.
-func prepareDecode(fl *flag.FlagSet, c command.Console) func([]string) error {
+func prepareDecode(fl *flag.FlagSet, c command.Console) func(string) error {
 	all := fl.Bool("all", false, "print every decoded message, also those that name no instant")
 	floor := fl.String("not-before", "", "move dates before this `DATE` by 1024 weeks until they are past it")
-	return func(args []string) error {
-		name, err := command.OneArg(args, "FILE, or - for standard input")
-		if err != nil {
-			return err
-		}
+	return func(name string) error {
 		cfg := gnss.Config{Comments: true, Leaps: tai.Builtin()}
 		if *floor != "" {
+			var err error
 			if cfg.NotBefore, err = time.Parse(time.DateOnly, *floor); err != nil {
 				return command.Usagef("-not-before wants a date like 2026-11-01, not %q", *floor)
 			}
 		}
-		in := c.In
-		if name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			in = f
+		in, err := c.Open(name)
+		if err != nil {
+			return err
 		}
+		defer in.Close()
 		lost, err := decode.Log(in, c.Out, c.Err, cfg, *all)
 		if err == nil {
 			err = command.Written(lost)

@@ -7,6 +7,7 @@ import (
 	"noonmark/internal/command"
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/config/refclockweb"
 	"noonmark/internal/doctor"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/printable"
@@ -14,10 +15,10 @@ import (
 
 func doctorCommand() command.Command {
 	return command.Command{
-		Name: "doctor", About: "find what is wrong with this machine, with the remedy", Prepare: prepareDoctor,
+		Name: "doctor", About: "find what is wrong with this machine, with the remedy", Prepare: command.NoArgs(prepareDoctor),
 		Text: `
-Checks everything that refclockd and ntsserve need and prints each problem with its
-remedy. It changes nothing on the machine, with one exception: while refclockd is
+Checks everything that refclockd, ntsserve, refclockweb and a node of a fleet need and prints
+each problem with its remedy. It changes nothing on the machine, with one exception: while refclockd is
 not running and pulse.source = "extts", it enables the external timestamps of the
 configured pin to listen to the pulse. While refclockd runs, doctor reads what
 refclockd publishes instead. Run it as root to check everything.
@@ -33,23 +34,22 @@ refclockd publishes instead. Run it as root to check everything.
 }
 
 // prepareDoctor is the doctor command.
-func prepareDoctor(fl *flag.FlagSet, c command.Console) func([]string) error {
+func prepareDoctor(fl *flag.FlagSet, c command.Console) func() error {
 	var o doctor.Options
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	fl.StringVar(&o.Refclockd, "config", refclockd.DefaultPath, "configuration `FILE` of refclockd")
 	fl.StringVar(&o.Ntsserve, "server", ntsserve.DefaultPath, "configuration `FILE` of ntsserve")
+	fl.StringVar(&o.Refclockweb, "web", refclockweb.DefaultPath, "configuration `FILE` of refclockweb")
 	user := fl.String("user", "refclock", "the `USER` that refclockd runs as; root checks permissions for it")
 	fl.DurationVar(&o.Listen, "listen", 5*time.Second, "how long to listen for pulses and messages")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if o.Listen < 2*time.Second || o.Listen > 10*time.Minute {
 			return command.Usagef("-listen %v is out of range; want 2s to 10m", o.Listen)
 		}
 		fl.Visit(func(f *flag.Flag) {
 			o.RefclockdNamed = o.RefclockdNamed || f.Name == "config"
 			o.NtsserveNamed = o.NtsserveNamed || f.Name == "server"
+			o.RefclockwebNamed = o.RefclockwebNamed || f.Name == "web"
 		})
 		ctx, stop := command.Interruptible()
 		defer stop()

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
 	"time"
 
 	"noonmark/internal/command"
@@ -14,28 +11,12 @@ import (
 	"noonmark/server/nts"
 )
 
-// ringCommand is a command on a key file.
-type ringCommand struct {
-	path string
-	cfg  nts.RingConfig
-	now  time.Time
-}
-
-// ringOf declares the flags of all keys commands. The function that it returns
-// opens the key file.
-func ringOf(fl *flag.FlagSet) (*ringCommand, func(args []string) (*nts.Ring, error)) {
-	r := &ringCommand{now: time.Now()}
-	fl.DurationVar(&r.cfg.Rotate, "rotate", nts.DefaultRotate, "length of a key's period: keys.rotate of ntsserve.toml")
-	fl.IntVar(&r.cfg.Keep, "keep", nts.DefaultKeep, "periods whose cookies are accepted: keys.keep of ntsserve.toml")
-	return r, func(args []string) (ring *nts.Ring, err error) {
-		if r.path, err = command.OneArg(args, "FILE"); err != nil {
-			return nil, err
-		}
-		if _, err := os.Stat(r.path); err != nil { // OpenRing would make one
-			return nil, err
-		}
-		return nts.OpenRing(r.path, r.cfg, r.now)
-	}
+// ringFlags declares the flags of all keys commands.
+func ringFlags(fl *flag.FlagSet) *nts.RingConfig {
+	cfg := new(nts.RingConfig)
+	fl.DurationVar(&cfg.Rotate, "rotate", nts.DefaultRotate, "length of a key's period: keys.rotate of ntsserve.toml")
+	fl.IntVar(&cfg.Keep, "keep", nts.DefaultKeep, "periods whose cookies are accepted: keys.keep of ntsserve.toml")
+	return cfg
 }
 
 func keysCode(err error) int {
@@ -44,9 +25,6 @@ func keysCode(err error) int {
 	}
 	return command.FileCode(err)
 }
-
-// loads says how ntsserve gets to know of a change.
-const loads = "ntsserve loads it within 10 s, or at once: systemctl reload ntsserve\n"
 
 func keysCommand() command.Command {
 	return command.Command{
@@ -60,84 +38,48 @@ ntsserve loads a changed FILE within 10 s. Servers that share it need the new fi
 before the new secret seals: rotate -in 1h, then copy.
 `,
 		Commands: []command.Command{
-			{Name: "show", About: "list keys and secrets without their content", Args: "FILE", Prepare: prepareKeysShow},
-			{Name: "rotate", About: "add a new root secret", Args: "FILE", Prepare: prepareKeysRotate, Text: `
+			{Name: "show", About: "list keys and secrets without their content", Args: "FILE", Prepare: command.OneArg("FILE", prepareKeysShow)},
+			{Name: "rotate", About: "add a new root secret", Args: "FILE", Prepare: command.OneArg("FILE", prepareKeysRotate), Text: `
 For when others may have seen FILE: the new secret seals from then on, and cookies
 already issued stay valid.
 `},
-			{Name: "revoke", About: "discard all secrets at once: every client has to ask for keys again", Args: "FILE", Prepare: prepareKeysRevoke},
+			{Name: "revoke", About: "discard all secrets at once: every client has to ask for keys again", Args: "FILE",
+				Prepare: command.OneArg("FILE", prepareKeysRevoke)},
 		},
 	}
 }
 
 // prepareKeysRotate is the command keys rotate.
-func prepareKeysRotate(fl *flag.FlagSet, c command.Console) func([]string) error {
-	r, open := ringOf(fl)
+func prepareKeysRotate(fl *flag.FlagSet, c command.Console) func(string) error {
+	cfg := ringFlags(fl)
 	in := fl.Duration("in", 0, "the new secret seals this much `LATER`, the old one until then")
-	return func(args []string) error {
+	return func(path string) error {
 		if *in < 0 {
 			return command.Usagef("-in %v is in the past", *in)
 		}
-		ring, err := open(args)
-		if err != nil {
-			return err
-		}
-		since, err := ring.NewRoot(r.now.Add(*in), r.now)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.Out, "a new secret seals from %s on; cookies already issued stay valid\n%s", cookiekeys.Minute(since), loads)
-		return nil
+		return cookiekeys.Rotate(c.Out, path, *cfg, *in, time.Now())
 	}
 }
 
 // prepareKeysRevoke is the command keys revoke.
-func prepareKeysRevoke(fl *flag.FlagSet, c command.Console) func([]string) error {
-	r, open := ringOf(fl)
-	return func(args []string) error {
-		ring, err := open(args)
-		if err != nil {
-			return err
-		}
-		if err := ring.Revoke(r.now); err != nil {
-			return err
-		}
-		fmt.Fprint(c.Out, "all cookies are void; clients ask for new keys by themselves\n"+loads)
-		return nil
-	}
-}
-
-// renewFlag reads the flag -renew.
-func renewFlag(cfg *nts.RingConfig) func(string) error {
-	return func(text string) (err error) {
-		switch text {
-		case "auto":
-			cfg.Renew = 0
-		case "never":
-			cfg.Renew = nts.NeverRenew
-		default:
-			if cfg.Renew, err = time.ParseDuration(text); err == nil && cfg.Renew <= 0 {
-				err = errors.New("not a positive duration")
-			}
-		}
-		return err
-	}
+func prepareKeysRevoke(fl *flag.FlagSet, c command.Console) func(string) error {
+	cfg := ringFlags(fl)
+	return func(path string) error { return cookiekeys.Revoke(c.Out, path, *cfg, time.Now()) }
 }
 
 // prepareKeysShow is the command keys show.
-func prepareKeysShow(fl *flag.FlagSet, c command.Console) func([]string) error {
-	r, open := ringOf(fl)
-	fl.Func("renew", "`D`uration that a secret seals, \"auto\" or \"never\": keys.renew of ntsserve.toml", renewFlag(&r.cfg))
+func prepareKeysShow(fl *flag.FlagSet, c command.Console) func(string) error {
+	cfg := ringFlags(fl)
+	fl.Func("renew", "`D`uration that a secret seals, \"auto\" or \"never\": keys.renew of ntsserve.toml", func(text string) (err error) {
+		cfg.Renew, err = nts.ParseRenew(text)
+		return err
+	})
 	asJSON := fl.Bool("json", false, "print one JSON object")
-	return func(args []string) error {
-		ring, err := open(args)
+	return func(path string) error {
+		list, err := cookiekeys.Describe(path, *cfg, time.Now())
 		if err != nil {
 			return err
 		}
-		list := cookiekeys.Describe(ring, r.cfg, r.now)
-		if *asJSON {
-			return json.NewEncoder(c.Out).Encode(list)
-		}
-		return list.WriteText(c.Out)
+		return command.Print(c.Out, *asJSON, list, list.WriteText)
 	}
 }

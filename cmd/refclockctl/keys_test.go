@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"noonmark/internal/cookiekeys"
+	"noonmark/internal/proctest"
 	"noonmark/server/nts"
 )
 
@@ -60,7 +61,7 @@ func (k *keyFile) show() (x cookiekeys.List) {
 		k.t.Fatal(err)
 	}
 	text := must(k.t, "keys", "show", k.path)
-	secrets := regexp.MustCompile(`[0-9a-f]{64}`).FindAllString(read(k.t, k.path), -1)
+	secrets := regexp.MustCompile(`[0-9a-f]{64}`).FindAllString(proctest.Read(k.t, k.path), -1)
 	if len(secrets) == 0 || slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(out+text, s) }) {
 		k.t.Errorf("%d secrets in the file; show prints\n%s", len(secrets), out+text)
 	}

@@ -31,15 +31,6 @@ func must(t *testing.T, args ...string) string {
 	return out
 }
 
-func read(t *testing.T, elem ...string) string {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 func TestArgumentsMayStandBetweenFlags(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"os"
 	"slices"
 
 	"noonmark/internal/command"
@@ -11,12 +12,12 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/internal/replay"
 	"noonmark/refclock/recording"
-	"noonmark/refclock/site"
 )
 
 func replayCommand() command.Command {
 	return command.Command{
-		Name: "replay", About: "play a recording, or what a receiver sent, into the engine", Prepare: prepareReplay, Code: replayCode,
+		Name: "replay", About: "play a recording, or what a receiver sent, into the engine",
+		Prepare: command.OneArg("FILE.events or RECORDING", prepareReplay), Code: replayCode,
 		Usage: []string{"[OPTIONS] FILE.events", "[-config FILE.toml] [-run N] [-log] [-json] RECORDING"},
 		Text: `
 Plays the octets of a receiver at their own instants into the daemon's engine, with a
@@ -43,18 +44,14 @@ have gone with them.
 }
 
 // prepareReplay is the replay command.
-func prepareReplay(fl *flag.FlagSet, con command.Console) func([]string) error {
-	c := replayOptions{Console: con}
-	c.site.Flags(fl)
-	fl.BoolVar(&c.json, "json", false, "print one JSON object a second, then a summary")
-	fl.StringVar(&c.config, "config", "", "of a recording: replay with this refclockd configuration `FILE`")
-	fl.IntVar(&c.run, "run", 0, "of a recording: the run `N` of the daemon, counted from 1 (default the last)")
-	fl.BoolVar(&c.log, "log", false, "of a recording: print the engine's log on standard error")
-	return func(args []string) error {
-		file, err := command.OneArg(args, "FILE.events or RECORDING")
-		if err != nil {
-			return err
-		}
+func prepareReplay(fl *flag.FlagSet, c command.Console) func(string) error {
+	var q replay.Request
+	q.Site.Flags(fl)
+	fl.BoolVar(&q.JSON, "json", false, "print one JSON object a second, then a summary")
+	fl.StringVar(&q.Config, "config", "", "of a recording: replay with this refclockd configuration `FILE`")
+	fl.IntVar(&q.Run, "run", 0, "of a recording: the run `N` of the daemon, counted from 1 (default the last)")
+	fl.BoolVar(&q.Log, "log", false, "of a recording: print the engine's log on standard error")
+	return func(file string) (err error) {
 		forRecording := []string{"config", "run", "log"}
 		recorded := recording.Is(file)
 		fl.Visit(func(f *flag.Flag) {
@@ -62,71 +59,12 @@ func prepareReplay(fl *flag.FlagSet, con command.Console) func([]string) error {
 				err = command.Usagef("-%s has no use with %s", f.Name, file)
 			}
 		})
-		switch {
-		case err != nil:
-			return err
-		case recorded:
-			return c.playRecording(file)
-		}
-		return c.play(file)
-	}
-}
-
-// replayOptions is a command with its options.
-type replayOptions struct {
-	site   replay.Site
-	config string
-	run    int
-	log    bool
-	json   bool
-	command.Console
-}
-
-// playRecording plays a run of a recording.
-func (c *replayOptions) playRecording(path string) error {
-	r := replay.Recorded{Path: path, Run: c.run}
-	if c.config != "" {
-		s, err := refclockd.Load(c.config)
 		if err != nil {
 			return err
 		}
-		r.Configure = func(recorded *site.Config) {
-			learned := recorded.Engine.Learned
-			*recorded = s.SiteConfig(s.Receiver.Device)
-			recorded.Engine.Learned = learned
-		}
+		q.File = file
+		return q.Play(c.Out, c.Err)
 	}
-	if c.json {
-		r.JSON = c.Out
-	}
-	if c.log {
-		r.Log = c.Err
-	}
-	out, err := r.Play()
-	if err != nil || c.json {
-		return err
-	}
-	return command.Written(out.Print(c.Out))
-}
-
-// play plays a file.
-func (c *replayOptions) play(file string) error {
-	events, err := replay.OpenEvents(file)
-	if err != nil {
-		return err
-	}
-	r, err := c.site.Run(events)
-	if err != nil {
-		return command.Usagef("%w", err)
-	}
-	if c.json {
-		r.JSON = c.Out
-	}
-	st, err := r.Play()
-	if err != nil || c.json {
-		return command.Written(err)
-	}
-	return command.Written(st.Print(c.Out))
 }
 
 // replayCode: a file that is not there, and one whose content is wrong.
@@ -144,4 +82,57 @@ func replayCode(err error) int {
 		return exitcode.NoInput
 	}
 	return exitcode.Of(err)
+}
+
+func recordCommand() command.Command {
+	return command.Command{
+		Name: "record", About: "write a part of a recording as a file, for a report of a fault",
+		Prepare: command.NoArgs(prepareRecord), Code: recordCode,
+		Usage: []string{"[-config FILE | -dir DIR] [-last D] [-anonymise] -o FILE"},
+		Text: `
+Writes the end of the last run of a recording as one file, for a report of a fault.
+refclockd records while its configuration has record = "DIR" (docs/recording.md);
+refclockctl replay plays the file.
+
+-anonymise moves all positions by the same distance, replaces the names of devices,
+files and servers, and masks texts, serial numbers, the sky and every message of the
+receiver that is not known to be harmless. Instants, pulses and clocks stay.
+`,
+	}
+}
+
+// prepareRecord is the record command.
+func prepareRecord(fl *flag.FlagSet, _ command.Console) func() error {
+	dir := fl.String("dir", "", "the `DIR` of the recording (default that of refclockd's configuration)")
+	config := fl.String("config", refclockd.DefaultPath, "configuration `FILE` of refclockd")
+	last := fl.Duration("last", 0, "write the last `D`, such as 10m (default the whole run)")
+	hide := fl.Bool("anonymise", false, "remove positions and names")
+	out := fl.String("o", "", "write to `FILE`, which must not exist yet")
+	return func() error {
+		switch {
+		case *out == "":
+			return command.Usagef("want -o FILE")
+		case *last < 0:
+			return command.Usagef("-last %v: want a duration such as 10m", *last)
+		}
+		path := *dir
+		if path == "" {
+			s, err := refclockd.Load(*config)
+			if err != nil {
+				return err
+			}
+			if path = s.Record; path == "" {
+				return command.Usagef("%s records nothing; set record, or name a recording with -dir", *config)
+			}
+		}
+		return recording.ExtractFile(*out, path, *last, !*hide)
+	}
+}
+
+// recordCode: a file that exists already, and a recording that is none.
+func recordCode(err error) int {
+	if errors.Is(err, recording.ErrFormat) || errors.Is(err, recording.ErrVersion) || errors.Is(err, os.ErrExist) || errors.Is(err, os.ErrPermission) {
+		return command.FileCode(err)
+	}
+	return replayCode(err)
 }

@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"os"
-	"os/user"
-	"strconv"
 	"time"
 
 	"noonmark/internal/command"
-	"noonmark/internal/doctor"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/printable"
 	"noonmark/internal/setup"
@@ -18,7 +14,7 @@ import (
 
 func setupCommand() command.Command {
 	return command.Command{
-		Name: "setup", About: "look at this machine, and set it up as a time server", Prepare: prepareSetup, Code: setupCode,
+		Name: "setup", About: "look at this machine, and set it up as a time server", Prepare: command.NoArgs(prepareSetup), Code: setupCode,
 		Text: `
 Sets this machine up as a time server. It looks for receivers, pulses and cards,
 listens to them, asks at most four questions, shows what it would write, and writes it
@@ -49,7 +45,7 @@ A second run changes only what differs. A file that was changed by hand is kept 
 }
 
 // prepareSetup is the setup command.
-func prepareSetup(fl *flag.FlagSet, c command.Console) func([]string) error {
+func prepareSetup(fl *flag.FlagSet, c command.Console) func() error {
 	var o setup.Options
 	fl.BoolVar(&o.DryRun, "dry-run", false, "look and listen, show what would be done, change nothing")
 	fl.BoolVar(&o.Yes, "yes", false, "ask nothing: use the defaults and make the changes")
@@ -63,10 +59,7 @@ func prepareSetup(fl *flag.FlagSet, c command.Console) func([]string) error {
 	fl.StringVar(&o.Answers.Web, "web", "", "`WHERE` the web page listens: local, network or off")
 	fl.IntVar(&o.GPIO, "gpio", setup.DefaultGPIO, "the GPIO `PIN` of the pulse on a Raspberry Pi, for its boot settings")
 	fl.DurationVar(&o.Wait, "wait", 3*time.Minute, "how long to wait until clients get time; 0: not at all")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if o.GPIO < 0 || o.GPIO > 27 {
 			return command.Usagef("-gpio %d is no pin of the header; want 0 to 27", o.GPIO)
 		}
@@ -81,20 +74,15 @@ func prepareSetup(fl *flag.FlagSet, c command.Console) func([]string) error {
 func runSetup(c command.Console, o setup.Options, asJSON bool) error {
 	ctx, stop := command.Interruptible()
 	defer stop()
-	program, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	out := c.Out
 	if asJSON {
 		out = c.Err
 	}
-	o.Terminal = !asJSON && isTerminal(c.In) // the null device too; a question then finds the end of the input
-	h := doctor.ThisHost("refclock")
-	x := setup.Setup{
-		Host: h, Ears: setup.ThisMachine(h), In: c.In, Out: printable.Writer{To: out}, Root: os.Geteuid() == 0,
-		System: &setup.System{Root: "/", Program: program, Now: time.Now, User: userNumbers, Command: h.Command},
+	x, err := setup.OnThisMachine(c.In, out)
+	if err != nil {
+		return err
 	}
+	o.Terminal = !asJSON && command.IsTerminal(c.In) // the null device too; a question then finds the end of the input
 	r, err := x.Run(ctx, o)
 	if asJSON {
 		if jerr := json.NewEncoder(printable.Writer{To: c.Out}).Encode(r); jerr != nil {
@@ -102,18 +90,6 @@ func runSetup(c command.Console, o setup.Options, asJSON bool) error {
 		}
 	}
 	return err
-}
-
-// userNumbers returns the numbers of a user.
-func userNumbers(name string) (uid, gid int, err error) {
-	u, err := user.Lookup(name)
-	if err == nil {
-		uid, err = strconv.Atoi(u.Uid)
-	}
-	if err == nil {
-		gid, err = strconv.Atoi(u.Gid)
-	}
-	return uid, gid, err
 }
 
 func setupCode(err error) int {

@@ -1,29 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"time"
 
 	"noonmark/internal/command"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
-	"noonmark/internal/printable"
-	"noonmark/phc"
-	"noonmark/refclock/report"
+	"noonmark/internal/top"
 	"noonmark/refclock/status"
 )
 
 func statusCommand() command.Command {
 	return command.Command{
-		Name: "status", About: "show what refclockd publishes", Prepare: prepareStatus, Code: statusCode,
+		Name: "status", About: "show what refclockd publishes", Prepare: command.NoArgs(prepareStatus), Code: statusCode,
 		Text: `
 Shows what refclockd publishes: its state, the measured offset and its bound, the
 inputs and the clock. -watch redraws it every second; with -json, or if the output
@@ -44,97 +37,126 @@ is shown.
 }
 
 // prepareStatus is the status command.
-func prepareStatus(fl *flag.FlagSet, c command.Console) func([]string) error {
+func prepareStatus(fl *flag.FlagSet, c command.Console) func() error {
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	watch := fl.Bool("watch", false, "show it every second until interrupted")
 	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
-		if !*watch {
-			return printStatus(*path, *asJSON, c.Out)
-		}
-		ctx, stop := command.Interruptible()
-		defer stop()
-		return watchStatus(ctx, *path, *asJSON, c)
+	return func() error {
+		redraw := !*asJSON && command.IsTerminal(c.Out)
+		return c.Show(*watch, redraw, func(w io.Writer) error { return observe.ShowStatus(w, *path, *asJSON) })
 	}
 }
 
-// watchStatus shows the status every second until ctx ends.
-func watchStatus(ctx context.Context, path string, asJSON bool, c command.Console) error {
-	redraw := !asJSON && isTerminal(c.Out)
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	for {
-		var b bytes.Buffer
-		err := printStatus(path, asJSON, &b)
-		if err != nil && redraw {
-			fmt.Fprintf(&b, "refclockctl: status: %v\n", err)
-		}
-		out := b.Bytes()
-		if redraw {
-			out = screen(out)
-		}
-		if _, err := c.Out.Write(out); err != nil {
-			return command.Written(err)
-		}
-		if err != nil && !redraw {
-			fmt.Fprintf(c.Err, "refclockctl: status: %v\n", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-		}
-	}
-}
-
-// screen returns what draws a text over the one before on a terminal (ECMA-48): home,
-// and after each line and the last one erase what was there.
-func screen(text []byte) []byte {
-	text = bytes.ReplaceAll(text, []byte("\n"), []byte("\x1b[K\n"))
-	return append(append([]byte("\x1b[H"), text...), "\x1b[J"...)
-}
-
-// isTerminal reports whether a reader or writer is a terminal, or another device of
-// characters.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	fi, err := f.Stat()
-	return err == nil && fi.Mode()&fs.ModeCharDevice != 0
-}
-
+// statusCode is the exit code of the commands that show what a daemon publishes, or what a
+// device does: any other failure is theirs.
 func statusCode(err error) int {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return exitcode.Permission
 	case errors.Is(err, command.ErrOutput):
 		return exitcode.Software
+	case errors.Is(err, observe.ErrNoClients):
+		return exitcode.Config
 	}
 	return exitcode.Unavailable
 }
 
-// printStatus prints the status. The error of a daemon that has stopped comes after
-// its last state.
-func printStatus(path string, asJSON bool, w io.Writer) error {
-	s, err := report.Read(path, phc.MonoRaw)
-	if err != nil {
-		return observe.ExplainSnapshot(err)
+func waitCommand() command.Command {
+	return command.Command{
+		Name: "wait", About: "wait until refclockd is locked, or in another state", Prepare: command.NoArgs(prepareWait), Code: statusCode,
+		Text: `
+-for is one of:
+
+    locked, holdover,     the state that status shows, published now
+    acquiring, unlocked,
+    faulty
+    synchronised          locked or in holdover, with the error bound within its limit:
+                          servers of time answer with it
+    system-clock          the kernel reports that the system clock is synchronised
+
+A refclockd that does not run yet, or not any more, is waited for.
+`,
+		Manual: command.Manual{
+			Examples: []command.Example{{For: "at most ten minutes until the clock is locked", Line: "refclockctl wait -for locked -timeout 10m"}},
+			Exits: []command.Exit{
+				{Code: exitcode.OK, When: "it is so"},
+				{Code: exitcode.Usage},
+				{Code: exitcode.Unavailable, When: "it is not within -timeout"},
+			},
+		},
 	}
-	if asJSON {
-		err = json.NewEncoder(w).Encode(s)
-	} else {
-		s.WriteText(printable.Writer{To: w}) // the texts are those of whoever wrote the snapshot
+}
+
+// prepareWait is the wait command.
+func prepareWait(fl *flag.FlagSet, c command.Console) func() error {
+	what := fl.String("for", status.Locked.String(), "the state to wait for, or `WHAT` else: synchronised, system-clock")
+	timeout := fl.Duration("timeout", 0, "how long to wait at most; 0: for ever")
+	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	return func() error {
+		if err := observe.CheckAwaited(*what); err != nil {
+			return command.Usagef("-for %w", err)
+		}
+		if *timeout < 0 {
+			return command.Usagef("-timeout %v is negative", *timeout)
+		}
+		ctx, stop := command.Interruptible()
+		defer stop()
+		if *timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, *timeout)
+			defer cancel()
+		}
+		return observe.WaitFor(ctx, *what, *path)
 	}
-	switch {
-	case err != nil:
-		return command.Written(err)
-	case s.Stopped:
-		return observe.ErrStopped
+}
+
+func topCommand() command.Command {
+	return command.Command{
+		Name: "top", About: "show clock, sky and server live in the terminal", Prepare: command.NoArgs(prepareTop), Code: statusCode,
+		Text: `
+Shows the clock and its server live: the state in sentences, the offset of the last
+minutes, the bound as a part of its limit, satellites and requests. Ctrl-C ends it.
+Without a terminal it prints one picture after the other.
+`,
+		Manual: command.Manual{
+			Examples: []command.Example{{For: "one picture", Line: "refclockctl top -n 1"}},
+		},
 	}
-	return nil
+}
+
+// prepareTop is the top command.
+func prepareTop(fl *flag.FlagSet, c command.Console) func() error {
+	n := fl.Int("n", 0, "end after `COUNT` pictures, one a second; 0: when interrupted")
+	snapshot := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	counters := fl.String("counters", observe.DefaultServing, "the `FILE` that ntsserve writes")
+	return func() error {
+		if *n < 0 {
+			return command.Usagef("-n %d is negative; want a number of pictures, or 0", *n)
+		}
+		ctx, stop := command.Interruptible()
+		defer stop()
+		return command.Written(top.Show(ctx, c.Out, func() top.State { return top.Look(*snapshot, *counters) }, *n))
+	}
+}
+
+func relockCommand() command.Command {
+	return command.Command{
+		Name: "relock", About: "make refclockd discard its lock and acquire anew", Prepare: command.NoArgs(prepareRelock), Code: statusCode,
+		Text: `
+Makes refclockd discard its lock and acquire phase and second anew, and says what
+is discarded. What was learned of the oscillator stays. Needs the right to signal
+refclockd: run it as root or as its user.
+`,
+	}
+}
+
+// prepareRelock is the relock command.
+func prepareRelock(fl *flag.FlagSet, c command.Console) func() error {
+	dry := fl.Bool("n", false, "only say what would be discarded")
+	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	return func() error {
+		ctx, stop := command.Interruptible()
+		defer stop()
+		return observe.Relock(ctx, c.Out, *path, *dry)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
 	"noonmark/internal/version"
+	"noonmark/internal/witnesses"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock"
@@ -33,6 +34,7 @@ import (
 	"noonmark/refclock/sim"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
+	"noonmark/refclock/witness"
 )
 
 // Queue lengths. The engine handles an edge or a message in microseconds; what
@@ -130,13 +132,14 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	if err != nil {
 		return err
 	}
-	witnesses, err := newWitnesses(s, eng, log)
+	asked, err := newWitnesses(s, eng, log)
 	if err != nil {
 		return err
 	}
+	fleet := newFleet(s, eng, log)
 	watched := &observe.Sources{
 		Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Pulses: pulses, Undelivered: source.undelivered, Sensor: sensor,
-		Exports: exports, Followers: followers, Witnesses: witnesses, Recording: store,
+		Exports: exports, Followers: followers, Witnesses: asked, Fleet: fleet, Recording: store,
 	}
 	if p.history, err = newHistory(s, watched, &p.states, log); err != nil {
 		return err
@@ -153,7 +156,8 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	p.tasks = appendAll(p.tasks, exports)
 	p.tasks = appendAll(p.tasks, followers)
 	p.tasks = appendAll(p.tasks, savers)
-	p.tasks = appendIf(p.tasks, witnesses != nil, witnesses)
+	p.tasks = appendIf(p.tasks, asked != nil, asked)
+	p.tasks = appendIf(p.tasks, fleet != nil, fleet)
 	p.tasks = appendIf(p.tasks, store != nil, store)
 	p.tasks = append(p.tasks, observe.NewDetails(s.RuntimeDir, watched.Read, log), p.history, daemon.NewMetrics(s.Metrics, s.Place, reg))
 	return nil
@@ -185,6 +189,23 @@ func newStore(s *refclockd.Settings, log *slog.Logger) *recording.Store {
 		return nil
 	}
 	return recording.NewStore(recording.Options{Dir: s.Record, Limit: int64(s.RecordLimit) << 20, Log: log})
+}
+
+// newWitnesses makes the task that asks other time servers; nil without any.
+func newWitnesses(s *refclockd.Settings, eng witness.Engine, log *slog.Logger) (*witness.Task, error) {
+	servers, err := witnesses.New(s.Servers)
+	if len(servers) == 0 || err != nil {
+		return nil, err
+	}
+	return witness.New(eng, phc.MonoRaw, phc.Slept, log, servers), nil
+}
+
+// newFleet makes the task of what a fleet sets; nil without a file of it.
+func newFleet(s *refclockd.Settings, eng witness.Engine, log *slog.Logger) *witnesses.Fleet {
+	if s.Fleet == "" {
+		return nil
+	}
+	return witnesses.NewFleet(witnesses.FleetConfig{Path: s.Fleet, Local: len(s.Witness) > 0, Of: eng, Mono: phc.MonoRaw, Slept: phc.Slept, Log: log})
 }
 
 // appendIf appends a task that may not be configured.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -107,25 +106,12 @@ func openInput(in *refclockd.PulseInput, card string, opt pps.ExtTSOptions) (pps
 		}
 		return k, nil
 	}
-	d, err := phc.Open(card)
+	x, err := pps.OpenCard(card, opt)
 	if err != nil {
 		return nil, err
 	}
-	x, err := pps.NewExtTS(d, opt)
-	if err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return &cardPulse{x, d}, nil
+	return x, nil
 }
-
-// cardPulse is external timestamps with a descriptor of their own.
-type cardPulse struct {
-	*pps.ExtTS
-	card *phc.Device
-}
-
-// Close ends the stamping, then closes the device.
-func (x *cardPulse) Close() error { return errors.Join(x.ExtTS.Close(), x.card.Close()) }
 
 // pulseSource is the source of the steering pulse while one is open. The reader
 // opens it; site and metrics use it from their own goroutines.

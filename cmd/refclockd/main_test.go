@@ -3,19 +3,16 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
+
+	"noonmark/internal/proctest"
 )
 
 // write writes a configuration and returns its path.
 func write(t *testing.T, text string) string {
 	t.Helper()
-	p := filepath.Join(t.TempDir(), "r.toml")
-	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return proctest.Write(t, filepath.Join(t.TempDir(), "r.toml"), text)
 }
 
 // virtual is a configuration of the virtual appliance, with a folder of its own,

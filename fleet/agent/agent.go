@@ -1,7 +1,7 @@
 // Package agent keeps one node of a fleet: it reads the plan and the node's seals from
-// etcd, writes the key file that ntsserve re-reads, acknowledges what is on the disc,
-// seals roots to nodes that lack them, and plans if its clock may be trusted. It logs
-// nothing: each round returns a Report.
+// etcd, writes the key file that ntsserve re-reads, and acknowledges what is on the disc.
+// One node at a time also reads what all others show, seals roots to those that lack them,
+// and plans. It logs nothing: each round returns a Report.
 package agent
 
 import (
@@ -11,9 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
@@ -52,6 +55,9 @@ type Agent struct {
 	cfg      Config
 	store    *store.Store
 	presence *store.Presence
+	planner  *store.Holder // under the lease of presence: a planner that is gone is one no more
+	turn     roots.Turn
+	begun    time.Time // of its clock, for the monotonic reading
 
 	mu        sync.Mutex // guards the rest
 	disc      kept
@@ -62,7 +68,9 @@ type Agent struct {
 // Report is the result of one round.
 type Report struct {
 	Readiness roots.Readiness
-	Refusal   error         // why this node may not plan: a roots.Refusal; nil: it may
+	Drain     string        // why this node is drained, as etcd says; empty: it is not
+	Plans     bool          // this node has the turn to plan for all
+	Refusal   error         // why it may not plan although it has the turn: a roots.Refusal; nil: it may
 	Clock     error         // why the clock is not trusted
 	Disc      error         // what could not be written; the node acknowledges nothing new
 	Decided   []roots.Event // what this node has written, and for whom roots wait
@@ -70,6 +78,8 @@ type Report struct {
 	Sealed    int           // secrets that it has sealed to others
 	Bad       []store.Bad   // values in etcd that were refused
 	Revision  int64         // of etcd
+	Nodes     int           // registered ones
+	Waiting   bool          // a root in the plan waits for acknowledgements
 }
 
 // New returns the agent of a node. It reads the copy and writes the key file from it, so
@@ -82,6 +92,8 @@ func New(s *store.Store, c Config) (*Agent, error) {
 		c.TTL = time.Minute
 	}
 	a := &Agent{cfg: c, store: s, presence: s.NewPresence(c.Node, c.TTL)}
+	a.planner = s.NewPlanner(a.presence)
+	a.begun, _ = c.Clock()
 	var err error
 	if a.disc, err = readCopy(c.Copy); err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
@@ -93,25 +105,59 @@ func New(s *store.Store, c Config) (*Agent, error) {
 	return a, nil
 }
 
-// Run makes rounds until ctx ends: at once after a change in etcd, else every
-// Config.Every. observe gets each result. Without etcd it repeats with growing delays.
+// Times that keep many agents from asking etcd at the same instant.
+const (
+	// roundTime is what one round may take etcd, so that a change of the plan, which wakes
+	// all, is 200 rounds a second. etcd carries that on two busy processors
+	// (docs/results/fleet-scale.md).
+	roundTime = 5 * time.Millisecond
+	// maxSpread is the longest wait after such a change. It reaches every node far sooner
+	// than half a lead, which is 15 s at least.
+	maxSpread = 5 * time.Second
+	// waitingEvery is the time between two looks of the planner at the records of all nodes
+	// while a root waits for acknowledgements, or the planner for nodes that confirm its
+	// clock: these wake nobody.
+	waitingEvery = 2 * time.Second
+	// resignLimit is how long the end of Run may take to give the turn back.
+	resignLimit = 2 * time.Second
+)
+
+// Run makes rounds until ctx ends: soon after a change in etcd, else every Config.Every.
+// observe gets each result. Without etcd it repeats with growing delays.
 func (a *Agent) Run(ctx context.Context, observe func(Report, error)) error {
 	var failed retry.Backoff
+	watch := a.store.NewWatch(a.cfg.Node)
+	defer watch.Close()
+	retry.Stagger(ctx) // ntsserve does not wait: New has written its file
 	for ctx.Err() == nil {
 		r, err := a.Round(ctx)
 		observe(r, err)
 		if err != nil {
-			retry.Sleep(ctx, failed.Next())
+			retry.Sleep(ctx, retry.Jitter(failed.Next()))
 			continue
 		}
 		failed.Reset()
-		wait, stop := context.WithTimeout(ctx, a.every())
-		if err := a.store.Wait(wait, a.cfg.Node, r.Revision); err != nil {
+		every := a.every()
+		if r.Plans && (r.Waiting || r.Refusal != nil) {
+			every = min(every, waitingEvery)
+		}
+		wait, stop := context.WithTimeout(ctx, every)
+		if err := watch.Wait(wait, r.Revision); err != nil {
 			<-wait.Done() // etcd is gone or nothing has changed: the next round sees which
+		} else if !r.Plans {
+			retry.Sleep(wait, mathrand.N(spread(r.Nodes)))
 		}
 		stop()
 	}
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), resignLimit)
+	defer stop()
+	a.planner.Give(last) // else the others wait for the end of the lease
 	return ctx.Err()
+}
+
+// spread is how long a node waits at most after a change that wakes all nodes.
+func spread(nodes int) time.Duration {
+	return min(max(time.Duration(nodes), 1)*roundTime, maxSpread)
 }
 
 // every is the time between two records: their age counts as a difference of clocks.
@@ -162,52 +208,84 @@ func (a *Agent) Round(ctx context.Context) (r Report, err error) {
 	a.mu.Unlock()
 	ctx, stop := context.WithTimeout(ctx, min(limit, 10*time.Second)) // of a decision, see store.Commit
 	defer stop()
-	snap, err := a.store.Read(ctx)
+	own, err := a.store.ReadOwn(ctx, a.cfg.Node)
 	if err != nil {
 		return r, err
 	}
-	r.Revision, r.Bad = snap.Revision, snap.Bad
-	self := snap.Node(a.cfg.Node)
-	if self == nil {
-		return r, fmt.Errorf("node %s: %w", a.cfg.Node, store.ErrNoNode)
-	}
-	if self.Key != a.cfg.Key.Public() {
+	r.Revision, r.Nodes, r.Waiting = own.Revision, own.Nodes, len(own.Plan.Waiting()) > 0
+	if own.Node.Key != a.cfg.Key.Public() {
 		return r, fmt.Errorf("node %s: %w", a.cfg.Node, store.ErrNameTaken)
 	}
-	next, bad, err := a.learn(ctx, snap)
-	r.Bad = append(r.Bad, bad...)
-	if err != nil {
-		return r, err
-	}
+	r.Drain = own.Node.Drain
+	var next kept
+	next, r.Bad = a.learn(own)
 	r.Disc = a.keep(next, now)
-	record := a.record(now, untrusted)
-	if err := a.presence.Show(ctx, record); err != nil {
+	if err := a.presence.Show(ctx, a.record(now, untrusted)); err != nil {
 		return r, err
 	}
-	self.Live, self.Record = true, record
-	if err := a.sealMissing(ctx, snap, &r); err != nil {
-		return r, err
+	if r.Disc == nil { // the disc has the drain, if there is one
+		if err := a.store.ConfirmDrain(ctx, own.Node); err != nil {
+			return r, err
+		}
 	}
-	err = a.plan(ctx, snap, now, &r)
-	if errors.Is(err, store.ErrConflict) {
-		err = nil // another node was faster; the next round sees its plan
-	}
-	return r, err
+	return r, a.take(ctx, own, now, &r)
 }
 
-// learn returns what the disc shall have: the plan of the snapshot and the secrets of
-// its roots.
-func (a *Agent) learn(ctx context.Context, snap *store.Snapshot) (kept, []store.Bad, error) {
-	seals, bad, err := a.store.Seals(ctx, a.cfg.Node)
-	if err != nil {
-		return kept{}, bad, err
+// take decides whether this node has the turn to plan, and plans.
+func (a *Agent) take(ctx context.Context, own *store.Own, now time.Time, r *Report) error {
+	mono := now.Sub(a.begun)
+	mine := a.planner.Mine(own.Planner)
+	act := a.turn.Next(roots.TurnView{
+		Now: mono, Term: a.cfg.TTL, Fit: r.Clock == nil && own.Node.Drain == "", Whole: own.Plan.HoldsAll(a.disc.holds()),
+		Held: !mine && !a.planner.Free(own.Planner), Mine: mine,
+	})
+	switch act {
+	case roots.Pass:
+		return nil
+	case roots.End:
+		return a.planner.Give(ctx)
+	case roots.Begin:
+		err := a.planner.Take(ctx, own.Planner)
+		switch {
+		case errors.Is(err, store.ErrPartConflict):
+			return nil // another node was faster
+		case errors.Is(err, rpctypes.ErrPermissionDenied): // the manager is of a version without this key: all plan, as they did
+		case err != nil:
+			return err
+		}
 	}
+	r.Plans = true
+	err := a.planForAll(ctx, now, r)
+	a.turn.Planned(mono, err == nil && r.Refusal == nil && a.disc.plan.HoldsAll(a.disc.holds()))
+	if errors.Is(err, store.ErrConflict) {
+		err = nil // an operator was faster; the next round sees the plan
+	}
+	return err
+}
+
+// planForAll reads what all nodes show, and does what follows for them.
+func (a *Agent) planForAll(ctx context.Context, now time.Time, r *Report) error {
+	snap, err := a.store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	r.Bad = append(r.Bad, snap.Bad...)
+	if err := a.sealMissing(ctx, snap, r); err != nil {
+		return err
+	}
+	return a.plan(ctx, snap, now, r)
+}
+
+// learn returns what the disc shall have: the plan that was read and the secrets of its
+// roots.
+func (a *Agent) learn(own *store.Own) (kept, []store.Bad) {
 	boxes := map[roots.ID][]byte{}
-	for _, s := range seals {
+	for _, s := range own.Seals {
 		boxes[s.Root] = s.Box
 	}
-	next := kept{plan: snap.Plan, secrets: map[roots.ID]secret{}, drained: snap.Node(a.cfg.Node).Drain != ""}
-	for _, r := range snap.Plan.Roots {
+	bad := own.Bad
+	next := kept{plan: own.Plan, secrets: map[roots.ID]secret{}, drained: own.Node.Drain != ""}
+	for _, r := range own.Plan.Roots {
 		if s, ok := a.disc.secrets[r.ID]; ok {
 			next.secrets[r.ID] = s
 		} else if box, ok := boxes[r.ID]; ok {
@@ -219,7 +297,7 @@ func (a *Agent) learn(ctx context.Context, snap *store.Snapshot) (kept, []store.
 			next.secrets[r.ID] = s
 		}
 	}
-	return next, bad, nil
+	return next, bad
 }
 
 // keep brings the copy and the key file to the disc. Only then they count.
@@ -234,11 +312,11 @@ func (a *Agent) keep(next kept, read time.Time) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.drained = next.drained // also if the disc does not take it
 	if err != nil {
+		a.drained = a.drained || next.drained // one that is lifted lets the node serve by a plan that the disc does not have
 		return fmt.Errorf("keep secrets: %w", err)
 	}
-	a.disc, a.confirmed = next, read
+	a.disc, a.drained, a.confirmed = next, next.drained, read
 	return nil
 }
 
@@ -269,7 +347,7 @@ func (a *Agent) record(now time.Time, untrusted error) store.Record {
 	defer a.mu.Unlock()
 	return store.Record{
 		Clock: now.Unix(), Trusted: untrusted == nil, Holds: a.disc.holds(), Plan: a.disc.plan.Version,
-		State: a.readiness(now, untrusted).Word(),
+		State: a.readiness(now, untrusted).Word(), Rotates: true,
 	}
 }
 
@@ -311,7 +389,7 @@ func (a *Agent) plan(ctx context.Context, snap *store.Snapshot, now time.Time, r
 			r.Decided = append(r.Decided, e)
 			continue
 		}
-		swept = swept || e.Kind == roots.Removed || e.Kind == roots.Revoked || e.Kind == roots.Abandoned
+		swept = swept || e.Kind == roots.Removed || e.Kind == roots.Revoked || e.Kind == roots.Abandoned || e.Kind == roots.Replaced
 		change.Audit = append(change.Audit, store.Entry{Time: now, Node: a.cfg.Node, Action: e.Kind.String(), Detail: detail(e)})
 	}
 	switch {
@@ -333,8 +411,14 @@ func detail(e roots.Event) string {
 	switch e.Kind {
 	case roots.Activated:
 		return fmt.Sprintf("root %v begins %s", e.Root, time.Unix(e.Since, 0).UTC().Format(time.RFC3339))
+	case roots.Rotated:
+		return fmt.Sprintf("with root %v, which begins %s", e.Root, time.Unix(e.Since, 0).UTC().Format(time.RFC3339))
+	case roots.EarlyAllowed:
+		return "new roots may begin from " + time.Unix(e.Since, 0).UTC().Format(time.RFC3339)
 	case roots.Laggard:
 		return fmt.Sprintf("node %s lacks root %v", e.Node, e.Root)
+	case roots.EarlyWithdrawn, roots.GivenUp:
+		return "not all nodes have confirmed it in time"
 	}
 	return "root " + e.Root.String()
 }
@@ -349,9 +433,15 @@ func (a *Agent) sweep(ctx context.Context) error {
 	return err
 }
 
+// maxDrawn limits the seals that one round writes, so that a slow disc of etcd takes them
+// within the time of a round: 20 transactions.
+const maxDrawn = 2000
+
 // draw draws secrets, seals them to every node, and then adds them to the plan. This
-// node gets them from its own seal, like all others.
+// node gets them from its own seal, like all others. A large fleet gets its roots in
+// several rounds.
 func (a *Agent) draw(ctx context.Context, snap *store.Snapshot, now time.Time, n int, r *Report) error {
+	n = min(n, max(maxDrawn/max(len(snap.Nodes), 1), 1))
 	var ids []roots.ID
 	var seals []store.Seal
 	for range n {

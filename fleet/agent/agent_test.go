@@ -12,16 +12,17 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-
 	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
 )
+
+var must = fleettest.Must
 
 var params = roots.Params{
 	Rotate: time.Hour, Keep: 4, Renew: 6 * time.Hour, Horizon: 24 * time.Hour,
@@ -50,39 +51,28 @@ type site struct {
 type node struct {
 	name      string
 	dir       string
-	agent     *Agent // nil: killed; ntsserve runs on
+	store     *store.Store // nil: that of the site
+	every     time.Duration
+	ttl       time.Duration // 0: long, because presence is in real time, the test is not
+	agent     *Agent        // nil: killed; ntsserve runs on
 	ring      *nts.Ring
 	untrusted error
 	off       time.Duration // of its clock
 	last      Report
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func newSite(t *testing.T) *site { return newSiteWith(t, params) }
 
 func newSiteWith(t *testing.T, params roots.Params) *site {
-	const loopback = "http://127.0.0.1:0"
+	return newSiteOn(t, params, fleettest.Etcd(t))
+}
+
+func newSiteOn(t *testing.T, params roots.Params, etcd *embedded.Server) *site {
+	t.Helper()
 	const seed = 1
 	t.Logf("seed %d", seed)
-	s := &site{t: t, params: params, rng: rand.New(rand.NewPCG(seed, seed))}
-	var err error
-	s.etcd, err = embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(s.etcd.Close)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.etcd.Endpoint()}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s.store, err = store.New(c, "test")
-	must(t, err)
-	p, err := roots.New(params, s.now())
-	must(t, err)
-	must(t, s.store.Init(t.Context(), p, s.entry("init")))
+	s := &site{t: t, params: params, rng: rand.New(rand.NewPCG(seed, seed)), etcd: etcd}
+	s.store = storetest.Found(t, fleettest.Client(t, s.etcd.Endpoint()), storetest.Name, params)
 	return s
 }
 
@@ -94,10 +84,14 @@ func (s *site) entry(action string) store.Entry {
 
 func (s *site) join(name string) *node {
 	s.t.Helper()
-	n := &node{name: name, dir: s.t.TempDir()}
+	return s.add(&node{name: name, dir: s.t.TempDir()})
+}
+
+func (s *site) add(n *node) *node {
+	s.t.Helper()
 	key, err := seal.OpenKey(filepath.Join(n.dir, "node.key"))
 	must(s.t, err)
-	must(s.t, s.store.Register(s.t.Context(), name, key.Public(), s.entry("join")))
+	must(s.t, s.store.Register(s.t.Context(), n.name, key.Public(), s.entry("join")))
 	s.nodes = append(s.nodes, n)
 	s.start(n)
 	return n
@@ -108,12 +102,24 @@ func (s *site) start(n *node) {
 	s.t.Helper()
 	key, err := seal.OpenKey(filepath.Join(n.dir, "node.key"))
 	must(s.t, err)
-	n.agent, err = New(s.store, Config{
+	own, ttl := s.store, 10*time.Minute
+	if n.store != nil {
+		own, ttl = n.store, n.ttl
+	}
+	n.agent, err = New(own, Config{
 		Node: n.name, Key: key, Copy: filepath.Join(n.dir, "copy"), KeyFile: filepath.Join(n.dir, "keys"),
 		Clock: func() (time.Time, error) { return s.now().Add(n.off), n.untrusted },
-		TTL:   10 * time.Minute, // presence is in real time, the test is not
+		Every: n.every, TTL: ttl,
 	})
 	must(s.t, err)
+}
+
+// kill ends the agent of a node, and its lease as if that had lasted: it is in real time.
+// ntsserve runs on.
+func (s *site) kill(n *node) {
+	s.t.Helper()
+	must(s.t, n.agent.presence.End(s.t.Context()))
+	n.agent = nil
 }
 
 func (n *node) serves() bool { return n.agent != nil && n.agent.Readiness() == roots.Serves }
@@ -184,18 +190,40 @@ func (s *site) during(d time.Duration) {
 	}
 }
 
-// settle makes rounds at one instant until the plan does not change any more.
+// settle makes rounds at one instant until the plan does not change any more: not in the
+// round in which the others acknowledge, and not in the next one.
 func (s *site) settle() roots.Plan {
 	s.t.Helper()
-	for range 10 {
+	quiet := 0
+	for range 20 {
 		before := s.plan().Version
 		s.round()
-		if s.plan().Version == before {
+		quiet++
+		if s.plan().Version != before {
+			quiet = 0
+		}
+		if quiet == 2 {
 			return s.plan()
 		}
 	}
 	s.t.Fatal("the plan changes in each round")
 	return roots.Plan{}
+}
+
+// plansNext gives the turn to a node.
+func (s *site) plansNext(n *node) {
+	s.t.Helper()
+	for _, x := range s.nodes {
+		if x != n && x.agent != nil {
+			must(s.t, x.agent.planner.Give(s.t.Context()))
+		}
+	}
+	var err error
+	n.last, err = n.agent.Round(s.t.Context())
+	must(s.t, err)
+	if !n.last.Plans {
+		s.t.Fatalf("%s does not plan", n.name)
+	}
 }
 
 func (s *site) plan() roots.Plan {
@@ -225,7 +253,7 @@ func TestCookiesAreGoodOnAllNodesThroughRotationsAndFailures(t *testing.T) {
 	}
 	first, _ := p.Sealing(s.now().Unix())
 
-	b.agent = nil // killed
+	s.kill(b)
 	s.during(3 * time.Hour)
 	s.start(b)
 	s.during(13 * time.Hour)
@@ -244,8 +272,8 @@ func TestCookiesAreGoodOnAllNodesThroughRotationsAndFailures(t *testing.T) {
 	// A clock that is not trusted plans nothing, and its node does not serve.
 	a.untrusted = errors.New("no receiver")
 	s.round()
-	if a.serves() || !errors.Is(a.last.Refusal, roots.ErrUntrusted) {
-		t.Errorf("without a trusted clock: serves %t, %v", a.serves(), a.last.Refusal)
+	if a.serves() || a.last.Plans || a.last.Clock == nil {
+		t.Errorf("without a trusted clock: serves %t, plans %t", a.serves(), a.last.Plans)
 	}
 	a.untrusted = nil
 
@@ -302,7 +330,7 @@ func TestRevokedRootsAreRefusedEverywhere(t *testing.T) {
 	stolen := s.cookie
 	snap, err := s.store.Read(t.Context())
 	must(t, err)
-	p, err := snap.Plan.Condemn(s.now())
+	p, err := snap.Plan.Condemn()
 	must(t, err)
 	must(t, s.store.Commit(t.Context(), snap, store.Change{Plan: p, Audit: []store.Entry{s.entry("revoke")}}))
 	s.settle()

@@ -50,19 +50,33 @@ func TestAWrongClockAtBootChangesNothing(t *testing.T) {
 			s.join("b")
 			w := s.join("c")
 			s.settle()
+			s.plansNext(w)
 			before, err := s.store.Read(t.Context())
 			must(t, err)
 			s.start(w) // a boot
 			w.off = c.off
+			refused := 0
 			for range 12 {
 				r, err := w.agent.Round(t.Context())
 				must(t, err)
-				if r.Refusal == nil || len(r.Decided) > 0 || r.Drawn > 0 {
+				if len(r.Decided) > 0 || r.Drawn > 0 {
 					t.Fatalf("it plans: %v, %v, %d drawn", r.Refusal, r.Decided, r.Drawn)
 				}
+				if r.Plans && r.Refusal != nil {
+					refused++
+				}
 			}
+			if refused == 0 {
+				t.Error("it never had the turn: not a test")
+			}
+			s.shift += step
+			_, err = w.agent.Round(t.Context()) // after a term it leaves the turn to others
+			must(t, err)
 			after, err := s.store.Read(t.Context())
 			must(t, err)
+			if after.Planner != "" {
+				t.Errorf("%s has the turn", after.Planner)
+			}
 			if after.Plan.Version != before.Plan.Version {
 				t.Errorf("plan %d has become %d", before.Plan.Version, after.Plan.Version)
 			}

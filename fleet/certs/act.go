@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/crypto/acme"
 
@@ -30,9 +29,13 @@ func isServer(err error) bool {
 func (k *Keeper) act(ctx context.Context, w *world, a Act, now time.Time) error {
 	switch a {
 	case Campaign:
-		return k.campaign(ctx)
+		wait, stop := context.WithTimeout(ctx, etcdTimeout)
+		defer stop()
+		return k.holder.Take(wait, w.held)
 	case Resign:
-		return k.resign(ctx)
+		wait, stop := context.WithTimeout(ctx, etcdTimeout)
+		defer stop()
+		return k.lease.End(wait)
 	case Register, Begin:
 		return k.draw(ctx, w, a, now)
 	case Open:
@@ -55,45 +58,12 @@ func (k *Keeper) commit(ctx context.Context, w *world, next State, e store.Entry
 	}
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
-	return k.part.Commit(ctx, e, []clientv3.Cmp{
-		clientv3.Compare(clientv3.ModRevision(k.part.Key("state")), "=", w.revision),
-		clientv3.Compare(clientv3.CreateRevision(k.part.Key("holder")), "=", w.fence),
-		clientv3.Compare(clientv3.LeaseValue(k.part.Key("holder")), "=", k.lease),
-	}, append(more, clientv3.OpPut(k.part.Key("state"), string(b)))...)
+	same := clientv3.Compare(clientv3.ModRevision(k.part.Key("state")), "=", w.revision)
+	return k.part.Commit(ctx, e, append(k.holder.Still(w.held), same), append(more, clientv3.OpPut(k.part.Key("state"), string(b)))...)
 }
 
 func (k *Keeper) entry(now time.Time, action, detail string) store.Entry {
 	return store.Entry{Time: now, Node: k.cfg.Node, Action: action, Detail: detail}
-}
-
-func (k *Keeper) campaign(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
-	defer stop()
-	g, err := k.part.Client().Grant(ctx, int64(k.cfg.TTL/time.Second))
-	if err != nil {
-		return fmt.Errorf("get lease: %w", err)
-	}
-	key := k.part.Key("holder")
-	err = k.part.Commit(ctx, store.Entry{}, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)},
-		clientv3.OpPut(key, k.cfg.Node, clientv3.WithLease(g.ID)))
-	if err == nil {
-		k.lease = g.ID
-	}
-	return err
-}
-
-func (k *Keeper) resign(ctx context.Context) error {
-	if k.lease == 0 {
-		return nil
-	}
-	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
-	defer stop()
-	_, err := k.part.Client().Revoke(ctx, k.lease)
-	k.lease = 0
-	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return fmt.Errorf("give lease back: %w", err)
-	}
-	return nil
 }
 
 // draw draws the secret of an account or of a certificate, seals it to every node, and
@@ -245,10 +215,7 @@ func (k *Keeper) publish(ctx context.Context, w *world, ch challenge, now time.T
 	put := clientv3.OpPut(k.part.Key("token", ch.token), ch.value)
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
-	return k.part.Commit(ctx, k.entry(now, "certificate challenge", ch.name), []clientv3.Cmp{
-		clientv3.Compare(clientv3.CreateRevision(k.part.Key("holder")), "=", w.fence),
-		clientv3.Compare(clientv3.LeaseValue(k.part.Key("holder")), "=", k.lease),
-	}, put)
+	return k.part.Commit(ctx, k.entry(now, "certificate challenge", ch.name), k.holder.Still(w.held), put)
 }
 
 // issue gets the certificate of the order, and makes it that of the fleet.

@@ -29,6 +29,7 @@ import (
 //	cert/seal/ID/NODE secret of a private key, sealed to a node
 //	cert/token/TOKEN  answer to an http-01 challenge
 //	cert/at/NODE      Report of a node
+//	cert/want/NODE    exists while the node lacks a key that is in use
 const PartName = "cert"
 
 const (
@@ -77,9 +78,9 @@ type Keeper struct {
 	part      *store.Part
 	responder *Responder
 
-	lease   clientv3.LeaseID
+	lease   *store.Lease
+	holder  *store.Holder
 	secrets map[roots.ID]secret
-	sealed  map[roots.ID]string      // to which nodes, as this one has seen it
 	asked   map[string]time.Duration // when a token was published
 	client  *acme.Client
 	account roots.ID // of client
@@ -108,16 +109,17 @@ func New(s *store.Store, c Config) (*Keeper, error) {
 	if c.TTL == 0 {
 		c.TTL = defaultTTL
 	}
+	part, lease := s.Part(PartName), s.NewLease(c.TTL)
 	return &Keeper{
-		cfg: c, store: s, part: s.Part(PartName), responder: NewResponder(c.ACME.HTTP),
-		secrets: map[roots.ID]secret{}, sealed: map[roots.ID]string{}, asked: map[string]time.Duration{}, pause: func(Act) {},
+		cfg: c, store: s, part: part, responder: NewResponder(c.ACME.HTTP), lease: lease, holder: part.NewHolder("holder", c.Node, lease),
+		secrets: map[roots.ID]secret{}, asked: map[string]time.Duration{}, pause: func(Act) {},
 	}, nil
 }
 
 // Close stops answering challenges and gives the lease back.
 func (k *Keeper) Close(ctx context.Context) error {
 	k.responder.Close()
-	return k.resign(ctx)
+	return k.lease.End(ctx)
 }
 
 // Intervals of Run.
@@ -141,7 +143,7 @@ func (k *Keeper) Run(ctx context.Context, observe func(Result, error)) error {
 		}
 		observe(r, err)
 		if err != nil || r.Server != nil {
-			retry.Sleep(ctx, failed.Next())
+			retry.Sleep(ctx, retry.Jitter(failed.Next()))
 			continue
 		}
 		failed.Reset()
@@ -168,13 +170,14 @@ func (k *Keeper) Responder() *Responder { return k.responder }
 type world struct {
 	state    State
 	revision int64 // of the state
-	holder   string
-	leaseOf  clientv3.LeaseID
-	fence    int64 // create revision of the holder's key
+	held     store.Held
 	tokens   map[string]string
-	reports  map[string]Report
-	nodes    []store.Node
+	wants    []string // nodes that lack a key
 	order    *acme.Order
+
+	// Of all nodes. Only the holder reads them, because they are many.
+	reports map[string]Report
+	nodes   []store.Node
 }
 
 // Round reads etcd once, brings the certificate to the disc, and does one act of an
@@ -200,9 +203,14 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 	if err := k.show(ctx, res.Report); err != nil {
 		return res, err
 	}
-	w.reports[k.cfg.Node] = res.Report
-	if err := k.sealMissing(ctx, w); err != nil {
+	if err := errors.Join(k.want(ctx, w), k.sealMissing(ctx, w)); err != nil {
 		return res, err
+	}
+	if k.holder.Mine(w.held) {
+		if err := k.readNodes(ctx, w); err != nil {
+			return res, err
+		}
+		w.reports[k.cfg.Node] = res.Report
 	}
 	v, err := k.view(ctx, w, now, untrusted == nil)
 	res.Holder, res.Server = v.Holder, err
@@ -224,14 +232,10 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 func (k *Keeper) read(ctx context.Context) (*world, error) {
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
-	snap, err := k.store.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
 	r, err := k.part.Client().Txn(ctx).Then(
-		clientv3.OpGet(k.part.Key("state")), clientv3.OpGet(k.part.Key("holder")),
+		clientv3.OpGet(k.part.Key("state")), k.holder.Get(),
 		clientv3.OpGet(k.part.Key("token", ""), clientv3.WithPrefix(), clientv3.WithLimit(maxTokens)),
-		clientv3.OpGet(k.part.Key("at", ""), clientv3.WithPrefix(), clientv3.WithLimit(store.MaxNodes)),
+		clientv3.OpGet(k.part.Key("want", ""), clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(maxWants)),
 		clientv3.OpGet(k.part.Key("settings"), clientv3.WithKeysOnly()),
 	).Commit()
 	if err != nil {
@@ -244,15 +248,12 @@ func (k *Keeper) read(ctx context.Context) (*world, error) {
 	if revision != k.cfg.Settings {
 		return nil, fmt.Errorf("read certificate: %w", ErrSettings)
 	}
-	w := &world{tokens: map[string]string{}, reports: map[string]Report{}, nodes: snap.Nodes}
+	w := &world{held: store.HeldBy(r.Responses[1].GetResponseRange().Kvs), tokens: map[string]string{}, reports: map[string]Report{}}
 	if kvs := r.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		w.revision = kvs[0].ModRevision
 		if w.state, err = decodeState(kvs[0].Value); err != nil {
 			return nil, err
 		}
-	}
-	if kvs := r.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
-		w.holder, w.fence, w.leaseOf = string(kvs[0].Value), kvs[0].CreateRevision, clientv3.LeaseID(kvs[0].Lease)
 	}
 	for _, kv := range r.Responses[2].GetResponseRange().Kvs {
 		if len(kv.Value) < 1<<10 {
@@ -260,11 +261,30 @@ func (k *Keeper) read(ctx context.Context) (*world, error) {
 		}
 	}
 	for _, kv := range r.Responses[3].GetResponseRange().Kvs {
+		w.wants = append(w.wants, strings.TrimPrefix(string(kv.Key), k.part.Key("want", "")))
+	}
+	return w, nil
+}
+
+// readNodes reads what all nodes show.
+func (k *Keeper) readNodes(ctx context.Context, w *world) error {
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	snap, err := k.store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	w.nodes = snap.Nodes
+	r, err := k.part.Client().Get(ctx, k.part.Key("at", ""), clientv3.WithPrefix(), clientv3.WithLimit(store.MaxNodes))
+	if err != nil {
+		return fmt.Errorf("read certificate: %w", err)
+	}
+	for _, kv := range r.Kvs {
 		if p, err := decodeReport(kv.Value); err == nil { // one that is damaged serves nothing
 			w.reports[strings.TrimPrefix(string(kv.Key), k.part.Key("at", ""))] = p
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // open returns a secret that was sealed to this node.
@@ -277,7 +297,7 @@ func (k *Keeper) open(ctx context.Context, id roots.ID) (secret, error) {
 		return secret{}, fmt.Errorf("read seal: %w", err)
 	}
 	if len(r.Kvs) == 0 {
-		return secret{}, fmt.Errorf("%w: key %v is not sealed to this node yet", ErrChain, id)
+		return secret{}, fmt.Errorf("%w: key %v is not sealed to this node yet: %w", ErrChain, id, errUnsealed)
 	}
 	s, err := k.cfg.Key.Open(id, r.Kvs[0].Value)
 	if err != nil {
@@ -354,43 +374,71 @@ func (s State) keys() (list []roots.ID) {
 	return list
 }
 
-// sealMissing seals what this node can open to those that have joined later.
+// maxWants limits how many nodes get their seals in one round.
+const maxWants = 20
+
+// errUnsealed says that there is no seal for this node.
+var errUnsealed = errors.New("another node that has it seals it")
+
+// want asks the others for the keys that are in use and not sealed to this node, because
+// it has joined later. So nobody needs to compare the seals with the nodes.
+func (k *Keeper) want(ctx context.Context, w *world) error {
+	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
+	defer stop()
+	lacks := false
+	for _, id := range w.state.keys() {
+		_, err := k.open(ctx, id)
+		lacks = lacks || errors.Is(err, errUnsealed)
+	}
+	if !lacks || slices.Contains(w.wants, k.cfg.Node) {
+		return nil
+	}
+	return k.part.Commit(ctx, store.Entry{}, nil, clientv3.OpPut(k.part.Key("want", k.cfg.Node), ""))
+}
+
+// sealMissing seals what this node can open to those that ask. The first of the nodes
+// that see the wish fulfils it.
 func (k *Keeper) sealMissing(ctx context.Context, w *world) error {
 	ctx, stop := context.WithTimeout(ctx, etcdTimeout)
 	defer stop()
-	var all []string
-	for _, n := range w.nodes {
-		all = append(all, n.Name)
-	}
-	names := strings.Join(all, " ")
-	for _, id := range w.state.keys() {
-		prefix := k.part.Key("seal", id.String(), "")
-		n, err := k.part.Client().Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-		if err != nil {
-			return fmt.Errorf("count seals: %w", err)
-		}
-		if n.Count >= int64(len(w.nodes)) && k.sealed[id] == names { // seals of nodes that were removed count, too
+	for _, name := range w.wants {
+		if name == k.cfg.Node {
 			continue
 		}
-		s, err := k.open(ctx, id)
-		if err != nil {
-			continue // another node has it
-		}
-		r, err := k.part.Client().Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
-		if err != nil {
-			return fmt.Errorf("list seals: %w", err)
-		}
-		has := map[string]bool{}
-		for _, kv := range r.Kvs {
-			has[strings.TrimPrefix(string(kv.Key), prefix)] = true
-		}
-		missing := slices.DeleteFunc(slices.Clone(w.nodes), func(n store.Node) bool { return has[n.Name] })
-		if err := k.sealTo(ctx, missing, id, &s); err != nil {
+		if err := k.sealAll(ctx, w, name); err != nil && !errors.Is(err, store.ErrPartConflict) {
 			return err
 		}
-		k.sealed[id] = names
 	}
 	return nil
+}
+
+// sealAll seals to one node the keys that it lacks, and ends its wish.
+func (k *Keeper) sealAll(ctx context.Context, w *world, name string) error {
+	key := k.part.Key("want", name)
+	n, err := k.store.ReadOwn(ctx, name)
+	if errors.Is(err, store.ErrNoNode) || errors.Is(err, store.ErrName) {
+		return k.part.Commit(ctx, store.Entry{}, nil, clientv3.OpDelete(key)) // it was removed
+	}
+	if err != nil {
+		return err
+	}
+	conditions := []clientv3.Cmp{
+		clientv3.Compare(clientv3.CreateRevision(key), ">", 0),
+		clientv3.Compare(clientv3.ModRevision(k.part.Key("state")), "=", w.revision), // the keys are those in use
+	}
+	ops := []clientv3.Op{clientv3.OpDelete(key)}
+	for _, id := range w.state.keys() {
+		s, err := k.open(ctx, id)
+		if err != nil {
+			return nil // another node has all
+		}
+		box, err := seal.Seal(n.Node.Key, &s)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, clientv3.OpPut(k.part.Key("seal", id.String(), name), string(box)))
+	}
+	return k.part.Commit(ctx, store.Entry{}, conditions, ops...)
 }
 
 func (k *Keeper) sealTo(ctx context.Context, nodes []store.Node, id roots.ID, s *secret) error {
@@ -412,14 +460,12 @@ func (k *Keeper) sealTo(ctx context.Context, nodes []store.Node, id roots.ID, s 
 
 // view is what this node knows. The error is that of the ACME server.
 func (k *Keeper) view(ctx context.Context, w *world, now time.Time, trusted bool) (View, error) {
-	v := View{Now: now, Trusted: trusted && !k.cfg.ACME.TakesOnly, Names: k.cfg.Names, Directory: k.cfg.ACME.Directory, Settings: k.cfg.Settings, Epoch: k.cfg.Epoch, Held: w.holder != "", Holder: w.holder == k.cfg.Node && k.lease != 0 && w.leaseOf == k.lease}
+	v := View{Now: now, Trusted: trusted && !k.cfg.ACME.TakesOnly, Names: k.cfg.Names, Directory: k.cfg.ACME.Directory, Settings: k.cfg.Settings, Epoch: k.cfg.Epoch, Held: w.held.Node != "", Holder: k.holder.Mine(w.held)}
 	if leaf, err := parseChain(w.state.Chain); err == nil {
 		v.NotAfter, v.Life, v.Covers = leaf.NotAfter, leaf.NotAfter.Sub(leaf.NotBefore), covers(leaf, k.cfg.Names)
 	}
-	if v.Holder {
-		if _, err := k.part.Client().KeepAliveOnce(ctx, k.lease); err != nil {
-			v.Holder, k.lease = false, 0
-		}
+	if v.Holder { // a lease that was lost is another one now
+		v.Holder = k.lease.Keep(ctx) == nil && k.holder.Mine(w.held)
 	}
 	_, err := k.open(ctx, w.state.Account)
 	v.HasAccount = err == nil

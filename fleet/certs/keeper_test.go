@@ -18,22 +18,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 	"noonmark/server/certs/certstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, killedNode)) }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
 // site is a fleet: a real etcd, a real ACME server, and nodes.
 type site struct {
@@ -57,23 +53,13 @@ type node struct {
 	last      Result
 }
 
-func startEtcd(t *testing.T) (endpoint string) {
-	t.Helper()
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(e.Close)
-	return e.Endpoint()
-}
+func startEtcd(t *testing.T) (endpoint string) { return fleettest.Etcd(t).Endpoint() }
 
 // newSite makes a fleet in an etcd.
 func newSite(t *testing.T, endpoint, fleet string, p *certstest.Pebble, names []string) *site {
 	t.Helper()
 	s := &site{t: t, endpoint: endpoint, pebble: p, names: names, acme: ACME{Directory: p.Directory, Roots: file(t, p.CA), AcceptTerms: true}}
-	s.store = connect(t, s.endpoint, fleet)
-	plan, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	must(t, s.store.Init(t.Context(), plan, s.entry("init")))
+	s.store = storetest.Found(t, fleettest.Client(t, s.endpoint), fleet, roots.Defaults())
 	return s
 }
 
@@ -82,15 +68,6 @@ func file(t *testing.T, name string) string {
 	b, err := os.ReadFile(name)
 	must(t, err)
 	return string(b)
-}
-
-func connect(t testing.TB, endpoint, fleet string) *store.Store {
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s, err := store.New(c, fleet)
-	must(t, err)
-	return s
 }
 
 func (s *site) entry(action string) store.Entry {

@@ -10,11 +10,12 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/health"
 	"noonmark/fleet/rollout"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 	"noonmark/server/certs/certstest"
 )
@@ -46,12 +47,8 @@ func user(t *testing.T, admin *clientv3.Client, name string) {
 
 func connectAs(t *testing.T, endpoint, name string) *store.Store {
 	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, Logger: zap.NewNop(), Username: name, Password: "password"})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s, err := store.New(c, "test")
-	must(t, err)
-	return s
+	c := fleettest.ClientOf(t, clientv3.Config{Endpoints: []string{endpoint}, Username: name, Password: "password"})
+	return storetest.Open(t, c, storetest.Name)
 }
 
 // TestTheRightsOfANodeSuffice: with the role that a node has in etcd, and no more, nodes
@@ -80,7 +77,6 @@ func TestTheRightsOfANodeSuffice(t *testing.T) {
 	var keepers []*rollout.Keeper
 	var healths []*health.Keeper
 	mono := func() time.Duration { return time.Duration(time.Now().UnixNano()) }
-	deviates := ""
 	for _, n := range s.nodes {
 		own := connectAs(t, endpoint, n.name)
 		n.presence = own.NewPresence(n.name, 10*time.Minute)
@@ -101,10 +97,7 @@ func TestTheRightsOfANodeSuffice(t *testing.T) {
 		must(t, err)
 		keepers = append(keepers, k)
 		healths = append(healths, health.New(own, health.Config{
-			Node: n.name, Mono: mono, Now: time.Now,
-			Facts: func(context.Context) health.Facts {
-				return health.Facts{Usable: true, Synced: true, Deviates: deviates}
-			},
+			Node: n.name, Mono: mono, Facts: func(context.Context) health.Facts { return health.Facts{Usable: true, Synced: true} },
 		}))
 	}
 	s.until("the nodes have the certificate", s.generation(1))
@@ -135,17 +128,13 @@ func TestTheRightsOfANodeSuffice(t *testing.T) {
 			}
 		}
 	}
-	deviates = "fast"
+	a := s.nodes[0].keeper.store
+	snap, err := a.Read(t.Context())
+	must(t, err)
+	must(t, a.DrainDeviant(t.Context(), snap, "a", "deviates", store.Entry{Time: time.Now(), Node: "a", Action: "drain"}))
 	if r := healths[0].Round(t.Context()); r.Etcd != nil || r.Verdict.Announce {
 		t.Errorf("a deviant: %v, announced %t", r.Etcd, r.Verdict.Announce)
 	}
-	snap, err := s.store.Read(t.Context())
-	must(t, err)
-	if snap.Node("a").Drain == "" {
-		t.Error("the deviant is not drained")
-	}
-
-	a := s.nodes[0].keeper.store
 	for _, key := range []string{a.Part(PartName).Key("at", "b"), a.Part(PartName).Key("settings"), a.Part("config").Key("at", "b"), a.Part("config").Key("list", "x"), a.Part("health").Key("up", "b")} {
 		if _, err := a.Part(PartName).Client().Put(t.Context(), key, "{}"); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			t.Errorf("a writes %s: %v", key, err)

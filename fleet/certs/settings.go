@@ -10,12 +10,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"noonmark/fleet/store"
+	"noonmark/internal/fleetview"
 )
 
 // PEMName is the name of the file with certificate and key of the fleet. A node takes part if
 // its ntsserve reads a file of this name, in whatever folder, as both. So the agent replaces no
 // file that an operator has made.
-const PEMName = "fleet.pem"
+const PEMName = fleetview.PEMName
 
 // The challenges that a fleet can answer (RFC 8555, sections 8.3 and 8.4).
 const (

@@ -6,8 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/roots"
-	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 )
 
 func TestSettingsInEtcdAreInput(t *testing.T) {
@@ -99,11 +100,8 @@ func withAccount(s State) State {
 
 func TestSettingsAreSetShownAndEnded(t *testing.T) {
 	t.Parallel()
-	of := connect(t, startEtcd(t), "test")
-	plan, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	e := store.Entry{Time: time.Now(), Node: "root", Action: "certificate settings"}
-	must(t, of.Init(t.Context(), plan, e))
+	of := storetest.New(t, fleettest.Client(t, startEtcd(t)))
+	e := storetest.Entry("certificate settings")
 	f := Of(of)
 	if err := f.Off(t.Context(), e); !errors.Is(err, ErrOff) {
 		t.Errorf("off without settings: %v", err)
@@ -116,7 +114,7 @@ func TestSettingsAreSetShownAndEnded(t *testing.T) {
 	must(t, f.Set(t.Context(), s, true, e))
 	must(t, f.Set(t.Context(), s, false, e))
 	must(t, f.Show(t.Context(), "a", Report{Generation: 3}))
-	_, err = f.part.Client().Put(t.Context(), f.part.Key("at", "b"), "{")
+	_, err := f.part.Client().Put(t.Context(), f.part.Key("at", "b"), "{")
 	must(t, err)
 	o, err := f.Read(t.Context())
 	must(t, err)

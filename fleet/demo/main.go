@@ -13,13 +13,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"noonmark/fleet/roots"
 	"noonmark/fleet/site"
-	"noonmark/internal/exitcode"
+	"noonmark/internal/command"
 	"noonmark/server/ntsclient"
 )
 
@@ -41,35 +39,42 @@ var params = roots.Params{
 // exitFailed is the exit code when the demo did not show what it should.
 const exitFailed = 1
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	p := commandLine()
+	os.Exit(p.Main(os.Args[1:], command.Standard()))
+}
 
-func run(args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	d := &demo{out: stdout, started: time.Now()}
-	fl.BoolVar(&d.once, "once", false, "stop after two rotations, one node that was killed and came back, and one that was drained; print the result as JSON")
-	fl.StringVar(&d.bin, "bin", "bin", "the `DIRECTORY` of the programs")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitcode.OK
-		}
-		return exitcode.Usage
+func commandLine() command.Command {
+	return command.Command{
+		Name: "demo", About: "run a fleet of three nodes on loopback", Code: func(error) int { return exitFailed },
+		Prepare: command.NoArgs(func(fl *flag.FlagSet, c command.Console) func() error {
+			d := &demo{out: c.Out, started: time.Now()}
+			fl.BoolVar(&d.once, "once", false, "stop after two rotations, one node that was killed and came back, and one that was drained; print the result as JSON")
+			fl.StringVar(&d.bin, "bin", "bin", "the `DIRECTORY` of the programs")
+			return func() error {
+				ctx, stop := command.Interruptible()
+				defer stop()
+				return d.show(ctx)
+			}
+		}),
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+}
+
+// show runs until ctx ends, which is no error. With -once the result is the last line, and
+// a bad one is an exit code.
+func (d *demo) show(ctx context.Context) error {
 	err := d.run(ctx)
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintln(stderr, "demo:", err)
-		return exitFailed
+		return err
 	}
 	if d.once {
 		d.result.OK = err == nil && d.result.Rotations >= rotations && d.result.NAKs == 0 && d.result.Killed == 1 && d.result.Withdrawn == 2 &&
 			d.result.Answered > 0 && d.result.Requests == d.result.Answered
-		if err := json.NewEncoder(stdout).Encode(d.result); err != nil || !d.result.OK {
-			return exitFailed
+		if err := json.NewEncoder(d.out).Encode(d.result); err != nil || !d.result.OK {
+			return &command.ExitError{Code: exitFailed}
 		}
 	}
-	return exitcode.OK
+	return nil
 }
 
 // result is the last line of -once. Its keys are a contract.

@@ -48,7 +48,8 @@ func Targets(nodes []Entry) []Target {
 }
 
 // Handler serves /health, /targets and /metrics. It reads only what the last round
-// found: whoever asks costs nothing but an answer.
+// found: whoever asks costs nothing but an answer. Who asks for /targets lets the next
+// rounds read the list of nodes, at most every listEvery.
 func (k *Keeper) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", k.only(k.serveHealth))
@@ -122,9 +123,10 @@ func (k *Keeper) serveHealth(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (k *Keeper) serveTargets(w http.ResponseWriter, _ *http.Request) {
+	k.WantNodes()
 	r := k.Last()
-	if r == nil { // Prometheus keeps its list after an error, and drops it after an empty one
-		http.Error(w, "not read yet", http.StatusServiceUnavailable)
+	if r == nil || r.Nodes == nil { // Prometheus keeps its list after an error, and drops it after an empty one
+		http.Error(w, "not read yet; the next examination does, within seconds", http.StatusServiceUnavailable)
 		return
 	}
 	writeJSON(w, http.StatusOK, Targets(r.Nodes))
@@ -149,7 +151,7 @@ var (
 	descKept      = prometheus.NewDesc("noonmark_fleet_kept", "1 if this node is announced only because it is the last one.", nil, nil)
 	descProblem   = prometheus.NewDesc("noonmark_fleet_problem", "1 for each problem that this node has, 0 for the others.", []string{"reason"}, nil)
 	descOthers    = prometheus.NewDesc("noonmark_fleet_others", "Other nodes that are announced; -1: not known.", nil, nil)
-	descNodes     = prometheus.NewDesc("noonmark_fleet_nodes", "Nodes of the fleet, by state.", []string{"state"}, nil)
+	descNodes     = prometheus.NewDesc("noonmark_fleet_nodes", "Nodes of the fleet, by state; counted once a minute.", []string{"state"}, nil)
 	descRounds    = prometheus.NewDesc("noonmark_fleet_rounds_total", "Examinations of this node, by whether etcd answered.", []string{"etcd"}, nil)
 	descRefused   = prometheus.NewDesc("noonmark_fleet_http_refused_total", "Requests to the health endpoint that were refused, by reason.", []string{"reason"}, nil)
 )
@@ -173,12 +175,8 @@ func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 		gauge(descProblem, number(slices.ContainsFunc(v.Problems, func(p Problem) bool { return p.Reason == x })), x.String())
 	}
 	gauge(descOthers, float64(r.Others))
-	nodes := map[string]int{}
-	for _, e := range r.Nodes {
-		nodes[e.state()]++
-	}
-	for _, s := range states {
-		gauge(descNodes, float64(nodes[s]), s)
+	for state, n := range map[string]int64{"announced": r.Counts.Announced, "withdrawn": r.Counts.Withdrawn, "drained": r.Counts.Drained, "gone": r.Counts.Gone} {
+		gauge(descNodes, float64(n), state)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -187,21 +185,6 @@ func (k *Keeper) Collect(ch chan<- prometheus.Metric) {
 	for _, why := range [...]string{"method", "path"} {
 		count(descRefused, k.refused[why], why)
 	}
-}
-
-var states = [...]string{"announced", "withdrawn", "drained", "gone"}
-
-// state is the word for the metric.
-func (e Entry) state() string {
-	switch {
-	case e.Drained:
-		return states[2]
-	case !e.Live:
-		return states[3]
-	case e.Up:
-		return states[0]
-	}
-	return states[1]
 }
 
 func number(b bool) float64 {

@@ -10,29 +10,25 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"noonmark/fleet/embedded"
-	"noonmark/fleet/roots"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 )
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
 // site is a fleet in a real etcd. The facts of the nodes are given.
 type site struct {
@@ -52,26 +48,14 @@ type node struct {
 
 func newSite(t *testing.T, names ...string) *site {
 	t.Helper()
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(e.Close)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint()}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s := &site{t: t, etcd: e}
-	s.store, err = store.New(c, "test")
-	must(t, err)
-	p, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	entry := store.Entry{Time: time.Now(), Node: "operator", Action: "init"}
-	must(t, s.store.Init(t.Context(), p, entry))
+	s := &site{t: t, etcd: fleettest.Etcd(t)}
+	s.store = storetest.New(t, fleettest.Client(t, s.etcd.Endpoint()))
 	for i, name := range names {
-		must(t, s.store.Register(t.Context(), name, seal.Generate().Public(), entry))
+		must(t, s.store.Register(t.Context(), name, seal.Generate().Public(), storetest.Entry("join")))
 		n := &node{name: name, facts: good()}
 		n.keeper = New(s.store, Config{
-			Node: name, NTSKE: fmt.Sprintf("192.0.2.%d:4460", i), Metrics: []string{fmt.Sprintf("192.0.2.%d:9123", i)}, TTL: 10 * time.Minute, Timeout: time.Minute,
-			Facts: func(context.Context) Facts { return n.facts }, Mono: func() time.Duration { return s.now }, Now: time.Now,
+			Node: name, Reached: func() Peer { return Peer{Address: fmt.Sprintf("192.0.2.%d:4460", i)} }, Metrics: []string{fmt.Sprintf("192.0.2.%d:9123", i)}, TTL: 10 * time.Minute, Timeout: time.Minute,
+			Facts: func(context.Context) Facts { return n.facts }, Mono: func() time.Duration { return s.now },
 		})
 		s.nodes = append(s.nodes, n)
 	}
@@ -158,33 +142,33 @@ func TestNodesAreWithdrawnButTheLast(t *testing.T) {
 		t.Error("the others do not come back")
 	}
 
-	// A node whose time deviates is withdrawn and drains itself, and only itself.
+	// A node that has drained itself is withdrawn, and says why.
 	a.facts, c.facts = good(), good()
 	s.round()
-	a.facts.Deviates = "2 of 2 witnesses agree that the clock is 1s fast or more: b, c"
+	must(t, s.store.Drain(t.Context(), "a", "deviates", store.Entry{Time: time.Now(), Node: "a", Action: "drain"}))
+	a.facts.Deviates = "2 of 2 witnesses"
 	s.round()
-	snap, err := s.store.Read(t.Context())
-	must(t, err)
-	if d := snap.Node("a").Drain; !strings.HasPrefix(d, "deviates: 2 of 2 witnesses") || snap.Node("c").Drain != "" || a.last.Verdict.Announce {
-		t.Errorf("a is drained %q, c %q, announced %t", d, snap.Node("c").Drain, a.last.Verdict.Announce)
-	}
-	a.facts.Deviates = ""
-	s.round()
-	if code, body := a.get(t, "GET", "/health"); code != 503 || !strings.Contains(body, "undrain NODE") {
-		t.Errorf("it undrains itself: %d %s", code, body)
+	if code, body := a.get(t, "GET", "/health"); code != 503 || !strings.Contains(body, `"deviates","detail":"2 of 2 witnesses"`) || a.last.Verdict.Announce {
+		t.Errorf("a has drained itself: %d %s", code, body)
 	}
 	s.targetsAndMetrics(a, c)
 }
 
 func (s *site) targetsAndMetrics(a, c *node) {
 	t := s.t
+	if code, _ := c.get(t, "GET", "/targets"); code != 503 || len(c.last.Nodes) > 0 {
+		t.Errorf("a list that nobody has asked for: %d, %d nodes", code, len(c.last.Nodes))
+	}
+	c.keeper.counted = never
+	s.round()
 	code, body := c.get(t, "GET", "/targets")
 	want := `[{"targets":["192.0.2.0:9123"],"labels":{"node":"a"}},{"targets":["192.0.2.1:9123"],"labels":{"node":"b"}},{"targets":["192.0.2.2:9123"],"labels":{"node":"c"}}]`
 	if code != 200 || strings.TrimSpace(body) != want {
 		t.Errorf("targets, with one that is gone: %d %s", code, body)
 	}
-	if got := fmt.Sprint(c.last.Witnesses("c")); got != "[]" {
-		t.Errorf("a is drained and b is gone, and c has the witnesses %s", got)
+	trust := NewTrust(s.store, TrustConfig{Node: "c", Timeout: time.Minute})
+	if _, got, err := trust.read(t.Context()); err != nil || got != nil {
+		t.Errorf("a deviates and b is gone, and c has the witnesses %v, %v", got, err)
 	}
 	c.get(t, "POST", "/health")
 	c.get(t, "GET", "/etc/passwd")
@@ -255,7 +239,7 @@ func TestAWithdrawnNodeStaysSo(t *testing.T) {
 	t.Parallel()
 	for _, up := range []bool{true, false} {
 		s := newSite(t, "a", "b", "c")
-		r := Result{Nodes: []Entry{{Name: "a", Up: true}, {Name: "b", Up: true}, {Name: "c", Up: up}}, Verdict: Verdict{Problems: []Problem{{NotLocked, ""}}}}
+		r := Result{another: "a", up: up, Verdict: Verdict{Problems: []Problem{{NotLocked, ""}}}}
 		must(t, s.nodes[2].keeper.put(t.Context(), &r))
 		if r.Verdict.Announce != up || r.Verdict.Kept != up || r.Record.Announced != up {
 			t.Errorf("announced before %t: %+v", up, r.Verdict)
@@ -319,5 +303,70 @@ func TestANodeThatEndsIsWithdrawn(t *testing.T) {
 	got, err := part.Client().Get(t.Context(), part.Key("up", "a"))
 	if err != nil || len(got.Kvs) != 0 {
 		t.Errorf("still announced: %v", err)
+	}
+}
+
+// TestALargeFleetIsNotReadEachTime: names once an hour, and a limited number of records, however
+// many nodes there are.
+func TestALargeFleetIsNotReadEachTime(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	now := time.Duration(0)
+	trust := NewTrust(s.store, TrustConfig{Node: "self", Timeout: time.Minute, Mono: func() time.Duration { return now }})
+	entry := storetest.Entry("join")
+	names := []string{"self"}
+	for i := range maxExamined + 20 {
+		names = append(names, fmt.Sprint("n", i))
+	}
+	for _, n := range names {
+		must(t, s.store.Register(t.Context(), n, seal.Generate().Public(), entry))
+	}
+	part := s.store.Part(PartName)
+	shows := func(name string, healthy bool) {
+		t.Helper()
+		b, err := json.Marshal(Record{Healthy: healthy, NTSKE: "127.0.0.1:4460"})
+		must(t, err)
+		must(t, part.Commit(t.Context(), store.Entry{}, nil, clientv3.OpPut(part.Key("at", name), string(b))))
+	}
+	read := func() (list []string) {
+		t.Helper()
+		_, peers, err := trust.read(t.Context())
+		must(t, err)
+		for _, p := range peers {
+			list = append(list, p.Name)
+		}
+		return list
+	}
+	order := Order("self", names)
+	for i, n := range order {
+		shows(n, i >= maxExamined)
+	}
+	if got := read(); len(got) > 0 {
+		t.Errorf("records beyond the limit were read: %v", got)
+	}
+	for _, n := range order[maxExamined-2 : maxExamined] {
+		shows(n, true)
+	}
+	if got := read(); !slices.Equal(got, order[maxExamined-2:maxExamined]) {
+		t.Errorf("witnesses %v, want the last two that are looked at", got)
+	}
+
+	// One that joins is asked when the names are read again.
+	var late string
+	var all []string
+	for i := 0; late == "" || slices.Index(all, late) >= maxExamined; i++ {
+		late = fmt.Sprint("late", i)
+		all = Order("self", append(slices.Clone(names), late))
+	}
+	must(t, s.store.Register(t.Context(), late, seal.Generate().Public(), entry))
+	for _, n := range all {
+		shows(n, n == late)
+	}
+	if got := read(); len(got) > 0 {
+		t.Errorf("the names were read again: %v", got)
+	}
+	now += orderFor
+	if got := read(); !slices.Equal(got, []string{late}) {
+		t.Errorf("after an hour %v, want %s", got, late)
 	}
 }

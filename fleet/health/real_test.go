@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"noonmark/fleet/store"
 	"noonmark/internal/proctest"
 	"noonmark/phc"
 	"noonmark/phc/tai"
@@ -147,6 +149,140 @@ func TestAccessListsThatRefuseEverybodyFailTheGate(t *testing.T) {
 	}, s.proc)
 }
 
+// trusted is a node of a fleet with a real ntsserve.
+type trusted struct {
+	*node
+	server *daemon
+	trust  *Trust
+	off    time.Duration // of its clock
+}
+
+// trustedSite is a fleet in a real etcd whose nodes compare their real ntsserve.
+type trustedSite struct {
+	*site
+	nodes []*trusted
+}
+
+func newTrustedSite(t *testing.T, names ...string) *trustedSite {
+	t.Helper()
+	s := &trustedSite{site: newSite(t, names...)}
+	ca, pool := authority(t)
+	for _, n := range s.site.nodes {
+		x := &trusted{node: n, server: startServer(t, ca, "")}
+		n.keeper.cfg.Reached = func() Peer { return Peer{Address: x.server.ke, TLS: "127.0.0.1", NTP: x.server.ntp} }
+		c := &Comparison{Own: netip.MustParseAddrPort(x.server.ntp), Roots: pool, Timeout: 5 * time.Second}
+		t.Cleanup(c.Close)
+		x.trust = NewTrust(s.store, TrustConfig{
+			Node: n.name, Compare: c.Compare, Mono: func() time.Duration { return s.now }, Now: time.Now, Timeout: time.Minute,
+		})
+		s.nodes = append(s.nodes, x)
+		must(t, s.store.NewPresence(n.name, 10*time.Minute).Show(t.Context(), store.Record{State: "serves"}))
+	}
+	s.round()
+	return s
+}
+
+// compare makes a round of each node, one after the other. The result has the rounds in
+// which a node acted.
+func (s *trustedSite) compare() (acted string) {
+	s.t.Helper()
+	s.round()
+	for _, n := range s.nodes {
+		for _, x := range s.nodes {
+			x.server.publish(s.t, status.Locked, x.off)
+		}
+		r, err := n.trust.Round(s.t.Context())
+		must(s.t, err)
+		if r.Own != nil || len(r.Failed) > 0 {
+			s.t.Fatalf("%s: %v, %v", n.name, r.Own, r.Failed)
+		}
+		switch {
+		case r.Drained:
+			acted += n.name + " drained "
+		case r.Returned:
+			acted += n.name + " returned "
+		case r.Refused != nil:
+			acted += n.name + " refused "
+		}
+	}
+	return acted
+}
+
+func (s *trustedSite) drains() (list string) {
+	s.t.Helper()
+	snap, err := s.store.Read(s.t.Context())
+	must(s.t, err)
+	for _, n := range snap.Nodes {
+		if n.Drain != "" {
+			list += fmt.Sprintf("%s: %s\n", n.Name, n.Drain)
+		}
+	}
+	return list
+}
+
+// TestANodeWhoseTimeDeviatesDrainsItselfAndReturns: three real ntsserve that compare
+// themselves by NTS; one becomes wrong, and right again.
+func TestANodeWhoseTimeDeviatesDrainsItselfAndReturns(t *testing.T) {
+	t.Parallel()
+	s := newTrustedSite(t, "a", "b", "c")
+	c := s.nodes[2]
+	for range deviatesAfter {
+		if acted := s.compare(); acted != "" {
+			t.Fatalf("all are right: %s", acted)
+		}
+	}
+	c.off = 300 * time.Millisecond
+	acted := ""
+	for range deviatesAfter {
+		acted += s.compare()
+	}
+	if got := s.drains(); acted != "c drained " || !strings.HasPrefix(got, "c: deviates: 2 of 2 witnesses agree that the clock is 29") || strings.Count(got, "\n") != 1 {
+		t.Fatalf("c is fast: %s, %s", acted, got)
+	}
+	s.round()
+	if v := c.last.Verdict; v.Announce || !c.last.Facts.Drained {
+		t.Errorf("c is announced: %+v", v)
+	}
+	if !s.nodes[0].last.Verdict.Announce || !s.nodes[1].last.Verdict.Announce {
+		t.Error("the others are withdrawn")
+	}
+	if acted := s.compare(); acted != "" {
+		t.Errorf("c stays wrong: %s", acted)
+	}
+
+	c.off = 0
+	begun := s.now
+	for acted = ""; acted == "" && s.now-begun < 5*defaultReturns; s.now += 2 * time.Minute { // a comparison that fails delays it
+		if acted = s.compare(); acted != "" && s.now-begun < defaultReturns {
+			t.Fatalf("%v after c is right: %s", s.now-begun, acted)
+		}
+	}
+	if acted != "c returned " || s.drains() != "" {
+		t.Errorf("c is right for long: %s, %s", acted, s.drains())
+	}
+	s.round()
+	if !c.last.Verdict.Announce {
+		t.Errorf("c is not announced: %+v", c.last.Verdict)
+	}
+
+	must(t, s.store.Drain(t.Context(), "c", "deviates: an operator says so", store.Entry{Time: time.Now(), Node: "operator", Action: "drain"}))
+	s.now += 2 * defaultReturns
+	if acted := s.compare() + s.compare(); acted != "" || s.drains() == "" {
+		t.Errorf("an operator has drained c: %s, %s", acted, s.drains())
+	}
+	list, _, err := s.store.Audit(t.Context(), 100)
+	must(t, err)
+	own := ""
+	for _, e := range list {
+		if e.Node == "c" {
+			own += e.Action + " "
+		}
+	}
+	if own != "drain undrain " {
+		t.Errorf("audit record of c: %s", own)
+	}
+}
+
 // TestADeviantFindsOut: three real servers by NTS, the third one 300 ms fast.
 func TestADeviantFindsOut(t *testing.T) {
 	t.Parallel()
@@ -156,8 +292,9 @@ func TestADeviantFindsOut(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		s := startServer(t, ca, "")
 		list = append(list, s)
-		peers = append(peers, Peer{name, s.ke})
+		peers = append(peers, Peer{Name: name, Address: s.ke})
 	}
+	others := func(i int) []Peer { return slices.Concat(peers[:i], peers[i+1:]) }
 	compare := func(i int) Compared {
 		t.Helper()
 		c := &Comparison{Own: netip.MustParseAddrPort(list[i].ntp), Roots: pool, Timeout: 5 * time.Second}
@@ -171,7 +308,7 @@ func TestADeviantFindsOut(t *testing.T) {
 				}
 				s.publish(t, status.Locked, off)
 			}
-			if r = c.Compare(t.Context(), Peers(peers[i].Name, peers)); len(r.Failed) > 0 || r.Own != nil {
+			if r = c.Compare(t.Context(), others(i)); len(r.Failed) > 0 || r.Own != nil {
 				t.Fatalf("%v, %v", r.Failed, r.Own)
 			}
 		}
@@ -189,8 +326,20 @@ func TestADeviantFindsOut(t *testing.T) {
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
 	for range deviatesAfter {
-		if r := c.Compare(ctx, Peers("c", peers)); r.Deviates != "" || r.Failed["a"] == nil {
+		if r := c.Compare(ctx, others(2)); r.Deviates != "" || r.Failed["a"] == nil {
 			t.Errorf("one witness of two: %q, %v", r.Deviates, r.Failed)
 		}
+	}
+	// One that is back is asked for keys again, though a client would wait for long.
+	for range freshAfter - deviatesAfter {
+		c.Compare(ctx, others(2))
+	}
+	list[0].start(t, "")
+	for _, s := range list {
+		s.publish(t, status.Locked, 0)
+	}
+	back := &Comparison{Own: c.Own, Roots: pool, Timeout: 5 * time.Second, clients: c.clients}
+	if r := back.Compare(t.Context(), others(2)); r.Failed["a"] != nil {
+		t.Errorf("a witness that is back: %v", r.Failed)
 	}
 }

@@ -46,7 +46,7 @@ var words = [numReasons]struct {
 	NoKeys:         {"no-keys", "ntsserve has no cookie keys; run: refclockctl keys show", false},
 	KeyFile:        {"key-file", "the key file of ntsserve is missing or old; run: noonmark-fleet status", false},
 	NotReady:       {"not-ready", "the agent does not let the node serve; run: noonmark-fleet status", false},
-	Deviates:       {"deviates", "the time of this node is not that of the others; find the reason, then run: noonmark-fleet undrain NODE", true},
+	Deviates:       {"deviates", "the time of this node is not that of the others; find the reason: refclockctl doctor. It returns by itself when its time has agreed for a while", true},
 	Stale:          {"stale", "the agent has not examined the node for long; run: systemctl status noonmark-fleet", true},
 }
 
@@ -101,7 +101,7 @@ type Facts struct {
 	KeyAge   time.Duration // since the key file was written; negative: it is missing
 	Unready  string        // why the agent does not let it serve; empty: it does
 	Drained  bool          // an operator or a planner has drained it
-	Deviates string        // from the other nodes, and how; empty: it does not
+	Deviates string        // from the other nodes, and how, for which it has drained itself; empty: it has not
 }
 
 // Limits are the thresholds. Zero values are the defaults.

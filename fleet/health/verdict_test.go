@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
+	"noonmark/fleet/store"
 )
 
 func good() Facts {
@@ -94,28 +94,28 @@ func TestTheLastNodeIsNotWithdrawn(t *testing.T) {
 	}
 }
 
-func fleetOf(n int) (list []Peer) {
+func fleetOf(n int) (list []string) {
 	for i := range n {
-		list = append(list, Peer{fmt.Sprintf("node%d", i), fmt.Sprintf("192.0.2.%d:4460", i)})
+		list = append(list, fmt.Sprintf("node%d", i))
 	}
 	return list
 }
 
 func TestWitnessesAreSpreadEvenly(t *testing.T) {
 	t.Parallel()
+	first := func(self string, all []string) []string {
+		list := Order(self, all)
+		if len(list) != len(all)-1 || slices.Contains(list, self) {
+			t.Fatalf("%s of %d has %d others", self, len(all), len(list))
+		}
+		return list[:min(len(list), MaxWitnesses)]
+	}
 	for n := 1; n <= 40; n++ {
 		all := fleetOf(n)
 		asked := map[string]int{}
 		for _, self := range all {
-			list := Peers(self.Name, all)
-			if want := min(n-1, MaxWitnesses); len(list) != want {
-				t.Fatalf("%d nodes: %s has %d witnesses, want %d", n, self.Name, len(list), want)
-			}
-			for _, p := range list {
-				if p.Name == self.Name {
-					t.Fatalf("%s asks itself", p.Name)
-				}
-				asked[p.Name]++
+			for _, p := range first(self, all) {
+				asked[p]++
 			}
 		}
 		for name, k := range asked {
@@ -127,23 +127,30 @@ func TestWitnessesAreSpreadEvenly(t *testing.T) {
 	// One node more changes the lists of those before it only.
 	was, is, changed := fleetOf(40), fleetOf(41), 0
 	for _, p := range was {
-		if !slices.Equal(Peers(p.Name, was), Peers(p.Name, is)) {
+		if !slices.Equal(first(p, was), first(p, is)) {
 			changed++
 		}
 	}
 	if changed != MaxWitnesses {
 		t.Errorf("a new node changes %d lists, want %d", changed, MaxWitnesses)
 	}
-	if Peers("stranger", was) != nil {
+	if Order("stranger", was) != nil {
 		t.Error("a node that is not registered has witnesses")
 	}
-	text, err := WitnessFragment([]Peer{{"a", "evil\"\n[receiver]\ndevice = \"/dev/x:1"}}, "/ca.pem")
-	tree := map[string]any{}
-	if err != nil || toml.Unmarshal([]byte(text), &tree) != nil || len(tree) != 1 {
-		t.Errorf("an address with TOML in it: %v\n%s", err, text)
-	}
-	if text, err := WitnessFragment(nil, "/ca.pem"); text != "" || err != nil {
-		t.Errorf("no witness: %q, %v", text, err)
+}
+
+// Records in etcd are input.
+func TestOnlyAHealthyNodeThatIsReachedIsAWitness(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"": false, "x": false, `{"nts_ke":"192.0.2.1:4460"}`: false, `{"healthy":true}`: false,
+		`{"healthy":true,"nts_ke":"192.0.2.1:4460"` + strings.Repeat(" ", maxRecord) + "}":        false,
+		`{"healthy":true,"nts_ke":"192.0.2.1:4460","nts_name":"a.example","ntp":"192.0.2.1:123"}`: true,
+	} {
+		p, fit := fitWitness("a", []byte(text))
+		if fit != want || fit && p != (Peer{Name: "a", Address: "192.0.2.1:4460", TLS: "a.example", NTP: "192.0.2.1:123"}) {
+			t.Errorf("%.60q: %+v, %t", text, p, fit)
+		}
 	}
 }
 
@@ -162,6 +169,8 @@ func TestOnlyAMajorityThatAgreesBlamesANode(t *testing.T) {
 		{"two of four answer", 4, []Reading{{"b", 100 * ms, ms}, {"c", 100 * ms, ms}}, ""},
 		{"they do not agree", 2, []Reading{{"b", 100 * ms, ms}, {"c", -100 * ms, ms}}, ""},
 		{"two of five agree", 5, []Reading{{"b", 100 * ms, ms}, {"c", 100 * ms, ms}, {"d", 0, ms}, {"e", 50 * ms, ms}, {"f", -9 * ms, ms}}, ""},
+		{"one of two cannot tell", 2, []Reading{{"b", 100 * ms, ms}, {"c", 0, time.Second}}, ""},
+		{"one of two cannot tell, and is off", 2, []Reading{{"b", 100 * ms, ms}, {"c", 500 * ms, time.Second}}, ""},
 		{"within the bounds", 3, []Reading{{"b", ms, 2 * ms}, {"c", ms, 2 * ms}, {"d", ms, 2 * ms}}, ""},
 
 		{"fast", 2, []Reading{{"b", 100 * ms, ms}, {"c", 101 * ms, ms}}, "2 of 2 witnesses agree that the clock is 100ms fast or more: b, c"},
@@ -170,8 +179,63 @@ func TestOnlyAMajorityThatAgreesBlamesANode(t *testing.T) {
 		{"an hour", 5, []Reading{{"b", time.Hour, ms}, {"c", time.Hour, ms}, {"d", time.Hour, ms}, {"e", time.Hour, ms}}, "4 of 5 witnesses"},
 	} {
 		how, deviates := Deviation(c.asked, c.list)
+		if deviates && Agreement(c.asked, c.list) {
+			t.Errorf("%s: it deviates and agrees", c.name)
+		}
 		if deviates != (c.want != "") || !strings.HasPrefix(how, c.want) {
 			t.Errorf("%s: %t, %q, want %q", c.name, deviates, how, c.want)
+		}
+	}
+}
+
+func TestOnlyAMajorityConfirmsANode(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name  string
+		asked int
+		list  []Reading
+		want  bool
+	}{
+		{"nobody answers", 2, nil, false},
+		{"nobody is asked", 0, nil, false},
+		{"one witness of one", 1, []Reading{{"b", 0, ms}}, false},
+		{"one of two answers", 2, []Reading{{"b", 0, ms}}, false},
+		{"one of two confirms", 2, []Reading{{"b", 0, ms}, {"c", 2 * ms, ms}}, false},
+		{"two of four", 4, []Reading{{"b", 0, ms}, {"c", 0, ms}}, false},
+		{"beyond both bounds", 2, []Reading{{"b", ms + 1, ms}, {"c", -ms - 1, ms}}, false},
+
+		{"two of two", 2, []Reading{{"b", ms, ms}, {"c", -ms, ms}}, true},
+		{"three of five", 5, []Reading{{"b", 0, ms}, {"c", 0, ms}, {"d", 0, ms}, {"e", time.Hour, ms}, {"f", 0, ms}}, true},
+	} {
+		if got := Agreement(c.asked, c.list); got != c.want {
+			t.Errorf("%s: %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
+// Less than half of the nodes may drain themselves, and with two nodes none.
+func TestOnlyAMinorityMayDrainItself(t *testing.T) {
+	t.Parallel()
+	const live, away, deviant, drained = 'l', 'a', 'd', 'o'
+	for nodes, want := range map[string]bool{
+		"": false, "l": false, "ll": false, "laa": false, "llo": false, "lldd": false, "lld": false, "lllld": true, "llld": false, "dddd": false,
+		"lll": true, "llll": true, "llllld": true, "llllldd": true, "lllldd": false, "lllo": true, "llla": true,
+	} {
+		var list []store.Node
+		for _, c := range nodes {
+			n := store.Node{Live: c != away}
+			switch c {
+			case live:
+			case deviant:
+				n.Drain, n.Deviates = "deviates", true
+			case drained:
+				n.Drain = "operator"
+			}
+			list = append(list, n)
+		}
+		if got := mayDeviate(list); got != want {
+			t.Errorf("%q: %t, want %t", nodes, got, want)
 		}
 	}
 }
@@ -202,6 +266,8 @@ func TestAnHonestMajorityBlamesTheRightNode(t *testing.T) {
 				off = common
 			} else if rng.IntN(8) == 0 {
 				continue // no answer
+			} else if rng.IntN(8) == 0 {
+				bound = 2 * time.Second // it cannot tell
 			} else {
 				answers++
 			}

@@ -1,50 +1,45 @@
 package health
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
-// Peer is another node as a witness.
+// Peer is another node as a witness: where it alone answers, whatever the shared name
+// leads to.
 type Peer struct {
 	Name    string
 	Address string // of its NTS-KE server, HOST:PORT
+	TLS     string // the name in its certificate; empty: the host of Address
+	NTP     string // of its NTP server, HOST:PORT; empty: what its NTS-KE server names
 }
 
 // MaxWitnesses is how many other nodes a node asks. Each asks and is asked as often, so
 // the load does not grow with the fleet; five tolerate two that are wrong.
 const MaxWitnesses = 5
 
-// Peers chooses the witnesses of a node among the others. All nodes stand on a circle in
-// the order of a hash of their names, and each asks those that follow it. So each is
-// asked as often, a node that comes or goes changes few lists, and the same list comes
-// from the same nodes.
-func Peers(self string, nodes []Peer) []Peer {
-	ring := slices.Clone(nodes)
-	slices.SortFunc(ring, func(a, b Peer) int {
-		if x, y := place(a.Name), place(b.Name); x != y {
-			return compare(x, y)
+// Order returns the other nodes in the order in which a node looks for witnesses; it asks
+// the first MaxWitnesses that are fit. All nodes stand on a circle in the order of a hash
+// of their names, and each begins with the one that follows it. So each is asked as often,
+// a node that comes or goes changes few lists, and the same order comes from the same
+// nodes.
+func Order(self string, names []string) []string {
+	ring := slices.Clone(names)
+	slices.SortFunc(ring, func(a, b string) int {
+		if c := cmp.Compare(place(a), place(b)); c != 0 {
+			return c
 		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Compare(a, b)
 	})
-	at := slices.IndexFunc(ring, func(p Peer) bool { return p.Name == self })
+	at := slices.Index(ring, self)
 	if at < 0 {
 		return nil // a node that is not in the registry has no witnesses
 	}
-	var list []Peer
-	for i := 1; i < len(ring) && len(list) < MaxWitnesses; i++ {
-		if p := ring[(at+i)%len(ring)]; p.Address != "" {
-			list = append(list, p)
-		}
-	}
-	slices.SortFunc(list, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
-	return list
+	return slices.Concat(ring[at+1:], ring[:at])
 }
 
 func place(name string) uint64 {
@@ -57,36 +52,6 @@ func place(name string) uint64 {
 	return x
 }
 
-func compare(a, b uint64) int {
-	if a < b {
-		return -1
-	}
-	return 1
-}
-
-// WitnessFragment is the part of refclockd's file that names the witnesses; ca is the
-// file of their authority, empty: those of the system. Empty without witnesses.
-func WitnessFragment(list []Peer, ca string) (string, error) {
-	if len(list) == 0 {
-		return "", nil
-	}
-	type witness struct {
-		Address string `toml:"address"`
-		CA      string `toml:"ca,omitempty"`
-	}
-	var file struct {
-		Witness []witness `toml:"witness"`
-	}
-	for _, p := range list {
-		file.Witness = append(file.Witness, witness{p.Address, ca})
-	}
-	var b bytes.Buffer
-	if err := toml.NewEncoder(&b).Encode(file); err != nil {
-		return "", fmt.Errorf("write witnesses: %w", err)
-	}
-	return b.String(), nil
-}
-
 // Reading is what one witness shows.
 type Reading struct {
 	Name   string
@@ -94,13 +59,36 @@ type Reading struct {
 	Bound  time.Duration // of the error of Offset: both clocks and the path
 }
 
+// majority reports whether so many witnesses are more than half of all, this node
+// included, and at least two.
+func majority(n, asked int) bool { return n >= 2 && 2*n > asked+1 }
+
+// contradicts reports whether the bounds do not allow that the node has the time of the
+// witness.
+func (r Reading) contradicts() bool { return r.Offset.Abs() > r.Bound }
+
+// Agreement reports whether a majority of all answered, and their bounds allow that the
+// time of this node is theirs. It is not the opposite of Deviation: between them nothing
+// is known.
+func Agreement(asked int, readings []Reading) bool {
+	n := 0
+	for _, r := range readings {
+		if !r.contradicts() {
+			n++
+		}
+	}
+	return majority(n, asked)
+}
+
 // Deviation reports whether this node is the one that is wrong, and how. asked is how
 // many witnesses it has. A node deviates if more than half of all, itself included,
-// answered and agree with each other that it is off by more than all bounds allow. With
-// fewer than two answers nobody can be blamed.
+// answered, each contradicts it, and they agree with each other. A witness with a wide
+// bound, which would agree with anything, does not count. With fewer than two answers
+// nobody can be blamed.
 func Deviation(asked int, readings []Reading) (how string, deviates bool) {
 	// The largest group of witnesses whose intervals of the true offset have a point in
 	// common (Marzullo).
+	readings = slices.DeleteFunc(slices.Clone(readings), func(r Reading) bool { return !r.contradicts() })
 	best, from, to := 0, time.Duration(0), time.Duration(0)
 	for _, r := range readings {
 		at := r.Offset - r.Bound // a largest group begins at some lower end
@@ -111,11 +99,11 @@ func Deviation(asked int, readings []Reading) (how string, deviates bool) {
 				high = min(high, o.Offset+o.Bound)
 			}
 		}
-		if n > best || n == best && (low <= 0 && high >= 0) { // doubt is for the node
+		if n > best {
 			best, from, to = n, low, high
 		}
 	}
-	if best < 2 || 2*best <= asked+1 || from <= 0 && to >= 0 {
+	if !majority(best, asked) {
 		return "", false
 	}
 	var names []string

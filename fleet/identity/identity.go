@@ -22,11 +22,12 @@ import (
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
 	"noonmark/internal/durable"
+	"noonmark/internal/fleetview"
 	"noonmark/server/certs"
 )
 
 // DefaultDir is where a node keeps its membership.
-const DefaultDir = "/var/lib/noonmark-fleet"
+const DefaultDir = fleetview.DefaultDir
 
 // format names the format of the membership.
 const format = "noonmark-fleet-node-1"
@@ -77,7 +78,7 @@ func (d Dir) Path(name ...string) string {
 
 // Names of files.
 const (
-	nodeFile = "node.json"
+	nodeFile = fleetview.NodeName
 	keyFile  = "node.key"
 	certFile = "node.pem"
 	caFile   = "ca.pem"
@@ -281,11 +282,11 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 	if !pool.AppendCertsFromPEM(b) {
 		return nil, fmt.Errorf("%s: %w: no certificate", ca, ErrNode)
 	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+	if _, err := ReadPair(cert, key); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", cert, ErrNode, err)
 	}
 	load := func() (*tls.Certificate, error) {
-		c, err := tls.LoadX509KeyPair(cert, key)
+		c, err := ReadPair(cert, key)
 		return &c, err
 	}
 	return &tls.Config{
@@ -294,4 +295,19 @@ func clientTLS(ca, cert, key string) (*tls.Config, error) {
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() },
 		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() },
 	}, nil
+}
+
+// ReadPair reads a certificate and its key. It does not wait for the writer of a named pipe
+// in the place of one, as tls.LoadX509KeyPair does. An error wraps durable.ErrNotRegular or
+// that of the system, or says what is wrong with the content.
+func ReadPair(cert, key string) (tls.Certificate, error) {
+	chain, _, err := durable.ReadFile(cert, maxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	secret, _, err := durable.ReadFile(key, maxFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, secret)
 }

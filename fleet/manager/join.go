@@ -73,7 +73,7 @@ func Join(ctx context.Context, dir identity.Dir, t *Token) (identity.Node, error
 // Renew gets a new certificate for the node of a folder if it is time. The result says
 // whether it did.
 func Renew(ctx context.Context, dir identity.Dir, n identity.Node, now time.Time) (bool, error) {
-	c, err := tls.LoadX509KeyPair(dir.Cert(), dir.Key())
+	c, err := identity.ReadPair(dir.Cert(), dir.Key())
 	if err != nil {
 		return false, fmt.Errorf("renew certificate: %w", err)
 	}

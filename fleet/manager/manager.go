@@ -261,7 +261,7 @@ func (m *Manager) Revoke(ctx context.Context, node string) error {
 		if err != nil {
 			return err
 		}
-		plan, err := snap.Plan.Condemn(m.now())
+		plan, err := snap.Plan.Condemn()
 		if err != nil {
 			return err
 		}

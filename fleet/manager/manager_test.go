@@ -20,6 +20,7 @@ import (
 
 	"noonmark/fleet/access"
 	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
@@ -32,19 +33,9 @@ import (
 
 const loopback = "127.0.0.1"
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
-func within(t *testing.T) context.Context {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(stop)
-	return ctx
-}
+var within = fleettest.Within
 
 // freePorts finds three ports in a row that are free now.
 func freePorts(t *testing.T) int {
@@ -205,11 +196,24 @@ func rights(t *testing.T, x *fleet, etcd *clientv3.Client, s *store.Store) {
 	must(t, s.NewPresence("b", time.Minute).Show(within(t), store.Record{}))
 	must(t, s.Drain(within(t), "a", "test", e))
 	must(t, s.Undrain(within(t), "a", e))
-	must(t, s.PutSeals(within(t), []store.Seal{{Node: "a", Root: roots.ID{1}, Box: make([]byte, seal.Len)}}))
 	snap, err := s.Read(within(t))
 	must(t, err)
+	must(t, s.DrainDeviant(within(t), snap, "b", "deviates", e))
+	snap, err = s.Read(within(t))
+	must(t, err)
+	must(t, s.ConfirmDrain(within(t), *snap.Node("b")))
+	snap, err = s.Read(within(t))
+	must(t, err)
+	must(t, s.UndrainDeviant(within(t), *snap.Node("b"), e))
+	must(t, s.PutSeals(within(t), []store.Seal{{Node: "a", Root: roots.ID{1}, Box: make([]byte, seal.Len)}}))
+	snap, err = s.Read(within(t))
+	must(t, err)
 	must(t, s.Commit(within(t), snap, store.Change{Plan: snap.Plan.Add(time.Now(), roots.ID{1}), Audit: []store.Entry{e}}))
-	must(t, s.Wait(within(t), "b", snap.Revision)) // it may watch
+	w := s.NewWatch("b")
+	defer w.Close()
+	must(t, w.Wait(within(t), snap.Revision)) // it may watch
+	presence := s.NewPresence("b", time.Minute)
+	must(t, s.NewPlanner(presence).Take(within(t), store.Held{})) // it may have the turn to plan
 	for name, err := range map[string]error{
 		"a record of another node":  s.NewPresence("a", time.Minute).Show(within(t), store.Record{}),
 		"a node":                    s.Register(within(t), "c", seal.Generate().Public(), e),

@@ -108,7 +108,7 @@ func (m *Manager) Serve(ctx context.Context, l net.Listener, dir identity.Dir, l
 	settings := &tls.Config{
 		MinVersion: tls.VersionTLS13, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(dir.Cert(), dir.Key())
+			c, err := identity.ReadPair(dir.Cert(), dir.Key())
 			if err == nil {
 				c.Certificate = append(c.Certificate[:1:1], m.authority.Cert.Raw)
 			}

@@ -3,6 +3,7 @@ package rollout
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,11 +13,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"noonmark/internal/config"
+	"noonmark/internal/config/alert"
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/durable"
+	"noonmark/internal/fleetview"
 	"noonmark/internal/printable"
+	"noonmark/refclock/report"
 )
 
 // File is the configuration file of one program on this node.
@@ -27,8 +33,27 @@ type File struct {
 	Check   []string // command to which the path of a candidate is appended; exit code 0: it is good
 
 	// Apply lets the running program take over the file: by a reload, or by a restart
-	// if a key has changed that a reload does not take over.
+	// if a key has changed that a reload does not take over. nil: it does so by itself.
 	Apply func(ctx context.Context, restart bool) error
+
+	// Fragment: Path has only what the fleet sets, and Local, which the program reads first
+	// and the agent may not write, names it with the key fleet.
+	Fragment bool
+	// Published is where the program itself says what it takes from the fleet, a
+	// report.FragmentDetail: for a program whose local file has secrets, so that the agent
+	// may not read it. Empty: the agent reads Local.
+	Published string
+}
+
+// howToKeep says what is missing where a node takes nothing for a program.
+func (p Program) howToKeep() string {
+	switch p {
+	case NTSServe:
+		return fmt.Sprintf("there is no %s.local.toml", p)
+	case Alert:
+		return "refclockctl alert does not run, or alert.toml does not name the file of the agent with the key fleet"
+	}
+	return fmt.Sprintf("%s.toml does not name the file of the agent with the key fleet", p)
 }
 
 // CheckCommand is the usual Check of a program: its own -check.
@@ -40,7 +65,7 @@ func CheckCommand(p Program) []string {
 }
 
 // LocalPath is the usual Local of a path: "ntsserve.local.toml" beside "ntsserve.toml".
-func LocalPath(path string) string { return strings.TrimSuffix(path, ".toml") + ".local.toml" }
+func LocalPath(path string) string { return fleetview.LocalPath(path) }
 
 // Systemd returns an Apply that asks systemd.
 func Systemd(unit string) func(ctx context.Context, restart bool) error {
@@ -96,6 +121,10 @@ func (f File) candidatePath() string { return f.Path + ".candidate" }
 // unmanaged reports whether the operator keeps the file alone: there is no local file,
 // and the file that the program reads was not made from one.
 func (f File) unmanaged() bool {
+	if f.Fragment {
+		of, err := f.Settings()
+		return err != nil || of.Fleet.Path != f.Path
+	}
 	if _, err := os.Lstat(f.Local); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
@@ -107,8 +136,82 @@ func (f File) unmanaged() bool {
 	return !ours
 }
 
+// Settings are what a program has for the agent.
+type Settings struct {
+	// Fleet has the path of the file that the agent shall write. With File.Published also
+	// what else the program says of it.
+	Fleet      report.FragmentDetail
+	RuntimeDir string // of refclockd
+}
+
+const (
+	maxPublished = 64 << 10    // limits a file in which a program says what it takes, octets
+	staleAfter   = time.Minute // from then on its program does not run; it writes every 5 s
+)
+
+// Settings reads them. The error wraps ErrLocal.
+func (f File) Settings() (s Settings, err error) {
+	if f.Published != "" {
+		err = f.published(&s.Fleet)
+	} else {
+		of := struct {
+			Fleet      string `toml:"fleet"`
+			RuntimeDir string `toml:"runtime_dir"`
+		}{RuntimeDir: refclockd.Default().RuntimeDir}
+		var b []byte
+		if b, _, err = durable.ReadFile(f.Local, config.MaxSize); err == nil {
+			err = toml.Unmarshal(b, &of)
+		}
+		s.Fleet.Path, s.RuntimeDir = of.Fleet, of.RuntimeDir
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLocal, err)
+	}
+	return s, err
+}
+
+// published reads what the program says.
+func (f File) published(d *report.FragmentDetail) error {
+	fi, err := os.Stat(f.Published)
+	if err != nil {
+		return err
+	}
+	if age := time.Since(fi.ModTime()); age.Abs() > staleAfter {
+		return fmt.Errorf("%s is %v old", f.Published, age.Round(time.Second))
+	}
+	b, _, err := durable.ReadFile(f.Published, maxPublished)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, d)
+}
+
+// merge makes the text of the file. Of a fragment the program itself leaves out what the local
+// file names; that is only reported.
+func (f File) merge(local string, of []Fragment) (text string, overrides []Override, err error) {
+	text, overrides, err = Merge(f.Program, local, of...)
+	if err != nil || !f.Fragment {
+		return text, overrides, err
+	}
+	if f.Published == "" {
+		text, _, err = Merge(f.Program, "", of...)
+		return text, overrides, err
+	}
+	s, err := f.Settings()
+	for _, key := range s.Fleet.Overridden[:min(len(s.Fleet.Overridden), maxOverridden)] {
+		overrides = append(overrides, Override{f.Program, short(key), "local"})
+	}
+	return text, overrides, err
+}
+
+// maxOverridden is more than there are keys that a fleet may set for a program.
+const maxOverridden = 32
+
 // local reads the local file. The error wraps ErrLocal.
 func (f File) local() ([]byte, os.FileMode, error) {
+	if f.Published != "" {
+		return nil, fragmentMode, nil
+	}
 	b, mode, err := durable.ReadFile(f.Local, config.MaxSize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -139,7 +242,10 @@ func (f File) plan(of []Fragment) (*change, []Override, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text, overrides, err := Merge(f.Program, string(local), of...)
+	if f.Fragment {
+		mode = fragmentMode
+	}
+	text, overrides, err := f.merge(string(local), of)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", f.Local, err)
 	}
@@ -152,7 +258,7 @@ func (f File) plan(of []Fragment) (*change, []Override, error) {
 		return nil, overrides, nil
 	default:
 		ours, err := written(string(old))
-		if err == nil && !ours && !bytes.Equal(old, local) {
+		if err == nil && !ours && (f.Fragment || !bytes.Equal(old, local)) {
 			err = ErrEdited
 		}
 		if err != nil {
@@ -168,11 +274,35 @@ func (c *change) check(ctx context.Context) error {
 	if err := replace(path, []byte(c.text), c.mode); err != nil {
 		return err
 	}
+	if c.file.Fragment {
+		if err := c.file.checkFragment(path); err != nil {
+			return fmt.Errorf("%s would refuse the file: %s", c.file.Program, short(err.Error()))
+		}
+		return nil
+	}
 	if out, err := run(ctx, c.file.Check[0], append(c.file.Check[1:len(c.file.Check):len(c.file.Check)], path)...); err != nil {
 		return fmt.Errorf("%s refuses the file (%w): %s", filepath.Base(c.file.Check[0]), err, out)
 	}
 	c.restart = c.file.needsRestart(path)
 	return nil
+}
+
+// fragmentMode lets the user of the program read what the agent writes. It has no secret.
+const fragmentMode = 0o644
+
+// checkFragment reads a fragment as its program does.
+func (f File) checkFragment(path string) error {
+	switch f.Program {
+	case Refclockd:
+		_, _, err := refclockd.LoadFleet(path)
+		return err
+	case Alert:
+		s := alert.Settings{File: alert.Default()}
+		s.Fleet = path
+		_, err := s.Combine()
+		return err
+	}
+	return ErrNoFile
 }
 
 // replace writes a file. The error wraps ErrOwner if the system denies it.
@@ -207,7 +337,14 @@ func (c *change) write(ctx context.Context) error {
 	}
 	c.written = true
 	os.Remove(c.file.candidatePath())
-	return c.file.Apply(ctx, c.restart)
+	return c.apply(ctx, c.restart)
+}
+
+func (c *change) apply(ctx context.Context, restart bool) error {
+	if c.file.Apply == nil {
+		return nil
+	}
+	return c.file.Apply(ctx, restart)
 }
 
 // undo puts the old file in place again, if it was replaced.
@@ -216,10 +353,10 @@ func (c *change) undo(ctx context.Context) error {
 		return nil
 	}
 	if c.old == nil {
-		return errors.Join(os.Remove(c.file.Path), c.file.Apply(ctx, true))
+		return errors.Join(os.Remove(c.file.Path), c.apply(ctx, true))
 	}
 	err := replace(c.file.Path, c.old, c.mode)
-	if applied := c.file.Apply(ctx, true); applied != nil {
+	if applied := c.apply(ctx, true); applied != nil {
 		err = errors.Join(err, fmt.Errorf("with the old file: %w", applied))
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"noonmark/fleet/store"
@@ -20,6 +21,7 @@ import (
 //	config/list/ID          manifest of a Set, never changed
 //	config/text/FINGERPRINT text of a fragment, never changed
 //	config/at/NODE          Report of a node
+//	config/holder           name of the node that takes the rollout on, under its lease
 const PartName = "config"
 
 // maxOps is below etcd's limit of 128 operations a transaction.
@@ -60,12 +62,8 @@ func (f *Fleet) Read(ctx context.Context) (*State, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	s := &State{}
-	if kvs := r.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		s.Revision = kvs[0].ModRevision
-		if err := json.Unmarshal(kvs[0].Value, &s.Rollout); err != nil || len(kvs[0].Value) > maxManifest {
-			return nil, fmt.Errorf("read configuration: %w: rollout: %w", ErrSet, err)
-		}
-		slices.Sort(s.Rollout.Granted)
+	if s.Rollout, s.Revision, err = parseRollout(r.Responses[0].GetResponseRange().Kvs); err != nil {
+		return nil, err
 	}
 	reports := map[string]Report{}
 	for _, kv := range r.Responses[1].GetResponseRange().Kvs {
@@ -85,6 +83,27 @@ func (f *Fleet) Read(ctx context.Context) (*State, error) {
 		s.Nodes = append(s.Nodes, NodeView{Name: n.Name, Live: n.Live, Drained: n.Drain != "", Report: reports[n.Name]})
 	}
 	return s, nil
+}
+
+// current returns the rollout, and who takes it on, without the nodes.
+func (f *Fleet) current(ctx context.Context, h *store.Holder) (r Rollout, revision int64, by store.Held, err error) {
+	got, err := f.part.Client().Txn(ctx).Then(clientv3.OpGet(f.part.Key("rollout")), h.Get()).Commit()
+	if err != nil {
+		return r, 0, by, fmt.Errorf("read configuration: %w", err)
+	}
+	r, revision, err = parseRollout(got.Responses[0].GetResponseRange().Kvs)
+	return r, revision, store.HeldBy(got.Responses[1].GetResponseRange().Kvs), err
+}
+
+func parseRollout(kvs []*mvccpb.KeyValue) (r Rollout, revision int64, err error) {
+	if len(kvs) == 0 {
+		return r, 0, nil
+	}
+	if err := json.Unmarshal(kvs[0].Value, &r); err != nil || len(kvs[0].Value) > maxManifest {
+		return Rollout{}, 0, fmt.Errorf("read configuration: %w: rollout: %w", ErrSet, err)
+	}
+	slices.Sort(r.Granted)
+	return r, kvs[0].ModRevision, nil
 }
 
 // Put writes a set, which may exist. Nothing refers to it yet.
@@ -199,6 +218,11 @@ func (f *Fleet) Apply(ctx context.Context, s Set, p Params, e store.Entry) (Roll
 	if err := s.knows(now.Nodes); err != nil {
 		return now.Rollout, err
 	}
+	base, err := f.Get(ctx, now.Rollout.InForce())
+	if err != nil && !errors.Is(err, ErrSet) { // a damaged base is replaced
+		return Rollout{}, err
+	}
+	p.Programs = changed(base, s)
 	if _, err := Start(now.Rollout, s.ID(), p, now.Nodes); err != nil { // before texts are written
 		return now.Rollout, err
 	}

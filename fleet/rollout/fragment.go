@@ -7,8 +7,6 @@ package rollout
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,21 +42,21 @@ func Programs() []Program { return []Program{NTSServe, Refclockd, Alert} }
 // users, files, commands or addresses to listen on: who can write to etcd must not
 // become who can run programs or read files on every node. So the targets of alerts,
 // which name commands and files with passwords, are of the local file, and a witness
-// has no ca.
+// has no ca. It is never required either: that could take the clock out of service.
 var allowed = map[Program][]string{
 	NTSServe: {
 		"access.allow", "access.deny", "access.nts_only",
 		"access.rate_limit", "access.rate_burst", "access.rate_prefix4", "access.rate_prefix6", "access.kiss_rate",
 		"ke.max_connections", "ke.max_per_address", "ke.rate", "ke.rate_per_address", "ke.timeout",
 	},
-	Refclockd: {"witness", "witness.address", "witness.nts", "witness.max_offset", "witness.required", "witness.interval"},
+	Refclockd: {"witness", "witness.address", "witness.nts", "witness.max_offset", "witness.interval"},
 	Alert:     {"conditions."},
 }
 
 // Limits of what is applied.
 const (
 	// MaxFragment limits the fragment of one program, octets.
-	MaxFragment = config.MaxSize / 2
+	MaxFragment = config.MaxFragment
 	// maxManifest limits what is read of the list of fragments, octets: 10,000 overlays
 	// have 1 MB, and etcd takes 1.5 MB.
 	maxManifest = 1 << 20
@@ -233,10 +231,7 @@ type manifest struct {
 	Nodes map[string]map[Program]string `json:"nodes"`
 }
 
-func fingerprint(text string) string {
-	h := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(h[:16])
-}
+func fingerprint(text string) string { return config.FragmentContent(text) }
 
 // encode returns the manifest of the set and its texts by fingerprint.
 func (s Set) encode() (list []byte, texts map[string]string) {
@@ -275,6 +270,23 @@ func decodeManifest(id ID, b []byte) (m manifest, err error) {
 		return m, fmt.Errorf("%w: list %s: %w", ErrSet, id, err)
 	}
 	return m, nil
+}
+
+// changed returns the programs whose configuration differs between two sets, on any node.
+func changed(from, to Set) (list []Program) {
+	for _, p := range Programs() {
+		differs := from.All[p] != to.All[p]
+		for n := range from.Nodes {
+			differs = differs || from.Nodes[n][p] != to.Nodes[n][p]
+		}
+		for n := range to.Nodes {
+			differs = differs || from.Nodes[n][p] != to.Nodes[n][p]
+		}
+		if differs {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // Diff returns the keys that differ between two sets, one a line: "- " before what is

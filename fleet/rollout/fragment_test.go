@@ -19,6 +19,8 @@ func TestWhatMayNotBeAppliedIsRefusedWithItsLine(t *testing.T) {
 		{"a key file", "[ntsserve.keys]\nfile = \"/etc/shadow\"\n", "f.toml:2: ntsserve.keys.file: "},
 		{"a command", "[[alert.alert]]\nname = \"x\"\ncommand = [\"/bin/sh\"]\n", "alert.alert"},
 		{"a file of certificates", "[[refclockd.witness]]\naddress = \"a\"\nca = \"/etc/x\"\n", "refclockd.witness.ca: "},
+		{"a witness that stops the clock", "[[refclockd.witness]]\naddress = \"a\"\nrequired = true\n", "refclockd.witness.required: "},
+		{"a file of the fleet", "[refclockd]\nfleet = \"/tmp/x\"\n", "f.toml:2: refclockd.fleet: "},
 		{"a receiver", "[refclockd.receiver]\ndevice = \"/dev/x\"\n", "f.toml:2: refclockd.receiver.device: "},
 		{"in an overlay", "[node.a.ntsserve]\nuser = \"root\"\n", "f.toml:2: node.a.ntsserve.user: "},
 		{"a name that is none", "[node.\"../a\".ntsserve.access]\nallow = []\n", "name is not possible"},

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"noonmark/fleet/store"
 	"noonmark/internal/durable"
 	"noonmark/internal/retry"
@@ -22,8 +24,11 @@ type Config struct {
 	State string // file that keeps what is applied, mode 0600
 	Files []File
 
-	// Health returns why the node is not healthy; nothing: it is.
-	Health func() []string
+	// Health returns why the node is not healthy; nothing: it is. OnTrial adds what counts
+	// only while a configuration of these programs is on trial, because it need not be the
+	// configuration's fault later; nil: nothing.
+	Health  func() []string
+	OnTrial func(of []Program) []string
 	// Generated returns fragments that this node makes itself: its witnesses. They are
 	// weaker than those of the fleet. nil: none.
 	Generated func() map[Program]string
@@ -33,6 +38,7 @@ type Config struct {
 	Timeout time.Duration
 
 	Every time.Duration // between two rounds of Run; 0 = 10 s
+	TTL   time.Duration // of the lease with which one node takes a rollout on; 0 = 60 s
 
 	Mono func() time.Duration // a monotonic clock
 	Now  func() time.Time     // for the audit record
@@ -40,10 +46,12 @@ type Config struct {
 
 // Keeper keeps the configuration of one node. It is for one goroutine.
 type Keeper struct {
-	cfg   Config
-	fleet *Fleet
-	kept  Kept
-	trial Trial
+	cfg    Config
+	fleet  *Fleet
+	lease  *store.Lease
+	holder *store.Holder
+	kept   Kept
+	trial  Trial
 
 	seen  int64 // revision of the rollout, and since when it is that
 	since time.Duration
@@ -79,7 +87,11 @@ func New(f *Fleet, c Config) (*Keeper, error) {
 	if c.Every == 0 {
 		c.Every = 10 * time.Second
 	}
-	k := &Keeper{cfg: c, fleet: f, tried: map[Program]string{}, files: map[Program]string{}, over: map[Program][]Override{}}
+	if c.TTL == 0 {
+		c.TTL = time.Minute
+	}
+	lease := f.store.NewLease(c.TTL)
+	k := &Keeper{cfg: c, fleet: f, lease: lease, holder: f.part.NewHolder("holder", c.Node, lease), tried: map[Program]string{}, files: map[Program]string{}, over: map[Program][]Override{}}
 	b, _, err := durable.ReadFile(c.State, maxState)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -96,26 +108,34 @@ func New(f *Fleet, c Config) (*Keeper, error) {
 // Run makes rounds until ctx ends. observe gets each result. Without etcd it goes on: a
 // trial ends by the clock, and local files change.
 func (k *Keeper) Run(ctx context.Context, observe func(Result, error)) error {
+	retry.Stagger(ctx)
+	wait := retry.Jitter(k.cfg.Every) // nodes that started at once do not go on at once
 	for ctx.Err() == nil {
 		r, err := k.Round(ctx)
 		observe(r, err)
-		retry.Sleep(ctx, k.cfg.Every)
+		retry.Sleep(ctx, wait)
+		wait = k.cfg.Every
 	}
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), resignLimit)
+	defer stop()
+	k.holder.Give(last) // else the others wait for the end of its lease
 	return ctx.Err()
 }
+
+// resignLimit is how long the end of Run may take to let another node take the rollout on.
+const resignLimit = 2 * time.Second
 
 // Round makes one round: it reads etcd, writes the files of this node, reports, and
 // takes the rollout one step on. The error is that of etcd; a node without it goes on
 // with a trial and with changes of its local files.
 func (k *Keeper) Round(ctx context.Context) (Result, error) {
-	s, err := k.read(ctx)
-	var r Rollout
-	if err == nil {
-		r = s.Rollout
-	}
+	r, revision, by, err := k.read(ctx)
 	res := Result{}
 	reasons := k.cfg.Health()
-	if k.unmanaged = k.findUnmanaged(); len(k.unmanaged) > 0 {
+	if k.kept.Trial && k.cfg.OnTrial != nil {
+		reasons = append(reasons, k.cfg.OnTrial(k.kept.Params.programs())...)
+	}
+	if k.unmanaged = k.findUnmanaged(); k.alone() {
 		k.trial = Trial{} // one that was interrupted begins again
 	} else {
 		var id ID
@@ -129,7 +149,6 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 	if err != nil {
 		return res, err
 	}
-	res.Bad = s.Bad
 	ctx, stop := context.WithTimeout(ctx, k.cfg.Timeout)
 	defer stop()
 	if k.shown == nil || !reflect.DeepEqual(*k.shown, res.Report) {
@@ -138,14 +157,50 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 		}
 		k.shown = &res.Report
 	}
+	if k.seen != revision {
+		k.seen, k.since = revision, k.cfg.Mono()
+	}
+	res.Phase = r.Phase
+	conducts, err := k.take(ctx, r, by)
+	if err != nil || !conducts {
+		return res, err
+	}
+	s, err := k.fleet.Read(ctx)
+	if err != nil || s.Revision != revision {
+		return res, err // it has gone on; the next round sees it
+	}
+	res.Bad = s.Bad
 	res.Phase, res.Decided, err = k.conduct(ctx, s, res.Report)
 	return res, err
 }
 
-func (k *Keeper) read(ctx context.Context) (*State, error) {
+func (k *Keeper) read(ctx context.Context) (Rollout, int64, store.Held, error) {
 	ctx, stop := context.WithTimeout(ctx, k.cfg.Timeout)
 	defer stop()
-	return k.fleet.Read(ctx)
+	return k.fleet.current(ctx, k.holder)
+}
+
+// take reports whether this node takes the rollout on: one at a time does, while there is
+// one, because it reads what all nodes show.
+func (k *Keeper) take(ctx context.Context, r Rollout, by store.Held) (bool, error) {
+	switch {
+	case !r.Running() && k.holder.Mine(by):
+		return false, k.holder.Give(ctx)
+	case !r.Running():
+		return false, nil
+	case k.holder.Mine(by):
+		return true, k.lease.Keep(ctx)
+	case !k.holder.Free(by):
+		return false, nil
+	}
+	err := k.holder.Take(ctx, by)
+	switch {
+	case errors.Is(err, store.ErrPartConflict):
+		return false, nil // another node was faster
+	case errors.Is(err, rpctypes.ErrPermissionDenied): // the manager is of a version without this key: all do, as they did
+		return true, nil
+	}
+	return err == nil, err
 }
 
 // findUnmanaged returns the programs whose file is left alone.
@@ -158,10 +213,16 @@ func (k *Keeper) findUnmanaged() (list []Program) {
 	return list
 }
 
+// alone reports whether the node takes nothing from the fleet.
+func (k *Keeper) alone() bool { return len(k.unmanaged) == len(k.cfg.Files) }
+
 func (k *Keeper) report(reasons []string) Report {
 	p := k.kept.report()
-	if p.Unmanaged = k.unmanaged; len(p.Unmanaged) > 0 {
+	if k.alone() {
+		p.Unmanaged = k.unmanaged
 		p.Applied, p.Rollout, p.Trial, p.Unjudged = "", 0, false, false // what the files have is not known
+	} else {
+		k.share(&p)
 	}
 	p.Healthy, p.Reasons = len(reasons) == 0, reasons
 	for _, f := range k.cfg.Files {
@@ -175,6 +236,18 @@ func (k *Keeper) report(reasons []string) Report {
 	}
 	p.Why = short(p.Why)
 	return p
+}
+
+// share adds for which programs the node takes its part.
+func (k *Keeper) share(p *Report) {
+	for _, f := range k.cfg.Files {
+		switch {
+		case !slices.Contains(k.unmanaged, f.Program):
+			p.Managed = append(p.Managed, f.Program)
+		case len(k.kept.Fragments[f.Program]) > 0:
+			p.Skipped = append(p.Skipped, f.Program)
+		}
+	}
 }
 
 func short(s string) string { return oneLine(s[:min(len(s), maxOutput)]) }
@@ -311,9 +384,6 @@ func (k *Keeper) refresh(ctx context.Context) error {
 
 // conduct takes the rollout one step on, if what etcd shows is enough.
 func (k *Keeper) conduct(ctx context.Context, s *State, own Report) (Phase, bool, error) {
-	if k.seen != s.Revision {
-		k.seen, k.since = s.Revision, k.cfg.Mono()
-	}
 	for i := range s.Nodes {
 		if s.Nodes[i].Name == k.cfg.Node {
 			s.Nodes[i].Report = own

@@ -10,24 +10,16 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-
-	"noonmark/fleet/embedded"
-	"noonmark/fleet/roots"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 )
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, writeFiles)) }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
 // site is a fleet: a real etcd, and nodes whose files the real programs check.
 type site struct {
@@ -51,28 +43,12 @@ type testNode struct {
 	generated string
 }
 
-func start(t *testing.T) *embedded.Server {
-	t.Helper()
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(e.Close)
-	return e
-}
-
 func newSite(t *testing.T, names ...string) *site {
 	t.Helper()
 	s := &site{t: t, programs: map[Program]string{
 		NTSServe: proctest.Program(t, "ntsserve"), Refclockd: proctest.Program(t, "refclockd"), Alert: proctest.Program(t, "refclockctl"),
 	}}
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{start(t).Endpoint()}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s.store, err = store.New(c, "test")
-	must(t, err)
-	p, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	must(t, s.store.Init(t.Context(), p, s.entry("init")))
+	s.store = storetest.New(t, fleettest.Client(t, fleettest.Etcd(t).Endpoint()))
 	s.fleet = Of(s.store)
 	for _, n := range names {
 		s.join(n)
@@ -395,10 +371,9 @@ func TestANodeWithoutALocalFileIsLeftAlone(t *testing.T) {
 	proctest.Write(t, a.files[0].Local, localServe)
 
 	// A program whose file the agents do not keep is refused by name.
-	s.apply("[alert.conditions]\nbound = \"1us\"\n", quick)
-	s.during(2 * time.Minute)
-	if st := s.state(); st.Rollout.Phase != Undone || !strings.Contains(st.Rollout.Why, "alert: "+ErrNoFile.Error()) {
-		t.Errorf("rollout %+v", st.Rollout)
+	_, err := s.fleet.Apply(t.Context(), set(t, good+"[alert.conditions]\nbound = \"1us\"\n"), quick, s.entry("apply"))
+	if !errors.Is(err, ErrNoCanary) || !strings.Contains(err.Error(), "a: it takes nothing for alert from the fleet") {
+		t.Errorf("alerts, which nobody keeps: %v", err)
 	}
 }
 
@@ -445,14 +420,11 @@ func TestANodeKeepsItsFilesThroughFailures(t *testing.T) {
 
 	// It is cut off from etcd, and the change harms it: it goes back by itself.
 	fleet := a.keeper.fleet
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"127.0.0.1:1"}, Logger: zap.NewNop()})
-	must(t, err)
-	defer c.Close()
-	gone, err := store.New(c, "test")
-	must(t, err)
+	gone := storetest.Open(t, fleettest.Client(t, "127.0.0.1:1"), storetest.Name)
 	a.keeper.fleet, a.keeper.cfg.Timeout = Of(gone), 50*time.Millisecond
 	a.sick = "not locked"
 	for range 4 {
+		var err error
 		if a.last, err = a.keeper.Round(t.Context()); err == nil {
 			t.Error("no error without etcd")
 		}

@@ -21,16 +21,38 @@ type Report struct {
 	// confirmed it.
 	Unjudged bool `json:"unjudged,omitempty"`
 
-	// Unmanaged are the programs whose file the node leaves alone, because it has no local
-	// file. Such a node takes no configuration, and confirms none.
+	// Unmanaged are the programs of a node that takes nothing from the fleet, for none of
+	// them; it confirms nothing. Empty: it takes its part for some.
 	Unmanaged []Program `json:"unmanaged,omitempty"`
+	// Managed are the programs for which the node takes what the fleet sets; empty, with
+	// Unmanaged: NTSServe, by an agent that keeps no other. Skipped are those for which
+	// the fleet sets something and the node does not take it.
+	Managed []Program `json:"managed,omitempty"`
+	Skipped []Program `json:"skipped,omitempty"`
 
 	Overrides []Override         `json:"overrides,omitempty"`
 	Files     map[Program]string `json:"files,omitempty"` // what is wrong with a file
 }
 
-// confirms reports whether the node has passed the trial of this rollout.
+// keeps reports whether the node takes what the fleet sets for a program.
+func (p Report) keeps(x Program) bool {
+	switch {
+	case len(p.Unmanaged) > 0:
+		return false
+	case len(p.Managed) == 0:
+		return x == NTSServe
+	}
+	return slices.Contains(p.Managed, x)
+}
+
+// confirms reports whether the node has passed the trial of this rollout, with all programs
+// that it changes.
 func (p Report) confirms(r Rollout) bool {
+	for _, x := range r.Params.programs() {
+		if !p.keeps(x) {
+			return false
+		}
+	}
 	return p.Applied == r.Target && p.Rollout == r.Number && !p.Trial && p.Refused != r.Number
 }
 

@@ -35,6 +35,18 @@ type Params struct {
 	// Missing is the number of granted nodes that may disappear without a result, after
 	// the canaries; 0: none.
 	Missing int `json:"missing,omitempty"`
+	// Programs are those whose configuration the rollout changes; Apply sets it. Empty:
+	// NTSServe, which is all that agents kept before. A node that does not keep all of
+	// them can show no result, so it takes its part last.
+	Programs []Program `json:"programs,omitempty"`
+}
+
+// programs is Programs, or its default.
+func (p Params) programs() []Program {
+	if len(p.Programs) == 0 {
+		return []Program{NTSServe}
+	}
+	return p.Programs
 }
 
 // Defaults of Params, s.
@@ -112,9 +124,14 @@ type NodeView struct {
 	Report  Report // its last one
 }
 
-// Unfit returns why the node cannot be granted the target, empty if it can: it must be able
-// to show that the target does no harm.
-func (n NodeView) Unfit() string {
+// Unfit returns why the node cannot be granted a target that changes these programs, empty
+// if it can: it must be able to show that the target does no harm.
+func (n NodeView) Unfit(of ...Program) string {
+	for _, p := range of {
+		if len(n.Report.Unmanaged) == 0 && !n.Report.keeps(p) {
+			return fmt.Sprintf("it takes nothing for %s from the fleet, because %s", p, p.howToKeep())
+		}
+	}
 	switch {
 	case !n.Live:
 		return "it is away"
@@ -130,8 +147,6 @@ func (n NodeView) Unfit() string {
 	return ""
 }
 
-func (n NodeView) eligible() bool { return n.Unfit() == "" }
-
 // Start begins the rollout of a target. Its error wraps ErrBusy, ErrSame or ErrNoCanary.
 func Start(last Rollout, target ID, p Params, nodes []NodeView) (Rollout, error) {
 	if last.Running() {
@@ -140,7 +155,7 @@ func Start(last Rollout, target ID, p Params, nodes []NodeView) (Rollout, error)
 	if target == last.InForce() {
 		return last, ErrSame
 	}
-	canaries, err := chooseCanaries(p.Canaries, nodes)
+	canaries, err := chooseCanaries(p, nodes)
 	if err != nil {
 		return last, err
 	}
@@ -149,14 +164,14 @@ func Start(last Rollout, target ID, p Params, nodes []NodeView) (Rollout, error)
 
 // chooseCanaries returns the nodes that get the target first, sorted: those with the names, or
 // without names the first one that can.
-func chooseCanaries(names []string, nodes []NodeView) ([]string, error) {
+func chooseCanaries(p Params, nodes []NodeView) ([]string, error) {
 	granted := []string{}
-	for _, name := range names {
+	for _, name := range p.Canaries {
 		i := slices.IndexFunc(nodes, func(n NodeView) bool { return n.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("%w: the fleet has no node %s", ErrNoCanary, name)
 		}
-		if why := nodes[i].Unfit(); why != "" {
+		if why := nodes[i].Unfit(p.programs()...); why != "" {
 			return nil, fmt.Errorf("%w: node %s: %s", ErrNoCanary, name, why)
 		}
 		granted = append(granted, name)
@@ -167,7 +182,7 @@ func chooseCanaries(names []string, nodes []NodeView) ([]string, error) {
 	}
 	var unfit []string
 	for _, n := range nodes {
-		why := n.Unfit()
+		why := n.Unfit(p.programs()...)
 		if why == "" {
 			return []string{n.Name}, nil
 		}
@@ -259,7 +274,7 @@ func (r Rollout) advance(nodes []NodeView) Rollout {
 	}
 	granted := slices.Clone(r.Granted)
 	for _, n := range nodes {
-		if _, has := slices.BinarySearch(r.Granted, n.Name); !has && n.eligible() && len(granted) < len(r.Granted)+step {
+		if _, has := slices.BinarySearch(r.Granted, n.Name); !has && n.Unfit(r.Params.programs()...) == "" && len(granted) < len(r.Granted)+step {
 			granted = append(granted, n.Name)
 		}
 	}

@@ -40,6 +40,8 @@ type Plan struct {
 	Changed int64  `json:"changed"` // POSIX seconds of the planner's clock at the last change
 	Params  Params `json:"params"`
 	Roots   []Root `json:"roots"` // those with a since in ascending order, then the pending ones
+
+	Rotation *Rotation `json:"rotation,omitempty"` // nil: none is ordered
 }
 
 // New returns the plan of a fleet without roots.
@@ -110,6 +112,9 @@ func (p Plan) check() error {
 			scheduled++
 		}
 	}
+	if r := p.Rotation; r != nil && (r.Ordered <= 0 || r.Ends <= r.Ordered || r.Early < 0) {
+		return errors.New("the rotation has no time of its order, or ends before it")
+	}
 	if scheduled > MaxFile || len(p.Roots)-scheduled > maxPending {
 		return fmt.Errorf("%d roots with and %d without a since, at most %d and %d are possible", scheduled, len(p.Roots)-scheduled, MaxFile, maxPending)
 	}
@@ -137,14 +142,23 @@ func (p Plan) Scheduled() []Root {
 func (p Plan) Waiting() []Root { return p.Roots[len(p.Scheduled()):] }
 
 // Until is the promise of the plan, POSIX seconds: no root that is not in it begins
-// earlier, unless roots are revoked. 0: no root has a since.
+// earlier, unless roots are revoked, and none of its roots that begins earlier is
+// replaced. 0: no root has a since.
 func (p Plan) Until() int64 {
 	s := p.Scheduled()
 	if len(s) == 0 {
 		return 0
 	}
-	return s[len(s)-1].Since + seconds(p.Params.Renew)
+	end := s[len(s)-1].Since + seconds(p.Params.Renew)
+	if p.Rotation != nil && p.Rotation.Early != 0 {
+		return min(end, p.Rotation.Early)
+	}
+	return end
 }
+
+// Expires returns when the last cookie of a root has expired that seals until end, and the
+// root is removed; both are POSIX seconds.
+func (p Plan) Expires(end int64) int64 { return end + seconds(p.Params.life()+p.Params.Lead) }
 
 // Sealing returns the root that seals at an instant: the latest that has begun.
 func (p Plan) Sealing(now int64) (r Root, ok bool) {
@@ -169,9 +183,12 @@ func (p Plan) Add(now time.Time, ids ...ID) Plan {
 // ErrUnknownRoot is wrapped by the error of Condemn for a root that is not in the plan.
 var ErrUnknownRoot = errors.New("there is no such root")
 
-// Condemn returns the plan with roots revoked; no IDs revoke all. Step removes them.
-func (p Plan) Condemn(now time.Time, ids ...ID) (Plan, error) {
-	n := p.next(now)
+// Condemn returns the plan with roots revoked; no IDs revoke all. Step removes them. It
+// ends a rotation: other roots begin at once. It takes no clock, so it works from a machine
+// whose clock is wrong: if Changed were in the future, no planner could replace the roots.
+func (p Plan) Condemn(ids ...ID) (Plan, error) {
+	n := p.next(time.Unix(p.Changed, 0))
+	n.Rotation = nil
 	for _, id := range ids {
 		if !slices.ContainsFunc(n.Roots, func(r Root) bool { return r.ID == id }) {
 			return p, fmt.Errorf("revoke %v: %w; `noonmark-fleet status` lists them", id, ErrUnknownRoot)

@@ -112,7 +112,7 @@ func (p Params) Check() error {
 // fileRoots is how many roots with a since there are at most: those that are still
 // ahead, the one that seals, those whose cookies live, and one for rounding each.
 func (p Params) fileRoots() int {
-	return int((p.reach()-1)/p.Renew) + 1 + int((p.life()+p.Lead)/p.Renew) + 1 + 2
+	return p.aheadRoots() + int((p.life()+p.Lead)/p.Renew) + 1 + 2
 }
 
 // reach is how far ahead roots are drawn: while they wait for acknowledgement, the

@@ -298,8 +298,23 @@ func TestANodeServesOnlyWhileItKnowsAllRootsThatMaySeal(t *testing.T) {
 func TestCondemningAnUnknownRootIsRefused(t *testing.T) {
 	t.Parallel()
 	p := plan(t, "a0")
-	if n, err := p.Condemn(start, id('a'), id('x')); !errors.Is(err, ErrUnknownRoot) || slices.ContainsFunc(n.Roots, func(r Root) bool { return r.Condemned }) {
+	if n, err := p.Condemn(id('a'), id('x')); !errors.Is(err, ErrUnknownRoot) || slices.ContainsFunc(n.Roots, func(r Root) bool { return r.Condemned }) {
 		t.Errorf("%s, %v", show(n), err)
+	}
+}
+
+// TestARevocationNeedsNoClock: the machine of the operator may have a wrong one. A change that is
+// dated in the future would keep every planner with a right clock from replacing the roots.
+func TestARevocationNeedsNoClock(t *testing.T) {
+	t.Parallel()
+	p := plan(t, "a0", "b8")
+	n, err := p.Condemn()
+	if err != nil || n.Changed != p.Changed || n.Version != p.Version+1 {
+		t.Fatalf("%s, changed %d, before %d, %v", show(n), n.Changed, p.Changed, err)
+	}
+	d, err := Step(n, View{Self: "x", Now: start, Nodes: []Node{node("x", "ab", start)}})
+	if err != nil || d.Draw == 0 {
+		t.Errorf("a planner with the clock of the plan: %+v, %v", d, err)
 	}
 }
 

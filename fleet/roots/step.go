@@ -10,9 +10,13 @@ type Node struct {
 	Name    string
 	Live    bool  // it has a lease in etcd
 	Drained bool  // it shall not serve
+	Read    bool  // its disc says that it is drained: it serves no more, also without etcd
 	Trusted bool  // its refclockd trusts its clock
 	Clock   int64 // POSIX seconds of its clock, in its last record
 	Holds   []ID  // roots whose secrets are on its disc
+
+	Plan    uint64 // version of the plan on its disc
+	Rotates bool   // its agent knows plans with a rotation
 }
 
 // serves reports whether a root waits for the node.
@@ -65,24 +69,32 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Activated EventKind = iota // it has a since
-	Removed                    // its last cookie has expired
-	Revoked                    // it was condemned and is removed
-	Abandoned                  // nobody has acknowledged it in time: whoever drew it is gone
-	Laggard                    // Node has not acknowledged it in time and is drained
-	Waits                      // it waits for Node
+	Activated      EventKind = iota // it has a since
+	Removed                         // its last cookie has expired
+	Revoked                         // it was condemned and is removed
+	Abandoned                       // nobody has acknowledged it in time: whoever drew it is gone
+	Laggard                         // Node has not acknowledged it in time and is drained
+	Waits                           // it waits for Node
+	Replaced                        // it had not begun, and a rotation has put others in its place
+	EarlyAllowed                    // all nodes have the roots of a rotation; from Since on they may begin
+	EarlyWithdrawn                  // not all nodes have confirmed that in time
+	GivenUp                         // the time of a rotation is over
+	Rotated                         // the roots of a rotation have their since, the first one at Since
 )
 
 // String returns the word for the audit record and the log.
 func (k EventKind) String() string {
-	return [...]string{"activated", "removed", "revoked", "abandoned", "laggard-drained", "waits"}[k]
+	return [...]string{
+		"activated", "removed", "revoked", "abandoned", "laggard-drained", "waits",
+		"replaced", "early-allowed", "early-withdrawn", "rotate-given-up", "rotated",
+	}[k]
 }
 
 // Event is one result of Step.
 type Event struct {
 	Kind  EventKind
-	Root  ID
-	Since int64  // of Activated
+	Root  ID     // zero: of a rotation as a whole
+	Since int64  // of Activated, EarlyAllowed and Rotated
 	Node  string // of Laggard and Waits
 }
 
@@ -102,12 +114,14 @@ func Step(p Plan, v View) (Decision, error) {
 	if err := v.mayPlan(p); err != nil {
 		return Decision{Plan: p}, err
 	}
-	s := step{Decision: Decision{Plan: p.next(v.Now)}, now: v.Now.Unix(), nodes: slices.Clone(v.Nodes)}
+	s := step{Decision: Decision{Plan: p.next(v.Now)}, now: v.Now.Unix(), nodes: slices.Clone(v.Nodes), present: p.Version}
 	s.expire()
 	s.abandon()
 	s.drainLaggards()
 	s.revoke()
-	s.activate()
+	if !s.rotate() {
+		s.activate()
+	}
 	s.Draw = s.wanted()
 	if !s.Changed && len(s.Drain) == 0 {
 		s.Plan = p
@@ -150,8 +164,9 @@ func (v View) mayPlan(p Plan) error {
 // step is a decision in the making.
 type step struct {
 	Decision
-	now   int64
-	nodes []Node
+	now     int64
+	nodes   []Node
+	present uint64 // version of the plan that Step was given
 }
 
 func (s *step) event(e Event) {
@@ -174,11 +189,10 @@ func (s *step) remove(kind EventKind, drop func(Root) bool) {
 
 // expire removes roots whose last cookie has expired.
 func (s *step) expire() {
-	keep := seconds(s.Plan.Params.life() + s.Plan.Params.Lead)
 	scheduled := s.Plan.Scheduled()
 	over := map[ID]bool{}
 	for i, r := range scheduled {
-		if i+1 < len(scheduled) && scheduled[i+1].Since+keep < s.now {
+		if i+1 < len(scheduled) && s.Plan.Expires(scheduled[i+1].Since) < s.now {
 			over[r.ID] = true
 		}
 	}
@@ -283,11 +297,12 @@ func (s *step) acknowledged(id ID) bool {
 	return all && holders > 0
 }
 
-// wanted returns how many roots are missing until the plan reaches the horizon.
+// wanted returns how many roots are missing until the plan reaches the horizon. Those of
+// a rotation reach there alone.
 func (s *step) wanted() (n int) {
 	until := s.now
 	for _, r := range s.Plan.Scheduled() {
-		if !r.Condemned {
+		if !r.Condemned && s.Plan.Rotation == nil {
 			until = max(until, r.Since+seconds(s.Plan.Params.Renew))
 		}
 	}

@@ -23,11 +23,12 @@ import (
 	"go.uber.org/zap"
 
 	"noonmark/fleet/certs"
-	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/health"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 	"noonmark/server/certs/certstest"
 )
@@ -102,20 +103,9 @@ type certSite struct {
 func newCertSite(t *testing.T) *certSite {
 	t.Helper()
 	s := &certSite{t: t, pebble: certstest.Start(t), shown: map[string]*store.Presence{}}
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(e.Close)
-	s.endpoint = e.Endpoint()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.endpoint}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	s.store, err = store.New(c, "test")
-	must(t, err)
+	s.endpoint = fleettest.Etcd(t).Endpoint()
+	s.store = storetest.New(t, fleettest.Client(t, s.endpoint))
 	s.of = certs.Of(s.store)
-	p, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	must(t, s.store.Init(t.Context(), p, s.entry("init")))
 	return s
 }
 
@@ -303,7 +293,7 @@ func TestTwoNodesServeOneCertificate(t *testing.T) {
 	killed.WaitFor(t, a.At)
 	s.until("a has begun an order", func(o *certs.Overview) bool { return o.Holder == "a" && o.State.Order != nil })
 	killed.Kill()
-	must(t, s.shown["a"].Leave(t.Context())) // as that of its agent ends
+	must(t, s.shown["a"].End(t.Context())) // as that of its agent ends
 	shift.Store(int64(a.Shift))
 	s.until("b has renewed it", func(o *certs.Overview) bool { return o.State.Order == nil && o.Reports["b"].Generation > 2 })
 	a.Shift, a.At = 0, ""

@@ -15,16 +15,13 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
-
-	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/health"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/rollout"
-	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/fleet/store/storetest"
 	"noonmark/internal/proctest"
 	"noonmark/phc"
 	"noonmark/phc/tai"
@@ -53,19 +50,8 @@ type configNode struct {
 
 func newConfigSite(t *testing.T) *configSite {
 	t.Helper()
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), Name: "a", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	t.Cleanup(e.Close)
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint()}, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
 	s := &configSite{t: t, server: proctest.Program(t, "ntsserve"), dir: t.TempDir()}
-	s.store, err = store.New(c, "test")
-	must(t, err)
-	p, err := roots.New(roots.Defaults(), time.Now())
-	must(t, err)
-	must(t, s.store.Init(t.Context(), p, s.entry("init")))
+	s.store = storetest.New(t, fleettest.Client(t, fleettest.Etcd(t).Endpoint()))
 	s.fleet = rollout.Of(s.store)
 	w, err := status.Create(filepath.Join(s.dir, "status"))
 	must(t, err)
@@ -242,7 +228,7 @@ func TestTheTaskRollsOutToThreeServers(t *testing.T) {
 	if s.text(d) != alone {
 		t.Errorf("a node without a local file was not left alone:\n%s", s.text(d))
 	}
-	d.wantLog(t, "the configuration of ntsserve is left alone", d.file.Local)
+	d.wantLog(t, "the configuration is left alone", d.file.Local)
 }
 
 // undo takes the configuration back that is in place everywhere.

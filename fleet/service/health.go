@@ -71,6 +71,7 @@ type healthTask struct {
 	*Service
 	facts   func(context.Context) health.Facts
 	metrics []prometheus.Collector        // of other tasks
+	witness *witnessTask                  // compares the time; nil: nothing does
 	keeper  atomic.Pointer[health.Keeper] // of the present run
 
 	// Of Run.
@@ -80,14 +81,16 @@ type healthTask struct {
 
 func newHealthTask(s *Service, metrics ...prometheus.Collector) *healthTask {
 	local := &health.Local{Status: s.cfg.Server.Clock, Serving: s.cfg.Health.Counters, NTP: s.cfg.Server.NTP, KeyFile: s.cfg.Server.KeyFile}
-	return &healthTask{
-		Service: s, metrics: metrics, log: observer{log: s.cfg.Log, now: time.Now},
-		facts: func(ctx context.Context) health.Facts {
-			f := local.Facts(ctx, time.Now())
-			admit(&f, s.agt.Readiness())
-			return f
-		},
+	h := &healthTask{Service: s, metrics: metrics, log: observer{log: s.cfg.Log, now: time.Now}}
+	h.facts = func(ctx context.Context) health.Facts {
+		f := local.Facts(ctx, time.Now())
+		admit(&f, s.agt.Readiness())
+		if h.witness != nil && f.Drained { // an operator who lifts the drain is faster than the next comparison
+			f.Deviates = h.witness.deviant()
+		}
+		return f
 	}
+	return h
 }
 
 // admit adds what the agent knows.
@@ -149,8 +152,12 @@ func (h *healthTask) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("-health: %w; %s", err, daemon.ListenRemedy(err, h.cfg.Health.Listen.Port(), "choose another address, or -health off"))
 	}
 	begun := time.Now()
+	var reached func() health.Peer
+	if h.witness != nil {
+		reached = h.witness.reached
+	}
 	k := health.New(h.own, health.Config{
-		Node: h.node.Name, Metrics: h.cfg.Health.Targets, More: h.metrics, Facts: h.facts, Mono: func() time.Duration { return time.Since(begun) }, Now: time.Now,
+		Node: h.node.Name, Reached: reached, Metrics: h.cfg.Health.Targets, More: h.metrics, Facts: h.facts, Mono: func() time.Duration { return time.Since(begun) },
 	})
 	srv := k.Server()
 	ctx, stop := context.WithCancelCause(ctx)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"noonmark/fleet/access"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/health"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/roots"
@@ -21,12 +22,7 @@ import (
 	"noonmark/server/transport/sockets"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
 func TestWhereThisMachineGetsPlainNTP(t *testing.T) {
 	t.Parallel()

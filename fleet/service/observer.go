@@ -16,6 +16,7 @@ type observer struct {
 	now func() time.Time
 
 	seen      bool
+	plans     bool
 	readiness roots.Readiness
 	refusal   string
 	clock     string
@@ -48,8 +49,16 @@ func (o *observer) observe(r agent.Report, err error) {
 	o.seen, o.readiness = true, r.Readiness
 	o.changed(&o.clock, r.Clock, "the clock is not trusted", "the clock is trusted")
 	o.changed(&o.disc, r.Disc, "secrets cannot be written, nothing new is acknowledged", "secrets can be written")
+	if err == nil && r.Plans != o.plans {
+		o.plans = r.Plans
+		if r.Plans {
+			o.log.Info("this node plans for the fleet")
+		} else {
+			o.log.Info("this node does not plan for the fleet any more")
+		}
+	}
 	if err == nil {
-		o.changed(&o.refusal, r.Refusal, "this node does not plan", "this node may plan")
+		o.changed(&o.refusal, r.Refusal, "this node cannot plan, another one tries soon", "this node may plan")
 	}
 	var bad error
 	if len(r.Bad) > 0 {
@@ -60,7 +69,10 @@ func (o *observer) observe(r agent.Report, err error) {
 		if e.Kind == roots.Waits {
 			continue
 		}
-		args := []any{"root", e.Root.String()}
+		var args []any
+		if e.Root != (roots.ID{}) {
+			args = append(args, "root", e.Root.String())
+		}
 		if e.Since != 0 {
 			args = append(args, "begins", time.Unix(e.Since, 0).UTC().Format(time.RFC3339))
 		}

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -59,6 +60,7 @@ type Server struct {
 	PEM     string         // where ntsserve reads the certificate of the fleet; empty: nowhere
 	Rotate  time.Duration
 	Keep    int
+	Answers Answers
 }
 
 // LoadServer reads ntsserve's configuration and refuses one with which ntsserve would
@@ -74,16 +76,18 @@ func LoadServer(path string) (*Server, error) {
 	if s.KeyRing.Renew != nts.NeverRenew {
 		return nil, exitcode.With(exitcode.ErrConfig, fmt.Errorf("%s: the fleet replaces the secrets, not ntsserve; want renew = \"never\"", s.Place("keys.renew")))
 	}
-	return &Server{KeyFile: s.Keys.File, Clock: s.Source.Path, NTP: plain(s.Endpoints), PEM: fleetPEM(s.Pairs()), Rotate: s.KeyRing.Rotate, Keep: s.KeyRing.Keep}, nil
+	return &Server{KeyFile: s.Keys.File, Clock: s.Source.Path, NTP: plain(s.Endpoints), PEM: fleetPEM(s.Pairs()), Rotate: s.KeyRing.Rotate, Keep: s.KeyRing.Keep, Answers: answers(s)}, nil
 }
 
 // Config is one node.
 type Config struct {
 	Dir         identity.Dir
 	Server      *Server
-	Health      *Health // nil: the node has no health endpoint
+	Health      *Health  // nil: the node has no health endpoint
+	Witness     *Witness // nil, or without Health: its time is not compared
 	Config      Configuration
 	Certificate certs.Local
+	View        View
 	Log         *slog.Logger
 }
 
@@ -95,6 +99,7 @@ type Service struct {
 	own  *store.Store
 	key  *seal.Private
 	agt  *agent.Agent
+	seen atomic.Pointer[seen] // of the last round of the agent
 }
 
 // New reads the membership of the node and writes the key file of ntsserve from the disc,
@@ -140,19 +145,28 @@ func (s *Service) Close() { s.etcd.Close() }
 
 // Run runs until a signal or ctx ends it.
 func (s *Service) Run(ctx context.Context) error {
-	tasks := []daemon.Task{&agentTask{Service: s}, daemon.Func("upkeep", s.upkeep), newConfigTask(s)}
-	certificate := newCertTask(s)
-	tasks = append(tasks, certificate)
+	configuration, certificate := newConfigTask(s), newCertTask(s)
+	tasks := []daemon.Task{&agentTask{Service: s}, daemon.Func("upkeep", s.upkeep), configuration, certificate}
 	if s.node.Member != nil {
 		tasks = append(tasks, &memberTask{Service: s})
 	}
+	var health *healthTask
 	if s.cfg.Health != nil {
-		tasks = append(tasks, newHealthTask(s, certificate))
+		health = newHealthTask(s, certificate)
+		if s.cfg.Witness != nil {
+			w := newWitnessTask(s)
+			health.metrics, health.witness = append(health.metrics, w), w
+			tasks = append(tasks, w)
+		}
+		tasks = append(tasks, health)
+	}
+	if s.cfg.View.Path != "" {
+		tasks = append(tasks, newViewTask(s, health, configuration, certificate))
 	}
 	if s.cfg.Dir.Manages() {
 		tasks = append(tasks, daemon.Func("admission", s.admit))
 	}
-	return (&daemon.Daemon{Log: s.cfg.Log, Describe: func() string { return s.agt.Readiness().String() }}).Run(ctx, tasks...)
+	return (&daemon.Daemon{Log: s.cfg.Log, StateFile: daemon.RuntimeFile(daemon.StateFileName), Describe: func() string { return s.agt.Readiness().String() }}).Run(ctx, tasks...)
 }
 
 // memberTask is the member of etcd.
@@ -209,6 +223,7 @@ func (a *agentTask) Run(ctx context.Context) error {
 	defer stop(nil)
 	next := time.Now().Add(closedEvery)
 	err := a.agt.Run(ctx, func(r agent.Report, err error) {
+		a.seen.Store(&seen{r, err})
 		o.observe(r, err)
 		if time.Now().After(next) {
 			next = time.Now().Add(closedEvery)
@@ -282,16 +297,14 @@ func (s *Service) embedded(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	snap, err := s.own.Read(ctx)
-	if err != nil {
-		return false
-	}
+	var names []string
 	for _, m := range r.Members {
-		if m.Name != "" && snap.Node(m.Name) == nil {
-			return false
+		if m.Name != "" {
+			names = append(names, m.Name)
 		}
 	}
-	return true
+	all, err := s.own.Registered(ctx, names)
+	return err == nil && all
 }
 
 // revoked keeps the revocation list.

@@ -25,13 +25,7 @@ func TestRealProgramsServeOneCertificate(t *testing.T) {
 	})
 	must(t, err)
 	defer s.Close()
-	defer func() {
-		if t.Failed() {
-			for _, n := range s.Nodes {
-				t.Log(n.Logs())
-			}
-		}
-	}()
+	defer logFailure(t, s)
 	a, err := s.Found(ctx, "a", 1)
 	must(t, err)
 	b, err := s.Join(ctx, "b", 1)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ import (
 	fleetcerts "noonmark/fleet/certs"
 	"noonmark/fleet/roots"
 	"noonmark/internal/appliance"
+	"noonmark/internal/fleetview"
 	"noonmark/internal/observe"
 	"noonmark/internal/servedclock"
 	"noonmark/server/certs"
@@ -40,6 +42,10 @@ type Options struct {
 	// Challenges returns where a node answers http-01. Then ntsserve reads the certificate of the
 	// fleet; nil: one that all nodes have from the beginning.
 	Challenges func(node string) string
+
+	// OwnClocks gives each node a refclockd of its own, which reads what the fleet sets for it;
+	// else all have one clock.
+	OwnClocks bool
 }
 
 // Site is a fleet on this machine.
@@ -60,6 +66,7 @@ type Node struct {
 	NTP, KE int
 	HTTP    int // of the health endpoint
 	site    *Site
+	clock   *appliance.Child // nil: that of the site
 	agent   *appliance.Child
 	server  *appliance.Child
 }
@@ -151,13 +158,51 @@ func (s *Site) add(name string, service int) (*Node, error) {
 	if s.Challenges != nil {
 		cert, key = n.path(fleetcerts.PEMName), n.path(fleetcerts.PEMName)
 	}
-	text := fmt.Sprintf(ntsserveTOML, filepath.Join(s.Dir, "status"), n.NTP, n.KE, cert, key, service, n.KeyFile(), s.Params.Rotate, s.Params.Keep)
+	if s.OwnClocks {
+		if err := n.startClock(); err != nil {
+			return nil, err
+		}
+	}
+	text := fmt.Sprintf(ntsserveTOML, n.Snapshot(), n.NTP, n.KE, cert, key, service, n.KeyFile(), s.Params.Rotate, s.Params.Keep)
 	if err := os.WriteFile(n.path("ntsserve.toml"), []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	s.Nodes = append(s.Nodes, n)
 	return n, nil
 }
+
+// startClock starts the refclockd of a node.
+func (n *Node) startClock() error {
+	for _, dir := range [...]string{n.path("clock"), filepath.Dir(n.Fragment())} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	c, err := appliance.Write(n.path("clock"), appliance.Options{Seed: n.site.Seed + uint64(n.Port)})
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.Config("refclockd"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Config("refclockd"), fmt.Appendf(nil, "fleet = %q\n%s", n.Fragment(), text), 0o600); err != nil {
+		return err
+	}
+	n.clock, err = appliance.StartChild(filepath.Join(n.site.Bin, "refclockd"), n.path("refclockd.log"), nil, "-config", c.Config("refclockd"))
+	return err
+}
+
+// Snapshot is where the refclockd of the node publishes.
+func (n *Node) Snapshot() string {
+	if n.site.OwnClocks {
+		return n.path("clock", "status")
+	}
+	return filepath.Join(n.site.Dir, "status")
+}
+
+// Fragment is where its agent writes what the fleet sets for refclockd.
+func (n *Node) Fragment() string { return n.path("fragments", fleetview.ClockFragment) }
 
 // Found makes the fleet with its first node, which runs an etcd, and starts its agent.
 func (s *Site) Found(ctx context.Context, name string, service int) (*Node, error) {
@@ -210,15 +255,26 @@ func (n *Node) Command(ctx context.Context, name string, args ...string) ([]byte
 	return out.Bytes(), nil
 }
 
+// Published is the file that its agent publishes.
+func (n *Node) Published() string { return n.path("run", fleetview.FileName) }
+
+// Wanted is the file that refclockweb writes while somebody looks.
+func (n *Node) Wanted() string { return n.path(fleetview.WantedName) }
+
 // StartAgent starts the agent.
 func (n *Node) StartAgent() (err error) {
+	if err := os.MkdirAll(filepath.Dir(n.Published()), 0o755); err != nil {
+		return err
+	}
 	args := []string{
 		"run", "-state", n.State(), "-ntsserve", n.path("ntsserve.toml"), "-health", n.healthAddress(), "-target", n.healthAddress(), "-counters", n.path(observe.ServingName),
+		"-witness", "127.0.0.1", "-witness-ca", filepath.Join(n.site.Dir, certs.AuthorityCert), "-wanted", n.Wanted(),
+		"-refclockd", n.path("clock", "refclockd.toml"), "-fragments", filepath.Dir(n.Fragment()),
 	}
 	if n.site.Challenges != nil {
 		args = append(args, "-http", n.site.Challenges(n.Name))
 	}
-	n.agent, err = appliance.StartChild(filepath.Join(n.site.Bin, "noonmark-fleet"), n.path("agent.log"), nil, args...)
+	n.agent, err = appliance.StartChild(filepath.Join(n.site.Bin, "noonmark-fleet"), n.path("agent.log"), []string{"RUNTIME_DIRECTORY=" + filepath.Dir(n.Published())}, args...)
 	return err
 }
 
@@ -252,7 +308,7 @@ func (n *Node) StartServer(ctx context.Context) error {
 
 // Alive returns an error if a program of the node has ended.
 func (n *Node) Alive() error {
-	for _, c := range [...]*appliance.Child{n.agent, n.server} {
+	for _, c := range [...]*appliance.Child{n.clock, n.agent, n.server} {
 		if c == nil {
 			continue
 		}
@@ -272,7 +328,7 @@ func (n *Node) Stop() { n.end((*appliance.Child).Stop) }
 func (n *Node) Kill() { n.end((*appliance.Child).Kill) }
 
 func (n *Node) end(how func(*appliance.Child)) {
-	for _, c := range [...]**appliance.Child{&n.server, &n.agent} {
+	for _, c := range [...]**appliance.Child{&n.server, &n.agent, &n.clock} {
 		if *c != nil {
 			how(*c)
 			*c = nil
@@ -283,8 +339,11 @@ func (n *Node) end(how func(*appliance.Child)) {
 // Logs is the end of what its programs wrote.
 func (n *Node) Logs() string {
 	var b strings.Builder
-	for _, name := range [...]string{"agent.log", "ntsserve.log"} {
+	for _, name := range [...]string{"refclockd.log", "agent.log", "ntsserve.log"} {
 		text, err := os.ReadFile(n.path(name))
+		if n.clock == nil && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			text = []byte(err.Error() + "\n")
 		}
@@ -295,8 +354,15 @@ func (n *Node) Logs() string {
 
 // Status is what status -json prints.
 type Status struct {
-	Serving int `json:"serving"`
-	Nodes   []struct {
+	Serving  int       `json:"serving"`
+	Planner  string    `json:"planner"`
+	Rotation *struct { // nil: none is ordered
+		Waits []struct {
+			Node   string `json:"node"`
+			Reason string `json:"reason"`
+		} `json:"waits"`
+	} `json:"rotation"`
+	Nodes []struct {
 		Name  string `json:"name"`
 		State string `json:"state"`
 		Holds int    `json:"holds"`

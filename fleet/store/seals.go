@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -37,11 +38,16 @@ func (s *Store) PutSeals(ctx context.Context, seals []Seal) error {
 
 // Seals returns the seals for a node. Values that are none are in bad.
 func (s *Store) Seals(ctx context.Context, node string) (seals []Seal, bad []Bad, err error) {
-	r, err := s.etcd.Get(ctx, s.key("seal", node, ""), clientv3.WithPrefix(), clientv3.WithLimit(1000))
+	r, err := s.etcd.Get(ctx, s.key("seal", node, ""), clientv3.WithPrefix(), clientv3.WithLimit(maxSeals))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read seals of %s: %w", node, err)
 	}
-	for _, kv := range r.Kvs {
+	seals, bad = s.parseSeals(node, r.Kvs)
+	return seals, bad, nil
+}
+
+func (s *Store) parseSeals(node string, kvs []*mvccpb.KeyValue) (seals []Seal, bad []Bad) {
+	for _, kv := range kvs {
 		x := Seal{Node: node, Box: kv.Value}
 		err := x.Root.UnmarshalText([]byte(s.last(kv.Key)))
 		if err == nil && len(kv.Value) != seal.Len {
@@ -53,7 +59,7 @@ func (s *Store) Seals(ctx context.Context, node string) (seals []Seal, bad []Bad
 		}
 		seals = append(seals, x)
 	}
-	return seals, bad, nil
+	return seals, bad
 }
 
 // Want is a seal that does not exist.
@@ -64,31 +70,50 @@ type Want struct {
 }
 
 // Missing returns the seals that nodes of the snapshot lack of roots in its plan. A node
-// that holds a root needs none.
+// that holds a root needs none, so nothing is read while all hold all.
 func (s *Store) Missing(ctx context.Context, snap *Snapshot) ([]Want, error) {
-	has, err := s.sealed(ctx, snap.Revision)
-	if err != nil {
-		return nil, err
-	}
 	var list []Want
+	var names []string
 	for _, n := range snap.Nodes {
+		before := len(list)
 		for _, r := range snap.Plan.Roots {
-			if !has[Seal{Node: n.Name, Root: r.ID}.id()] && !slices.Contains(n.Record.Holds, r.ID) {
+			if !slices.Contains(n.Record.Holds, r.ID) {
 				list = append(list, Want{n.Name, n.Key, r.ID})
 			}
 		}
+		if len(list) > before {
+			names = append(names, n.Name)
+		}
 	}
-	return list, nil
+	if len(list) == 0 {
+		return nil, nil
+	}
+	has, err := s.sealed(ctx, snap.Revision, names)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(w Want) bool { return has[Seal{Node: w.Node, Root: w.Root}.id()] }), nil
 }
 
 func (x Seal) id() string { return x.Node + "/" + x.Root.String() }
 
-// sealed lists the seals without their content. A revision that is compacted meanwhile
-// is replaced by the present one.
-func (s *Store) sealed(ctx context.Context, revision int64) (map[string]bool, error) {
+// sealed lists the seals of nodes without their content; no names: of all. A revision that
+// is compacted meanwhile is replaced by the present one.
+func (s *Store) sealed(ctx context.Context, revision int64, names []string) (map[string]bool, error) {
 	prefix := s.key("seal", "")
-	get := func(rev int64) (*clientv3.GetResponse, error) {
-		return s.etcd.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithRev(rev))
+	below := []string{prefix}
+	if n := len(names); n > 0 && n <= maxOps {
+		below = nil
+		for _, name := range names {
+			below = append(below, s.key("seal", name, ""))
+		}
+	}
+	get := func(rev int64) (*clientv3.TxnResponse, error) {
+		ops := make([]clientv3.Op, len(below))
+		for i, key := range below {
+			ops[i] = clientv3.OpGet(key, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithRev(rev))
+		}
+		return s.etcd.Txn(ctx).Then(ops...).Commit()
 	}
 	r, err := get(revision)
 	if errors.Is(err, rpctypes.ErrCompacted) {
@@ -97,9 +122,11 @@ func (s *Store) sealed(ctx context.Context, revision int64) (map[string]bool, er
 	if err != nil {
 		return nil, fmt.Errorf("list seals: %w", err)
 	}
-	has := make(map[string]bool, len(r.Kvs))
-	for _, kv := range r.Kvs {
-		has[strings.TrimPrefix(string(kv.Key), prefix)] = true
+	has := map[string]bool{}
+	for _, x := range r.Responses {
+		for _, kv := range x.GetResponseRange().Kvs {
+			has[strings.TrimPrefix(string(kv.Key), prefix)] = true
+		}
 	}
 	return has, nil
 }
@@ -108,7 +135,7 @@ func (s *Store) sealed(ctx context.Context, revision int64) (map[string]bool, er
 // if the plan is still that one. The seals of a root that another node is about to add
 // may be among them; whoever holds the root seals it again.
 func (s *Store) Sweep(ctx context.Context, snap *Snapshot) (deleted int, err error) {
-	has, err := s.sealed(ctx, snap.Revision)
+	has, err := s.sealed(ctx, snap.Revision, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -151,38 +178,4 @@ func (s *Store) Audit(ctx context.Context, n int) (list []Entry, bad []Bad, err 
 		list = append(list, e)
 	}
 	return list, bad, nil
-}
-
-// Wait returns when the plan, the seals of the node or its drain have changed after a
-// revision, or when etcd cannot know, because that revision is compacted: the caller
-// reads all again in either case. The error is that of ctx or of the connection; then
-// nothing is known.
-func (s *Store) Wait(ctx context.Context, node string, revision int64) error {
-	ctx, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer stop()
-	from := clientv3.WithRev(revision + 1)
-	plan := s.etcd.Watch(ctx, s.key("plan"), from)
-	seals := s.etcd.Watch(ctx, s.key("seal", node, ""), clientv3.WithPrefix(), from)
-	drains := s.etcd.Watch(ctx, s.key("drain", node), from)
-	for {
-		var r clientv3.WatchResponse
-		var ok bool
-		select {
-		case r, ok = <-plan:
-		case r, ok = <-seals:
-		case r, ok = <-drains:
-		}
-		switch err := r.Err(); {
-		case ctx.Err() != nil:
-			return fmt.Errorf("watch fleet: %w", ctx.Err())
-		case errors.Is(err, rpctypes.ErrCompacted):
-			return nil
-		case err != nil:
-			return fmt.Errorf("watch fleet: %w", err)
-		case !ok:
-			return errors.New("watch fleet: etcd has ended the watch")
-		case len(r.Events) > 0:
-			return nil
-		}
-	}
 }

@@ -26,13 +26,16 @@ const (
 	MaxNodes = 10_000
 	// maxValue limits a value of a node, octets; a record of 32 roots has 2 kB.
 	maxValue = 16 << 10
+	// maxSeals limits what is read of the seals of one node; a plan has 32 roots at most.
+	maxSeals = 1000
+	maxName  = 63 // octets
 	// maxOps is below etcd's limit of 128 operations a transaction.
 	maxOps = 100
 )
 
 // Errors that callers distinguish.
 var (
-	ErrConflict  = errors.New("another node has changed the plan; read it again")
+	ErrConflict  = errors.New("another node has changed the plan or a drain; read it again")
 	ErrNoFleet   = errors.New("there is no fleet of this name in etcd; run: noonmark-fleet init")
 	ErrExists    = errors.New("there is a fleet of this name in etcd already")
 	ErrName      = errors.New("name is not possible; want 1 to 63 of a-z, 0-9, '.' and '-', with a letter or digit first, and not root")
@@ -85,6 +88,7 @@ type Record struct {
 	Holds   []roots.ID `json:"holds"`   // roots whose secrets are on its disc
 	Plan    uint64     `json:"plan"`    // version of the plan from which its key file was written
 	State   string     `json:"state"`   // word of its roots.Readiness
+	Rotates bool       `json:"rotates"` // its agent knows plans with a rotation
 }
 
 // Node is a registered node.
@@ -93,7 +97,13 @@ type Node struct {
 	Key    seal.Public
 	Live   bool   // it has a lease
 	Drain  string // why it shall not serve; empty: it may
+	Read   bool   // its disc says that it is drained
 	Record Record // of a live node
+
+	// Deviates: it has drained itself, because its time is not that of the others.
+	Deviates bool
+
+	drainRevision int64
 }
 
 // Bad is a value in etcd that was refused. It counts as absent.
@@ -107,6 +117,7 @@ type Snapshot struct {
 	Revision int64
 	Plan     roots.Plan
 	Nodes    []Node // in the order of their names
+	Planner  string // the node that plans for all now; empty: none
 	Bad      []Bad
 
 	planRevision int64
@@ -116,7 +127,10 @@ type Snapshot struct {
 func (s *Snapshot) View() []roots.Node {
 	list := make([]roots.Node, len(s.Nodes))
 	for i, n := range s.Nodes {
-		list[i] = roots.Node{Name: n.Name, Live: n.Live, Drained: n.Drain != "", Trusted: n.Record.Trusted, Clock: n.Record.Clock, Holds: n.Record.Holds}
+		list[i] = roots.Node{
+			Name: n.Name, Live: n.Live, Drained: n.Drain != "", Read: n.Read, Trusted: n.Record.Trusted, Clock: n.Record.Clock,
+			Holds: n.Record.Holds, Plan: n.Record.Plan, Rotates: n.Record.Rotates,
+		}
 	}
 	return list
 }
@@ -127,27 +141,21 @@ func (s *Store) Read(ctx context.Context) (*Snapshot, error) {
 	prefix := func(kind string) clientv3.Op {
 		return clientv3.OpGet(s.key(kind, ""), clientv3.WithPrefix(), clientv3.WithLimit(MaxNodes))
 	}
-	r, err := s.etcd.Txn(ctx).Then(clientv3.OpGet(s.key("plan")), prefix("node"), prefix("alive"), prefix("drain")).Commit()
+	r, err := s.etcd.Txn(ctx).Then(clientv3.OpGet(s.key("plan")), prefix("node"), prefix("alive"), prefix("drain"), clientv3.OpGet(s.key(plannerKey))).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("read fleet: %w", err)
 	}
-	snap := &Snapshot{Revision: r.Header.Revision}
 	part := func(i int) []*mvccpb.KeyValue { return r.Responses[i].GetResponseRange().Kvs }
-	if len(part(0)) == 0 {
-		return nil, fmt.Errorf("read fleet: %w", ErrNoFleet)
-	}
-	if snap.Plan, err = roots.Parse(part(0)[0].Value); err != nil {
+	snap := &Snapshot{Revision: r.Header.Revision, Planner: HeldBy(part(4)).Node}
+	if snap.Plan, snap.planRevision, err = parsePlan(part(0)); err != nil {
 		return nil, fmt.Errorf("read fleet: %w", err)
 	}
-	snap.planRevision = part(0)[0].ModRevision
 	for _, kv := range part(1) {
-		n := Node{Name: s.last(kv.Key)}
-		var v registration
-		if err := decode(kv.Value, &v); err != nil || CheckName(n.Name) != nil {
-			snap.Bad = append(snap.Bad, Bad{string(kv.Key), errors.Join(err, CheckName(n.Name))})
+		n, err := s.registered(kv)
+		if err != nil {
+			snap.Bad = append(snap.Bad, Bad{string(kv.Key), err})
 			continue
 		}
-		n.Key = v.Key
 		snap.Nodes = append(snap.Nodes, n)
 	}
 	for _, kv := range part(2) {
@@ -161,10 +169,109 @@ func (s *Store) Read(ctx context.Context) (*Snapshot, error) {
 	}
 	for _, kv := range part(3) {
 		if n := snap.Node(s.last(kv.Key)); n != nil {
-			n.Drain = drainReason(kv.Value)
+			n.takeDrain(kv)
 		}
 	}
 	return snap, nil
+}
+
+// plannerKey has the name of the node that plans.
+const plannerKey = "planner"
+
+// NewPlanner returns the key of the node that plans for all, under the lease of a presence.
+func (s *Store) NewPlanner(p *Presence) *Holder {
+	return &Holder{store: s, key: s.key(plannerKey), node: p.name, lease: p.Lease}
+}
+
+func parsePlan(kvs []*mvccpb.KeyValue) (p roots.Plan, revision int64, err error) {
+	if len(kvs) == 0 {
+		return p, 0, ErrNoFleet
+	}
+	p, err = roots.Parse(kvs[0].Value)
+	return p, kvs[0].ModRevision, err
+}
+
+func (s *Store) registered(kv *mvccpb.KeyValue) (Node, error) {
+	n := Node{Name: s.last(kv.Key)}
+	var v registration
+	err := errors.Join(decode(kv.Value, &v), CheckName(n.Name))
+	n.Key = v.Key
+	return n, err
+}
+
+// Own is what one node needs of the fleet, at one revision of etcd.
+type Own struct {
+	Revision int64
+	Plan     roots.Plan
+	Node     Node // without what is under its lease
+	Seals    []Seal
+	Planner  Held
+	Nodes    int // registered ones
+	Bad      []Bad
+}
+
+// ReadOwn returns the present state for one node. Like Read it confirms the plan, but what
+// etcd sends does not grow with the number of nodes. The error wraps ErrNoFleet, ErrNoNode,
+// roots.ErrPlan, or is etcd's.
+func (s *Store) ReadOwn(ctx context.Context, node string) (*Own, error) {
+	if err := CheckName(node); err != nil {
+		return nil, fmt.Errorf("read fleet: %w", err)
+	}
+	r, err := s.etcd.Txn(ctx).Then(
+		clientv3.OpGet(s.key("plan")), clientv3.OpGet(s.key("node", node)), clientv3.OpGet(s.key("drain", node)),
+		clientv3.OpGet(s.key("seal", node, ""), clientv3.WithPrefix(), clientv3.WithLimit(maxSeals)), clientv3.OpGet(s.key(plannerKey)),
+		clientv3.OpGet(s.key("node", ""), clientv3.WithPrefix(), clientv3.WithCountOnly()),
+	).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("read fleet: %w", err)
+	}
+	part := func(i int) []*mvccpb.KeyValue { return r.Responses[i].GetResponseRange().Kvs }
+	o := &Own{Revision: r.Header.Revision, Planner: HeldBy(part(4)), Nodes: int(r.Responses[5].GetResponseRange().Count)}
+	if o.Plan, _, err = parsePlan(part(0)); err != nil {
+		return nil, fmt.Errorf("read fleet: %w", err)
+	}
+	if len(part(1)) == 0 {
+		return nil, fmt.Errorf("node %s: %w", node, ErrNoNode)
+	}
+	if o.Node, err = s.registered(part(1)[0]); err != nil {
+		return nil, fmt.Errorf("node %s: its registration is damaged, remove it and let it join again: %w", node, err)
+	}
+	for _, kv := range part(2) {
+		o.Node.takeDrain(kv)
+	}
+	o.Seals, o.Bad = s.parseSeals(node, part(3))
+	return o, nil
+}
+
+// NodeKey and DrainKey are the keys of the registration and of the drain of a node; an
+// empty name: what all begin with.
+func (s *Store) NodeKey(name string) string { return s.key("node", name) }
+
+// DrainKey is described at NodeKey.
+func (s *Store) DrainKey(name string) string { return s.key("drain", name) }
+
+// Registered reports for names whether there is a node of each.
+func (s *Store) Registered(ctx context.Context, names []string) (all bool, err error) {
+	ops := make([]clientv3.Op, 0, len(names))
+	for _, n := range names {
+		if CheckName(n) != nil {
+			return false, nil
+		}
+		ops = append(ops, clientv3.OpGet(s.key("node", n), clientv3.WithCountOnly()))
+	}
+	if len(ops) > maxOps {
+		return false, fmt.Errorf("read nodes: %d names, at most %d", len(ops), maxOps)
+	}
+	r, err := s.etcd.Txn(ctx).Then(ops...).Commit()
+	if err != nil {
+		return false, fmt.Errorf("read nodes: %w", err)
+	}
+	for _, x := range r.Responses {
+		if x.GetResponseRange().Count == 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // Node returns the node of a name, nil if there is none.
@@ -176,13 +283,13 @@ func (s *Snapshot) Node(name string) *Node {
 	return &s.Nodes[i]
 }
 
-// drainReason never returns an empty text: a drain that cannot be read is a drain.
-func drainReason(b []byte) string {
+// takeDrain never leaves an empty reason: a drain that cannot be read is a drain.
+func (n *Node) takeDrain(kv *mvccpb.KeyValue) {
 	var d drain
-	if err := decode(b, &d); err != nil || d.Why == "" {
-		return "unknown"
+	if err := decode(kv.Value, &d); err != nil || d.Why == "" {
+		d = drain{Why: "unknown"}
 	}
-	return d.Why
+	n.Drain, n.Read, n.Deviates, n.drainRevision = d.Why, d.Read, d.Deviates, kv.ModRevision
 }
 
 func (s *Store) last(key []byte) string {

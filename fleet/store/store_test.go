@@ -10,51 +10,17 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
-	"noonmark/fleet/embedded"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
 )
 
-// patience limits what waits for etcd on a loaded machine.
-const patience = time.Minute
-
-// server starts etcd in this process, on loopback and a free port, with its data in dir.
-func server(t *testing.T, dir string) *embedded.Server {
-	t.Helper()
-	const loopback = "http://127.0.0.1:0"
-	e, err := embedded.Start(within(t), embedded.Config{Dir: dir, Name: "test", Client: loopback, Peer: loopback, Unsafe: true})
-	must(t, err)
-	return e
-}
-
-// client connects to etcd over TCP.
-func client(t *testing.T, e *embedded.Server) *clientv3.Client {
-	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Endpoint()}, DialTimeout: patience, Logger: zap.NewNop()})
-	must(t, err)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func within(t *testing.T) context.Context {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(stop)
-	return ctx
-}
+var must, within = fleettest.Must, fleettest.Within
 
 var start = time.Unix(1_800_000_000, 0).UTC()
 
 func entry(action string) Entry { return Entry{Time: start, Node: "test", Action: action} }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 func read(t *testing.T, s *Store) *Snapshot {
 	t.Helper()
@@ -80,9 +46,7 @@ func fleet(t *testing.T, c *clientv3.Client, name string) (s *Store, a, b *seal.
 // TestStore runs against one etcd, which takes a second to start. Each part has a fleet
 // of its own.
 func TestStore(t *testing.T) {
-	e := server(t, t.TempDir())
-	defer e.Close()
-	c := client(t, e)
+	c := fleettest.Client(t, fleettest.Etcd(t).Endpoint())
 	for _, part := range []struct {
 		name string
 		run  func(t *testing.T, c *clientv3.Client, fleet string)
@@ -92,7 +56,10 @@ func TestStore(t *testing.T) {
 		{"damaged-values", testDamaged},
 		{"two-planners", testTwoPlanners},
 		{"many-drains", testManyDrains},
+		{"own-drains", testOwnDrains},
 		{"presence", testPresence},
+		{"own", testOwn},
+		{"one-holder", testHolder},
 		{"seals", testSeals},
 		{"removed-node", testRemove},
 		{"watch", testWatch},
@@ -204,6 +171,63 @@ func testTwoPlanners(t *testing.T, c *clientv3.Client, name string) {
 	}
 }
 
+// testOwnDrains: what a node writes into its own drain never replaces what another wrote
+// since it has read the fleet.
+func testOwnDrains(t *testing.T, c *clientv3.Client, name string) {
+	s, _, _ := fleet(t, c, name)
+	free := read(t, s)
+	must(t, s.DrainDeviant(within(t), free, "a", "slow", entry("drain")))
+	if err := s.DrainDeviant(within(t), free, "b", "fast", entry("drain")); !errors.Is(err, ErrConflict) {
+		t.Errorf("b has not read the drain of a: %v", err)
+	}
+	must(t, s.ConfirmDrain(within(t), *free.Node("b"))) // there is none
+	deviant := read(t, s)
+	if a, b := deviant.Node("a"), deviant.Node("b"); a.Drain != "slow" || !a.Deviates || a.Read || b.Drain != "" {
+		t.Errorf("a %+v, b %+v", a, b)
+	}
+	must(t, s.ConfirmDrain(within(t), *deviant.Node("a")))
+	confirmed := read(t, s)
+	if one, err := s.DrainOf(within(t), "a"); err != nil || one.Drain != "slow" || !one.Deviates || !one.Read || one.drainRevision != confirmed.Node("a").drainRevision {
+		t.Errorf("alone: %+v, %v", one, err)
+	}
+	if one, err := s.DrainOf(within(t), "b"); err != nil || one.Drain != "" {
+		t.Errorf("b alone: %+v, %v", one, err)
+	}
+	if _, err := s.DrainOf(within(t), "x"); !errors.Is(err, ErrNoNode) {
+		t.Errorf("the drain of none: %v", err)
+	}
+	if list, err := s.Names(within(t)); err != nil || !slices.Equal(list, []string{"a", "b"}) {
+		t.Errorf("names: %v, %v", list, err)
+	}
+	if a := confirmed.Node("a"); a.Drain != "slow" || !a.Deviates || !a.Read {
+		t.Errorf("confirmed: %+v", a)
+	}
+	if err := s.UndrainDeviant(within(t), *deviant.Node("a"), entry("undrain")); !errors.Is(err, ErrConflict) {
+		t.Errorf("a has not read the present drain: %v", err)
+	}
+	must(t, s.UndrainDeviant(within(t), *confirmed.Node("a"), entry("undrain")))
+
+	must(t, s.Drain(within(t), "a", "disc", entry("drain")))
+	operators := read(t, s)
+	must(t, s.Drain(within(t), "a", "again", entry("drain")))
+	must(t, s.ConfirmDrain(within(t), *operators.Node("a")))
+	for _, snap := range []*Snapshot{confirmed, read(t, s)} {
+		if err := s.UndrainDeviant(within(t), *snap.Node("a"), entry("undrain")); !errors.Is(err, ErrConflict) {
+			t.Errorf("a lifts the drain of an operator: %v", err)
+		}
+	}
+	if a := read(t, s).Node("a"); a.Drain != "again" || a.Deviates || a.Read {
+		t.Errorf("the drain of an operator: %+v", a)
+	}
+	must(t, s.Undrain(within(t), "a", entry("undrain")))
+	if a := read(t, s).Node("a"); a.Drain != "" || a.Read {
+		t.Errorf("lifted: %+v", a)
+	}
+	if err := s.DrainDeviant(within(t), read(t, s), "x", "fast", entry("drain")); !errors.Is(err, ErrConflict) {
+		t.Errorf("a node that is not registered: %v", err)
+	}
+}
+
 func testManyDrains(t *testing.T, c *clientv3.Client, name string) {
 	s, a, _ := fleet(t, c, name)
 	const n = 2*maxOps + 10
@@ -241,7 +265,7 @@ func testPresence(t *testing.T, c *clientv3.Client, name string) {
 		t.Errorf("shown: %+v", n)
 	}
 	// etcd forgets the lease, as after a long partition.
-	_, err := c.Revoke(within(t), p.lease)
+	_, err := c.Revoke(within(t), p.ID())
 	must(t, err)
 	if read(t, s).Node("a").Live {
 		t.Error("live without a lease")
@@ -250,10 +274,115 @@ func testPresence(t *testing.T, c *clientv3.Client, name string) {
 	if !read(t, s).Node("a").Live {
 		t.Error("not live with a new lease")
 	}
-	must(t, p.Leave(within(t)))
-	must(t, p.Leave(within(t)))
+	must(t, p.End(within(t)))
+	must(t, p.End(within(t)))
 	if read(t, s).Node("a").Live {
 		t.Error("live after leaving")
+	}
+}
+
+// testOwn: what a node reads of itself, and no more.
+func testOwn(t *testing.T, c *clientv3.Client, name string) {
+	s, a, _ := fleet(t, c, name)
+	if _, err := s.ReadOwn(within(t), "x"); !errors.Is(err, ErrNoNode) {
+		t.Errorf("a node that is none: %v", err)
+	}
+	none, err := New(c, name+"-none")
+	must(t, err)
+	if _, err := none.ReadOwn(within(t), "a"); !errors.Is(err, ErrNoFleet) {
+		t.Errorf("no fleet: %v", err)
+	}
+	snap := read(t, s)
+	must(t, s.Commit(within(t), snap, Change{Plan: snap.Plan.Add(start, roots.ID{1})}))
+	for _, node := range []string{"a", "b"} {
+		must(t, s.PutSeals(within(t), []Seal{{node, roots.ID{1}, make([]byte, seal.Len)}}))
+	}
+	_, err = c.Put(within(t), s.key("seal", "a", "short"), "x")
+	must(t, err)
+	must(t, s.Drain(within(t), "a", "disc", entry("drain")))
+	o, err := s.ReadOwn(within(t), "a")
+	must(t, err)
+	if len(o.Plan.Roots) != 1 || o.Node.Key != a.Public() || o.Node.Drain != "disc" || len(o.Seals) != 1 || len(o.Bad) != 1 || o.Nodes != 2 || o.Planner.Node != "" {
+		t.Errorf("own: %+v", o)
+	}
+	_, err = c.Put(within(t), s.key("node", "b"), "{")
+	must(t, err)
+	if _, err := s.ReadOwn(within(t), "b"); err == nil {
+		t.Error("a registration that is damaged")
+	}
+	for _, x := range []struct {
+		names []string
+		want  bool
+	}{{nil, true}, {[]string{"a", "b"}, true}, {[]string{"a", "c"}, false}, {[]string{"a/b"}, false}} {
+		if all, err := s.Registered(within(t), x.names); err != nil || all != x.want {
+			t.Errorf("registered %v: %t, %v", x.names, all, err)
+		}
+	}
+}
+
+// testHolder: one node at a time has a key, and what it writes with it is refused when it
+// has lost the key.
+func testHolder(t *testing.T, c *clientv3.Client, name string) {
+	s, _, _ := fleet(t, c, name)
+	pa, pb := s.NewPresence("a", time.Minute), s.NewPresence("b", time.Minute)
+	a, b := s.NewPlanner(pa), s.NewPlanner(pb)
+	held := func() Held {
+		t.Helper()
+		r, err := c.Txn(within(t)).Then(a.Get()).Commit()
+		must(t, err)
+		return HeldBy(r.Responses[0].GetResponseRange().Kvs)
+	}
+	write := func(h *Holder, x Held) bool {
+		t.Helper()
+		ok, err := s.commit(within(t), h.Still(x), clientv3.OpPut(s.key("written"), ""))
+		must(t, err)
+		return ok
+	}
+	nobody := held()
+	must(t, a.Take(within(t), nobody))
+	if err := b.Take(within(t), nobody); !errors.Is(err, ErrPartConflict) {
+		t.Errorf("two take it: %v", err)
+	}
+	first := held()
+	if !a.Mine(first) || b.Mine(first) || b.Free(first) || first.Node != "a" || !write(a, first) || write(b, first) {
+		t.Errorf("a has it: %+v", first)
+	}
+	must(t, b.Give(within(t))) // it has it not
+	if held() != first {
+		t.Error("one gave back what another has")
+	}
+
+	// etcd loses the lease of a: the next one has it.
+	_, err := c.Revoke(within(t), pa.ID())
+	must(t, err)
+	must(t, b.Take(within(t), held()))
+	second := held()
+	if a.Mine(second) || !b.Mine(second) || write(a, first) || write(a, second) {
+		t.Errorf("b has it: %+v", second)
+	}
+	must(t, pa.Show(within(t), Record{}))
+	must(t, a.Give(within(t)))
+
+	// A restart of b: it takes over what it had.
+	again := s.NewPlanner(s.NewPresence("b", time.Minute))
+	if again.Mine(second) || !again.Free(second) {
+		t.Error("after a restart")
+	}
+	must(t, again.Take(within(t), second))
+	if third := held(); b.Mine(third) || !again.Mine(third) {
+		t.Errorf("b has it again: %+v", third)
+	}
+	if got := read(t, s).Planner; got != "b" {
+		t.Errorf("planner %q", got)
+	}
+	// A node that is removed has it no more, whoever keeps its lease.
+	must(t, s.Remove(within(t), "a", entry("remove")))
+	if held().Node != "b" {
+		t.Error("the removal of another took it")
+	}
+	must(t, s.Remove(within(t), "b", entry("remove")))
+	if x := held(); x != (Held{}) {
+		t.Errorf("a removed node plans: %+v", x)
 	}
 }
 
@@ -327,6 +456,9 @@ func testRemove(t *testing.T, c *clientv3.Client, name string) {
 
 func testWatch(t *testing.T, c *clientv3.Client, name string) {
 	s, _, _ := fleet(t, c, name)
+	w, other := s.NewWatch("a"), s.NewWatch("b")
+	defer w.Close()
+	defer other.Close()
 	for _, change := range []struct {
 		name string
 		make func() error
@@ -341,18 +473,20 @@ func testWatch(t *testing.T, c *clientv3.Client, name string) {
 	} {
 		snap := read(t, s)
 		must(t, change.make())
-		if err := s.Wait(within(t), "a", snap.Revision); err != nil {
+		if err := w.Wait(within(t), snap.Revision); err != nil {
 			t.Errorf("%s: %v", change.name, err)
 		}
 	}
-	// What is another node's does not wake this one. The context ends after the events.
+	// What was read does not wake, nor what is another node's. The context ends after the
+	// events.
+	must(t, s.Drain(within(t), "a", "again", entry("drain")))
 	snap := read(t, s)
 	must(t, s.Drain(within(t), "b", "", entry("drain")))
 	must(t, s.NewPresence("b", time.Minute).Show(within(t), Record{}))
 	ctx, stop := context.WithCancel(t.Context())
 	result := make(chan error, 1)
-	go func() { result <- s.Wait(ctx, "a", snap.Revision) }()
-	if err := s.Wait(within(t), "b", snap.Revision); err != nil { // delivered to one watcher
+	go func() { result <- w.Wait(ctx, snap.Revision) }()
+	if err := other.Wait(within(t), snap.Revision); err != nil { // delivered to one watcher
 		t.Error(err)
 	}
 	stop()
@@ -368,8 +502,14 @@ func testCompaction(t *testing.T, c *clientv3.Client, name string) {
 	now := read(t, s)
 	_, err := c.Compact(within(t), now.Revision, clientv3.WithCompactPhysical())
 	must(t, err)
-	if err := s.Wait(within(t), "a", old.Revision-1); err != nil {
+	w := s.NewWatch("a")
+	defer w.Close()
+	if err := w.Wait(within(t), old.Revision-1); err != nil {
 		t.Errorf("a watch from a compacted revision: %v", err)
+	}
+	go func() { c.Put(context.Background(), s.key("drain", "a"), "{}") }()
+	if err := w.Wait(within(t), now.Revision); err != nil {
+		t.Errorf("the watch after it: %v", err)
 	}
 	if missing, err := s.Missing(within(t), old); err != nil || len(missing) != 0 { // the old plan has no roots
 		t.Errorf("missing: %v, %v", missing, err)
@@ -383,8 +523,8 @@ func testCompaction(t *testing.T, c *clientv3.Client, name string) {
 // is there.
 func TestTheStateSurvivesARestartOfEtcd(t *testing.T) {
 	dir := t.TempDir()
-	e := server(t, dir)
-	s, _, _ := fleet(t, client(t, e), "restart")
+	e := fleettest.EtcdIn(t, dir, true)
+	s, _, _ := fleet(t, fleettest.Client(t, e.Endpoint()), "restart")
 	snap := read(t, s)
 	must(t, s.Commit(within(t), snap, Change{Plan: snap.Plan.Add(start, roots.ID{1})}))
 	e.Close()
@@ -395,12 +535,14 @@ func TestTheStateSurvivesARestartOfEtcd(t *testing.T) {
 	}
 	ctx, stop = context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer stop()
-	if err := s.Wait(ctx, "a", snap.Revision); err == nil {
+	w := s.NewWatch("a")
+	defer w.Close()
+	if err := w.Wait(ctx, snap.Revision); err == nil {
 		t.Error("a watch without etcd knows of a change")
 	}
-	e = server(t, dir)
+	e = fleettest.EtcdIn(t, dir, true)
 	defer e.Close()
-	s, err := New(client(t, e), "restart")
+	s, err := New(fleettest.Client(t, e.Endpoint()), "restart")
 	must(t, err)
 	if again := read(t, s); len(again.Plan.Roots) != 1 || len(again.Nodes) != 2 {
 		t.Errorf("after the restart: %+v", again)

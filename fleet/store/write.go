@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"noonmark/fleet/roots"
@@ -19,7 +17,12 @@ type registration struct {
 }
 
 type drain struct {
-	Why string `json:"why"`
+	Why  string `json:"why"`
+	Read bool   `json:"read,omitempty"` // the node itself says that its disc has it
+
+	// Deviates: the node itself wrote it, because its time is not that of the others. It
+	// may lift it.
+	Deviates bool `json:"deviates,omitempty"`
 }
 
 // Entry is a line of the audit record.
@@ -127,7 +130,7 @@ func (s *Store) Commit(ctx context.Context, snap *Snapshot, c Change) error {
 		return nil
 	}
 	for _, n := range c.Drain {
-		ops = append(ops, clientv3.OpPut(s.key("drain", n), encode(drain{"laggard"})))
+		ops = append(ops, clientv3.OpPut(s.key("drain", n), encode(drain{Why: "laggard"})))
 		if len(ops) == maxOps {
 			if err := flush(); err != nil {
 				return err
@@ -152,7 +155,7 @@ func (s *Store) Drain(ctx context.Context, name, why string, e Entry) error {
 	if why == "" {
 		why = "operator"
 	}
-	return s.onNode(ctx, name, e, clientv3.OpPut(s.key("drain", name), encode(drain{why})))
+	return s.onNode(ctx, name, e, clientv3.OpPut(s.key("drain", name), encode(drain{Why: why})))
 }
 
 // Undrain lets a node serve again when it is ready. The error wraps ErrNoNode.
@@ -183,9 +186,13 @@ func (s *Store) Evict(ctx context.Context, snap *Snapshot, name string, p roots.
 	return nil
 }
 
-// removal removes all that the fleet has of a node.
+// removal removes all that the fleet has of a node. What is under its lease would stay as
+// long as the node keeps that.
 func (s *Store) removal(name string) []clientv3.Op {
+	planner := s.key(plannerKey)
 	return []clientv3.Op{
+		clientv3.OpTxn([]clientv3.Cmp{clientv3.Compare(clientv3.Value(planner), "=", name)}, []clientv3.Op{clientv3.OpDelete(planner)}, nil),
+		clientv3.OpDelete(s.key("health", "at", name)), clientv3.OpDelete(s.key("health", "up", name)), clientv3.OpDelete(s.key("health", "target", name)),
 		clientv3.OpDelete(s.key("node", name)), clientv3.OpDelete(s.key("alive", name)), clientv3.OpDelete(s.key("drain", name)),
 		clientv3.OpDelete(s.key("seal", name, ""), clientv3.WithPrefix()), clientv3.OpDelete(s.closedKey("issued", name+"/"), clientv3.WithPrefix()),
 	}
@@ -212,61 +219,32 @@ func (s *Store) onNode(ctx context.Context, name string, e Entry, ops ...clientv
 	return nil
 }
 
-// Presence is the lease of one node. It is for one goroutine.
+// Presence is the lease of one node with its record. It is for one goroutine.
 type Presence struct {
+	*Lease
 	store *Store
 	name  string
-	ttl   time.Duration
-	lease clientv3.LeaseID
 }
 
 // NewPresence returns the presence of a node, which ends ttl after the last Show.
-// Whole seconds; etcd may make it longer.
 func (s *Store) NewPresence(name string, ttl time.Duration) *Presence {
-	return &Presence{store: s, name: name, ttl: ttl}
+	return &Presence{Lease: s.NewLease(ttl), store: s, name: name}
 }
 
 // Show renews the lease and writes the record. A lease that has ended, or that etcd has
 // lost, is replaced.
 func (p *Presence) Show(ctx context.Context, r Record) error {
-	err := p.show(ctx, r)
-	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		p.lease = clientv3.NoLease
-		err = p.show(ctx, r)
+	err := p.Keep(ctx)
+	if err == nil {
+		var ok bool
+		ok, err = p.store.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(p.store.key("node", p.name)), ">", 0)},
+			clientv3.OpPut(p.store.key("alive", p.name), encode(r), clientv3.WithLease(p.ID())))
+		if err == nil && !ok {
+			err = ErrNoNode
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("show node %s: %w", p.name, err)
-	}
-	return nil
-}
-
-func (p *Presence) show(ctx context.Context, r Record) error {
-	if p.lease == clientv3.NoLease {
-		g, err := p.store.etcd.Grant(ctx, int64(p.ttl/time.Second))
-		if err != nil {
-			return err
-		}
-		p.lease = g.ID
-	} else if _, err := p.store.etcd.KeepAliveOnce(ctx, p.lease); err != nil {
-		return err
-	}
-	ok, err := p.store.commit(ctx, []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(p.store.key("node", p.name)), ">", 0)},
-		clientv3.OpPut(p.store.key("alive", p.name), encode(r), clientv3.WithLease(p.lease)))
-	if err == nil && !ok {
-		err = ErrNoNode
-	}
-	return err
-}
-
-// Leave ends the presence at once.
-func (p *Presence) Leave(ctx context.Context) error {
-	if p.lease == clientv3.NoLease {
-		return nil
-	}
-	_, err := p.store.etcd.Revoke(ctx, p.lease)
-	p.lease = clientv3.NoLease
-	if err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return fmt.Errorf("leave fleet: %w", err)
 	}
 	return nil
 }

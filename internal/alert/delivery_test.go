@@ -25,6 +25,7 @@ import (
 
 	cfg "noonmark/internal/config/alert"
 	"noonmark/internal/daemon"
+	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
 	"noonmark/internal/proctest"
 	"noonmark/phc"
@@ -384,6 +385,23 @@ func TestCommands(t *testing.T) {
 	s = load(t, fmt.Sprintf("[[alert]]\nname = \"c\"\ntype = \"command\"\ncommand = [%q, \"-c\", \"echo broken >&2; exit 3\"]\n", sh))
 	if err := send(t, s, &notice); err == nil || !strings.Contains(err.Error(), "exit status 3: broken") {
 		t.Error(err)
+	}
+}
+
+func TestATestMessageGoesToEveryTarget(t *testing.T) {
+	t.Parallel()
+	sh := proctest.Require(t, "sh")
+	target := func(name, script string) string {
+		return fmt.Sprintf("[[alert]]\nname = %q\ntype = \"command\"\ncommand = [%q, \"-c\", %q]\n", name, sh, script)
+	}
+	works, fails := target("b", "grep -q '\"status\":\"test\"'"), target("a", "echo broken >&2; exit 3")
+	var out strings.Builder
+	if err := SendTest(t.Context(), load(t, works+fails), &out); !errors.Is(err, ErrNotDelivered) || exitcode.Of(err) != exitcode.Unavailable || !strings.HasPrefix(out.String(), "a: failed: ") || !strings.HasSuffix(out.String(), "exit status 3: broken\nb: delivered\n") {
+		t.Errorf("%v:\n%s", err, &out)
+	}
+	out.Reset()
+	if err := SendTest(t.Context(), load(t, works), &out); err != nil || out.String() != "b: delivered\n" {
+		t.Errorf("%v:\n%s", err, &out)
 	}
 }
 

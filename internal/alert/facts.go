@@ -8,7 +8,6 @@ import (
 
 	config "noonmark/internal/config/alert"
 	"noonmark/internal/daemon"
-	"noonmark/internal/durable"
 	"noonmark/internal/observe"
 	"noonmark/refclock/report"
 	"noonmark/server/ntske"
@@ -56,8 +55,6 @@ const (
 	// silent is the age of the snapshot, s, from which refclockd has stopped: it
 	// publishes at least four times a second.
 	silent = 5
-	// maxTasks is more than the file of tasks has, octets.
-	maxTasks = 1 << 20
 	// rateSpan is over what time rates are computed.
 	rateSpan = time.Minute
 	// fewRequests is the number of requests in rateSpan below which a share of them
@@ -82,10 +79,8 @@ func (s *Sources) Gather() *Facts {
 			f.Details = report.ReadDetails(path, st.PID, s.mono())
 		}
 	}
-	if b, _, err := durable.ReadFile(filepath.Join(s.runtimeDir, daemon.StateFileName), maxTasks); err == nil {
-		if r, err := daemon.ParseReport(b); err == nil {
-			f.Tasks = r.Tasks
-		}
+	if r, err := daemon.ReadReport(filepath.Join(s.runtimeDir, daemon.StateFileName)); err == nil {
+		f.Tasks = r.Tasks
 	}
 	if s.serving != "" {
 		f.Server = s.server(f.Now)

@@ -1,20 +1,111 @@
 package alert
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	cfg "noonmark/internal/config/alert"
 	"noonmark/internal/proctest"
+	"noonmark/phc"
 )
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
+
+// SIGKILL at any moment, from the first instruction on, damages no state: what was not
+// delivered is delivered by the next process, and at most once more for each that was
+// killed after the delivery and before it had noted that.
+func TestKilledAlertsLoseNothing(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	ctl, dir := proctest.Program(t, "refclockctl"), proctest.ShortDir(t)
+	var away atomic.Bool
+	var firing atomic.Int64
+	away.Store(true)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n Notice
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil || away.Load() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+		} else if n.Status == Firing && n.Condition == "not_locked" {
+			firing.Add(1)
+		}
+	}))
+	defer srv.Close()
+	state := filepath.Join(dir, "state.json")
+	conf := proctest.Write(t, filepath.Join(dir, "a.toml"), fmt.Sprintf(
+		"runtime_dir = %q\nstate = %q\nhost = \"clock1\"\ndiscs = []\n[conditions]\nnot_locked = \"1s\"\n[[alert]]\nname = \"w\"\ntype = \"webhook\"\nurl = %q\n", dir, state, srv.URL))
+	// Nothing publishes in dir, so the alert fires, and waits for a server that is away.
+	p := proctest.Start(t, ctl, "alert", "-config", conf)
+	noted := func() bool {
+		b, err := os.ReadFile(state)
+		return err == nil && bytes.Contains(b, []byte("not_locked"))
+	}
+	proctest.Until(t, "the alert is noted", noted, p)
+	p.Kill()
+	kills := int64(0)
+	for i := range 25 {
+		if i == 10 {
+			away.Store(false)
+		}
+		p := proctest.Start(t, ctl, "alert", "-config", conf)
+		wait := time.Duration(rnd.Int64N(int64(100 * time.Millisecond)))
+		select {
+		case <-p.Ended():
+			t.Fatalf("round %d: it does not start:\n%s", i, p.Output.String())
+		case <-time.After(wait): // the moment is what is random here
+		}
+		p.Kill()
+		if !away.Load() {
+			kills++
+		}
+		if b, err := os.ReadFile(state); err != nil || !json.Valid(b) {
+			t.Fatalf("round %d, killed after %v: state %q, %v", i, wait, b, err)
+		}
+	}
+	p = proctest.Start(t, ctl, "alert", "-config", conf)
+	proctest.Until(t, "the alert is delivered", func() bool { return firing.Load() > 0 }, p)
+	if n := firing.Load(); n > 1+kills {
+		t.Errorf("delivered %d times, with %d processes killed", n, kills)
+	}
+	proctest.Until(t, "nothing is left of files that were not completed", func() bool {
+		left, err := filepath.Glob(filepath.Join(dir, ".state.json*"))
+		return err == nil && len(left) <= 1+int(kills)
+	}, p)
+}
+
+// watch runs the tasks of a configuration until the test ends.
+func watch(t *testing.T, path string) {
+	t.Helper()
+	s, err := cfg.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := New(s, phc.MonoRaw, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks[0].(*Watcher).every = 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for _, x := range tasks {
+		running.Go(func() { x.Run(ctx) })
+	}
+	t.Cleanup(func() { cancel(); running.Wait() })
+}
 
 // refclockctl alert beside a refclockd that is killed and started again.
 func TestARealDaemonThatIsKilled(t *testing.T) {
@@ -45,8 +136,13 @@ func TestARealDaemonThatIsKilled(t *testing.T) {
 	if out, errs, code := proctest.Run(t, ctl, "alert", "-config", conf, "-test"); code != 0 || out != "w: delivered\n" || !arrived(Test, Test)() {
 		t.Fatalf("-test ends with %d: %s%s", code, out, errs)
 	}
-	proctest.Start(t, ctl, "alert", "-config", conf)
+	alerts := proctest.Start(t, ctl, "alert", "-config", conf)
 	proctest.Until(t, "it is reported that nothing runs", arrived(Firing, "not_locked"))
+	if err := alerts.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	// Its successor, in this process, looks more often: a test need not wait for the interval.
+	watch(t, conf)
 	d := proctest.Start(t, refclockd, "-config", daemon)
 	proctest.Until(t, "the lock ends the alert", arrived(Resolved, "not_locked"), d)
 	d.Kill()

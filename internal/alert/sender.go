@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +16,8 @@ import (
 	config "noonmark/internal/config/alert"
 	"noonmark/internal/daemon"
 	"noonmark/internal/durable"
+	"noonmark/internal/exitcode"
+	"noonmark/internal/fleetview"
 	"noonmark/internal/retry"
 )
 
@@ -58,6 +62,7 @@ type Watcher struct {
 	sources *Sources
 	engine  *engine
 	targets []*Sender
+	every   time.Duration // between two looks
 	log     *slog.Logger
 
 	mu     sync.Mutex
@@ -80,7 +85,7 @@ type Sender struct {
 // New makes the tasks of a configuration. mono is CLOCK_MONOTONIC_RAW, ns. A state
 // that is damaged is an error: what was sent would be sent again.
 func New(s *config.Settings, mono func() int64, log *slog.Logger) ([]daemon.Task, error) {
-	w := &Watcher{path: s.State, sources: NewSources(s, mono), log: log, queues: map[string][]Notice{}}
+	w := &Watcher{path: s.State, sources: NewSources(s, mono), every: every, log: log, queues: map[string][]Notice{}}
 	var saved savedState
 	b, _, err := durable.ReadFile(s.State, maxState)
 	switch {
@@ -94,6 +99,9 @@ func New(s *config.Settings, mono func() int64, log *slog.Logger) ([]daemon.Task
 	}
 	w.engine = newEngine(s.Host, s.Conditions, saved.engineState)
 	tasks := []daemon.Task{w}
+	if s.Fleet != "" {
+		tasks = append(tasks, newFollower(s, w, daemon.RuntimeFile(fleetview.AlertName), log))
+	}
 	for i := range s.Alert {
 		x := &Sender{target: &s.Alert[i], owner: w, wake: make(chan struct{}, 1), log: log}
 		if x.via, err = newTransport(x.target); err != nil {
@@ -114,7 +122,7 @@ func (w *Watcher) String() string { return "conditions" }
 
 // Run watches until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
-	t := time.NewTicker(every)
+	t := time.NewTicker(w.every)
 	defer t.Stop()
 	for {
 		w.step(w.sources.Gather())
@@ -248,9 +256,27 @@ func (s *Sender) deliver(ctx context.Context, n *Notice) error {
 	return s.via.send(ctx, n)
 }
 
-// SendTest sends a test notice to every target, and returns the result of each by
-// name.
-func SendTest(ctx context.Context, s *config.Settings) map[string]error {
+// ErrNotDelivered is the error of SendTest if a target did not take the notice. It is
+// exitcode.ErrUnavailable.
+var ErrNotDelivered = exitcode.With(exitcode.ErrUnavailable, errors.New("not every target takes messages"))
+
+// SendTest sends a test notice to every target and writes the result of each, a line in the
+// order of their names. The error is ErrNotDelivered, or nil.
+func SendTest(ctx context.Context, s *config.Settings, w io.Writer) (err error) {
+	results := testResults(ctx, s)
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		if failure := results[name]; failure != nil {
+			err = ErrNotDelivered
+			fmt.Fprintf(w, "%s: failed: %v\n", name, failure)
+		} else {
+			fmt.Fprintf(w, "%s: delivered\n", name)
+		}
+	}
+	return err
+}
+
+// testResults sends a test notice to every target, and returns the result of each by name.
+func testResults(ctx context.Context, s *config.Settings) map[string]error {
 	now := time.Now().UTC().Truncate(time.Second)
 	n := &Notice{
 		ID: fmt.Sprintf("%s/test/%d", s.Host, now.Unix()), Status: Test, Condition: Test, Host: s.Host, Since: now, Time: now,

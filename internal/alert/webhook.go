@@ -11,11 +11,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	config "noonmark/internal/config/alert"
+	"noonmark/internal/durable"
 )
 
 // webhook posts to a URL.
@@ -37,14 +37,18 @@ func newWebhook(t *config.Target) (*webhook, error) {
 	return w, nil
 }
 
+// maxCA is the size in octets of the largest file of authorities: all those of a system
+// have some 200 kB.
+const maxCA = 4 << 20
+
 // rootsOf returns the certificates in a file, nil for no file: the system's.
 func rootsOf(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
+	pem, _, err := durable.ReadFile(path, maxCA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; want a file of PEM certificates", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {

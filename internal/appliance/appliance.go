@@ -107,6 +107,8 @@ history = "%[1]s/history"
 [ntsserve]
 config = "%[1]s/ntsserve.toml"
 counters = "%[3]s"
+[fleet]
+file = "%[1]s/fleet.json"
 `
 
 func (s *Site) refclockd(o Options) string {

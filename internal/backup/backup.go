@@ -221,19 +221,26 @@ func Pack(w io.Writer, b *Backup, now time.Time) error {
 // Unpack reads a whole backup and checks it. Nothing of a backup that it refuses
 // may be used.
 func Unpack(r io.Reader) (*Backup, error) {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %w", ErrNoBackup, fmt.Errorf(format, args...))
-	}
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, bad("%w", err)
 	}
-	all := io.LimitReader(z, MaxTotal+MaxFiles*4<<10) // the headers too
+	return readArchive(z)
+}
+
+// bad is the error of a file that is no backup.
+func bad(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrNoBackup, fmt.Errorf(format, args...))
+}
+
+// readArchive is Unpack for the archive without its compression.
+func readArchive(r io.Reader) (*Backup, error) {
+	all := io.LimitReader(r, MaxTotal+MaxFiles*4<<10) // the headers too
 	t := tar.NewReader(all)
 	if h, err := t.Next(); err != nil || h.Name != firstName {
 		return nil, bad("its first entry is not %s", firstName)
 	}
-	b := &Backup{}
+	b, total := &Backup{}, 0
 	for {
 		h, err := t.Next()
 		if err == io.EOF {
@@ -264,6 +271,9 @@ func Unpack(r io.Reader) (*Backup, error) {
 			}
 			if len(f.Data) > MaxFile {
 				return nil, bad("%q has more than %d MB", h.Name, MaxFile>>20)
+			}
+			if total += len(f.Data); total > MaxTotal { // holes of sparse files need no octets in the archive
+				return nil, bad("its files have more than %d MB together", MaxTotal>>20)
 			}
 			if f.Data == nil {
 				f.Data = []byte{}
@@ -300,7 +310,7 @@ func (m *Machine) Differing(files []File) (names []string) {
 		if f.Data == nil {
 			continue
 		}
-		if was, err := os.ReadFile(m.path(f.Name)); err == nil && !bytes.Equal(was, f.Data) {
+		if was, _, err := durable.ReadFile(m.path(f.Name), int64(len(f.Data))); !errors.Is(err, fs.ErrNotExist) && !bytes.Equal(was, f.Data) {
 			names = append(names, f.Name)
 		}
 	}

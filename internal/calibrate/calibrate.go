@@ -61,16 +61,11 @@ func (c *Options) Measure(ctx context.Context, progress io.Writer) (*Report, err
 	if err := unused(doctor.ThisHost(""), c.Snapshot, c.Device, d.Path()); err != nil {
 		return nil, err
 	}
-	x, err := phc.Open(c.Clock) // a descriptor of its own: the clock is read while a stamp is waited for
-	if err != nil {
-		return nil, err
-	}
-	defer x.Close()
 	edges := phc.Rising
 	if c.Edge == pps.Clear {
 		edges = phc.Falling
 	}
-	card, err := pps.NewExtTS(x, pps.ExtTSOptions{Channel: c.Channel, Pin: c.Pin, Edge: edges, Width: c.Width, Timeout: pulseTimeout})
+	card, err := pps.OpenCard(c.Clock, pps.ExtTSOptions{Channel: c.Channel, Pin: c.Pin, Edge: edges, Width: c.Width, Timeout: pulseTimeout})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"noonmark/internal/machine"
 )
 
 // Campaign is a run of many sites.
@@ -34,7 +36,7 @@ type Total struct {
 // Run plays the sites. An error means that a site could not be played.
 func (c *Campaign) Run() (Total, error) {
 	var mu sync.Mutex
-	t := Total{First: c.Seed, Revision: revision()}
+	t := Total{First: c.Seed, Revision: machine.Revision()}
 	began := time.Now()
 	var broken error
 	if c.Draw == nil {

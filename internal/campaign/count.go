@@ -173,6 +173,9 @@ func (s *Site) unseen(k int) bool {
 	for _, c := range s.Receiver.Counts {
 		if c.At > applied && c.Wrong == 0 {
 			applied = c.At
+			if s.Receiver.has("TIMEUTC") { // it is void until the count is announced
+				applied = max(applied, c.Said)
+			}
 			break
 		}
 	}

@@ -157,7 +157,7 @@ func (s *Site) displaced() []replay.Shift { return slices.Concat(s.Pulse.Jumps, 
 // may be, and the lock before stood on so many that they do not outweigh it. When its
 // holdover is spent, nothing is served.
 func (w *watcher) displacedForEver() bool {
-	const limit = 100e3 // ns, of the bound
+	const limit = 95e3 // ns: the bound may have 100 us, of which some are not for the jump
 	return w.age >= provisional && slices.ContainsFunc(w.site.Pulse.Jumps, func(x replay.Shift) bool {
 		return x.For > time.Hour && math.Abs(x.NS) > limit
 	})

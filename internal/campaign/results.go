@@ -3,7 +3,6 @@ package campaign
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -36,13 +35,4 @@ func (t *Total) Record(path string) error {
 	fmt.Fprintf(&rows, "| %s | %s | %d-%d | %d | %.0f | %d | %d | %d |\n", time.Now().UTC().Format(time.DateOnly), t.Revision,
 		t.First, t.Last, t.Sites, t.Played.Hours(), t.Served, t.Coincidences, t.Failures)
 	return durable.WriteFile(path, []byte(resultsHead+rows.String()), 0o644, true)
-}
-
-// revision names the revision of the tree, when a run begins.
-func revision() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

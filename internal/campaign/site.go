@@ -238,6 +238,10 @@ func (s *Site) servable() bool {
 		return false // a kept clock, right to 40 ms, cannot tell the edges apart
 	case len(s.Pulse.Jumps) > 0 && s.Pulse.Jumps[0].For > time.Hour && (math.Abs(s.Pulse.Jumps[0].NS) > 20e6 || s.System.Kept):
 		return false // the limit of the bound, or the other clock
+	case slices.ContainsFunc(s.Pulse.Jumps, func(x replay.Shift) bool {
+		return x.For > time.Hour && x.NS > float64(s.Receiver.First)
+	}):
+		return false // some messages come before the pulse of their second, others after it
 	}
 	return true
 }
@@ -252,9 +256,15 @@ func (s *Site) coincident() bool {
 	from := s.System.Offset            // the clock drifts
 	to := from + time.Duration(s.System.PPM*1e-6*float64(s.end())*1e9)
 	meets := func(off time.Duration) bool { return min(from, to)-near <= off && off <= max(from, to)+near }
+	late := []time.Duration{0} // by which seconds seem to begin late
+	for _, x := range s.Pulse.Jumps {
+		late = append(late, time.Duration(x.NS))
+	}
 	return slices.ContainsFunc(s.wrongLabels(), func(k int) bool {
-		wrong := time.Duration(k) * time.Second
-		return meets(wrong) || s.Leap.At > 0 && meets(wrong-time.Second)
+		return slices.ContainsFunc(late, func(by time.Duration) bool {
+			wrong := time.Duration(k)*time.Second - by
+			return meets(wrong) || s.Leap.At > 0 && meets(wrong-time.Second)
+		})
 	})
 }
 

@@ -22,18 +22,19 @@ import (
 // Helper is the process, seen by ntsserve. Its methods may be called from any
 // goroutine.
 type Helper struct {
-	mu     sync.Mutex
-	fd     int // -1: it has ended
-	cmd    *exec.Cmd
-	ending sync.Once
+	mu    sync.Mutex
+	fd    int // -1: it has ended
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
 }
 
 // answerWithin is how long the process may take: some drivers restart their link.
 const answerWithin = 5 * time.Second
 
 // Start starts the process, while this one still has CAP_NET_ADMIN. It becomes user, if
-// that is not nil and root starts it.
-func Start(user *privileges.User) (*Helper, error) {
+// that is not nil and root starts it. lost is called, from another goroutine, if the
+// process ends by itself while nobody asks it; whoever asks gets ErrEnded.
+func Start(user *privileges.User, lost func(error)) (*Helper, error) {
 	fail := func(err error) (*Helper, error) { return nil, fmt.Errorf("start %s: %w", Argument, err) }
 	// A packet is a question or an answer, and the end of one side is seen by the other.
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
@@ -62,8 +63,12 @@ func Start(user *privileges.User) (*Helper, error) {
 		syscall.Close(fds[0])
 		return fail(err)
 	}
-	h := &Helper{fd: fds[0], cmd: cmd}
-	if _, err := h.ask("."); !errors.Is(err, syscall.EINVAL) { // it is ready once it has refused this
+	h := &Helper{fd: fds[0], cmd: cmd, ended: make(chan struct{})}
+	h.mu.Lock() // if it ends now, that is the error of Start and nothing that was lost
+	go h.wait(lost)
+	_, err = h.ask(".")
+	h.mu.Unlock()
+	if !errors.Is(err, syscall.EINVAL) { // it is ready once it has refused this
 		h.Close()
 		return fail(err)
 	}
@@ -126,12 +131,25 @@ func (h *Helper) end() {
 	}
 }
 
+// wait waits for the end of the process.
+func (h *Helper) wait(lost func(error)) {
+	_ = h.cmd.Wait() // its state says how it ended
+	h.mu.Lock()
+	unexpected := h.fd >= 0
+	h.end()
+	h.mu.Unlock()
+	if unexpected {
+		lost(fmt.Errorf("%w (%s)", ErrEnded, h.cmd.ProcessState))
+	}
+	close(h.ended)
+}
+
 // Close ends the process and waits for it.
 func (h *Helper) Close() {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.end()
-	h.ending.Do(func() { _ = h.cmd.Wait() })
+	h.mu.Unlock()
+	<-h.ended
 }
 
 // pause follows each question: a process that has been taken over cannot keep drivers

@@ -21,28 +21,30 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// started returns the process, as the user 65534.
-func started(t *testing.T) *Helper {
+// started returns the process, as the user 65534, and a channel that gets why it was
+// lost.
+func started(t *testing.T) (*Helper, <-chan error) {
 	t.Helper()
 	proctest.RequireRoot(t, "CAP_NET_ADMIN")
 	if withCgo {
 		// It ends at once, and nobody waits for an answer.
-		if _, err := Start(&privileges.User{UID: 65534, GID: 65534}); !errors.Is(err, ErrEnded) || errors.Is(err, syscall.EAGAIN) {
+		if _, err := Start(&privileges.User{UID: 65534, GID: 65534}, func(error) {}); !errors.Is(err, ErrEnded) || errors.Is(err, syscall.EAGAIN) {
 			t.Errorf("a process that cannot work: %v", err)
 		}
 		t.Skip("a build without cgo is missing: only that drops the capabilities of all threads")
 	}
-	h, err := Start(&privileges.User{UID: 65534, GID: 65534})
+	lost := make(chan error, 1)
+	h, err := Start(&privileges.User{UID: 65534, GID: 65534}, func(err error) { lost <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	return h
+	return h, lost
 }
 
 // It keeps one capability, cannot gain others, and is another user.
 func TestProcessKeepsOneCapability(t *testing.T) {
-	h := started(t)
+	h, _ := started(t)
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.PID()))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +75,7 @@ func TestProcessKeepsOneCapability(t *testing.T) {
 // Names that are no interface are refused, and it goes on. Once it has ended, each
 // question fails at once.
 func TestQuestions(t *testing.T) {
-	h := started(t)
+	h, lost := started(t)
 	for _, c := range []struct {
 		name string
 		want error
@@ -104,6 +106,9 @@ func TestQuestions(t *testing.T) {
 	if err := syscall.Kill(h.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	if err := <-lost; !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("lost: %v", err)
+	}
 	for range 2 {
 		if _, err := h.Widen("lo"); !errors.Is(err, ErrEnded) {
 			t.Errorf("after its end: %v", err)
@@ -111,6 +116,17 @@ func TestQuestions(t *testing.T) {
 	}
 	h.Close()
 	h.Close()
+}
+
+// Its end on request, or seen by a question, is no loss that nobody knows of.
+func TestEndOnRequestIsNoLoss(t *testing.T) {
+	h, lost := started(t)
+	h.Close()
+	select {
+	case err := <-lost:
+		t.Errorf("lost: %v", err)
+	default: // the wait is over when Close returns
+	}
 }
 
 // Nobody but ntsserve can use it.

@@ -14,7 +14,7 @@ import (
 type Helper struct{}
 
 // Start returns errors.ErrUnsupported.
-func Start(*privileges.User) (*Helper, error) { return nil, errors.ErrUnsupported }
+func Start(*privileges.User, func(error)) (*Helper, error) { return nil, errors.ErrUnsupported }
 
 // PID returns 0.
 func (h *Helper) PID() int { return 0 }

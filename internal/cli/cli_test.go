@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	var bin string
-	for _, name := range []string{"refclockd", "ntsserve", "refclockctl", "ntsquery"} {
+	for _, name := range []string{"refclockd", "ntsserve", "refclockctl", "refclockweb", "ntsquery"} {
 		bin = filepath.Dir(proctest.Program(t, name))
 	}
 	testscript.Run(t, testscript.Params{

@@ -18,15 +18,6 @@ import (
 	"noonmark/internal/exitcode"
 )
 
-// Console is where a command reads and writes.
-type Console struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
-
-// Standard is the console of the process.
-func Standard() Console { return Console{os.Stdin, os.Stdout, os.Stderr} }
-
 // Command is a program, one of its commands, or a command below that. It has
 // either Commands or Prepare.
 type Command struct {
@@ -41,14 +32,18 @@ type Command struct {
 	Text  string // paragraphs, at most 100 columns wide; what is indented stays as it is
 
 	// Prepare declares the flags. The function that it returns runs the command with
-	// the arguments that are left. Prepare also runs for help and documents, so its
-	// defaults depend on nothing but the code.
-	Prepare  func(fl *flag.FlagSet, c Console) func(args []string) error
+	// the arguments that are left; NoArgs and OneArg make one of a function that takes
+	// none or one. Prepare also runs for help and documents, so its defaults depend on
+	// nothing but the code.
+	Prepare  Prepare
 	Code     func(error) int // exit code of an error; nil: that of the command above, at last exitcode.Of
 	Commands []Command
 
 	Manual
 }
+
+// Prepare declares the flags of a command, and returns what runs it: Command.Prepare.
+type Prepare = func(fl *flag.FlagSet, c Console) func(args []string) error
 
 // Manual is what manual page and reference say beside the description of the
 // flags. A command without Exits has those of the command above.
@@ -87,20 +82,30 @@ func Interruptible() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
-// OneArg returns the only argument; name says what it is.
-func OneArg(args []string, name string) (string, error) {
-	if len(args) != 1 {
-		return "", Usagef("%d arguments; want one: %s", len(args), name)
+// OneArg is the Prepare of a command that takes one argument; name says what it is.
+func OneArg(name string, prepare func(fl *flag.FlagSet, c Console) func(arg string) error) Prepare {
+	return func(fl *flag.FlagSet, c Console) func([]string) error {
+		run := prepare(fl, c)
+		return func(args []string) error {
+			if len(args) != 1 {
+				return Usagef("%d arguments; want one: %s", len(args), name)
+			}
+			return run(args[0])
+		}
 	}
-	return args[0], nil
 }
 
-// NoArgs refuses arguments.
-func NoArgs(args []string) error {
-	if len(args) > 0 {
-		return Usagef("unexpected argument %q", args[0])
+// NoArgs is the Prepare of a command that takes no arguments.
+func NoArgs(prepare func(fl *flag.FlagSet, c Console) func() error) Prepare {
+	return func(fl *flag.FlagSet, c Console) func([]string) error {
+		run := prepare(fl, c)
+		return func(args []string) error {
+			if len(args) > 0 {
+				return Usagef("unexpected argument %q", args[0])
+			}
+			return run()
+		}
 	}
-	return nil
 }
 
 // Strings declares a flag that may be given several times.
@@ -144,16 +149,26 @@ func (n *node) all() []node {
 	return list
 }
 
-// name is the path without the program, for messages: "ca init".
+// name is the path without the program: "ca init".
 func (n *node) name() string {
 	_, rest, _ := strings.Cut(n.path, " ")
 	return rest
+}
+
+// title is what messages begin with: "refclockctl: ca init: ".
+func (n *node) title() string {
+	program, name, _ := strings.Cut(n.path, " ")
+	if name != "" {
+		name += ": "
+	}
+	return program + ": " + name
 }
 
 // flags returns the flags of n and its action, nil if it has commands.
 func (n *node) flags(c Console) (*flag.FlagSet, *general, func([]string) error) {
 	fl := flag.NewFlagSet(n.path, flag.ContinueOnError)
 	fl.SetOutput(io.Discard)
+	c.title = n.title()
 	var action func([]string) error
 	if n.Prepare != nil {
 		action = n.Prepare(fl, c)

@@ -25,37 +25,34 @@ func tool() Command {
 			{
 				Name: "show", About: "show it; [all] of it: 'now'", Args: "FILE|-",
 				Text: "Shows -json or .dots:\n\n    literal  \\n\n    .line",
-				Prepare: func(fl *flag.FlagSet, c Console) func([]string) error {
+				Prepare: OneArg("FILE", func(fl *flag.FlagSet, c Console) func(string) error {
 					asJSON := fl.Bool("json", false, "print one JSON object")
 					fl.Duration("wait", 90*time.Minute, "how long to wait")
 					fl.String("kind", "fast", "the `fast|slow` kind")
 					fl.String("host", "", "ask this `HOST`")
-					return func(args []string) error {
-						name, err := OneArg(args, "FILE")
-						switch {
-						case err != nil:
-							return err
-						case name == "gone":
+					return func(name string) error {
+						switch name {
+						case "gone":
 							return fs.ErrNotExist
-						case name == "silent":
+						case "silent":
 							return &ExitError{Code: 9}
-						case name == "own":
+						case "own":
 							return &ExitError{Code: 9, Err: errors.New("its own")}
 						}
 						fmt.Fprintln(c.Out, name, *asJSON)
 						return nil
 					}
-				},
+				}),
 				Manual: Manual{Examples: []Example{{For: "the usual", Line: "tool show -json x"}}},
 			},
 			{Name: "ca", About: "group", Code: FileCode, Commands: []Command{
 				{Name: "init", About: "begin", Args: "DIR", Prepare: func(*flag.FlagSet, Console) func([]string) error {
 					return func([]string) error { return fs.ErrExist }
 				}},
-				{Name: "ask", About: "query", Usage: []string{"HOST [-o FILE]"}, Prepare: func(fl *flag.FlagSet, _ Console) func([]string) error {
+				{Name: "ask", About: "query", Usage: []string{"HOST [-o FILE]"}, Prepare: NoArgs(func(fl *flag.FlagSet, c Console) func() error {
 					fl.String("o", "", "to `FILE`")
-					return NoArgs
-				}, Manual: Manual{Exits: []Exit{{Code: 0}, {Code: 66, When: "special"}}}},
+					return func() error { c.Warnf("asks %d", 1); return nil }
+				}), Manual: Manual{Exits: []Exit{{Code: 0}, {Code: 66, When: "special"}}}},
 			}},
 		},
 		Manual: Manual{Section: 1, Exits: Exits(0, 64), Files: []File{{"/etc/x", "a file"}}, SeeAlso: []string{"other(8)"}},
@@ -85,6 +82,7 @@ func TestCommandLine(t *testing.T) {
 		{"ca inti", 64, "", "tool: ca: unknown command \"inti\"; did you mean init?\n"},
 		{"ca init d", exitcode.CantCreate, "", "tool: ca init: file already exists\n"},
 		{"ca ask x", 64, "", "unexpected argument \"x\""},
+		{"ca ask", 0, "", "tool: ca ask: asks 1\n"},
 		{"-document odd", 64, "", "want man, markdown, bash, zsh, fish"},
 		{"show x -json", 0, "x true\n", ""},
 		{"show --json x", 0, "x true\n", ""},
@@ -115,6 +113,7 @@ func TestFileCodes(t *testing.T) {
 		code int
 	}{
 		{errors.New("odd"), exitcode.DataErr},
+		{fmt.Errorf("%w: %w", exitcode.ErrUnavailable, fs.ErrNotExist), exitcode.Unavailable},
 		{fs.ErrPermission, exitcode.Permission},
 		{fs.ErrExist, exitcode.CantCreate},
 		{fs.ErrNotExist, exitcode.NoInput},

@@ -50,10 +50,12 @@ func Written(err error) error {
 }
 
 // FileCode is the exit code of commands that read and write files which the
-// command line names.
+// command line names, and of a service that does not do what they need.
 func FileCode(err error) int {
 	var pe *fs.PathError
 	switch {
+	case errors.Is(err, exitcode.ErrUnavailable):
+		return exitcode.Unavailable
 	case errors.Is(err, fs.ErrPermission):
 		return exitcode.Permission
 	case errors.Is(err, fs.ErrExist):

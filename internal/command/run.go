@@ -86,11 +86,7 @@ func (n *node) fail(err error, c Console) int {
 	if errors.As(err, &own) && own.Err == nil {
 		return own.Code
 	}
-	program, name, _ := strings.Cut(n.path, " ")
-	if name != "" {
-		name += ": "
-	}
-	fmt.Fprintf(c.Err, "%s: %s%v\n", program, name, err)
+	fmt.Fprintf(c.Err, "%s%v\n", n.title(), err)
 	switch {
 	case errors.Is(err, exitcode.ErrUsage):
 		n.writeUsage(c.Err)
@@ -150,4 +146,4 @@ func parseMixed(fl *flag.FlagSet, args []string) (rest []string, err error) {
 }
 
 // discard is the console of a command that only declares its flags.
-func discard() Console { return Console{strings.NewReader(""), io.Discard, io.Discard} }
+func discard() Console { return Console{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard} }

@@ -11,11 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"noonmark/internal/durable"
 	"noonmark/internal/nearest"
 )
 
@@ -36,7 +37,7 @@ type File struct {
 // an error means that dst has all values but those in error: a caller can check
 // those too, and report everything at once. Without a File dst must not be used.
 func Load(path string, dst any) (*File, error) {
-	f, err := os.Open(path)
+	f, _, err := durable.Open(path)
 	if err != nil {
 		return nil, fileError(path, err)
 	}
@@ -50,14 +51,14 @@ func Load(path string, dst any) (*File, error) {
 
 func fileError(path string, err error) error {
 	e := &Error{File: path, Problem: err.Error(), Err: err}
-	var pe *os.PathError
+	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		e.Problem = "cannot be read: " + pe.Err.Error()
 	}
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		e.Remedy = "create it, or name another with -config FILE"
-	case errors.Is(err, os.ErrPermission):
+	case errors.Is(err, fs.ErrPermission):
 		e.Remedy = "let this user read it, or run as the user it belongs to"
 	default:
 		e.Remedy = "name a readable TOML file with -config FILE"

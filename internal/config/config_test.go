@@ -276,8 +276,9 @@ func TestLoadErrorsAndTheirExitCodes(t *testing.T) {
 		name, path, want string
 		code             int
 	}{
+		{"device", os.DevNull, os.DevNull + ": cannot be read: not a regular file but a device; name a readable TOML file", exitcode.Config},
 		{"absent", filepath.Join(dir, "none.toml"), "none.toml: cannot be read: no such file or directory; create it, or name another with -config FILE", exitcode.Config},
-		{"folder", dir, ": cannot be read: is a directory; name a readable TOML file", exitcode.Config},
+		{"folder", dir, ": cannot be read: not a regular file but a directory; name a readable TOML file", exitcode.Config},
 		{"huge", write("huge.toml", strings.Repeat("\n", MaxSize+1), 0o600), "huge.toml:1: is larger than 65536 bytes; ", exitcode.Config},
 		{"bad", write("bad.toml", "\n\nlevle = 1\n", 0o600), "bad.toml:3: levle: is not known; did you mean level?", exitcode.Config},
 		{"good", write("good.toml", "level = \"info\"\n", 0o600), "", exitcode.OK},

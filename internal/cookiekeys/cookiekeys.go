@@ -1,5 +1,5 @@
-// Package cookiekeys describes the cookie keys of NTS and the secrets behind them,
-// without their content.
+// Package cookiekeys keeps the cookie keys of NTS and the secrets behind them up to date, and
+// describes them without their content.
 package cookiekeys
 
 import (
@@ -39,9 +39,13 @@ type Secret struct {
 	Overdue  bool       `json:"overdue"`                  // it seals although it should have been replaced
 }
 
-// Describe lists the keys and secrets of a ring, opened with the configuration cfg.
-func Describe(ring *nts.Ring, cfg nts.RingConfig, now time.Time) List {
-	list := List{Next: ring.NextRotation(now)}
+// Describe lists the keys and secrets of a key file by the configuration of its server.
+func Describe(path string, cfg nts.RingConfig, now time.Time) (*List, error) {
+	ring, err := open(path, cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	list := &List{Next: ring.NextRotation(now)}
 	for _, k := range ring.List() {
 		list.Keys = append(list.Keys, Key{ID: k.ID, Sealing: k.Sealing, Begins: k.Begins, Ends: k.Ends, AgeS: int64(now.Sub(k.Begins) / time.Second),
 			Until: k.Begins.Add(time.Duration(cfg.Keep) * cfg.Rotate), Root: k.Root})
@@ -53,7 +57,7 @@ func Describe(ring *nts.Ring, cfg nts.RingConfig, now time.Time) List {
 		}
 		list.Secrets = append(list.Secrets, x)
 	}
-	return list
+	return list, nil
 }
 
 // WriteText writes the list as two tables.
@@ -72,9 +76,9 @@ func writeKeys(w io.Writer, keys []Key, next time.Time) error {
 		if k.Sealing {
 			mark = "seals"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, Minute(k.Begins), (time.Duration(k.AgeS) * time.Second).Round(time.Minute), Minute(k.Until), Minute(k.Root), mark)
+		fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, minute(k.Begins), (time.Duration(k.AgeS) * time.Second).Round(time.Minute), minute(k.Until), minute(k.Root), mark)
 	}
-	fmt.Fprintf(t, "next rotation at %s\n", Minute(next))
+	fmt.Fprintf(t, "next rotation at %s\n", minute(next))
 	return t.Flush()
 }
 
@@ -84,7 +88,7 @@ func writeSecrets(w io.Writer, secrets []Secret) error {
 	for _, s := range secrets {
 		until, accepted := "replaced", "-"
 		if s.Until != nil {
-			until, accepted = Minute(*s.Until), Minute(*s.Accepted)
+			until, accepted = minute(*s.Until), minute(*s.Accepted)
 		}
 		mark := ""
 		switch {
@@ -93,10 +97,10 @@ func writeSecrets(w io.Writer, secrets []Secret) error {
 		case s.Sealing:
 			mark = "in use"
 		}
-		fmt.Fprintf(t, "%s\t%v\t%s\t%s\t%s\n", Minute(s.Since), (time.Duration(s.AgeS) * time.Second).Round(time.Minute), until, accepted, mark)
+		fmt.Fprintf(t, "%s\t%v\t%s\t%s\t%s\n", minute(s.Since), (time.Duration(s.AgeS) * time.Second).Round(time.Minute), until, accepted, mark)
 	}
 	return t.Flush()
 }
 
-// Minute writes an instant to the minute, in UTC.
-func Minute(t time.Time) string { return t.UTC().Format("2006-01-02T15:04Z") }
+// minute writes an instant to the minute, in UTC.
+func minute(t time.Time) string { return t.UTC().Format("2006-01-02T15:04Z") }

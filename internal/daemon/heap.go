@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -15,5 +16,13 @@ func LimitHeap(percent int, limit int64) {
 	}
 	if limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
+	}
+}
+
+// LimitProcessors sets how many processors the program uses at once, at most. Each has memory of its own that
+// the heap is taken from. GOMAXPROCS takes precedence.
+func LimitProcessors(n int) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min(n, runtime.GOMAXPROCS(0)))
 	}
 }

@@ -342,7 +342,7 @@ func (r *runner) heartbeat() {
 		errs = append(errs, r.alive())
 	}
 	for i, t := range r.tasks {
-		if t.stuck == nil || r.ended[i] {
+		if t.stuck == nil || t.spared || r.ended[i] {
 			continue
 		}
 		if err := t.stuck(); err != nil {

@@ -343,6 +343,32 @@ func TestRetryAndReloadRunAFailedTaskAtOnce(t *testing.T) {
 	})
 }
 
+// spared is a task without which the others go on.
+type spared struct{ Task }
+
+func (spared) Hanging() error { return errors.New("stuck for 9s") }
+
+// A new process would begin with the work at which such a task hangs, and take away what
+// still goes on.
+func TestTheWatchdogIsFedWhileASparedTaskHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, states := newRig(), new(States)
+		r.States, r.outside.watchdog = states, 2*time.Second
+		done := make(chan error, 1)
+		go func() { done <- r.Run(t.Context(), spared{&fake{"a", false, untilDone}}) }()
+		time.Sleep(4 * time.Second)
+		if l := states.List()[0]; l.State != "stuck" || l.Why != "stuck for 9s" {
+			t.Errorf("%+v", l)
+		}
+		if n := strings.Count(r.notified(), "WATCHDOG=1"); n == 0 {
+			t.Error("the watchdog is not fed")
+		}
+		r.sig <- syscall.SIGTERM
+		<-done
+	})
+}
+
 func TestWaitingAndStuckTasksAreSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"noonmark/internal/durable"
@@ -11,6 +13,30 @@ import (
 
 // StateFileName is the name of the file of states in a daemon's runtime folder.
 const StateFileName = "tasks.json"
+
+// MaxReport is the largest file of states that is read, in octets: a daemon has some tens of
+// tasks.
+const MaxReport = 256 << 10
+
+// ReadReport reads a file of states. The file is input: what is damaged or too large is an
+// error.
+func ReadReport(path string) (*Report, error) {
+	b, _, err := durable.ReadFile(path, MaxReport)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReport(b)
+}
+
+// RuntimeFile is where a daemon writes a file for other programs: in the folder that the
+// service manager makes for it (RuntimeDirectory=). Empty: there is no such folder.
+func RuntimeFile(name string) string {
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
 
 // stateFile writes the states of the tasks on a goroutine of its own: a file
 // system that hangs does not hold up the daemon.

@@ -19,7 +19,7 @@ const (
 	Starting State = iota // runs and is not ready yet
 	Serving               // does its work
 	Waiting               // cannot work; it is tried again, or goes on by itself
-	Stuck                 // hangs: the watchdog is not fed
+	Stuck                 // hangs: the watchdog is not fed, if others need the task
 	Off                   // has nothing to do
 	numStates
 )

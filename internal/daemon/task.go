@@ -12,10 +12,12 @@ import "context"
 //	                          without it, a task serves as soon as it runs
 //	Waiting() error           why the task waits although it runs; nil while it serves
 //	Stuck() error             why the watchdog must not be fed: the task hangs
+//	Hanging() error           the same of a task without which the others go on, and whose
+//	                          work a new process begins with: the watchdog is fed
 //	Retry() <-chan struct{}   receives when it is worth running a failed task again
 //	                          at once
 //
-// Waiting and Stuck are called every second and must not block.
+// Waiting, Stuck and Hanging are called every second and must not block.
 type Task interface {
 	// Run works until ctx is done. Returning nil earlier means that there is
 	// nothing left to do. After an error it is called again.
@@ -48,6 +50,7 @@ type entry struct {
 	ready   func() <-chan struct{} // nil: serves as soon as it runs
 	waiting func() error           // nil: serves while it runs
 	stuck   func() error           // nil: not known
+	spared  bool                   // the watchdog is fed while it is stuck
 	retry   <-chan struct{}        // nil: none
 }
 
@@ -65,6 +68,8 @@ func newEntry(t Task) entry {
 	}
 	if x, ok := t.(interface{ Stuck() error }); ok {
 		e.stuck = x.Stuck
+	} else if x, ok := t.(interface{ Hanging() error }); ok {
+		e.stuck, e.spared = x.Hanging, true
 	}
 	if x, ok := t.(interface{ Retry() <-chan struct{} }); ok {
 		e.retry = x.Retry()

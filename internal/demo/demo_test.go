@@ -2,13 +2,25 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"noonmark/internal/command"
 	"noonmark/internal/exitcode"
 )
+
+// run runs the program with its arguments.
+func run(args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	p := commandLine()
+	code = p.Main(args, command.Console{In: strings.NewReader(""), Out: &o, Err: &e})
+	return code, o.String(), e.String()
+}
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
@@ -17,13 +29,13 @@ func TestExitCodes(t *testing.T) {
 		code int
 		text string
 	}{
-		{[]string{"-nope"}, exitcode.Usage, "not defined: -nope"},
+		{[]string{"-nope"}, exitcode.Usage, "unknown flag -nope"},
+		{[]string{"more"}, exitcode.Usage, `unexpected argument "more"`},
 		{[]string{"-once", "-bin", t.TempDir()}, exitFailed, "make build"},
 		{[]string{"-h"}, exitcode.OK, "-seed"},
 	} {
-		var out, errs bytes.Buffer
-		if code := run(x.args, &out, &errs); code != x.code || !strings.Contains(errs.String(), x.text) {
-			t.Errorf("%q: exit code %d, want %d and %q: %s", x.args, code, x.code, x.text, &errs)
+		if code, out, errs := run(x.args...); code != x.code || !strings.Contains(out+errs, x.text) {
+			t.Errorf("%q: exit code %d, want %d and %q: %s%s", x.args, code, x.code, x.text, out, errs)
 		}
 	}
 }
@@ -34,8 +46,25 @@ func TestProgramThatEndsIsReported(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\necho odd >&2\nexit 3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var out, errs bytes.Buffer
-	if code := run([]string{"-once", "-bin", bin}, &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "refclockd ended: exit status 3") || !strings.Contains(out.String(), "--- output of refclockd:\nodd\n") {
-		t.Errorf("exit code %d: %s%s", code, &out, &errs)
+	if code, out, errs := run("-once", "-bin", bin); code != exitFailed || !strings.Contains(errs, "demo: refclockd ended: exit status 3") || !strings.Contains(out, "--- output of refclockd:\nodd\n") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+}
+
+func TestInterruptedIsNoErrorUnlessAReadingIsWanted(t *testing.T) {
+	t.Parallel()
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\nexec sleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, once := range []bool{false, true} {
+		d := newDemo(io.Discard)
+		d.bin, d.once = bin, once
+		var exit *command.ExitError
+		if err := d.show(ctx); errors.As(err, &exit) != once || !once && err != nil || once && (exit.Code != exitFailed || exit.Err != nil) {
+			t.Errorf("once %v: %v", once, err)
+		}
 	}
 }

@@ -7,45 +7,46 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"noonmark/internal/exitcode"
+	"noonmark/internal/command"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	p := commandLine()
+	os.Exit(p.Main(os.Args[1:], command.Standard()))
+}
 
 // exitFailed is the exit code when there was no valid reading.
 const exitFailed = 1
 
-func run(args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("demo", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	d := newDemo(stdout)
-	fl.BoolVar(&d.once, "once", false, "stop after the first authenticated reading of a locked clock and print it as JSON")
-	fl.BoolVar(&d.story, "story", false, "five minutes of an appliance's life: an antenna failure, recovery, jamming")
-	fl.StringVar(&d.bin, "bin", "bin", "the `DIRECTORY` of the programs")
-	fl.Uint64Var(&d.seed, "seed", 1, "seed of the simulated noise")
-	if err := fl.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitcode.OK
-		}
-		return exitcode.Usage
+func commandLine() command.Command {
+	return command.Command{
+		Name: "demo", About: "run the whole appliance on loopback, simulated", Code: func(error) int { return exitFailed },
+		Prepare: command.NoArgs(func(fl *flag.FlagSet, c command.Console) func() error {
+			d := newDemo(c.Out)
+			fl.BoolVar(&d.once, "once", false, "stop after the first authenticated reading of a locked clock and print it as JSON")
+			fl.BoolVar(&d.story, "story", false, "five minutes of an appliance's life: an antenna failure, recovery, jamming")
+			fl.StringVar(&d.bin, "bin", "bin", "the `DIRECTORY` of the programs")
+			fl.Uint64Var(&d.seed, "seed", 1, "seed of the simulated noise")
+			return func() error {
+				ctx, stop := command.Interruptible()
+				defer stop()
+				return d.show(ctx)
+			}
+		}),
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+}
+
+// show runs until ctx ends, which is no error, except with -once before there was a reading.
+func (d *demo) show(ctx context.Context) error {
 	err := d.run(ctx)
-	if err != nil && ctx.Err() == nil {
-		fmt.Fprintln(stderr, "demo:", err)
-		return exitFailed
+	switch {
+	case err != nil && ctx.Err() == nil:
+		return err
+	case d.once && !d.done:
+		return &command.ExitError{Code: exitFailed}
 	}
-	if d.once && !d.done {
-		return exitFailed // interrupted before there was a reading
-	}
-	return exitcode.OK
+	return nil
 }

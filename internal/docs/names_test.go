@@ -50,7 +50,7 @@ func consoles(doc string) (commands []string) {
 }
 
 // everyMachine has these commands.
-var everyMachine = []string{"apt", "bash", "cd", "chmod", "chown", "cp", "git", "install", "journalctl", "systemctl", "timedatectl"}
+var everyMachine = []string{"apt", "bash", "cd", "chmod", "chown", "cp", "git", "install", "journalctl", "rm", "systemctl", "timedatectl"}
 
 // Every command in a console block exists: make targets and variables, our
 // programs with their commands and flags.

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"testing"
@@ -86,14 +87,14 @@ func TestPlainWords(t *testing.T) {
 		all[i] = w.expression
 		list[i] = regexp.MustCompile(`(?i)` + w.expression)
 	}
-	anyOf := regexp.MustCompile(`^(?i:` + strings.Join(all, "|") + `)`)
+	anyOf := newWordMatcher(t, all)
 	for _, part := range plainWords {
 		for _, f := range files(t, part.top, part.endings...) {
 			if f == "internal/docs/words_test.go" || slices.Contains(notYetPlain, f) || strings.HasSuffix(f, ".svg") || strings.HasSuffix(f, "LICENSE") {
 				continue
 			}
 			text := read(t, f)
-			if !atWord(text, anyOf) {
+			if !anyOf.matches(text) {
 				continue
 			}
 			for n, line := range strings.Split(text, "\n") {
@@ -108,16 +109,99 @@ func TestPlainWords(t *testing.T) {
 	}
 }
 
-// atWord reports whether an expression matches at the beginning of a word of the text: all
-// of the list begin there. To search for them everywhere takes many times as long.
-func atWord(text string, re *regexp.Regexp) bool {
+func TestPrivateWordsAreFound(t *testing.T) {
+	t.Parallel()
+	all := make([]string, len(privateWords))
+	for i, w := range privateWords {
+		all[i] = w.expression
+	}
+	m := newWordMatcher(t, all)
+	for _, s := range []string{"it is Told", "a lie.", "has no say", "(made up for)", "TAI-UTC is another", "its own words", "stands in for", "the kernel's word", "no word of", "foretelling", "in vain", "said to be"} {
+		if !m.matches(s) {
+			t.Errorf("not found in %q", s)
+		}
+	}
+	for _, s := range []string{"", "a", "untold", "it holds", "the kernel", "words", "a lier", "saying"} {
+		if m.matches(s) {
+			t.Errorf("found in %q", s)
+		}
+	}
+}
+
+// wordMatcher matches expressions at the beginning of words: all of the list begin there. To
+// search for them everywhere takes many times as long, and so does to try them at each word.
+type wordMatcher struct {
+	anyOf *regexp.Regexp
+	first map[string]bool // two letters with which a match can begin
+}
+
+func newWordMatcher(t *testing.T, expressions []string) *wordMatcher {
+	t.Helper()
+	m := &wordMatcher{regexp.MustCompile(`^(?i:` + strings.Join(expressions, "|") + `)`), map[string]bool{}}
+	for _, e := range expressions {
+		parsed, err := syntax.Parse(e, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range openings(parsed) {
+			if len(p) < 2 {
+				t.Fatalf("%s: a match can begin with %q and anything behind it; want two letters", e, p)
+			}
+			m.first[strings.ToLower(p[:2])] = true
+		}
+	}
+	return m
+}
+
+// openings returns what a match of an expression can begin with, as far as it is needed and known.
+func openings(e *syntax.Regexp) (list []string) {
+	switch e.Op {
+	case syntax.OpLiteral:
+		return []string{string(e.Rune)}
+	case syntax.OpCapture, syntax.OpPlus:
+		return openings(e.Sub[0])
+	case syntax.OpQuest, syntax.OpStar:
+		return append(openings(e.Sub[0]), "")
+	case syntax.OpAlternate:
+		for _, sub := range e.Sub {
+			list = append(list, openings(sub)...)
+		}
+		return list
+	case syntax.OpConcat:
+		list = []string{""}
+		for _, sub := range e.Sub {
+			if !slices.ContainsFunc(list, func(p string) bool { return len(p) < 2 }) {
+				break
+			}
+			var longer []string
+			for _, p := range list {
+				for _, o := range openings(sub) {
+					longer = append(longer, p+o)
+				}
+			}
+			list = longer
+		}
+		return list
+	case syntax.OpCharClass:
+		for i := 0; i < len(e.Rune); i += 2 {
+			for r := e.Rune[i]; r <= e.Rune[i+1]; r++ {
+				list = append(list, string(r))
+			}
+		}
+		return list
+	}
+	return []string{""}
+}
+
+// matches reports whether one of the expressions matches in a text.
+func (m *wordMatcher) matches(text string) bool {
 	const longest = 40 // octets of the longest match
 	word := false
 	for i := range len(text) {
 		c := text[i] | 0x20
 		was := word
 		word = c >= 'a' && c <= 'z' || text[i] >= '0' && text[i] <= '9' || text[i] == '_'
-		if word && !was && re.MatchString(text[i:min(i+longest, len(text))]) {
+		if word && !was && i+1 < len(text) && m.first[strings.ToLower(text[i:i+2])] && m.anyOf.MatchString(text[i:min(i+longest, len(text))]) {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/config/refclockweb"
 	"noonmark/internal/daemon"
 	"noonmark/internal/durable"
 	"noonmark/phc/tai"
@@ -28,6 +29,8 @@ import (
 type Options struct {
 	Refclockd, Ntsserve           string // configuration files
 	RefclockdNamed, NtsserveNamed bool   // the user gave the path, so the file must exist
+	Refclockweb                   string // the same of the page; empty: it is not examined
+	RefclockwebNamed              bool
 	Listen                        time.Duration
 	// Observer: no device is opened, no program is run and no secret is read. It is
 	// for a program that shows findings and has none of the daemons' permissions.
@@ -61,6 +64,8 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 		f.NtsserveFile.Warnings = f.Ntsserve.Warnings
 		f.Serving = h.serving(f, &open)
 	}
+	examinePage(h, f, o, &open)
+	f.Fleet = examineFleet(h, o.Ntsserve, false)
 	runtime := filepath.Dir(status.DefaultPath)
 	if f.Refclockd != nil {
 		runtime = f.Refclockd.RuntimeDir
@@ -69,26 +74,20 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 	return f
 }
 
-// maxTasks is the largest file of states of tasks, in octets: a daemon has some tens
-// of tasks.
-const maxTasks = 256 << 10
-
-// readTasks reads the states of the tasks of both daemons: of refclockd in its runtime
-// folder, of ntsserve in the one that its unit makes. A file of a daemon that does not
+// readTasks reads the states of the tasks of the daemons: of refclockd in its runtime
+// folder, of the others in the ones that their units make. A file of a daemon that does not
 // run, or that was never written, says nothing.
 func readTasks(h *Host, runtime string) (all []TaskFacts) {
 	for _, d := range [...]struct{ name, path string }{
 		{"refclockd", filepath.Join(runtime, daemon.StateFileName)},
 		{"ntsserve", h.path("run", "ntsserve", daemon.StateFileName)},
+		{fleetDaemon, h.path("run", fleetDaemon, daemon.StateFileName)},
+		{"noonmark-alert", h.path("run", "noonmark-alert", daemon.StateFileName)},
 	} {
 		t := TaskFacts{Daemon: d.name, Path: d.path}
-		b, _, err := durable.ReadFile(d.path, maxTasks)
+		r, err := daemon.ReadReport(d.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
-		}
-		var r *daemon.Report
-		if err == nil {
-			r, err = daemon.ParseReport(b)
 		}
 		if t.Err = err; err == nil {
 			if _, err := os.Stat(h.path("proc", strconv.Itoa(r.PID))); err != nil {
@@ -158,6 +157,7 @@ func observe(h *Host, f *Facts, o Options) {
 		f.NtsserveFile = ConfigFile{}
 	}
 	f.Tasks = readTasks(h, filepath.Dir(path))
+	f.Fleet = examineFleet(h, o.Ntsserve, true)
 }
 
 // daemon reads the snapshot at path. The reader is open while refclockd
@@ -204,13 +204,19 @@ func (h *Host) clock(name string, o *openFiles) *ClockFacts {
 	return &k
 }
 
+// Files are larger only by mistake, octets.
+const (
+	maxTable = 1 << 20 // a table of leap seconds
+	maxPEM   = 1 << 20 // a certificate with its chain, or a key
+)
+
 // readLeapFile reads a table of leap seconds; path may be empty.
 func readLeapFile(path string, parse func([]byte, string) (*tai.Table, error)) LeapFile {
 	l := LeapFile{Path: path}
 	if path == "" {
 		return l
 	}
-	b, err := os.ReadFile(path)
+	b, _, err := durable.ReadFile(path, maxTable)
 	if err != nil {
 		l.Err = err
 		return l
@@ -230,7 +236,7 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 		interfaces = append(interfaces, e.Interface)
 		if port := int(e.Address.Port()); !ports[port] {
 			ports[port] = true
-			out.Ports = append(out.Ports, PortFacts{Proto: "udp", Port: port, Service: "NTP"})
+			out.Ports = append(out.Ports, PortFacts{Daemon: "ntsserve", Proto: "udp", Port: port, Service: "NTP"})
 		}
 	}
 	for _, name := range interfaces {
@@ -242,22 +248,15 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 		x.Interface, x.Err = name, err
 		out.Stamping = append(out.Stamping, x)
 	}
-	for _, p := range s.Pairs() {
-		c := CertificateFacts{Path: p.Cert, Key: secretFile(p.Key)}
-		pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-		if c.Leaf, c.Err = pair.Leaf, err; err == nil {
-			roots, _ := x509.SystemCertPool() // nil: they are unknown
-			c.Concerns = certs.Concerns(&pair, roots)
-		}
-		out.Certificates = append(out.Certificates, c)
-	}
+	out.Certificates = certificates("ntsserve", s.Pairs())
 	if s.OpensCookies {
 		keys := secretFile(s.Keys.File)
 		out.Keys = &keys
 		out.Secret = cookieSecret(s.Keys.File, s.KeyRing, h.Now())
+		out.Secret.Left = s.KeyRing.Renew == nts.NeverRenew && leftFleet(h, s, f.NtsserveFile.Path)
 	}
 	if s.ServesKE {
-		out.Ports = append(out.Ports, PortFacts{Proto: "tcp", Port: int(s.KE.Listen.Port()), Service: "NTS key establishment"})
+		out.Ports = append(out.Ports, PortFacts{Daemon: "ntsserve", Proto: "tcp", Port: int(s.KE.Listen.Port()), Service: "NTS key establishment"})
 	}
 	for i := range out.Ports {
 		p := &out.Ports[i]
@@ -265,6 +264,70 @@ func (h *Host) serving(f *Facts, o *openFiles) *ServingFacts {
 	}
 	out.Firewall = readRuleset(h.Command)
 	return out
+}
+
+// certificates loads pairs of a daemon.
+func certificates(daemon string, pairs []certs.Pair) (list []CertificateFacts) {
+	for _, p := range pairs {
+		c := CertificateFacts{Daemon: daemon, Path: p.Cert, Key: secretFile(p.Key)}
+		pair, err := readPair(p)
+		if c.Leaf, c.Err = pair.Leaf, err; err == nil {
+			roots, _ := x509.SystemCertPool() // nil: they are unknown
+			c.Concerns = certs.Concerns(&pair, roots)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// pageDaemon is the program that serves the page, and the name of its user.
+const pageDaemon = "refclockweb"
+
+// examinePage examines what refclockweb needs. A machine without its configuration has no page.
+func examinePage(h *Host, f *Facts, o Options, open *openFiles) {
+	if o.Refclockweb == "" {
+		return
+	}
+	s, err := refclockweb.Load(o.Refclockweb)
+	if errors.Is(err, fs.ErrNotExist) && s == nil && !o.RefclockwebNamed {
+		return
+	}
+	f.RefclockwebFile = ConfigFile{Daemon: pageDaemon, Option: "-web", Path: o.Refclockweb, Named: o.RefclockwebNamed, Err: err}
+	if s == nil {
+		return
+	}
+	f.RefclockwebFile.Warnings = s.Warnings
+	p := &PageFacts{
+		Names: append([]string{"localhost"}, append(h.Names, s.Names...)...), Certificates: certificates(pageDaemon, s.Pairs),
+		Port: PortFacts{Daemon: pageDaemon, Proto: "tcp", Port: int(s.Listen.Port()), Service: "web page"},
+	}
+	if a := s.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
+		p.Names = append(p.Names, a.String())
+	}
+	for i := range p.Certificates {
+		p.Certificates[i].Denied = deniedTo(h, pageDaemon, p.Certificates[i].Path, p.Certificates[i].Key.Path)
+	}
+	p.Port.Listeners, p.Port.Taken = h.listeners(open, p.Port.Proto, p.Port.Port)
+	f.Page = p
+}
+
+// deniedTo returns the first of some files that a user may not read; nil: it may, or who it
+// is or whose the files are is not known.
+func deniedTo(h *Host, name string, paths ...string) *DeniedFacts {
+	a, known := userOf(h, name)
+	if !known {
+		return nil
+	}
+	for _, path := range paths {
+		fi, err := os.Stat(path)
+		if err != nil {
+			continue // loading it says why
+		}
+		if uid, gid, known := owner(fi); known && !a.has(0o004, fi.Mode(), uid, gid) {
+			return &DeniedFacts{Path: path, Mode: fi.Mode(), UID: uid, GID: gid, User: a.Name}
+		}
+	}
+	return nil
 }
 
 // steeredInterface is the interface of the clock that refclockd steers.
@@ -282,10 +345,24 @@ func (h *Host) steeredInterface(f *Facts) string {
 	return ""
 }
 
+// readPair reads a certificate and its key. It does not wait for the writer of a named
+// pipe in the place of one, as tls.LoadX509KeyPair does.
+func readPair(p certs.Pair) (tls.Certificate, error) {
+	chain, _, err := durable.ReadFile(p.Cert, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, _, err := durable.ReadFile(p.Key, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, key)
+}
+
 // cookieSecret reads the secret in use. A file that is missing or that this user may
 // not read is not its matter.
 func cookieSecret(path string, cfg nts.RingConfig, now time.Time) SecretFacts {
-	f, err := os.Open(path)
+	f, _, err := durable.Open(path)
 	if err != nil {
 		return SecretFacts{}
 	}

@@ -36,6 +36,10 @@ type Facts struct {
 	Leap      *LeapFacts
 	Serving   *ServingFacts
 	Tasks     []TaskFacts
+
+	RefclockwebFile ConfigFile // without a Daemon: the page is not set up
+	Page            *PageFacts
+	Fleet           *FleetFacts // nil: this machine is in no fleet
 }
 
 // ConfigFile is how a daemon's configuration file was found.
@@ -204,14 +208,31 @@ type Stamping struct {
 	PTPNow    bool // it is set to stamp PTP packets only
 }
 
+// PageFacts are what refclockweb needs.
+type PageFacts struct {
+	Names        []string // by which users know the page
+	Certificates []CertificateFacts
+	Port         PortFacts
+}
+
 // CertificateFacts are a certificate and its key.
 type CertificateFacts struct {
-	Path string
-	Err  error // of loading both
-	Leaf *x509.Certificate
-	Key  SecretFile
+	Daemon string // that uses it
+	Path   string
+	Err    error // of loading both
+	Leaf   *x509.Certificate
+	Key    SecretFile
 
 	Concerns []certs.Concern // why clients may refuse it
+	Denied   *DeniedFacts    // nil: the user of the daemon may read both files, or is not known
+}
+
+// DeniedFacts are a file that a user may not read.
+type DeniedFacts struct {
+	Path     string
+	Mode     fs.FileMode
+	UID, GID int
+	User     string
 }
 
 // SecretFile is a file that only its owner may read.
@@ -227,10 +248,12 @@ type SecretFacts struct {
 	Since time.Time // in use since; zero: unknown
 	Until time.Time // when a new one is to replace it; zero: never by ntsserve
 	Err   error     // of reading the file's content
+	Left  bool      // it was of a fleet, which this machine has left
 }
 
 // PortFacts are who listens on a port.
 type PortFacts struct {
+	Daemon    string // that is to listen
 	Proto     string // udp or tcp
 	Port      int
 	Service   string

@@ -54,8 +54,26 @@ func Findings(f *Facts) []Finding {
 		}
 		found = append(found, servingFindings(f.Serving, steered, f.Now)...)
 	}
+	if f.RefclockwebFile.Daemon != "" {
+		found = append(found, configFinding(&f.RefclockwebFile))
+	}
+	if f.Page != nil {
+		found = append(found, pageFindings(f.Page, f.Now)...)
+	}
+	return append(found, runningFindings(f)...)
+}
+
+// runningFindings judges what daemons say of themselves while they run.
+func runningFindings(f *Facts) (found []Finding) {
+	if f.Fleet != nil {
+		found = append(found, fleetFindings(f.Fleet, f.Now)...)
+	}
 	for i := range f.Tasks {
-		found = append(found, taskFindings(&f.Tasks[i], f.Now)...)
+		t := &f.Tasks[i]
+		if t.Daemon == fleetDaemon && f.Fleet.Running() {
+			t = withoutFleetTasks(t)
+		}
+		found = append(found, taskFindings(t, f.Now)...)
 	}
 	return found
 }

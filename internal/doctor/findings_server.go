@@ -36,6 +36,22 @@ func servingFindings(s *ServingFacts, steered int, now time.Time) (found []Findi
 	return append(found, firewallFindings(&s.Firewall, s.Ports)...)
 }
 
+// pageFindings judges what refclockweb needs. That it does not run is no fault: a machine needs
+// no page.
+func pageFindings(p *PageFacts, now time.Time) (found []Finding) {
+	for i := range p.Certificates {
+		c := &p.Certificates[i]
+		found = append(found, certificateFindings(c, p.Names, now)...)
+		if d := c.Denied; d != nil {
+			found = append(found, certUnreadable.with("daemon", c.Daemon, "path", d.Path, "mode", modeText(d.Mode), "uid", d.UID, "gid", d.GID, "user", d.User))
+		}
+	}
+	if p.Port.Taken || len(p.Port.Listeners) > 0 {
+		found = append(found, portFinding(&p.Port))
+	}
+	return found
+}
+
 // stampFindings judges an interface.
 func stampFindings(s *Stamping, steered int) (found []Finding) {
 	values := []any{"interface", s.Interface, "error", s.Err, "stamps", s.PHC, "steered", steered}
@@ -66,6 +82,9 @@ func stampFindings(s *Stamping, steered int) (found []Finding) {
 // renewed; a quarter of its life if that is shorter.
 const renewBefore = 14 * 24 * time.Hour
 
+// certDate is how the end of a certificate is written, in UTC.
+const certDate = "2006-01-02T15:04Z"
+
 // certificateFindings judges a certificate and its key. machine are the names
 // that clients may know this machine by.
 func certificateFindings(c *CertificateFacts, machine []string, now time.Time) []Finding {
@@ -73,11 +92,10 @@ func certificateFindings(c *CertificateFacts, machine []string, now time.Time) [
 	case errors.Is(c.Err, fs.ErrPermission):
 		return []Finding{certDenied.with("error", c.Err)}
 	case errors.Is(c.Err, fs.ErrNotExist):
-		return []Finding{certMissing.with("error", c.Err)}
+		return []Finding{certMissing.with("error", c.Err, "daemon", c.Daemon)}
 	case c.Err != nil:
 		return []Finding{certUnusable.with("path", c.Path, "error", c.Err)}
 	}
-	const format = "2006-01-02T15:04Z"
 	leaf := c.Leaf
 	k, date := certOK, leaf.NotAfter
 	switch left := leaf.NotAfter.Sub(now); {
@@ -88,7 +106,7 @@ func certificateFindings(c *CertificateFacts, machine []string, now time.Time) [
 	case left < min(renewBefore, leaf.NotAfter.Sub(leaf.NotBefore)/4):
 		k = certExpiring
 	}
-	found := []Finding{k.with("path", c.Path, "date", date.UTC().Format(format)), namesFinding(c.Path, leaf, machine)}
+	found := []Finding{k.with("path", c.Path, "date", date.UTC().Format(certDate), "daemon", c.Daemon), namesFinding(c.Path, leaf, machine)}
 	kinds := map[certs.Concern]kind{certs.NoIssuer: certNoIssuer, certs.OtherIssuer: certOtherIssuer, certs.WeakKey: certWeakKey, certs.StapleDemand: certStaple}
 	for _, concern := range c.Concerns {
 		found = append(found, kinds[concern].with("path", c.Path, "what", concern.What(leaf)))
@@ -159,6 +177,8 @@ func secretFindings(s *SecretFacts, path string, now time.Time) []Finding {
 	switch {
 	case s.Err != nil:
 		return []Finding{keysUnusable.with(values...)}
+	case s.Left:
+		return []Finding{keysNobody.with(values...)}
 	case s.Since.IsZero():
 		return nil
 	case !s.Until.IsZero() && now.Sub(s.Until) > secretLate:
@@ -169,11 +189,11 @@ func secretFindings(s *SecretFacts, path string, now time.Time) []Finding {
 	return []Finding{keysSecretOK.with(values...)}
 }
 
-// portFinding says who listens where ntsserve is to.
+// portFinding says who listens where a daemon is to.
 func portFinding(p *PortFacts) Finding {
 	var others []string
 	for _, x := range p.Listeners {
-		if x.Name != "ntsserve" && x.Name != keyexchange.ProcessName {
+		if x.Name != p.Daemon && (p.Daemon != "ntsserve" || x.Name != keyexchange.ProcessName) {
 			others = append(others, x.String())
 		}
 	}
@@ -186,7 +206,7 @@ func portFinding(p *PortFacts) Finding {
 	case p.Taken:
 		k = portHidden
 	}
-	return k.with("port", p, "programs", strings.Join(others, ", "))
+	return k.with("port", p, "service", p.Service, "daemon", p.Daemon, "programs", strings.Join(others, ", "))
 }
 
 // firewallFindings says whether strangers reach the ports.

@@ -109,6 +109,7 @@ func TestSecretFindings(t *testing.T) {
 		{SecretFacts{Since: days(-7), Until: days(1)}, keysSecretOK, "2026-11-24"},
 		{SecretFacts{Since: days(-8), Until: now.Add(-time.Minute)}, keysSecretOK, ""},
 		{SecretFacts{Since: days(-20)}, keysSecretOK, ""},
+		{SecretFacts{Since: days(-1), Left: true}, keysNobody, "replaced by nobody"},
 	} {
 		wants(t, secretFindings(&x.s, "keys", now), x.want, x.text)
 	}
@@ -132,6 +133,6 @@ func TestPortFinding(t *testing.T) {
 		{[]Process{{4711, "ntsserve"}}, true, portOurs, "ntsserve listens on 123/udp"},
 		{[]Process{{4711, "ntsserve"}, {4712, keyexchange.ProcessName}}, true, portOurs, "ntsserve listens on 123/udp"},
 	} {
-		wants(t, []Finding{portFinding(&PortFacts{Proto: "udp", Port: 123, Listeners: x.listeners, Taken: x.taken})}, x.want, x.text)
+		wants(t, []Finding{portFinding(&PortFacts{Daemon: "ntsserve", Proto: "udp", Port: 123, Listeners: x.listeners, Taken: x.taken})}, x.want, x.text)
 	}
 }

@@ -23,7 +23,7 @@ var waitingKinds = [...]struct {
 	kind kind
 }{
 	{"ntp", taskNTP}, {"nts-ke", taskKE}, {"certificates", taskKE}, {"metrics", taskMetrics}, {"cookie keys", taskKeys}, {"symmetric keys", taskKeys},
-	{taskPTP4LName, taskPTP4L}, {"export ", taskExport}, {"", taskWaiting},
+	{taskPTP4LName, taskPTP4L}, {"export ", taskExport}, {"fleet", taskFragment}, {"", taskWaiting},
 }
 
 // taskFindings judges the states of the tasks of one daemon. The texts of the file are

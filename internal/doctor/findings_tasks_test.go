@@ -38,6 +38,7 @@ func TestTaskFindings(t *testing.T) {
 		{"metrics", nil, []daemon.Status{task("metrics", "waiting", "in use")}, taskMetrics, "in use"},
 		{"keys", nil, []daemon.Status{task("symmetric keys", "waiting", "damaged")}, taskKeys, "damaged"},
 		{"export", nil, []daemon.Status{task("export shm", "waiting", "denied")}, taskExport, "denied"},
+		{"a refused file of the fleet", nil, []daemon.Status{task("fleet", "waiting", "f.toml:1: clock: is not known")}, taskFragment, "does not use what the fleet sets, for 1m30s: f.toml:1: clock"},
 		{"ptp4l is silent", nil, []daemon.Status{task("export ptp4l", "waiting", "i/o timeout")}, taskPTP4L, "ptp4l has not answered a SET for 1m30s: i/o timeout"},
 		{"ptp4l answers", nil, []daemon.Status{task("export ptp4l", "serving", "")}, ptp4lAnswers, "answered"},
 		{"ptp4l may still answer", nil, []daemon.Status{{Task: "export ptp4l", State: "serving", Since: now.Add(-time.Second)}}, tasksOK, "1 tasks"},
@@ -89,9 +90,10 @@ func TestTasksOfBothDaemonsAreRead(t *testing.T) {
 		{"a daemon that does not run", func() { write(theirs, report(7, waits)) }, ""},
 		{"it runs", func() { write(filepath.Join(root, "proc", "7", "comm"), nil) }, "ntsserve:1"},
 		{"a damaged file beside it", func() { write(ours, []byte("{")) }, "refclockd:error ntsserve:1"},
-		{"a large file", func() { write(ours, make([]byte, maxTasks+1)) }, "refclockd:error ntsserve:1"},
+		{"a large file", func() { write(ours, make([]byte, daemon.MaxReport+1)) }, "refclockd:error ntsserve:1"},
 		{"a folder in its place", func() { os.Remove(ours); os.Mkdir(ours, 0o755) }, "refclockd:error ntsserve:1"},
 		{"both", func() { os.Remove(ours); write(ours, report(7, waits, waits)) }, "refclockd:2 ntsserve:1"},
+		{"the alerts too", func() { write(filepath.Join(root, "run", "noonmark-alert", "tasks.json"), report(7, waits)) }, "refclockd:2 ntsserve:1 noonmark-alert:1"},
 	} {
 		x.do()
 		var got []string

@@ -46,7 +46,8 @@ type Host struct {
 	Mono  func() int64 // CLOCK_MONOTONIC_RAW, ns
 	Timex func() (phc.Timex, error)
 
-	Account Account         // whose permissions are checked
+	Account Account // whose permissions are checked
+	Users   func(name string) (Account, bool)
 	Names   []string        // names and addresses that clients may know the machine by
 	Rivals  func() []string // programs that steer the system clock
 	Command func(name string, args ...string) (string, error)
@@ -58,7 +59,7 @@ type Host struct {
 func ThisHost(daemon string) *Host {
 	return &Host{
 		Root: "/", Devices: hardware{}, Now: time.Now, Mono: phc.MonoRaw, Timex: phc.Kernel{}.Load,
-		Account: accountOf(daemon), Names: machineNames(), Rivals: clock.Rivals, Command: command,
+		Account: accountOf(daemon), Users: lookUp, Names: machineNames(), Rivals: clock.Rivals, Command: command,
 	}
 }
 
@@ -95,6 +96,27 @@ func accountOf(daemon string) Account {
 	if err != nil {
 		return Account{Name: "this user", UID: os.Geteuid()}
 	}
+	return account(u)
+}
+
+// lookUp returns the user of a name; false: there is none.
+func lookUp(name string) (Account, bool) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return Account{}, false
+	}
+	return account(u), true
+}
+
+// userOf returns a user of the machine; false: it is not known.
+func userOf(h *Host, name string) (Account, bool) {
+	if h.Users == nil {
+		return Account{}, false
+	}
+	return h.Users(name)
+}
+
+func account(u *user.User) Account {
 	a := Account{Name: u.Username}
 	a.UID, _ = strconv.Atoi(u.Uid) // a number wherever there are device files
 	ids, _ := u.GroupIds()         // without them the owner's bits have to do
@@ -107,15 +129,17 @@ func accountOf(daemon string) Account {
 }
 
 // may reports whether the account may read and write a file.
-func (a Account) may(mode os.FileMode, uid, gid int) bool {
-	want := os.FileMode(0o006)
+func (a Account) may(mode os.FileMode, uid, gid int) bool { return a.has(0o006, mode, uid, gid) }
+
+// has reports whether the account has rights on a file: bits as those of others.
+func (a Account) has(want, mode os.FileMode, uid, gid int) bool {
 	switch {
 	case a.UID == 0:
 		return true
 	case a.UID == uid:
-		want = 0o600
+		want <<= 6
 	case slices.Contains(a.Groups, gid):
-		want = 0o060
+		want <<= 3
 	}
 	return mode.Perm()&want == want
 }
@@ -179,17 +203,12 @@ func (hardware) Pulses(ctx context.Context, c *refclockd.Settings, d time.Durati
 		}
 		return listenPulses(ctx, k, edgeTime(sys.Cross), d)
 	}
-	dev, err := phc.Open(c.Clock.Device)
-	if err != nil {
-		return PulseFacts{Err: err}
-	}
-	defer dev.Close()
-	x, err := pps.NewExtTS(dev, in.TimestampOptions())
+	x, err := pps.OpenCard(c.Clock.Device, in.TimestampOptions())
 	if err != nil {
 		return PulseFacts{Err: err}
 	}
 	defer x.Close()
-	p := listenPulses(ctx, x, edgeTime(dev.Cross), d)
+	p := listenPulses(ctx, x, edgeTime(x.Cross), d)
 	g := x.Grant()
 	p.Note = fmt.Sprintf(" (the driver stamps %v, version %d)", g.Edges, g.Version)
 	return p

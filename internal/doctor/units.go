@@ -19,9 +19,9 @@ type UnitFacts struct {
 	Replaced bool     // the program that runs is not the one on disc any more
 }
 
-// units asks systemd for the units of both daemons. Without systemd there are none.
+// units asks systemd for the units of the daemons. Without systemd there are none.
 func units(h *Host) (all []UnitFacts) {
-	for _, name := range [...]string{"refclockd.service", "ntsserve.service"} {
+	for _, name := range [...]string{"refclockd.service", "ntsserve.service", pageDaemon + ".service", fleetDaemon + ".service"} {
 		out, err := h.Command("systemctl", "show", "-p", "LoadState,NeedDaemonReload,DropInPaths,AmbientCapabilities,MainPID", name)
 		if err != nil {
 			continue

@@ -29,3 +29,8 @@ func identityOf(fi os.FileInfo) identity {
 func openNow(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
+
+// openOwn opens a file without following a link and without waiting for another program.
+func openOwn(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+}

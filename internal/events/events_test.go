@@ -1,12 +1,15 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -208,9 +211,10 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"time":"2026-11-28T12:00:00Z","kind":"state","text":"x"}` + "\n"))
 	f.Add([]byte("{}\nnull\n{"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		found, rest, skipped := parse(b)
-		if rest > len(b) || len(found)+skipped > len(b) {
-			t.Error(len(found), rest, skipped)
+		var found []Event
+		whole, skipped, err := parse(iotest.OneByteReader(bytes.NewReader(b)), func(e *Event) { found = append(found, *e) })
+		if lines := bytes.Count(b, []byte("\n")); err != nil || int(whole) != bytes.LastIndexByte(b, '\n')+1 || len(found)+skipped > lines {
+			t.Error(len(found), whole, skipped, err)
 		}
 		for _, e := range found {
 			if _, err := json.Marshal(e); err != nil {
@@ -218,4 +222,16 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestKindsOfACommandLine(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string][]Kind{"": nil, "step": {Step}, "step,holdover,": {Step, Holdover}} {
+		if got, err := ParseKinds(list); err != nil || !slices.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("%q: %v, %v", list, got, err)
+		}
+	}
+	if _, err := ParseKinds("step,stop it"); err == nil || !strings.Contains(err.Error(), `"stop it" is no kind of event; want some of ["start" `) {
+		t.Error(err)
+	}
 }

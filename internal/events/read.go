@@ -1,14 +1,16 @@
 package events
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"noonmark/internal/durable"
@@ -19,6 +21,21 @@ type Query struct {
 	From, To time.Time // [From, To); zero: without a limit
 	Kinds    []Kind    // nil: all
 	Limit    int       // the latest that many; 0: MaxEvents
+}
+
+// ParseKinds reads a list of kinds with commas between them, such as "step,holdover". An
+// empty list is nil: all kinds.
+func ParseKinds(list string) (kinds []Kind, err error) {
+	for name := range strings.SplitSeq(list, ",") {
+		switch kind := Kind(name); {
+		case name == "":
+		case !slices.Contains(Kinds(), kind):
+			return nil, fmt.Errorf("%q is no kind of event; want some of %q", name, Kinds())
+		default:
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds, nil
 }
 
 // MaxEvents is the most of Query.Limit.
@@ -37,41 +54,89 @@ func Read(dir string, q Query) (found []Event, skipped int, err error) {
 		if n > 0 {
 			name = olderName(n)
 		}
-		b, _, err := durable.ReadFile(filepath.Join(dir, name), 2*maxSize)
+		last := latest{limit: limit - len(found)}
+		bad, err := readFile(filepath.Join(dir, name), func(e *Event) {
+			if q.wants(e) {
+				last.add(e)
+			}
+		})
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, skipped, err
 		}
-		events, _, bad := parse(b)
 		skipped += bad
-		events = slices.DeleteFunc(events, func(e Event) bool { return !q.wants(&e) })
-		found = append(events, found...)
+		found = append(last.events(), found...)
 	}
-	return found[max(0, len(found)-limit):], skipped, nil
+	return found, skipped, nil
+}
+
+// readFile reads the events of a file.
+func readFile(path string, each func(*Event)) (skipped int, err error) {
+	f, _, err := durable.OpenLimited(path, 2*maxSize)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	_, skipped, err = parse(io.LimitReader(f, 2*maxSize), each)
+	return skipped, err
+}
+
+// latest keeps the events that were added last.
+type latest struct {
+	limit int // at least 1: so many are kept
+	list  []Event
+	first int // of list: the oldest, once there are so many
+}
+
+func (l *latest) add(e *Event) {
+	if len(l.list) < l.limit {
+		l.list = append(l.list, *e)
+		return
+	}
+	l.list[l.first] = *e
+	l.first = (l.first + 1) % l.limit
+}
+
+// events returns them, the oldest first.
+func (l *latest) events() []Event {
+	if l.first == 0 {
+		return l.list
+	}
+	return slices.Concat(l.list[l.first:], l.list[:l.first])
 }
 
 func (q *Query) wants(e *Event) bool {
 	return (q.From.IsZero() || !e.Time.Before(q.From)) && (q.To.IsZero() || e.Time.Before(q.To)) && (q.Kinds == nil || slices.Contains(q.Kinds, e.Kind))
 }
 
-// parse reads whole lines. rest is the length of a last line without an end.
-func parse(b []byte) (found []Event, rest, skipped int) {
-	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return found, len(b), skipped
+// parse reads whole lines, one at a time: a file has megabytes. whole is how many octets they have: a
+// last line without an end is not counted.
+func parse(src io.Reader, each func(*Event)) (whole int64, skipped int, err error) {
+	var e Event
+	for b := bufio.NewReaderSize(src, maxLine+1); ; {
+		line, err := b.ReadSlice('\n')
+		long, octets := false, len(line)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			long = true
+			line, err = b.ReadSlice('\n')
+			octets += len(line)
 		}
-		line := b[:i]
-		b = b[i+1:]
-		var e Event
-		switch {
-		case len(line) == 0:
-		case len(line) > maxLine, json.Unmarshal(line, &e) != nil, e.Kind == "", e.Time.IsZero():
+		if errors.Is(err, io.EOF) {
+			return whole, skipped, nil
+		}
+		if err != nil {
+			return whole, skipped, err
+		}
+		whole += int64(octets)
+		e = Event{}
+		switch line = line[:len(line)-1]; {
+		case len(line) == 0 && !long:
+		case long, json.Unmarshal(line, &e) != nil, e.Kind == "", e.Time.IsZero():
 			skipped++
 		default:
-			found = append(found, e)
+			each(&e)
 		}
 	}
 }
@@ -131,11 +196,11 @@ func (t *Tail) read(path string, want fs.FileInfo) ([]Event, error) {
 	if !os.SameFile(fi, want) {
 		return nil, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(io.NewSectionReader(f, t.at, 2*maxSize), 2*maxSize))
+	var found []Event
+	whole, _, err := parse(io.NewSectionReader(f, t.at, 2*maxSize), func(e *Event) { found = append(found, *e) })
 	if err != nil {
 		return nil, err
 	}
-	found, rest, _ := parse(b)
-	t.at += int64(len(b) - rest)
+	t.at += whole
 	return found, nil
 }

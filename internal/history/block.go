@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"math/bits"
 )
@@ -97,25 +98,98 @@ func appendBlock(dst []byte, kind byte, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// nextBlock returns the first whole block at or behind an offset: its kind, its
-// payload, and the offset behind it. skipped is how many octets before it belong to
-// no whole block. Without a block, kind is 0.
-func nextBlock(data []byte, at int) (kind byte, payload []byte, next, skipped int) {
-	for from := at; ; {
-		i := bytes.Index(data[from:], []byte(marker))
-		if i < 0 || len(data)-from-i < headLen {
-			return 0, nil, len(data), len(data) - at
+// blockHead reads the head of a block, which b begins with: the length of the whole block, 0
+// if there is none of an allowed length.
+func blockHead(b []byte) int {
+	if len(b) < headLen || string(b[:len(marker)]) != marker {
+		return 0
+	}
+	if n := binary.LittleEndian.Uint32(b[len(marker)+1:]); n <= maxPayload {
+		return headLen + int(n)
+	}
+	return 0
+}
+
+// openBlock returns the kind and the payload of b, which is a whole block. ok is false if the checksum
+// is wrong.
+func openBlock(b []byte) (kind byte, payload []byte, ok bool) {
+	sum := crc32.Update(crc32.Checksum(b[len(marker):headLen-4], castagnoli), castagnoli, b[headLen:])
+	return b[len(marker)], b[headLen:], sum == binary.LittleEndian.Uint32(b[headLen-4:])
+}
+
+// blockReader finds the blocks in a file, one after another, through a buffer that has a
+// block and not the file.
+type blockReader struct {
+	src   io.Reader
+	at    int64 // place of the next octet in the file
+	store []byte
+	buf   []byte // a part of store: octets that were read, from at on
+	end   bool   // there are no more in src
+}
+
+// readAhead is how much is read at once, octets: several blocks of seconds.
+const readAhead = 16 << 10
+
+// fill reads until the buffer has n octets, or all that are left.
+func (r *blockReader) fill(n int) error {
+	for len(r.buf) < n && !r.end {
+		if cap(r.buf) < n {
+			was := r.buf
+			if len(r.store) < n {
+				r.store = make([]byte, max(n, readAhead))
+			}
+			r.buf = r.store[:copy(r.store, was)]
 		}
-		from += i
-		head := data[from+len(marker) : from+headLen]
-		n := binary.LittleEndian.Uint32(head[1:])
-		if end := from + headLen + int(n); n <= maxPayload && end <= len(data) {
-			p := data[from+headLen : end]
-			if crc32.Update(crc32.Checksum(head[:5], castagnoli), castagnoli, p) == binary.LittleEndian.Uint32(head[5:]) {
-				return head[0], p, end, from - at
+		k, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
+		r.buf = r.buf[:len(r.buf)+k]
+		if errors.Is(err, io.EOF) {
+			r.end = true
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pass goes on by n octets of the buffer.
+func (r *blockReader) pass(n int) {
+	r.at += int64(n)
+	r.buf = r.buf[n:]
+}
+
+// next returns the first whole block that was not returned yet: its kind, its payload, valid
+// until the next call, and the place of its head in the file. skipped is how many octets
+// before it belong to no whole block. Without a block, kind is 0.
+func (r *blockReader) next() (kind byte, payload []byte, at int64, skipped int, err error) {
+	for begun := r.at; ; {
+		if err := r.fill(headLen); err != nil {
+			return 0, nil, 0, 0, err
+		}
+		i := bytes.Index(r.buf, []byte(marker))
+		if i < 0 {
+			i = max(0, len(r.buf)-len(marker)+1) // what is behind may be the beginning of a marker
+		}
+		r.pass(i)
+		if len(r.buf) < headLen {
+			if !r.end {
+				continue
+			}
+			r.pass(len(r.buf))
+			return 0, nil, r.at, int(r.at - begun), nil
+		}
+		if n := blockHead(r.buf); n > 0 {
+			if err := r.fill(n); err != nil {
+				return 0, nil, 0, 0, err
+			}
+			if len(r.buf) >= n {
+				if kind, payload, ok := openBlock(r.buf[:n]); ok {
+					at, skipped := r.at, int(r.at-begun)
+					r.pass(n)
+					return kind, payload, at, skipped, nil
+				}
 			}
 		}
-		from++
+		r.pass(1)
 	}
 }
 
@@ -215,8 +289,9 @@ func dataNumber(p []byte) (int64, bool) {
 }
 
 // parseData reads the payload of data into rows, which has rows*columns summaries.
-// Values that are there already stay where the payload has none.
-func parseData(p []byte, l Level, columns []Column, rows []summary) error {
+// Values that are there already stay where the payload has none. wanted are the columns to
+// read; nil: all. Of the others only the form is checked, and their values are zero.
+func parseData(p []byte, l Level, columns []Column, wanted []bool, rows []summary) error {
 	if columns == nil {
 		return errNoHead
 	}
@@ -229,10 +304,13 @@ func parseData(p []byte, l Level, columns []Column, rows []summary) error {
 		if n == 0 {
 			continue
 		}
-		if l == Seconds {
-			d.packed(list[1][:n])
-		} else {
-			for i := range list {
+		skip := wanted != nil && !wanted[c]
+		for i := range list {
+			switch {
+			case l == Seconds && i != 1:
+			case skip:
+				d.pass(n)
+			default:
 				d.packed(list[i][:n])
 			}
 		}
@@ -242,6 +320,10 @@ func parseData(p []byte, l Level, columns []Column, rows []summary) error {
 		scale, i := math.Pow10(col.Digits), 0
 		for r := range l.rows() {
 			if present&(1<<r) == 0 {
+				continue
+			}
+			if skip {
+				rows[r*len(columns)+c] = summary{n: 1}
 				continue
 			}
 			mean := list[1][i]
@@ -376,21 +458,34 @@ func (d *decoder) presence(rows int) uint64 {
 	return 0
 }
 
-// packed reads a packed list.
-func (d *decoder) packed(list []int64) {
-	width := int(d.octet())
-	rest := list
-	if width&differences != 0 {
+// list reads a packed list of n integers as far as their bits. first is that of a list of
+// differences, which has n-1 bits.
+func (d *decoder) list(n int) (first int64, isDiff bool, low int64, width int, b []byte) {
+	width = int(d.octet())
+	if isDiff = width&differences != 0; isDiff {
 		width &^= differences
-		list[0], rest = d.varint(), list[1:]
+		first = d.varint()
+		n--
 	}
-	low := d.varint()
+	low = d.varint()
 	if width > 64 {
 		d.bad = true
 	}
-	b := d.octets((width*len(rest) + 7) / 8)
+	return first, isDiff, low, width, d.octets((width*n + 7) / 8)
+}
+
+// pass passes over a packed list of n integers.
+func (d *decoder) pass(n int) { d.list(n) }
+
+// packed reads a packed list.
+func (d *decoder) packed(list []int64) {
+	first, isDiff, low, width, b := d.list(len(list))
 	if d.bad {
 		return
+	}
+	rest := list
+	if isDiff {
+		list[0], rest = first, list[1:]
 	}
 	for i := range rest {
 		var u uint64
@@ -401,7 +496,7 @@ func (d *decoder) packed(list []int64) {
 		}
 		rest[i] = int64(u + uint64(low))
 	}
-	if len(rest) < len(list) {
+	if isDiff {
 		for i := range rest {
 			rest[i] += list[i]
 		}

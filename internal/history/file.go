@@ -1,9 +1,12 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,19 +29,37 @@ type Damage struct {
 	Why    string
 }
 
+// String describes the damage.
+func (d Damage) String() string {
+	return fmt.Sprintf("damage in %s: %d octets skipped: %s", d.File, d.Octets, d.Why)
+}
+
 // block is the place of a block of data.
 type block struct {
-	payload []byte
+	number  int64
+	at      int64 // of its head, in the file
+	length  int   // with its head
 	columns []Column
 }
 
-// levelFile is the content of a file.
+// levelFile is what is known of an open file: where its blocks are. The blocks themselves are
+// read one at a time, because a day of seconds has megabytes.
 type levelFile struct {
 	level   Level
 	name    string
-	numbers []int64           // of the blocks, rising
-	blocks  map[int64][]block // by number, in the order in which they were written
+	src     io.ReaderAt
+	file    io.Closer
+	blocks  []block // by number, and those of one number in the order in which they were written
+	numbers []int64 // of the blocks, rising, each once
 	damage  []Damage
+	wants   func(column string) bool // nil: all columns are read
+	bad     map[badBlock]bool        // blocks that are ignored; what is malformed is added. nil: nothing is added
+
+	// Of the block that was read last: a day has 1440, so they are used again.
+	octets    []byte
+	list, was []summary
+	columns   []Column
+	wanted    []bool // of columns; nil: all
 }
 
 // fileInfo is a file of a level.
@@ -70,23 +91,33 @@ func listFiles(dir string, l Level) ([]fileInfo, error) {
 	return all[max(0, len(all)-maxFiles):], nil
 }
 
-// loadFile reads a file of a level. A file that cannot be read at all is an error.
-func loadFile(dir string, l Level, name string) (*levelFile, error) {
-	return loadBeginning(dir, l, name, maxFile)
-}
+// period is a range of time, POSIX time in s: [from, to).
+type period struct{ from, to int64 }
 
-// loadBeginning reads the first octets of a file of a level.
-func loadBeginning(dir string, l Level, name string, octets int64) (*levelFile, error) {
-	data, _, err := durable.ReadFile(filepath.Join(dir, name), maxFile)
+// always is the period of all blocks.
+var always = period{math.MinInt64, math.MaxInt64}
+
+// openBeginning finds the blocks of a period in the first octets of a file of a level. The caller
+// closes it.
+func openBeginning(dir string, l Level, name string, octets int64, within period) (*levelFile, error) {
+	file, _, err := durable.OpenLimited(filepath.Join(dir, name), maxFile)
 	if err != nil {
 		return nil, err
 	}
-	return parseFile(l, name, data[:min(octets, int64(len(data)))]), nil
+	f, err := parseFile(l, name, io.NewSectionReader(file, 0, octets), within)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	f.file = file
+	return f, nil
 }
 
-// parseFile finds the blocks in the content of a file.
-func parseFile(l Level, name string, data []byte) *levelFile {
-	f := &levelFile{level: l, name: name, blocks: map[int64][]block{}}
+// close closes the file.
+func (f *levelFile) close() { f.file.Close() } // it was only read
+
+// parseFile finds the blocks of a period in a file.
+func parseFile(l Level, name string, src *io.SectionReader, within period) (*levelFile, error) {
+	f := &levelFile{level: l, name: name, src: src}
 	refused := func(octets int, err error) {
 		if n := len(f.damage); n > 0 && f.damage[n-1].Why == err.Error() {
 			f.damage[n-1].Octets += octets
@@ -97,16 +128,17 @@ func parseFile(l Level, name string, data []byte) *levelFile {
 	begins, _ := l.begins(name)
 	ends := l.next(begins)
 	var columns []Column
-	for at := 0; at < len(data); {
-		kind, payload, next, skipped := nextBlock(data, at)
-		at = next
+	for r := (blockReader{src: src}); ; {
+		kind, payload, at, skipped, err := r.next()
+		if err != nil {
+			return nil, err
+		}
 		if kind == 0 {
 			break // what is behind the last whole block is being written, or was torn
 		}
 		if skipped > 0 {
 			refused(skipped, errChecksum)
 		}
-		var err error
 		switch kind {
 		case kindColumns:
 			if columns, err = parseColumns(payload, l); err != nil {
@@ -118,8 +150,8 @@ func parseFile(l Level, name string, data []byte) *levelFile {
 				err = fmt.Errorf("%w: it belongs to another file", errPayload)
 			} else if columns == nil {
 				err = errNoHead
-			} else {
-				f.add(number, block{payload, columns})
+			} else if first < within.to && first+levels[l].span > within.from {
+				f.blocks = append(f.blocks, block{number, at, headLen + len(payload), columns})
 			}
 		default:
 			err = fmt.Errorf("%w: kind %#x", errVersion, kind)
@@ -128,15 +160,23 @@ func parseFile(l Level, name string, data []byte) *levelFile {
 			refused(headLen+len(payload), err)
 		}
 	}
-	slices.Sort(f.numbers)
-	return f
+	slices.SortStableFunc(f.blocks, func(a, b block) int { return cmp.Compare(a.number, b.number) })
+	for _, b := range f.blocks {
+		if n := len(f.numbers); n == 0 || f.numbers[n-1] != b.number {
+			f.numbers = append(f.numbers, b.number)
+		}
+	}
+	return f, nil
 }
 
-func (f *levelFile) add(number int64, b block) {
-	if f.blocks[number] == nil {
-		f.numbers = append(f.numbers, number)
+// of returns the blocks of a number.
+func (f *levelFile) of(number int64) []block {
+	from, _ := slices.BinarySearchFunc(f.blocks, number, func(b block, n int64) int { return cmp.Compare(b.number, n) })
+	to := from
+	for to < len(f.blocks) && f.blocks[to].number == number {
+		to++
 	}
-	f.blocks[number] = append(f.blocks[number], b)
+	return f.blocks[from:to]
 }
 
 // rows is a block's content.
@@ -157,19 +197,37 @@ func (r *rows) empty(i int) bool {
 // was made from all that is known. Of seconds each has a part, with columns of its
 // own. each is called for each of them; what it gets is valid until it returns.
 func (f *levelFile) read(number int64, each func(*rows)) {
-	all := f.blocks[number]
+	all := f.of(number)
 	if f.level != Seconds && len(all) > 1 {
 		all = all[len(all)-1:]
 	}
 	for i := 0; i < len(all); {
-		r := rows{columns: all[i].columns}
-		r.list = make([]summary, len(r.columns)*f.level.rows())
+		n := len(all[i].columns) * f.level.rows()
+		f.list = slices.Grow(f.list[:0], n)[:n]
+		clear(f.list)
+		r := rows{all[i].columns, f.list}
+		f.choose(r.columns)
 		good := false
 		for first := i; i < len(all) && slices.Equal(all[i].columns, all[first].columns); i++ {
-			was := slices.Clone(r.list)
-			if err := parseData(all[i].payload, f.level, r.columns, r.list); err != nil {
-				f.damage = append(f.damage, Damage{f.name, headLen + len(all[i].payload), err.Error()})
-				copy(r.list, was)
+			place := badBlock{f.name, all[i].at}
+			if f.bad[place] {
+				continue
+			}
+			if good {
+				f.was = append(f.was[:0], r.list...)
+			}
+			payload, err := f.payload(&all[i])
+			if err == nil {
+				err = parseData(payload, f.level, r.columns, f.wanted, r.list)
+			}
+			if err != nil {
+				f.damage = append(f.damage, Damage{f.name, all[i].length, err.Error()})
+				if clear(r.list); good {
+					copy(r.list, f.was)
+				}
+				if f.bad != nil {
+					f.bad[place] = true
+				}
 				continue
 			}
 			good = true
@@ -178,6 +236,33 @@ func (f *levelFile) read(number int64, each func(*rows)) {
 			each(&r)
 		}
 	}
+}
+
+// choose notes which of the columns of a block are read.
+func (f *levelFile) choose(columns []Column) {
+	if f.wants == nil || len(f.columns) == len(columns) && &f.columns[0] == &columns[0] {
+		return
+	}
+	f.columns, f.wanted = columns, f.wanted[:0]
+	for _, c := range columns {
+		f.wanted = append(f.wanted, f.wants(c.Name))
+	}
+}
+
+// payload reads the payload of a block again. It is valid until the next call.
+func (f *levelFile) payload(b *block) ([]byte, error) {
+	f.octets = slices.Grow(f.octets[:0], b.length)[:b.length]
+	if _, err := f.src.ReadAt(f.octets, b.at); err != nil {
+		return nil, err
+	}
+	if blockHead(f.octets) == b.length {
+		if _, payload, ok := openBlock(f.octets); ok {
+			if n, _ := dataNumber(payload); n == b.number {
+				return payload, nil
+			}
+		}
+	}
+	return nil, errChecksum // the file was changed meanwhile
 }
 
 // whyUnreadable describes an error of a file for Damage. A file that is not there

@@ -1,7 +1,9 @@
 package history
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -10,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"noonmark/internal/durable"
 )
@@ -38,9 +42,15 @@ func TestADamagedFileIsReadAroundTheDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, next, _ := nextBlock(data, 0)
-			_, payload, _, _ := nextBlock(data, next)
-			appendTo(t, seconds(dir), appendBlock(nil, kindData, payload))
+			r := blockReader{src: bytes.NewReader(data)}
+			for kind := byte(kindColumns); kind != kindData; {
+				var payload []byte
+				if kind, payload, _, _, err = r.next(); err != nil || kind == 0 {
+					t.Fatal("no block of data", err)
+				} else if kind == kindData {
+					appendTo(t, seconds(dir), appendBlock(nil, kindData, payload))
+				}
+			}
 		}, 0, "payload is malformed"},
 		{"zeros", func(t *testing.T, dir string) { appendTo(t, seconds(dir), make([]byte, 4096)) }, 0, ""},
 		{"another version", func(t *testing.T, dir string) { appendTo(t, seconds(dir), appendBlock(nil, kindColumns, []byte{9})) }, 0, "another version of the format: 9"},
@@ -73,6 +83,7 @@ func TestADamagedFileIsReadAroundTheDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			x.damage(t, dir)
+			compareSelection(t, dir, Query{From: time.Unix(begin, 0), To: time.Unix(begin+3600, 0), MaxPoints: 60})
 			res := query(t, dir, begin, begin+3600, 60)
 			got := 0
 			if s := res.Of(Offset); s != nil {
@@ -85,13 +96,99 @@ func TestADamagedFileIsReadAroundTheDamage(t *testing.T) {
 			if got != 60-x.lost {
 				t.Errorf("%d minutes are left, want %d", got, 60-x.lost)
 			}
-			switch {
-			case x.why == "" && len(res.Damage) > 0:
-				t.Errorf("damage %+v", res.Damage)
-			case x.why != "" && !slices.ContainsFunc(res.Damage, func(d Damage) bool { return strings.Contains(d.Why, x.why) && d.File == Seconds.name(begin) }):
-				t.Errorf("damage %+v, want %q", res.Damage, x.why)
+			v, err := Open(dir).Seconds(Offset, time.Unix(begin, 0), time.Unix(begin+3600, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if minutes := (v.Known + 59) / 60; minutes != 60-x.lost {
+				t.Errorf("%d seconds are left of %d minutes", v.Known, 60-x.lost)
+			}
+			for _, damage := range [][]Damage{res.Damage, v.Damage} {
+				switch {
+				case x.why == "" && len(damage) > 0:
+					t.Errorf("damage %+v", damage)
+				case x.why != "" && !slices.ContainsFunc(damage, func(d Damage) bool { return strings.Contains(d.Why, x.why) && d.File == Seconds.name(begin) }):
+					t.Errorf("damage %+v, want %q", damage, x.why)
+				}
 			}
 		})
+	}
+}
+
+// A block of which one column has values that cannot be is ignored whole, also where only other columns are
+// read. The hours before and behind are not.
+func TestABlockWithImpossibleValuesIsIgnoredWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var b []byte
+	for hour := range int64(3) {
+		b = appendBlock(b, kindColumns, appendColumns(nil, Minutes, testColumns))
+		rows := make([]summary, len(testColumns)*Minutes.rows())
+		for i := range rows {
+			rows[i] = summary{60, -1, 1, float64(hour) / 4}
+		}
+		if hour == 1 {
+			rows[2].n = 61 // of 60 seconds
+		}
+		b = appendBlock(b, kindData, appendData(nil, Minutes, begin/3600+hour, testColumns, rows))
+	}
+	if err := os.WriteFile(filepath.Join(dir, Minutes.name(begin)), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	from := begin / 3600 * 3600
+	res := query(t, dir, from, from+3*3600, 180)
+	for _, s := range res.Series {
+		if math.IsNaN(s.Mean[59]) || !math.IsNaN(s.Mean[60]) || !math.IsNaN(s.Mean[119]) || math.IsNaN(s.Mean[120]) {
+			t.Errorf("%s: %v", s.Name, s.Mean)
+		}
+	}
+	if len(res.Series) != len(testColumns) || len(res.Damage) != 1 || res.Damage[0].Why != errPayload.Error() {
+		t.Errorf("%d series, damage %v", len(res.Series), res.Damage)
+	}
+	compareSelection(t, dir, Query{From: time.Unix(from, 0), To: time.Unix(from+3*3600, 0), MaxPoints: 180})
+}
+
+// A Selection does not have what is written after it, and what is removed is missing.
+func TestASelectionIsOfItsTime(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, b := newWriter(t, Options{Dir: dir, Columns: testColumns})
+	add := func(from int64) {
+		for s := from; s < from+60; s++ {
+			if m := b.Add(s, []float64{1, 2, 3, 4}); m != nil {
+				write(t, w, m)
+			}
+		}
+		if m := b.Close(); m != nil {
+			write(t, w, m)
+		}
+	}
+	add(begin)
+	x, err := Open(dir).Select(Query{From: time.Unix(begin, 0), To: time.Unix(begin+120, 0), MaxPoints: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(begin + 60)
+	known := func() (n int) {
+		list, err := x.Read(Offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range list[0].Mean {
+			if !math.IsNaN(v) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := known(); n != 60 {
+		t.Errorf("%d seconds, want the 60 that were there", n)
+	}
+	if err := os.Remove(filepath.Join(dir, Seconds.name(begin))); err != nil {
+		t.Fatal(err)
+	}
+	if n := known(); n != 0 {
+		t.Errorf("%d seconds of a file that was removed", n)
 	}
 }
 
@@ -147,7 +244,24 @@ func FuzzFile(f *testing.F) {
 		data = appendBlock(nil, kindColumns, raw)
 		data = appendBlock(data, kindColumns, appendColumns(nil, l, testColumns))
 		data = append(appendBlock(data, kindData, raw), raw...)
-		file := parseFile(l, l.name(begin), data)
+		slow, fast := blockReader{src: iotest.OneByteReader(bytes.NewReader(data))}, blockReader{src: bytes.NewReader(data)}
+		for end := 0; end < len(data); {
+			kind, payload, at, skipped, err := slow.next()
+			kind2, payload2, at2, skipped2, err2 := fast.next()
+			if err != nil || err2 != nil || kind != kind2 || at != at2 || skipped != skipped2 || !bytes.Equal(payload, payload2) {
+				t.Fatalf("block %c at %d behind %d octets, %v; read at once %c at %d behind %d, %v", kind, at, skipped, err, kind2, at2, skipped2, err2)
+			}
+			if int(at) != end+skipped {
+				t.Fatalf("a block at %d, %d octets behind %d", at, skipped, end)
+			}
+			if end = int(at); kind != 0 {
+				end += headLen + len(payload)
+			}
+		}
+		file, err := parseFile(l, l.name(begin), io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data))), always)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, n := range file.numbers {
 			file.read(n, func(r *rows) {
 				for i := range l.rows() {
@@ -159,7 +273,7 @@ func FuzzFile(f *testing.F) {
 				}
 				// What is decoded is encoded to the same.
 				again := make([]summary, len(r.list))
-				if err := parseData(appendData(nil, l, n, r.columns, r.list), l, r.columns, again); err != nil {
+				if err := parseData(appendData(nil, l, n, r.columns, r.list), l, r.columns, nil, again); err != nil {
 					t.Fatal(err)
 				}
 			})

@@ -140,6 +140,43 @@ func query(t *testing.T, dir string, from, to int64, points int) *Result {
 	return res
 }
 
+// compareSelection checks that a Selection whose columns are read one by one and two at once has what Query
+// returns.
+func compareSelection(t *testing.T, dir string, q Query) {
+	t.Helper()
+	res, err := Open(dir).Query(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := Open(dir).Select(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range res.Series {
+		names = append(names, s.Name)
+	}
+	if x.Start != res.Start || x.Step != res.Step || x.Points != res.Points || !slices.Equal(x.Names, names) || !slices.Equal(x.Damage, res.Damage) {
+		t.Fatalf("selected %d points of %d s from %d of %q, damage %v; want %d, %d, %d, %q, %v", x.Points, x.Step, x.Start, x.Names, x.Damage, res.Points, res.Step, res.Start, names, res.Damage)
+	}
+	same := func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
+	for i, name := range names {
+		for _, some := range [][]string{{name}, {names[(i+1)%len(names)], name}, {"nothing", name}} {
+			list, err := x.Read(some...)
+			if err != nil || len(list) != len(some) {
+				t.Fatalf("%q: %d series, %v", some, len(list), err)
+			}
+			got, want := list[len(list)-1], res.Series[i]
+			if got.Name != name || !slices.EqualFunc(got.Min, want.Min, same) || !slices.EqualFunc(got.Mean, want.Mean, same) || !slices.EqualFunc(got.Max, want.Max, same) {
+				t.Fatalf("%s of %q, step %d s: %v, want %v", name, some, x.Step, got, want)
+			}
+			if some[0] == "nothing" && slices.ContainsFunc(list[0].Mean, func(v float64) bool { return !math.IsNaN(v) }) {
+				t.Errorf("a column that does not exist has values: %v", list[0].Mean)
+			}
+		}
+	}
+}
+
 func TestQueriesAgreeWithWhatWasRecorded(t *testing.T) {
 	t.Parallel()
 	const days = 3
@@ -173,6 +210,7 @@ func TestQueriesAgreeWithWhatWasRecorded(t *testing.T) {
 				from, to = from-from%x.step, to+x.step
 			}
 			compare(t, res, truth, max(from, begin), min(to, end))
+			compareSelection(t, dir, Query{From: time.Unix(x.from, 0), To: time.Unix(x.to, 0), MaxPoints: x.points})
 		}
 	}
 }
@@ -205,25 +243,22 @@ func TestOldSecondsAreRemovedAndMinutesStay(t *testing.T) {
 	if res.Step != 1 || s.Mean[30] != s.Mean[31] || math.IsNaN(s.Mean[0]) || s.Min[0] >= s.Max[0] {
 		t.Errorf("step %d, %v %v %v", res.Step, s.Min[:3], s.Mean[:3], s.Max[:3])
 	}
-	// Exactly: only what there are seconds of.
-	res, err = Open(dir).Query(Query{From: time.Unix(begin+3*86400, 0), To: time.Unix(begin+4*86400, 0), MaxPoints: 86400, Exact: true})
-	if err != nil || res.Step != 1 {
-		t.Fatal(err)
+	// Seconds: only what there are seconds of.
+	v, err := Open(dir).Seconds(Offset, time.Unix(begin+3*86400, 0), time.Unix(begin+4*86400, 0))
+	if err != nil || v.Start != begin+3*86400 || len(v.Each) != 86400 || len(v.Damage) != 0 {
+		t.Fatal(v, err)
 	}
 	known := 0
-	for p, v := range res.Of(Offset).Mean {
-		if !math.IsNaN(v) {
+	for p, x := range v.Each {
+		if !math.IsNaN(x) {
 			known++
-			if at := res.Start + int64(p); truth[at] == nil || truth[at][0] != v {
-				t.Fatalf("%v at %d", v, at)
+			if at := v.Start + int64(p); truth[at] == nil || truth[at][0] != x {
+				t.Fatalf("%v at %d", x, at)
 			}
 		}
 	}
-	if want := 86400 - 3600; known != want/20 {
-		t.Errorf("%d seconds, want %d", known, want/20)
-	}
-	if _, err := Open(dir).Query(Query{From: time.Unix(begin, 0), To: time.Unix(begin+86400, 0), MaxPoints: 86399, Exact: true}); !errors.Is(err, ErrQuery) {
-		t.Error(err)
+	if want := 86400 - 3600; known != want/20 || v.Known != known {
+		t.Errorf("%d seconds, want %d; said %d", known, want/20, v.Known)
 	}
 	// Too little room: seconds go first, then minutes, and the present files stay.
 	w.opt.MaxSize = 1
@@ -318,7 +353,15 @@ func TestQueriesThatAreNotPossible(t *testing.T) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
+	for _, to := range []time.Time{at, at.Add(-time.Second), at.Add((MaxPoints + 1) * time.Second)} {
+		if _, err := Open(dir).Seconds(Offset, at, to); !errors.Is(err, ErrQuery) {
+			t.Errorf("seconds from %v to %v: %v", at, to, err)
+		}
+	}
 	if _, err := Open(filepath.Join(dir, "missing")).Query(Query{From: at, To: at.Add(time.Hour), MaxPoints: 9}); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Open(filepath.Join(dir, "missing")).Seconds(Offset, at, at.Add(time.Hour)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	record(t, dir, 1, begin, begin+300)

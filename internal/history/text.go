@@ -1,7 +1,9 @@
 package history
 
 import (
+	"bufio"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -67,8 +69,8 @@ type jsonSeries struct {
 	Max  []*float64 `json:"max"`
 }
 
-// JSON is the form of a result for encoding/json. Its keys are a contract: they only grow.
-func (r *Result) JSON() any {
+// MarshalJSON implements json.Marshaler. The keys are a contract: they only grow.
+func (r *Result) MarshalJSON() ([]byte, error) {
 	nullable := func(list []float64) []*float64 {
 		out := make([]*float64, len(list))
 		for i := range list {
@@ -82,15 +84,17 @@ func (r *Result) JSON() any {
 	for _, s := range r.Series {
 		series[s.Name] = jsonSeries{nullable(s.Min), nullable(s.Mean), nullable(s.Max)}
 	}
-	return struct {
-		*Result
+	type points Result // without this method
+	return json.Marshal(struct {
+		*points
 		Series map[string]jsonSeries `json:"series"`
-	}{r, series}
+	}{(*points)(r), series})
 }
 
 // WriteText writes each column's lowest, mean and highest value, and the share of points
 // that have one.
-func (r *Result) WriteText(w io.Writer) {
+func (r *Result) WriteText(to io.Writer) error {
+	w := bufio.NewWriter(to)
 	fmt.Fprintf(w, "%s to %s, steps of %v\n", r.Time(0).Format(time.RFC3339), r.Time(r.Points).Format(time.RFC3339), time.Duration(r.Step)*time.Second)
 	fmt.Fprintf(w, "%-28s %14s %14s %14s %8s\n", "column", "lowest", "mean", "highest", "covered")
 	for _, s := range r.Series {
@@ -104,4 +108,5 @@ func (r *Result) WriteText(w io.Writer) {
 			fmt.Fprintf(w, "%-28s %14.6g %14.6g %14.6g %7.1f%%\n", s.Name, low, sum/float64(n), high, 100*float64(n)/float64(r.Points))
 		}
 	}
+	return w.Flush()
 }

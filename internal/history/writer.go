@@ -171,8 +171,8 @@ func (w *Writer) leftOf(fine, coarse Level, rows, present int64) []int64 {
 		return nil // the directory is new
 	}
 	for i := len(files) - 1; i >= 0 && last == math.MinInt64; i-- {
-		if f, err := loadFile(w.opt.Dir, coarse, files[i].name); err == nil && len(f.numbers) > 0 {
-			last = f.numbers[len(f.numbers)-1]
+		if numbers := numbersOf(w.opt.Dir, coarse, files[i].name); len(numbers) > 0 {
+			last = numbers[len(numbers)-1]
 		}
 	}
 	if files, err = listFiles(w.opt.Dir, fine); err != nil {
@@ -183,17 +183,23 @@ func (w *Writer) leftOf(fine, coarse Level, rows, present int64) []int64 {
 		if last > math.MinInt64 && fine.next(info.begins) <= last*levels[coarse].span {
 			continue
 		}
-		f, err := loadFile(w.opt.Dir, fine, info.name)
-		if err != nil {
-			continue
-		}
-		for _, n := range f.numbers {
+		for _, n := range numbersOf(w.opt.Dir, fine, info.name) {
 			if c := floorDiv(n, rows); c > last && c != present && (len(left) == 0 || left[len(left)-1] != c) {
 				left = append(left, c)
 			}
 		}
 	}
 	return left
+}
+
+// numbersOf returns the numbers of the blocks of a file, rising; none if it cannot be read.
+func numbersOf(dir string, l Level, name string) []int64 {
+	f, err := openBeginning(dir, l, name, maxFile, always)
+	if err != nil {
+		return nil
+	}
+	defer f.close()
+	return f.numbers
 }
 
 // write appends a minute to the file of its day.
@@ -232,6 +238,11 @@ func (w *Writer) open(name string) error {
 func openAppend(path string) (*os.File, error) {
 	_, err := os.Lstat(path)
 	isNew := errors.Is(err, fs.ErrNotExist)
+	if fi, err := os.Stat(path); err == nil { // to open a named pipe would wait for a reader
+		if err := durable.CheckRegular(fi.Mode()); err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -286,13 +297,14 @@ func (w *Writer) sumUp() error {
 // sum makes the block of a coarse level from the blocks of the finer one.
 func (w *Writer) sum(fine, coarse Level, number int64) error {
 	first := number * levels[coarse].span
-	f, err := loadFile(w.opt.Dir, fine, fine.name(first))
+	f, err := openBeginning(w.opt.Dir, fine, fine.name(first), maxFile, period{first, first + levels[coarse].span})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed to keep the size
 	}
 	if err != nil {
 		return err
 	}
+	defer f.close()
 	out := rows{columns: w.opt.Columns}
 	out.list = make([]summary, len(out.columns)*coarse.rows())
 	any := false

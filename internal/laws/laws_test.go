@@ -50,17 +50,27 @@ func (s *source) imports() []string {
 // the fleet) have their own dependencies and are left out.
 func tree(t *testing.T) []*source {
 	t.Helper()
+	files := below(t, root)
+	if len(files) < 200 {
+		t.Fatalf("found %d Go files below %s; that is not the whole tree", len(files), root)
+	}
+	return files
+}
+
+// below parses every Go file of the module in a folder of the tree.
+func below(t *testing.T, top string) []*source {
+	t.Helper()
 	var files []*source
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && filepath.Clean(path) != filepath.Clean(root) {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && filepath.Clean(path) != filepath.Clean(top) {
 				return filepath.SkipDir
 			}
-			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "demo-run") {
+			if path != top && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "demo-run") {
 				return filepath.SkipDir
 			}
 			return nil
@@ -82,9 +92,6 @@ func tree(t *testing.T) []*source {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if len(files) < 200 {
-		t.Fatalf("found %d Go files below %s; that is not the whole tree", len(files), root)
 	}
 	return files
 }

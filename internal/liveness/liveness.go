@@ -14,11 +14,14 @@ import (
 // Work marks the work of one loop. The zero value is idle. Begin and End are for
 // the loop, Stuck is for any goroutine.
 type Work struct {
+	// Clock reads CLOCK_MONOTONIC_RAW, ns. It is set before the first Begin. nil:
+	// phc.MonoRaw.
+	Clock func() int64
 	since atomic.Int64 // CLOCK_MONOTONIC_RAW of the beginning, ns; 0: idle
 }
 
 // Begin marks the beginning of a piece of work.
-func (w *Work) Begin() { w.BeginAt(phc.MonoRaw()) }
+func (w *Work) Begin() { w.BeginAt(w.now()) }
 
 // BeginAt is Begin for a loop that has just read CLOCK_MONOTONIC_RAW, ns.
 func (w *Work) BeginAt(mono int64) { w.since.Store(mono | 1) }
@@ -33,8 +36,15 @@ func (w *Work) Stuck(limit time.Duration) error {
 	if since == 0 {
 		return nil
 	}
-	if d := time.Duration(phc.MonoRaw() - since); d > limit {
+	if d := time.Duration(w.now() - since); d > limit {
 		return fmt.Errorf("stuck for %v", d.Round(time.Second))
 	}
 	return nil
+}
+
+func (w *Work) now() int64 {
+	if w.Clock != nil {
+		return w.Clock()
+	}
+	return phc.MonoRaw()
 }

@@ -46,6 +46,9 @@ func (d *Details) write() {
 	r := d.read()
 	details := report.NewDetails(r.Report, os.Getpid(), r.Mono)
 	details.Alarms = alarmDetails(r)
+	if r.Fleet != nil {
+		details.Fleet = &r.Fleet.FragmentDetail
+	}
 	b, err := json.Marshal(details)
 	if err == nil {
 		err = d.file.Write(append(b, '\n'))

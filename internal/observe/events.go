@@ -231,6 +231,9 @@ func alarms(r *Reference) map[alarm]lasting {
 			raise(reason.WitnessDisagrees, x.Name, fmt.Sprintf("clock - witness is %v", time.Duration(x.OffsetNS)))
 		}
 	}
+	if x := r.Fleet; x != nil && x.Refused != "" {
+		raise(x.Code, "", x.Refused)
+	}
 	for i := range r.Followers {
 		if x := &r.Followers[i]; x.Contested {
 			raise(reason.ClockContested, x.Name, "")

@@ -8,6 +8,7 @@ import (
 
 	"noonmark/internal/daemon"
 	"noonmark/internal/events"
+	"noonmark/internal/witnesses"
 	"noonmark/phc/tai"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
@@ -118,6 +119,7 @@ func TestAlarmsAndTasksBeginAndEndOnce(t *testing.T) {
 		},
 		Witnesses: []integrity.WitnessStatus{{Name: "a.test", Verdict: integrity.Disagrees, OffsetNS: 2e6}, {Name: "b.test", Verdict: integrity.Agrees}},
 		Followers: []Follower{{"system", follow.Stats{Contested: true}}},
+		Fleet:     &witnesses.FleetState{FragmentDetail: report.FragmentDetail{Refused: "f.toml:1: clock: is not known"}, Code: reason.FragmentContent},
 	}
 	waits := []daemon.Status{{Task: "metrics", State: "waiting", Why: "address in use"}, {Task: "engine", State: "serving"}}
 	serves := []daemon.Status{{Task: "metrics", State: "serving"}, {Task: "engine", State: "serving"}}
@@ -137,11 +139,12 @@ func TestAlarmsAndTasksBeginAndEndOnce(t *testing.T) {
 		}
 	}
 	want := []string{
-		"10 alarm receiver distrusted antenna_open ", "10 alarm clock failed clock_contested system", "10 alarm receiver distrusted jamming ",
+		"10 alarm receiver distrusted antenna_open ", "10 alarm clock failed clock_contested system", "10 alarm file of the fleet refused fragment_content ", "10 alarm receiver distrusted jamming ",
 		"10 alarm leap table has expired leap_expired ", "10 alarm receiver failed port_silent ", "10 alarm compared pulse disagrees pulse_disagrees roof",
 		"10 alarm receiver distrusted spoofing ", "10 alarm reference distrusted witness_disagrees a.test",
 		"10 task metrics is waiting  metrics",
 		"20 alarm antenna_open ended after 10s ended 10 s antenna_open ", "20 alarm clock_contested ended after 10s ended 10 s clock_contested system",
+		"20 alarm fragment_content ended after 10s ended 10 s fragment_content ",
 		"20 alarm jamming ended after 10s ended 10 s jamming ", "20 alarm leap_expired ended after 10s ended 10 s leap_expired ",
 		"20 alarm port_silent ended after 10s ended 10 s port_silent ", "20 alarm pulse_disagrees ended after 10s ended 10 s pulse_disagrees roof",
 		"20 alarm spoofing ended after 10s ended 10 s spoofing ", "20 alarm witness_disagrees ended after 10s ended 10 s witness_disagrees a.test",

@@ -13,13 +13,22 @@ import (
 type NTS struct {
 	KE           KeyExchange   // nil without NTS-KE
 	Certificates *certs.Source // nil without NTS-KE
-	Ring         *nts.Ring     // nil without NTS
+	// Ring returns the cookie keys, nil while their file cannot be used. nil without NTS.
+	Ring func() *nts.Ring
 }
 
 // KeyExchange is an NTS-KE server.
 type KeyExchange interface {
 	Exchanges() map[string]uint64 // connections by result
 	Open() int                    // connections
+}
+
+// ring returns the cookie keys, nil if there are none.
+func (n *NTS) ring() *nts.Ring {
+	if n.Ring == nil {
+		return nil
+	}
+	return n.Ring()
 }
 
 // NewNTSMetrics returns the metrics of NTS-KE, certificates and cookie keys.
@@ -57,10 +66,13 @@ func ntsMetrics() []family[NTS] {
 					}
 				}
 			}),
-		gauges(prometheus.NewDesc("noonmark_nts_cookie_keys", "Cookie keys whose cookies are accepted.", nil, nil),
+		gauges(prometheus.NewDesc("noonmark_nts_cookie_keys", "Cookie keys whose cookies are accepted; 0 while their file cannot be used.", nil, nil),
 			func(n *NTS, put sink) {
-				if n.Ring != nil {
-					put(float64(len(n.Ring.List())))
+				switch r := n.ring(); {
+				case r != nil:
+					put(float64(len(r.List())))
+				case n.Ring != nil:
+					put(0)
 				}
 			}),
 		gauges(prometheus.NewDesc("noonmark_nts_cookie_secret_age_seconds", "How long the secret that cookie keys are derived from has been in use.", nil, nil),
@@ -73,11 +85,12 @@ func ntsMetrics() []family[NTS] {
 // ofSecret is a value of the secret in use.
 func ofSecret(value func(s *nts.SecretInfo, now time.Time) float64) func(*NTS, sink) {
 	return func(n *NTS, put sink) {
-		if n.Ring == nil {
+		ring := n.ring()
+		if ring == nil {
 			return
 		}
 		now := time.Now()
-		for _, s := range n.Ring.Secrets(now) {
+		for _, s := range ring.Secrets(now) {
 			if s.Sealing {
 				put(value(&s, now))
 			}

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"noonmark/internal/witnesses"
 	"noonmark/refclock/export"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
@@ -25,8 +26,9 @@ type Reference struct {
 	Exports   []Count // by target and result
 	Followers []Follower
 	Witnesses []integrity.WitnessStatus
-	Recording []Count // frames, by result
-	History   []Count // minutes and events, by result
+	Fleet     *witnesses.FleetState // nil: the configuration names no file of a fleet
+	Recording []Count               // frames, by result
+	History   []Count               // minutes and events, by result
 }
 
 // Count is how often something happened in a part.
@@ -53,6 +55,7 @@ type Sources struct {
 	Exports   []*export.Task
 	Followers []*follow.Follower
 	Witnesses *witness.Task
+	Fleet     *witnesses.Fleet
 	Recording *recording.Store
 	History   *History
 	// Undelivered returns the counter of edges that the open pulse source did not
@@ -93,6 +96,9 @@ func (s *Sources) readClocks(r *Reference) {
 	}
 	if s.Witnesses != nil {
 		r.Witnesses = s.Witnesses.Status()
+	}
+	if r.Fleet = s.Fleet.State(); r.Fleet != nil {
+		r.Witnesses = append(r.Witnesses, r.Fleet.Witnesses...)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"noonmark/internal/durable"
+	"noonmark/internal/liveness"
 	"noonmark/server"
 	"noonmark/server/certs"
 )
@@ -101,7 +102,7 @@ func CertificateStates(list []certs.Status) []CertificateState {
 
 // CookieKeys are the keys that cookies are sealed with.
 type CookieKeys struct {
-	Keys    int       `json:"keys"`           // whose cookies are accepted
+	Keys    int       `json:"keys"`           // whose cookies are accepted; 0: their file cannot be used
 	Since   time.Time `json:"since"`          // the secret that they are derived from is in use since then
 	Until   time.Time `json:"until,omitzero"` // a new one replaces it; missing: there is no schedule
 	Overdue bool      `json:"overdue"`
@@ -116,7 +117,11 @@ type ServingTask struct {
 	log     *slog.Logger
 	started time.Time
 	failed  bool // the last write failed, and that was logged
+	writing liveness.Work
 }
+
+// servingStuckAfter is longer than it takes to write the file.
+const servingStuckAfter = time.Minute
 
 // NewServingTask returns the task. mono is CLOCK_MONOTONIC_RAW, ns.
 func NewServingTask(path string, ntp *server.Server, nts NTS, mono func() int64, log *slog.Logger) *ServingTask {
@@ -129,7 +134,9 @@ func (t *ServingTask) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer os.Remove(t.file.Path)
 	for {
+		t.writing.Begin()
 		t.write()
+		t.writing.End()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -137,6 +144,9 @@ func (t *ServingTask) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Hanging returns an error if a write does not end.
+func (t *ServingTask) Hanging() error { return t.writing.Stuck(servingStuckAfter) }
 
 // write writes the file. The first of several failures is logged.
 func (t *ServingTask) write() {
@@ -183,8 +193,11 @@ func (t *ServingTask) serving(now time.Time) *Serving {
 	if c := t.nts.Certificates; c != nil {
 		s.Certificates = CertificateStates(c.Status())
 	}
-	if r := t.nts.Ring; r != nil {
-		s.CookieKeys = &CookieKeys{Keys: len(r.List())}
+	if t.nts.Ring != nil {
+		s.CookieKeys = new(CookieKeys)
+	}
+	if r := t.nts.ring(); r != nil {
+		s.CookieKeys.Keys = len(r.List())
 		for _, x := range r.Secrets(now) {
 			if x.Sealing {
 				s.CookieKeys.Since, s.CookieKeys.Until, s.CookieKeys.Overdue = x.Since.UTC(), x.Until.UTC(), x.Overdue(now)

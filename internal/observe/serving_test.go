@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"noonmark/internal/durable"
 	"noonmark/phc"
 	"noonmark/server"
@@ -70,7 +72,7 @@ func TestServingIsWrittenAndReadBack(t *testing.T) {
 	}
 	defer ntp.Close()
 	path := filepath.Join(t.TempDir(), ServingName)
-	NewServingTask(path, ntp, NTS{Ring: ring}, phc.MonoRaw, slog.New(slog.DiscardHandler)).write()
+	NewServingTask(path, ntp, NTS{Ring: func() *nts.Ring { return ring }}, phc.MonoRaw, slog.New(slog.DiscardHandler)).write()
 	s, err := ReadServing(path, phc.MonoRaw())
 	if err != nil {
 		t.Fatal(err)
@@ -124,5 +126,22 @@ and 2 more
 `
 	if s.Clients.WriteText(&b); b.String() != clients {
 		t.Errorf("got:\n%s\nwant:\n%s", &b, clients)
+	}
+}
+
+// Without cookie keys, because their file cannot be used, everybody sees that there are
+// none.
+func TestMissingCookieKeysAreShown(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(NewNTSMetrics(NTS{Ring: func() *nts.Ring { return nil }}))
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || families[0].GetName() != "noonmark_nts_cookie_keys" || families[0].GetMetric()[0].GetGauge().GetValue() != 0 {
+		t.Errorf("metrics: %v, %v", families, err)
+	}
+	var out strings.Builder
+	(&Serving{CookieKeys: &CookieKeys{}}).WriteText(&out, time.Now())
+	if !strings.Contains(out.String(), "NTS is not served") {
+		t.Errorf("text: %s", out.String())
 	}
 }

@@ -46,6 +46,10 @@ func (s *Serving) WriteText(w io.Writer, now time.Time) {
 		show("certificate", "%s: %s, until %s (%d days)%s", c.From, strings.Join(c.Names, ", "), c.NotAfter.UTC().Format(time.DateOnly), int(c.NotAfter.Sub(now).Hours()/24), due)
 	}
 	if k := s.CookieKeys; k != nil {
+		if k.Keys == 0 {
+			show("cookie keys", "NONE: their file cannot be used; NTS is not served")
+			return
+		}
 		until := ""
 		switch {
 		case k.Overdue:

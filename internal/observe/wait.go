@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/nearest"
 	"noonmark/internal/printable"
 	"noonmark/phc"
 	"noonmark/refclock/clock"
@@ -23,13 +26,25 @@ const (
 	systemClock  = "system-clock" // the kernel says that the system clock is synchronised
 )
 
-// Awaitable returns what WaitFor can wait for: the states, and the words above.
-func Awaitable() []string {
+// awaitable returns what WaitFor can wait for: the states, and the words above.
+func awaitable() []string {
 	words := []string{synchronised, systemClock}
 	for s := status.Unlocked; s <= status.Faulty; s++ {
 		words = append(words, s.String())
 	}
 	return words
+}
+
+// CheckAwaited refuses what WaitFor cannot wait for.
+func CheckAwaited(what string) error {
+	words := awaitable()
+	if slices.Contains(words, what) {
+		return nil
+	}
+	if n := nearest.Word(what, words); n != "" {
+		return fmt.Errorf("%s is not known; did you mean %s?", what, n)
+	}
+	return fmt.Errorf("%s is not known; want one of %s", what, strings.Join(words, ", "))
 }
 
 // ErrStopped says that there is a snapshot, and nobody renews it.
@@ -43,7 +58,7 @@ func ExplainSnapshot(err error) error {
 	return err
 }
 
-// WaitFor looks until what is so, one of Awaitable, or ctx ends. The error says what was
+// WaitFor looks until what is so, as CheckAwaited allows, or ctx ends. The error says what was
 // seen last, and is exitcode.ErrUnavailable.
 func WaitFor(ctx context.Context, what, path string) error {
 	t := time.NewTicker(waitEvery)

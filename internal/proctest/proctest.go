@@ -321,6 +321,16 @@ func Write(t testing.TB, path, text string) string {
 	return path
 }
 
+// Read returns the content of a file; elem are joined to its path.
+func Read(t testing.TB, elem ...string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // Find returns the paths of another project's program, one for each version that
 // is installed, in PATH, the system folders and the roots that NOONMARK_PEERS
 // names.

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"noonmark/internal/durable"
 	"noonmark/refclock/gnss/nmea"
 )
 
@@ -64,7 +64,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // OpenEvents reads the events of a file. Errors in it are *LineError, those of
 // the system are *fs.PathError.
 func OpenEvents(path string) (*Events, error) {
-	f, err := os.Open(path)
+	f, _, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}

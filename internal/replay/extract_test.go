@@ -24,12 +24,7 @@ import (
 func extract(t *testing.T, dir string, last time.Duration, withNames bool) ([]byte, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "part.nmrec")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := recording.Extract(f, dir, last, withNames); err != nil {
+	if err := recording.ExtractFile(path, dir, last, withNames); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)

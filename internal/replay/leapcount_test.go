@@ -75,7 +75,7 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "count from a source of the future", say: with(s, 17, 9), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
 		{name: "count configured, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 7), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
 		{name: "count aided, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 6), expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}, {"-prove", 0, wait}}},
-		{name: "count of GPS", say: with(0, 18, 2), expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}, {"-prove -system 2s", 20, ""}}},
+		{name: "count of GPS", say: with(0, 18, 2), expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}, {"-prove -system 2.4s", 20, ""}, {"-prove -system 2s", 0, "doubted: leap_unconfirmed"}}},
 		{name: "count of Galileo", say: with(0, 18, 5), expect: []expectation{{noRTC, 20, ""}}},
 		{name: "count of NavIC", say: with(0, 18, 8), expect: []expectation{{noRTC, 20, ""}}},
 		{name: "lower count of GPS, expired tables", start: "2029-03-05T12:00:00Z", say: with(s, 17, 2), expect: []expectation{{noRTC, 20, ""}, {right, 20, ""}}},

@@ -5,6 +5,7 @@ package retry
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -32,6 +33,17 @@ func (b *Backoff) Next() time.Duration {
 	b.delay = min(max(2*b.delay, First), Max)
 	return b.delay
 }
+
+// Jitter returns a random delay from half of d to d, so that many that failed at once do
+// not repeat at once.
+func Jitter(d time.Duration) time.Duration { return d/2 + rand.N(max(d/2, 1)) }
+
+// StartSpread is how long the first request of one of many waits at most. Of 200 nodes
+// that get their power back at once, a server sees 200 first requests a second.
+const StartSpread = time.Second
+
+// Stagger waits for a random part of StartSpread, or until ctx ends.
+func Stagger(ctx context.Context) { Sleep(ctx, rand.N(StartSpread)) }
 
 // Failed counts a failed attempt. It returns the number of failures since the
 // last Reset, from 1, and whether this one should be logged: the failures 1, 2,

@@ -23,6 +23,17 @@ func TestDelayDoublesUpToTheLimit(t *testing.T) {
 	}
 }
 
+func TestJitterStaysBelowTheDelay(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{0, 1, First, Max} {
+		for range 100 {
+			if got := Jitter(d); got < d/2 || got > d {
+				t.Fatalf("%v: %v", d, got)
+			}
+		}
+	}
+}
+
 func TestLogsFirstFailuresAndThenEverySixteenth(t *testing.T) {
 	t.Parallel()
 	var b Backoff

@@ -111,7 +111,7 @@ func (s *System) certificates(p *Plan) error {
 		return err
 	}
 	if p.Authority == Create {
-		a, err := certs.NewAuthority(certs.AuthorityConfig{Name: strings.TrimSpace("Noonmark time CA " + p.machine.Name)}, s.Now())
+		a, err := certs.NewAuthority(certs.AuthorityConfig{Name: certs.AuthorityName(p.machine.Name)}, s.Now())
 		if err == nil {
 			err = a.Save(s.path(authorityDir))
 		}
@@ -152,10 +152,7 @@ func (s *System) issue(p *Plan, a *certs.Authority, l leaf) error {
 			}
 		}
 	}
-	if err := made.Save(dir); err != nil {
-		return err
-	}
-	if _, err := certs.RecordIssued(s.path(authorityDir), made, dir); err != nil {
+	if _, err := certs.Deliver(s.path(authorityDir), made, dir); err != nil {
 		return err
 	}
 	return os.Chown(filepath.Join(dir, certs.ServerKey), uid, gid)

@@ -108,10 +108,11 @@ func TestDropInsHaveTheSettingsOfTheExamples(t *testing.T) {
 		}
 		return string(b)
 	}
-	m := &Machine{Units: Units{ntsserve: unit(ntsserveUnit)}}
+	m := &Machine{Units: Units{ntsserve: unit(ntsserveUnit)}, Rivals: []Rival{{Unit: "chrony.service", Clock: true}}}
 	card := &Source{Kind: CardClock, card: &Card{StampsAll: true}, port: &Port{Node: "/dev/ttyS0"}}
 	for example, written := range map[string][]byte{
 		"ntsserve-hardware-stamps.conf": ntsserveSettings(m, card),
+		"refclockd-card-clock.conf":     refclockdSettings(m, card),
 		"ntsserve-kernel-source.conf":   ntsserveSettings(m, &Source{Kind: KernelClock}),
 		"refclockweb-acme.conf":         webSettings(),
 	} {
@@ -130,6 +131,12 @@ func TestDropInsHaveTheSettingsOfTheExamples(t *testing.T) {
 			if !slices.Contains(have, x) {
 				t.Errorf("%s has %s, setup writes %q", example, x, have)
 			}
+		}
+	}
+	// Where refclockd is to keep the system clock too, it needs the capability of the unit.
+	for _, s := range []*Source{card, {Kind: SystemClock, port: card.port}} {
+		if have := settings(string(refclockdSettings(&Machine{}, s))); slices.Contains(have, "AmbientCapabilities=") {
+			t.Errorf("kind %v: setup takes the capability away: %q", s.Kind, have)
 		}
 	}
 }

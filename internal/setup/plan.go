@@ -13,8 +13,10 @@ import (
 
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/doctor"
 	"noonmark/internal/durable"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/privileges"
 )
 
 // Action is what becomes of a file or a certificate.
@@ -78,6 +80,24 @@ type System struct {
 	Command func(name string, args ...string) (string, error)
 }
 
+// ThisSystem returns the machine that this program, refclockctl, runs on. h runs its commands.
+func ThisSystem(h *doctor.Host) (*System, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return &System{Root: "/", Program: program, Now: time.Now, User: numbersOf, Command: h.Command}, nil
+}
+
+// numbersOf returns the numbers of a user of this machine.
+func numbersOf(name string) (uid, gid int, err error) {
+	u, err := privileges.FindUser(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	return u.UID, u.GID, nil
+}
+
 func (s *System) path(p string) string { return filepath.Join(s.Root, p) }
 
 // maxConfig is the size up to which files are compared.
@@ -118,7 +138,7 @@ func (p planner) planFiles(replace bool) error {
 	m, src := p.machine, &p.Source
 	files := []FileChange{{Path: ntsserveFile, data: serverFile(m, src, &p.Answers)}, {Path: ntsserveDropIn, data: ntsserveSettings(m, src)}}
 	if src.Kind.receiver() {
-		files = append(files, FileChange{Path: refclockdFile, data: receiverFile(m, src, &p.Answers)}, FileChange{Path: refclockdDropIn, data: refclockdSettings(src)})
+		files = append(files, FileChange{Path: refclockdFile, data: receiverFile(m, src, &p.Answers)}, FileChange{Path: refclockdDropIn, data: refclockdSettings(m, src)})
 	} else {
 		files = append(files, FileChange{Path: refclockdFile}, FileChange{Path: refclockdDropIn})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"noonmark/internal/doctor"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/printable"
 )
 
 // Options say what Run does.
@@ -59,6 +60,17 @@ type Setup struct {
 	In     io.Reader
 	Out    io.Writer // for people; all of it
 	Root   bool      // this program may change the machine
+}
+
+// OnThisMachine returns the setup of the machine that it runs on, which asks people on in
+// and out.
+func OnThisMachine(in io.Reader, out io.Writer) (*Setup, error) {
+	h := doctor.ThisHost("refclock")
+	system, err := ThisSystem(h)
+	if err != nil {
+		return nil, err
+	}
+	return &Setup{Host: h, Ears: ThisMachine(h), In: in, Out: printable.Writer{To: out}, Root: os.Geteuid() == 0, System: system}, nil
 }
 
 // Run sets the machine up, or undoes that. The report is valid as far as Run came.

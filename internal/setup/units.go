@@ -51,7 +51,7 @@ func grants(unit, setting, word string) bool {
 }
 
 // refclockdSettings are what refclockd's unit needs beyond its own settings.
-func refclockdSettings(s *Source) []byte {
+func refclockdSettings(m *Machine, s *Source) []byte {
 	var b strings.Builder
 	b.WriteString("# Written by refclockctl setup for the devices of this machine.\n")
 	if s.Kind == SystemClock {
@@ -60,6 +60,9 @@ func refclockdSettings(s *Source) []byte {
 	b.WriteString("[Service]\n# These devices and no others.\nDeviceAllow=\n")
 	for _, r := range deviceRules(s) {
 		fmt.Fprintf(&b, "DeviceAllow=%s\n", r)
+	}
+	if s.Kind == CardClock && m.keepsSystemClock() {
+		b.WriteString("# The clock of a card needs its device and no capability. Remove these two lines before refclockd\n# steers the system clock too.\nCapabilityBoundingSet=\nAmbientCapabilities=\n")
 	}
 	return []byte(b.String())
 }

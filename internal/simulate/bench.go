@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"noonmark/internal/exitcode"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/status"
 )
@@ -18,9 +19,13 @@ type benchRow struct {
 }
 
 // Bench closes the loop over the discipline and, on the same noise, over the
-// optimal filter, and writes medians over the seeds lo to hi. names are scenarios
-// separated by commas, or "all".
-func Bench(w io.Writer, cfg discipline.Config, names string, lo, hi uint64) error {
+// optimal filter, and writes medians over the seeds, a range as "1-20". names are
+// scenarios separated by commas, or "all". A wrong range or name is exitcode.ErrUsage.
+func Bench(w io.Writer, cfg discipline.Config, names, seeds string) error {
+	lo, hi, err := parseSeeds(seeds)
+	if err != nil {
+		return exitcode.With(exitcode.ErrUsage, err)
+	}
 	var chosen []benchScenario
 	for _, s := range benchScenarios() {
 		if names == "all" || strings.Contains(","+names+",", ","+s.name+",") {
@@ -28,7 +33,7 @@ func Bench(w io.Writer, cfg discipline.Config, names string, lo, hi uint64) erro
 		}
 	}
 	if len(chosen) == 0 {
-		return fmt.Errorf("%w: %q", ErrScenario, names)
+		return exitcode.With(exitcode.ErrUsage, fmt.Errorf("%w: %q", ErrScenario, names))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-10s %-6s", "scenario", "")

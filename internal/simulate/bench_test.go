@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"noonmark/internal/exitcode"
 	"noonmark/internal/proctest"
 	"noonmark/refclock/discipline"
 )
 
-func TestParseSeeds(t *testing.T) {
+func TestSeeds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		text   string
@@ -21,7 +22,7 @@ func TestParseSeeds(t *testing.T) {
 		{"", 0, 0, false}, {"x", 0, 0, false}, {"3-1", 0, 0, false}, {"1-", 0, 0, false}, {"-3", 0, 0, false},
 		{"1-2-3", 0, 0, false}, {"1-100000", 0, 0, false}, {"7", 7, 7, true}, {"1-20", 1, 20, true},
 	} {
-		lo, hi, err := ParseSeeds(c.text)
+		lo, hi, err := parseSeeds(c.text)
 		if (err == nil) != c.ok || lo != c.lo || hi != c.hi {
 			t.Errorf("%q: %d to %d, %v", c.text, lo, hi, err)
 		}
@@ -82,10 +83,13 @@ func TestServoIsNearTheLimit(t *testing.T) {
 func TestBenchPrintsTheLimitBesideTheServo(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	if err := Bench(&b, lockStepConfig("pi"), "none", 1, 1); !errors.Is(err, ErrScenario) || b.Len() > 0 {
+	if err := Bench(&b, lockStepConfig("pi"), "ocxo-5", "x"); !errors.Is(err, exitcode.ErrUsage) || b.Len() > 0 {
+		t.Errorf("no seeds: %v\n%s", err, &b)
+	}
+	if err := Bench(&b, lockStepConfig("pi"), "none", "1"); !errors.Is(err, exitcode.ErrUsage) || !errors.Is(err, ErrScenario) || b.Len() > 0 {
 		t.Errorf("unknown scenario: %v %s", err, &b)
 	}
-	if err := Bench(&b, lockStepConfig("pi"), "ocxo-5", 1, 1); err != nil || strings.Count(b.String(), "\n") != 4 || !strings.Contains(b.String(), "ocxo-5     pi ") {
+	if err := Bench(&b, lockStepConfig("pi"), "ocxo-5", "1"); err != nil || strings.Count(b.String(), "\n") != 4 || !strings.Contains(b.String(), "ocxo-5     pi ") {
 		t.Errorf("%v: %s", err, &b)
 	}
 }

@@ -14,17 +14,14 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/proctest"
 	"noonmark/refclock/sim"
 )
 
 // write makes a file and returns its path.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
-	p := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return proctest.Write(t, filepath.Join(t.TempDir(), name), text)
 }
 
 // scenario returns a named scenario, cut short.

@@ -9,8 +9,8 @@ import (
 // maxSeeds is the largest number of seeds of one command.
 const maxSeeds = 10000
 
-// ParseSeeds reads one seed or a range: "7" or "1-20".
-func ParseSeeds(s string) (lo, hi uint64, err error) {
+// parseSeeds reads one seed or a range: "7" or "1-20".
+func parseSeeds(s string) (lo, hi uint64, err error) {
 	a, b, ok := strings.Cut(s, "-")
 	if !ok {
 		b = a

@@ -51,8 +51,9 @@ func Compute(phase []float64, tau0 float64) ([]Point, error) {
 		return nil, fmt.Errorf("%w: %d; want at most %d", ErrTooMany, len(phase), MaxData)
 	}
 	var points []Point
+	var e extremes
 	for _, m := range averaging(len(phase)) {
-		points = append(points, At(phase, tau0, m))
+		points = append(points, at(phase, tau0, m, &e))
 	}
 	return points, nil
 }
@@ -71,8 +72,10 @@ func averaging(n int) (all []int) {
 }
 
 // At returns the stability at one averaging factor m, at least 1.
-func At(phase []float64, tau0 float64, m int) Point {
-	p := Point{Tau: float64(m) * tau0, M: m, ADEV: math.NaN(), MDEV: math.NaN(), TDEV: math.NaN(), MTIE: mtie(phase, m)}
+func At(phase []float64, tau0 float64, m int) Point { return at(phase, tau0, m, new(extremes)) }
+
+func at(phase []float64, tau0 float64, m int, e *extremes) Point {
+	p := Point{Tau: float64(m) * tau0, M: m, ADEV: math.NaN(), MDEV: math.NaN(), TDEV: math.NaN(), MTIE: e.mtie(phase, m)}
 	var squares float64
 	var w window
 	var modified float64
@@ -137,34 +140,61 @@ func (w *window) change(v float64) {
 	w.sum = t
 }
 
+// extremes are the candidates for the extremes of a window, by index: the values fall (rise) along
+// the queue, so the first one is the extreme. Its memory is used again.
+type extremes struct{ high, low queue }
+
+// queue is a list of indices that is added to and removed from at its end, and removed from at its
+// beginning.
+type queue struct {
+	list []int32 // MaxData fits
+	head int     // of list: what is before was removed
+}
+
+func (q *queue) empty() bool { return q.head == len(q.list) }
+func (q *queue) first() int  { return int(q.list[q.head]) }
+func (q *queue) last() int   { return int(q.list[len(q.list)-1]) }
+func (q *queue) dropLast()   { q.list = q.list[:len(q.list)-1] }
+func (q *queue) dropFirst()  { q.head++ }
+func (q *queue) reset()      { q.list, q.head = q.list[:0], 0 }
+
+// add adds an index. Where the memory is full, that of a half or more that was removed is used again.
+func (q *queue) add(i int) {
+	if len(q.list) == cap(q.list) && q.head >= (len(q.list)+1)/2 {
+		q.list, q.head = q.list[:copy(q.list, q.list[q.head:])], 0
+	}
+	q.list = append(q.list, int32(i))
+}
+
 // mtie is the largest difference of two data within m steps of each other, NaN if
 // there are no two.
-func mtie(phase []float64, m int) float64 {
+func (e *extremes) mtie(phase []float64, m int) float64 {
 	largest := math.NaN()
-	// The candidates for the extremes of the window, by index: the values fall (rise)
-	// along the list, so the first one is the extreme.
-	var high, low []int
+	high, low := &e.high, &e.low
+	high.reset()
+	low.reset()
 	for i, x := range phase {
 		if math.IsNaN(x) {
 			continue
 		}
-		for len(high) > 0 && phase[high[len(high)-1]] <= x {
-			high = high[:len(high)-1]
+		for !high.empty() && phase[high.last()] <= x {
+			high.dropLast()
 		}
-		for len(low) > 0 && phase[low[len(low)-1]] >= x {
-			low = low[:len(low)-1]
+		for !low.empty() && phase[low.last()] >= x {
+			low.dropLast()
 		}
-		high, low = append(high, i), append(low, i)
-		for high[0] < i-m {
-			high = high[1:]
+		high.add(i)
+		low.add(i)
+		for high.first() < i-m {
+			high.dropFirst()
 		}
-		for low[0] < i-m {
-			low = low[1:]
+		for low.first() < i-m {
+			low.dropFirst()
 		}
-		if high[0] == low[0] && len(high) == 1 && len(low) == 1 && !neighbour(phase, i, m) {
+		if high.first() == i && low.first() == i && !neighbour(phase, i, m) {
 			continue // alone in its window
 		}
-		if d := phase[high[0]] - phase[low[0]]; !(d <= largest) {
+		if d := phase[high.first()] - phase[low.first()]; !(d <= largest) {
 			largest = d
 		}
 	}

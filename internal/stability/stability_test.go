@@ -268,14 +268,18 @@ func TestComparisonWithAMask(t *testing.T) {
 func TestExports(t *testing.T) {
 	t.Parallel()
 	x := []float64{12.5, math.NaN(), 0, -3}
-	var b bytes.Buffer
-	if err := WriteStable32(&b, x); err != nil || b.String() != "1.25000000000e-08\n0\n1.0e-18\n-3.00000000000e-09\n" {
-		t.Errorf("%v %q", err, b.String())
+	if err := Export(new(bytes.Buffer), "xls", x, time.Time{}, time.Second); err == nil || !strings.Contains(err.Error(), `"xls"`) {
+		t.Error(err)
 	}
-	b.Reset()
-	if err := WriteCSV(&b, x, time.Unix(1795435199, 0), time.Second); err != nil ||
-		b.String() != "time,phase_ns\n2026-11-23T11:59:59Z,12.50\n2026-11-23T12:00:00Z,\n2026-11-23T12:00:01Z,0.00\n2026-11-23T12:00:02Z,-3.00\n" {
-		t.Errorf("%v %q", err, b.String())
+	want := map[string]string{
+		"csv":      "time,phase_ns\n2026-11-23T11:59:59Z,12.50\n2026-11-23T12:00:00Z,\n2026-11-23T12:00:01Z,0.00\n2026-11-23T12:00:02Z,-3.00\n",
+		"stable32": "1.25000000000e-08\n0\n1.0e-18\n-3.00000000000e-09\n",
+	}
+	for _, format := range Formats() {
+		var b bytes.Buffer
+		if err := Export(&b, format, x, time.Unix(1795435199, 0), time.Second); err != nil || b.String() != want[format] || b.Len() == 0 {
+			t.Errorf("%s: %v %q", format, err, &b)
+		}
 	}
 }
 

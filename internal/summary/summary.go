@@ -162,7 +162,9 @@ func (x *Summary) serving(m *Input) {
 			x.Todo = append(x.Todo, Advice{fmt.Sprintf("the certificate %s expires on %s", c.From, c.NotAfter.Format(time.DateOnly)), "renew it: refclockctl ca renew, or see the log of ntsserve about ACME"})
 		}
 	}
-	if k := v.CookieKeys; k != nil && k.Overdue {
+	if k := v.CookieKeys; k != nil && k.Keys == 0 {
+		x.Todo = append(x.Todo, Advice{"NTS is not served: the file of the cookie keys cannot be used", "refclockctl doctor says why"})
+	} else if k != nil && k.Overdue {
 		x.Todo = append(x.Todo, Advice{"the secret of the cookie keys should have been replaced", "refclockctl keys show explains who renews it"})
 	}
 	if len(x.Todo) > 0 && x.Level == "good" {

@@ -8,17 +8,15 @@ import (
 	"time"
 
 	"noonmark/internal/observe"
+	"noonmark/internal/printable"
 	"noonmark/phc"
 )
 
-// Escapes of a terminal: another screen and no cursor, and back; to the top, and
-// clear what is below (ECMA-48; xterm, DEC private modes 1049 and 25).
+// Escapes of a terminal: another screen and no cursor, and back (xterm, DEC private
+// modes 1049 and 25).
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
-	toTop       = "\x1b[H"
-	clearLine   = "\x1b[K"
-	clearBelow  = "\x1b[J"
 )
 
 // terminal is where the pictures are drawn.
@@ -70,18 +68,10 @@ func Show(ctx context.Context, out io.Writer, look func() State, n int) error {
 
 // draw writes a picture over the one before.
 func (t *terminal) draw(frame string) error {
-	if !t.live {
-		_, err := io.WriteString(t.out, frame)
-		return err
+	if t.live {
+		frame = printable.Redraw(frame)
 	}
-	b := []byte(toTop)
-	for i := range len(frame) {
-		if frame[i] == '\n' {
-			b = append(b, clearLine...)
-		}
-		b = append(b, frame[i])
-	}
-	_, err := t.out.Write(append(b, clearBelow...))
+	_, err := io.WriteString(t.out, frame)
 	return err
 }
 

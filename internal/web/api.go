@@ -42,7 +42,7 @@ func between() []parameter {
 }
 
 func (s *Server) newRoutes() []route {
-	k := newKept(s.cfg.History, func() time.Time { return s.live.current().at })
+	k := s.kept
 	return []route{
 		{path: "/healthz", open: true, about: "200 while clients may use the clock, else 503. Where refclockd is not configured, what ntsserve publishes decides.", kind: jsonType, answer: health{}, failure: health{}, serve: s.healthz},
 		{path: "/metrics", about: "Metrics of refclockweb for Prometheus.", kind: "text/plain", serve: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true}).ServeHTTP},
@@ -50,6 +50,7 @@ func (s *Server) newRoutes() []route {
 		{path: "/api/v1/doctor", about: "What doctor finds without rights, as refclockctl doctor -json prints it.", kind: jsonType, answer: doctor.Result{}, serve: s.doctor},
 		{path: "/api/v1/summary", about: "The state in sentences, and what to do.", kind: jsonType, answer: summary.Summary{}, serve: s.summary},
 		{path: "/api/v1/server", about: "What ntsserve has counted, as refclockctl server -json prints it.", kind: jsonType, answer: observe.Serving{}, serve: s.server},
+		{path: "/api/v1/fleet", about: "All nodes of the fleet as this one sees them, with the keys of noonmark-fleet status -json. While it is asked for, the nodes are read at most every 30 s.", kind: jsonType, answer: fleetAnswer{}, serve: s.serveFleet},
 		{path: "/api/v1/live", about: "The last twelve minutes, one sample a second, by column.", kind: jsonType, answer: series{}, serve: s.series},
 		{path: "/api/v1/history", about: "Measurements that refclockd keeps, at the finest step of which there are at most points.", kind: jsonType, answer: measurements{},
 			query: append(between(), parameter{"points", "the largest number of points, 2 to 2000", "integer", false}, parameter{"columns", "names of columns, separated by commas; all if missing", "string", false}),
@@ -144,7 +145,8 @@ func (s *Server) server(w http.ResponseWriter, _ *http.Request) {
 
 // series answers the samples of the last minutes, one a second.
 func (s *Server) series(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.live.series())
+	w.Header().Set("Content-Type", jsonType)
+	_, _ = w.Write(s.live.samples()) // the client may have gone
 }
 
 // Periods of a stream. A page that has gone is noticed when it is written to.

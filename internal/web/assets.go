@@ -1,10 +1,10 @@
 package web
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -20,7 +20,8 @@ var embedded embed.FS
 type asset struct {
 	kind string // Content-Type
 	tag  string // ETag
-	body []byte
+	body io.ReaderAt
+	size int64
 }
 
 // types are the media types of the files, whatever the machine thinks of them.
@@ -36,7 +37,11 @@ func assets() map[string]asset {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		body, err := embedded.ReadFile(name)
+		f, err := embedded.Open(name)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
 		if err != nil {
 			return err
 		}
@@ -48,15 +53,16 @@ func assets() map[string]asset {
 		if at == "/index.html" {
 			at = "/"
 		}
-		files[at] = newAsset(kind, body)
+		files[at] = newAsset(kind, f.(io.ReaderAt), info.Size()) // of the program's own memory: not a copy
 		return nil
 	})
 	return files
 }
 
-func newAsset(kind string, body []byte) asset {
-	sum := sha256.Sum256(body)
-	return asset{kind: kind, tag: `"` + hex.EncodeToString(sum[:8]) + `"`, body: body}
+func newAsset(kind string, body io.ReaderAt, size int64) asset {
+	sum := sha256.New()
+	_, _ = io.Copy(sum, io.NewSectionReader(body, 0, size)) // memory cannot fail
+	return asset{kind: kind, tag: `"` + hex.EncodeToString(sum.Sum(nil)[:8]) + `"`, body: body, size: size}
 }
 
 func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
@@ -64,5 +70,5 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", a.kind)
 	h.Set("ETag", a.tag)
 	h.Set("Cache-Control", "no-cache") // it may be kept, and is asked for again
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
+	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(a.body, 0, a.size))
 }

@@ -2,8 +2,14 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +39,34 @@ func keep(t *testing.T, from int64, n int) (dir string) {
 		events.Event{Time: time.Unix(from+60, 0).UTC(), Kind: events.State, Text: "locked", State: "locked", Was: "acquiring"},
 	)
 	return dir
+}
+
+// keepAll writes n seconds of all columns that refclockd has, and of four witnesses, and before them 2000
+// events. It returns the first second, and the time of the first event.
+func keepAll(t testing.TB, dir string, n int64) (from, first int64) {
+	t.Helper()
+	const apart = 43 // s, of events: fewer would be suppressed
+	from = time.Now().Unix()/60*60 - n
+	columns := history.ReferenceColumns()
+	for i := range 4 {
+		columns = append(columns, history.Column{Name: history.ColumnName(history.WitnessOf, fmt.Sprintf("%d.test", i)), Digits: 1})
+	}
+	historytest.Keep(t, dir, columns, func(add func(unix int64, values ...float64)) {
+		values := make([]float64, len(columns))
+		for i := range n {
+			for c := range values {
+				values[c] = 100 * float64(c+1) * math.Sin(float64(i*int64(c+7)))
+			}
+			add(from+i, values...)
+		}
+	})
+	list := make([]events.Event, 2000)
+	first = from - apart*int64(len(list))
+	for i := range list {
+		list[i] = events.Event{Time: time.Unix(first+apart*int64(i), 0).UTC(), Kind: events.State, Text: "locked to holdover", State: "holdover", Was: "locked", Reason: "no_pulses"}
+	}
+	historytest.Events(t, dir, list...)
+	return from, first
 }
 
 func TestKeptMeasurementsAndEvents(t *testing.T) {
@@ -89,6 +123,40 @@ func TestKeptMeasurementsAndEvents(t *testing.T) {
 	}
 }
 
+// The answer that is written some series at a time is that of encoding/json.
+func TestMeasurementsAreWrittenAsOneValue(t *testing.T) {
+	t.Parallel()
+	first := int64(5)
+	for _, m := range []measurements{
+		{},
+		{Start: -1, Step: 1, Points: 2, Series: map[string]column{}, Damage: []string{}},
+		{Series: map[string]column{"witness_ns:\"<null>": {Mean: values{1, math.NaN()}}}, First: &first, Damage: []string{"null", "2 octets"}},
+		{Points: partValues / 2, Series: map[string]column{"b": {Min: values{1}, Mean: values{2}, Max: values{3}}, "a": {Mean: values{math.Inf(1)}}, "c": {}}},
+	} {
+		var b strings.Builder
+		all, asked := m.Series, 0
+		m.Series = nil
+		err := m.write(&b, slices.Sorted(maps.Keys(all)), func(names ...string) (list []column, err error) {
+			if asked += len(names); len(names)*m.Points > partValues {
+				t.Errorf("%d series of %d points at once", len(names), m.Points)
+			}
+			for _, n := range names {
+				list = append(list, all[n])
+			}
+			return list, nil
+		})
+		if err != nil || asked != len(all) {
+			t.Fatal(asked, err)
+		}
+		if m.Series = all; all == nil {
+			m.Series = map[string]column{}
+		}
+		if want, err := json.Marshal(m); err != nil || b.String() != string(want)+"\n" {
+			t.Errorf("%v\n%s\nwant\n%s", err, b.String(), want)
+		}
+	}
+}
+
 // A history that is not there is empty.
 func TestNoHistoryIsNoError(t *testing.T) {
 	t.Parallel()
@@ -98,5 +166,45 @@ func TestNoHistoryIsNoError(t *testing.T) {
 	}
 	if w := ask(s, at("/api/v1/history")); w.Code != 200 && w.Code != 503 {
 		t.Errorf("history: %d %s", w.Code, w.Body)
+	}
+}
+
+// discard is a client that reads everything.
+type discard struct{ header http.Header }
+
+// Header implements http.ResponseWriter.
+func (d *discard) Header() http.Header { return d.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (d *discard) WriteHeader(int) {}
+
+// Write implements io.Writer.
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// The largest answers, of a day, allocate no more than some megabytes each, however many octets they have
+// and files that they read.
+func TestAllocationOfTheLargestAnswers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "history")
+	from, first := keepAll(t, dir, 86400)
+	s := newServer(t, func(c *Config) { c.History = dir })
+	for _, c := range []struct {
+		path string
+		most uint64 // octets
+	}{
+		{fmt.Sprintf("/api/v1/history?points=1500&from=%d&to=%d", from, from+86400), 8 << 20},
+		{fmt.Sprintf("/api/v1/history?points=2000&from=%d&to=%d", from+3600, from+3600+16*3600), 9 << 20},
+		{fmt.Sprintf("/api/v1/stability?from=%d&to=%d", from, from+86400), 2 << 20},
+		{fmt.Sprintf("/api/v1/phase?from=%d&to=%d", from, from+86400), 5 << 20},
+		{fmt.Sprintf("/api/v1/events?limit=300&from=%d", first), 2 << 20},
+		{fmt.Sprintf("/api/v1/events?limit=2000&from=%d", first), 5 << 20},
+	} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1:9125"+c.path, nil)
+		var was, is runtime.MemStats
+		runtime.ReadMemStats(&was)
+		s.ServeHTTP(&discard{http.Header{}}, r)
+		runtime.ReadMemStats(&is)
+		if got := is.TotalAlloc - was.TotalAlloc; got > c.most {
+			t.Errorf("%s: %d octets were allocated, want at most %d", c.path, got, c.most)
+		}
 	}
 }

@@ -42,10 +42,12 @@ type live struct {
 	config, snapshot, serving string
 	mono                      func() int64
 	certificates              func() []certs.Status // of the page; nil: it has none
+	fleet                     func() *fleetGlance   // nil: nothing is looked for
 
 	mu       sync.Mutex // guards the next
 	ring     []sample   // the oldest first
 	now      moment
+	text     []byte     // the samples as JSON, as now; nil: nobody has asked
 	held     *predicted // of the last holdover; nil: there was none
 	watchers map[chan []byte]struct{}
 }
@@ -65,7 +67,8 @@ type moment struct {
 	why     error // why there is no status
 	alone   bool  // there is no refclockd here: ntsserve serves the clock of another program
 	serving *observe.Serving
-	noCount error    // why there are no counters
+	noCount error // why there are no counters
+	fleet   *fleetGlance
 	total   uint64   // requests
 	rate    *float64 // requests a second
 }
@@ -117,6 +120,9 @@ func (l *live) read() moment {
 	now.alone = (now.status == nil || now.status.AgeS > summary.SilentAge) && l.unconfigured()
 	now.serving, now.noCount = observe.ReadServing(l.serving, mono)
 	now.rate = l.current().rate
+	if l.fleet != nil {
+		now.fleet = l.fleet()
+	}
 	return now
 }
 
@@ -149,7 +155,7 @@ func (l *live) take(now moment) {
 	} else {
 		now.rate = nil
 	}
-	l.now = now
+	l.now, l.text = now, nil
 	l.predict(&was, &now)
 	l.ring = append(l.ring, now.sample())
 	if n := len(l.ring) - keptSamples; n > 0 {
@@ -265,10 +271,18 @@ func (c *series) add(x *sample, at float64) {
 	c.CN0, c.Requests = append(c.CN0, x.cn0), append(c.Requests, x.requests)
 }
 
-// series returns the samples that are kept.
-func (l *live) series() *series {
+// samples returns the samples that are kept, as JSON. All who ask within a second get one text.
+func (l *live) samples() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.text == nil {
+		l.text, _ = json.Marshal(l.series()) // no value has parts without a form
+	}
+	return l.text
+}
+
+// series returns the samples that are kept. l.mu is held.
+func (l *live) series() *series {
 	c := &series{T: []float64{}}
 	for i := range l.ring {
 		c.add(&l.ring[i], l.now.posix(l.ring[i].mono))
@@ -315,12 +329,13 @@ type update struct {
 	Summary summary.Summary  `json:"summary"`
 
 	Certificates []observe.CertificateState `json:"page_certificates"` // of this page
+	Fleet        *fleetGlance               `json:"fleet"`             // null: this machine is in no fleet
 }
 
 // event returns the present state as a server-sent event.
 func (l *live) event() []byte {
 	m := &l.now
-	u := update{Status: m.status, Server: m.serving, Summary: m.summary(), Certificates: []observe.CertificateState{}}
+	u := update{Status: m.status, Server: m.serving, Summary: m.summary(), Certificates: []observe.CertificateState{}, Fleet: m.fleet}
 	if l.certificates != nil {
 		u.Certificates = observe.CertificateStates(l.certificates())
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -95,8 +96,9 @@ func (d *described) conforms(at string, schema map[string]any, v any) (wrong []s
 // Every path answers as it is described, with a clock and without one.
 func TestEveryPathAnswersAsDescribed(t *testing.T) {
 	t.Parallel()
-	path, dir := publish(t, snapshot(phc.MonoRaw())), keep(t, 1790000000, 600)
-	for _, s := range []*Server{newServer(t, nil), newServer(t, func(c *Config) { c.Snapshot, c.History = path, dir })} {
+	path, dir, nodes := publish(t, snapshot(phc.MonoRaw())), keep(t, 1790000000, 600), filepath.Join(t.TempDir(), "fleet.json")
+	fleetFile(t, nodes, phc.MonoRaw())
+	for _, s := range []*Server{newServer(t, nil), newServer(t, func(c *Config) { c.Snapshot, c.History, c.Fleet = path, dir, nodes })} {
 		s.live.look()
 		var d described
 		if err := json.Unmarshal(ask(s, at(descriptionPath)).Body.Bytes(), &d); err != nil {

@@ -4,6 +4,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -21,6 +22,7 @@ import (
 
 	"noonmark/internal/daemon"
 	"noonmark/internal/doctor"
+	"noonmark/internal/durable"
 	"noonmark/server/certs"
 )
 
@@ -51,6 +53,8 @@ type Config struct {
 	Refclockd string
 	Snapshot  string // that refclockd publishes
 	Serving   string // the counters that ntsserve publishes
+	Fleet     string // what the agent of a fleet publishes; empty: nothing is looked for
+	Wanted    string // the file from which that agent learns that somebody looks; empty: it is not written
 	History   string // the folder of measurements and events that refclockd keeps
 	Mono      func() int64
 	// Examine returns what is wrong with this machine. It is called seldom, and only
@@ -66,7 +70,9 @@ type Server struct {
 	files    map[string]asset
 	routes   []route
 	live     *live
+	fleet    *fleet
 	findings *findings
+	kept     *kept
 	counts   *counters
 	registry *prometheus.Registry
 
@@ -77,11 +83,18 @@ type Server struct {
 // New returns the task. Nothing is opened yet.
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, limited: daemon.NewLimited(cfg.Log, time.Minute, 5), files: assets(), counts: new(counters), registry: prometheus.NewRegistry(), ready: make(chan struct{})}
+	s.fleet = &fleet{path: cfg.Fleet, wanted: durable.Published{Path: cfg.Wanted, Mode: 0o644}, mono: cfg.Mono, log: s.limited}
 	s.live = newLive(cfg.Refclockd, cfg.Snapshot, cfg.Serving, cfg.Mono, cfg.Certificates)
+	s.live.fleet = s.fleet.glance
 	s.findings = &findings{examine: cfg.Examine}
+	s.kept = newKept(cfg.History, func() time.Time { return s.live.current().at }, &s.counts.slow)
 	s.routes = s.newRoutes()
-	s.files[descriptionPath] = newAsset(jsonType, s.description())
+	text := s.description()
+	s.files[descriptionPath] = newAsset(jsonType, bytes.NewReader(text), int64(len(text)))
 	s.registry.MustRegister(s.counts)
+	if cfg.Certificates != nil {
+		s.registry.MustRegister(certificateMetrics(cfg.Certificates))
+	}
 	return s
 }
 

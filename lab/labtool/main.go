@@ -47,6 +47,7 @@ var commands = map[string]command{
 	"readvar":  {"ADDRESS", "system variables of an NTP daemon, as ntpq prints them", readvar},
 	"txstamp":  {"INTERFACE ADDRESS N", "transmit timestamps of the interface's card, read from the error queue", txstamp},
 	"plot":     {"NAME [-log] [-title TEXT]", "draw the lines of covers -record NAME, read from standard input, as SVG", plotLines},
+	"hellos":   {"ADDRESS:PORT N", "open N connections to NTS-KE, each with a ClientHello that lacks its end, and hold them", hellos},
 	"hwtstamp": {"INTERFACE [off]", "the receive filters that the interface's driver grants; off: switch all timestamps off", hwtstamp},
 	"cert":     {"DIR HOST...", "create a private CA and a server certificate", cert},
 }
@@ -211,12 +212,7 @@ func extTS(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 	}
-	d, err := phc.Open(args[0])
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	s, err := pps.NewExtTS(d, opt)
+	s, err := pps.OpenCard(args[0], opt)
 	if err != nil {
 		return err
 	}

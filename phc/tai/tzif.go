@@ -101,6 +101,9 @@ func (p *tzifParser) record(i int, at int64, corr int, mayExpire bool) error {
 	if d < 0 {
 		l.UTC++
 	}
+	if l.UTC <= utcStart {
+		return fmt.Errorf("record %d is at %v, before the first leap second", i, time.Unix(l.UTC, 0).UTC())
+	}
 	if !monthEnd(l.UTC) {
 		return fmt.Errorf("record %d is at %v, which is not the end of a month", i, time.Unix(l.UTC, 0).UTC())
 	}

@@ -71,6 +71,10 @@ func TestParseTZif(t *testing.T) {
 		{"no footer", zone('2', nil, []rec{first}, "")},
 		{"half a footer", zone('2', nil, []rec{first}, "\n")},
 		{"before the epoch", zone('2', nil, []rec{{-1, 1}}, "\n\n")},
+		{"at the epoch", zone('2', nil, []rec{{0, 1}}, "\n\n")},
+		{"before 1972", zone('2', nil, []rec{{31536000, 1}, {78796801, 2}}, "\n\n")},
+		{"at the beginning of 1972", zone('2', nil, []rec{{63072000, 1}}, "\n\n")},
+		{"deleted before 1972", zone('2', nil, []rec{{63071999, -1}}, "\n\n")},
 		{"after all time", zone('2', nil, []rec{{1 << 60, 1}}, "\n\n")},
 		{"two at once", zone('2', nil, []rec{{78796800, 2}}, "\n\n")},
 		{"none at all", zone('2', nil, []rec{first, {94694401, 1}}, "\n\n")}, // an expiry, before version 4
@@ -149,6 +153,7 @@ func FuzzParseTZif(f *testing.F) {
 	f.Add(zone('2', []int64{1814140800 + 27}, right(), "\n\n"))
 	f.Add(zone('4', nil, append(right(), rec{1814140800 + 27, 27}), "\n\n"))
 	f.Add(zone('2', nil, nil, "\nUTC0\n"))
+	f.Add(zone('2', nil, []rec{{0, 1}}, "\n\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tb, err := ParseTZif(b, "fuzz")
 		if err != nil {

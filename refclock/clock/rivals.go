@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"noonmark/internal/durable"
 )
 
 // daemons are programs that steer the system clock, as /proc/PID/comm shows
@@ -16,6 +18,9 @@ var units = [...]string{"chrony", "chronyd", "systemd-timesyncd", "ntpsec", "ntp
 
 // chronyOptions are files with chronyd's options as distributions have them.
 var chronyOptions = [...]string{"etc/default/chrony", "etc/sysconfig/chronyd"}
+
+// maxOptions is the size in octets of the largest file of options.
+const maxOptions = 64 << 10
 
 // Rivals names running programs that are known to steer the system clock. It is
 // a hint: /proc may show another namespace or hide the processes of other users, and
@@ -49,7 +54,7 @@ func rivalUnits(root string) (found []string) {
 // steersNothing reports whether chronyd is started with -x.
 func steersNothing(root string) bool {
 	for _, f := range chronyOptions {
-		b, err := os.ReadFile(filepath.Join(root, f))
+		b, _, err := durable.ReadFile(filepath.Join(root, f), maxOptions)
 		if err != nil {
 			continue
 		}

@@ -61,6 +61,8 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 			j = c.inherited.moved(c.est.sec+shift, p.Mono, sigma)
 		}
 		c.inherited.takeOver(c, j, p.Mono)
+	} else if j, ok := c.before.jumped(c.est.sec+shift, p.Mono, sigma); ok {
+		c.bound.reduce(j)
 	}
 	if shift == 0 && math.Abs(x) <= float64(c.cfg.StepOver) {
 		c.labelled = true

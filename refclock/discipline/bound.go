@@ -61,6 +61,22 @@ func (b *errorBound) follow(ns, unsure float64) {
 	}
 }
 
+// knownPart is the part of a jump to which a line must be known to show that pulses are
+// back on it.
+const knownPart = 0.25
+
+// reduce takes the jump that pulses show which were acquired anew: they may be back, or
+// nearer to where they were.
+func (b *errorBound) reduce(j jump) {
+	switch was := &b.jump; {
+	case math.Abs(j.ns)+j.unsure >= math.Abs(was.ns)+was.unsure:
+	case j.unsure < knownPart*math.Abs(was.ns) && math.Abs(j.ns) < max(j.unsure, revertedPart*math.Abs(was.ns)):
+		*was = jump{}
+	default:
+		*was = j
+	}
+}
+
 // coverUnused covers a jump that the pulses made while they were not used, if a pulse dev
 // ns from its prediction shows that they are still there.
 func (b *errorBound) coverUnused(u *unusedPulses, e *estimate, dev float64) {
@@ -130,7 +146,7 @@ func (b *errorBound) around(e *estimate, cfg *Config, mono int64, t, phase, unsu
 	spread := k * math.Sqrt(max(x.Var(at), 0)+unsure*unsure)
 	// The pulses themselves show a drift; the spread is for what they do not show.
 	spread = max(spread+max(b.rejectHint, b.unexplained()), driftSpread*spread+max(e.drift, driftMargin*math.Abs(b.left+b.leaving*at)))
-	return sys + b.bracket/2 + max(math.Abs(phase), math.Abs(phase+e.alternative.at(at))) + spread
+	return sys + b.bracket/2 + max(math.Abs(phase), math.Abs(phase+e.others.last.at(at)), math.Abs(phase+e.others.left.at(at))) + spread
 }
 
 // sigmas returns the bound's width for a prediction over t seconds, in standard

@@ -196,6 +196,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		return
 	}
 	d := tai.Time(math.Round(ns))
+	c.before = givenUp{now: c.before.now}
 	c.edges.trains.shift(d)
 	c.edges.clock += d
 	if c.est.imm.Count() > 0 {

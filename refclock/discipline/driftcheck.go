@@ -119,9 +119,12 @@ func (d *departure) tolerance(sec tai.Time) float64 {
 
 // begin notes that the pulses were seen at sec to leave the prediction by a drift that
 // the estimate follows. The line before it is that of the last minutes, as far as they
-// are known.
+// are known. Pulses that are still on a line which they had seemed to leave leave it now.
 func (d *departure) begin(e *estimate, sec tai.Time) {
 	if d.ok {
+		if free, _ := e.freeRunning(); math.Abs(free-d.at(e.sec)) < d.tolerance(e.sec) {
+			d.since = sec
+		}
 		return
 	}
 	for i := len(driftSpans) - 1; i >= 0; i-- {
@@ -175,5 +178,5 @@ func (d departure) resume(e *estimate, off float64) {
 	t := math.Max(float64(e.sec-d.sec)*1e-9, departureLine)
 	e.imm.Inflate(math.Abs(off), math.Sqrt(max(d.e.Var(t), 0))/t+math.Abs(off)/t)
 	e.breakOff()
-	e.drift, e.age, e.alternative = 0, 0, alternative{}
+	e.drift, e.age, e.others = 0, 0, alternatives{}
 }

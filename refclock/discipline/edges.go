@@ -19,15 +19,15 @@ type edges struct {
 	evidence int // accepted since phase was acquired
 }
 
-// provisionalPulses is the number of accepted pulses, one a second, up to which a
+// ProvisionalPulses is the number of accepted pulses, one a second, up to which a
 // lock is provisional: pulses that contradict it for longer than it had lasted end
 // it. Receivers deliver pulses of their own free oscillator for up to some minutes
 // before they align them.
-const provisionalPulses = 540
+const ProvisionalPulses = 540
 
 // provisional reports whether what was acquired stands on so few pulses that
 // contradicting ones may outweigh it.
-func (e *edges) provisional() bool { return e.evidence < provisionalPulses }
+func (e *edges) provisional() bool { return e.evidence < ProvisionalPulses }
 
 // take notes an edge, or returns why it cannot be measured with. maxWidth is the
 // widest bracket of use.

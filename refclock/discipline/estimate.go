@@ -19,12 +19,12 @@ type estimate struct {
 	osc  oscillator
 
 	// How far the estimate can be trusted.
-	prediction  servo.PredictionError
-	hist        history
-	age         float64     // s by which the estimate is older than mono
-	alternative alternative // a second opinion that the bound covers
-	drift       float64     // ns: deviation of the pulses from their prediction that the bound covers
-	departure   departure   // the line before a drift of the pulses that was followed
+	prediction servo.PredictionError
+	hist       history
+	age        float64      // s by which the estimate is older than mono
+	others     alternatives // further opinions that the bound covers
+	drift      float64      // ns: deviation of the pulses from their prediction that the bound covers
+	departure  departure    // the line before a drift of the pulses that was followed
 }
 
 // corrections are the frequency corrections of the clock, in ppb, and the
@@ -93,7 +93,7 @@ func (e *estimate) start(l Learned, maxErrorPPB float64) {
 func (e *estimate) forget(maxErrorPPB float64) {
 	e.imm.Reset(-e.corr.ppb, maxErrorPPB)
 	e.breakOff()
-	e.drift, e.age, e.alternative = 0, 0, alternative{}
+	e.drift, e.age, e.others = 0, 0, alternatives{}
 }
 
 // breakOff ends everything that compares phases over time: the phase jumps.

@@ -39,6 +39,7 @@ type inheritance struct {
 	known   bool // the line can be compared with pulses and labels
 	against int  // seconds in a row that contradicted it, all for the reason why
 	why     Reason
+	back    bool // the latest pulse that was judged is on Inherited.Last
 
 	trail comparison // of the last pulses with Inherited.Last
 }
@@ -58,9 +59,10 @@ func (c *Controller) Inherit(h Inherited) {
 	}
 }
 
-// Disinherit ends that, because the line does not hold any more: the machine slept.
+// Disinherit ends that, because no line of before holds any more: the machine slept.
 func (c *Controller) Disinherit() {
 	c.inherited.valid, c.inherited.known, c.inherited.Last = false, false, LastLine{}
+	c.before = givenUp{}
 }
 
 // at returns the line and the bound of its error, ns, at mono.
@@ -79,7 +81,7 @@ func (h *inheritance) judge(second tai.Time, mono int64, sigma, limit float64) (
 	if !h.known || mono < h.Mono {
 		return None, jump{}
 	}
-	if h.on(second, mono, sigma) {
+	if h.back = h.on(second, mono, sigma); h.back {
 		h.against = 0
 		return None, jump{} // where they were, whatever the clock's line was
 	}
@@ -104,12 +106,12 @@ func (h *inheritance) judge(second tai.Time, mono int64, sigma, limit float64) (
 		h.against, h.why = 0, why
 	}
 	h.against++
-	h.valid = h.valid && h.Pulses >= provisionalPulses // else it is open which is right
+	h.valid = h.valid && h.Pulses >= ProvisionalPulses // else it is open which is right
 	switch {
-	case h.against > max(lasted, Default().Gate.JumpConfirm) && (why == SecondDisputed || h.Pulses < provisionalPulses):
+	case h.against > max(lasted, Default().Gate.JumpConfirm) && (why == SecondDisputed || h.Pulses < ProvisionalPulses):
 		h.valid, h.known = false, false
 		return None, jump{}
-	case why == PulseJump && h.Pulses >= provisionalPulses && spread-h.Err > limit:
+	case why == PulseJump && h.Pulses >= ProvisionalPulses && spread-h.Err > limit:
 		return None, j // nothing is served any more, and nothing is lost
 	}
 	return why, jump{}
@@ -122,8 +124,13 @@ const settled = 128
 // settle compares the line with a pulse of a clock that is locked. The pulses may have
 // moved while they were acquired, and then their noise hides it for a while.
 func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
-	why, j := h.judge(second, p.Mono, pulseNoise(c, p), float64(c.cfg.Limit))
+	sigma := pulseNoise(c, p)
+	why, j := h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
 	if why == None {
+		if h.back {
+			ns, tolerance := h.Last.off(second, p.Mono)
+			c.bound.reduce(jump{ns, tolerance + displacedSigma*sigma})
+		}
 		// The line grows uncertain, and explains no jump that was seen before.
 		// Pulses that drift are farther off until the next one.
 		if more := math.Abs(j.ns) - math.Abs(c.bound.jump.ns); more > 0 {
@@ -235,6 +242,7 @@ type ClockNow struct {
 // StatusAt is Status with what was inherited, for an instant at which the clock's
 // model is known.
 func (c *Controller) StatusAt(now ClockNow) Status {
+	c.before.now = now
 	s := c.Status()
 	if s.Tracked() || s.ServoState == status.Faulty {
 		c.inherited.valid = false // it has a clock of its own
@@ -253,8 +261,8 @@ func (c *Controller) StatusAt(now ClockNow) Status {
 	// The clock is off the line by what another program, or this one, moved it.
 	bound, floor := spread+math.Abs(float64(now.Clock.Sub(line)))+float64(now.Err), h.Err+float64(now.Err)
 	growth := h.BoundRate + math.Abs(now.RatePPB-h.RatePPB)
-	if l := &h.Last; l.Departed && now.Mono-l.Since <= departureLine*1e9 {
-		// The line of the clock went with the pulses that drift.
+	if l := &h.Last; l.Departed && (h.back || now.Mono-l.Since <= departureLine*1e9) {
+		// The line of the clock went with the pulses that drift, or drifted and are back.
 		ns, unsure := l.off(now.Clock, now.Mono)
 		bound = math.Max(bound, math.Abs(ns)+unsure+float64(now.Err))
 		growth = math.Max(growth, l.ErrRate+math.Abs(now.RatePPB-l.RatePPB))

@@ -39,6 +39,7 @@ func TestInheritedUntilTheLock(t *testing.T) {
 		{"discarded by an operator", nil, func(c *Controller) { c.Reset(mono) }, now(1, 0), status.Acquiring, "starting", unboundedNS},
 		{"no clock", nil, func(c *Controller) { c.ClockLost(reason.ClockGone) }, now(1, 0), status.Unlocked, "clock_gone", unboundedNS},
 		{"clock not adjustable", nil, func(c *Controller) { c.ClockDenied() }, now(1, 0), status.Faulty, "clock_denied", unboundedNS},
+		{"TAI-UTC changed", nil, func(c *Controller) { c.Recounted() }, now(1, 0), status.Unlocked, "starting", unboundedNS},
 		{"clock being moved", nil, func(c *Controller) { c.ClockMoving() }, now(1, 0), status.Acquiring, "starting", unboundedNS},
 
 		{"at once", nil, nil, now(0, 0), status.Holdover, "restarted: starting", 700},

@@ -19,7 +19,7 @@ type voter struct {
 	latency    time.Duration
 
 	// Before the second is known: votes for a shift of the provisional count.
-	run   int      // consecutive seconds that voted for shift
+	run   int      // labels in succession that voted for shift
 	shift tai.Time // true second - provisional second
 	floor tai.Time // provisional second of the last vote
 
@@ -33,6 +33,10 @@ type voter struct {
 // lateBy is how late, or early, a label may be to count as late rather than as
 // different.
 const lateBy = 1500 * time.Millisecond
+
+// labelGap is the longest time between labels in succession: some receivers send the date
+// every few seconds, and sentences get lost.
+const labelGap = 10 * tai.Second
 
 // restart forgets all votes.
 func (v *voter) restart() {
@@ -104,7 +108,7 @@ func (v *voter) vote(l Label, grid tai.Time) Reason {
 		v.run = 0
 		named()
 		return LabelNotWhole
-	case shift != v.shift || seconds != tai.Second:
+	case shift != v.shift || seconds > labelGap:
 		v.run = 0
 	}
 	named()
@@ -206,8 +210,10 @@ func (c *machine) label(l Label) Reason {
 
 // Recounted reports that TAI - UTC changed while the clock was not tracked. A second that
 // is being verified stands on labels that were made with the count before: it is found
-// anew.
+// anew. An inherited line is reported no more: it is served with the count of the earlier
+// run, and it is open which of the two is right.
 func (c *Controller) Recounted() {
+	c.inherited.valid = false
 	if c.st.State == status.Acquiring {
 		c.reacquire(SecondDisputed)
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock/discipline/servo"
+	"noonmark/refclock/status"
 )
 
 // LastLine is the line of true time against CLOCK_MONOTONIC_RAW that the pulses of an
@@ -120,7 +122,7 @@ func (h *inheritance) resume(c *machine, dt, dev, off float64) {
 	e.imm.AddFreq(-slope)
 	e.imm.Inflate(math.Abs(off), math.Abs(slope)/4+math.Abs(off)/departureLine)
 	e.breakOff()
-	e.drift, e.age, e.alternative = 0, 0, alternative{}
+	e.drift, e.age, e.others = 0, 0, alternatives{}
 	c.bound.jump, c.bound.left, c.bound.leaving = jump{}, 0, 0
 	h.trail = comparison{}
 }
@@ -135,13 +137,10 @@ func lastLine(c *machine, now ClockNow) LastLine {
 	case !c.labelled || c.st.RefTime == 0 || e.imm.Count() < minLockCount:
 		return LastLine{}
 	}
-	const later = 60 // s, over which the growth is taken
+	l := estimateLine(c, now)
 	dt := float64(now.Mono-e.mono) * 1e-9
-	l := LastLine{Mono: now.Mono, Time: now.Clock - tai.Time(math.Round(e.phaseAt(now.Mono))), RatePPB: now.RatePPB - e.freq() - e.corr.ppb, Since: now.Mono}
 	x := e.imm.Estimate()
-	tolerance := func(t float64) float64 {
-		return farSigma*math.Sqrt(max(x.Var(dt+t), 0)) + displacedSigma*math.Sqrt(x.R)
-	}
+	tolerance := func(t float64) float64 { return leftBy(&x, dt+t) }
 	if d.ok {
 		free, freq := e.freeRunning()
 		l.Time += tai.Time(math.Round(free - d.at(e.sec) + (freq-d.freq)*dt))
@@ -149,7 +148,56 @@ func lastLine(c *machine, now ClockNow) LastLine {
 		l.Since, l.Departed = e.mono-int64(e.sec-d.since), true
 		tolerance = func(t float64) float64 { return d.tolerance(e.sec + tai.Time((dt+t)*1e9)) }
 	}
+	const later = 60 // s, over which the growth is taken
 	l.Err = tolerance(0) + float64(now.Err)
 	l.ErrRate = (tolerance(later)-tolerance(0))/later + now.RateErr
 	return l
+}
+
+// estimateLine returns the line of the estimate, without its error.
+func estimateLine(c *machine, now ClockNow) LastLine {
+	e := &c.est
+	return LastLine{Mono: now.Mono, Time: now.Clock - tai.Time(math.Round(e.phaseAt(now.Mono))), RatePPB: now.RatePPB - e.freq() - e.corr.ppb, Since: now.Mono}
+}
+
+// leftBy is how far pulses may be off an estimate t seconds after it, ns.
+func leftBy(e *servo.Estimate, t float64) float64 {
+	return farSigma*math.Sqrt(max(e.Var(t), 0)) + displacedSigma*math.Sqrt(e.R)
+}
+
+// givenUp is where the pulses were before second and phase were given up. Pulses that
+// jump while nothing is locked to them are compared with that: they may be back.
+// The zero value is no such line.
+type givenUp struct {
+	now  ClockNow // as of the last report
+	line LastLine
+	mono int64          // CLOCK_MONOTONIC_RAW (ns) of e
+	e    servo.Estimate // how certain the line is
+	jump jump           // that the bound covered then
+}
+
+// note keeps the line of a clock that was locked, before it is given up for reason r.
+func (g *givenUp) note(c *machine, r Reason) {
+	switch c.st.State {
+	case status.Unlocked, status.Acquiring:
+		return // what was noted before is more certain
+	}
+	now := g.now
+	*g = givenUp{now: now}
+	if r == ClockStepped || now.Mono == 0 || c.est.imm.Count() < minLockCount {
+		return
+	}
+	g.line, g.mono, g.e, g.jump = estimateLine(c, now), c.est.mono, c.est.imm.Estimate(), c.bound.jump
+}
+
+// jumped returns how far pulses, which show second to begin at mono to sigma ns, are from
+// where they were before all jumps. The second itself may have been in dispute.
+func (g *givenUp) jumped(second tai.Time, mono int64, sigma float64) (j jump, ok bool) {
+	if g.line == (LastLine{}) {
+		return j, false
+	}
+	ns, _ := g.line.off(second, mono)
+	t := float64(mono-g.mono) * 1e-9
+	unsure := leftBy(&g.e, t) + displacedSigma*sigma + float64(g.now.Err) + g.now.RateErr*t
+	return jump{g.jump.ns + ns - 1e9*math.Round(ns*1e-9), g.jump.unsure + unsure}, true
 }

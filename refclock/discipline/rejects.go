@@ -66,6 +66,30 @@ func (r *rejectRun) displaces(t, d, sigma float64) bool {
 	return math.Abs(d) > displacedSigma*sigma && r.agrees(t, d, sigma)
 }
 
+// steppedPart is by which part of the last one pulses may differ that jumped. On a line
+// from the last good pulse on, four of up to fourteen differ by more.
+const steppedPart = 0.25
+
+// stepped reports whether a pulse inside the gate, and those before it that the gate
+// refused, are all where one jump took them.
+func (r *rejectRun) stepped(t, d, sigma float64) bool {
+	if r.agreeing < min(r.n, len(r.d)) || !r.displaces(t, d, sigma) {
+		return false
+	}
+	for i := len(r.d) - min(r.n, len(r.d)); i < len(r.d); i++ {
+		if math.Abs(r.d[i]-d) > steppedPart*math.Abs(d) {
+			return false
+		}
+	}
+	return r.n > 0
+}
+
+// letIn reports whether a pulse inside the gate is where refused pulses had jumped to: it
+// is the gate that grew. jumped: that they have jumped is known.
+func (r *rejectRun) letIn(t, d, sigma float64, jumped bool) bool {
+	return r.stepped(t, d, sigma) || jumped && r.displaces(t, d, sigma)
+}
+
 // rampPulses is the number of refused pulses up to which they can be a ramp: one that
 // leaves the gate is recognised at once. Later the noise of four pulses extrapolates to
 // any place.

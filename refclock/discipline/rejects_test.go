@@ -54,6 +54,37 @@ func TestRampOfRefusedPulses(t *testing.T) {
 	}
 }
 
+// A gate that grows lets in pulses that jumped. An oscillator that changed is no jump,
+// however late the gate lets its pulses in.
+func TestPulsesThatTheGateLetsIn(t *testing.T) {
+	t.Parallel()
+	noise := func(k int) float64 { return 40 * float64(k%3-1) }
+	for _, c := range []struct {
+		name string
+		n    int // refused, before the one that is let in
+		dev  func(k int) float64
+		want bool
+	}{
+		{"nothing was refused", 0, func(int) float64 { return 1e3 }, false},
+		{"a jump after one", 1, func(int) float64 { return 1e3 }, true},
+		{"a jump after nine", 9, func(k int) float64 { return 1200 + noise(k) }, true},
+		{"a jump within the noise", 9, func(k int) float64 { return 100 + noise(k) }, false},
+		{"a jump, and back", 9, func(k int) float64 { return 1200 * float64(1-k/10) }, false},
+		{"spikes", 6, func(k int) float64 { return float64(k*k%7) * 1e3 }, false},
+		{"an oscillator that changed, after one", 1, func(k int) float64 { return 600 * float64(k) }, false},
+		{"after nine", 9, func(k int) float64 { return -150*float64(k) + noise(k) }, false},
+		{"after fourteen", 14, func(k int) float64 { return 150 * float64(k) }, false},
+	} {
+		var r rejectRun
+		for k := 1; k <= c.n; k++ {
+			r.add(float64(k), c.dev(k), 20)
+		}
+		if got := r.stepped(float64(c.n+1), c.dev(c.n+1), 20); got != c.want {
+			t.Errorf("%s: a jump %v", c.name, got)
+		}
+	}
+}
+
 // A jump of unused pulses is found where they are still where it took them. A jump that
 // took them back, a slow drift and interference are none.
 func TestJumpsOfUnusedPulses(t *testing.T) {

@@ -106,6 +106,7 @@ func (e *estimate) forgetSuspect(suspect time.Duration) bool {
 	if p != nil {
 		e.rollback(p)
 	}
+	e.coverDeparture(suspect)
 	return p != nil
 }
 
@@ -124,12 +125,27 @@ func (e *estimate) rollback(p *savedState) {
 	e.breakOff()
 	e.departure = left
 	e.age = dt
-	e.drift, e.alternative = 0, alternative{}
+	e.drift, e.others = 0, alternatives{}
 }
 
-// alternative is a second opinion of the present, relative to the estimate: what
-// the last pulses showed if they were forgotten, otherwise what was predicted
-// before them.
+// coverDeparture lets the bound cover the line that the pulses left by a drift which was
+// followed, if that was seen lately: either the oscillator changed then, or the pulses
+// drifted already.
+func (e *estimate) coverDeparture(suspect time.Duration) {
+	if d := &e.departure; d.ok && e.sec-d.since <= maxSavedAge*tai.Time(suspect) {
+		phase, freq := e.freeRunning()
+		e.others.left = alternative{ok: true, phase: d.at(e.sec) - phase, freq: d.freq - freq}
+	}
+}
+
+// alternatives are further opinions of the present, which hold until pulses are used
+// again.
+type alternatives struct {
+	last alternative // what the last pulses showed if they were forgotten, otherwise what was predicted before them
+	left alternative // the line that they left by a drift
+}
+
+// alternative is an opinion of the present, relative to the estimate.
 type alternative struct {
 	ok          bool
 	phase, freq float64 // ns at estimate.mono, ppb
@@ -149,6 +165,7 @@ func (r alternative) at(t float64) float64 {
 // they are forgotten, and the bound covers what they showed: either they were
 // wrong, or the oscillator changed. It reports whether they are forgotten.
 func (e *estimate) pulsesStopped(suspect time.Duration) (forgotten bool) {
+	defer e.coverDeparture(suspect)
 	p := e.beforeSuspect(suspect)
 	if p == nil {
 		return false
@@ -164,6 +181,6 @@ func (e *estimate) pulsesStopped(suspect time.Duration) (forgotten bool) {
 	} else {
 		r.phase, r.freq = -r.phase, -r.freq
 	}
-	e.alternative = r
+	e.others.last = r
 	return forgotten
 }

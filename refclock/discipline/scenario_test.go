@@ -304,12 +304,12 @@ var transitions = []struct {
 	{"second disputed for half a minute", Config{}, func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := labelSpec{after: 150e6}
-			if k >= 600 && k < 730 {
+			if k >= 700 && k < 830 {
 				l.shift = -1
 			}
 			return []labelSpec{l}
 		}
-	}, 800, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
+	}, 900, []string{"locked disciplined", "holdover second_disputed", "holdover returning", "locked disciplined"}},
 	{"second disputed for half a minute while it is provisional", Config{}, func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := labelSpec{after: 150e6}
@@ -328,6 +328,22 @@ var transitions = []struct {
 			return []labelSpec{l}
 		}
 	}, 300, []string{"locked disciplined", "faulty second_disputed", "acquiring second_disputed", "acquiring verifying", "locked disciplined"}},
+	{"a label every fifth second", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			if k%5 > 0 {
+				return nil
+			}
+			return []labelSpec{{after: 150e6}}
+		}
+	}, 60, []string{"acquiring labelling", "acquiring verifying", "locked disciplined"}},
+	{"every third label is lost", Config{}, func(w *world) {
+		w.labels = func(k int) []labelSpec {
+			if k%3 == 0 {
+				return nil
+			}
+			return []labelSpec{{after: 150e6}}
+		}
+	}, 60, []string{"acquiring labelling", "acquiring verifying", "locked disciplined"}},
 	{"pulses elsewhere for longer than they had been here", Config{}, func(w *world) {
 		w.refWrong = true
 		w.noise = func(k int) float64 {
@@ -348,12 +364,12 @@ var transitions = []struct {
 	{"second disputed to faulty and back", Config{}, func(w *world) {
 		w.labels = func(k int) []labelSpec {
 			l := labelSpec{after: 150e6}
-			if k >= 600 && k < 800 {
+			if k >= 700 && k < 900 {
 				l.shift = 5
 			}
 			return []labelSpec{l}
 		}
-	}, 860, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
+	}, 960, []string{"holdover second_disputed", "faulty second_disputed", "holdover returning", "locked disciplined"}},
 	{"clock jumps by 9 µs", Config{}, func(w *world) {
 		w.at[200] = func(w *world) { w.x += 9e3 }
 	}, 400, []string{"locked disciplined", "holdover pulse_jump", "holdover returning", "locked disciplined"}},

@@ -13,6 +13,7 @@ type machine struct {
 	learned Learned // imported, or from before phase was lost last
 
 	inherited inheritance // from an earlier run
+	before    givenUp
 
 	first firstCall
 
@@ -91,6 +92,7 @@ func (c *machine) enter(s status.State, r Reason) {
 // reacquire gives up phase and second and acquires them again; the frequency
 // stays.
 func (c *machine) reacquire(r Reason) {
+	c.before.note(c, r)
 	if c.edges.provisional() && c.edges.unused.off > c.edges.evidence {
 		c.edges.unused = unusedPulses{} // they have been there for longer than the lock had lasted
 	}

@@ -32,18 +32,18 @@ func (c *machine) track(p Pulse, now int64) Action {
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
 	switch {
 	case math.Abs(e.imm.Sigmas(z-pred, dt)) <= c.cfg.Gate.Sigma:
-		if r := &c.edges.rejects; c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit && r.displaces(dt, z-pred, math.Sqrt(e.imm.Estimate().R)) {
+		if r := &c.edges.rejects; r.letIn(dt, z-pred, math.Sqrt(e.imm.Estimate().R), c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit) {
 			c.est.breakOff()
 			c.bound.follow(z-pred, e.unsure(dt, &c.cfg))
 		} else {
 			c.bound.coverUnused(&c.edges.unused, e, z-pred)
 		}
 		e.advance(sec, edge)
-	case e.alternative.ok && math.Abs(e.imm.Sigmas(z-pred-e.alternative.at(dt), dt)) <= c.cfg.Gate.Sigma:
+	case e.others.last.ok && math.Abs(e.imm.Sigmas(z-pred-e.others.last.at(dt), dt)) <= c.cfg.Gate.Sigma:
 		// The alternative was right.
 		e.departure.begin(e, sec)
 		e.advance(sec, edge)
-		e.imm.Inflate(math.Abs(z-pred), math.Abs(e.alternative.freq))
+		e.imm.Inflate(math.Abs(z-pred), math.Abs(e.others.last.freq))
 	default:
 		c.edges.rejects.add(dt, z-pred, math.Sqrt(e.imm.Estimate().R))
 		slope, ok := c.edges.rejects.ramp(c.cfg.MaxErrorPPB)
@@ -59,7 +59,7 @@ func (c *machine) track(p Pulse, now int64) Action {
 	c.edges.rejects.clear()
 	c.edges.unused = unusedPulses{}
 	c.bound.rejectHint = 0
-	e.age, e.alternative = 0, alternative{}
+	e.age, e.others = 0, alternatives{}
 	e.imm.Update(z)
 	e.watchDrift()
 	e.remember(c.st.State == status.Locked, c.cfg.Gate.Suspect)

@@ -1,7 +1,9 @@
 package export
 
 import (
+	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -116,5 +118,41 @@ func TestSocketOfPTP4L(t *testing.T) {
 	}
 	if got := FindPTP4L(PTP4LAuto); !slices.Contains(ptp4lSockets(), got) {
 		t.Errorf("found %s", got)
+	}
+}
+
+// Of the sockets that versions of ptp4l have, the first that exists is taken: that of older ones
+// before the one that newer ones have in a folder of its own. Without any it is the first.
+func TestSocketOfPTP4LIsSearched(t *testing.T) {
+	t.Parallel()
+	want := []string{"/var/run/ptp4l", "/run/ptp4l", "/var/run/ptp/ptp4l", "/run/ptp/ptp4l"}
+	if got := ptp4lSockets(); !slices.Equal(got, want) {
+		t.Fatalf("searched: %q, want %q", got, want)
+	}
+	root := t.TempDir()
+	sockets := make([]string, len(want))
+	for i, p := range want {
+		sockets[i] = filepath.Join(root, p)
+		if err := os.MkdirAll(filepath.Dir(sockets[i]), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := findPTP4L(PTP4LAuto, sockets); got != sockets[0] {
+		t.Errorf("without any: %s", got)
+	}
+	for i := len(sockets) - 1; i >= 0; i-- { // each that appears is before those that exist
+		if err := os.WriteFile(sockets[i], nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := findPTP4L(PTP4LAuto, sockets); got != sockets[i] {
+			t.Errorf("found %s, want %s", got, sockets[i])
+		}
+	}
+	// A folder of that name is no socket: the search goes on.
+	if err := errors.Join(os.Remove(sockets[0]), os.Mkdir(sockets[0], 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if got := findPTP4L(PTP4LAuto, sockets); got != sockets[1] {
+		t.Errorf("with a folder before: %s, want %s", got, sockets[1])
 	}
 }

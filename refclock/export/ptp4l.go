@@ -118,10 +118,13 @@ func NewPTP4L(cfg PTP4LConfig) *PTP4L {
 }
 
 // FindPTP4L returns the path of the socket that a configured path means.
-func FindPTP4L(path string) string {
+func FindPTP4L(path string) string { return findPTP4L(path, ptp4lSockets()) }
+
+// findPTP4L is FindPTP4L with the sockets to search, the first one that exists wins.
+func findPTP4L(path string, sockets []string) string {
 	if path == PTP4LAuto {
-		path = ptp4lSockets()[0]
-		for _, p := range ptp4lSockets() {
+		path = sockets[0]
+		for _, p := range sockets {
 			if fi, err := os.Stat(p); err == nil && !fi.IsDir() {
 				path = p
 				break

@@ -328,6 +328,44 @@ func TestReferenceUnusable(t *testing.T) {
 	}
 }
 
+// A sleep of the machine: the kernel has set the clock by that of the board, wrong by a
+// part of a second, and still says that it is synchronised. The follower takes that back
+// before anybody knows the time again, and follows when there is a reference.
+func TestSystemClockAfterASleep(t *testing.T) {
+	for _, board := range []time.Duration{-400 * time.Millisecond, 0, 30 * time.Millisecond, 700 * time.Millisecond} {
+		var slept time.Duration
+		m := newMachine(t, 0, machineTruth, func(c *Config) { c.Suspended = func() time.Duration { return slept } })
+		m.run(2 * time.Minute)
+		if m.state() != status.Locked {
+			t.Fatalf("board %v: %v before the sleep", board, m.state())
+		}
+		good := m.ref
+		m.ref.State, m.ref.Bound, m.ref.RefTime = status.Unlocked, math.MaxInt64, 0
+		m.clock.Suspend(time.Hour, true)
+		m.clock.Disturb(board)
+		slept += time.Hour
+		m.run(2 * time.Second)
+		if k, _ := m.Load(); k.Status&phc.StaUnsync == 0 || m.state() == status.Locked {
+			t.Errorf("board %v: after the sleep %v, and the kernel has %+v", board, m.state(), k)
+		}
+		m.run(time.Minute)
+		if s := m.fol.Stats(); s.Counts[reason.ClockSlept] != 1 || s.Snapshot.Usable(m.now) {
+			t.Errorf("board %v: counted %d times, usable %v (%s) without a reference\n%s", board, s.Counts[reason.ClockSlept], s.Snapshot.Usable(m.now), s.Snapshot.Reason, &m.log)
+		}
+		m.ref.State, m.ref.Bound, m.ref.RefTime = good.State, good.Bound, good.RefTime
+		m.ref.Epoch++
+		for range 120 {
+			m.run(time.Second)
+			if k, _ := m.Load(); k.Status&phc.StaUnsync == 0 && math.Abs(m.off(37)) > float64(k.MaxError) {
+				t.Fatalf("board %v: off by %.0f ns, bound in the kernel %v", board, m.off(37), k.MaxError)
+			}
+		}
+		if k, _ := m.Load(); m.state() != status.Locked || math.Abs(m.off(37)) > 2000 || k.Status&phc.StaUnsync != 0 {
+			t.Errorf("board %v: with a reference again %v (%s), off by %.0f ns, kernel %+v\n%s", board, m.state(), m.fol.Stats().Snapshot.Reason, m.off(37), k, &m.log)
+		}
+	}
+}
+
 // TestStepPolicy: what may not be stepped is slewed or left, and said.
 func TestStepPolicy(t *testing.T) {
 	m := newMachine(t, 5*time.Second, machineTruth, func(c *Config) { c.Steps = StepNever })

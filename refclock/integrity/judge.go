@@ -94,7 +94,7 @@ func (j *Judge) Second(label tai.Time, c *reading.Clocks) {
 // Edge takes an edge of the pulse.
 func (j *Judge) Edge(e Edge, c *reading.Clocks) {
 	if j.ownCrystal {
-		j.ramp.pulse(e.Corrected, e.Free, c.Unlocked)
+		j.ramp.pulse(e.Corrected, e.Free, c.Young)
 	}
 	j.startup.edge(e.Mono, e.Other, c.Startup())
 	j.startup.update(c.Unlocked)

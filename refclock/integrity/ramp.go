@@ -64,7 +64,7 @@ const (
 	rampTail    = 64   // pulses at most whose slope ends it
 	rampTailMin = 8    // and at least
 	rampCalm    = 10   // pulses in a row with the old slope that end it
-	rampSteady  = 900  // pulses in a row with another slope that end it without a lock: the line before was wrong, or all there is drifts
+	rampSteady  = 540  // pulses in a row with another slope that outweigh a line that no lock has confirmed for as long: that one was wrong, or all there is drifts
 	rampBent    = 8    // of a line: its deviation, in those from pulse to pulse, from which on it is two lines
 	rampLost    = 32   // pulses in a row off the line that start a new one
 	rampLeast   = 20   // ns: smallest residual that counts
@@ -116,15 +116,15 @@ func (d *ramp) unexplained() float64 {
 }
 
 // pulse takes a pulse: its instant, CLOCK_MONOTONIC_RAW in ns, and its phase by
-// the clock without steering, ns within the second. unlocked: nothing is locked to the
-// pulses, and an alarm that does not end by itself protects nothing.
-func (d *ramp) pulse(mono int64, free float64, unlocked bool) {
+// the clock without steering, ns within the second. young: no clock has been locked to
+// the pulses for long, and pulses that run otherwise for longer may be right.
+func (d *ramp) pulse(mono int64, free float64, young bool) {
 	x, ok := d.place(mono, free)
 	switch {
 	case !ok:
 		d.clear()
 	case d.alarm.raised:
-		d.ending(mono, x, unlocked)
+		d.ending(mono, x, young)
 	case d.n < rampMin:
 		if d.n > 0 && d.points[d.n-1].far(x) {
 			d.n = 0 // nothing of this kind makes a line
@@ -234,10 +234,10 @@ func (d *ramp) raise(mono int64, slope float64, y, r fit) {
 	d.slow.clear()
 }
 
-// ending looks, during an alarm, whether the pulses run as before, or, unlocked, at
-// least as they do for long now. It looks at so
-// many pulses that their noise cannot hide a third of the slope that raised it.
-func (d *ramp) ending(mono int64, x point, unlocked bool) {
+// ending looks, during an alarm, whether the pulses run as before, or, if the line before
+// is young, as they do for longer now. It looks at so many pulses that their noise cannot
+// hide a third of the slope that raised it.
+func (d *ramp) ending(mono int64, x point, young bool) {
 	a := &d.alarm
 	if a.n == rampTail {
 		copy(a.tail[:], a.tail[1:])
@@ -257,15 +257,13 @@ func (d *ramp) ending(mono int64, x point, unlocked bool) {
 	if s := &a.steady; s.n == 0 || math.Abs(y.b-s.y) > width+wy || math.Abs(r.b-s.r) > width+wr {
 		s.y, s.r, s.n = y.b, r.b, 0
 	}
-	if a.steady.n++; !unlocked {
-		a.steady.n = 1
-	}
+	a.steady.n++
 	if math.Abs(y.b-a.y.b) > width+wy || math.Abs(r.b-a.r.b) > width+wr {
 		a.calm = 0
 	} else {
 		a.calm++
 	}
-	if a.calm < max(rampCalm, k) && a.steady.n < rampSteady { // over other pulses than those that first showed it
+	if a.calm < max(rampCalm, k) && !(young && a.steady.n >= rampSteady) { // over other pulses than those that first showed it
 		return
 	}
 	a.raised = false

@@ -114,6 +114,16 @@ func NewWitnesses(list []WitnessConfig) *Witnesses {
 	return w
 }
 
+// Forget forgets what was found: the machine slept, and the verdicts are older than
+// CLOCK_MONOTONIC_RAW says. Each witness is asked as at the start, and the lock waits.
+func (w *Witnesses) Forget() {
+	w.confirmed = false
+	for i := range w.list {
+		s := &w.list[i]
+		s.Verdict, s.next, s.burst, s.provisional = NoVerdict, 0, 0, false
+	}
+}
+
 // Status returns what is known of each witness.
 func (w *Witnesses) Status() []WitnessStatus {
 	all := make([]WitnessStatus, len(w.list))

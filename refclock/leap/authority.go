@@ -44,11 +44,23 @@ type Authority struct {
 	labels       labels
 
 	table   *tai.Table // in force
-	status  Status     // as of the last weighing
-	weighed int64      // mono of the last weighing, 0: none yet
+	second  second
+	status  Status // as of the last weighing
+	weighed int64  // mono of the last weighing, 0: none yet
 	last    lastLabel
 	warned  warned
 	result  Result // under construction
+}
+
+// second is whether the clock had a second at the last input.
+type second bool
+
+// freed takes an input, and reports whether the clock has given up its second: the present
+// offset need not stay as it was for that any more.
+func (s *second) freed(in *reading.Clocks) bool {
+	was := *s
+	*s = second(!in.Unlocked)
+	return bool(was) && in.Unlocked
 }
 
 // lastLabel is the latest valid label.
@@ -69,11 +81,21 @@ func (l *lastLabel) date(in *reading.Clocks) tai.Time {
 	return 0
 }
 
+// Earlier is what an earlier run of the program knew of leap seconds. The zero value knows
+// nothing.
+type Earlier struct {
+	// Leaps are in the order of time: a receiver may have announced them, or its labels may
+	// have shown them. Where no source has a vote they count, if they are later than those
+	// of the table that expired last.
+	Leaps   []tai.Leap
+	Applied int // as in Status: labels that move then are not those of a count that is applied late
+}
+
 // New returns an Authority with tables of leap seconds in their order of trust,
 // at least one. Until the date is known the first is in force. proof says what
 // evidence of the leap count the first lock waits for.
-func New(tables []*tai.Table, proof Proof) *Authority {
-	return &Authority{proof: proof, sources: sources{tables: tables}, table: tables[0]}
+func New(tables []*tai.Table, proof Proof, before Earlier) *Authority {
+	return &Authority{proof: proof, sources: sources{tables: tables, earlier: before.Leaps}, labels: labels{earlier: before.Applied}, table: tables[0]}
 }
 
 // Table returns the table in force.
@@ -91,7 +113,7 @@ func (a *Authority) TableEnd() tai.Time {
 // Status returns what is known of the sources of leap seconds.
 func (a *Authority) Status() Status {
 	s := a.status
-	s.Receiver = a.sources.broadcast.offset
+	s.Receiver, s.Applied = a.sources.broadcast.offset, a.labels.applied(a.confirmation.now)
 	s.Unconfirmed = a.confirmation.waits(a.proof)
 	if s.Unconfirmed {
 		_, s.Remedy = a.confirmation.explain()
@@ -146,7 +168,7 @@ func (a *Authority) Relock() { a.confirmation.discard() }
 func (a *Authority) Tick(in reading.Clocks) Result {
 	a.confirmation.tick(&in)
 	a.wait()
-	if a.weighed == 0 || in.Mono-a.weighed >= int64(weighEvery) {
+	if a.second.freed(&in) || a.weighed == 0 || in.Mono-a.weighed >= int64(weighEvery) {
 		a.weigh(&in, false)
 	}
 	return a.finish()
@@ -169,7 +191,7 @@ func (a *Authority) Message(m *gnss.Message, in reading.Clocks, dated bool) Resu
 	if m.LeapOffset != 0 {
 		news = b.counted(m) || news
 	}
-	if news || a.weighed == 0 {
+	if a.second.freed(&in) || news || a.weighed == 0 {
 		a.weigh(&in, false)
 	}
 	if dated {
@@ -216,9 +238,10 @@ func nearLeap(table *tai.Table, t tai.Time) bool {
 	return t == 0 || table.Offset(t-leapMargin) != table.Offset(t+leapMargin)
 }
 
-// weigh decides which table is in force. While the clock is tracked the present
-// offset stays as it is, unless free: an operator's new tables, or what the
-// receiver's labels did, may change it.
+// weigh decides which table is in force. While the clock has a second, be it in dispute,
+// the present offset stays as it is, unless free: an operator's new tables, or what the
+// receiver's labels did to a tracked clock, may change it. The second was labelled by that
+// offset, and is right in UTC with no other one.
 func (a *Authority) weigh(in *reading.Clocks, free bool) {
 	t := a.last.date(in)
 	if t == 0 || !free && nearLeap(a.table, t) {
@@ -226,7 +249,7 @@ func (a *Authority) weigh(in *reading.Clocks, free bool) {
 	}
 	keep, first := 0, a.weighed == 0
 	was := a.table.Offset(t)
-	if in.Tracked && !free {
+	if !in.Unlocked && !free {
 		keep = was
 	}
 	a.weighed = in.Mono
@@ -240,7 +263,7 @@ func (a *Authority) weigh(in *reading.Clocks, free bool) {
 		}
 		a.result.note(reason.Event{Text: "TAI-UTC changed", Warn: true, Fields: []any{"was_s", was, "is_s", is, "table", a.table.Source}})
 	}
-	a.status = a.sources.status(a.table, t, in.Tracked, in.Mono)
+	a.status = a.sources.status(a.table, t, !in.Unlocked, in.Mono)
 	a.status.Disagree = a.status.Disagree || a.candidate.refused != 0
 	a.result.Events = append(a.result.Events, a.warned.due(&a.status, in.Mono)...)
 }

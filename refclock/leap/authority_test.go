@@ -53,7 +53,7 @@ func (s *site) second(now tai.Time, by *tai.Table, edit func(*gnss.Message)) tai
 	if edit != nil {
 		edit(&m)
 	}
-	in := reading.Clocks{Mono: m.Mono, Tracked: s.tracked}
+	in := reading.Clocks{Mono: m.Mono, Tracked: s.tracked, Unlocked: !s.tracked}
 	if s.tracked {
 		in.Clock = now + 2e8
 	}
@@ -99,7 +99,7 @@ func TestLeapSecondShownByLabels(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := &site{auth: New(c.tables, ProofNever), tracked: true}
+			s := &site{auth: New(c.tables, ProofNever, Earlier{}), tracked: true}
 			end := tai.FromUnix(yearEnd, 0, 37)
 			for now := end - 60*tai.Second; now < end+60*tai.Second; now += tai.Second {
 				if got := s.second(now, c.receiver, nil); got != now {
@@ -136,7 +136,7 @@ func TestLabelsOffByOtherCauses(t *testing.T) {
 		{"too late for its second to be certain", end, func(m *gnss.Message) { m.Time -= tai.Second / 2 }, -tai.Second / 2},
 		{"GPS time, which has no leap seconds", end, func(m *gnss.Message) { m.Source, m.Uniform = "NAV-TIMEGPS", true; m.Time -= tai.Second }, -tai.Second},
 	} {
-		s := &site{auth: New([]*tai.Table{old}, ProofNever), tracked: true}
+		s := &site{auth: New([]*tai.Table{old}, ProofNever, Earlier{}), tracked: true}
 		for now := c.start - 10*tai.Second; now < c.start; now += tai.Second {
 			s.second(now, old, nil)
 		}
@@ -156,7 +156,7 @@ func TestLabelsOffByOtherCauses(t *testing.T) {
 // close it without a trace.
 func TestOneDamagedLabel(t *testing.T) {
 	old := tableOf("list", 2026)
-	s := &site{auth: New([]*tai.Table{old}, ProofNever), tracked: true}
+	s := &site{auth: New([]*tai.Table{old}, ProofNever, Earlier{}), tracked: true}
 	end := tai.FromUnix(yearEnd, 0, 37)
 	for now := end - 10*tai.Second; now < end; now += tai.Second {
 		s.second(now, old, nil)
@@ -190,7 +190,7 @@ func TestAnnouncedCount(t *testing.T) {
 		{"tracked, two tables in date", true, []*tai.Table{tableOf("list", 2028), tableOf("right", 2028)}, 37, false},
 		{"tracked, tables expired: likewise", true, []*tai.Table{tableOf("list", 2026)}, 37, false},
 	} {
-		s := &site{auth: New(c.tables, ProofNever), tracked: c.tracked, announce: 36}
+		s := &site{auth: New(c.tables, ProofNever, Earlier{}), tracked: c.tracked, announce: 36}
 		for now := start; now < start+10*tai.Second; now += tai.Second {
 			if got := s.second(now, stale, nil); got != now {
 				t.Errorf("%s: label is off by %v", c.name, got.Sub(now))
@@ -227,7 +227,7 @@ func TestLabelsThatJumpDropTheAnnouncedCount(t *testing.T) {
 		{"ahead by a second, three messages a second", ahead, jump, 2},
 		{"they go on", fewer(1), 0, 2},
 	} {
-		s := &site{auth: New([]*tai.Table{right, right}, ProofNever)}
+		s := &site{auth: New([]*tai.Table{right, right}, ProofNever, Earlier{})}
 		for k := range tai.Time(2 * learns) {
 			now, by := start+k*tai.Second, c.stale
 			if c.jump != 0 && int(k) >= c.jump {
@@ -249,7 +249,7 @@ func TestLabelsThatJumpDropTheAnnouncedCount(t *testing.T) {
 // Lasting warnings are repeated once a day, and start anew when the cause was
 // gone.
 func TestWarningsOnceADay(t *testing.T) {
-	a := New([]*tai.Table{tableOf("list", 2026)}, ProofNever)
+	a := New([]*tai.Table{tableOf("list", 2026)}, ProofNever, Earlier{})
 	start := tai.FromUnix(yearEnd+14*86400, 0, 37)
 	n := 0
 	for h := range 73 {
@@ -288,7 +288,7 @@ func TestCountBesideGPSTimeIsWeighed(t *testing.T) {
 		{"the table has expired", []*tai.Table{expired}, 38, false, 38, false},
 		{"it is the table's", []*tai.Table{inDate}, 37, false, 37, false},
 	} {
-		s := &site{auth: New(c.tables, ProofNever), tracked: true}
+		s := &site{auth: New(c.tables, ProofNever, Earlier{}), tracked: true}
 		play := func(from, count int) {
 			for k := from; k < from+20; k++ {
 				now := start + tai.Time(k)*tai.Second

@@ -52,6 +52,7 @@ const (
 
 // labels remembers what the receiver's labels are corrected by.
 type labels struct {
+	earlier   int       // that by which it made them for long in an earlier run, s; 0: not known
 	own       int       // TAI - UTC by which the receiver makes its UTC, be it stale, s; 0: it does not say
 	ownMono   int64     // since when
 	saidMono  int64     // when it announced a count last
@@ -78,6 +79,8 @@ func (l *labels) says(offset int, mono int64) (applied bool) {
 	switch {
 	case recent && l.own == 0 && offset == l.left:
 		return false
+	case l.own == 0 && offset == l.earlier:
+		l.own, l.ownMono, l.next = offset, mono-int64(applyWithin), 0
 	case l.own == 0, l.next == offset && mono-l.nextMono > int64(applyWithin):
 		l.own, l.ownMono, l.next = offset, mono, 0
 	case offset == l.own:
@@ -85,8 +88,17 @@ func (l *labels) says(offset int, mono int64) (applied bool) {
 	case offset != l.next:
 		l.next, l.nextMono = offset, mono
 	}
-	l.saidMono = mono
+	l.saidMono, l.earlier = mono, 0
 	return l.next == 0
+}
+
+// applied returns the count with which labels have been made for longer than a receiver
+// takes to apply a new one; 0: that is not known.
+func (l *labels) applied(now int64) int {
+	if l.next == 0 && now-l.ownMono > int64(applyWithin) {
+		return l.own
+	}
+	return 0
 }
 
 // follow takes a valid label in UTC, decoded by a table, and looks whether labels move as

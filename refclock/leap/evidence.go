@@ -59,6 +59,10 @@ const (
 	// then 20 ppm for a quarter of an hour). One whose error is anything is so near to
 	// a given second in one of 25 cases where its error is spread over one second.
 	ranWithin = 20 * time.Millisecond
+	// wholeSpan is how far off by whole seconds a clock that nobody keeps may be to be
+	// a reason to wait: two days, as the date may change late. One that is farther off has
+	// no time of its own.
+	wholeSpan = 48 * time.Hour
 	// fixGap is how long a receiver may report no fix without having to be taken for
 	// one that has started anew.
 	fixGap = 5 * time.Second
@@ -120,12 +124,13 @@ type confirmation struct {
 		time tai.Time
 		mono int64
 	}
-	line       line            // of labels that need a count
-	uniform    int64           // mono of the latest label in GPS time or TAI, 0: none yet
-	uniformOff time.Duration   // system clock - its second, 0: it does not contradict
-	system     time.Duration   // the same of labels that need a count
-	systemNear time.Duration   // system clock - the second of labels that need a count, if it agrees, but not well enough to confirm; else 0
-	unheard    gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
+	line        line            // of labels that need a count
+	uniform     int64           // mono of the latest label in GPS time or TAI, 0: none yet
+	uniformOff  time.Duration   // system clock - its second, 0: it does not contradict
+	system      time.Duration   // the same of labels that need a count
+	systemNear  time.Duration   // system clock - the second of labels that need a count, if it agrees, but not well enough to confirm; else 0
+	systemWhole time.Duration   // the same, if it differs by whole seconds, so that the labels may be wrong by them; else 0
+	unheard     gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
 
 	pulsed       bool // pulses come
 	tracked      bool // the clock is locked or in holdover
@@ -150,9 +155,15 @@ type line struct {
 	times int      // so many of them
 }
 
-// take takes the line of a label, and reports whether it moved ahead to where it was
-// not before, or for a shorter time than where it comes from.
-func (l *line) take(x tai.Time, mono int64) (ahead bool) {
+// settled reports whether labels have stayed where they are for as long as a receiver may
+// take to apply a count, or have never moved.
+func (l *line) settled(mono int64) bool {
+	return l.was == 0 || mono-l.since > int64(applyWithin)
+}
+
+// take takes the line of a label, and reports whether it moved, and whether that was ahead,
+// to where it was not before, or for a shorter time than where it comes from.
+func (l *line) take(x tai.Time, mono int64) (moved, ahead bool) {
 	switch {
 	case l.at == 0:
 		l.at, l.since = x, mono
@@ -162,16 +173,16 @@ func (l *line) take(x tai.Time, mono int64) (ahead bool) {
 		l.other, l.times = x, 1
 	default:
 		if l.times++; l.times < movedLabels {
-			return false
+			return false, false
 		}
 		before := line{at: x, since: mono, was: l.at, wasNS: l.held + mono - l.since}
 		if l.was != 0 && near(x, l.was) {
 			before.held = l.wasNS
 		}
-		ahead = x > l.at && before.held <= before.wasNS
+		moved, ahead = true, x > l.at && before.held <= before.wasNS
 		*l = before
 	}
-	return ahead
+	return moved, ahead
 }
 
 // near reports whether two lines are the same second.
@@ -211,6 +222,11 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 		return "clock", true
 	}
 	for k := range uniformConfirmed {
+		// The count is known, but which second the labels name is not: they may come
+		// late, or be made with another count or date.
+		if k == countReceived && c.systemWhole != 0 {
+			continue
+		}
 		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
 			return f.source, true
 		}
@@ -308,7 +324,7 @@ func (c *confirmation) tracking(m *gnss.Message) (restarted bool) {
 	if f.last == 0 {
 		f.since = m.Mono
 	}
-	if f.last = m.Mono; m.Mono-f.since > int64(almanacTime) {
+	if f.last = m.Mono; m.Mono-f.since > int64(almanacTime) && c.line.settled(m.Mono) {
 		c.add(almanacReceived, m.Source, m.Mono)
 	}
 	return restarted
@@ -335,7 +351,7 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	switch {
 	case in.SystemDoubted:
 		c.drop(systemKept, systemRan)
-		c.system, c.systemNear, c.uniformOff = 0, 0, 0
+		c.system, c.systemNear, c.systemWhole, c.uniformOff = 0, 0, 0, 0
 	case in.System == 0:
 	case m.Uniform:
 		// Leap seconds and wrong scales make whole seconds.
@@ -394,19 +410,25 @@ func (c *confirmation) jumps(label tai.Time, mono int64) bool {
 }
 
 // follow takes the line of a label. A receiver whose labels move back has received its
-// count. One whose labels move ahead has lost it, or is as wrong now as others after a
-// cold start: the time in which it must receive the count begins anew.
+// count, if they stay there. One whose labels move ahead has lost it, or is as wrong now as
+// others after a cold start: the time in which it must receive the count begins anew.
 func (c *confirmation) follow(x tai.Time, mono int64) {
-	if c.line.take(x, mono) && c.fix.since != 0 {
-		c.fix.since = mono
+	moved, ahead := c.line.take(x, mono)
+	if moved {
 		c.drop(almanacReceived)
+	}
+	if ahead && c.fix.since != 0 {
+		c.fix.since = mono
 	}
 }
 
 // compareSystem takes how far the system clock is ahead of the receiver's second.
 func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
 	c.drop(systemKept, systemRan)
-	c.system, c.systemNear = contradiction(off, countSpan), 0
+	c.system, c.systemNear, c.systemWhole = contradiction(off, countSpan), 0, 0
+	if whole := off.Round(time.Second); !in.SystemOwn && whole != 0 && whole.Abs() < wholeSpan && (off-whole).Abs() <= ranWithin {
+		c.systemWhole = off
+	}
 	switch {
 	case in.SystemDisciplined && off.Abs() <= agreeWithin:
 		c.add(systemKept, "disciplined system clock", in.Mono)
@@ -438,6 +460,9 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
 	}
 	off := c.system
+	if off == 0 {
+		off = c.systemWhole
+	}
 	if c.uniformNow() {
 		off = c.uniformOff
 	}

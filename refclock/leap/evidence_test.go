@@ -75,7 +75,7 @@ func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []re
 	if x.tables == nil {
 		x.tables = []*tai.Table{tableOf("list", 2028)}
 	}
-	a = New(x.tables, x.proof)
+	a = New(x.tables, x.proof, Earlier{})
 	for k := range seconds {
 		second := start + tai.Time(k)*tai.Second
 		clocks := func(mono int64) reading.Clocks {
@@ -248,7 +248,17 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"Galileo's count", evidenceSite{say: announced(37, gnss.LeapGalileo)}, 3},
 		{"GLONASS's count", evidenceSite{say: announced(37, gnss.LeapGLONASS)}, 3},
 		{"NavIC's count", evidenceSite{say: announced(37, gnss.LeapNavIC)}, 3},
-		{"GPS's count against the system clock", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2 * time.Second)}, 3},
+		{"GPS's count, the system clock is off by whole seconds", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2*time.Second + 3*ms)}, 781},
+		{"the same by a day", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-24*time.Hour - 3*ms)}, 781},
+		{"the same, and then the labels follow", evidenceSite{say: func(k int) []*gnss.Message {
+			if k < 40 {
+				return []*gnss.Message{label(k, 2), count(37, gnss.LeapGPS)}
+			}
+			return []*gnss.Message{label(k, 0), count(37, gnss.LeapGPS)}
+		}, system: at(3 * ms)}, 40},
+		{"GPS's count, the system clock is off by no whole second", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2400 * ms)}, 3},
+		{"GPS's count, this receiver set the system clock", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2 * time.Second), own: true}, 3},
+		{"GPS's count, the system clock is days off", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(72 * time.Hour)}, 3},
 		{"GPS time", evidenceSite{say: each(0, gps)}, -1},
 		{"GPS time after NAV-PVT", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 3, pvt), label(k, 0, gps)} }}, -1},
 		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
@@ -391,6 +401,50 @@ func TestEvidenceIsTakenBack(t *testing.T) {
 	}
 }
 
+// Labels that moved lately do not have the count yet that 13 minutes of tracking give: it
+// is applied late, or taken back.
+func TestTrackingConfirmsLabelsThatStay(t *testing.T) {
+	t.Parallel()
+	const track = 781 // s, after which it confirms
+	for _, c := range []struct {
+		name  string
+		wrong func(k int) int
+		until int // the last second that waits
+	}{
+		{"labels stay", func(int) int { return 0 }, track - 1},
+		{"the count is received in the last minute", func(k int) int {
+			if k < track-20 {
+				return 3
+			}
+			return 0
+		}, track - 20 + 2 + 65},
+		{"labels are a second back for 47 s", func(k int) int {
+			if k >= track-38 && k < track+9 {
+				return -1
+			}
+			return 0
+		}, track + 9 + 2 + 65},
+		{"they moved long before", func(k int) int {
+			if k < track-300 {
+				return 1
+			}
+			return 0
+		}, track - 1},
+	} {
+		x := evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, c.wrong(k))) }}
+		waits, _, _ := x.run(track + 200)
+		last := -1
+		for k, w := range waits {
+			if w {
+				last = k
+			}
+		}
+		if last != c.until {
+			t.Errorf("%s: waits until %d s, want %d s", c.name, last, c.until)
+		}
+	}
+}
+
 // A clock that lost its lock while labels contradicted it confirms them no more
 // when they return.
 func TestDoubtedClockConfirmsNothing(t *testing.T) {
@@ -426,7 +480,7 @@ func TestDoubtedClockConfirmsNothing(t *testing.T) {
 // While labels in GPS time come, labels in UTC that nothing confirms are not used.
 func TestUnconfirmedUTCBesideGPSTime(t *testing.T) {
 	t.Parallel()
-	a := New([]*tai.Table{tableOf("list", 2028)}, ProofAuto)
+	a := New([]*tai.Table{tableOf("list", 2028)}, ProofAuto, Earlier{})
 	play := func(m *gnss.Message) tai.Time {
 		return a.Message(m, reading.Clocks{Mono: m.Mono, Unlocked: true}, true).Label
 	}

@@ -52,23 +52,26 @@ func (s *sources) base(t tai.Time, off int) *tai.Table {
 // present makes the last entry of a table of the past say that TAI - UTC is off
 // at t.
 func (s *sources) present(n *tai.Table, t tai.Time, off int) {
-	if k := len(n.Leaps); k > 1 && n.Leaps[k-1].Offset != off && n.Leaps[k-2].Offset == off {
-		n.Leaps = n.Leaps[:k-1]
-	}
 	last := n.Leaps[len(n.Leaps)-1]
 	if last.Offset == off {
 		return
 	}
-	sec, _ := t.Unix(off)
-	n.Source = receiverName
-	at := tai.Leap{UTC: halfYear(sec), Offset: off}
-	if l := s.executed.leap; l.Offset == off && l.UTC > last.UTC {
-		at.UTC = l.UTC
+	for _, l := range slices.Concat(s.earlier, []tai.Leap{s.executed.leap}) {
+		if l.Offset == off && l.UTC > last.UTC && l.At() <= t {
+			n.Source, n.Leaps = receiverName, append(n.Leaps, l)
+			return
+		}
 	}
+	if k := len(n.Leaps); k > 1 && n.Leaps[k-2].Offset == off {
+		n.Leaps = n.Leaps[:k-1]
+		return
+	}
+	sec, _ := t.Unix(off)
+	at := tai.Leap{UTC: halfYear(sec), Offset: off}
 	if at.UTC <= last.UTC {
 		at.UTC = sec
 	}
-	n.Leaps = append(n.Leaps, at)
+	n.Source, n.Leaps = receiverName, append(n.Leaps, at)
 }
 
 // ahead adds to a table the leap seconds after t, as they are decided.
@@ -111,6 +114,7 @@ func same(a, b *tai.Table) bool {
 // Status is what is known of the sources of leap seconds.
 type Status struct {
 	Receiver int           // TAI - UTC as the receiver announces it, s; 0: it does not
+	Applied  int           // TAI - UTC by which the receiver has made its labels for long, s; 0: not known
 	Offset   int           // TAI - UTC by the table in force, s; 0: the date is not known yet
 	Source   string        // where the table in force comes from
 	Expires  time.Time     // when the table in force ends
@@ -154,11 +158,11 @@ func (s *Status) Warnings() []Warning {
 }
 
 // status describes the sources at t, where tb is in force. Tied means nothing
-// while the clock is tracked: its present offset is not in question.
-func (s *sources) status(tb *tai.Table, t tai.Time, tracked bool, now int64) Status {
+// while the clock has a second: its present offset is not in question.
+func (s *sources) status(tb *tai.Table, t tai.Time, labelled bool, now int64) Status {
 	n := Status{Receiver: s.broadcast.offset, Offset: tb.Offset(t), Source: tb.Source, Expires: tb.Expires, Expired: true}
 	off, followed, tied := s.offset(t, now)
-	n.Undecided = tied && !tracked
+	n.Undecided = tied && !labelled
 	for _, c := range s.claims(t, now) {
 		if c.votes {
 			n.Followed = followed

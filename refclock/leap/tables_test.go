@@ -16,7 +16,7 @@ func TestTableInForce(t *testing.T) {
 		tb.Source, tb.Expires, tb.Leaps = source, time.Date(year, 6, 28, 0, 0, 0, 0, time.UTC), append(tb.Leaps, more...)
 		return tb
 	}
-	ins := tai.Leap{UTC: end, Offset: 38}
+	ins, del := tai.Leap{UTC: end, Offset: 38}, tai.Leap{UTC: end, Offset: 36}
 	at := ins.At()
 	const hour = 3600 * tai.Second
 	event := func(sign int) func(*sources) {
@@ -49,6 +49,11 @@ func TestTableInForce(t *testing.T) {
 		{"its announcement is a day old", []*tai.Table{dated("list", 2026)}, func(s *sources) { event(1)(s); s.broadcast.nextMono -= 25 * 3600e9 }, at - hour, 0, [3]int{37, 37, 37}, 0},
 		{"the present count is kept", []*tai.Table{dated("list", 2028, ins)}, nil, at + hour, 37, [3]int{37, 37, 37}, 0},
 		{"the receiver's labels inserted it", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.executed = executed{ins, 1, 1} }, at + 1, 0, [3]int{37, 37, 38}, 0},
+		{"the receiver's labels left it out", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.executed = executed{del, -1, 1} }, at + 1, 0, [3]int{37, 36, 36}, 0},
+		{"an earlier run knew of it, tables expired", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.earlier = []tai.Leap{ins} }, at + 1, 0, [3]int{37, 37, 38}, 0},
+		{"an earlier run knew that it comes, and it came", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.earlier = []tai.Leap{{UTC: end - 184*86400, Offset: 37}, del} }, at + 1, 0, [3]int{37, 36, 36}, 0},
+		{"an earlier run knew of it, a table in date does not", []*tai.Table{dated("list", 2028)}, func(s *sources) { s.earlier = []tai.Leap{ins} }, at + 1, 0, [3]int{37, 37, 37}, 0},
+		{"an earlier run knew of it, the receiver denies it", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.earlier = []tai.Leap{ins}; none(s) }, at + 1, 0, [3]int{37, 37, 37}, 0},
 		{"the receiver's count is lower, and no deleted second explains it", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 36, offsetMono: 1} }, at + 1000*hour, 0, [3]int{37, 37, 37}, 0},
 		{"the receiver's count is lower, by a deleted second", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 36, offsetMono: 1, deleted: true} }, at + 1000*hour, 0, [3]int{36, 36, 36}, 0},
 		{"the receiver's count, of which the day is not known", []*tai.Table{dated("list", 2026)}, func(s *sources) { s.broadcast = broadcast{offset: 38, offsetMono: 1} }, at + 1000*hour, 0, [3]int{37, 37, 38}, 0},

@@ -11,6 +11,9 @@ import (
 // receiverName names the receiver among the sources of leap seconds.
 const receiverName = "receiver"
 
+// earlierName names what an earlier run of the program knew.
+const earlierName = "earlier run"
+
 // claim is what one source says about one instant.
 type claim struct {
 	source string
@@ -63,7 +66,8 @@ func vote(claims []claim) (value int, source string, tied, ok bool) {
 //     receiver's memory may be old, for up to 12.5 min, or the file damaged. A guess
 //     would be wrong by a second, so nothing is served before the receiver agrees
 //     or another table decides.
-//   - Where no source has a vote, the table that expired last is used. Only a
+//   - Where no source has a vote, the table that expired last is used, with a later
+//     leap second that an earlier run knew of. Only a
 //     deleted second lowers the count, and none has ever been deleted: a broadcast
 //     below that table has no vote unless the receiver reports the deletion.
 //
@@ -72,6 +76,7 @@ type sources struct {
 	tables    []*tai.Table // in order of trust, at least one
 	broadcast broadcast
 	executed  executed
+	earlier   []tai.Leap // leap seconds that an earlier run of the program knew of
 }
 
 // broadcast is what the receiver announces of what it received from satellites.
@@ -172,10 +177,22 @@ func (s *sources) unexplained(n int, t tai.Time) bool {
 func (s *sources) offset(t tai.Time, now int64) (offset int, source string, tied bool) {
 	offset, source, tied, ok := vote(s.claims(t, now))
 	if !ok {
-		tb := s.latest()
-		return tb.Offset(t), tb.Source, false
+		offset, source = s.unvoted(t)
+		return offset, source, false
 	}
 	return offset, source, tied
+}
+
+// unvoted returns TAI - UTC at t where no source has a vote, and what it is from.
+func (s *sources) unvoted(t tai.Time) (offset int, source string) {
+	tb := s.latest()
+	offset, source = tb.Offset(t), tb.Source
+	for _, l := range s.earlier {
+		if l.UTC > tb.Leaps[len(tb.Leaps)-1].UTC && l.At() <= t {
+			offset, source = l.Offset, earlierName
+		}
+	}
+	return offset, source
 }
 
 // change decides by how much TAI - UTC changes when the POSIX second utc begins,

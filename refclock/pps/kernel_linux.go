@@ -52,7 +52,13 @@ func OpenKernel(dev string, opt KernelOptions) (*Kernel, error) {
 		dev = "/dev/" + dev
 	}
 	// Read access is enough to fetch; only PPS_SETPARAMS needs more.
-	fd, err := unix.Open(dev, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	// A named pipe in its place would keep open waiting; the device itself is read as it is.
+	fd, err := unix.Open(dev, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err == nil {
+		if err = unix.SetNonblock(fd, false); err != nil {
+			unix.Close(fd)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open pulse device: %w%s", &os.PathError{Op: "open", Path: dev, Err: err}, hint(err))
 	}

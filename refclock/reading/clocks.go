@@ -15,6 +15,7 @@ type Clocks struct {
 	Clock         tai.Time      // the clock to be disciplined; 0: there is none
 	Tracked       bool          // it is locked or in holdover, so Clock is right
 	Unlocked      bool          // it is unlocked or acquiring: there is no lock yet
+	Young         bool          // there is none, or it stands on so few pulses that others may outweigh them
 	ClockIsSystem bool          // the clock to be disciplined is CLOCK_REALTIME
 	Latency       time.Duration // learned delay from a label to its first message; 0: not known yet
 

@@ -53,6 +53,9 @@ const (
 	WitnessAwaited                   // no witness has confirmed the second yet
 	WitnessDisagrees                 // a witness reports another time
 	WitnessSilent                    // a witness does not answer
+	FragmentUnread                   // the file of the fleet cannot be read
+	FragmentOwner                    // the file of the fleet is a link, or others than the owner of its folder can write it
+	FragmentContent                  // the file of the fleet has keys or values that a fleet may not set
 	ReferenceUnusable                // the clock to be followed is not usable
 	ReferenceDrift                   // the pulses drift away from two clocks that agree
 	LeapUnconfirmed                  // the receiver may not know the leap seconds yet, and no other evidence confirms the second
@@ -90,7 +93,7 @@ const (
 	Receiver                    // the receiver's port or configuration failed
 	Pulse                       // the pulse source failed
 	Alarm                       // the reference as a whole may not be trusted
-	Witness                     // a witness could not be asked
+	Witness                     // a witness could not be asked, or is not known
 	Leap                        // leap seconds: a warning, the clock goes on
 	Comparison                  // a pulse that is only compared
 )
@@ -154,6 +157,9 @@ var table = [count]struct {
 	WitnessAwaited:       {"witness_awaited", "reference distrusted", Alarm, 2},
 	WitnessDisagrees:     {"witness_disagrees", "reference distrusted", Alarm, 2},
 	WitnessSilent:        {"witness_silent", "witness failed", Witness, 0},
+	FragmentUnread:       {"fragment_unreadable", "file of the fleet refused", Witness, 0},
+	FragmentOwner:        {"fragment_owner", "file of the fleet refused", Witness, 0},
+	FragmentContent:      {"fragment_content", "file of the fleet refused", Witness, 0},
 	ReferenceUnusable:    {"reference_unusable", "reference distrusted", Alarm, 2},
 	ReferenceDrift:       {"reference_drift", "reference distrusted", Alarm, 3},
 	LeapUnconfirmed:      {"leap_unconfirmed", "reference distrusted", Alarm, 1},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 )
 
@@ -26,6 +27,20 @@ func Extract(w io.Writer, path string, last time.Duration, withNames bool) error
 		}
 	}
 	return save(w, records)
+}
+
+// ExtractFile is Extract into a new file, which only its owner can read. If it fails, there is
+// no file; one that is there already is kept, and the error is fs.ErrExist.
+func ExtractFile(name, path string, last time.Duration, withNames bool) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(Extract(f, path, last, withNames), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
 }
 
 // lastRun returns the name of the last run and its last instant.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"noonmark/internal/durable"
 )
 
 // Errors of a Reader.
@@ -58,14 +60,14 @@ func Open(path string) (*Reader, error) {
 
 // Is reports whether path is a recording: a directory, or a file that begins as one.
 func Is(path string) bool {
-	f, err := os.Open(path)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return true
+	}
+	f, _, err := durable.Open(path)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return true
-	}
 	b := make([]byte, len(magic))
 	_, err = io.ReadFull(f, b)
 	return err == nil && string(b) == magic
@@ -158,7 +160,7 @@ func (r *Reader) open() error {
 	if len(r.paths) == 0 {
 		return io.EOF
 	}
-	f, err := os.Open(r.paths[0])
+	f, _, err := durable.Open(r.paths[0])
 	if err != nil {
 		return err
 	}

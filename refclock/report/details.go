@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"noonmark/refclock/discipline"
@@ -39,8 +41,34 @@ type Details struct {
 	Alarms     []AlarmDetail     `json:"alarms"`     // by reason and name; null: an older refclockd
 	Sky        []SatelliteDetail `json:"sky"`        // satellites in view
 	Forecast   *ForecastDetails  `json:"forecast"`   // null: there is no bound, or it is that of an earlier run
+	Fleet      *FragmentDetail   `json:"fleet"`      // null: the configuration names no file of a fleet
 	State      string            `json:"state"`
 	StateForS  *float64          `json:"state_for_s"` // for how long it has lasted; null: not known
+}
+
+// FragmentDetail is the file with keys that a fleet sets, which a program reads besides its
+// own.
+type FragmentDetail struct {
+	Path       string   `json:"path"`
+	Content    string   `json:"content"`    // what the file in force has; empty: there is none
+	Refused    string   `json:"refused"`    // why it is not used; empty: it is
+	Refusals   uint64   `json:"refusals"`   // since the start of the program
+	Overridden []string `json:"overridden"` // keys of it that the operator's file names too
+	Silent     []string `json:"silent"`     // witnesses of it that have never answered
+	Disagree   []string `json:"disagree"`   // witnesses of it that report another time
+}
+
+// text is the file in words.
+func (f *FragmentDetail) text() string {
+	switch {
+	case f.Refused != "":
+		return "WARNING what the fleet sets is not used: " + f.Refused
+	case f.Content == "":
+		return "sets nothing; there is no " + f.Path
+	case len(f.Overridden) > 0:
+		return f.Path + " is in force, but for what the local file names: " + strings.Join(f.Overridden, ", ")
+	}
+	return f.Path + " is in force"
 }
 
 // ForecastDetails are what becomes of the bound if no pulse comes any more, by the
@@ -117,15 +145,16 @@ type LockDetails struct {
 	RefusedNS   float64 `json:"refused_pulses_ns"`   // part of the bound: refused pulses that may be right
 	AwayNS      float64 `json:"pulses_away_ns"`      // where refused pulses are that agree with each other, from their prediction
 	Drifted     bool    `json:"pulses_drifted"`      // the pulses drifted away since the last lock
+	AppliedS    int     `json:"labels_made_with_s"`  // TAI - UTC by which the receiver has made its labels for long; 0: not known
 
 	Earlier *discipline.Inherited `json:"earlier,omitempty"`   // the line of an earlier run that pulses are still compared with
 	Last    *discipline.LastLine  `json:"last_line,omitempty"` // that the pulses are on, or left by a drift
 }
 
-// NewLockDetails returns the details of a status. The next run of the daemon continues
-// from them.
-func NewLockDetails(st *discipline.Status) LockDetails {
-	l := LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS), RefusedNS: math.Round(st.RefusedNS), AwayNS: math.Round(st.AwayNS), Drifted: st.Drifted}
+// NewLockDetails returns the details of a status and of the leap seconds. The next run of the
+// daemon continues from them.
+func NewLockDetails(st *discipline.Status, leaps *leap.Status) LockDetails {
+	l := LockDetails{Provisional: st.Provisional, Pulses: st.Accepted, Seconds: st.Agreed, JumpNS: math.Round(st.JumpNS), RefusedNS: math.Round(st.RefusedNS), AwayNS: math.Round(st.AwayNS), Drifted: st.Drifted, AppliedS: leaps.Applied}
 	if line := st.Inherited; line.RefTime != 0 {
 		l.Earlier = &line
 	}
@@ -189,7 +218,7 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	st := &r.Discipline
 	d := Details{
 		PID: pid, Mono: mono, Sources: st.Labels, Sats: r.Receiver.Sats, Rollbacks: st.Rollbacks,
-		Lock:    NewLockDetails(st),
+		Lock:    NewLockDetails(st, &r.Leap),
 		Antenna: known(r.Receiver.Antenna), Jamming: known(r.Receiver.Jamming), Spoofing: known(r.Receiver.Spoofing),
 		Identity:   r.Receiver.Identity,
 		Leap:       newLeapDetails(&r.Leap),
@@ -197,7 +226,7 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 		Conditions: []ConditionDetail{},
 		Sky:        newSky(&r.Receiver.Sky, mono),
 		Remedy:     remedy(r),
-		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: round3(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: round3(st.AgeingPPB)},
+		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: coefficient(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: coefficient(st.AgeingPPB)},
 	}
 	d.State, d.StateForS, d.Forecast = r.Snapshot.State.String(), age(mono, r.Since), newForecast(r, mono)
 	if r.Receiver.Fix != gnss.FixUnknown {
@@ -292,3 +321,10 @@ func utcSeconds(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05
 func seconds(ns int64) float64 { return math.Round(float64(ns)*1e-6) * 1e-3 }
 
 func round3(v float64) float64 { return math.Round(v*1e3) / 1e3 }
+
+// coefficient rounds to four digits, wherever they are: one of a good oscillator is far
+// below 0.001 ppb, and 0 means that it is not known. Texts and the page show three.
+func coefficient(v float64) float64 {
+	short, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 3, 64), 64) // it is a number
+	return short
+}

@@ -52,6 +52,7 @@ type Status struct {
 	Lock       *LockDetails       `json:"lock"`
 	StateForS  *float64           `json:"state_for_s"` // for how long the state has lasted
 	Forecast   *ForecastDetails   `json:"forecast"`    // null: there is none of this state
+	Fleet      *FragmentDetail    `json:"fleet"`       // null: the configuration names no file of a fleet
 }
 
 // Input is a source and what became of its input.
@@ -183,7 +184,7 @@ func (r *Status) AddDetails(path string, mono int64) {
 		return
 	}
 	r.Pulses, r.Leaps, r.Oscillator = d.Pulses, &d.Leap, &d.Oscillator
-	r.Lock, r.Remedy = &d.Lock, d.Remedy
+	r.Lock, r.Remedy, r.Fleet = &d.Lock, d.Remedy, d.Fleet
 	if d.State == r.State && d.StateForS != nil { // else it has changed since the details were written
 		lasted := *d.StateForS + seconds(mono-d.Mono)
 		r.StateForS = &lasted

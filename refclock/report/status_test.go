@@ -158,6 +158,29 @@ func TestTextShowsDetails(t *testing.T) {
 	}
 }
 
+// TestTextShowsTheFileOfAFleet: whether what the fleet sets is in force, and why not.
+func TestTextShowsTheFileOfAFleet(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		file *FragmentDetail
+		want string
+	}{
+		{nil, ""},
+		{&FragmentDetail{Path: "/c/r.toml", Refused: "r.toml:1: clock: is not known"}, "fleet      WARNING what the fleet sets is not used: r.toml:1: clock"},
+		{&FragmentDetail{Path: "/c/r.toml"}, "fleet      sets nothing; there is no /c/r.toml\n"},
+		{&FragmentDetail{Path: "/c/r.toml", Content: "1", Overridden: []string{"witness"}}, "fleet      /c/r.toml is in force, but for what the local file names: witness\n"},
+		{&FragmentDetail{Path: "/c/r.toml", Content: "1"}, "fleet      /c/r.toml is in force\n"},
+	} {
+		s, d := locked(), details()
+		d.Fleet = c.file
+		r := NewStatus(&s, testMono)
+		r.AddDetails(writeDetails(t, &d), testMono)
+		if text := textOf(&r); !strings.Contains(text, c.want) || (c.want == "") == strings.Contains(text, "\nfleet ") {
+			t.Errorf("no %q in\n%s", c.want, text)
+		}
+	}
+}
+
 func TestReadWithoutASnapshot(t *testing.T) {
 	t.Parallel()
 	if _, err := Read(filepath.Join(t.TempDir(), "status"), func() int64 { return testMono }); !errors.Is(err, status.ErrNone) {

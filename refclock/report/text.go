@@ -65,15 +65,23 @@ func (r *Status) WriteText(w io.Writer) {
 		show("compared", "%s", r.Pulses[i].text())
 	}
 	if r.Leaps != nil {
-		show("leap", "%s", r.Leaps.text())
-		if by := r.Leaps.Confirmed; by != "" {
-			show("", "receiver's count confirmed by %s", by)
-		}
-		if w := r.Leaps.Warnings; len(w) > 0 {
-			show("", "WARNING %s", strings.Join(w, ", "))
-		}
+		r.Leaps.write(show)
+	}
+	if r.Fleet != nil {
+		show("fleet", "%s", r.Fleet.text())
 	}
 	show("clock", "%s %s, generation %d, model within %s", r.Clock.Kind, r.Clock.Device, r.Clock.Epoch, nanos(float64(r.Clock.LineNS)))
+}
+
+// write shows the sources of leap seconds.
+func (l *LeapDetails) write(show func(name, format string, args ...any)) {
+	show("leap", "%s", l.text())
+	if by := l.Confirmed; by != "" {
+		show("", "receiver's count confirmed by %s", by)
+	}
+	if w := l.Warnings; len(w) > 0 {
+		show("", "WARNING %s", strings.Join(w, ", "))
+	}
 }
 
 // Headline describes a snapshot in one line that changes only with the state, and

@@ -85,7 +85,7 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 			eng.Before = nil
 			if s := l.Snap; eng.Slept == nil || !s.SleptSince(eng.Slept()) {
 				st := l.Status()
-				eng.Before, eng.BeforeLock = refclock.Inherit(&s, &eng), report.NewLockDetails(st)
+				eng.Before, eng.BeforeLock = refclock.Inherit(&s, &eng), report.NewLockDetails(st, &l.Engine.Report().Leap)
 			}
 		}
 		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read, Rates: cfg.Rates}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})

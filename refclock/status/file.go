@@ -18,6 +18,10 @@ import (
 // DefaultPath is where refclockd publishes by default.
 const DefaultPath = "/run/refclock/status"
 
+// everybodyReads is the mode of the file: readers are other users. It does not depend on
+// the umask of the writer.
+const everybodyReads = 0o644
+
 // Writer publishes snapshots. A lock on the file ensures that there is only one
 // writer for a path. Its methods are for one goroutine.
 type Writer struct {

@@ -40,7 +40,7 @@ func openReader(path string) (*os.File, error) {
 // file that it has made and has no space for is removed.
 func openWriter(path string) (*os.File, error) {
 	_, missing := os.Lstat(path)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, everybodyReads)
 	if err != nil {
 		if fi, e := os.Lstat(path); e == nil {
 			if e := notFile(fi.Mode()); e != nil {
@@ -69,6 +69,10 @@ func prepare(f *os.File) error {
 		return err
 	}
 	if err := checkOwner(f.Name(), fi); err != nil {
+		return err
+	}
+	// A file of root stays as it is, if everybody may read it.
+	if err := f.Chmod(everybodyReads); err != nil && fi.Mode()&0o044 != 0o044 {
 		return err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {

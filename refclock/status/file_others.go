@@ -29,7 +29,7 @@ func openWriter(path string) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, everybodyReads)
 }
 
 func checkOwner(string, fs.FileInfo) error { return nil }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,6 +77,28 @@ func TestOtherThingsInPlaceOfTheFileAreRefusedAtOnce(t *testing.T) {
 		}
 		if _, err := os.Lstat(path); err != nil {
 			t.Errorf("%s is gone: %v", c.what, err)
+		}
+	}
+}
+
+// Other users read the snapshot, whatever the umask of the writer is. Not parallel: the
+// umask is that of the whole process.
+func TestEverybodyReadsTheSnapshotWhateverTheUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	path := filepath.Join(proctest.ShortDir(t), "status")
+	for _, left := range []fs.FileMode{0, 0o600, 0o644} { // by an earlier writer; 0: nothing
+		if left != 0 {
+			if err := os.Chmod(path, left); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w, err := Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
+		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o644 {
+			t.Errorf("after a file of mode %v: %v, %v; want 0644", left, fi.Mode(), err)
 		}
 	}
 }
@@ -179,21 +200,9 @@ func TestDirectoryOfAnotherUserIsRefused(t *testing.T) {
 // A full disc is named, and leaves no file without space behind: a program that
 // maps such a file dies of it.
 func TestFullDiscIsNamedAndLeavesNoHole(t *testing.T) {
-	proctest.RequireRoot(t, "a file system of the test's own is mounted")
-	runtime.LockOSThread() // and never unlocked: the thread is in a mount namespace of its own
-	if err := errors.Join(syscall.Unshare(syscall.CLONE_NEWNS), syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")); err != nil {
-		t.Skip("a mount namespace is missing: ", err)
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=64k,mode=755"); err != nil {
-		t.Skip("tmpfs is missing: ", err)
-	}
-	defer syscall.Unmount(dir, syscall.MNT_DETACH)
-	fill := filepath.Join(dir, "fill")
-	if err := os.WriteFile(fill, make([]byte, 1<<20), 0o644); !isFull(err) {
-		t.Fatalf("the file system takes too much: %v", err)
-	}
-	path := filepath.Join(dir, "status")
+	disc := proctest.NewSmallDisc(t, 64<<10)
+	disc.Fill()
+	path := filepath.Join(disc.Dir, "status")
 	if w, err := Create(path); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "the file system is full") {
 		t.Errorf("created: %v", err)
 		if err == nil {
@@ -203,32 +212,24 @@ func TestFullDiscIsNamedAndLeavesNoHole(t *testing.T) {
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("a file without space stays behind")
 	}
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
-	}
+	disc.Free()
 	w := create(t, path)
 	s := full()
 	publish(t, w, &s)
 	// Full again, and truncated: there is no snapshot until there is room.
-	if err := os.WriteFile(fill, make([]byte, 1<<20), 0o644); !isFull(err) {
-		t.Fatalf("the file system takes too much: %v", err)
-	}
+	disc.Fill()
 	publish(t, w, &s) // its space is its own
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(fill, make([]byte, 1<<20), 0o644); !isFull(err) {
-		t.Fatalf("the file system takes too much: %v", err)
-	}
+	disc.Fill()
 	if err := w.Write(&s); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "full") {
 		t.Errorf("written to a full file system: %v", err)
 	}
 	if _, err := Open(path); !errors.Is(err, ErrNone) {
 		t.Errorf("opened: %v", err)
 	}
-	if err := os.Remove(fill); err != nil {
-		t.Fatal(err)
-	}
+	disc.Free()
 	publish(t, w, &s)
 	if err := open(t, path).Load(&s); err != nil {
 		t.Error(err)

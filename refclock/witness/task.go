@@ -11,6 +11,7 @@ import (
 
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/status"
 )
 
 // Server is a witness and the way to ask it.
@@ -33,22 +34,25 @@ type Engine interface {
 type Task struct {
 	engine  Engine
 	mono    func() int64
+	slept   func() time.Duration
 	log     *slog.Logger
 	servers []Server
 
 	witnesses *integrity.Witnesses
 	begun     bool
+	asOf      time.Duration   // result of slept when the verdicts began
 	alarm     integrity.Alarm // the latest that was reported
 	status    atomic.Pointer[[]integrity.WitnessStatus]
 }
 
-// New returns a Task. mono reads CLOCK_MONOTONIC_RAW, ns.
-func New(engine Engine, mono func() int64, log *slog.Logger, servers []Server) *Task {
+// New returns a Task. mono reads CLOCK_MONOTONIC_RAW, ns, which stands still while the
+// machine sleeps; slept returns for how long it has slept in total.
+func New(engine Engine, mono func() int64, slept func() time.Duration, log *slog.Logger, servers []Server) *Task {
 	var list []integrity.WitnessConfig
 	for _, s := range servers {
 		list = append(list, s.WitnessConfig)
 	}
-	t := &Task{engine: engine, mono: mono, log: log, servers: servers, witnesses: integrity.NewWitnesses(list)}
+	t := &Task{engine: engine, mono: mono, slept: slept, log: log, servers: servers, witnesses: integrity.NewWitnesses(list), asOf: slept()}
 	t.publish()
 	return t
 }
@@ -86,6 +90,12 @@ func (t *Task) Tick(ctx context.Context) {
 		if t.report(); t.alarm.Code == reason.WitnessAwaited {
 			t.engine.Count(reason.WitnessAwaited)
 		}
+	}
+	if now := t.slept(); now-t.asOf >= status.MinSleep {
+		t.asOf = now
+		t.witnesses.Forget()
+		t.report()
+		t.log.Info("witnesses are asked again, because the machine slept")
 	}
 	for i := range t.servers {
 		if r := t.engine.Reference(); t.witnesses.Due(i, t.mono(), &r) {

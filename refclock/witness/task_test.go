@@ -32,13 +32,57 @@ func (e *engine) Reference() integrity.Reference {
 	return integrity.Reference{Snapshot: &status.Snapshot{}, Label: l, Begun: l, Table: tai.Builtin()}
 }
 
+// never is a machine that does not sleep.
+func never() time.Duration { return 0 }
+
+// A verdict from before a sleep of the machine is none: the lock waits until the
+// witness, which is asked at once, agrees again.
+func TestVerdictsEndWithASleep(t *testing.T) {
+	e := &engine{counts: map[reason.Code]int{}}
+	slept, asked, away := time.Hour, 0, false
+	task := New(e, func() int64 { return e.now }, func() time.Duration { return slept }, slog.New(slog.DiscardHandler), []Server{{
+		WitnessConfig: integrity.WitnessConfig{Name: "a", MaxOffset: time.Millisecond, Required: true, Every: time.Hour},
+		Ask: func(context.Context) (integrity.Answer, error) {
+			asked++
+			if away {
+				return integrity.Answer{}, errors.New("no route")
+			}
+			return integrity.Answer{Mono: e.now, UTC: int64(second0) + e.now - 37e9}, nil
+		},
+	}})
+	tick := func(sleep time.Duration) {
+		slept += sleep
+		e.now += 1e9
+		task.Tick(t.Context())
+	}
+	for range 60 {
+		tick(time.Microsecond) // the noise of two readings of the clocks
+	}
+	if want := []string{"witness_awaited", ""}; !slices.Equal(e.alarms, want) {
+		t.Fatalf("before the sleep: alarms %q, want %q", e.alarms, want)
+	}
+	before := asked
+	away = true
+	tick(time.Hour)
+	if s := task.Status()[0]; asked != before+1 || s.Verdict != integrity.NoVerdict || e.alarms[len(e.alarms)-1] != "witness_awaited" {
+		t.Errorf("after it: asked %d times, %v, alarms %q", asked-before, s.Verdict, e.alarms)
+	}
+	away = false
+	for range 20 {
+		tick(0)
+	}
+	if want := []string{"witness_awaited", "", "witness_awaited", ""}; !slices.Equal(e.alarms, want) {
+		t.Errorf("when it has answered: alarms %q, want %q", e.alarms, want)
+	}
+}
+
 // Alarms are reported when they change, silence is counted each time and logged
 // ever less often.
 func TestTask(t *testing.T) {
 	e := &engine{counts: map[reason.Code]int{}}
 	var log strings.Builder
 	off, err := time.Duration(0), errors.New("no route")
-	task := New(e, func() int64 { return e.now }, slog.New(slog.NewTextHandler(&log, nil)), []Server{{
+	task := New(e, func() int64 { return e.now }, never, slog.New(slog.NewTextHandler(&log, nil)), []Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "a", MaxOffset: time.Millisecond, Required: true},
 		Ask: func(context.Context) (integrity.Answer, error) {
 			return integrity.Answer{Mono: e.now, UTC: int64(second0) + e.now - 37e9 + int64(off)}, err
@@ -75,7 +119,7 @@ func TestTask(t *testing.T) {
 func TestTaskEnds(t *testing.T) {
 	e := &engine{now: 1e9, counts: map[reason.Code]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
-	task := New(e, func() int64 { return e.now }, slog.New(slog.DiscardHandler), []Server{{
+	task := New(e, func() int64 { return e.now }, never, slog.New(slog.DiscardHandler), []Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "a"},
 		Ask:           func(ctx context.Context) (integrity.Answer, error) { cancel(); return integrity.Answer{}, ctx.Err() },
 	}})

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/server/bench/stage"
+	"noonmark/internal/machine"
 )
 
 // goals are the largest ratios to chronyd that the project accepts: CPU time per
@@ -21,7 +21,7 @@ func table(o options, servers []server, results map[string][]load) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CPU time per answer, one worker on one CPU, medians of %d rounds of %v windows, %s.\n",
 		o.rounds, o.dur, time.Now().UTC().Format(time.DateOnly))
-	fmt.Fprintf(&b, "Machine: %s.", stage.Machine())
+	fmt.Fprintf(&b, "Machine: %s.", machine.Describe())
 	for _, s := range servers {
 		fmt.Fprintf(&b, " %s: %s.", s.name, s.version)
 	}

@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -62,8 +63,56 @@ func TestEachACMEServerHasItsFolder(t *testing.T) {
 	if err := os.Chmod(a.Dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Config{ACME: &a}); ReasonOf(err) != StoreFailed {
+	s, err := New(Config{ACME: &a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.acme.order(t.Context(), nil); ReasonOf(err) != StoreFailed {
 		t.Errorf("a directory with access for all: %v", err)
+	}
+}
+
+// What is stored in a folder that is open to others is not used. It is used without an
+// order, and without a restart, once the folder is closed.
+func TestStoredCertificateIsUsedOnceItsFolderCanBe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a := ACME{Names: []string{"a.test"}, AcceptTerms: true, HTTP: "127.0.0.1:0", Dir: filepath.Join(t.TempDir(), "acme")}
+	first, err := New(Config{ACME: &a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := f.ca.Issue(a.Names, 89*24*time.Hour, nil, f.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keyPEM(l.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.Cert.Raw}), key...)
+	if err := os.WriteFile(first.acme.certPath(), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(a.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var events []Event
+	s, err := New(Config{ACME: &a, now: func() time.Time { return f.now }, Event: func(e Event) { events = append(events, e) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.stepACME(t.Context())
+	if n := len(events); n != 1 || events[0].Reason != StoreFailed || events[0].Next.Sub(f.now) != saveAgain || s.Missing() == nil {
+		t.Errorf("with an open folder: %+v, missing %v", events, s.Missing())
+	}
+	if err := os.Chmod(a.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(saveAgain)
+	s.stepACME(t.Context())
+	if n := len(events); n != 2 || events[n-1].Kind != Loaded || s.Missing() != nil {
+		t.Errorf("with a closed folder: %+v, missing %v", events, s.Missing())
 	}
 }
 

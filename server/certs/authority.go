@@ -46,6 +46,10 @@ type AuthorityConfig struct {
 	PermitNets  []netip.Prefix // name constraints: these networks; empty with PermitNames: no addresses
 }
 
+// AuthorityName returns the common name that an authority of this project has unless another
+// is given. host is the name of the machine; it may be empty.
+func AuthorityName(host string) string { return strings.TrimSpace("Noonmark time CA " + host) }
+
 // Authority is a private certificate authority: ECDSA on P-256, which chrony and
 // NTPsec (GnuTLS, OpenSSL), ntpd-rs (rustls) and Go accept.
 type Authority struct {

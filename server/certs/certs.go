@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"noonmark/internal/liveness"
 )
 
 // Config is the origin of certificates: Pairs, ACME, or both.
@@ -78,6 +80,10 @@ type Source struct {
 	warn  map[string]time.Time // last report of expiry, by Event.From
 
 	emitting sync.Mutex // serialises Config.Event
+
+	lacking  atomic.Pointer[error] // why the first pair that is refused is; nil: none is
+	looking  liveness.Work         // at files and dates
+	ordering liveness.Work         // by ACME
 }
 
 // held is a certificate in use: one for each pair, in their order, then one for ACME,
@@ -109,10 +115,10 @@ func New(cfg Config) (*Source, error) {
 	var events []Event
 	for _, p := range cfg.Pairs {
 		w := &watched{pair: p}
-		w.due(cfg.now())
+		m, _ := w.due(cfg.now())
 		c, exposed, err := p.load()
 		if err != nil {
-			c, w.refused = nil, err
+			c, w.refused, w.reported = nil, err, m
 			s.counters[ReasonOf(err)].Add(1)
 			events = append(events, Event{Kind: Refused, From: p.Cert, Reason: ReasonOf(err), Err: err})
 		} else if exposed {
@@ -130,6 +136,7 @@ func New(cfg Config) (*Source, error) {
 		certs = append(certs, held{cfg.ACME.Directory, is.stored()})
 	}
 	s.cur.Store(&certs)
+	s.noteRefused()
 	for _, h := range certs {
 		if h.cert != nil {
 			events = append(events, h.event(Loaded))
@@ -226,14 +233,40 @@ func (s *Source) Missing() error {
 			return nil
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.files {
-		if w.refused != nil {
-			return w.refused
-		}
+	if why := s.lacking.Load(); why != nil {
+		return *why
 	}
 	return ErrNone
+}
+
+// noteRefused notes for Missing which pair is refused. The caller holds mu.
+func (s *Source) noteRefused() {
+	for _, w := range s.files {
+		if why := w.refused; why != nil {
+			s.lacking.Store(&why)
+			return
+		}
+	}
+	s.lacking.Store(nil)
+}
+
+const (
+	// lookLimit is longer than it takes to read the files.
+	lookLimit = time.Minute
+	// orderLimit is longer than an order and writing its files take.
+	orderLimit = orderTimeout + time.Minute
+)
+
+// Hanging returns an error if a look at the files, or an order of ACME, does not end.
+// It takes no lock: a file that cannot be read holds them up.
+func (s *Source) Hanging() error {
+	if err := s.looking.Stuck(lookLimit); err != nil {
+		return fmt.Errorf("files: %w", err)
+	}
+	if err := s.ordering.Stuck(orderLimit); err != nil {
+		return fmt.Errorf("acme: %w", err)
+	}
+	return nil
 }
 
 // Run checks files and dates, and orders and renews by ACME, until ctx ends. Then it
@@ -247,11 +280,14 @@ func (s *Source) Run(ctx context.Context) error {
 	t := time.NewTicker(s.cfg.Poll)
 	defer t.Stop()
 	for {
+		s.looking.Begin()
 		s.checkExpiry()
+		s.looking.End()
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+			s.looking.Begin()
 			s.readFiles(false)
 		}
 	}
@@ -311,6 +347,7 @@ func (s *Source) readFiles(asked bool) error {
 		}
 		s.use(i, c)
 	}
+	s.noteRefused()
 	return errors.Join(errs...)
 }
 

@@ -3,14 +3,8 @@ package certs_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"net/netip"
-	"noonmark/internal/proctest"
-	"noonmark/server/certs"
-	"noonmark/server/nts"
-	"noonmark/server/ntske"
 	"os"
 	"os/exec"
 	"os/user"
@@ -19,6 +13,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
+	"noonmark/server/certs"
+	"noonmark/server/certs/certstest"
+	"noonmark/server/ntske"
 )
 
 // authority makes an authority in a directory.
@@ -104,28 +103,6 @@ func TestIssuedListHasTheNewestOfEachDirectory(t *testing.T) {
 	}
 }
 
-// serveKE runs NTS-KE with certificates from src on a free port of loopback.
-func serveKE(t *testing.T, src *certs.Source, done func(ntske.Reason, error)) *net.TCPAddr {
-	t.Helper()
-	ring, err := nts.NewRing(nts.RingConfig{}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ntske.NewServer(ntske.Config{TLS: &tls.Config{GetCertificate: src.Get}, Ring: ring, Done: func(_ netip.AddrPort, r ntske.Reason, err error) { done(r, err) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Skipf("no socket: %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx, l) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	return l.Addr().(*net.TCPAddr)
-}
-
 // The programs themselves accept the lines we print for them.
 func TestClientsAcceptTheirLines(t *testing.T) {
 	t.Parallel()
@@ -209,7 +186,7 @@ func TestChronyTrustsAnAuthorityWithConstraints(t *testing.T) {
 			want ntske.Reason
 		}{{other, ntske.HandshakeFailed}, {ca, ntske.Served}} {
 			ends := make(chan end, 8)
-			at := serveKE(t, src, func(r ntske.Reason, err error) {
+			at := certstest.ServeKE(t, src.Get, func(r ntske.Reason, err error) {
 				select {
 				case ends <- end{r, err}:
 				default:

@@ -22,6 +22,8 @@ type issuer struct {
 	next time.Time     // no order before this
 	roll time.Duration // jitter of renewals, a fraction of 2^16
 
+	closed bool // the folders cannot be used, so what is stored is not known
+
 	unsaved  unsaved
 	storeErr error // of storing what the last order got
 }
@@ -34,12 +36,31 @@ func newIssuer(cfg ACME, now func() time.Time) (*issuer, error) {
 	var b [2]byte
 	rand.Read(b[:])
 	is := &issuer{cfg: cfg, now: now, dir: filepath.Join(cfg.Dir, folder(cfg.Directory)), roll: time.Duration(b[0])<<8 | time.Duration(b[1])}
-	for _, d := range [...]string{cfg.Dir, is.dir} {
+	is.closed = is.makeDirs() != nil // the first order reports why
+	return is, nil
+}
+
+// makeDirs makes the folders, or checks that they are closed to others.
+func (is *issuer) makeDirs() error {
+	for _, d := range [...]string{is.cfg.Dir, is.dir} {
 		if err := makeDir(d, 0o077); err != nil {
-			return nil, &Error{StoreFailed, cfg.Directory, err}
+			return &Error{StoreFailed, is.cfg.Directory, err}
 		}
 	}
-	return is, nil
+	return nil
+}
+
+// reopen returns the stored certificate once folders that could not be used can be. It
+// is nil if a new one is due.
+func (is *issuer) reopen() (*tls.Certificate, error) {
+	if err := is.makeDirs(); err != nil {
+		return nil, err
+	}
+	is.closed = false
+	if c := is.stored(); is.now().Before(is.dueAt(c)) {
+		return c, nil
+	}
+	return nil, nil
 }
 
 // folder makes a folder name of a directory's URL: account and certificate belong
@@ -59,6 +80,9 @@ func (is *issuer) accountPath() string { return filepath.Join(is.dir, "account.k
 
 // stored returns the stored certificate, nil if there is no usable one.
 func (is *issuer) stored() *tls.Certificate {
+	if is.closed {
+		return nil
+	}
 	c, _, err := Pair{is.certPath(), is.certPath()}.load()
 	if err != nil {
 		return nil // a new one is ordered
@@ -86,7 +110,9 @@ func (s *Source) runACME(ctx context.Context) {
 	t := time.NewTicker(s.cfg.Poll)
 	defer t.Stop()
 	for {
+		s.ordering.Begin()
 		s.stepACME(ctx)
+		s.ordering.End()
 		select {
 		case <-ctx.Done():
 			return
@@ -151,6 +177,10 @@ func (s *Source) notStored(err error) {
 
 // backOff sets the time of the next order after a failure.
 func (is *issuer) backOff(err error) {
+	if is.closed { // no stranger is asked
+		is.next = is.now().Add(saveAgain)
+		return
+	}
 	is.wait = min(max(3*is.wait, firstWait), maxWait)
 	wait := is.wait
 	var ae *acme.Error

@@ -24,6 +24,11 @@ import (
 func (is *issuer) order(ctx context.Context, emit func(Event)) (*tls.Certificate, error) {
 	fail := func(r Reason, err error) (*tls.Certificate, error) { return nil, &Error{r, is.cfg.Directory, err} }
 	is.storeErr = nil
+	if is.closed {
+		if c, err := is.reopen(); c != nil || err != nil {
+			return c, err
+		}
+	}
 	client, err := is.client()
 	if err != nil {
 		return nil, err

@@ -108,59 +108,10 @@ func TestOrdersFromPebble(t *testing.T) {
 			if w := ev.take(); len(w) != 0 {
 				t.Errorf("events %q without a change", w)
 			}
-			if c.name == "tls-alpn-01" {
-				renewOnFullDisc(t, s, a, &now, &ev, pool, first)
-			}
 			if c.name == "http-01" {
 				renew(t, p, s, a, &now, &ev, pool, first)
 			}
 		})
-	}
-}
-
-// renewOnFullDisc continues with a source whose files cannot be written for a while:
-// the renewed certificate is used, no other one is ordered, and it is written later.
-func renewOnFullDisc(t *testing.T, s *Source, a ACME, now *time.Time, ev *events, pool *x509.CertPool, first *x509.Certificate) {
-	t.Helper()
-	dir := s.acme.dir
-	if err := os.Rename(dir, dir+".away"); err != nil { // as good as full, for root too
-		t.Fatal(err)
-	}
-	*now = first.NotAfter.Add(-first.NotAfter.Sub(first.NotBefore) / 4)
-	s.acme.cfg.Profile = "default" // pebble's clock stands still: another short one would be due at once
-	s.stepACME(t.Context())
-	if w := strings.Join(ev.take(), ","); w != "acme_registered,loaded,acme_not_stored" {
-		t.Fatalf("events %s", w)
-	}
-	second := visit(t, s, pool, a.Names[0])
-	if second == nil || second.Equal(first) {
-		t.Fatal("the renewed certificate is not used")
-	}
-	for range 20 { // three minutes
-		*now = now.Add(DefaultPoll)
-		s.stepACME(t.Context())
-	}
-	if w := strings.Join(ev.take(), ","); w != "acme_not_stored,acme_not_stored,acme_not_stored" {
-		t.Errorf("while nothing can be written: events %s", w)
-	}
-	if err := os.Rename(dir+".away", dir); err != nil {
-		t.Fatal(err)
-	}
-	*now = now.Add(saveAgain)
-	s.stepACME(t.Context())
-	if w := strings.Join(ev.take(), ","); w != "acme_stored" {
-		t.Errorf("once there is room: events %s", w)
-	}
-	again, err := New(Config{ACME: &a, Event: ev.add, now: func() time.Time { return *now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c := visit(t, again, pool, a.Names[0]); c == nil || !c.Equal(second) {
-		t.Error("after a restart another certificate is served")
-	}
-	again.stepACME(t.Context())
-	if w := strings.Join(ev.take(), ","); w != "loaded" {
-		t.Errorf("after a restart: events %s", w)
 	}
 }
 

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,8 +27,28 @@ import (
 	"noonmark/server/ntske"
 )
 
-// soakTime is the duration of the attack; NOONMARK_SOAK overrides it.
-const soakTime = 20 * time.Second
+// The attack lasts soakTime with soakRate datagrams a second of each attacker, and
+// killRounds processes are killed. NOONMARK_SOAK=TIME, NOONMARK_SOAK_RATE and
+// NOONMARK_KILLS override them (make soak).
+const (
+	soakTime   = 20 * time.Second
+	soakRate   = 2000
+	killRounds = 25
+)
+
+// setting returns a number from the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n <= 0 {
+		t.Fatalf("%s=%q: want a positive number", name, v)
+	}
+	return n
+}
 
 // usage is the memory and the file descriptors of a process and its children.
 type usage struct {
@@ -67,8 +89,14 @@ func (p *proc) usage(t *testing.T) (u usage) {
 type attacker struct {
 	good []byte // a request that was valid once
 	to   *net.UDPAddr
+	rate int // datagrams a second
 	sent atomic.Uint64
+
+	answers, longer atomic.Uint64 // that came, and of them those that are longer than their request
 }
+
+// maxAppended is how many octets are appended to a request at most.
+const maxAppended = 1000
 
 // mangle returns a variation of the valid request.
 func (a *attacker) mangle(rnd *rand.Rand) []byte {
@@ -82,7 +110,7 @@ func (a *attacker) mangle(rnd *rand.Rand) []byte {
 	case 2:
 		b = b[:rnd.IntN(len(b)+1)]
 	case 3:
-		b = append(b, make([]byte, rnd.IntN(1000))...)
+		b = append(b, make([]byte, rnd.IntN(maxAppended))...)
 	case 4: // noise after a header
 		for i := ntp.HeaderLen; i < len(b); i++ {
 			b[i] = byte(rnd.Uint32())
@@ -93,16 +121,17 @@ func (a *attacker) mangle(rnd *rand.Rand) []byte {
 	return b
 }
 
-// pace runs f at about 2000 a second until ctx ends.
+// pace runs f at about a.rate until ctx ends.
 func (a *attacker) pace(ctx context.Context, f func()) {
-	t := time.NewTicker(10 * time.Millisecond)
+	const every = 10 * time.Millisecond
+	t := time.NewTicker(every)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			for range 20 {
+			for range a.rate * int(every) / int(time.Second) {
 				f()
 				a.sent.Add(1)
 			}
@@ -110,14 +139,54 @@ func (a *attacker) pace(ctx context.Context, f func()) {
 	}
 }
 
-// mangled sends variations from one port.
+// transmitAt is where a header has the transmit timestamp, which the answer repeats at
+// originAt.
+const originAt, transmitAt = 24, 40
+
+// numbered marks the transmit timestamps that number requests: above 40 bits.
+const numbered = uint64(0x6e6f6f) << 40
+
+// mangled sends variations from one port, and compares the answers with them.
 func (a *attacker) mangled(ctx context.Context, rnd *rand.Rand) {
 	c, err := net.DialUDP("udp4", nil, a.to)
 	if err != nil {
 		return
 	}
 	defer c.Close()
-	a.pace(ctx, func() { c.Write(a.mangle(rnd)) })
+	var lengths [1 << 16]atomic.Int32 // of the latest requests, by the end of their transmit timestamp
+	go a.compare(c, &lengths)
+	n := uint64(0)
+	a.pace(ctx, func() {
+		b := a.mangle(rnd)
+		if n++; n%8 > 0 && len(b) >= ntp.HeaderLen { // the others are replays to the last octet
+			binary.BigEndian.PutUint64(b[transmitAt:], numbered|n)
+			lengths[uint16(n)].Store(int32(len(b)))
+		}
+		c.Write(b)
+	})
+}
+
+// compare counts answers until c is closed. One that repeats no transmit timestamp is
+// compared with the longest request that there is.
+func (a *attacker) compare(c *net.UDPConn, lengths *[1 << 16]atomic.Int32) {
+	b := make([]byte, 1<<16)
+	for {
+		n, err := c.Read(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil || n < ntp.HeaderLen {
+			continue // a port that is not reached for a moment
+		}
+		a.answers.Add(1)
+		most := len(a.good) + maxAppended
+		if origin := binary.BigEndian.Uint64(b[originAt:]); origin>>40 == numbered>>40 {
+			most = int(lengths[uint16(origin)].Load())
+		}
+		if n > most {
+			a.longer.Add(1)
+		}
+	}
 }
 
 // spoofed sends variations from unused addresses, some in fragments, of which some
@@ -207,7 +276,7 @@ func TestValidClientsUnderAttack(t *testing.T) {
 	s := serve(t, dir, "timeout = \"1s\"\nmax_per_address = 32")
 	idle := s.usage(t)
 
-	a := &attacker{good: validRequest(t, s), to: &net.UDPAddr{IP: net.ParseIP(ourAddr), Port: 123}}
+	a := &attacker{good: validRequest(t, s), to: &net.UDPAddr{IP: net.ParseIP(ourAddr), Port: 123}, rate: setting(t, "NOONMARK_SOAK_RATE", soakRate)}
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
@@ -233,8 +302,11 @@ func TestValidClientsUnderAttack(t *testing.T) {
 	end := s.usage(t)
 	cancel()
 	wg.Wait()
-	t.Logf("%d hostile datagrams; %v; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
-		a.sent.Load(), v, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	t.Logf("%d hostile datagrams, %d answers to those of unforged addresses, %d of them longer than the request; %v; memory %d kB idle, %d at a third, %d at the end; descriptors %d, %d, %d",
+		a.sent.Load(), a.answers.Load(), a.longer.Load(), v, idle.rss, warm.rss, end.rss, idle.fds, warm.fds, end.fds)
+	if a.answers.Load() == 0 || a.longer.Load() > 0 {
+		t.Errorf("%d answers, %d of them longer than their requests", a.answers.Load(), a.longer.Load())
+	}
 	if flaps.Load() == 0 {
 		t.Error("no interface came and went")
 	}
@@ -264,7 +336,7 @@ func validRequest(t *testing.T, s *server) []byte {
 	if err := key.Init(sess.Keys.AEAD, sess.Keys.C2S[:sess.Keys.AEAD.KeyLen()]); err != nil {
 		t.Fatal(err)
 	}
-	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: 12345}
+	h := ntp.Header{Version: 4, Mode: ntp.ModeClient, Transmit: 1 << 40}
 	b := make([]byte, ntp.HeaderLen)
 	h.Put(b)
 	b = ntp.AppendField(ntp.AppendField(b, ntp.ExtUniqueID, make([]byte, 32)), ntp.ExtCookie, sess.Cookies[0])
@@ -365,7 +437,8 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := ours(t, "ntsserve")
-	for i := range 25 {
+	rounds := setting(t, "NOONMARK_KILLS", killRounds)
+	for i := range rounds {
 		fresh := i%3 == 2 // every third time without keys: they are created when it is killed
 		if fresh {
 			if err := os.Remove(s.keys()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -402,6 +475,7 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	if _, err := c.Query(t.Context()); err != nil {
 		t.Errorf("a cookie from before the kills: %v", err)
 	}
+	t.Logf("%d kills, no key file damaged, and a cookie from before them is still good", rounds)
 	if !strings.Contains(s.Output.String(), "a process of its own keeps CAP_NET_ADMIN") {
 		t.Errorf("no process that sets up cards:\n%s", s.Output.String())
 	}
@@ -413,6 +487,74 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	left, err := filepath.Glob(s.keys() + "*")
 	if err != nil || len(left) > 2 {
 		t.Errorf("remaining files: %v, %v", left, err)
+	}
+}
+
+// SIGKILL of the process that exchanges keys and of the one that sets up cards takes
+// nothing from NTP, keys are given again, and what the server publishes for other
+// programs is whole at any moment.
+func TestServerOutlivesEachOfItsProcesses(t *testing.T) {
+	dir := setup(t)
+	runtime := filepath.Join(dir, "runtime")
+	if err := os.Mkdir(runtime, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RUNTIME_DIRECTORY", runtime)
+	s := serve(t, dir, "")
+	processes := s.Children(t, "")
+	if len(processes) != 2 {
+		t.Fatalf("children: %v; want the one that exchanges keys and the one that sets up cards", processes)
+	}
+	published := func() {
+		t.Helper()
+		for _, name := range []string{"serving.json", "tasks.json"} {
+			b, err := os.ReadFile(filepath.Join(runtime, name))
+			if errors.Is(err, os.ErrNotExist) {
+				continue // not yet
+			}
+			if err != nil || !json.Valid(b) {
+				t.Errorf("%s: %v: %q", name, err, b)
+			}
+		}
+	}
+	killed := map[int]bool{}
+	for i := range 4 {
+		for _, pid := range s.Children(t, "") {
+			if i > 0 && !slices.Contains(s.Children(t, "nts-ke-process"), pid) {
+				continue // the one that sets up cards is not started again
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			killed[pid] = true
+		}
+		for range 10 {
+			if !plainly(t, false, ourAddr, 123).answered {
+				t.Errorf("round %d: an NTP request gets no answer", i)
+			}
+			published()
+		}
+		until(t, "keys are given again", s.proc, func() (bool, string) {
+			published()
+			_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: 5 * time.Second})
+			return err == nil, fmt.Sprint(err)
+		})
+	}
+	if now := s.Children(t, ""); len(now) != 1 || killed[now[0]] || len(killed) != 5 {
+		t.Errorf("killed %v, children %v; want a new one that exchanges keys", killed, now)
+	}
+	if out := s.Output.String(); !strings.Contains(out, "the process that sets up cards has ended; restart ntsserve (signal: killed)") {
+		t.Errorf("the end of the process that sets up cards is not in the log:\n%s", out)
+	}
+	until(t, "what it serves is published", s.proc, func() (bool, string) {
+		b, err := os.ReadFile(filepath.Join(runtime, "serving.json"))
+		return err == nil && json.Valid(b), fmt.Sprint(err)
+	})
+	if err := s.Stop(); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(runtime, "*")); err != nil || len(left) > 0 {
+		t.Errorf("after the end there are still %v, %v", left, err)
 	}
 }
 

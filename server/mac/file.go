@@ -4,10 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
+
+	"noonmark/internal/durable"
 )
 
 // maxFile is the size in octets of the largest file of keys.
@@ -48,26 +48,8 @@ func ReadSecret(path string) ([]byte, error) {
 
 // readFile reads a regular file of at most maxFile octets.
 func readFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	switch {
-	case err != nil:
-		return "", err
-	case !fi.Mode().IsRegular():
-		return "", fmt.Errorf("read %s: it is not a file", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	switch {
-	case err != nil:
-		return "", err
-	case len(b) > maxFile:
-		return "", fmt.Errorf("read %s: it is larger than %d octets", path, maxFile)
-	}
-	return string(b), nil
+	b, _, err := durable.ReadFile(path, maxFile)
+	return string(b), err
 }
 
 // parse reads the lines of a file of keys.

@@ -1,12 +1,29 @@
 package nts
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
 
 // NeverRenew is a RingConfig.Renew: the ring draws no root secret itself.
 const NeverRenew time.Duration = -1
+
+// ParseRenew reads a RingConfig.Renew as operators write it: "auto", "never", or how long a
+// root secret seals, such as "192h".
+func ParseRenew(text string) (time.Duration, error) {
+	switch text {
+	case "auto":
+		return 0, nil
+	case "never":
+		return NeverRenew, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err == nil && d <= 0 {
+		err = errors.New("not a positive duration")
+	}
+	return d, err
+}
 
 // maxRenewals limits how many root secrets may be in use at once by their schedule;
 // some of maxRoots are for those that an operator adds.

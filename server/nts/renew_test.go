@@ -33,6 +33,15 @@ func TestInvalidRenewalIsRefused(t *testing.T) {
 	}
 }
 
+func TestRenewalAsOperatorsWriteIt(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"": -2, "soon": -2, "0s": -2, "-1ns": -2, "auto": 0, "never": NeverRenew, "192h": 192 * time.Hour} {
+		if d, err := ParseRenew(text); (err != nil) != (want == -2) || err == nil && d != want {
+			t.Errorf("%q: %v, %v", text, d, err)
+		}
+	}
+}
+
 // thief has copied the key file at some time.
 type thief struct {
 	at   time.Time

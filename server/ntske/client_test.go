@@ -45,8 +45,9 @@ func fakeServer(t *testing.T, cfg *tls.Config, answer []byte) ClientConfig {
 func TestClientRefusesInvalidServers(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
-	good := appendMessage(nil, Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}},
-		Record{false, RecordCookie, make([]byte, 100)})
+	np, ae, ck := Record{true, RecordNextProtocol, []byte{0, 0}}, Record{true, RecordAEAD, []byte{0, 15}}, Record{false, RecordCookie, bytes.Repeat([]byte{1}, 100)}
+	good := appendMessage(nil, np, ae, ck)
+	odd := func(n int) Record { return Record{false, RecordCookie, make([]byte, n)} }
 	for _, c := range []struct {
 		name   string
 		tls    func(*tls.Config)
@@ -77,6 +78,8 @@ func TestClientRefusesInvalidServers(t *testing.T) {
 		{"silence", nil, nil, nil, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }},
 		{"unsupported AEAD", nil, func(c *ClientConfig) { c.AEADs = []aead.ID{99} }, good,
 			func(err error) bool { return strings.Contains(err.Error(), "not supported") }},
+		{"odd cookies only", nil, nil, appendMessage(nil, np, ae, odd(0), odd(102), odd(4000)), func(err error) bool { return errors.Is(err, ErrResponse) }},
+		{"odd cookies around a good one", nil, nil, appendMessage(nil, np, ae, odd(0), odd(102), ck, odd(4000)), nil},
 		{"good", nil, nil, good, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,7 +96,7 @@ func TestClientRefusesInvalidServers(t *testing.T) {
 				begin := time.Now()
 				s, err := Exchange(t.Context(), cc)
 				if c.check == nil {
-					if err != nil || len(s.Cookies) != 1 {
+					if err != nil || len(s.Cookies) != 1 || !bytes.Equal(s.Cookies[0], ck.Body) {
 						t.Errorf("%+v, %v", s, err)
 					}
 				} else if err == nil || !c.check(err) || !strings.Contains(err.Error(), "time.test") {

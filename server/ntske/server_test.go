@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,6 +239,8 @@ func TestEachRefusedRequestHasItsAnswer(t *testing.T) {
 		{"bad end", Record{Type: RecordEnd}.Append(nil), BadRequest, errRec(1)},
 		{"unknown critical", appendMessage(nil, Record{true, 1000, nil}), UnknownCritical, errRec(0)},
 		{"too long", Record{false, 1000, make([]byte, maxOctets)}.Append(nil), MessageTooLong, errRec(1)},
+		{"33 records", appendMessage(nil, slices.Repeat([]Record{{false, 1000, nil}}, 33)...), MessageTooLong, errRec(1)},
+		{"32 records, none of them needed", appendMessage(nil, slices.Repeat([]Record{{false, 1000, nil}}, 32)...), BadRequest, errRec(1)},
 		{"other protocol", appendMessage(nil, Record{true, RecordNextProtocol, []byte{0, 9}}), NoCommonProtocol,
 			[]Record{{true, RecordNextProtocol, nil}}},
 		{"other AEAD", appendMessage(nil, np, Record{true, RecordAEAD, []byte{0, 1, 0, 16}}), NoCommonAEAD,

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net"
 	"net/netip"
@@ -187,11 +188,12 @@ func TestHandshakeRateIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, a, func(c *Config) { c.Rate, c.RatePerIP = 10, 3 })
 		serve(t, s, func(l *pipes) {
+			nets := s.apart(10)
 			start := time.Now()
 			var wg sync.WaitGroup
 			var got, refused atomic.Int32
 			for i := range 80 {
-				c, err := l.dial(tcp(fmt.Sprintf("2001:db8:0:%x00:%x::1", i/8, i)))
+				c, err := l.dial(tcp(fmt.Sprintf("2001:db8:0:%x00:%x::1", nets[i/8], i)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -217,6 +219,24 @@ func TestHandshakeRateIsLimited(t *testing.T) {
 			t.Errorf("counted %v", c.Snapshot())
 		}
 	})
+}
+
+// apart returns n numbers for prefixes 2001:db8:0:NUMBER00::/56 that share no bucket.
+func (s *Server) apart(n int) (numbers []int) {
+	synctest.Wait() // for the engine
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := range s.engines {
+		taken := map[uint64]bool{}
+		for k := 0; len(numbers) < n; k++ {
+			p := netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:%x00::/56", k))
+			if b := maphash.Comparable(e.each.seed, p) % bucketCount; !taken[b] {
+				taken[b] = true
+				numbers = append(numbers, k)
+			}
+		}
+	}
+	return numbers
 }
 
 // A client may not send without end while it waits for its turn.

@@ -246,7 +246,7 @@ func FuzzTracking(f *testing.F) {
 		w := &world{mono: 1e9}
 		l := newTracker()
 		for range 3 {
-			s := l.next(q, nil, w.cross(), time.Millisecond)
+			s := l.next(q, nil, w.cross(), time.Millisecond, 0)
 			if s.Stratum == 0 || s.Stratum > 15 || s.Bound < 0 || s.LineErr < 0 || s.BoundRate < 0 || s.BoundAt(w.mono+1e9) < s.BoundAt(w.mono) || s.RefTime <= 0 {
 				t.Fatalf("%+v of %+v", s, tr.Tracking)
 			}

@@ -11,7 +11,7 @@ import (
 func TestKernelQuality(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 12, 31, 13, 0, 0, 0, time.UTC).UnixNano()
-	k := &kernel{cfg: Config{Stratum: 7, RefID: DefaultRefID}}
+	k := &kernel{cfg: Config{Stratum: 7, RefID: DefaultRefID}, slept: func() time.Duration { return 0 }}
 	for _, c := range []struct {
 		name  string
 		state int
@@ -52,17 +52,54 @@ func TestKernelQuality(t *testing.T) {
 	}
 }
 
+// The kernel keeps its maximum error over a sleep of the machine, in which it did not
+// keep the time. It counts again after the next report of what steers the clock.
+func TestKernelQualityFromBeforeASleepIsRefused(t *testing.T) {
+	t.Parallel()
+	slept := 3 * time.Second // before this program began
+	var tx syscall.Timex
+	k := &kernel{slept: func() time.Duration { return slept }, adjtimex: func(x *syscall.Timex) (int, error) { *x = tx; return 0, nil }}
+	k.asOf = slept
+	for i, c := range []struct {
+		slept time.Duration // since the step before
+		tx    syscall.Timex
+		want  Reason
+	}{
+		{0, syscall.Timex{Maxerror: 1000}, Good},
+		{time.Hour, syscall.Timex{Maxerror: 1000}, MachineSlept},
+		{0, syscall.Timex{Maxerror: 1500}, MachineSlept},  // it only grows
+		{0, syscall.Timex{Maxerror: 1499}, Good},          // a report
+		{0, syscall.Timex{Maxerror: 2000}, Good},          // it grows
+		{time.Second, syscall.Timex{Maxerror: 300}, Good}, // the report came before this program looked
+		{time.Second, syscall.Timex{Maxerror: 5000}, MachineSlept},
+		{0, syscall.Timex{Maxerror: 5000, Status: staUnsync}, NotSynced}, // what steers it knows
+		{0, syscall.Timex{Maxerror: 900_000}, Good},                      // and has synchronised it again
+	} {
+		slept += c.slept
+		tx = c.tx
+		_, err := k.probe(t.Context(), int64(i+1)*1e9)
+		got := Good
+		if e := (*Error)(nil); errors.As(err, &e) {
+			got = e.Reason
+		}
+		if got != c.want {
+			t.Errorf("step %d: %v, want %v", i, got, c.want)
+		}
+	}
+}
+
 func TestKernelQualityOfThisMachine(t *testing.T) {
 	t.Parallel()
 	p, err := newKernel(Config{Stratum: DefaultStratum, RefID: DefaultRefID})
 	if err != nil {
-		if errors.Is(err, os.ErrPermission) {
-			t.Skipf("adjtimex is not allowed here: %v", err)
-		}
 		t.Fatal(err)
 	}
 	var e *Error
-	if q, err := p.probe(t.Context(), time.Now().UnixNano()); err == nil && (q.dispersion < 0 || q.stratum != DefaultStratum) || err != nil && (!errors.As(err, &e) || e.Reason != NotSynced) {
+	q, err := p.probe(t.Context(), time.Now().UnixNano())
+	if errors.Is(err, os.ErrPermission) {
+		t.Skipf("adjtimex is not allowed here: %v", err)
+	}
+	if err == nil && (q.dispersion < 0 || q.stratum != DefaultStratum) || err != nil && (!errors.As(err, &e) || e.Reason != NotSynced) {
 		t.Errorf("%+v, %v", q, err)
 	}
 }

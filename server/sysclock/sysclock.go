@@ -37,10 +37,11 @@ const (
 	NotSynced             // the clock is not synchronised, by chronyd or the kernel
 	Unavailable           // the kernel refuses the request
 	ClockUnsettled        // the bracket of the reading is too wide
+	MachineSlept          // the machine slept, and the quality is from before that
 	numReasons
 )
 
-var reasonText = [numReasons]string{"good", "no_answer", "bad_answer", "refused", "not_synchronised", "unavailable", "clock_unsettled"}
+var reasonText = [numReasons]string{"good", "no_answer", "bad_answer", "refused", "not_synchronised", "unavailable", "clock_unsettled", "machine_slept"}
 
 // String returns the word for the reason.
 func (r Reason) String() string {
@@ -137,7 +138,8 @@ type Source struct {
 	prober  prober
 	log     *slog.Logger
 	tracker tracker
-	ready   chan struct{} // of the next or present run
+	slept   func() time.Duration // how long the machine has slept in total
+	ready   chan struct{}        // of the next or present run
 	working liveness.Work
 	logged  string // state and reason that were logged last
 	count   [numReasons]atomic.Uint64
@@ -146,7 +148,7 @@ type Source struct {
 
 // New returns a Source. Errors wrap the system's error.
 func New(cfg Config) (*Source, error) {
-	s := &Source{path: cfg.Path, log: cfg.Log}
+	s := &Source{path: cfg.Path, log: cfg.Log, slept: phc.Slept}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -210,13 +212,17 @@ func (s *Source) Run(ctx context.Context) error {
 
 // poll reads the quality and the clock once, and publishes.
 func (s *Source) poll(ctx context.Context, w *status.Writer) error {
-	before := phc.MonoRaw()
+	slept, before := s.slept(), phc.MonoRaw()
 	q, err := s.prober.probe(ctx, time.Now().UnixNano())
 	if ctx.Err() != nil {
 		return nil
 	}
 	c := cross()
-	snap := s.tracker.next(q, err, c, time.Duration(c.Mono-before))
+	now := s.slept()
+	if err == nil && now-slept >= status.MinSleep {
+		err = &Error{Reason: MachineSlept}
+	}
+	snap := s.tracker.next(q, err, c, time.Duration(c.Mono-before), now)
 	reason := Good
 	if err != nil {
 		reason = BadAnswer

@@ -50,8 +50,14 @@ const (
 )
 
 // next returns the snapshot after one reading c of the clock. err is why there is
-// no quality q. took is the time that asking for q took; c was read at its end.
-func (t *tracker) next(q quality, err error, c phc.Cross, took time.Duration) status.Snapshot {
+// no quality q. took is the time that asking for q took; c was read at its end. slept is
+// the time for which the machine has slept in total, 0 where that is unknown: during a sleep
+// CLOCK_MONOTONIC_RAW stands still, so a line from before it does not hold.
+func (t *tracker) next(q quality, err error, c phc.Cross, took, slept time.Duration) status.Snapshot {
+	if t.valid && t.snap.SleptSince(slept) {
+		t.lose(c.Mono)
+		t.snap.Epoch++
+	}
 	if err == nil && c.Width > maxWidth {
 		err = &Error{Reason: ClockUnsettled}
 	}
@@ -68,6 +74,7 @@ func (t *tracker) next(q quality, err error, c phc.Cross, took time.Duration) st
 	default:
 		t.follow(t.read(q, c, took))
 	}
+	t.snap.Slept = max(slept, 1) // at least 1 ns, so that readers compare
 	return t.snap
 }
 

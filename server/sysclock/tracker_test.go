@@ -53,10 +53,10 @@ func TestSnapshotWithoutQuality(t *testing.T) {
 	} {
 		l := newTracker()
 		if c.known {
-			l.next(good(), nil, w.cross(), 0)
+			l.next(good(), nil, w.cross(), 0, 0)
 			w.advance(time.Second)
 		}
-		s := l.next(quality{}, c.err, w.cross(), 0)
+		s := l.next(quality{}, c.err, w.cross(), 0, 0)
 		if s.State != c.want || s.Usable(w.mono) != (c.want == status.Holdover) {
 			t.Errorf("%s: %v, usable %v", c.name, s.State, s.Usable(w.mono))
 		}
@@ -64,8 +64,48 @@ func TestSnapshotWithoutQuality(t *testing.T) {
 	l := newTracker()
 	wide := w.cross()
 	wide.Width = maxWidth + 1
-	if s := l.next(good(), nil, wide, 0); s.State != status.Unlocked {
+	if s := l.next(good(), nil, wide, 0, 0); s.State != status.Unlocked {
 		t.Errorf("a reading with a wide bracket: %v", s.State)
+	}
+}
+
+// Over a sleep of the machine no line is continued: without a new answer there is no
+// clock, and with one it is another clock. Readers refuse what is from before.
+func TestSleepEndsTheLine(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour
+	for _, c := range []struct {
+		name  string
+		slept time.Duration
+		err   error
+		want  status.State
+		epoch uint32 // more than before
+	}{
+		{"chronyd is silent afterwards", hour, &Error{Reason: NoAnswer}, status.Unlocked, 1},
+		{"the answer is from before", hour, &Error{Reason: MachineSlept}, status.Unlocked, 1},
+		{"a short sleep, silence", 10 * time.Millisecond, &Error{Reason: NoAnswer}, status.Unlocked, 1},
+		{"a good answer afterwards", hour, nil, status.Locked, 1},
+		{"no sleep, silence", time.Microsecond, &Error{Reason: NoAnswer}, status.Holdover, 0},
+		{"no sleep", time.Microsecond, nil, status.Locked, 0},
+	} {
+		w := &world{mono: 5e9}
+		l := newTracker()
+		const slept0 = 7 * time.Second // of earlier sleeps
+		l.next(good(), nil, w.cross(), 0, slept0)
+		w.advance(time.Second)
+		before := l.next(good(), nil, w.cross(), 0, slept0)
+		w.real += float64(c.slept) // CLOCK_MONOTONIC_RAW stands still
+		w.advance(time.Second)
+		if got := before.SleptSince(slept0 + c.slept); got != (c.epoch > 0) {
+			t.Errorf("%s: readers refuse the snapshot from before: %v", c.name, got)
+		}
+		s := l.next(good(), c.err, w.cross(), 0, slept0+c.slept)
+		if s.State != c.want || uint32(s.Epoch-before.Epoch) != c.epoch || s.SleptSince(slept0+c.slept) {
+			t.Errorf("%s: %v, %d epochs later, as of %v of sleep", c.name, s.State, s.Epoch-before.Epoch, s.Slept)
+		}
+		if off := s.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)); s.Usable(w.mono) && off.Abs() > s.BoundAt(w.mono) {
+			t.Errorf("%s: %v off, bound %v", c.name, off, s.BoundAt(w.mono))
+		}
 	}
 }
 
@@ -77,7 +117,7 @@ func TestSnapshotFollowsTheClock(t *testing.T) {
 	l := newTracker()
 	var s status.Snapshot
 	for range 40 {
-		s = l.next(good(), nil, w.cross(), 0)
+		s = l.next(good(), nil, w.cross(), 0, 0)
 		if off := s.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)); off != 0 {
 			t.Fatalf("clock is %v off", off)
 		}
@@ -93,14 +133,14 @@ func TestSnapshotFollowsTheClock(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	for range 100 {
-		s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0)
+		s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0, 0)
 		w.advance(time.Second)
 	}
 	if grown := s.BoundAt(w.mono) - 13*time.Millisecond; grown < 1480*time.Microsecond || grown > 1600*time.Microsecond {
 		t.Errorf("in 100 s of silence the bound grew by %v", grown)
 	}
 	w.advance(24 * time.Hour)
-	if s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0); s.Usable(w.mono) {
+	if s = l.next(quality{}, &Error{Reason: NoAnswer}, w.cross(), 0, 0); s.Usable(w.mono) {
 		t.Errorf("after a day of silence still usable, bound %v", s.BoundAt(w.mono))
 	}
 }
@@ -112,7 +152,7 @@ func TestSnapshotIncludesTheCorrection(t *testing.T) {
 	l := newTracker()
 	q := good()
 	q.correction = -4 * time.Millisecond // the system clock is 4 ms fast
-	s := l.next(q, nil, w.cross(), 10*time.Millisecond)
+	s := l.next(q, nil, w.cross(), 10*time.Millisecond, 0)
 	if got, want := s.Clock, tai.FromUnix(0, start, 37).Add(-4*time.Millisecond); got != want {
 		t.Errorf("clock %d, want %d", got, want)
 	}
@@ -130,12 +170,12 @@ func TestStepIsCounted(t *testing.T) {
 		q := good()
 		q.slewing = slewing
 		for range 5 {
-			l.next(q, nil, w.cross(), 0)
+			l.next(q, nil, w.cross(), 0, 0)
 			w.advance(time.Second)
 		}
 		rate := l.snap.RatePPB
 		w.real += 3e9
-		s := l.next(q, nil, w.cross(), 0)
+		s := l.next(q, nil, w.cross(), 0, 0)
 		if s.Epoch != 1 || s.Clock != tai.FromUnix(0, start+int64(w.real), 37) || s.RatePPB != rate {
 			t.Errorf("slewing %v: epoch %d, rate %v, was %v", slewing, s.Epoch, s.RatePPB, rate)
 		}
@@ -154,7 +194,7 @@ func TestSlewIsFollowed(t *testing.T) {
 		before := l.snap
 		w.advance(250 * time.Millisecond)
 		miss = before.ClockAt(w.mono).Sub(tai.FromUnix(0, start+int64(w.real), 37)).Abs()
-		return miss, l.next(q, nil, w.cross(), 0)
+		return miss, l.next(q, nil, w.cross(), 0, 0)
 	}
 	for range 20 {
 		step()
@@ -180,7 +220,7 @@ func TestLeapSecondIsCarriedOver(t *testing.T) {
 		q := good()
 		q.tai = kernelTAI
 		q.leapSign, q.leapAt = 1, at
-		first := l.next(q, nil, w.cross(), 0)
+		first := l.next(q, nil, w.cross(), 0, 0)
 		if first.LeapAt != tai.FromUnix(at, 0, 38) || first.LeapIndicator(first.Clock) != 1 {
 			t.Fatalf("announced for %v: %+v", at, first)
 		}
@@ -197,7 +237,7 @@ func TestLeapSecondIsCarriedOver(t *testing.T) {
 			if i > 22 {
 				q.leapSign, q.leapAt = 0, 0
 			}
-			s := l.next(q, nil, w.cross(), 0)
+			s := l.next(q, nil, w.cross(), 0, 0)
 			if got, want := s.ClockAt(w.mono).Sub(first.Clock), time.Duration(i+1)*time.Second; (got - want).Abs() > time.Microsecond {
 				t.Fatalf("kernel's offset %d, after %v: %v of TAI", kernelTAI, want, got)
 			}

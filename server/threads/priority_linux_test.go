@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -112,6 +114,56 @@ func TestRaiseIsForAllThreads(t *testing.T) {
 			if before.slice != 0 && x.slice != shortSlice {
 				t.Errorf("high: a slice of %d ns, was %d", x.slice, before.slice)
 			}
+		}
+	}
+}
+
+// The limit of the unit lets a process without capabilities have the priority "high", and
+// less does not.
+func TestLimitOfTheUnitPermitsHigh(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become another user with a limit")
+	}
+	unit, err := os.ReadFile("../../systemd/ntsserve.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^LimitNICE=(-\d+)$`).FindSubmatch(unit)
+	if m == nil {
+		t.Fatal("the unit has no LimitNICE=")
+	}
+	nice, _ := strconv.Atoi(string(m[1]))
+	const normal = 20 // RLIMIT_NICE is 20 minus the least niceness (setrlimit(2))
+	limit := func(soft int) {
+		err := unix.Setrlimit(unix.RLIMIT_NICE, &unix.Rlimit{Cur: uint64(soft), Max: uint64(normal - nice)})
+		if errors.Is(err, unix.EPERM) && soft == normal {
+			t.Skip("the limit cannot be raised here: needs CAP_SYS_RESOURCE")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(normal)
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Raise(High); !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM) {
+		t.Errorf("without a limit: %v", err)
+	}
+	limit(normal - nice)
+	if err := Raise(High); err != nil {
+		t.Errorf("with the limit of the unit: %v", err)
+	}
+	hold := make(chan struct{})
+	defer close(hold)
+	for _, x := range all(t, hold) {
+		if x.nice != nice {
+			t.Errorf("niceness %d, want %d", x.nice, nice)
 		}
 	}
 }

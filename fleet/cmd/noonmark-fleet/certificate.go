@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"time"
 
 	"noonmark/fleet/certs"
 	"noonmark/fleet/manager"
@@ -13,7 +12,7 @@ import (
 	"noonmark/internal/durable"
 )
 
-func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func() error {
 	var s certs.Settings
 	o.flags(fl)
 	command.Strings(fl, &s.Names, "name", "a `NAME` or address by which clients know the fleet")
@@ -24,10 +23,7 @@ func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func(
 	fl.BoolVar(&s.AcceptTerms, "accept-terms", false, "the terms of service of the ACME server are read and accepted")
 	replace := fl.Bool("replace", false, "draw new keys for account and certificate, deactivate and revoke the ones before: after a theft")
 	end := fl.Bool("off", false, "order no certificate any more; nodes keep the last one")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if *end == (len(s.Names) > 0) {
 			return command.Usagef("want either -name NAME or -off")
 		}
@@ -58,69 +54,13 @@ func (o *operator) prepareCertificate(fl *flag.FlagSet, c command.Console) func(
 	}
 }
 
-// orderReport is the certificate of the fleet in status -json.
-type orderReport struct {
-	Names      []string  `json:"names"`
-	Directory  string    `json:"directory"` // empty: Let's Encrypt
-	Challenge  string    `json:"challenge"`
-	Generation uint64    `json:"generation"` // 0: there is none yet
-	Expires    time.Time `json:"expires"`    // zero: there is none yet
-	Ordering   string    `json:"ordering"`   // the node that began an open order; empty: none is open
-	Holder     string    `json:"holder"`     // the node that goes on with it; empty: none at this moment
-	Failures   int       `json:"failures"`   // orders since the last certificate
-	Why        string    `json:"why"`        // of the last failure
-	Next       time.Time `json:"next"`       // of the next order after failures; zero: there is no wait
-	settings   string
-}
-
-// certReport is what a node shows of the certificate.
-type certReport struct {
-	certs.Report
-	State string `json:"state"` // a sentence for people
-}
-
-// certify adds the certificate of the fleet, and what the nodes show of it.
-func (r *report) certify(v *certs.Overview) {
-	if v.Settings == nil {
-		return
-	}
-	x := v.State
-	r.Certificate = &orderReport{
-		Names: append([]string{}, v.Settings.Names...), Directory: v.Settings.Directory, Challenge: v.Settings.Challenge,
-		Generation: x.Generation, Expires: stamp(x.NotAfter()), Holder: v.Holder, Failures: x.Failures, Why: x.Why, settings: v.Settings.String(),
-	}
-	if x.Order != nil {
-		r.Certificate.Ordering = x.Order.Node
-	}
-	if x.Failures > 0 && v.Settings.Revision <= x.Settings {
-		r.Certificate.Next = stamp(x.NotBefore)
-	}
-	for i := range r.Nodes {
-		p := v.Reports[r.Nodes[i].Name]
-		r.Nodes[i].Certificate = &certReport{p, certState(p, x)}
-	}
-}
-
-// certState says in words what a node has.
-func certState(p certs.Report, s certs.State) string {
-	switch {
-	case p.Why != "":
-		return p.Why
-	case s.Generation == 0:
-		return "waits for the first one"
-	case p.Generation != s.Generation:
-		return "has not taken it yet"
-	}
-	return "in place"
-}
-
 // printCertificate prints the certificate of the fleet, if it orders one.
 func (r *report) printCertificate(w *lines) {
 	x := r.Certificate
 	if x == nil {
 		return
 	}
-	w.printf("\ncertificate for %s: ", x.settings)
+	w.printf("\ncertificate for %v: ", certs.Settings{Names: x.Names, Directory: x.Directory, Challenge: x.Challenge})
 	if x.Generation == 0 {
 		w.printf("none yet\n")
 	} else {

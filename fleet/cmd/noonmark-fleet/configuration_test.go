@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"noonmark/fleet/access"
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/manager"
 	"noonmark/fleet/rollout"
@@ -23,12 +24,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = fleettest.Must
 
 // configured is a fleet of one node with the certificates and rights of a real one.
 type configured struct {
@@ -117,8 +113,10 @@ func TestAnOperatorAppliesAndTakesBack(t *testing.T) {
 
 	x.want(exitcode.Unavailable, []string{"none.toml"}, "diff", "none.toml")
 	x.want(exitcode.Config, []string{"user.toml:2: ntsserve.user: a fleet may not set this key"}, "apply", file("user.toml", "[ntsserve]\nuser = \"root\"\n"))
-	x.want(exitcode.Config, []string{"clock.toml: refclockd: the agent does not keep", "node.a.alert: the agent"}, "diff",
-		file("clock.toml", "[[refclockd.witness]]\naddress = \"time.example\"\n[node.a.alert.conditions]\nbound = \"1us\"\n"))
+	x.want(exitcode.OK, []string{"+ node.a.alert.conditions.bound = '1us'"}, "diff", file("alert.toml", "[node.a.alert.conditions]\nbound = \"1us\"\n"))
+	witness := "[[refclockd.witness]]\naddress = \"time.example\"\n"
+	x.want(exitcode.Config, []string{"refclockd.witness.required: a fleet may not set this key"}, "apply", file("required.toml", witness+"required = true\n"))
+	x.want(exitcode.Unavailable, []string{"a: it takes nothing for refclockd from the fleet, because refclockd.toml does not name the file of the agent"}, "apply", file("clock.toml", witness))
 	x.want(exitcode.DataErr, []string{"node.z: there is no node of this name"}, "apply", file("z.toml", "[node.z.ntsserve.access]\ndeny = [\"192.0.2.1\"]\n"))
 	x.want(exitcode.Unavailable, []string{"the fleet has no node b"}, "apply", good, "-canary", "b")
 	x.want(exitcode.Usage, []string{"-soak"}, "apply", good, "-soak", "0s")

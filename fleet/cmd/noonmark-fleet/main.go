@@ -55,16 +55,16 @@ The first node runs init, which also makes it the manager: it has the authority 
 nodes. Each further node runs join with a token that the manager made.
 `,
 		Commands: []command.Command{
-			{Name: "init", About: "make a fleet, with this machine as its first node and manager", Prepare: o.prepareInit, Text: `
+			{Name: "init", About: "make a fleet, with this machine as its first node and manager", Prepare: command.NoArgs(o.prepareInit), Text: `
 With -embedded this node runs an etcd of its own. Else -etcd names an existing one, which must
 demand client certificates of the authority in -authority. The roots of the key file that ntsserve
 has already are taken over, so that its clients keep their cookies.
 `},
-			{Name: "token", About: "invite a node; print the token with which it joins once", Args: "NODE", Prepare: o.prepareToken},
-			{Name: "join", About: "make this machine a node of a fleet", Args: "TOKEN", Prepare: o.prepareJoin, Text: `
+			{Name: "token", About: "invite a node; print the token with which it joins once", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareToken)},
+			{Name: "join", About: "make this machine a node of a fleet", Args: "TOKEN", Prepare: command.OneArg("TOKEN", o.prepareJoin), Text: `
 TOKEN is what "noonmark-fleet token" printed on the manager; "-" reads it from standard input.
 `},
-			{Name: "run", About: "run the agent of this node", Prepare: o.prepareRun, Text: `
+			{Name: "run", About: "run the agent of this node", Prepare: command.NoArgs(o.prepareRun), Text: `
 It runs in the foreground, under systemd as a service of type notify. The log goes to standard
 error, or to the journal.
 
@@ -72,32 +72,41 @@ error, or to the journal.
 runs as "PROGRAM set NAME VALUE" and "PROGRAM clear NAME", for TXT records. It returns when all servers
 of the zone have the record, and may run within the limits of the service only.
 `},
-			{Name: "status", About: "show the fleet: nodes, roots, and what this node would do without etcd", Prepare: o.prepareStatus},
+			{Name: "status", About: "show the fleet: nodes, roots, and what this node would do without etcd", Prepare: command.NoArgs(o.prepareStatus)},
+			{Name: "rotate", About: "begin new roots before the schedule ends, without a refused cookie", Prepare: command.NoArgs(o.prepareRotate),
+				Usage: []string{"[-wait TIME]", "-end"}, Text: `
+New roots are drawn. They begin an hour (the lead of the fleet) after all nodes have them on their discs
+and know of it; the roots that would have begun later are replaced. Cookies stay good for their life.
+A node that is away may serve by the plan that it has, so it counts too, unless it has read before
+that it is drained. The order is refused while nodes are away; with -wait it waits for them, up to the
+renewal interval. Against a stolen secret, use revoke.
+`},
 			{Name: "revoke", About: "shut out a stolen node and replace all roots, or replace some roots", Prepare: o.prepareRevoke,
 				Usage: []string{"NODE", "-root ID...", "-all"}, Text: `
 Clients with cookies of a replaced root repeat the key exchange. A stolen node loses its rights
 in etcd at once; its name cannot be used again. A node that is cut off from etcd goes on with
 the old roots until it is back.
 `},
-			{Name: "remove", About: "remove a node that is retired and whose disc was erased", Args: "NODE", Prepare: o.prepareRemove},
-			{Name: "drain", About: "say that a node shall not serve", Args: "NODE", Prepare: o.prepareDrain},
-			{Name: "undrain", About: "let a node serve again", Args: "NODE", Prepare: o.prepareUndrain},
-			{Name: "diff", About: "show what a configuration changes on the nodes", Args: "FILE", Prepare: o.prepareDiff, Text: `
+			{Name: "remove", About: "remove a node that is retired and whose disc was erased", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareRemove)},
+			{Name: "drain", About: "say that a node shall not serve", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareDrain)},
+			{Name: "undrain", About: "let a node serve again", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareUndrain)},
+			{Name: "diff", About: "show what a configuration changes on the nodes", Args: "FILE", Prepare: command.OneArg("FILE", o.prepareDiff), Text: `
 FILE has a table [ntsserve] with the keys of ntsserve.toml that a fleet may set: access lists and
 limits. [node.NAME.ntsserve] has keys of one node, which replace the same keys of all. Lines with
 "-" are what the fleet has, with "+" what it would get.
 `},
-			{Name: "apply", About: "give the nodes a configuration: one first, then the others, and back if one is not healthy", Args: "FILE", Prepare: o.prepareApply, Text: `
+			{Name: "apply", About: "give the nodes a configuration: one first, then the others, and back if one is not healthy", Args: "FILE",
+				Prepare: command.OneArg("FILE", o.prepareApply), Text: `
 FILE is the whole configuration: keys that it does not name are those of the nodes again. Each
 node merges it with its ntsserve.local.toml, which wins, lets ntsserve check the result, and only
 then replaces ntsserve.toml. A node without ntsserve.local.toml is left alone. A node that
 refuses the result, or that is not healthy with it, takes all nodes back. It needs the manager.
 `},
-			{Name: "undo", About: "take the last configuration back", Prepare: o.prepareUndo, Text: `
+			{Name: "undo", About: "take the last configuration back", Prepare: command.NoArgs(o.prepareUndo), Text: `
 While nodes take a configuration, all return at once to the one before. Afterwards the one before
 is applied as a new rollout, with the same order. A second undo brings back what was undone.
 `},
-			{Name: "certificate", About: "let the fleet order the certificate of its name by ACME", Prepare: o.prepareCertificate,
+			{Name: "certificate", About: "let the fleet order the certificate of its name by ACME", Prepare: command.NoArgs(o.prepareCertificate),
 				Usage: []string{"-name NAME... -accept-terms [-replace]", "-off"}, Text: `
 One node at a time orders it, the next one goes on where that node ends, and all nodes get it. A node
 takes part if ke.certificate and ke.key of its ntsserve.toml both name a file fleet.pem, which its agent
@@ -109,7 +118,7 @@ drop-in noonmark-fleet-http.conf. With dns-01 the nodes that run with -dns order
 
 After the theft of a node, first revoke it, then set the certificate again with -replace.
 `},
-			{Name: "audit", About: "show who did what", Prepare: o.prepareAudit},
+			{Name: "audit", About: "show who did what", Prepare: command.NoArgs(o.prepareAudit)},
 		},
 		Manual: command.Manual{
 			Section: 8,
@@ -117,6 +126,7 @@ After the theft of a node, first revoke it, then set the certificate again with 
 				{For: "make a fleet with an etcd of its own", Line: "noonmark-fleet init -embedded -node a -address 192.0.2.1"},
 				{For: "invite a second node that runs a member of etcd", Line: "noonmark-fleet token b -member -address 192.0.2.2"},
 				{For: "all nodes at a glance", Line: "noonmark-fleet status"},
+				{For: "new roots for all nodes, although one comes back only tomorrow", Line: "noonmark-fleet rotate -wait 36h"},
 				{For: "one certificate for all nodes", Line: "noonmark-fleet certificate -name time.example.org -accept-terms"},
 				{For: "the same access list on all nodes, on node b first", Line: "noonmark-fleet apply access.toml -canary b"},
 			},
@@ -124,8 +134,8 @@ After the theft of a node, first revoke it, then set the certificate again with 
 				{Code: exitcode.OK},
 				{Code: exitcode.Usage},
 				{Code: exitcode.DataErr, When: "what is in the folder or in etcd is damaged, or the name or token is not possible, or there is nothing to apply or to undo"},
-				{Code: exitcode.Unavailable, When: "etcd, the manager or an address cannot be reached, or no node can take a configuration first"},
-				{Code: exitcode.TempFail, When: "nodes take another configuration"},
+				{Code: exitcode.Unavailable, When: "etcd, the manager or an address cannot be reached, no node can take a configuration first, or not all nodes can confirm a rotation"},
+				{Code: exitcode.TempFail, When: "nodes take another configuration, or a rotation or revocation is in progress"},
 				{Code: exitcode.CantCreate, When: "there is such a fleet or node already"},
 				{Code: exitcode.Protocol, When: "the fleet refuses the token, or another machine answers"},
 				{Code: exitcode.Permission, When: "this node may not do it, or a file cannot be read"},
@@ -152,6 +162,8 @@ func exitCode(err error) int {
 		return false
 	}
 	switch {
+	case is(roots.ErrOrderTime):
+		return exitcode.Usage
 	case is(identity.ErrNotJoined):
 		return exitcode.Config
 	case is(identity.ErrNoManager), denied(err):
@@ -160,13 +172,13 @@ func exitCode(err error) int {
 		return exitcode.CantCreate
 	case is(manager.ErrPin, manager.ErrRefused):
 		return exitcode.Protocol
-	case is(rollout.ErrBusy):
+	case is(rollout.ErrBusy, roots.ErrRotating, roots.ErrRevoking, roots.ErrRoom):
 		return exitcode.TempFail
-	case is(rollout.ErrNoCanary):
+	case is(rollout.ErrNoCanary, errAbsent, roots.ErrNotBegun, roots.ErrNotMember, roots.ErrUntrusted, roots.ErrDisagrees, roots.ErrBackwards):
 		return exitcode.Unavailable
 	case is(rollout.ErrNoFile, certs.ErrConfig):
 		return exitcode.Config
-	case is(certs.ErrOff, rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
+	case is(roots.ErrNotRotating, certs.ErrOff, rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
 		return exitcode.DataErr
 	case is(context.DeadlineExceeded), unavailable(err):
 		return exitcode.Unavailable

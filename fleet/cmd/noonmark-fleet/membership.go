@@ -18,12 +18,15 @@ import (
 
 	"noonmark/fleet/certs"
 	"noonmark/fleet/manager"
+	"noonmark/fleet/rollout"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/service"
 	"noonmark/internal/command"
 	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/daemon"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/fleetview"
 	"noonmark/internal/observe"
 	"noonmark/internal/privileges"
 	"noonmark/server/nts"
@@ -51,7 +54,7 @@ func durations(fl *flag.FlagSet, p *roots.Params) {
 	fl.DurationVar(&p.Tolerance, "tolerance", p.Tolerance, "the largest difference between clocks that agree")
 }
 
-func (o *operator) prepareInit(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareInit(fl *flag.FlagSet, c command.Console) func() error {
 	f := manager.Founding{Params: roots.Defaults()}
 	o.flagsFor(fl, time.Minute)
 	embedded := fl.Bool("embedded", false, "run an etcd in this node")
@@ -63,10 +66,7 @@ func (o *operator) prepareInit(fl *flag.FlagSet, c command.Console) func([]strin
 	command.Strings(fl, &f.Endpoints, "etcd", "the `URL` of an existing etcd")
 	server := serverFlag(fl)
 	durations(fl, &f.Params)
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if *embedded == (len(f.Endpoints) > 0) {
 			return command.Usagef("want either -embedded or -etcd URL")
 		}
@@ -98,18 +98,15 @@ invite the next:  noonmark-fleet token NODE
 	}
 }
 
-func (o *operator) prepareToken(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareToken(fl *flag.FlagSet, c command.Console) func(string) error {
 	var i manager.Invitation
 	o.flags(fl)
 	fl.BoolVar(&i.Member, "member", false, "the node runs a member of the embedded etcd; want one fleet with one or three")
 	fl.IntVar(&i.Port, "port", manager.DefaultPort, "the first of the `PORTS` of the member")
 	fl.DurationVar(&i.Life, "life", manager.TokenLife, "how long the token is valid")
 	command.Strings(fl, &i.Addresses, "address", "an IP `ADDRESS` or name of the node; its certificate is then valid from there only")
-	return func(args []string) error {
-		var err error
-		if i.Node, err = command.OneArg(args, "NODE"); err != nil {
-			return err
-		}
+	return func(node string) error {
+		i.Node = node
 		return o.withManager(func(ctx context.Context, _ *fleet, m *manager.Manager) error {
 			t, err := m.Invite(ctx, i)
 			if err != nil {
@@ -123,14 +120,10 @@ func (o *operator) prepareToken(fl *flag.FlagSet, c command.Console) func([]stri
 // maxTokenText limits what is read of standard input, octets.
 const maxTokenText = 4 << 10
 
-func (o *operator) prepareJoin(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareJoin(fl *flag.FlagSet, c command.Console) func(string) error {
 	o.flagsFor(fl, time.Minute)
 	server := serverFlag(fl)
-	return func(args []string) error {
-		text, err := command.OneArg(args, "TOKEN")
-		if err != nil {
-			return err
-		}
+	return func(text string) error {
 		if text == "-" {
 			b, err := io.ReadAll(io.LimitReader(c.In, maxTokenText))
 			if err != nil {
@@ -155,23 +148,27 @@ func (o *operator) prepareJoin(fl *flag.FlagSet, c command.Console) func([]strin
 	}
 }
 
-func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string) error {
+func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func() error {
 	o.stateFlag(fl)
 	server := serverFlag(fl)
 	health := service.Health{Listen: service.DefaultHealth()}
 	fl.Var(listenFlag{&health.Listen}, "health", "say at this `ADDRESS` whether the node shall be announced; off: nowhere")
 	fl.StringVar(&health.Counters, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes, for -health and for the trial of a configuration")
 	command.Strings(fl, &health.Targets, "target", "a `HOST:PORT` where Prometheus reads metrics of this node, for the list of all nodes")
+	var witness service.Witness
+	fl.StringVar(&witness.Host, "witness", "", "the `HOST` at which other nodes reach ntsserve of this node, to compare the time; off: none. Default: the address that leads to etcd")
+	authority := fl.String("witness-ca", "", "the `FILE` with an authority of their certificates, besides those of the system")
 	local := certs.Local{HTTP: ":80"}
 	fl.StringVar(&local.HTTP, "http", local.HTTP, "answer http-01 challenges at this `ADDRESS`, to which port 80 of the machine leads")
+	clock := fl.String("refclockd", refclockd.DefaultPath, "the configuration `FILE` of refclockd; the node takes witnesses from the fleet if its key fleet names the file in -fragments")
+	fragments := fl.String("fragments", fleetview.FragmentDir, "the `FOLDER` for what the fleet sets for refclockd and alerts")
+	alerts := fl.String("alert", fleetview.DefaultAlert, "the `FILE` in which refclockctl alert says what it takes from the fleet")
+	wanted := fl.String("wanted", fleetview.DefaultWanted, "the `FILE` that refclockweb writes while somebody looks at the fleet: only then are all nodes read for it")
 	fl.StringVar(&local.DNS, "dns", "", "the `PROGRAM` that sets and clears records for dns-01")
 	settings := service.LogSettings()
 	fl.StringVar(&settings.Level, "log-level", settings.Level, "the least `LEVEL` of messages: debug, info, warn, error")
 	fl.StringVar(&settings.Format, "log-format", settings.Format, "the `FORMAT` of the log: text or json")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		for _, t := range health.Targets {
 			if _, port, err := net.SplitHostPort(t); err != nil || port == "" {
 				return command.Usagef("-target %q: want HOST:PORT", t)
@@ -194,11 +191,22 @@ func (o *operator) prepareRun(fl *flag.FlagSet, _ command.Console) func([]string
 			}
 			c := service.Config{
 				Dir: o.dir(), Server: s, Log: log,
-				Certificate: local,
-				Config:      service.Configuration{File: service.ServerFile(*server), Counters: health.Counters},
+				Certificate: local, View: service.View{Path: daemon.RuntimeFile(fleetview.FileName), Wanted: *wanted, Server: *server},
+				Config: service.Configuration{
+					File: service.ServerFile(*server), Counters: health.Counters,
+					Fragments: []rollout.File{service.ClockFile(*clock, *fragments), service.AlertFile(*fragments, *alerts)},
+				},
 			}
 			if health.Listen.IsValid() {
 				c.Health = &health
+			}
+			if *authority != "" {
+				if witness.CAs, err = service.ReadCAs(*authority); err != nil {
+					return exitcode.With(exitcode.ErrConfig, fmt.Errorf("-witness-ca: %w", err))
+				}
+			}
+			if witness.Host != off {
+				c.Witness = &witness
 			}
 			x, err := service.New(c)
 			if err != nil {

@@ -53,7 +53,7 @@ func condemn(ctx context.Context, f *fleet, ids []roots.ID) error {
 		if err != nil {
 			return err
 		}
-		p, err := snap.Plan.Condemn(time.Now(), ids...)
+		p, err := snap.Plan.Condemn(ids...)
 		if err != nil {
 			return err
 		}
@@ -68,13 +68,9 @@ func condemn(ctx context.Context, f *fleet, ids []roots.ID) error {
 	}
 }
 
-func (o *operator) prepareRemove(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareRemove(fl *flag.FlagSet, c command.Console) func(string) error {
 	o.flags(fl)
-	return func(args []string) error {
-		node, err := command.OneArg(args, "NODE")
-		if err != nil {
-			return err
-		}
+	return func(node string) error {
 		return o.withManager(func(ctx context.Context, _ *fleet, m *manager.Manager) error {
 			if err := m.Remove(ctx, node); err != nil {
 				return err
@@ -84,7 +80,7 @@ func (o *operator) prepareRemove(fl *flag.FlagSet, c command.Console) func([]str
 	}
 }
 
-func (o *operator) prepareDrain(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareDrain(fl *flag.FlagSet, c command.Console) func(string) error {
 	o.flags(fl)
 	why := fl.String("why", "operator", "the `REASON`, for status and for others")
 	return o.onNode(c, "drained", func(ctx context.Context, f *fleet, node string) error {
@@ -92,19 +88,15 @@ func (o *operator) prepareDrain(fl *flag.FlagSet, c command.Console) func([]stri
 	})
 }
 
-func (o *operator) prepareUndrain(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareUndrain(fl *flag.FlagSet, c command.Console) func(string) error {
 	o.flags(fl)
 	return o.onNode(c, "not drained any more; it serves when it is ready", func(ctx context.Context, f *fleet, node string) error {
 		return f.store.Undrain(ctx, node, f.entry("undrain", "node "+node))
 	})
 }
 
-func (o *operator) onNode(c command.Console, done string, do func(context.Context, *fleet, string) error) func([]string) error {
-	return func(args []string) error {
-		node, err := command.OneArg(args, "NODE")
-		if err != nil {
-			return err
-		}
+func (o *operator) onNode(c command.Console, done string, do func(context.Context, *fleet, string) error) func(string) error {
+	return func(node string) error {
 		return o.withFleet(func(ctx context.Context, f *fleet) error {
 			if err := do(ctx, f, node); err != nil {
 				return err
@@ -114,14 +106,11 @@ func (o *operator) onNode(c command.Console, done string, do func(context.Contex
 	}
 }
 
-func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func([]string) error {
+func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func() error {
 	o.flags(fl)
 	n := fl.Int("n", 50, "how many lines")
 	asJSON := fl.Bool("json", false, "print one JSON object a line")
-	return func(args []string) error {
-		if err := command.NoArgs(args); err != nil {
-			return err
-		}
+	return func() error {
 		if *n < 1 || *n > 100_000 {
 			return command.Usagef("-n %d is out of range; want 1 to 100000", *n)
 		}

@@ -2,31 +2,24 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
-	"noonmark/fleet/agent"
-	"noonmark/fleet/health"
-	"noonmark/fleet/store"
+	"noonmark/internal/fleetview"
 )
 
 // TestStatusShowsHealth: what a node does not show is not known, and never healthy.
 func TestStatusShowsHealth(t *testing.T) {
 	t.Parallel()
-	r := report{Fleet: "f", Node: "a", Time: time.Unix(0, 0)}
-	live := func(name string) store.Node {
-		return store.Node{Name: name, Live: true, Record: store.Record{State: "serves"}}
+	node := func(name string, h *fleetview.Health) fleetview.Node {
+		return fleetview.Node{Name: name, Live: true, State: fleetview.Serves, Health: h}
 	}
-	r.fill(&store.Snapshot{Nodes: []store.Node{live("a"), live("b"), {Name: "c"}, live("d")}}, agent.Local{})
-	r.judge([]health.Entry{
-		{Name: "a", Live: true, Up: true, Record: health.Record{Healthy: true, Announced: true}},
-		{Name: "b", Live: true, Record: health.Record{Reasons: []string{"no-answer: timeout"}}},
-		{Name: "c"},
-		{Name: "d", Live: true, Up: true, Record: health.Record{Announced: true, Kept: true, Reasons: []string{"not-locked: acquiring"}}},
-		{Name: "removed", Live: true, Up: true},
-	})
+	r := report{fleetview.Fleet{Name: "f", Node: "a", Nodes: []fleetview.Node{
+		node("a", &fleetview.Health{Announced: true, Healthy: true}),
+		node("b", &fleetview.Health{Reasons: []string{"no-answer: timeout"}}),
+		{Name: "c", State: "away"},
+		node("d", &fleetview.Health{Announced: true, Kept: true, Reasons: []string{"not-locked: acquiring"}}),
+	}}}
 	var out bytes.Buffer
 	if err := r.print(&out); err != nil {
 		t.Fatal(err)
@@ -42,20 +35,31 @@ func TestStatusShowsHealth(t *testing.T) {
 			t.Errorf("%s: %q, want %q:\n%s", name, words[name], want, &out)
 		}
 	}
-	for _, line := range []string{"b is not healthy: no-answer: timeout\n", "d is not healthy: not-locked: acquiring\n"} {
+	for _, line := range []string{"no node plans now", "b is not healthy: no-answer: timeout\n", "d is not healthy: not-locked: acquiring\n"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("no line %q:\n%s", line, &out)
 		}
 	}
-	b, err := json.Marshal(r.Nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		`"health":{"announced":true,"healthy":true,"kept":false,"reasons":[]}`, `"health":{"announced":false,"healthy":false,"kept":false,"reasons":["no-answer: timeout"]}`, `"health":null`,
+}
+
+// TestStatusNamesThePlanner: and says nothing of it when etcd was not read.
+func TestStatusNamesThePlanner(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fleet      fleetview.Fleet
+		want, hold string
+	}{
+		{fleetview.Fleet{Planner: "b"}, "node b plans for all\n", "no node plans"},
+		{fleetview.Fleet{}, "no node plans now", "plans for all"},
+		{fleetview.Fleet{Etcd: "timeout"}, "etcd does not answer", "plans"},
 	} {
-		if !strings.Contains(string(b), want) {
-			t.Errorf("no %s: %s", want, b)
+		var out bytes.Buffer
+		r := report{c.fleet}
+		if err := r.print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if s := out.String(); !strings.Contains(s, c.want) || strings.Contains(s, c.hold) {
+			t.Errorf("%+v: want %q and not %q:\n%s", c.fleet, c.want, c.hold, s)
 		}
 	}
 }

@@ -10,15 +10,12 @@ import (
 	"testing"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 )
 
 func write(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "alert.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return proctest.Write(t, filepath.Join(t.TempDir(), "alert.toml"), text)
 }
 
 func TestBadFilesAreRefused(t *testing.T) {

@@ -30,6 +30,7 @@ type File struct {
 	Serving    string     `toml:"serving"`     // file of ntsserve; empty: none
 	Host       string     `toml:"host"`        // in messages; empty: the machine's name
 	Discs      []string   `toml:"discs"`
+	Fleet      string     `toml:"fleet"` // file; empty: none
 	Conditions Conditions `toml:"conditions"`
 	Alert      []Target   `toml:"alert"`
 	Log        config.Log `toml:"log"`
@@ -140,6 +141,8 @@ func Default() File {
 type Settings struct {
 	File
 	Warnings []string
+
+	names func(key string) bool // whether the file itself has it; nil: it has none
 }
 
 // Load reads and checks the file at path, and the secrets that it names. All errors
@@ -150,8 +153,10 @@ func Load(path string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.names = f.Has
 	c := config.NewChecker(f)
 	s.check(c)
+	s.fleet(c)
 	if s.Host == "" {
 		if s.Host, err = os.Hostname(); err != nil {
 			c.Refuse("host", "the machine has no name: %w; want a name for the messages", err)
@@ -167,23 +172,7 @@ func (s *Settings) check(c *config.Checker) {
 		c.Require(filepath.IsAbs(d), fmt.Sprintf("discs[%d]", i), "%q is not an absolute path; want a folder", d)
 	}
 	c.Require(s.Serving == "" || filepath.IsAbs(s.Serving), "serving", "%q is not an absolute path; want the file that ntsserve publishes, or \"\" to watch no server", s.Serving)
-	x := &s.Conditions
-	for _, d := range []struct {
-		key   string
-		value config.Duration
-	}{
-		{NotLocked, x.NotLocked}, {Holdover, x.Holdover}, {ReceiverSilent, x.ReceiverSilent}, {Certificate, x.Certificate}, {LeapTable, x.LeapTable}, {Task, x.Task}, {"clear", x.Clear},
-	} {
-		c.Within("conditions."+d.key, d.value, 0, 10*365*24*time.Hour)
-	}
-	c.Within("conditions.bound", x.Bound, 0, time.Second)
-	for _, v := range []struct {
-		key   string
-		value float64
-	}{{SoftwareStamps, x.SoftwareStamps}, {DiscFree, x.DiscFree}} {
-		c.Require(v.value >= 0 && v.value <= 1, "conditions."+v.key, "%v is not a share; want 0 (off) to 1", v.value)
-	}
-	c.Require(x.KERefusals >= 0, "conditions.ke_refusals", "%v is negative; want refusals a minute, or 0 (off)", x.KERefusals)
+	s.Conditions.check(c)
 	for i := range s.Alert {
 		s.Alert[i].check(c, fmt.Sprintf("alert[%d].", i), s.Alert[:i])
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 )
 
 func TestAddressesThatCannotBeServedAreRefused(t *testing.T) {
@@ -15,7 +16,7 @@ func TestAddressesThatCannotBeServedAreRefused(t *testing.T) {
 		"224.0.1.1:123":           "multicast",
 		"[ff02::101]:123":         "multicast",
 	} {
-		_, err := Load(write(t, filepath.Join(t.TempDir(), "t.toml"), "[[endpoint]]\naddress = \""+address+"\"\n"))
+		_, err := Load(proctest.Write(t, filepath.Join(t.TempDir(), "t.toml"), "[[endpoint]]\naddress = \""+address+"\"\n"))
 		if err == nil || exitcode.Of(err) != exitcode.Config || !strings.Contains(err.Error(), "endpoint[0].address") || !strings.Contains(err.Error(), say) {
 			t.Errorf("%s: %v, want %q", address, err, say)
 		}

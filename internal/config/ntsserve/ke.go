@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/durable"
 	"noonmark/server/certs"
 	"noonmark/server/ntske"
 )
@@ -64,7 +64,7 @@ func (s *Settings) checkPEM(c *config.Checker, key, path string) {
 	if path == "" {
 		return
 	}
-	f, err := os.Open(path)
+	f, _, err := durable.Open(path)
 	if err == nil {
 		err = f.Close()
 	}

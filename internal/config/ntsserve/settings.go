@@ -160,18 +160,13 @@ func (s *Settings) checkKeys(c *config.Checker) {
 func (s *Settings) checkRenewal(c *config.Checker) {
 	const want = "want \"auto\", \"never\", or a duration such as \"192h\""
 	r := &s.KeyRing
-	switch s.Keys.Renew {
-	case "auto":
-		r.Renew = 0
-	case "never":
+	renew, err := nts.ParseRenew(s.Keys.Renew)
+	if err != nil {
+		c.Refuse("keys.renew", "%q is not an interval; %s", s.Keys.Renew, want)
 		return
-	default:
-		d, err := time.ParseDuration(s.Keys.Renew)
-		if err != nil || d <= 0 {
-			c.Refuse("keys.renew", "%q is not an interval; %s", s.Keys.Renew, want)
-			return
-		}
-		r.Renew = d
+	}
+	if r.Renew = renew; renew == nts.NeverRenew {
+		return
 	}
 	r.Ahead = s.Keys.RenewAhead.Duration
 	seals := cmp.Or(r.Renew, time.Duration(r.Keep)*r.Rotate)

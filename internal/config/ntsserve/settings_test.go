@@ -9,18 +9,11 @@ import (
 	"testing"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 	"noonmark/server"
 	"noonmark/server/mac"
 	"noonmark/server/sysclock"
 )
-
-func write(t *testing.T, path, text string) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 const endpoint = "[[endpoint]]\naddress = \"127.0.0.1:0\"\n"
 
@@ -92,7 +85,7 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"several certificates", endpoint + "[[certificate]]\nfile = \"c\"\nkey = \"k\"\n[[certificate]]\nfile = \"d\"\nkey = \"l\"\n", ""},
 		{"all", endpoint + "nts = \"only\"\ntimestamps = \"software\"\nworkers = 3\n[ke]\ncertificate = \"c\"\nkey = \"k\"\n[access]\nallow = [\"10.0.0.0/8\"]\nnts_only = [\"::/0\"]\n", ""},
 	} {
-		path := write(t, filepath.Join(dir, "t.toml"), c.text)
+		path := proctest.Write(t, filepath.Join(dir, "t.toml"), c.text)
 		s, err := Load(path)
 		switch {
 		case c.want == "" && err != nil:
@@ -114,7 +107,7 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 func TestSymmetricKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	list := write(t, filepath.Join(dir, "list"), "3 SHA1 hunter2hunter2\n")
+	list := proctest.Write(t, filepath.Join(dir, "list"), "3 SHA1 hunter2hunter2\n")
 	text := endpoint + `nts = "off"
 [mac]
 keys_file = "` + list + `"
@@ -128,7 +121,7 @@ id = 2
 type = "SHA256"
 file = "` + filepath.Join(dir, "none") + `"
 `
-	path := write(t, filepath.Join(dir, "t.toml"), text)
+	path := proctest.Write(t, filepath.Join(dir, "t.toml"), text)
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -152,12 +145,12 @@ file = "` + filepath.Join(dir, "none") + `"
 		t.Error("the settings print the key")
 	}
 	// A reload takes over the keys.
-	write(t, path, text+"[[key]]\nid = 5\ntype = \"AES128\"\nkey = \"0123456789abcdef\"\n")
+	proctest.Write(t, path, text+"[[key]]\nid = 5\ntype = \"AES128\"\nkey = \"0123456789abcdef\"\n")
 	again, err := Load(path)
 	if err != nil || len(again.Changes(s).Restart) > 0 {
 		t.Errorf("another key needs a restart: %v", err)
 	}
-	write(t, path, strings.Replace(text, "crypto_nak", "plain", 1))
+	proctest.Write(t, path, strings.Replace(text, "crypto_nak", "plain", 1))
 	if again, err = Load(path); err != nil || !slices.Equal(again.Changes(s).Restart, []string{"mac.refused"}) {
 		t.Errorf("another policy needs no restart: %v", err)
 	}
@@ -174,7 +167,7 @@ func TestPortThatNTSKENamesToClients(t *testing.T) {
 		{"[[endpoint]]\naddress = \"127.0.0.1:1123\"\n" + ke + "server = \"ntp.example\"\n", 0},
 		{"[[endpoint]]\naddress = \"127.0.0.1:1123\"\n" + ke + "port = 99\n", 99},
 	} {
-		s, err := Load(write(t, filepath.Join(t.TempDir(), "t.toml"), c.text))
+		s, err := Load(proctest.Write(t, filepath.Join(t.TempDir(), "t.toml"), c.text))
 		if err != nil || s.NTPPort != c.want {
 			t.Errorf("%s: port %d, want %d (%v)", c.text, s.NTPPort, c.want, err)
 		}
@@ -197,7 +190,7 @@ func TestSourceOfTheClock(t *testing.T) {
 		{"type = \"kernel\"\nstratum = 16", "source.stratum: 16 is not a stratum"},
 		{"type = \"kernel\"\nstratum = 2\nrefid = \"GPS\"", `source.refid: "GPS" is not a reference ID`},
 	} {
-		write(t, path, "[source]\n"+c.text+"\n"+end)
+		proctest.Write(t, path, "[source]\n"+c.text+"\n"+end)
 		if _, err := Load(path); err == nil || exitcode.Of(err) != 78 || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: %v; want %q", c.text, err, c.say)
 		}
@@ -213,7 +206,7 @@ func TestSourceOfTheClock(t *testing.T) {
 		{"type = \"kernel\"\nstratum = 1\nrefid = \"PPS\"", fmt.Sprintf("&{Path:%s Chrony: Stratum:1 RefID:[80 80 83 0] Log:<nil>}", DefaultSnapshot)},
 		{"type = \"kernel\"\nstratum = 2\nrefid = \"192.0.2.9\"", fmt.Sprintf("&{Path:%s Chrony: Stratum:2 RefID:[192 0 2 9] Log:<nil>}", DefaultSnapshot)},
 	} {
-		write(t, path, "[source]\n"+c.text+"\n"+end)
+		proctest.Write(t, path, "[source]\n"+c.text+"\n"+end)
 		s, err := Load(path)
 		if err != nil {
 			t.Errorf("%s: %v", c.text, err)

@@ -28,6 +28,7 @@ type File struct {
 	StateDir    string         `toml:"state_dir"`
 	Record      string         `toml:"record"`       // folder; empty: nothing is recorded
 	RecordLimit int            `toml:"record_limit"` // MB
+	Fleet       string         `toml:"fleet"`        // file; empty: none
 	Receiver    Receiver       `toml:"receiver"`
 	Pulse       Pulse          `toml:"pulse"`
 	Clock       Clock          `toml:"clock"`
@@ -232,6 +233,17 @@ func (f *File) HistoryDir() (dir string, memory bool) {
 	default:
 		return filepath.Join(f.StateDir, d), false
 	}
+}
+
+// HistoryDirOf is HistoryDir of the configuration file at path. Problems of other keys do
+// not matter here.
+func HistoryDirOf(path string) (string, error) {
+	s, err := Load(path)
+	if s == nil {
+		return "", err
+	}
+	dir, _ := s.HistoryDir()
+	return dir, nil
 }
 
 // Default returns a file with the values of keys that are left out.

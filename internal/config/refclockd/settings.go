@@ -77,6 +77,7 @@ func (s *Settings) check(f *config.File, found error) error {
 	c.export()
 	c.followers()
 	c.witnesses()
+	c.fleet()
 	s.Log.Check(c.Checker)
 	if c.Good() {
 		if err := s.DisciplineConfig().Check(); err != nil {

@@ -1,6 +1,8 @@
 package refclockd
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 	"noonmark/refclock/follow"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/leap"
@@ -15,11 +18,7 @@ import (
 
 func write(t *testing.T, text string) string {
 	t.Helper()
-	p := filepath.Join(t.TempDir(), "r.toml")
-	if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return proctest.Write(t, filepath.Join(t.TempDir(), "r.toml"), text)
 }
 
 func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
@@ -358,6 +357,12 @@ func TestTheFolderOfTheHistory(t *testing.T) {
 		if dir, memory := s.HistoryDir(); dir != c.dir || memory != c.memory {
 			t.Errorf("%q: %s, %v; want %s, %v", c.text, dir, memory, c.dir, c.memory)
 		}
+	}
+	if dir, err := HistoryDirOf(write(t, "state_dir = \"/data\"\n[receiver]\nbaud = \"fast\"\n")); err != nil || dir != "/data/history" {
+		t.Errorf("beside a problem of another key: %s, %v", dir, err)
+	}
+	if dir, err := HistoryDirOf(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %s, %v", dir, err)
 	}
 	if _, err := Load(write(t, "[history]\nmax_size = 9\n")); err == nil || !strings.Contains(err.Error(), "2: history.max_size: 9 is out of range; want 10 to 1000000 MB") {
 		t.Error(err)

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/durable"
 )
 
 // Defaults and limits of a witness.
@@ -20,6 +20,7 @@ const (
 	defaultWitnessOffset   = 50 * time.Millisecond
 	defaultWitnessInterval = 64 * time.Second
 	minWitnessInterval     = 16 * time.Second // servers answer with a kiss code below it
+	maxCA                  = 4 << 20          // octets; all authorities of a system have some 200 kB
 )
 
 // WitnessServer is a checked [[witness]] with its defaults.
@@ -70,7 +71,7 @@ func (w *Witness) server(f *config.File, prefix string) (WitnessServer, error) {
 	if !s.NTS {
 		return s, f.Errorf(prefix+"ca", "is not used with nts = false; leave it out: plain NTP has no certificate")
 	}
-	pem, err := os.ReadFile(w.CA)
+	pem, _, err := durable.ReadFile(w.CA, maxCA)
 	if err != nil {
 		return s, f.Errorf(prefix+"ca", "%w; want a file of PEM certificates", err)
 	}

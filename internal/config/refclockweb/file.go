@@ -11,6 +11,7 @@ import (
 	"noonmark/internal/config"
 	"noonmark/internal/config/ntsserve"
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/fleetview"
 	"noonmark/internal/observe"
 	"noonmark/refclock/status"
 	"noonmark/server/certs"
@@ -33,6 +34,7 @@ type File struct {
 	ACME           ntsserve.ACME   `toml:"acme"`
 	Refclockd      Refclockd       `toml:"refclockd"`
 	Ntsserve       Ntsserve        `toml:"ntsserve"`
+	Fleet          Fleet           `toml:"fleet"`
 	Log            config.Log      `toml:"log"`
 }
 
@@ -56,6 +58,11 @@ type Ntsserve struct {
 	Counters string `toml:"counters"`
 }
 
+// Fleet is [fleet]: the fleet that this machine is a node of.
+type Fleet struct {
+	File string `toml:"file"`
+}
+
 // Default returns a file with the values of keys that are left out.
 func Default() File {
 	return File{
@@ -63,6 +70,7 @@ func Default() File {
 		ACME:      ntsserve.ACME{Directory: certs.DefaultDirectory, StateDir: "/var/lib/refclockweb/acme"},
 		Refclockd: Refclockd{Config: refclockd.DefaultPath, Snapshot: status.DefaultPath, History: "/var/lib/refclock/history", User: "refclock"},
 		Ntsserve:  Ntsserve{Config: ntsserve.DefaultPath, Counters: observe.DefaultServing},
+		Fleet:     Fleet{File: fleetview.DefaultFile},
 		Log:       config.DefaultLog(),
 	}
 }

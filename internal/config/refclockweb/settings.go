@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -82,6 +81,7 @@ func (s *Settings) check(f *config.File, c *config.Checker) {
 	c.Require(s.MaxStreams >= 1 && s.MaxStreams < s.MaxConnections, "max_streams", "%d is out of range; want 1 to %d, fewer than max_connections", s.MaxStreams, s.MaxConnections-1)
 	for _, x := range [...]struct{ key, value string }{
 		{"refclockd.config", s.Refclockd.Config}, {"refclockd.snapshot", s.Refclockd.Snapshot}, {"refclockd.history", s.Refclockd.History}, {"ntsserve.config", s.Ntsserve.Config}, {"ntsserve.counters", s.Ntsserve.Counters},
+		{"fleet.file", s.Fleet.File},
 	} {
 		c.Require(filepath.IsAbs(x.value), x.key, "%q is not an absolute path; want one, or leave it out", x.value)
 	}
@@ -128,13 +128,4 @@ func ReloadedKeys() []string { return []string{"log.level"} }
 // Changes lists the keys that differ from those of a running program.
 func (s *Settings) Changes(running *Settings) config.Changes {
 	return config.Compare(s.File, running.File, ReloadedKeys())
-}
-
-// TaskFile is where the states of the program's tasks are written; empty: nowhere.
-func TaskFile(name string) string {
-	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":")
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, name)
 }

@@ -4,6 +4,7 @@ import { Chart, lineChart, offsetChart, runs } from "/chart.js";
 import * as sky from "/sky.js";
 import { setUp as setUpHistory } from "/history.js";
 import { setUp as setUpStability } from "/stability.js";
+import { setUp as setUpFleet } from "/fleet.js";
 
 const $ = (id) => document.getElementById(id);
 const KEPT = 600;
@@ -127,6 +128,7 @@ function draw() {
   document.body.dataset.level = u.summary.level;
   announce(u.summary);
   document.title = `${u.summary.state} · Noonmark`;
+  $("nav-fleet").hidden = !u.fleet;
   try {
     page.views[shown]?.(u);
   } catch (e) { // a defect of the page is no lost connection
@@ -405,7 +407,8 @@ function expiries(u) {
   for (const c of u.server?.certificates || []) certificate("certificate ", c, true);
   for (const c of u.page_certificates || []) certificate("certificate of this page ", c, false);
   const k = u.server?.cookie_keys;
-  if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, soon: 0, ended: "overdue", server: true, system: true });
+  if (k && !k.keys) out.push({ what: "cookie keys: none, their file cannot be used", bad: true, soon: 0, server: true });
+  else if (k) out.push({ what: `cookie keys: ${k.keys} are accepted, secret since ${k.since.slice(0, 10)}`, when: k.until, bad: k.overdue, soon: 0, ended: "overdue", server: true, system: true });
   const l = u.status?.leap_sources;
   for (const s of l?.sources || []) if (s.expires) out.push({ what: "leap seconds: " + s.source, when: s.expires, bad: s.expired, soon: 28 * DAY });
   return out;
@@ -472,7 +475,7 @@ function show() {
 addEventListener("hashchange", () => { show(); $("main").focus({ preventScroll: true }); scrollTo(0, 0); });
 
 page.get = get;
-page.opened = { history: setUpHistory(page), stability: setUpStability(page) };
+page.opened = { history: setUpHistory(page), stability: setUpStability(page), fleet: setUpFleet(page) };
 tick();
 start().then(() => {}, (e) => page.errors.push(String(e)));
 const look = () => { if (!document.hidden && $("login").hidden) examine(); };

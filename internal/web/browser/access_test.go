@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"noonmark/internal/appliance"
+	"noonmark/internal/fleetview"
 )
 
 // accessible opens the page of an appliance that has kept a day before it started.
@@ -25,6 +26,7 @@ func accessible(t *testing.T) *browser {
 	b := open(t)
 	a := start(t, appliance.Options{Seed: 3}, func(s *appliance.Site) {
 		keepDay(t, filepath.Join(s.Dir, "history"), time.Now().Add(-2*time.Minute).Truncate(time.Minute))
+		publishFleet(t, filepath.Join(s.Dir, fleetview.FileName), aFleet)
 	})
 	b.size(1280, 900, "light")
 	b.visit(a.URL())
@@ -42,6 +44,9 @@ func (b *browser) view(name string) {
 		b.until("what is kept is drawn", `noonmark.loads > 0`)
 		eval[bool](b, `(noonmark.loads = 0, [...document.querySelectorAll("#`+name+` .ranges button")].find((x) => x.textContent === "Day").click(), true)`)
 		b.until("a day is drawn", `noonmark.loads > 0 && noonmark.charts.`+map[string]string{"history": "kept", "stability": "tdev"}[name]+`?.plot?.data[0].length > 1`)
+	}
+	if name == "fleet" {
+		b.until("the nodes are shown", `document.querySelectorAll("#fleet-nodes .node").length === 4`)
 	}
 	if name == "server" {
 		b.until("requests are counted", `document.querySelectorAll("#endpoints .rows").length > 0`)

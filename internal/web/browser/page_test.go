@@ -19,7 +19,7 @@ import (
 )
 
 // views are the views of the page, by their fragment.
-var views = []string{"now", "history", "stability", "sky", "server", "health"}
+var views = []string{"now", "history", "stability", "sky", "server", "fleet", "health"}
 
 // The appliance locks, loses its antenna, gets it back, and inserts a leap second.
 func TestPageFollowsAnAppliance(t *testing.T) {

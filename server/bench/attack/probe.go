@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probed is what a probe measured: round trips in us, answers missing.
+// probed is what a probe measured: round trips in us, answers missing; and beside which
+// load, 1/s.
 type probed struct {
 	Sent, Lost int
 	RTT        []float64
+	Load       float64
 }
 
 // probe sends plain NTP requests at a rate for a while, each at its time whatever

@@ -41,8 +41,9 @@ const (
 )
 
 // measured is the figure of a row and, where it is not the figure, how many processors
-// the server used.
-type measured struct{ value, processors float64 }
+// the server used and how much of the load came about, 1/s: attackers who wait for a
+// server, or find no processor, send less.
+type measured struct{ value, processors, rate float64 }
 
 // row is one attack: what it is, how it is measured, what must hold.
 type row struct {
@@ -84,9 +85,9 @@ func rows() []row {
 	}
 }
 
-// measure returns the row of the table.
-func (w row) measure(o options, list []*contestant) (string, error) {
-	seen, processors := map[string][]float64{}, map[string][]float64{}
+// measure returns the row of the table, and whether what must hold does.
+func (w row) measure(o options, list []*contestant) (line string, held bool, err error) {
+	seen, processors, rates := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	rounds := 1
 	if w.vary {
 		rounds = o.rounds
@@ -95,15 +96,16 @@ func (w row) measure(o options, list []*contestant) (string, error) {
 		for _, c := range list {
 			r, err := c.start(w.public)
 			if err != nil {
-				return "", err
+				return "", false, err
 			}
 			v, err := w.run(o, r)
 			r.stop()
 			if err != nil {
-				return "", fmt.Errorf("%s: %w", c.name, err)
+				return "", false, fmt.Errorf("%s: %w", c.name, err)
 			}
 			seen[c.name] = append(seen[c.name], v.value)
 			processors[c.name] = append(processors[c.name], v.processors)
+			rates[c.name] = append(rates[c.name], v.rate)
 		}
 	}
 	median := func(name string) (float64, string) {
@@ -119,15 +121,19 @@ func (w row) measure(o options, list []*contestant) (string, error) {
 		if p := slices.Sorted(slices.Values(processors[name])); p[len(p)-1] > 0 {
 			text += fmt.Sprintf("; %.2f processors", p[len(p)/2])
 		}
+		if r := slices.Sorted(slices.Values(rates[name])); r[len(r)-1] > 0 {
+			text += fmt.Sprintf("; load %.0f/s", r[len(r)/2])
+		}
 		return m, text
 	}
 	ours, text := median("ntsserve")
 	theirs, theirText := median("chronyd")
-	held := ""
+	held, word := true, ""
 	if w.holds != nil && (theirText != "" || w.must != "chronyd's") {
-		held = map[bool]string{true: "yes", false: "NO"}[w.holds(ours, theirs)]
+		held = w.holds(ours, theirs)
+		word = map[bool]string{true: "yes", false: "NO"}[held]
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", w.name, w.figure, text, theirText, w.must, held), nil
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", w.name, w.figure, text, theirText, w.must, word), held, nil
 }
 
 // attacks are the loads by name.
@@ -283,7 +289,7 @@ func latency(kind string, rate float64) func(options, *running) (measured, error
 		if err == nil && len(w.RTT) == 0 {
 			err = fmt.Errorf("no answer to %d requests", w.Sent)
 		}
-		return measured{w.at(.99), used}, err
+		return measured{w.at(.99), used, w.Load}, err
 	}
 }
 
@@ -312,6 +318,7 @@ func beside(r *running, kind string, rate float64, d time.Duration, probes float
 	if err := json.Unmarshal(b, &w); err != nil {
 		return w, 0, err
 	}
+	w.Load = begun
 	used = float64(stage.CPU(r.pid())-cpu) / float64(time.Since(start))
 	fmt.Fprintf(os.Stderr, "%s: p50 %.0f p99 %.0f us, %d of %d lost, %.0f/s of the load, the server used %.2f processors\n", kind, w.at(.5), w.at(.99), w.Lost, w.Sent, begun, used)
 	return w, used, nil
@@ -361,7 +368,7 @@ const (
 // loss is how many of an honest client's requests get no answer within a second.
 func loss(_ options, r *running) (measured, error) {
 	w, used, err := beside(r, "bad", 50000, lossTime, lossProbes)
-	return measured{float64(w.Lost), used}, err
+	return measured{float64(w.Lost), used, w.Load}, err
 }
 
 // badAuthenticators is the CPU time for a request with a valid cookie and a wrong

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"noonmark/server/bench/stage"
+	"noonmark/internal/machine"
 )
 
 // table renders the results as Markdown.
@@ -24,7 +24,7 @@ func (b *bench) table() string {
 		"%s over loopback, %d requests/s in bursts of %d, %d windows of %v of each kind in turn, live heap %d MB, %s, %s.\n"+
 		"Machine: %s.\nDuring the busy windows: %d collections (longest pause %v), %d handshakes.\n\n",
 		what, o.rate, o.burst, o.windows, o.window, o.heap, runtime.Version(), time.Now().UTC().Format(time.DateOnly),
-		stage.Machine(), b.collections, b.pause, b.handshakes)
+		machine.Describe(), b.collections, b.pause, b.handshakes)
 	text.WriteString("| priority | mode | collections, handshakes | answers | lost | min | p0.01 | p1 | p50 | p99 | p99.99 | max | late, % | late by more than the root dispersion | preempted, 1/s | waited for a processor, ms/s | in the server, p50 | p99 | p99.99 |\n" +
 		"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, k := range b.kinds {

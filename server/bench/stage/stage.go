@@ -9,13 +9,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -128,27 +126,4 @@ func Version(chronyd string) string {
 		return f[3]
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// Machine describes the machine that measured: processor, kernel, load.
-func Machine() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d CPUs, Linux %s, load average %s", cpuModel(), runtime.NumCPU(), strings.TrimSpace(string(kernel)), Load())
-}
-
-// Load returns the load averages of the last 1, 5 and 15 minutes.
-func Load() string {
-	b, _ := os.ReadFile("/proc/loadavg")
-	f := strings.Fields(string(b))
-	return strings.Join(f[:min(3, len(f))], " ")
-}
-
-func cpuModel() string {
-	t, _ := os.ReadFile("/proc/cpuinfo")
-	for _, l := range strings.Split(string(t), "\n") {
-		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == "model name" {
-			return strings.TrimSpace(v)
-		}
-	}
-	return runtime.GOARCH
 }

@@ -1,4 +1,4 @@
-// Package certstest runs a real ACME server for tests.
+// Package certstest runs a real ACME server and real NTS-KE for tests.
 package certstest
 
 import (

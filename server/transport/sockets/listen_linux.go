@@ -142,10 +142,11 @@ func socketOptions(cfg Config, reuse bool) (opts []socketOption) {
 	if reuse {
 		opts = append(opts, socketOption{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT"})
 	}
-	// Answers are no longer than requests and need no fragments. A datagram that
-	// must not be fragmented needs no identifier either, which the kernel would
-	// take from a table that all processors write to. "Probe" ignores the path
-	// MTU of ICMP messages, which anybody can forge.
+	// Answers are short enough for every link of 1280 octets and need no fragments,
+	// with which others could mix their own. A datagram that must not be fragmented
+	// needs no identifier either, which the kernel would take from a table that all
+	// processors write to. "Probe" ignores the path MTU of ICMP messages, which
+	// anybody can forge: with "want" they would make the server send fragments.
 	//
 	// The destination address is needed to answer from it, and to answer only what
 	// was sent to this host; the interface to know whose hardware timestamp it is.
@@ -261,8 +262,8 @@ func bind(fd int, addr netip.AddrPort) (netip.AddrPort, error) {
 const skfNetOff = 0xfff00000
 
 // distribute makes the kernel choose one of n sockets by the source address
-// alone. Each client always meets the same worker: its rate limits and its
-// interleaved answers need no memory that workers share.
+// alone. Each client always meets the same worker: its interleaved answers need no
+// memory that workers share.
 func distribute(fd int, v4 bool, n int) error {
 	ld := uint16(unix.BPF_LD | unix.BPF_W | unix.BPF_ABS)
 	alu := func(op int, k uint32) unix.SockFilter {

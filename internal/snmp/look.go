@@ -1,0 +1,48 @@
+package snmp
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"noonmark/internal/daemon"
+	"noonmark/internal/events"
+	"noonmark/internal/observe"
+	"noonmark/phc"
+)
+
+// deadAge is the age of a snapshot, s, from which refclockd does not run any more.
+const deadAge = 5
+
+// Look reads what refclockd publishes in the file snapshot and beside it, and what ntsserve
+// has counted in the file counters; "": no counters. What cannot be read is not known.
+func Look(snapshot, counters string) *Clock {
+	c := &Clock{Now: time.Now()}
+	if s, err := observe.ReadStatus(snapshot, phc.MonoRaw); err == nil && s.AgeS < deadAge {
+		c.Status = &s
+	}
+	if r, err := daemon.ReadReport(filepath.Join(filepath.Dir(snapshot), daemon.StateFileName)); err == nil {
+		c.Tasks = r.Tasks
+	}
+	if counters != "" {
+		c.Serving, _ = observe.ReadServing(counters, phc.MonoRaw()) // without it there are no counters
+	}
+	return c
+}
+
+// Notify is one look at the clock and at the events since the last one: it sends what
+// managers are to be notified of with net-snmp's program, as Send does. What cannot be read
+// or sent is passed to failed. A notification that cannot be sent is lost: it may not be
+// true any more.
+func (n *Notifier) Notify(ctx context.Context, c *Clock, tail *events.Tail, program string, args []string, failed func(error)) {
+	since, err := tail.Next()
+	if err != nil {
+		failed(err)
+	}
+	for _, x := range n.Step(c, since) {
+		if err := Send(ctx, program, args, &x); err != nil && ctx.Err() == nil {
+			failed(fmt.Errorf("%s is not sent: %w", x.Text, err))
+		}
+	}
+}

@@ -1,0 +1,66 @@
+// Package witnesses asks time servers for refclock/witness, which must not depend on the client
+// of the server side.
+package witnesses
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"noonmark/internal/config/refclockd"
+	"noonmark/internal/exitcode"
+	"noonmark/phc"
+	"noonmark/refclock/integrity"
+	"noonmark/refclock/witness"
+	"noonmark/server/ntsclient"
+)
+
+// New returns the servers of a configuration, as refclock/witness asks them. Nothing is asked
+// yet. Without servers there are none.
+func New(configured []refclockd.WitnessServer) ([]witness.Server, error) {
+	if len(configured) == 0 {
+		return nil, nil
+	}
+	sys, err := phc.OpenSystem(func(int64) int { return 0 })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", exitcode.ErrUnavailable, err)
+	}
+	var servers []witness.Server
+	for _, c := range configured {
+		cl, err := ntsclient.New(ntsclient.Config{Host: c.Host, Port: c.Port, Plain: !c.NTS, RootCAs: c.Roots})
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, witness.Server{
+			WitnessConfig: integrity.WitnessConfig{Name: c.Name, MaxOffset: c.MaxOffset, Required: c.Required, Every: c.Interval},
+			Ask:           func(ctx context.Context) (integrity.Answer, error) { return ask(ctx, cl, sys.Cross) },
+		})
+	}
+	return servers, nil
+}
+
+// errStepped: the system clock, by which the answer was measured, was stepped
+// meanwhile.
+var errStepped = errors.New("system clock was stepped while the witness was asked")
+
+// ask asks a server and expresses its answer on CLOCK_MONOTONIC_RAW.
+func ask(ctx context.Context, cl *ntsclient.Client, cross func() (phc.Cross, error)) (integrity.Answer, error) {
+	before, err := cross()
+	if err != nil {
+		return integrity.Answer{}, err
+	}
+	r, err := cl.Query(ctx)
+	if err != nil {
+		return integrity.Answer{}, err
+	}
+	x, err := cross()
+	if err != nil {
+		return integrity.Answer{}, err
+	}
+	// A slew of 500 ppm over a query of a few seconds stays well below this.
+	if moved := time.Duration((x.Real - before.Real) - (x.Mono - before.Mono)); moved.Abs() > 10*time.Millisecond {
+		return integrity.Answer{}, errStepped
+	}
+	return integrity.Answer{Mono: x.Mono, UTC: x.Real - int64(r.Offset), Error: r.RootDistance()}, nil
+}
