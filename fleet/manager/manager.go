@@ -26,6 +26,7 @@ import (
 	"noonmark/fleet/access"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/store"
+	"noonmark/internal/retry"
 	"noonmark/server/certs"
 )
 
@@ -37,6 +38,9 @@ const (
 	MaxTokenLife = 7 * 24 * time.Hour
 	// voters is how many members of etcd vote: three survive the loss of one.
 	voters = 3
+	// settled is how long members may take to agree on one less: etcd removes none before
+	// the others have been connected for 5 s.
+	settled = 10 * time.Second
 )
 
 // The ports of a node, counted from the first one.
@@ -237,16 +241,10 @@ func (m *Manager) endpoints(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
-	var all []string
-	for _, x := range r.Members {
-		if !x.IsLearner {
-			all = append(all, x.ClientURLs...)
-		}
+	if all := clientURLs(r.Members); len(all) > 0 {
+		return all, nil
 	}
-	if len(all) == 0 {
-		return m.node.Endpoints, nil
-	}
-	return all, nil
+	return m.node.Endpoints, nil
 }
 
 // Revoke shuts out a node that was stolen: etcd refuses its certificates, nothing more is
@@ -298,24 +296,52 @@ func (m *Manager) shutOut(ctx context.Context, node string) error {
 	return m.revokeCertificates(ctx, node)
 }
 
-// removeMember removes a node from the members of etcd. It comes last, because requests
-// that are at that member fail.
+// removeMember removes a node from the members of etcd, which comes last: requests that are
+// at that member fail, even one for its own removal that is carried out. So it is asked
+// again whether the node is a member.
 func (m *Manager) removeMember(ctx context.Context, node string) error {
 	if m.node.Member == nil {
 		return nil
 	}
+	patient, stop := context.WithTimeout(ctx, settled)
+	defer stop()
+	for {
+		done, err := m.tryRemoveMember(ctx, node)
+		if done {
+			return nil
+		}
+		if patient.Err() != nil {
+			return fmt.Errorf("remove member %s: %w", node, err)
+		}
+		retry.Sleep(patient, settled/10)
+	}
+}
+
+// tryRemoveMember asks the members that stay to remove a node. done: it is none of them.
+func (m *Manager) tryRemoveMember(ctx context.Context, node string) (done bool, err error) {
 	r, err := m.etcd.MemberList(ctx)
 	if err != nil {
-		return fmt.Errorf("remove member %s: %w", node, err)
+		return false, err
 	}
-	for _, x := range r.Members {
-		if x.Name == node {
-			if _, err := m.etcd.MemberRemove(ctx, x.ID); err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
-				return fmt.Errorf("remove member %s: %w", node, err)
-			}
+	i := slices.IndexFunc(r.Members, func(x *etcdserverpb.Member) bool { return x.Name == node })
+	if i < 0 {
+		return true, nil
+	}
+	if stay := clientURLs(slices.Delete(slices.Clone(r.Members), i, i+1)); len(stay) > 0 {
+		m.etcd.SetEndpoints(stay...)
+	}
+	_, err = m.etcd.MemberRemove(ctx, r.Members[i].ID)
+	return err == nil || errors.Is(err, rpctypes.ErrMemberNotFound), err
+}
+
+// clientURLs returns where agents find members that vote.
+func clientURLs(members []*etcdserverpb.Member) (all []string) {
+	for _, x := range members {
+		if !x.IsLearner {
+			all = append(all, x.ClientURLs...)
 		}
 	}
-	return nil
+	return all
 }
 
 // revokeCertificates adds the certificates of a node to the revocation list, which the

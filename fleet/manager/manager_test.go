@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"noonmark/fleet/access"
 	"noonmark/fleet/embedded"
@@ -460,6 +462,36 @@ func TestMembersJoinOneByOne(t *testing.T) {
 	must(t, x.manager.Remove(within(t), "b"))
 	if n := voting(); n != 2 {
 		t.Errorf("after one was removed %d vote", n)
+	}
+	removedUnanswered(t, x)
+	if n := voting(); n != 1 {
+		t.Errorf("after two were removed %d vote", n)
+	}
+}
+
+// removedUnanswered: a member to which its own removal was sent stops and does not confirm
+// it.
+func removedUnanswered(t *testing.T, x *fleet) {
+	t.Helper()
+	settings, err := x.dir.AdminTLS()
+	must(t, err)
+	all, err := x.manager.endpoints(within(t))
+	must(t, err)
+	removals := 0
+	stops := func(ctx context.Context, method string, req, reply any, c *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, method, req, reply, c, opts...)
+		if _, is := req.(*etcdserverpb.MemberRemoveRequest); is && err == nil {
+			removals++
+			err = rpctypes.ErrGRPCStopped
+		}
+		return err
+	}
+	etcd := fleettest.ClientOf(t, clientv3.Config{Endpoints: all, TLS: settings, DialTimeout: fleettest.Patience, DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(stops)}})
+	m, err := Open(x.dir, etcd, time.Now)
+	must(t, err)
+	must(t, m.Remove(within(t), "c"))
+	if removals != 1 {
+		t.Errorf("%d requests removed the member", removals)
 	}
 }
 
