@@ -37,10 +37,11 @@ func main() {
 	kind := flag.String("kind", "", "internal: kind of load")
 	rate := flag.Float64("rate", 0, "internal: rate of load or probe, 1/s")
 	to := flag.String("to", "", "internal: address of the server")
+	settings := flag.String("config", "", "internal: file of the server in one process")
 	flag.StringVar(&o.top, "top", "../..", "root of the project")
 	flag.StringVar(&o.bin, "bin", "", "ntsserve to measure (default: built from the tree)")
 	flag.StringVar(&o.out, "o", "", "write the table to this file too")
-	flag.StringVar(&o.rows, "rows", "", "only rows whose name contains this text")
+	flag.StringVar(&o.rows, "rows", "", "only rows whose name contains this text, and the last table if its text does")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of what varies: latency and processor time")
 	flag.DurationVar(&o.dur, "d", time.Second, "length of a round")
 	flag.Parse()
@@ -50,6 +51,8 @@ func main() {
 		err = probe(netip.MustParseAddrPort(*to), *rate, o.dur)
 	case "load":
 		err = load(*kind, *rate, o.dur)
+	case "one-process":
+		err = oneProcess(*settings)
 	case "inside":
 		err = inside(o)
 	default:
@@ -125,6 +128,13 @@ func inside(o options) error {
 		if !held {
 			missed++
 		}
+	}
+	if strings.Contains(comparedHeading, o.rows) {
+		table, err := compare(o, list[0], dir+"/usual.toml")
+		if err != nil {
+			return err
+		}
+		b.WriteString(table)
 	}
 	fmt.Print(b.String())
 	if o.out != "" {

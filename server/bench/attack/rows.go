@@ -85,9 +85,12 @@ func rows() []row {
 	}
 }
 
-// measure returns the row of the table, and whether what must hold does.
-func (w row) measure(o options, list []*contestant) (line string, held bool, err error) {
-	seen, processors, rates := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+// found is what was measured of each contestant, by its name.
+type found map[string][]measured
+
+// rounds measures the contestants in turn.
+func (w row) rounds(o options, list []*contestant) (found, error) {
+	f := found{}
 	rounds := 1
 	if w.vary {
 		rounds = o.rounds
@@ -96,38 +99,55 @@ func (w row) measure(o options, list []*contestant) (line string, held bool, err
 		for _, c := range list {
 			r, err := c.start(w.public)
 			if err != nil {
-				return "", false, err
+				return nil, err
 			}
 			v, err := w.run(o, r)
 			r.stop()
 			if err != nil {
-				return "", false, fmt.Errorf("%s: %w", c.name, err)
+				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}
-			seen[c.name] = append(seen[c.name], v.value)
-			processors[c.name] = append(processors[c.name], v.processors)
-			rates[c.name] = append(rates[c.name], v.rate)
+			f[c.name] = append(f[c.name], v)
 		}
 	}
-	median := func(name string) (float64, string) {
-		v := slices.Sorted(slices.Values(seen[name]))
-		if len(v) == 0 {
-			return 0, ""
+	return f, nil
+}
+
+// median returns the median of a contestant, and the text of a cell; 0 and "" if it was not
+// measured.
+func (f found) median(name string, digits int) (float64, string) {
+	sorted := func(of func(measured) float64) (all []float64) {
+		for _, m := range f[name] {
+			all = append(all, of(m))
 		}
-		m := v[len(v)/2]
-		text := strconv.FormatFloat(m, 'f', w.digits, 64)
-		if len(v) > 1 {
-			text += " (" + strconv.FormatFloat(v[0], 'f', w.digits, 64) + " to " + strconv.FormatFloat(v[len(v)-1], 'f', w.digits, 64) + ")"
-		}
-		if p := slices.Sorted(slices.Values(processors[name])); p[len(p)-1] > 0 {
-			text += fmt.Sprintf("; %.2f processors", p[len(p)/2])
-		}
-		if r := slices.Sorted(slices.Values(rates[name])); r[len(r)-1] > 0 {
-			text += fmt.Sprintf("; load %.0f/s", r[len(r)/2])
-		}
-		return m, text
+		slices.Sort(all)
+		return all
 	}
-	ours, text := median("ntsserve")
-	theirs, theirText := median("chronyd")
+	v := sorted(func(m measured) float64 { return m.value })
+	if len(v) == 0 {
+		return 0, ""
+	}
+	number := func(x float64) string { return strconv.FormatFloat(x, 'f', digits, 64) }
+	text := number(v[len(v)/2])
+	if len(v) > 1 {
+		text += " (" + number(v[0]) + " to " + number(v[len(v)-1]) + ")"
+	}
+	if p := sorted(func(m measured) float64 { return m.processors }); p[len(p)-1] > 0 {
+		text += fmt.Sprintf("; %.2f processors", p[len(p)/2])
+	}
+	if r := sorted(func(m measured) float64 { return m.rate }); r[len(r)-1] > 0 {
+		text += fmt.Sprintf("; load %.0f/s", r[len(r)/2])
+	}
+	return v[len(v)/2], text
+}
+
+// measure returns the row of the table, and whether what must hold does.
+func (w row) measure(o options, list []*contestant) (line string, held bool, err error) {
+	f, err := w.rounds(o, list)
+	if err != nil {
+		return "", false, err
+	}
+	ours, text := f.median("ntsserve", w.digits)
+	theirs, theirText := f.median("chronyd", w.digits)
 	held, word := true, ""
 	if w.holds != nil && (theirText != "" || w.must != "chronyd's") {
 		held = w.holds(ours, theirs)
