@@ -46,6 +46,9 @@ var (
 	ErrNotJoined = errors.New("this machine is in no fleet; run: noonmark-fleet init, or noonmark-fleet join TOKEN")
 	ErrJoined    = errors.New("this machine is in a fleet already")
 	ErrNode      = errors.New("membership of the node is not usable")
+	// ErrCopied says that the authority is that of a fleet, and its manager's other files
+	// are missing.
+	ErrCopied    = errors.New("the authority of a fleet is here and no node of it: to bring its manager back, run noonmark-fleet restore; for a new fleet, move the folder manager away")
 	ErrNoManager = errors.New("this node does not manage the fleet; run the command on the node on which noonmark-fleet init ran")
 )
 
@@ -118,10 +121,13 @@ func (d Dir) Create() error {
 	return nil
 }
 
-// Load reads the membership. The error wraps ErrNotJoined or ErrNode.
+// Load reads the membership. The error wraps ErrNotJoined, ErrCopied or ErrNode.
 func (d Dir) Load() (n Node, err error) {
 	b, _, err := durable.ReadFile(d.Path(nodeFile), maxFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && d.Copied():
+		return n, fmt.Errorf("%s: %w", d, ErrCopied)
+	case errors.Is(err, fs.ErrNotExist):
 		return n, fmt.Errorf("%s: %w", d, ErrNotJoined)
 	}
 	if err != nil {
@@ -262,6 +268,14 @@ func (d Dir) ManagerDir() string { return d.Path(manager) }
 func (d Dir) Manages() bool {
 	_, err := os.Stat(d.Path(manager, certs.AuthorityKey))
 	return err == nil
+}
+
+// Copied reports whether the folder has only what is kept of a manager: its authority and
+// the certificate of the administrator. One that has been made here has a node's key.
+func (d Dir) Copied() bool {
+	_, admin := os.Stat(d.Path(manager, certs.ServerCert))
+	_, key := os.Lstat(d.Key())
+	return d.Manages() && admin == nil && errors.Is(key, fs.ErrNotExist)
 }
 
 // Authority opens the authority of the fleet. The error wraps ErrNoManager on nodes that

@@ -31,8 +31,8 @@ type Founding struct {
 }
 
 // Found makes a fleet and writes the membership of its first node. An authority that is
-// in the folder already (Dir.ManagerDir) is used, else one is made. After an error it may
-// be repeated.
+// in the folder already (Dir.ManagerDir) is used, else one is made; that of a fleet which
+// exists is refused with identity.ErrCopied. After an error it may be repeated.
 func Found(ctx context.Context, dir identity.Dir, f Founding, now time.Time) (n identity.Node, err error) {
 	fail := func(err error) (identity.Node, error) { return n, fmt.Errorf("found fleet %s: %w", f.Fleet, err) }
 	if err := errors.Join(store.CheckName(f.Fleet), store.CheckName(f.Node)); err != nil {
@@ -51,6 +51,9 @@ func Found(ctx context.Context, dir identity.Dir, f Founding, now time.Time) (n 
 	}
 	if err := dir.Create(); err != nil {
 		return fail(err)
+	}
+	if dir.Copied() {
+		return fail(identity.ErrCopied)
 	}
 	leaf, err := certify(dir, n, now)
 	if err != nil {

@@ -4,6 +4,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -22,6 +23,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"noonmark/fleet/access"
 	"noonmark/fleet/identity"
@@ -38,8 +40,8 @@ const (
 	MaxTokenLife = 7 * 24 * time.Hour
 	// voters is how many members of etcd vote: three survive the loss of one.
 	voters = 3
-	// settled is how long members may take to agree on one less: etcd removes none before
-	// the others have been connected for 5 s.
+	// settled is how long members of etcd may take to agree on one more or less: etcd does
+	// nothing before the others have been connected for 5 s.
 	settled = 10 * time.Second
 )
 
@@ -161,8 +163,14 @@ func (m *Manager) addMember(ctx context.Context, i *store.Invited) (*identity.Me
 		return nil, fmt.Errorf("%w: the invitation has no address", ErrMembers)
 	}
 	client, peer := URLs(i.Hosts[0], i.Port)
-	_, err := m.etcd.MemberAddAsLearner(ctx, []string{peer})
-	if err != nil && !errors.Is(err, rpctypes.ErrPeerURLExist) && !errors.Is(err, rpctypes.ErrMemberExist) {
+	err := onceSettled(ctx, func() (bool, error) {
+		_, err := m.etcd.MemberAddAsLearner(ctx, []string{peer})
+		if errors.Is(err, rpctypes.ErrPeerURLExist) || errors.Is(err, rpctypes.ErrMemberExist) {
+			err = nil
+		}
+		return !errors.Is(err, rpctypes.ErrUnhealthy), err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("add member %s: %w", i.Node, err)
 	}
 	r, err := m.etcd.MemberList(ctx)
@@ -202,15 +210,42 @@ func (m *Manager) Promote(ctx context.Context) (done bool, err error) {
 	if len(r.Members) < voters || slices.ContainsFunc(learners, func(x *etcdserverpb.Member) bool { return x.Name == "" }) {
 		return false, nil
 	}
+	lead, err := m.leader(ctx, r.Members)
+	if err != nil {
+		return false, fmt.Errorf("promote members: %w", err)
+	}
+	defer lead.Close()
 	for _, x := range learners {
-		if _, err := m.etcd.MemberPromote(ctx, x.ID); err != nil {
-			if errors.Is(err, rpctypes.ErrMemberLearnerNotReady) {
+		if _, err := etcdserverpb.NewClusterClient(lead).MemberPromote(ctx, &etcdserverpb.MemberPromoteRequest{ID: x.ID}); err != nil {
+			if err = rpctypes.Error(err); errors.Is(err, rpctypes.ErrMemberLearnerNotReady) {
 				return false, nil
 			}
 			return false, fmt.Errorf("promote member %s: %w", x.Name, err)
 		}
 	}
 	return true, nil
+}
+
+// leader connects to the member that leads the others. Another one would pass a promotion on
+// without the name of the user, be refused, and repeat that without a pause until the request
+// ends.
+func (m *Manager) leader(ctx context.Context, members []*etcdserverpb.Member) (*grpc.ClientConn, error) {
+	var failed error
+	for _, url := range clientURLs(members) {
+		one, stop := context.WithTimeout(ctx, patience/4)
+		r, err := m.etcd.Status(one, url)
+		stop()
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", url, err))
+			continue
+		}
+		i := slices.IndexFunc(members, func(x *etcdserverpb.Member) bool { return x.ID == r.Leader && len(x.ClientURLs) > 0 })
+		if i < 0 {
+			return nil, rpctypes.ErrNoLeader
+		}
+		return m.etcd.Dial(members[i].ClientURLs[0])
+	}
+	return nil, cmp.Or(failed, rpctypes.ErrNoLeader)
 }
 
 // UpdateRights brings the rights of all registered nodes in etcd up to date: those of a
@@ -249,8 +284,11 @@ func (m *Manager) endpoints(ctx context.Context) ([]string, error) {
 
 // Revoke shuts out a node that was stolen: etcd refuses its certificates, nothing more is
 // sealed to it, and all roots that it has are replaced. Clients whose cookies are of these
-// roots repeat the key exchange. It may be repeated.
+// roots repeat the key exchange. It may be repeated. The error wraps store.ErrNoNode.
 func (m *Manager) Revoke(ctx context.Context, node string) error {
+	if known, err := m.store.Known(ctx, node); err != nil || !known {
+		return fmt.Errorf("revoke node %s: %w", node, cmp.Or(err, store.ErrNoNode))
+	}
 	if err := m.shutOut(ctx, node); err != nil {
 		return err
 	}
@@ -303,15 +341,22 @@ func (m *Manager) removeMember(ctx context.Context, node string) error {
 	if m.node.Member == nil {
 		return nil
 	}
+	err := onceSettled(ctx, func() (bool, error) { return m.tryRemoveMember(ctx, node) })
+	if err != nil {
+		return fmt.Errorf("remove member %s: %w", node, err)
+	}
+	return nil
+}
+
+// onceSettled tries to change the members of etcd until it is done, or until members that
+// can agree would have agreed. It returns the last error.
+func onceSettled(ctx context.Context, try func() (done bool, err error)) error {
 	patient, stop := context.WithTimeout(ctx, settled)
 	defer stop()
 	for {
-		done, err := m.tryRemoveMember(ctx, node)
-		if done {
-			return nil
-		}
-		if patient.Err() != nil {
-			return fmt.Errorf("remove member %s: %w", node, err)
+		done, err := try()
+		if done || patient.Err() != nil {
+			return err
 		}
 		retry.Sleep(patient, settled/10)
 	}
@@ -331,7 +376,10 @@ func (m *Manager) tryRemoveMember(ctx context.Context, node string) (done bool, 
 		m.etcd.SetEndpoints(stay...)
 	}
 	_, err = m.etcd.MemberRemove(ctx, r.Members[i].ID)
-	return err == nil || errors.Is(err, rpctypes.ErrMemberNotFound), err
+	if errors.Is(err, rpctypes.ErrMemberNotFound) {
+		err = nil
+	}
+	return err == nil, err
 }
 
 // clientURLs returns where agents find members that vote.

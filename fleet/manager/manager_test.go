@@ -3,12 +3,13 @@ package manager
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
-
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ func freePorts(t *testing.T) int {
 type fleet struct {
 	t       *testing.T
 	dir     identity.Dir
+	member  *embedded.Server // nil: etcd is another program
 	node    identity.Node
 	manager *Manager
 	etcd    *clientv3.Client
@@ -76,7 +78,7 @@ func foundIn(t *testing.T, dir identity.Dir, f Founding) *fleet {
 	x.node, err = Found(within(t), x.dir, f, time.Now())
 	must(t, err)
 	if x.node.Member != nil {
-		start(t, x.dir, x.node)
+		x.member = start(t, x.dir, x.node)
 	}
 	settings, err := x.dir.AdminTLS()
 	must(t, err)
@@ -366,6 +368,14 @@ func stolen(t *testing.T, x *fleet, dir identity.Dir, etcd *clientv3.Client, s *
 	if err := x.manager.Revoke(within(t), "a"); err == nil {
 		t.Error("the manager revokes itself")
 	}
+	before, err := x.manager.store.Read(within(t))
+	must(t, err)
+	if err := x.manager.Revoke(within(t), "bb"); !errors.Is(err, store.ErrNoNode) {
+		t.Errorf("a name that no node has: %v", err)
+	}
+	if now, err := x.manager.store.Read(within(t)); err != nil || now.Plan.Version != before.Plan.Version {
+		t.Errorf("a wrong name replaces roots: %v, plan %d, before %d", err, now.Plan.Version, before.Plan.Version)
+	}
 	must(t, x.manager.Revoke(within(t), "b"))
 	must(t, x.manager.Revoke(within(t), "b")) // again
 	if _, err := s.Read(within(t)); err == nil {
@@ -492,6 +502,86 @@ func removedUnanswered(t *testing.T, x *fleet) {
 	must(t, m.Remove(within(t), "c"))
 	if removals != 1 {
 		t.Errorf("%d requests removed the member", removals)
+	}
+}
+
+// TestALostManagerIsReplaced: a copy of its folder manager and the other members of etcd are
+// enough.
+func TestALostManagerIsReplaced(t *testing.T) {
+	port := freePorts(t)
+	x := found(t, Founding{Port: port})
+	for _, name := range []string{"b", "c"} {
+		dir, n := x.join(Invitation{Node: name, Addresses: []string{loopback}, Member: true, Port: freePorts(t)})
+		start(t, dir, n)
+	}
+	proctest.Until(t, "three members vote", func() bool {
+		done, err := x.manager.Promote(within(t))
+		must(t, err)
+		return done
+	})
+	before, err := x.manager.store.Read(within(t))
+	must(t, err)
+	all, err := x.manager.endpoints(within(t))
+	must(t, err)
+	left := slices.DeleteFunc(all, func(url string) bool { return url == x.node.Member.Client })
+	x.member.Close()
+
+	dir := identity.Dir(t.TempDir())
+	must(t, os.CopyFS(dir.ManagerDir(), os.DirFS(x.dir.ManagerDir())))
+	for _, name := range []string{certs.AuthorityKey, certs.ServerKey} {
+		must(t, os.Chmod(filepath.Join(dir.ManagerDir(), name), 0o600))
+	}
+	if _, err := dir.Load(); !errors.Is(err, identity.ErrCopied) {
+		t.Errorf("a copy is no membership: %v", err)
+	}
+	if _, err := Found(within(t), dir, Founding{Fleet: "test", Node: "a", Addresses: []string{loopback}, Port: port, Params: roots.Defaults()}, time.Now()); !errors.Is(err, identity.ErrCopied) {
+		t.Errorf("a second fleet of the same authority: %v", err)
+	}
+	r := Restoring{Fleet: "test", Node: "a", Addresses: []string{loopback}, Port: port, Endpoints: left}
+	other := r
+	other.Fleet = "other"
+	proctest.Until(t, "the other members have elected one of them", func() bool {
+		_, err = Restore(within(t), dir, other, time.Now())
+		return !errors.Is(err, rpctypes.ErrLeaderChanged) && !errors.Is(err, rpctypes.ErrNoLeader)
+	})
+	if !errors.Is(err, store.ErrNoFleet) {
+		t.Errorf("another fleet: %v", err)
+	}
+	if !dir.Copied() {
+		t.Error("what was refused has left something")
+	}
+	n, err := Restore(within(t), dir, r, time.Now()) // after a failure
+	must(t, err)
+	start(t, dir, n)
+	settings, err := dir.AdminTLS()
+	must(t, err)
+	etcd, err := access.Connect(n.Endpoints, settings)
+	must(t, err)
+	t.Cleanup(func() { etcd.Close() })
+	m, err := Open(dir, etcd, time.Now)
+	must(t, err)
+	proctest.Until(t, "three members vote again", func() bool {
+		done, err := m.Promote(within(t))
+		if err != nil {
+			t.Log(err)
+		}
+		return err == nil && done
+	})
+	must(t, second(m.Invite(within(t), Invitation{Node: "d"})))
+	after, err := m.store.Read(within(t))
+	must(t, err)
+	lost, a := before.Node("a"), after.Node("a")
+	if len(after.Nodes) != 3 || a == nil || a.Key == lost.Key || after.Plan.Version != before.Plan.Version {
+		t.Errorf("nodes %+v", after.Nodes)
+	}
+	list, _, err := m.store.Revoked(within(t))
+	must(t, err)
+	old, err := identity.ReadPair(x.dir.Cert(), x.dir.Key())
+	must(t, err)
+	crl, err := x509.ParseRevocationList(list)
+	must(t, err)
+	if len(crl.RevokedCertificateEntries) != 1 || crl.RevokedCertificateEntries[0].SerialNumber.Cmp(old.Leaf.SerialNumber) != 0 {
+		t.Errorf("revoked: %+v", crl.RevokedCertificateEntries)
 	}
 }
 

@@ -186,6 +186,18 @@ func (s *Store) Evict(ctx context.Context, snap *Snapshot, name string, p roots.
 	return nil
 }
 
+// Known reports whether there is a node of a name, or was one until it was evicted.
+func (s *Store) Known(ctx context.Context, name string) (bool, error) {
+	if err := CheckName(name); err != nil {
+		return false, err
+	}
+	r, err := s.etcd.Txn(ctx).If(absent(s.key("node", name)), absent(s.closedKey("gone", name))).Commit()
+	if err != nil {
+		return false, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return !r.Succeeded, nil
+}
+
 // removal removes all that the fleet has of a node. What is under its lease would stay as
 // long as the node keeps that.
 func (s *Store) removal(name string) []clientv3.Op {

@@ -60,6 +60,11 @@ With -embedded this node runs an etcd of its own. Else -etcd names an existing o
 demand client certificates of the authority in -authority. The roots of the key file that ntsserve
 has already are taken over, so that its clients keep their cookies.
 `},
+			{Name: "restore", About: "make this machine the manager in the place of a lost one", Prepare: command.NoArgs(o.prepareRestore), Text: `
+The folder manager of the lost machine must be here, from the copy. This machine needs its address, at
+which the nodes renew their certificates. The lost node is removed and its certificates are revoked; roots
+on its disc stay in use: if it was stolen, run revoke -all afterwards.
+`},
 			{Name: "token", About: "invite a node; print the token with which it joins once", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareToken)},
 			{Name: "join", About: "make this machine a node of a fleet", Args: "TOKEN", Prepare: command.OneArg("TOKEN", o.prepareJoin), Text: `
 TOKEN is what "noonmark-fleet token" printed on the manager; "-" reads it from standard input.
@@ -164,7 +169,7 @@ func exitCode(err error) int {
 	switch {
 	case is(roots.ErrOrderTime):
 		return exitcode.Usage
-	case is(identity.ErrNotJoined):
+	case is(identity.ErrNotJoined, identity.ErrCopied):
 		return exitcode.Config
 	case is(identity.ErrNoManager), denied(err):
 		return exitcode.Permission
@@ -178,7 +183,7 @@ func exitCode(err error) int {
 		return exitcode.Unavailable
 	case is(rollout.ErrNoFile, certs.ErrConfig):
 		return exitcode.Config
-	case is(roots.ErrNotRotating, certs.ErrOff, rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode):
+	case is(roots.ErrNotRotating, certs.ErrOff, rollout.ErrIdle, rollout.ErrSame, rollout.ErrSet, store.ErrName, store.ErrNoNode, store.ErrNoFleet, store.ErrToken, manager.ErrTokenText, manager.ErrMembers, roots.ErrParams, roots.ErrPlan, roots.ErrUnknownRoot, identity.ErrNode, manager.ErrNoEtcd):
 		return exitcode.DataErr
 	case is(context.DeadlineExceeded), unavailable(err):
 		return exitcode.Unavailable

@@ -56,6 +56,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"rotate", "-state", empty, "-wait", "-1h"}, exitcode.Usage, "want either"},
 		{[]string{"rotate", "-state", empty, "-end", "-wait", "1h"}, exitcode.Usage, "want either"},
 		{[]string{"rotate", "-state", empty}, exitcode.Config, "noonmark-fleet join TOKEN"},
+		{[]string{"restore", "-state", empty, "-node", "a"}, exitcode.Usage, "want -node NAME and -address ADDRESS"},
 		{[]string{"revoke", "-state", empty}, exitcode.Usage, "want one of"},
 		{[]string{"revoke", "-state", empty, "b", "-all"}, exitcode.Usage, "want one of"},
 		{[]string{"revoke", "-state", empty, "-root", "x"}, exitcode.Usage, "fingerprint"},

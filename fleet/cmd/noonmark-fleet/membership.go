@@ -98,6 +98,32 @@ invite the next:  noonmark-fleet token NODE
 	}
 }
 
+func (o *operator) prepareRestore(fl *flag.FlagSet, c command.Console) func() error {
+	var r manager.Restoring
+	o.flagsFor(fl, time.Minute)
+	fl.StringVar(&r.Fleet, "fleet", "noonmark", "the `NAME` of the fleet")
+	fl.StringVar(&r.Node, "node", "", "the `NAME` of the lost node, which this one gets")
+	fl.IntVar(&r.Port, "port", manager.DefaultPort, "the first of three `PORTS`: etcd for agents, etcd for members, the manager")
+	command.Strings(fl, &r.Addresses, "address", "an IP `ADDRESS` or name at which the others reach this node, the first one for etcd and the manager")
+	command.Strings(fl, &r.Endpoints, "etcd", "the `URL` of a member of etcd that is left, such as https://192.0.2.2:2379")
+	server := serverFlag(fl)
+	return func() error {
+		if r.Node == "" || len(r.Addresses) == 0 || len(r.Endpoints) == 0 {
+			return command.Usagef("want -node NAME and -address ADDRESS of the lost manager, and -etcd URL of a member that is left")
+		}
+		if _, err := service.LoadServer(*server); err != nil { // before the lost node is removed
+			return err
+		}
+		ctx, stop := o.within()
+		defer stop()
+		n, err := manager.Restore(ctx, o.dir(), r, time.Now())
+		if err != nil {
+			return err
+		}
+		return printf(c.Out, "fleet %s: this machine is node %s and the manager\nstart it:  systemctl enable --now noonmark-fleet\n", n.Fleet, n.Name)
+	}
+}
+
 func (o *operator) prepareToken(fl *flag.FlagSet, c command.Console) func(string) error {
 	var i manager.Invitation
 	o.flags(fl)
