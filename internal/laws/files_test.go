@@ -49,7 +49,7 @@ var opens = map[string]string{
 	"internal/events/log.go open":               "for reading and writing, which waits for nobody; then regular",
 	"internal/history/writer.go openAppend":     "for writing, after a look at what is there",
 	"server/certs/issued.go RecordIssued":       "for writing, after a look at what is there",
-	"refclock/recording/store.go open":          "makes the file, with O_EXCL",
+	"refclock/recording/store.go create":        "makes the file, with O_EXCL",
 	"refclock/recording/extract.go ExtractFile": "makes the file, with O_EXCL",
 
 	"internal/command/console.go Open":       "an argument of refclockctl, which may be a pipe; the user can interrupt it",

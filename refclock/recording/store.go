@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"noonmark/internal/durable"
+	"noonmark/internal/liveness"
 	"noonmark/internal/retry"
 )
 
@@ -28,6 +31,12 @@ const (
 	segments = 16
 	// MinLimit is the least Options.Limit.
 	MinLimit = 1 << 20
+	// syncEvery is how often what was written is made to survive a loss of power. The
+	// system alone waits half a minute and more; every frame of 5 s would wear out a
+	// memory card, which rewrites a block of megabytes each time.
+	syncEvery = 10 * time.Second
+	// stuckAfter is how long a disc may take. Cards that clean up pause for seconds.
+	stuckAfter = 30 * time.Second
 )
 
 // Options describe a Store.
@@ -50,15 +59,34 @@ type Store struct {
 	head    Header
 	written atomic.Uint64
 	lost    atomic.Uint64
+	dropped atomic.Uint64 // of the lost, since it was logged: the queue was full
+	working liveness.Work
 
 	// Of Run, or of those who call put when Immediate.
+	create   func(path string) (output, error)
 	z        compressor
 	buf      []byte
-	file     *os.File // nil: none is open
-	size     int64    // of it
-	number   int      // of the next one
+	out      segmentFile
+	number   int // of the next segment
 	attempts retry.Backoff
+	slow     retry.Backoff
 	again    time.Time // no attempt before it
+}
+
+// output is a file that is written.
+type output interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// segmentFile is the segment that is being written.
+type segmentFile struct {
+	output        // nil: none is
+	path   string // of it
+	size   int64
+	whole  bool // it has a frame
+	synced bool // a loss of power costs nothing of it
+	named  bool // nor its name
 }
 
 // NewStore returns a Store. Nothing is read or written yet.
@@ -67,7 +95,7 @@ func NewStore(opt Options) *Store {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	opt.Limit = max(opt.Limit, MinLimit)
-	return &Store{opt: opt, queue: make(chan frame, queueFrames), number: -1}
+	return &Store{opt: opt, queue: make(chan frame, queueFrames), create: create}
 }
 
 // Written returns the number of frames that were written. It is for any goroutine.
@@ -82,13 +110,20 @@ func (s *Store) String() string { return "recording" }
 // Ready returns nil: nobody waits for a recording.
 func (s *Store) Ready() <-chan struct{} { return nil }
 
+// Hanging returns an error if the disc does not answer.
+func (s *Store) Hanging() error { return s.working.Stuck(stuckAfter) }
+
 // Run writes until ctx ends, and then what is queued.
 func (s *Store) Run(ctx context.Context) error {
 	defer s.close()
+	t := time.NewTicker(syncEvery)
+	defer t.Stop()
 	for {
 		select {
 		case f := <-s.queue:
 			s.write(f)
+		case <-t.C:
+			s.sync()
 		case <-ctx.Done():
 			if s.flush != nil {
 				s.flush()
@@ -122,6 +157,7 @@ func (s *Store) put(f frame) {
 	case s.queue <- f:
 	default:
 		s.lost.Add(1)
+		s.dropped.Add(1)
 	}
 }
 
@@ -131,17 +167,47 @@ func (s *Store) write(f frame) {
 		s.lost.Add(1)
 		return
 	}
+	s.working.Begin()
+	defer s.working.End()
 	if err := s.append(f); err != nil {
 		s.lost.Add(1)
-		s.close()
-		s.again = time.Now().Add(s.attempts.Next())
-		if n, log := s.attempts.Failed(); log {
-			s.opt.Log.Warn("recording cannot be written", "error", err, "attempt", n)
-		}
+		s.failed(err)
 		return
 	}
 	s.attempts.Reset()
 	s.written.Add(1)
+}
+
+// sync makes what was written survive a loss of power.
+func (s *Store) sync() {
+	if n := s.dropped.Swap(0); n == 0 {
+		s.slow.Reset()
+	} else if _, log := s.slow.Failed(); log {
+		s.opt.Log.Warn("recording has gaps, because the disc is too slow", "frames", n)
+	}
+	if s.out.output == nil || s.out.synced {
+		return
+	}
+	s.working.Begin()
+	defer s.working.End()
+	err := s.out.Sync()
+	if err == nil && !s.out.named {
+		err = durable.SyncDir(s.opt.Dir)
+	}
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	s.out.synced, s.out.named = true, true
+}
+
+// failed ends the segment, and waits before the next attempt.
+func (s *Store) failed(err error) {
+	s.close()
+	s.again = time.Now().Add(s.attempts.Next())
+	if n, log := s.attempts.Failed(); log {
+		s.opt.Log.Warn("recording cannot be written", "error", err, "attempt", n)
+	}
 }
 
 // append writes a frame to the segment, or to a new one.
@@ -149,16 +215,17 @@ func (s *Store) append(f frame) (err error) {
 	if s.buf, err = s.z.append(s.buf[:0], f); err != nil {
 		return err
 	}
-	if s.file != nil && s.size+int64(len(s.buf)) > s.opt.Limit/segments {
+	if s.out.output != nil && s.out.size+int64(len(s.buf)) > s.opt.Limit/segments {
 		s.close()
 	}
-	if s.file == nil {
+	if s.out.output == nil {
 		if err := s.open(); err != nil {
 			return err
 		}
 	}
-	n, err := s.file.Write(s.buf)
-	s.size += int64(n)
+	n, err := s.out.Write(s.buf)
+	s.out.size += int64(n)
+	s.out.whole, s.out.synced = s.out.whole || err == nil, false
 	return err
 }
 
@@ -171,10 +238,9 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if s.number < 0 && len(old) > 0 {
-		s.number = old[len(old)-1].number + 1
+	if len(old) > 0 {
+		s.number = max(s.number, old[len(old)-1].number+1)
 	}
-	s.number = max(s.number, 0)
 	if err := s.shrink(old); err != nil {
 		return err
 	}
@@ -182,17 +248,24 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(s.opt.Dir, fmt.Sprintf("%08d%s", s.number, suffix)), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
-	if err != nil {
+	s.out = segmentFile{path: filepath.Join(s.opt.Dir, fmt.Sprintf("%08d%s", s.number, suffix))}
+	if s.out.output, err = s.create(s.out.path); err != nil {
+		s.out = segmentFile{}
 		return err
 	}
 	s.number++
-	n, err := f.Write(head)
+	n, err := s.out.Write(head)
+	s.out.size = int64(n)
+	return err
+}
+
+// create makes the file of a segment.
+func create(path string) (output, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return nil, err
 	}
-	s.file, s.size = f, int64(n)
-	return nil
+	return f, nil
 }
 
 // headFrame is the frame that a segment begins with. Its number counts as none.
@@ -223,15 +296,19 @@ func (s *Store) shrink(old []segment) error {
 	return nil
 }
 
-// close ends the segment.
+// close ends the segment. One without a frame is removed: a full disc would get another
+// one with each attempt, of which no limit counts the name.
 func (s *Store) close() {
-	if s.file == nil {
+	if s.out.output == nil {
 		return
 	}
 	// Errors show with the next frame, or do not matter any more.
-	s.file.Sync()
-	s.file.Close()
-	s.file = nil
+	s.out.Sync()
+	s.out.Close()
+	if !s.out.whole {
+		os.Remove(s.out.path)
+	}
+	s.out = segmentFile{}
 }
 
 // segment is a file of a recording.
