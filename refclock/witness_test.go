@@ -20,7 +20,7 @@ import (
 func TestWitness(t *testing.T) {
 	b := customBench(t, 0, func(cfg *refclock.Config) { cfg.Integrity.Outside.Code = reason.WitnessAwaited })
 	off := time.Second
-	task := witness.New(b.eng, func() int64 { return b.now }, func() time.Duration { return 0 }, slog.New(slog.NewTextHandler(&b.log, nil)), []witness.Server{{
+	task := witness.New(witness.Config{Engine: b.eng, Mono: func() int64 { return b.now }, Slept: func() time.Duration { return 0 }, Log: slog.New(slog.NewTextHandler(&b.log, nil))}, []witness.Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "ntp.example", MaxOffset: 10 * time.Millisecond, Required: true, Every: 40 * time.Second},
 		Ask: func(context.Context) (integrity.Answer, error) {
 			return integrity.Answer{Mono: b.now, UTC: int64(b.clock.True(b.now)) - 37e9 + int64(off), Error: time.Millisecond}, nil

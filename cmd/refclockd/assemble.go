@@ -132,11 +132,15 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	if err != nil {
 		return err
 	}
-	asked, err := newWitnesses(s, eng, log)
+	asking := witness.Config{Engine: eng, Mono: phc.MonoRaw, Slept: phc.Slept, Log: log}
+	if store != nil {
+		asking.Tap = cfg.Recorder
+	}
+	asked, err := newWitnesses(s, asking)
 	if err != nil {
 		return err
 	}
-	fleet := newFleet(s, eng, log)
+	fleet := newFleet(s, asking)
 	watched := &observe.Sources{
 		Mono: phc.MonoRaw, Report: eng.Report, Receiver: port, Pulses: pulses, Undelivered: source.undelivered, Sensor: sensor,
 		Exports: exports, Followers: followers, Witnesses: asked, Fleet: fleet, Recording: store,
@@ -192,20 +196,20 @@ func newStore(s *refclockd.Settings, log *slog.Logger) *recording.Store {
 }
 
 // newWitnesses makes the task that asks other time servers; nil without any.
-func newWitnesses(s *refclockd.Settings, eng witness.Engine, log *slog.Logger) (*witness.Task, error) {
+func newWitnesses(s *refclockd.Settings, c witness.Config) (*witness.Task, error) {
 	servers, err := witnesses.New(s.Servers)
 	if len(servers) == 0 || err != nil {
 		return nil, err
 	}
-	return witness.New(eng, phc.MonoRaw, phc.Slept, log, servers), nil
+	return witness.New(c, servers), nil
 }
 
 // newFleet makes the task of what a fleet sets; nil without a file of it.
-func newFleet(s *refclockd.Settings, eng witness.Engine, log *slog.Logger) *witnesses.Fleet {
+func newFleet(s *refclockd.Settings, c witness.Config) *witnesses.Fleet {
 	if s.Fleet == "" {
 		return nil
 	}
-	return witnesses.NewFleet(witnesses.FleetConfig{Path: s.Fleet, Local: len(s.Witness) > 0, Of: eng, Mono: phc.MonoRaw, Slept: phc.Slept, Log: log})
+	return witnesses.NewFleet(witnesses.FleetConfig{Path: s.Fleet, Local: len(s.Witness) > 0, Of: c.Engine, Mono: c.Mono, Slept: c.Slept, Tap: c.Tap, Log: c.Log})
 }
 
 // appendIf appends a task that may not be configured.

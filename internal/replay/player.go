@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"noonmark/phc/tai"
+	"noonmark/refclock"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/site"
 	"noonmark/refclock/status"
+	"noonmark/refclock/witness"
 )
 
 // lateAfter is how long a message or an edge may have waited for the engine, ns. One
@@ -31,8 +34,9 @@ type Player struct {
 	Gaps  int // stretches that are missing
 	Begun bool
 
-	clock played
-	temp  struct {
+	clock     played
+	witnesses *witnesses
+	temp      struct {
 		celsius float64
 		mono    int64
 	}
@@ -65,6 +69,7 @@ func NewPlayer(h *recording.Header, opt Options) (*Player, error) {
 	if err := json.Unmarshal(h.Site, &cfg); err != nil {
 		return nil, fmt.Errorf("configuration in the recording: %w", err)
 	}
+	asked := len(cfg.Witnesses) > 0
 	if opt.Configure != nil {
 		opt.Configure(&cfg)
 	}
@@ -89,10 +94,18 @@ func NewPlayer(h *recording.Header, opt Options) (*Player, error) {
 	cfg.Receiver.Message = func(m *gnss.Message) { p.messages = append(p.messages, m) }
 	cfg.Receiver.Conditions = func([]reason.Condition) {} // they come as inputs of the engine
 	cfg.Edge = func(x pps.Edge) { p.edges = append(p.edges, x) }
+	p.witnesses = newWitnesses(h, asked, &cfg, opt.Log)
 	var err error
-	p.Site, err = site.New(cfg)
-	return p, err
+	if p.Site, err = site.New(cfg); err != nil {
+		return nil, err
+	}
+	p.witnesses.count = p.Site.Engine.Count
+	return p, nil
 }
+
+// Unheard returns the names of the configured witnesses of which the recording has no
+// reading. For them no answer is played.
+func (p *Player) Unheard() []string { return p.witnesses.unheard() }
 
 // Snapshot returns what is published at present.
 func (p *Player) Snapshot() *status.Snapshot { return &p.snap }
@@ -127,6 +140,8 @@ func (p *Player) Play(r recording.Record) {
 	case *recording.Edge:
 		p.at(r.Edge.Mono)
 		p.Site.Edge(p.shifted(r.Edge))
+	case *witness.Reading:
+		p.witnesses.reading(r)
 	case *recording.Dropped:
 		p.drop(r.Edge)
 	case *recording.Step:
@@ -156,6 +171,7 @@ func (p *Player) resume(s *recording.State) {
 		x := *c
 		p.clock.clock, p.clock.freq, p.clock.recorded = &x, c.FreqPPB, c.FreqPPB
 	}
+	p.witnesses.resume(s.Witnesses, s.Mono)
 }
 
 // shifted is an edge by the clock here.
@@ -195,11 +211,24 @@ func (p *Player) step(s *recording.Step) {
 	case s.Input.Compared != nil:
 		x := *s.Input.Compared
 		e.Compare(x.Index, p.shifted(x.Edge))
+	case s.Input.Alarm != nil, s.Input.Confirmed != nil:
+		p.conclude(p.witnesses.instead(s.Input.Alarm, s.Input.Confirmed))
 	default:
 		e.Take(s.Input)
 	}
 	p.clock.end()
 	p.free = p.clock.now
+	p.witnesses.published(e.Reference(), p.free)
+}
+
+// conclude makes the engine take conclusions; nil ones are none.
+func (p *Player) conclude(alarm *integrity.Alarm, confirmed *time.Duration) {
+	if alarm != nil {
+		p.Site.Engine.Take(refclock.Input{Alarm: alarm})
+	}
+	if confirmed != nil {
+		p.Site.Engine.Take(refclock.Input{Confirmed: confirmed})
+	}
 }
 
 // takeLate gives the engine what the recorded one had not seen before s.
@@ -214,6 +243,11 @@ func (p *Player) takeLate(s *recording.Step) {
 	for len(p.edges) > 0 && late(p.edges[0].Mono, s.TakesEdge) {
 		p.clock.now = s.Mono
 		p.Site.Engine.Edge(p.edge())
+	}
+	if w := p.witnesses; w.late(s.Mono) {
+		p.clock.now = s.Mono
+		p.conclude(w.alarm, w.confirmed)
+		w.alarm, w.confirmed = nil, nil
 	}
 }
 

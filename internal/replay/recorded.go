@@ -37,6 +37,8 @@ type Outcome struct {
 	Damaged          int64 // octets
 	Cut              bool  // it ends within a frame
 
+	Unheard []string // configured witnesses of which there is no reading
+
 	took time.Duration // of real time
 }
 
@@ -89,7 +91,7 @@ func (r *Recorded) Play() (*Outcome, error) {
 	}
 	out.took = time.Since(began)
 	out.Damaged, out.Cut = in.Skipped(), in.Cut()
-	out.Gaps = s.player.Gaps
+	out.Gaps, out.Unheard = s.player.Gaps, s.player.Unheard()
 	out.Commands, out.Differ = s.player.Commands()
 	out.Length = time.Duration(s.now - s.began)
 	if s.rec == nil {
@@ -210,6 +212,9 @@ func (o *Outcome) Print(w io.Writer) error {
 	fmt.Fprintf(b, "  %d commands to the clock; %d steps and corrections are other than recorded\n", o.Commands, o.Differ)
 	if o.Gaps > 0 || o.Damaged > 0 || o.Cut {
 		fmt.Fprintf(b, "  %d gaps, %d octets damaged, ends within a frame: %v; behind a gap a replay is not exact\n", o.Gaps, o.Damaged, o.Cut)
+	}
+	for _, name := range o.Unheard {
+		fmt.Fprintf(b, "  no reading of witness %q was recorded; it counts as silent\n", name)
 	}
 	return b.Flush()
 }

@@ -41,6 +41,7 @@ type FleetConfig struct {
 	Of    witness.Engine // only its Reference and Count are used
 	Mono  func() int64   // CLOCK_MONOTONIC_RAW, ns
 	Slept func() time.Duration
+	Tap   witness.Tap                                               // may be nil
 	New   func([]refclockd.WitnessServer) ([]witness.Server, error) // nil: New of this package
 	Log   *slog.Logger
 }
@@ -136,7 +137,7 @@ func (f *Fleet) read() {
 		s.Overridden = []string{"witness"}
 	}
 	if len(list) > 0 {
-		f.asked = witness.New(onlyAlarms{f.cfg.Of}, f.cfg.Mono, f.cfg.Slept, f.cfg.Log, list)
+		f.asked = witness.New(witness.Config{Engine: onlyAlarms{f.cfg.Of}, Mono: f.cfg.Mono, Slept: f.cfg.Slept, Tap: f.cfg.Tap, Log: f.cfg.Log}, list)
 	}
 	if content != "" {
 		f.cfg.Log.Info("file of the fleet taken over", "file", f.cfg.Path, "content", content, "witnesses", len(list), "overridden", len(s.Overridden) > 0)

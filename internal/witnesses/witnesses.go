@@ -33,7 +33,7 @@ func New(configured []refclockd.WitnessServer) ([]witness.Server, error) {
 			return nil, err
 		}
 		servers = append(servers, witness.Server{
-			WitnessConfig: integrity.WitnessConfig{Name: c.Name, MaxOffset: c.MaxOffset, Required: c.Required, Every: c.Interval},
+			WitnessConfig: c.Config(),
 			Ask:           func(ctx context.Context) (integrity.Answer, error) { return ask(ctx, cl, sys.Cross) },
 		})
 	}

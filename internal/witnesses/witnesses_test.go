@@ -177,7 +177,7 @@ func TestWitnessesOfOurOwn(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w := witness.New(l.Engine, l.Mono, func() time.Duration { return 0 }, sc.Engine.Log, []witness.Server{{
+				w := witness.New(witness.Config{Engine: l.Engine, Mono: l.Mono, Slept: func() time.Duration { return 0 }, Log: sc.Engine.Log}, []witness.Server{{
 					WitnessConfig: integrity.WitnessConfig{Name: name, MaxOffset: 100 * time.Millisecond, Required: required},
 					Ask:           func(ctx context.Context) (integrity.Answer, error) { return own.ask(ctx, l) },
 				}})

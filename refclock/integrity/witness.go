@@ -42,10 +42,11 @@ const (
 	NoVerdict Verdict = iota // not asked yet, no answer, or nothing to compare with
 	Agrees
 	Disagrees
+	numVerdicts
 )
 
 // String returns the verdict's word in logs and metric labels.
-func (v Verdict) String() string { return [...]string{"none", "agrees", "disagrees"}[v%3] }
+func (v Verdict) String() string { return [...]string{"none", "agrees", "disagrees"}[v%numVerdicts] }
 
 // WitnessStatus is what is known of a witness.
 type WitnessStatus struct {
@@ -121,6 +122,24 @@ func (w *Witnesses) Forget() {
 	for i := range w.list {
 		s := &w.list[i]
 		s.Verdict, s.next, s.burst, s.provisional = NoVerdict, 0, 0, false
+	}
+}
+
+// WitnessVerdict is the verdict on one witness.
+type WitnessVerdict struct {
+	Name    string
+	Verdict Verdict
+}
+
+// Resume takes verdicts that were found before now, CLOCK_MONOTONIC_RAW in ns.
+func (w *Witnesses) Resume(found []WitnessVerdict, now int64) {
+	for i := range w.list {
+		s := &w.list[i]
+		for _, f := range found {
+			if f.Name == s.Name {
+				s.Verdict, s.compared = f.Verdict%numVerdicts, now
+			}
+		}
 	}
 }
 

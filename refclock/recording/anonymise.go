@@ -3,11 +3,13 @@ package recording
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"noonmark/refclock"
 	"noonmark/refclock/integrity"
+	"noonmark/refclock/witness"
 )
 
 // anonymise removes from records, which begin with their Header, what shows whose
@@ -30,6 +32,14 @@ func anonymise(records []Record) error {
 			if err := a.header(r); err != nil {
 				return err
 			}
+		case *State:
+			for i := range r.Witnesses {
+				r.Witnesses[i].Name = a.name(r.Witnesses[i].Name)
+			}
+		case *witness.Reading:
+			if r.Name = a.name(r.Name); r.Err != nil {
+				r.Err = errNoAnswer
+			}
 		case *Step:
 			a.step(r)
 		}
@@ -43,6 +53,9 @@ func anonymise(records []Record) error {
 	}
 	return nil
 }
+
+// errNoAnswer is in the place of the error of a witness, which may name it.
+var errNoAnswer = errors.New("no answer")
 
 // anonymiser keeps by what positions are moved and how names are replaced.
 type anonymiser struct {

@@ -15,6 +15,7 @@ import (
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/witness"
 )
 
 // Tags of records.
@@ -28,6 +29,7 @@ const (
 	tagEdge
 	tagStep
 	tagDropped
+	tagReading
 )
 
 // Kinds of inputs, in the low bits of a step's flags.
@@ -132,6 +134,9 @@ func (e *encoder) record(r Record) {
 	case *Dropped:
 		e.tag(tagDropped)
 		e.bool(r.Edge)
+	case *witness.Reading:
+		e.tag(tagReading)
+		e.reading(r)
 	case *Step:
 		e.tag(tagStep)
 		e.step(r)
@@ -154,6 +159,22 @@ func (e *encoder) fullEdge(x *pps.Edge) {
 	e.seq = x.Seq
 	if x.Other != 0 {
 		e.int(int64(x.Other))
+	}
+}
+
+func (e *encoder) reading(r *witness.Reading) {
+	e.tag(byte(r.Kind))
+	e.instant(r.Mono)
+	switch r.Kind {
+	case witness.Answered:
+		e.text(r.Name)
+		e.int(r.Of - r.Mono)
+		e.int(r.Answer.Mono - r.Mono)
+		e.int(r.Answer.UTC - r.Answer.Mono)
+		e.int(int64(r.Answer.Error))
+	case witness.Silent:
+		e.text(r.Name)
+		e.text(r.Err.Error())
 	}
 }
 
@@ -407,6 +428,8 @@ func (d *decoder) record() Record {
 		return &Edge{d.fullEdge()}
 	case tagDropped:
 		return &Dropped{d.bool()}
+	case tagReading:
+		return d.reading()
 	case tagStep:
 		return d.step()
 	}
@@ -438,6 +461,25 @@ func (d *decoder) fullEdge() pps.Edge {
 		x.Other = time.Duration(d.int())
 	}
 	return x
+}
+
+func (d *decoder) reading() *witness.Reading {
+	r := &witness.Reading{Kind: witness.Kind(d.tag()), Mono: d.instant()}
+	switch r.Kind {
+	case witness.Answered:
+		r.Name = d.text()
+		r.Of = r.Mono + d.int()
+		r.Answer.Mono = r.Mono + d.int()
+		r.Answer.UTC = r.Answer.Mono + d.int()
+		r.Answer.Error = time.Duration(d.int())
+	case witness.Silent:
+		r.Name = d.text()
+		r.Err = errors.New(d.text())
+	case witness.Forgotten, witness.Concluded:
+	default:
+		d.fail()
+	}
+	return r
 }
 
 func (d *decoder) step() *Step {

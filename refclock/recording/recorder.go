@@ -8,7 +8,9 @@ import (
 	"noonmark/phc"
 	"noonmark/refclock"
 	"noonmark/refclock/clock"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
+	"noonmark/refclock/witness"
 )
 
 const (
@@ -190,6 +192,19 @@ func (r *Recorder) Dropped(edge bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.add(r.state.Mono, &Dropped{edge})
+}
+
+// Reading records what is learned of the witnesses (witness.Tap).
+func (r *Recorder) Reading(x *witness.Reading) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.Kind == witness.Concluded {
+		r.state.Witnesses = nil
+		for _, s := range x.Status {
+			r.state.Witnesses = append(r.state.Witnesses, integrity.WitnessVerdict{Name: s.Name, Verdict: s.Verdict})
+		}
+	}
+	r.add(x.Mono, x)
 }
 
 // Begin begins an input (refclock.Recorder).

@@ -11,11 +11,13 @@ import (
 
 	"noonmark/phc"
 	"noonmark/refclock"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 )
 
-// FormatVersion is the version of the format. A reader refuses a later one.
-const FormatVersion = 1
+// FormatVersion is the version of the format. A reader refuses a later one. Since version
+// 2 there are readings of witnesses; before, only what was concluded from them.
+const FormatVersion = 2
 
 // Header says how the recorded program was set up. Each segment of a recording
 // begins with it.
@@ -44,7 +46,12 @@ type State struct {
 	Disciplined bool            `json:"disciplined,omitempty"`
 	Celsius     float64         `json:"celsius,omitempty"`
 	CelsiusMono int64           `json:"celsius_mono,omitempty"`
+
+	Witnesses []integrity.WitnessVerdict `json:"witnesses,omitempty"`
 }
+
+// HasReadings reports whether the readings of witnesses are in the recording.
+func (h *Header) HasReadings() bool { return h.Version >= 2 }
 
 // Clock is the open clock.
 type Clock struct {
@@ -54,7 +61,7 @@ type Clock struct {
 }
 
 // Record is one entry of a recording: a *Header, *State, *PortStarted, *Octets,
-// *PulseEnabled, *Stamp, *Edge, *Step, *Dropped or *Gap.
+// *PulseEnabled, *Stamp, *Edge, *Step, *Dropped, *witness.Reading or *Gap.
 type Record any
 
 // PortStarted says that the receiver's port was opened.

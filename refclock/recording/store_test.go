@@ -20,6 +20,7 @@ import (
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
+	"noonmark/refclock/witness"
 )
 
 // samples are records of every kind.
@@ -33,6 +34,10 @@ func samples(mono int64) []Record {
 		&Stamp{phc.ExtTSEvent{Clock: tai.Time(mono) + 7e18, Channel: 1, Offset: true, Mono: mono + 30}},
 		&Edge{pps.Edge{Scale: pps.System, Stamp: mono + 1.7e18, Mono: mono + 40, Seq: 9, Rising: true, Other: time.Millisecond}},
 		&Dropped{true},
+		&witness.Reading{Kind: witness.Answered, Mono: mono + 41, Name: "a.example", Of: mono + 2, Answer: integrity.Answer{Mono: mono + 39, UTC: mono + 1.7e18, Error: time.Millisecond}},
+		&witness.Reading{Kind: witness.Silent, Mono: mono + 42, Name: "b.example", Err: errors.New("no route")},
+		&witness.Reading{Kind: witness.Forgotten, Mono: mono + 43},
+		&witness.Reading{Kind: witness.Concluded, Mono: mono + 44},
 		&Step{Mono: mono + 50, TakesMessage: true, Of: mono + 10},
 		&Step{Mono: mono + 60, TakesEdge: true, Of: mono + 40, Slept: 3, Disciplined: true, Calls: []Call{
 			{Kind: CallOpen, After: mono + 61, Clock: Clock{MaxFreqPPB: 1e5, Index: -1}},

@@ -12,6 +12,7 @@ import (
 	"noonmark/phc/phctest"
 	"noonmark/phc/tai"
 	"noonmark/refclock/gnss"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/recording"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Series   *Series             // if set, its oscillator and pulses are used
 	Sensor   *Sensor             // of the temperature near the oscillator; nil = none
 	Recorder *recording.Recorder // of what the program sees; may be nil
+	// Witnesses are those that the program asks beside the loop, for Recorder.
+	Witnesses []integrity.WitnessConfig
 }
 
 // Appliance makes the events of a virtual receiver and its pulses in the order

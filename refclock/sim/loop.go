@@ -88,7 +88,7 @@ func NewLoop(cfg Config, eng refclock.Config, actions ...Action) (*Loop, error) 
 				eng.Before, eng.BeforeLock = refclock.Inherit(&s, &eng), report.NewLockDetails(st, &l.Engine.Report().Leap)
 			}
 		}
-		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read, Rates: cfg.Rates}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder})
+		l.Site, err = site.New(site.Config{Engine: eng, Receiver: receiver.Config{Decode: read, Rates: cfg.Rates}, Pulse: l.App.Pulse(), Recorder: cfg.Recorder, Witnesses: cfg.Witnesses})
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"noonmark/refclock"
 	"noonmark/refclock/gnss"
 	"noonmark/refclock/gnss/ubx"
+	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
@@ -33,6 +34,8 @@ type Config struct {
 	Setup *ubx.Setup
 	// Pulse is how a card's timestamps are filtered. Its Grid is the engine's.
 	Pulse pps.ExtTSOptions
+	// Witnesses are judged beside the site, by package witness. A replay judges them anew.
+	Witnesses []integrity.WitnessConfig
 	// Edge takes edges that were filtered by Stamp; default the engine, at once.
 	Edge func(pps.Edge) `json:"-"`
 	// Recorder records everything; nil: nothing is.

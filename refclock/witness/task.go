@@ -5,12 +5,10 @@ package witness
 import (
 	"context"
 	"log/slog"
-	"math"
 	"sync/atomic"
 	"time"
 
 	"noonmark/refclock/integrity"
-	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
 
@@ -23,36 +21,41 @@ type Server struct {
 // Engine is the engine as a Task sees it. Its methods may be called by any
 // goroutine.
 type Engine interface {
+	Conclusions
 	Reference() integrity.Reference // the latest state
-	Alarm(integrity.Alarm)          // the alarm from outside; the zero value ends it
-	Confirm(time.Duration)          // the clock is within so much of true time
-	Count(reason.Code)
+}
+
+// Tap sees each reading before a conclusion is drawn from it. It does not wait.
+type Tap interface{ Reading(*Reading) }
+
+// Config describes a Task.
+type Config struct {
+	Engine Engine
+	Mono   func() int64         // CLOCK_MONOTONIC_RAW, ns, which stands still while the machine sleeps
+	Slept  func() time.Duration // for how long the machine has slept in total
+	Tap    Tap                  // may be nil
+	Log    *slog.Logger
 }
 
 // Task compares the clock with its witnesses for as long as it runs. If any of
 // them is required, the engine must begin with the alarm reason.WitnessAwaited.
 type Task struct {
-	engine  Engine
-	mono    func() int64
-	slept   func() time.Duration
-	log     *slog.Logger
+	cfg     Config
 	servers []Server
 
-	witnesses *integrity.Witnesses
-	begun     bool
-	asOf      time.Duration   // result of slept when the verdicts began
-	alarm     integrity.Alarm // the latest that was reported
-	status    atomic.Pointer[[]integrity.WitnessStatus]
+	judge  *Judge
+	begun  bool
+	asOf   time.Duration // result of Slept when the verdicts began
+	status atomic.Pointer[[]integrity.WitnessStatus]
 }
 
-// New returns a Task. mono reads CLOCK_MONOTONIC_RAW, ns, which stands still while the
-// machine sleeps; slept returns for how long it has slept in total.
-func New(engine Engine, mono func() int64, slept func() time.Duration, log *slog.Logger, servers []Server) *Task {
+// New returns a Task.
+func New(cfg Config, servers []Server) *Task {
 	var list []integrity.WitnessConfig
 	for _, s := range servers {
 		list = append(list, s.WitnessConfig)
 	}
-	t := &Task{engine: engine, mono: mono, slept: slept, log: log, servers: servers, witnesses: integrity.NewWitnesses(list), asOf: slept()}
+	t := &Task{cfg: cfg, servers: servers, judge: NewJudge(list, cfg.Engine, cfg.Log), asOf: cfg.Slept()}
 	t.publish()
 	return t
 }
@@ -61,7 +64,7 @@ func New(engine Engine, mono func() int64, slept func() time.Duration, log *slog
 func (t *Task) Status() []integrity.WitnessStatus { return *t.status.Load() }
 
 func (t *Task) publish() {
-	s := t.witnesses.Status()
+	s := t.judge.witnesses.Status()
 	t.status.Store(&s)
 }
 
@@ -87,63 +90,50 @@ func (t *Task) String() string { return "witnesses" }
 func (t *Task) Tick(ctx context.Context) {
 	if !t.begun {
 		t.begun = true
-		if t.report(); t.alarm.Code == reason.WitnessAwaited {
-			t.engine.Count(reason.WitnessAwaited)
-		}
+		t.conclude()
 	}
-	if now := t.slept(); now-t.asOf >= status.MinSleep {
+	if now := t.cfg.Slept(); now-t.asOf >= status.MinSleep {
 		t.asOf = now
-		t.witnesses.Forget()
-		t.report()
-		t.log.Info("witnesses are asked again, because the machine slept")
+		t.take(&Reading{Kind: Forgotten, Mono: t.cfg.Mono()}, nil)
+		t.conclude()
 	}
+	asked := false
 	for i := range t.servers {
-		if r := t.engine.Reference(); t.witnesses.Due(i, t.mono(), &r) {
-			t.ask(ctx, i)
+		if r := t.cfg.Engine.Reference(); t.judge.witnesses.Due(i, t.cfg.Mono(), &r) {
+			asked = t.ask(ctx, i) || asked
 		}
 	}
-	t.report()
+	if asked {
+		t.conclude()
+	}
 	t.publish()
 }
 
-// ask asks one witness and compares.
-func (t *Task) ask(ctx context.Context, i int) {
+// ask asks one witness and compares. It reports false if ctx ended meanwhile.
+func (t *Task) ask(ctx context.Context, i int) bool {
 	c := &t.servers[i]
-	t.witnesses.Ask(i)
 	a, err := c.Ask(ctx)
-	now := t.mono()
+	now := t.cfg.Mono()
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	if err != nil {
-		n := t.witnesses.Unanswered(i, now)
-		t.engine.Count(reason.WitnessSilent)
-		if n&(n-1) == 0 && n <= 16 || n%64 == 0 {
-			t.log.Warn("witness does not answer", "reason", reason.WitnessSilent.String(), "witness", c.Name, "error", err, "attempt", n)
-		}
-		return
+		t.take(&Reading{Kind: Silent, Mono: now, Name: c.Name, Err: err}, nil)
+		return true
 	}
-	r := t.engine.Reference()
-	verdict, changed := t.witnesses.Answered(i, a, now, &r)
-	level := slog.LevelInfo
-	if verdict == integrity.Agrees {
-		s := t.witnesses.Status()[i]
-		t.engine.Confirm(time.Duration(math.Abs(s.OffsetNS)) + a.Error)
-	}
-	if verdict == integrity.Disagrees {
-		t.engine.Count(reason.WitnessDisagrees)
-		level = slog.LevelWarn
-	}
-	if changed {
-		s := t.witnesses.Status()[i]
-		t.log.Log(ctx, level, "witness "+verdict.String(), "witness", c.Name, "offset", time.Duration(s.OffsetNS), "error", a.Error, "max_offset", c.MaxOffset, "required", c.Required)
-	}
+	clock := t.cfg.Engine.Reference()
+	t.take(&Reading{Kind: Answered, Mono: now, Name: c.Name, Answer: a, Of: clock.Snapshot.Mono}, &clock)
+	return true
 }
 
-// report passes an alarm on when it is another one.
-func (t *Task) report() {
-	if a := t.witnesses.Decide(); a != t.alarm {
-		t.alarm = a
-		t.engine.Alarm(a)
+// conclude ends a round.
+func (t *Task) conclude() {
+	t.take(&Reading{Kind: Concluded, Mono: t.cfg.Mono(), Status: t.judge.witnesses.Status()}, nil)
+}
+
+func (t *Task) take(r *Reading, clock *integrity.Reference) {
+	if t.cfg.Tap != nil {
+		t.cfg.Tap.Reading(r)
 	}
+	t.judge.Take(r, clock)
 }

@@ -40,7 +40,7 @@ func never() time.Duration { return 0 }
 func TestVerdictsEndWithASleep(t *testing.T) {
 	e := &engine{counts: map[reason.Code]int{}}
 	slept, asked, away := time.Hour, 0, false
-	task := New(e, func() int64 { return e.now }, func() time.Duration { return slept }, slog.New(slog.DiscardHandler), []Server{{
+	task := New(Config{Engine: e, Mono: func() int64 { return e.now }, Slept: func() time.Duration { return slept }, Log: slog.New(slog.DiscardHandler)}, []Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "a", MaxOffset: time.Millisecond, Required: true, Every: time.Hour},
 		Ask: func(context.Context) (integrity.Answer, error) {
 			asked++
@@ -82,7 +82,7 @@ func TestTask(t *testing.T) {
 	e := &engine{counts: map[reason.Code]int{}}
 	var log strings.Builder
 	off, err := time.Duration(0), errors.New("no route")
-	task := New(e, func() int64 { return e.now }, never, slog.New(slog.NewTextHandler(&log, nil)), []Server{{
+	task := New(Config{Engine: e, Mono: func() int64 { return e.now }, Slept: never, Log: slog.New(slog.NewTextHandler(&log, nil))}, []Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "a", MaxOffset: time.Millisecond, Required: true},
 		Ask: func(context.Context) (integrity.Answer, error) {
 			return integrity.Answer{Mono: e.now, UTC: int64(second0) + e.now - 37e9 + int64(off)}, err
@@ -119,7 +119,7 @@ func TestTask(t *testing.T) {
 func TestTaskEnds(t *testing.T) {
 	e := &engine{now: 1e9, counts: map[reason.Code]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
-	task := New(e, func() int64 { return e.now }, never, slog.New(slog.DiscardHandler), []Server{{
+	task := New(Config{Engine: e, Mono: func() int64 { return e.now }, Slept: never, Log: slog.New(slog.DiscardHandler)}, []Server{{
 		WitnessConfig: integrity.WitnessConfig{Name: "a"},
 		Ask:           func(ctx context.Context) (integrity.Answer, error) { cancel(); return integrity.Answer{}, ctx.Err() },
 	}})

@@ -30,6 +30,9 @@ func (s *Settings) SiteConfig(device string) site.Config {
 		Setup:    s.receiverSetup(),
 		Pulse:    s.Pulse.TimestampOptions(),
 	}
+	for i := range s.Servers {
+		c.Witnesses = append(c.Witnesses, s.Servers[i].Config())
+	}
 	if s.RequiresWitness() {
 		c.Engine.Integrity.Outside.Code = reason.WitnessAwaited
 	}

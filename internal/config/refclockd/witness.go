@@ -13,6 +13,7 @@ import (
 
 	"noonmark/internal/config"
 	"noonmark/internal/durable"
+	"noonmark/refclock/integrity"
 )
 
 // Defaults and limits of a witness.
@@ -33,6 +34,11 @@ type WitnessServer struct {
 	MaxOffset time.Duration  // beyond what both report of their own errors
 	Interval  time.Duration
 	Required  bool
+}
+
+// Config is how the answers of the server are judged.
+func (w *WitnessServer) Config() integrity.WitnessConfig {
+	return integrity.WitnessConfig{Name: w.Name, MaxOffset: w.MaxOffset, Required: w.Required, Every: w.Interval}
 }
 
 func (c *check) witnesses() {
