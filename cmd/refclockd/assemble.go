@@ -92,7 +92,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	cfg := s.SiteConfig(device)
 	rx, e := &cfg.Receiver, &cfg.Engine
 	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.site.Count(reason.MessageQueue) })
-	e.Before, e.BeforeLock = refclock.Inherit(p.earlier.Last, e), p.earlier.Lock
+	s.Continue(e, learned, p.earlier)
 	if s.Clock.Source == "system" {
 		var err error
 		if p.realtime, publish, err = newRealtime(leaps, e.Before, publish); err != nil {
@@ -102,9 +102,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	e.Mono, e.Slept, e.Open, e.Log = phc.MonoRaw, phc.Slept, p.openClock(leaps), log
 	e.Publish = func(s *status.Snapshot) { publish(s); p.history.Published(s) }
 	e.Leaps = func(t *tai.Table) { leaps.Store(t) }
-	e.Compared, e.Temperature, e.SystemDisciplined, e.Learned = compared, sensor.Celsius, systemClockKept(s), learned
-	e.SystemSet, e.Continued = s.SetsSystemClock(), p.earlier.Locked()
-	e.SystemOwn = e.SystemSet && learned.OK && !e.Continued
+	e.Compared, e.Temperature, e.SystemDisciplined = compared, sensor.Celsius, systemClockKept(s)
 	store := newStore(s, log)
 	if store != nil {
 		cfg.Recorder = recording.NewRecorder(store, version.Text("refclockd"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,14 +14,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"noonmark/internal/events"
 	"noonmark/internal/proctest"
 	"noonmark/internal/replay"
 	"noonmark/internal/simulate"
+	"noonmark/phc/tai"
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/status"
+	"noonmark/server/ntp"
 )
 
 // collected are the snapshots that a reader saw, by their CLOCK_MONOTONIC_RAW in ns.
@@ -91,13 +95,42 @@ func played(t *testing.T, path string, run int) (all []status.Snapshot, seconds 
 	}
 }
 
+// timeServer is a server of the system clock's time, without NTS.
+func timeServer(t *testing.T) (address string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip("no socket: ", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	now := func() ntp.Timestamp { return ntp.FromTAI(tai.Time(time.Now().UnixNano()), 0) }
+	go func() {
+		b := make([]byte, 1024)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			var q ntp.Header
+			if q.Parse(b[:n]) != nil {
+				continue
+			}
+			a := ntp.Header{Version: q.Version, Mode: ntp.ModeServer, Stratum: 1, Precision: -20, RefID: [4]byte{'G', 'P', 'S'}, RefTime: now(), Origin: q.Transmit, Receive: now(), Transmit: now()}
+			a.Put(b)
+			c.WriteTo(b[:ntp.HeaderLen], from)
+		}
+	}()
+	return c.LocalAddr().String()
+}
+
 // The real daemon records; the real refclockctl plays that, and decides at every moment
-// what the daemon decided, to the bit: after an end, after SIGKILL, with a reload between.
+// what the daemon decided, to the bit: with a witness, with a reload, after a restart, after
+// SIGKILL.
 func TestRecordingOfTheDaemonPlaysAsItHappened(t *testing.T) {
 	t.Parallel()
 	dir := proctest.ShortDir(t)
 	rec := filepath.Join(dir, "rec")
-	text := "record = \"" + rec + "\"\n" + virtual(dir)
+	text := "record = \"" + rec + "\"\n" + virtual(dir) + "[[witness]]\naddress = \"" + timeServer(t) + "\"\nnts = false\nrequired = true\ninterval = \"16s\"\n"
 	conf := write(t, text)
 	ctl := proctest.Program(t, "refclockctl")
 	for run, c := range []struct {
@@ -106,8 +139,8 @@ func TestRecordingOfTheDaemonPlaysAsItHappened(t *testing.T) {
 		end    func(*proctest.Process)
 		cut    bool // what was not written yet is lost
 	}{
-		{"killed", "", (*proctest.Process).Kill, true},
 		{"reloaded and stopped", "bias = \"3us\"\n", func(d *proctest.Process) { d.Stop() }, false},
+		{"restarted and killed", "", (*proctest.Process).Kill, true},
 	} {
 		run++ // counted from 1
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -165,6 +198,9 @@ func TestRecordingOfTheDaemonPlaysAsItHappened(t *testing.T) {
 		}
 		compareEvents(t, c.name, filepath.Join(dir, "history"), run, c.cut, all)
 		compareSeconds(t, c.name, ctl, rec, run, seconds)
+		if c.reload == "" {
+			compareSeconds(t, c.name+", the configuration given", ctl, rec, run, seconds, "-config", conf)
+		}
 	}
 }
 
@@ -201,9 +237,9 @@ func compareEvents(t *testing.T, name, kept string, run int, cut bool, all []sta
 }
 
 // compareSeconds compares what refclockctl prints of a run with the same in this process.
-func compareSeconds(t *testing.T, name, ctl, rec string, run int, want []simulate.Second) {
+func compareSeconds(t *testing.T, name, ctl, rec string, run int, want []simulate.Second, more ...string) {
 	t.Helper()
-	out, errs, code := proctest.Run(t, ctl, "replay", "-json", "-run", strconv.Itoa(run), rec)
+	out, errs, code := proctest.Run(t, ctl, append([]string{"replay", "-json", "-run", strconv.Itoa(run), rec}, more...)...)
 	if code != 0 {
 		t.Fatalf("%s: exit %d: %s", name, code, errs)
 	}

@@ -18,6 +18,7 @@ import (
 	"noonmark/refclock/recording"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/site"
+	"noonmark/refclock/status"
 )
 
 // extract writes a part of a recording and returns its octets and path.
@@ -87,6 +88,7 @@ func TestAnonymisedRecordingHasNoPlaceAndNoNames(t *testing.T) {
 	s.Engine.ClockName, s.Engine.Pulse, s.Engine.Receiver = "eth-secret", "pps-secret", "/dev/tty-secret"
 	s.Engine.Compare = []pps.CompareConfig{{Name: "roof-secret"}}
 	s.Engine.Integrity.Receiver.Place = &gnss.Position{Lat: 47.38335333, Lon: 8.54068667, Height: 408}
+	s.Engine.Before = &status.Snapshot{ClockDev: "eth-secret", Pulse: "pps-secret", Receiver: "tty-secret", Reason: "doubted: witness_disagrees ntp-secret"}
 	odd := [][]byte{
 		pvt(473833533, 85406867), ubx.Append(nil, 0x2703, []byte("serial-secret")), ubx.Append(nil, 0x0213, bytes.Repeat([]byte{0x5a}, 40)),
 		nmea.Append(nil, "GNGLL,4723.0012,N,00832.4412,E,093000.00,A,A"), nmea.Append(nil, "GNGNS,093000.00,4723.00123,N,00832.44121,E,AN,09,0.9,408.1,47.3,,"),

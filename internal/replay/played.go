@@ -86,6 +86,16 @@ func (p *played) begin(s *recording.Step) {
 	p.now, p.calls = s.Mono, s.Calls
 }
 
+// resume goes on after a missing stretch, with the clock that is open now; nil: none is.
+// What was done to the recorded clock meanwhile, was done here too.
+func (p *played) resume(c *recording.Clock) {
+	p.clock = nil
+	if c != nil {
+		x := *c
+		p.clock, p.freq, p.recorded = &x, p.freq+c.FreqPPB-p.recorded, c.FreqPPB
+	}
+}
+
 // end ends the step.
 func (p *played) end() {
 	for len(p.calls) > 0 {

@@ -40,10 +40,14 @@ type Player struct {
 		celsius float64
 		mono    int64
 	}
+	missing     bool // a stretch before the next State
+	port        bool // was started
+	pulses      bool // were enabled
 	slept       time.Duration
 	disciplined bool
 	messages    []*gnss.Message // not yet taken
 	edges       []pps.Edge      // not yet taken
+	configured  bool            // by Options.Configure, for the whole run
 	free        int64           // mono at which the engine was done with the step before
 	snap        status.Snapshot
 	before      func(mono int64)
@@ -51,7 +55,8 @@ type Player struct {
 
 // Options of a Player.
 type Options struct {
-	// Configure changes the recorded configuration; nil: it stays.
+	// Configure changes the recorded configuration; nil: it stays. If it is set, reloaded
+	// settings are not played.
 	Configure func(*site.Config)
 	// Before is called before anything happens at a new instant (CLOCK_MONOTONIC_RAW,
 	// ns). May be nil.
@@ -64,7 +69,7 @@ type Options struct {
 
 // NewPlayer returns a player of the run that begins with a header.
 func NewPlayer(h *recording.Header, opt Options) (*Player, error) {
-	p := &Player{Head: *h, slept: h.SleptFirst, before: opt.Before}
+	p := &Player{Head: *h, slept: h.SleptFirst, before: opt.Before, configured: opt.Configure != nil}
 	var cfg site.Config
 	if err := json.Unmarshal(h.Site, &cfg); err != nil {
 		return nil, fmt.Errorf("configuration in the recording: %w", err)
@@ -118,21 +123,26 @@ func (p *Player) Commands() (all, differ int) { return p.clock.commands, p.clock
 func (p *Player) Play(r recording.Record) {
 	switch r := r.(type) {
 	case *recording.State:
-		if !p.Begun {
+		if !p.Begun || p.missing {
 			p.resume(r)
 		}
 	case *recording.Gap:
 		p.Gaps++
-		p.messages, p.edges = nil, nil
+		p.messages, p.edges, p.missing = nil, nil, true
 	case *recording.PortStarted:
+		p.port = true
 		p.Site.Receiver.Start(r.Settable)
 	case *recording.Octets:
 		p.at(r.Mono)
 		p.Site.Read(r.Data, r.Mono)
 		p.Site.Receiver.Orders() // were carried out when it was recorded
 	case *recording.PulseEnabled:
+		p.pulses = true
 		p.Site.EnablePulse(r.Grant)
 	case *recording.Stamp:
+		if !p.pulses {
+			return
+		}
 		p.at(r.Event.Mono)
 		x := r.Event
 		x.Clock = tai.Time(p.clock.stamp(int64(x.Clock), false))
@@ -158,19 +168,17 @@ func (p *Player) at(mono int64) {
 	}
 }
 
-// resume begins in the middle of a run.
+// resume begins in the middle of a run, or goes on after a missing stretch.
 func (p *Player) resume(s *recording.State) {
 	p.slept, p.disciplined, p.temp.celsius, p.temp.mono = s.Slept, s.Disciplined, s.Celsius, s.CelsiusMono
-	if s.Port != nil {
-		p.Site.Receiver.Start(*s.Port)
+	p.missing = false
+	if s.Port != nil && !p.port {
+		p.Play(&recording.PortStarted{Settable: *s.Port})
 	}
-	if s.Grant != nil {
-		p.Site.EnablePulse(*s.Grant)
+	if s.Grant != nil && !p.pulses {
+		p.Play(&recording.PulseEnabled{Grant: *s.Grant})
 	}
-	if c := s.Clock; c != nil {
-		x := *c
-		p.clock.clock, p.clock.freq, p.clock.recorded = &x, c.FreqPPB, c.FreqPPB
-	}
+	p.clock.resume(s.Clock)
 	p.witnesses.resume(s.Witnesses, s.Mono)
 }
 
@@ -213,6 +221,7 @@ func (p *Player) step(s *recording.Step) {
 		e.Compare(x.Index, p.shifted(x.Edge))
 	case s.Input.Alarm != nil, s.Input.Confirmed != nil:
 		p.conclude(p.witnesses.instead(s.Input.Alarm, s.Input.Confirmed))
+	case s.Input.Settings != nil && p.configured:
 	default:
 		e.Take(s.Input)
 	}

@@ -3,13 +3,16 @@ package replay
 import (
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
+	"noonmark/refclock"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/site"
 	"noonmark/refclock/status"
 )
 
@@ -60,6 +63,31 @@ func playAll(t *testing.T, path string, opt Options) (*Player, []status.Snapshot
 			}
 		}
 		p.Play(rec)
+	}
+}
+
+// A configuration that is given holds for the whole run: a reload of the recorded one does
+// not replace it.
+func TestReloadIsPlayedUnlessAConfigurationIsGiven(t *testing.T) {
+	t.Parallel()
+	s, err := sim.Find("timehat-f9t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Duration = 2 * time.Minute
+	s.Actions = []sim.Action{{At: time.Minute, Do: func(l *sim.Loop) { l.Engine.Take(refclock.Input{Settings: &refclock.Settings{Bias: time.Microsecond}}) }}}
+	dir, _ := record(t, s, 1)
+	for name, c := range map[string]struct {
+		configure func(*site.Config)
+		want      bool
+	}{"as recorded": {nil, true}, "with a configuration": {func(*site.Config) {}, false}} {
+		var log strings.Builder
+		if _, err := (&Recorded{Path: dir, Configure: c.configure, Log: &log}).Play(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(log.String(), "pulse correction changed"); got != c.want {
+			t.Errorf("%s: the correction changed: %v\n%s", name, got, &log)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/refclock/recording"
+	"noonmark/refclock/report"
 	"noonmark/refclock/site"
 )
 
@@ -41,9 +42,12 @@ func (q *Request) recording(out, errs io.Writer) error {
 			return err
 		}
 		r.Configure = func(recorded *site.Config) {
-			learned := recorded.Engine.Learned
-			*recorded = s.SiteConfig(s.Receiver.Device)
-			recorded.Engine.Learned = learned
+			was := &recorded.Engine
+			c := s.SiteConfig(recorded.Receiver.Name)
+			s.Continue(&c.Engine, was.Learned, report.Earlier{Last: was.Before, Lock: was.BeforeLock})
+			c.Engine.Continued = was.Continued // also by a run with another clock
+			c.Engine.SystemOwn = c.Engine.SystemOwn && !was.Continued
+			*recorded = c
 		}
 	}
 	if q.JSON {

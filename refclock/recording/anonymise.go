@@ -103,7 +103,7 @@ func (a *anonymiser) name(s string) string {
 
 // named are keys of the configuration whose texts name something of the machine. All
 // other texts are words of ours, and dates.
-var named = map[string]bool{"ClockName": true, "Pulse": true, "Receiver": true, "Name": true, "Source": true, "Detail": true}
+var named = map[string]bool{"ClockName": true, "Pulse": true, "Receiver": true, "ClockDev": true, "Name": true, "Source": true, "Detail": true, "Reason": true}
 
 // header replaces names and moves positions in the configuration.
 func (a *anonymiser) header(h *Header) error {

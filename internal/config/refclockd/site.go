@@ -4,10 +4,12 @@ import (
 	"time"
 
 	"noonmark/refclock"
+	"noonmark/refclock/discipline"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/pps"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/receiver"
+	"noonmark/refclock/report"
 	"noonmark/refclock/site"
 )
 
@@ -40,6 +42,15 @@ func (s *Settings) SiteConfig(device string) site.Config {
 		c.Receiver.Protocol = only
 	}
 	return c
+}
+
+// Continue sets in e what an engine knows from before its start: what was learned of the
+// oscillator, and what an earlier run of this boot published.
+func (s *Settings) Continue(e *refclock.Config, learned discipline.Learned, earlier report.Earlier) {
+	e.Learned = learned
+	e.Before, e.BeforeLock = refclock.Inherit(earlier.Last, e), earlier.Lock
+	e.SystemSet, e.Continued = s.SetsSystemClock(), earlier.Locked()
+	e.SystemOwn = e.SystemSet && learned.OK && !e.Continued
 }
 
 // TimestampOptions is how a card is to stamp the pulse.
