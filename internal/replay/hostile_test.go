@@ -3,13 +3,23 @@ package replay
 import (
 	"errors"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"testing"
 	"time"
 
+	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock"
+	"noonmark/refclock/integrity"
+	"noonmark/refclock/pps"
+	"noonmark/refclock/reason"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/sim"
 	"noonmark/refclock/status"
+	"noonmark/refclock/witness"
 )
 
 // records reads all records of a recording.
@@ -69,5 +79,89 @@ func TestDevicesThatWereOpenedInAMissingStretch(t *testing.T) {
 	}
 	if end := want[len(want)-1]; last.State != end.State || last.Mono != end.Mono {
 		t.Errorf("at the end %v (%s), want %v", last.State, last.Reason, end.State)
+	}
+}
+
+// mutate changes an input of the engine as nobody's hardware would.
+func mutate(rnd *rand.Rand, r recording.Record) recording.Record {
+	odd := func() int64 {
+		return []int64{0, 1, -1, math.MaxInt64, math.MinInt64, 1 << 62, rnd.Int64(), -rnd.Int64N(1e18), rnd.Int64N(1e12)}[rnd.IntN(9)]
+	}
+	ppb := func() float64 { return []float64{0, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e-300, float64(odd())}[rnd.IntN(7)] }
+	switch x := r.(type) {
+	case *recording.State:
+		x.Grant, x.Slept, x.CelsiusMono = nil, time.Duration(odd()), odd()
+		if x.Clock != nil {
+			x.Clock.FreqPPB, x.Clock.MaxFreqPPB = ppb(), ppb()
+		}
+	case *recording.Octets:
+		for i := range x.Data {
+			if rnd.IntN(8) == 0 {
+				x.Data[i] = byte(rnd.Uint32())
+			}
+		}
+	case *recording.Stamp:
+		x.Event.Clock, x.Event.Channel = tai.Time(odd()), int(odd())
+	case *recording.Edge:
+		x.Edge.Stamp, x.Edge.Other, x.Edge.Scale = odd(), time.Duration(odd()), pps.Scale(rnd.IntN(2))
+	case *witness.Reading:
+		x.Kind, x.Of, x.Answer = witness.Kind(rnd.IntN(4)), odd(), integrity.Answer{Mono: odd(), UTC: odd(), Error: time.Duration(odd())}
+	case *recording.Step:
+		y := time.Duration(odd())
+		switch rnd.IntN(8) {
+		case 0:
+			x.Of, x.Slept = odd(), y
+		case 1:
+			x.Input = refclock.Input{Confirmed: &y}
+		case 2:
+			x.Input = refclock.Input{Settings: &refclock.Settings{Bias: y, Cable: y, Tables: []*tai.Table{tai.Builtin()}}}
+		case 3:
+			x.Input = refclock.Input{Compared: &pps.ComparedEdge{Index: int(y), Edge: pps.Edge{Stamp: odd()}}}
+		case 4:
+			x.Input = refclock.Input{Port: &[]reason.Condition{{Code: reason.Code(rnd.Uint32())}}}
+		case 5:
+			x.Input = refclock.Input{Alarm: &integrity.Alarm{Code: reason.Code(rnd.Uint32())}}
+		}
+		for i := range x.Calls {
+			c := &x.Calls[i]
+			switch rnd.IntN(6) {
+			case 0:
+				c.Kind = recording.CallKind(rnd.IntN(5))
+			case 1:
+				c.Cross = phc.Cross{Clock: tai.Time(odd()), Real: odd(), Mono: c.Cross.Mono + rnd.Int64N(2e9) - 1e9, Width: time.Duration(odd())}
+			case 2:
+				c.PPB, c.By, c.Clock.MaxFreqPPB = ppb(), time.Duration(odd()), ppb()
+			case 3:
+				c.Err = phc.ErrGone
+			}
+		}
+	}
+	return r
+}
+
+// A recording that somebody attached to a report does not end the replay.
+func TestHostileRecordsDoNotEndTheReplay(t *testing.T) {
+	t.Parallel()
+	dir, _ := recordWitnessed(t)
+	for seed := range uint64(40) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		all := records(t, dir)
+		p, err := NewPlayer(all[0].(*recording.Header), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		func() {
+			defer func() {
+				if x := recover(); x != nil {
+					t.Fatalf("seed %d: %v\n%s", seed, x, debug.Stack())
+				}
+			}()
+			for _, r := range all {
+				if rnd.IntN(40) == 0 {
+					r = mutate(rnd, r)
+				}
+				p.Play(r)
+			}
+		}()
 	}
 }

@@ -58,7 +58,10 @@ func (h *history) reset() {
 	}
 }
 
-func slot(sec tai.Time) int { return int(sec / tai.Second % historySeconds) }
+// slot is the place of a second. A clock that was set to before 1970 has negative ones.
+func slot(sec tai.Time) int {
+	return int((sec/tai.Second%historySeconds + historySeconds) % historySeconds)
+}
 
 // at returns the estimate of s seconds before sec, if there is one.
 func (h *history) at(sec tai.Time, s int) (*secondState, bool) {

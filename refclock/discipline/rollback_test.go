@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"noonmark/internal/proctest"
+	"noonmark/phc/tai"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/status"
 )
@@ -271,5 +272,17 @@ func TestHoldoverBound(t *testing.T) {
 				t.Errorf("bound %.0f ns after 30 min, error %.0f ns rms", bound, r)
 			}
 		})
+	}
+}
+
+// A clock that begins at zero has seconds before it.
+func TestStatesOfAClockThatWasSetTo1970(t *testing.T) {
+	t.Parallel()
+	var h history
+	for sec := tai.Time(-2 * historySeconds); sec < 2*historySeconds; sec++ {
+		h.recent[slot(sec*tai.Second)] = secondState{sec: sec * tai.Second}
+		if b, ok := h.at((sec+1)*tai.Second, 1); !ok || b.sec != sec*tai.Second {
+			t.Fatalf("second %d: %+v, %v", sec, b, ok)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"slices"
 	"time"
 
 	"noonmark/phc"
@@ -310,11 +311,21 @@ func (e *recordedError) Unwrap() error { return e.class }
 // read.
 var errRecord = errors.New("record of an unknown kind, or cut short")
 
+const (
+	// withinFrame is how far the instants of a frame may be from its State's, ns. Frames
+	// last seconds; a process that was stopped, or a virtual machine, may have paused.
+	withinFrame = 24 * 3600e9
+	// betweenFrames is how long the disc may have been away, ns. What follows an engine
+	// counts seconds: an instant in a million years would keep it busy for as long.
+	betweenFrames = 400 * 24 * 3600e9
+)
+
 // decoder takes records from a frame. After the first error it returns zeros.
 type decoder struct {
 	base
-	b   []byte
-	bad bool
+	from int64 // mono of the State
+	b    []byte
+	bad  bool
 }
 
 // next returns the next record, nil at the end.
@@ -386,7 +397,15 @@ func (d *decoder) text() string { return string(d.octets()) }
 
 func (d *decoder) bool() bool { return d.tag() != 0 }
 
-func (d *decoder) instant() int64 { return d.rel(&d.mono) }
+func (d *decoder) instant() int64 { return d.within(d.rel(&d.mono)) }
+
+// within checks an instant of CLOCK_MONOTONIC_RAW.
+func (d *decoder) within(mono int64) int64 {
+	if mono < d.from-withinFrame || mono > d.from+withinFrame {
+		d.fail()
+	}
+	return mono
+}
 
 func (d *decoder) rel(last *int64) int64 {
 	*last += d.int()
@@ -409,6 +428,10 @@ func (d *decoder) record() Record {
 	case tagState:
 		s := new(State)
 		d.json(s)
+		if s.Mono < 0 || s.Mono > 1<<62 {
+			d.fail()
+		}
+		d.from = s.Mono
 		d.mono, d.slept, d.disciplined, d.celsiusMono = s.Mono, s.Slept, s.Disciplined, s.CelsiusMono
 		return s
 	case tagPortStarted:
@@ -495,7 +518,9 @@ func (d *decoder) step() *Step {
 		s.Input.Compared.Edge = d.fullEdge()
 	case inputSettings:
 		s.Input.Settings = new(refclock.Settings)
-		d.json(s.Input.Settings)
+		if d.json(s.Input.Settings); slices.Contains(s.Input.Settings.Tables, nil) {
+			d.fail()
+		}
 	case inputAlarm:
 		a := new(integrity.Alarm)
 		a.Code.UnmarshalText(d.octets())
@@ -570,7 +595,7 @@ func (d *decoder) call() Call {
 		}
 	case CallCross:
 		if c.Err == nil {
-			m := d.mono + d.int()
+			m := d.within(d.mono + d.int())
 			c.Cross = phc.Cross{Mono: m, Clock: tai.Time(d.rel(&d.clock) + m), Real: d.rel(&d.real) + m, Width: time.Duration(d.rel(&d.width))}
 		}
 	case CallStep:

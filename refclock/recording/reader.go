@@ -29,6 +29,7 @@ type Reader struct {
 	run   string
 	next  uint64 // number of the frame that is expected
 	begun bool   // next is known
+	mono  int64  // of the last State of the run; 0: none yet
 	gap   bool   // a Gap is due
 	lost  int64  // octets that were skipped
 	cut   bool   // a segment ends within a frame
@@ -119,8 +120,15 @@ func (r *Reader) Next() (Record, error) {
 				return nil, fmt.Errorf("%s: %w: format %d, and this program knows %d", r.name, ErrVersion, h.Version, FormatVersion)
 			}
 			if h.Run != r.run {
-				r.run, r.begun, r.gap = h.Run, false, false
+				r.run, r.begun, r.gap, r.mono = h.Run, false, false, 0
 			}
+		}
+		if s, ok := rec.(*State); ok {
+			if r.mono != 0 && (s.Mono < r.mono-withinFrame || s.Mono > r.mono+betweenFrames) {
+				r.dec, r.gap = decoder{}, true
+				continue
+			}
+			r.mono = s.Mono
 		}
 		return rec, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -135,6 +136,50 @@ func TestRecordsComeBackAsTheyWere(t *testing.T) {
 	}
 	if r, err := d.next(); r != nil || err != nil {
 		t.Errorf("after the end: %v, %v", r, err)
+	}
+}
+
+// What nobody's clock can show is damage, whatever the checksum says: whoever plays it
+// counts the seconds until then.
+func TestImpossibleInstantsAreDamage(t *testing.T) {
+	t.Parallel()
+	const mono, day = int64(5e9), 24 * 3600 * int64(1e9)
+	step := func(s Step) []Record { return []Record{&State{Mono: mono}, &s} }
+	cross := func(at int64) []Call { return []Call{{Kind: CallCross, After: mono + 2, Cross: phc.Cross{Mono: at}}} }
+	for name, c := range map[string]struct {
+		frames [][]Record
+		steps  int
+	}{
+		"a step":                                 {[][]Record{step(Step{Mono: math.MaxInt64})}, 0},
+		"a step before":                          {[][]Record{step(Step{Mono: math.MinInt64 / 2})}, 0},
+		"a reading":                              {[][]Record{step(Step{Mono: mono + 1, Calls: cross(1 << 62)})}, 0},
+		"a call":                                 {[][]Record{step(Step{Mono: mono + 1, Calls: []Call{{Kind: CallStep, After: 2 * day}}})}, 0},
+		"a state":                                {[][]Record{{&State{Mono: -1}, &Step{}}}, 0},
+		"a later state":                          {[][]Record{step(Step{Mono: mono}), {&State{Mono: 500 * day}, &Step{Mono: 500 * day}}}, 1},
+		"an earlier state":                       {[][]Record{{&State{Mono: 9 * day}, &Step{Mono: 9 * day}}, {&State{Mono: day}, &Step{Mono: day}}}, 1},
+		"without a state":                        {[][]Record{{&Step{Mono: 2 * day}}}, 0},
+		"a table":                                {[][]Record{step(Step{Mono: mono, Input: refclock.Input{Settings: &refclock.Settings{Tables: []*tai.Table{nil}}}})}, 0},
+		"a process that was stopped for an hour": {[][]Record{step(Step{Mono: mono + 3600e9, Calls: cross(mono + 3600e9)})}, 1},
+		"a disc that was away for a month":       {[][]Record{step(Step{Mono: mono}), {&State{Mono: 30 * day}, &Step{Mono: 30 * day}}}, 2},
+	} {
+		var z compressor
+		b, err := z.append([]byte(magic), headFrame(Header{Version: FormatVersion, Run: "r"}))
+		for i, records := range c.frames {
+			var e encoder
+			for _, r := range records {
+				e.record(r)
+			}
+			if err == nil {
+				b, err = z.append(b, frame{uint64(i), e.b})
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _ := readAll(t, b)
+		if n, gaps := steps(all); n != c.steps || n < len(c.frames) && gaps != 1 {
+			t.Errorf("%s: %d steps, %d gaps, want %d", name, n, gaps, c.steps)
+		}
 	}
 }
 
