@@ -90,7 +90,8 @@ func recordCommand() command.Command {
 		Prepare: command.NoArgs(prepareRecord), Code: recordCode,
 		Usage: []string{"[-config FILE | -dir DIR] [-last D] [-anonymise] -o FILE"},
 		Text: `
-Writes the end of the last run of a recording as one file, for a report of a fault.
+Writes the end of a recording as one file, for a report of a fault. It goes over restarts
+of refclockd as far back as -last says; without -last it is the whole last run.
 refclockd records while its configuration has record = "DIR" (docs/recording.md);
 refclockctl replay plays the file.
 
@@ -105,7 +106,7 @@ receiver that is not known to be harmless. Instants, pulses and clocks stay.
 func prepareRecord(fl *flag.FlagSet, _ command.Console) func() error {
 	dir := fl.String("dir", "", "the `DIR` of the recording (default that of refclockd's configuration)")
 	config := fl.String("config", refclockd.DefaultPath, "configuration `FILE` of refclockd")
-	last := fl.Duration("last", 0, "write the last `D`, such as 10m (default the whole run)")
+	last := fl.Duration("last", 0, "write the last `D`, such as 10m (default the whole last run)")
 	hide := fl.Bool("anonymise", false, "remove positions and names")
 	out := fl.String("o", "", "write to `FILE`, which must not exist yet")
 	return func() error {

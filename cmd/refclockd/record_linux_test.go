@@ -133,6 +133,7 @@ func TestRecordingOfTheDaemonPlaysAsItHappened(t *testing.T) {
 	text := "record = \"" + rec + "\"\n" + virtual(dir) + "[[witness]]\naddress = \"" + timeServer(t) + "\"\nnts = false\nrequired = true\ninterval = \"16s\"\n"
 	conf := write(t, text)
 	ctl := proctest.Program(t, "refclockctl")
+	var wants [][]simulate.Second // of each run
 	for run, c := range []struct {
 		name   string
 		reload string // appended to the configuration while the clock is locked
@@ -198,10 +199,28 @@ func TestRecordingOfTheDaemonPlaysAsItHappened(t *testing.T) {
 		}
 		compareEvents(t, c.name, filepath.Join(dir, "history"), run, c.cut, all)
 		compareSeconds(t, c.name, ctl, rec, run, seconds)
+		wants = append(wants, seconds)
 		if c.reload == "" {
 			compareSeconds(t, c.name+", the configuration given", ctl, rec, run, seconds, "-config", conf)
 		}
 	}
+	part := filepath.Join(dir, "fault"+filepath.Ext(firstSegment(t, rec)))
+	if out, errs, code := proctest.Run(t, ctl, "record", "-dir", rec, "-last", "10m", "-anonymise", "-o", part); code != 0 {
+		t.Fatalf("refclockctl record: exit %d: %s%s", code, out, errs)
+	}
+	for i, want := range wants {
+		compareSeconds(t, "part of both runs", ctl, part, i+1, want)
+	}
+}
+
+// firstSegment is the oldest file of a recording.
+func firstSegment(t *testing.T, dir string) string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	return all[0].Name()
 }
 
 // compareEvents compares the changes of state of a run's events with those of a replay.

@@ -12,57 +12,84 @@ import (
 	"noonmark/refclock/witness"
 )
 
-// anonymise removes from records, which begin with their Header, what shows whose
+// maxHeld is how many records wait for the rest of a message of the receiver at most.
+const maxHeld = 1 << 14
+
+// anonymiser removes from records, of which the first is a Header, what shows whose
 // they are: positions are moved, all by the same distance; names of devices, files
 // and servers become numbers; texts, serial numbers and all messages of the receiver
 // whose content is not known to be harmless are masked. Lengths and instants stay,
-// and checksums are made anew.
-func anonymise(records []Record) error {
-	a := &anonymiser{names: map[string]string{}}
-	var stream []byte
-	for _, r := range records {
-		if o, ok := r.(*Octets); ok {
-			stream = append(stream, o.Data...)
+// and checksums are made anew. learn comes first, with all octets.
+type anonymiser struct {
+	emit func(Record) error // takes what is done
+
+	names    map[string]string
+	moved    bool // lat and lon are known
+	lat, lon int64
+	searched []byte // for the first position: what may begin a message
+
+	held   []Record // octets of which the end is not known, and what came after them
+	stream []byte   // all octets of held
+	masked int      // so many of them are done
+}
+
+func newAnonymiser() *anonymiser { return &anonymiser{names: map[string]string{}} }
+
+// add takes a record.
+func (a *anonymiser) add(r Record) error {
+	switch x := r.(type) {
+	case *Header:
+		if err := errors.Join(a.end(), a.header(x)); err != nil {
+			return err
 		}
-	}
-	a.learn(stream)
-	for _, r := range records {
-		switch r := r.(type) {
-		case *Header:
-			if err := a.header(r); err != nil {
-				return err
-			}
-		case *State:
-			for i := range r.Witnesses {
-				r.Witnesses[i].Name = a.name(r.Witnesses[i].Name)
-			}
-		case *witness.Reading:
-			if r.Name = a.name(r.Name); r.Err != nil {
-				r.Err = errNoAnswer
-			}
-		case *Step:
-			a.step(r)
+	case *PortStarted, *Gap: // what comes is no rest of what came
+		if err := a.end(); err != nil {
+			return err
 		}
+	case *State:
+		for i := range x.Witnesses {
+			x.Witnesses[i].Name = a.name(x.Witnesses[i].Name)
+		}
+	case *witness.Reading:
+		if x.Name = a.name(x.Name); x.Err != nil {
+			x.Err = errNoAnswer
+		}
+	case *Step:
+		a.step(x)
+	case *Octets:
+		a.stream = append(a.stream, x.Data...)
 	}
-	a.octets(stream)
-	for _, r := range records {
-		if o, ok := r.(*Octets); ok {
+	a.held = append(a.held, r)
+	return a.release(len(a.held) > maxHeld)
+}
+
+// end masks what is held as it is.
+func (a *anonymiser) end() error { return a.release(true) }
+
+// release masks the messages that are complete, with all also the others, and emits the
+// records before the rest.
+func (a *anonymiser) release(all bool) error {
+	a.masked += a.octets(a.stream[a.masked:], all)
+	i := 0
+	for ; i < len(a.held); i++ {
+		if o, ok := a.held[i].(*Octets); ok {
 			n := len(o.Data)
-			o.Data, stream = stream[:n:n], stream[n:]
+			if n > a.masked {
+				break
+			}
+			copy(o.Data, a.stream)
+			a.stream, a.masked = a.stream[n:], a.masked-n
+		}
+		if err := a.emit(a.held[i]); err != nil {
+			return err
 		}
 	}
+	a.held = a.held[i:]
 	return nil
 }
 
 // errNoAnswer is in the place of the error of a witness, which may name it.
 var errNoAnswer = errors.New("no answer")
-
-// anonymiser keeps by what positions are moved and how names are replaced.
-type anonymiser struct {
-	names    map[string]string
-	moved    bool // lat and lon are known
-	lat, lon int64
-}
 
 // The place to which the first position is moved, in units of 1e-9 degrees.
 const placeLat, placeLon = 30e9, 30e9
@@ -182,12 +209,13 @@ func (a *anonymiser) tables(s *refclock.Settings) {
 	}
 }
 
-// learn finds the first position of a stream.
+// learn looks for the first position in the next octets of a stream.
 func (a *anonymiser) learn(b []byte) {
-	each(b, func(f []byte, ubx bool) {
-		if a.moved {
-			return
-		}
+	if a.moved {
+		return
+	}
+	a.searched = append(a.searched, b...)
+	n := each(a.searched, false, func(f []byte, ubx bool) {
 		if ubx {
 			if f[2] == 0x01 && f[3] == 0x07 && len(f) >= 8+92 && f[6+21]&1 != 0 { // NAV-PVT with a fix
 				a.from(int64(i32(f[6+28:]))*100, int64(i32(f[6+24:]))*100)
@@ -203,11 +231,13 @@ func (a *anonymiser) learn(b []byte) {
 			}
 		}
 	}, func([]byte) {})
+	a.searched = append(a.searched[:0], a.searched[n:]...)
 }
 
-// octets masks a stream in place.
-func (a *anonymiser) octets(b []byte) {
-	each(b, func(f []byte, ubx bool) {
+// octets masks a stream in place, with all to its end, else as far as messages are
+// complete, and returns how far that is.
+func (a *anonymiser) octets(b []byte, all bool) int {
+	return each(b, all, func(f []byte, ubx bool) {
 		if ubx {
 			a.ubx(f)
 			return

@@ -12,10 +12,15 @@ import (
 const maxSentence = 512
 
 // each calls frame for each sentence, from $ to its checksum, and each UBX frame of a
-// stream, and rest for what is between.
-func each(b []byte, frame func(f []byte, ubx bool), rest func([]byte)) {
+// stream, and rest for what is between. Unless b is all, it stops at what may begin one
+// whose end is still to come. It returns where it stopped.
+func each(b []byte, all bool, frame func(f []byte, ubx bool), rest func([]byte)) int {
 	from := 0
 	for i := 0; i < len(b); {
+		if !all && incomplete(b[i:]) {
+			rest(b[from:i])
+			return i
+		}
 		n, ubx := 0, b[i] == 0xb5
 		switch {
 		case ubx:
@@ -33,6 +38,30 @@ func each(b []byte, frame func(f []byte, ubx bool), rest func([]byte)) {
 		from = i
 	}
 	rest(b[from:])
+	return len(b)
+}
+
+// incomplete reports whether b may be the beginning of a sentence or a UBX frame that is
+// longer than b.
+func incomplete(b []byte) bool {
+	switch b[0] {
+	case '$':
+		for i := 1; i < min(len(b), maxSentence); i++ {
+			switch c := b[i]; {
+			case c == '*':
+				return len(b) < i+3
+			case c == '$', c < ' ', c > '~':
+				return false
+			}
+		}
+		return len(b) < maxSentence
+	case 0xb5:
+		if len(b) < 8 {
+			return len(b) == 1 || b[1] == 0x62
+		}
+		return b[1] == 0x62 && len(b) < 8+int(binary.LittleEndian.Uint16(b[4:]))
+	}
+	return false
 }
 
 // sentenceLength returns the length of the sentence that b begins with, 0 for none.

@@ -5,28 +5,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 )
 
-// Extract writes the end of the last run of the recording at path as one file. last
-// is how much of it; 0: all. Without names it shows neither positions nor names
-// (docs/recording.md).
+// Extract writes the end of the recording at path as one file. last is how much of it,
+// over as many runs as that takes; 0: the whole last run. Without names it shows neither
+// positions nor names (docs/recording.md). It needs little memory, however long the
+// recording is.
 func Extract(w io.Writer, path string, last time.Duration, withNames bool) error {
-	run, end, err := lastRun(path)
-	if err != nil {
-		return err
-	}
-	records, err := tail(path, run, end, last)
-	if err != nil {
-		return err
-	}
+	var a *anonymiser
 	if !withNames {
-		if err := anonymise(records); err != nil {
-			return err
-		}
+		a = newAnonymiser()
 	}
-	return save(w, records)
+	runs, err := survey(path, a)
+	if err != nil {
+		return err
+	}
+	out := &saver{w: bufio.NewWriter(w)}
+	take := out.add
+	if a != nil {
+		a.emit = out.add
+		take = a.add
+	}
+	from := begins(runs, last)
+	name, begun := "", false
+	err = readEach(path, func(r Record) error {
+		switch r := r.(type) {
+		case *Header:
+			if r.Run == name {
+				return nil // of another segment
+			}
+			name, begun = r.Run, false
+			if _, ours := from[name]; !ours {
+				name = ""
+				return nil
+			}
+			return take(r)
+		case *State:
+			begun = begun || name != "" && r.Mono >= from[name]
+		}
+		if !begun {
+			return nil
+		}
+		return take(r)
+	})
+	if err == nil && a != nil {
+		err = a.end()
+	}
+	if err != nil {
+		return err
+	}
+	return out.end()
 }
 
 // ExtractFile is Extract into a new file, which only its owner can read. If it fails, there is
@@ -43,26 +74,67 @@ func ExtractFile(name, path string, last time.Duration, withNames bool) error {
 	return nil
 }
 
-// lastRun returns the name of the last run and its last instant.
-func lastRun(path string) (run string, end int64, err error) {
-	err = readEach(path, func(r Record) {
-		switch r := r.(type) {
-		case *Header:
-			run = r.Run
-		case *State:
-			end = r.Mono
-		case *Step:
-			end = r.Mono
-		}
-	})
-	if err == nil && run == "" {
-		err = fmt.Errorf("%s: %w", path, ErrFormat)
-	}
-	return run, end, err
+// run is one run of a recording.
+type run struct {
+	name       string
+	begin, end int64 // mono
 }
 
-// readEach reads a recording to its end.
-func readEach(path string, f func(Record)) error {
+// survey returns the runs of a recording, the oldest first. a learns the first position; nil:
+// nobody does.
+func survey(path string, a *anonymiser) (runs []run, err error) {
+	seen := func(mono int64) {
+		if k := len(runs); k > 0 {
+			x := &runs[k-1]
+			x.begin, x.end = min(x.begin, mono), max(x.end, mono)
+		}
+	}
+	err = readEach(path, func(r Record) error {
+		switch r := r.(type) {
+		case *Header:
+			if k := len(runs); k == 0 || runs[k-1].name != r.Run {
+				runs = append(runs, run{r.Run, math.MaxInt64, math.MinInt64})
+			}
+		case *State:
+			seen(r.Mono)
+		case *Step:
+			seen(r.Mono)
+		case *Octets:
+			if a != nil {
+				a.learn(r.Data)
+			}
+		}
+		return nil
+	})
+	if err == nil && len(runs) == 0 {
+		err = fmt.Errorf("%s: %w", path, ErrFormat)
+	}
+	return runs, err
+}
+
+// begins returns from which instant on each run belongs to the last of a recording, by its
+// name. Runs that do not are not in it.
+func begins(runs []run, last time.Duration) map[string]int64 {
+	from := map[string]int64{}
+	for i := len(runs) - 1; i >= 0; i-- {
+		r := &runs[i]
+		if r.begin > r.end {
+			continue // it has no frame
+		}
+		if last == 0 {
+			from[r.name] = r.begin
+			break
+		}
+		from[r.name] = r.end - int64(last)
+		if last -= time.Duration(r.end - r.begin); last <= 0 {
+			break
+		}
+	}
+	return from
+}
+
+// readEach reads a recording to its end, or to the first error of f.
+func readEach(path string, f func(Record) error) error {
 	r, err := Open(path)
 	if err != nil {
 		return err
@@ -73,67 +145,73 @@ func readEach(path string, f func(Record)) error {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+		if err == nil {
+			err = f(rec)
+		}
 		if err != nil {
 			return err
 		}
-		f(rec)
 	}
 }
 
-// tail returns the records of a run from the frame on that begins so long before the
-// end, behind its Header.
-func tail(path, run string, end int64, last time.Duration) (records []Record, err error) {
-	ours, begun := false, false
-	err = readEach(path, func(r Record) {
-		if h, ok := r.(*Header); ok {
-			if ours = h.Run == run; ours && len(records) == 0 {
-				records = append(records, h)
-			}
-			return
-		}
-		if s, ok := r.(*State); ok && ours && (last == 0 || s.Mono >= end-int64(last)) {
-			begun = true
-		}
-		if ours && begun {
-			records = append(records, r)
-		}
-	})
-	return records, err
-}
-
-// save writes records, of which the first is a Header, as a file. Frames begin with a
+// saver writes records, of which the first is a Header, as a file. Frames begin with a
 // State, as they did.
-func save(w io.Writer, records []Record) error {
-	if len(records) == 0 {
-		return ErrFormat
-	}
-	out := bufio.NewWriter(w)
-	var z compressor
-	var e encoder
-	number := uint64(0)
-	b, err := z.append([]byte(magic), headFrame(*records[0].(*Header)))
-	flush := func() {
-		if len(e.b) > 0 && err == nil {
-			b, err = z.append(b, frame{number, e.b})
-			number++
+type saver struct {
+	w      *bufio.Writer
+	z      compressor
+	e      encoder
+	b      []byte
+	number uint64
+	begun  bool
+}
+
+func (s *saver) add(r Record) error {
+	switch r := r.(type) {
+	case *Header:
+		if err := s.flush(); err != nil {
+			return err
 		}
-		out.Write(b)
-		b, e = b[:0], encoder{}
-	}
-	for _, r := range records[1:] {
-		switch r.(type) {
-		case *State:
-			flush()
-		case *Gap:
-			flush()
-			number++
-			continue
+		if !s.begun {
+			s.begun = true
+			s.w.WriteString(magic) // an error shows at the end
 		}
-		e.record(r)
-	}
-	flush()
-	if err != nil {
+		s.number = 0
+		return s.frame(headFrame(*r))
+	case *State:
+		if err := s.flush(); err != nil {
+			return err
+		}
+	case *Gap:
+		err := s.flush()
+		s.number++
 		return err
 	}
-	return out.Flush()
+	s.e.record(r)
+	return nil
+}
+
+// flush ends the frame.
+func (s *saver) flush() error {
+	if len(s.e.b) == 0 {
+		return nil
+	}
+	f := frame{s.number, s.e.b}
+	s.number++
+	s.e = encoder{}
+	return s.frame(f)
+}
+
+func (s *saver) frame(f frame) (err error) {
+	if s.b, err = s.z.append(s.b[:0], f); err != nil {
+		return err
+	}
+	_, err = s.w.Write(s.b)
+	return err
+}
+
+func (s *saver) end() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.w.Flush()
 }

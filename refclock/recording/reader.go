@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"noonmark/internal/durable"
@@ -21,6 +22,7 @@ var (
 // Reader reads a recording: a file, or the directory of a daemon.
 type Reader struct {
 	paths  []string // still to be opened
+	dir    bool     // of a directory
 	file   *os.File // nil: none is open
 	name   string
 	frames frames
@@ -52,7 +54,7 @@ func Open(path string) (*Reader, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: %w: it has no file whose name ends in %s", path, ErrFormat, suffix)
 	}
-	r := &Reader{}
+	r := &Reader{dir: true}
 	for _, x := range all {
 		r.paths = append(r.paths, x.path)
 	}
@@ -169,6 +171,10 @@ func (r *Reader) open() error {
 		return io.EOF
 	}
 	f, _, err := durable.Open(r.paths[0])
+	if r.dir && errors.Is(err, fs.ErrNotExist) { // the daemon has made room meanwhile
+		r.paths, r.gap = r.paths[1:], r.begun
+		return r.open()
+	}
 	if err != nil {
 		return err
 	}
