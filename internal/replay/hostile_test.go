@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,12 +83,39 @@ func TestDevicesThatWereOpenedInAMissingStretch(t *testing.T) {
 	}
 }
 
+// The text of a recording of others does not reach a terminal as it is.
+func TestHostileTextIsPrintedHarmless(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := recording.NewStore(recording.Options{Dir: dir, Limit: 1 << 30, Immediate: true})
+	rec := recording.NewRecorder(store, "test \x1b[2J")
+	s, err := sim.Find("timehat-f9t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Config.Recorder = rec
+	s.Config.Witnesses = []integrity.WitnessConfig{{Name: "\x1b[1m", Required: true}}
+	l, err := s.Loop(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Run(10 * time.Second)
+	rec.Flush()
+	store.Close()
+	var out strings.Builder
+	if err := (&Request{File: dir}).Play(&out, io.Discard); err != nil || !strings.Contains(out.String(), "run 1 of 1 by test ") || strings.ContainsRune(out.String(), 0x1b) {
+		t.Errorf("%v: %q", err, &out)
+	}
+}
+
 // mutate changes an input of the engine as nobody's hardware would.
 func mutate(rnd *rand.Rand, r recording.Record) recording.Record {
 	odd := func() int64 {
 		return []int64{0, 1, -1, math.MaxInt64, math.MinInt64, 1 << 62, rnd.Int64(), -rnd.Int64N(1e18), rnd.Int64N(1e12)}[rnd.IntN(9)]
 	}
-	ppb := func() float64 { return []float64{0, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e-300, float64(odd())}[rnd.IntN(7)] }
+	ppb := func() float64 {
+		return []float64{0, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, -1e-300, float64(odd())}[rnd.IntN(7)]
+	}
 	switch x := r.(type) {
 	case *recording.State:
 		x.Grant, x.Slept, x.CelsiusMono = nil, time.Duration(odd()), odd()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"noonmark/internal/command"
 	"noonmark/internal/simulate"
 	"noonmark/refclock/recording"
 	"noonmark/refclock/site"
@@ -52,7 +53,7 @@ type Change struct {
 const maxChanges = 1000
 
 // Play plays the run to its end. The error is one of the system, or of package
-// recording.
+// recording, or command.ErrOutput.
 func (r *Recorded) Play() (*Outcome, error) {
 	name, out, err := r.choose()
 	if err != nil {
@@ -98,9 +99,9 @@ func (r *Recorded) Play() (*Outcome, error) {
 		return out, nil
 	}
 	if _, err := s.rec.Finish(); err != nil {
-		return out, err
+		return out, command.Written(err)
 	}
-	return out, lines.Flush()
+	return out, command.Written(lines.Flush())
 }
 
 // choose finds the run.

@@ -60,7 +60,7 @@ func (q *Request) recording(out, errs io.Writer) error {
 	if err != nil || q.JSON {
 		return err
 	}
-	return command.Written(o.Print(out))
+	return command.Print(out, false, nil, o.Print)
 }
 
 // events plays a file of events.

@@ -72,6 +72,7 @@ func TestRequestOfARecording(t *testing.T) {
 	}{
 		{"no configuration", Request{File: dir, Config: filepath.Join(dir, "absent.toml")}, io.Discard, fs.ErrNotExist},
 		{"lost text", Request{File: dir}, full{}, command.ErrOutput},
+		{"lost JSON", Request{File: dir, JSON: true}, full{}, command.ErrOutput},
 	} {
 		if err := x.q.Play(x.out, io.Discard); !errors.Is(err, x.want) {
 			t.Errorf("%s: %v", x.name, err)
