@@ -1,12 +1,15 @@
 package replay
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +194,71 @@ func TestHostileRecordsDoNotEndTheReplay(t *testing.T) {
 				p.Play(r)
 			}
 		}()
+	}
+}
+
+// alter changes some values of a configuration.
+func alter(rnd *rand.Rand, v any) any {
+	if rnd.IntN(12) == 0 {
+		switch v.(type) {
+		case float64:
+			return []any{0, -1, 1, int64(math.MaxInt64), int64(math.MinInt64), 1e18, 0.5}[rnd.IntN(7)]
+		case string:
+			return []any{"", "x", strings.Repeat("y", 1000)}[rnd.IntN(3)]
+		case bool:
+			return rnd.IntN(2) == 0
+		default:
+			return nil
+		}
+	}
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = alter(rnd, v[i])
+		}
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			v[k] = alter(rnd, v[k])
+		}
+	}
+	return v
+}
+
+// Nor does the configuration in it.
+func TestHostileConfigurationDoesNotEndTheReplay(t *testing.T) {
+	t.Parallel()
+	dir, _ := recordWitnessed(t)
+	all := records(t, dir)[:3000]
+	h := all[0].(*recording.Header)
+	played := 0
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		var v any
+		if err := json.Unmarshal(h.Site, &v); err != nil {
+			t.Fatal(err)
+		}
+		x := *h
+		x.Site, _ = json.Marshal(alter(rnd, v))
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					t.Errorf("seed %d: %v\n%s\n%s", seed, r, x.Site, debug.Stack())
+				}
+			}()
+			p, err := NewPlayer(&x, Options{})
+			if err != nil {
+				return
+			}
+			played++
+			for _, r := range all {
+				p.Play(r)
+			}
+		}()
+		if t.Failed() {
+			return
+		}
+	}
+	if played < 50 {
+		t.Errorf("%d configurations were played", played)
 	}
 }
