@@ -92,7 +92,7 @@ func (p *parts) connect(device string, publish func(*status.Snapshot)) error {
 	cfg := s.SiteConfig(device)
 	rx, e := &cfg.Receiver, &cfg.Engine
 	rx.Log, rx.Message = log, receiver.Queue(messages, func() { p.site.Count(reason.MessageQueue) })
-	s.Continue(e, learned, p.earlier)
+	refclockd.Continue(e, s, learned, p.earlier)
 	if s.Clock.Source == "system" {
 		var err error
 		if p.realtime, publish, err = newRealtime(leaps, e.Before, publish); err != nil {

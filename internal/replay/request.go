@@ -44,7 +44,7 @@ func (q *Request) recording(out, errs io.Writer) error {
 		r.Configure = func(recorded *site.Config) {
 			was := &recorded.Engine
 			c := s.SiteConfig(recorded.Receiver.Name)
-			s.Continue(&c.Engine, was.Learned, report.Earlier{Last: was.Before, Lock: was.BeforeLock})
+			refclockd.Continue(&c.Engine, s, was.Learned, report.Earlier{Last: was.Before, Lock: was.BeforeLock})
 			c.Engine.Continued = was.Continued // also by a run with another clock
 			c.Engine.SystemOwn = c.Engine.SystemOwn && !was.Continued
 			*recorded = c

@@ -37,6 +37,11 @@ func (e *fleetEngine) Reference() (r integrity.Reference) {
 	return r
 }
 
+// taps counts readings, by witness.
+type taps map[string]int
+
+func (t taps) Reading(r *witness.Reading) { t[r.Name]++ }
+
 // TestAFleetsWitnessesNeverReachTheClock: one that agrees is no evidence, and one that
 // disagrees is an alarm only. The file is followed, and one that is refused counts as none.
 func TestAFleetsWitnessesNeverReachTheClock(t *testing.T) {
@@ -69,6 +74,8 @@ func TestAFleetsWitnessesNeverReachTheClock(t *testing.T) {
 				return servers, nil
 			},
 		}
+		heard := taps{}
+		cfg.Tap = heard
 		f := NewFleet(cfg)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -113,6 +120,9 @@ func TestAFleetsWitnessesNeverReachTheClock(t *testing.T) {
 			if strings.ContainsRune(s.Refused, 0x1b) {
 				t.Errorf("%s: %q", c.name, s.Refused)
 			}
+		}
+		if heard["mute"] == 0 || heard["right"] == 0 || heard["wrong"] == 0 {
+			t.Errorf("readings: %v", heard)
 		}
 		if len(e.influence) > 0 {
 			t.Errorf("the clock: %v", e.influence)

@@ -30,6 +30,9 @@ func Extract(w io.Writer, path string, last time.Duration, withNames bool) error
 		take = a.add
 	}
 	from := begins(runs, last)
+	if len(from) == 0 {
+		return fmt.Errorf("%s: %w: nothing is recorded yet", path, ErrFormat)
+	}
 	name, begun := "", false
 	err = readEach(path, func(r Record) error {
 		switch r := r.(type) {

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -67,6 +68,21 @@ func TestLastPartGoesOverRestarts(t *testing.T) {
 				t.Errorf("%v, the last %v, names %v: %q, want %q", c.runs, c.last, names, got, c.want)
 			}
 		}
+	}
+}
+
+// A file without anything is no report of a fault.
+func TestNothingIsRecordedYet(t *testing.T) {
+	t.Parallel()
+	b, _ := written(t, 0)
+	path := filepath.Join(t.TempDir(), "x"+suffix)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	err := ExtractFile(out, path, time.Minute, false)
+	if _, there := os.Stat(out); !errors.Is(err, ErrFormat) || !errors.Is(there, os.ErrNotExist) {
+		t.Errorf("%v, %v", err, there)
 	}
 }
 

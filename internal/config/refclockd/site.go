@@ -46,7 +46,7 @@ func (s *Settings) SiteConfig(device string) site.Config {
 
 // Continue sets in e what an engine knows from before its start: what was learned of the
 // oscillator, and what an earlier run of this boot published.
-func (s *Settings) Continue(e *refclock.Config, learned discipline.Learned, earlier report.Earlier) {
+func Continue(e *refclock.Config, s *Settings, learned discipline.Learned, earlier report.Earlier) {
 	e.Learned = learned
 	e.Before, e.BeforeLock = refclock.Inherit(earlier.Last, e), earlier.Lock
 	e.SystemSet, e.Continued = s.SetsSystemClock(), earlier.Locked()
