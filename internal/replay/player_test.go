@@ -115,6 +115,10 @@ func TestReplayOfARecordingDecidesTheSame(t *testing.T) {
 		{At: 10 * time.Minute, Do: func(l *sim.Loop) { l.App.Clock.Disturb(3 * time.Millisecond) }},
 		{At: 12 * time.Minute, Do: func(l *sim.Loop) { l.App.Clock.FailNext(2, errors.New("bus error")) }},
 		{At: 14 * time.Minute, Do: func(l *sim.Loop) { l.App.Clock.Reset(-time.Second) }},
+		{At: 16 * time.Minute, Do: func(l *sim.Loop) { l.Engine.Take(refclock.Input{Relock: true}) }},
+		{At: 18 * time.Minute, Do: func(l *sim.Loop) {
+			l.Engine.Take(refclock.Input{Settings: &refclock.Settings{Cable: 40 * time.Nanosecond}})
+		}},
 	}
 	for name, sc := range map[string]sim.Scenario{
 		"external timestamps, faults": faults(cut("cm4-f9t", 40*time.Minute),

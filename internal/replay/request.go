@@ -9,6 +9,7 @@ import (
 	"noonmark/refclock/recording"
 	"noonmark/refclock/report"
 	"noonmark/refclock/site"
+	"noonmark/refclock/status"
 )
 
 // Request is what an operator asks to be replayed.
@@ -41,14 +42,7 @@ func (q *Request) recording(out, errs io.Writer) error {
 		if err != nil {
 			return err
 		}
-		r.Configure = func(recorded *site.Config) {
-			was := &recorded.Engine
-			c := s.SiteConfig(recorded.Receiver.Name)
-			refclockd.Continue(&c.Engine, s, was.Learned, report.Earlier{Last: was.Before, Lock: was.BeforeLock})
-			c.Engine.Continued = was.Continued // also by a run with another clock
-			c.Engine.SystemOwn = c.Engine.SystemOwn && !was.Continued
-			*recorded = c
-		}
+		r.Configure = func(recorded *site.Config) { *recorded = configured(s, recorded) }
 	}
 	if q.JSON {
 		r.JSON = out
@@ -81,4 +75,18 @@ func (q *Request) events(out io.Writer) error {
 		return command.Written(err)
 	}
 	return command.Written(st.Print(out))
+}
+
+// configured is the site of a configuration on the recorded machine: the clock is the
+// recorded one, whatever the configuration would steer, and what was known at the start
+// stays known.
+func configured(s *refclockd.Settings, recorded *site.Config) site.Config {
+	c, was := s.SiteConfig(recorded.Receiver.Name), &recorded.Engine
+	e := &c.Engine
+	e.Kind, e.ClockName, e.Pulse = was.Kind, was.ClockName, was.Pulse
+	refclockd.Continue(e, s, was.Learned, report.Earlier{Last: was.Before, Lock: was.BeforeLock})
+	e.SystemSet = e.SystemSet || e.Kind == status.SystemClock
+	e.Continued = was.Continued // also by a run with another clock
+	e.SystemOwn = e.SystemSet && was.Learned.OK && !e.Continued
+	return c
 }

@@ -12,8 +12,11 @@ import (
 	"time"
 
 	"noonmark/internal/command"
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/refclock/sim"
+	"noonmark/refclock/site"
+	"noonmark/refclock/status"
 )
 
 // full is an output that takes nothing.
@@ -53,6 +56,29 @@ func TestRequestOfEvents(t *testing.T) {
 	var out bytes.Buffer
 	if err := q.Play(&out, io.Discard); err != nil || bytes.Count(out.Bytes(), []byte("\n")) != 6 || !strings.Contains(out.String(), `{"summary":true,"served_s":0,`) {
 		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// A configuration says how the recorded machine is to be run, not what machine it is.
+func TestConfigurationStaysOnTheRecordedClock(t *testing.T) {
+	t.Parallel()
+	s, err := refclockd.Load(write(t, "a.toml", "[clock]\ndevice = \"eth7\"\n[discipline]\nservo = \"pi\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var was site.Config
+	e := &was.Engine
+	e.Kind, e.ClockName, e.Learned.OK = status.SystemClock, "system", true
+	e.Before = &status.Snapshot{Kind: e.Kind, ClockDev: e.ClockName, Clock: 1, Mono: 1}
+	was.Receiver.Name = "/dev/ttyS1"
+	c := configured(s, &was)
+	got := &c.Engine
+	if got.Kind != e.Kind || got.ClockName != "system" || got.Before != e.Before || !got.Learned.OK || !got.SystemSet || !got.SystemOwn || c.Receiver.Name != "/dev/ttyS1" || got.Discipline.Servo != "pi" {
+		t.Errorf("%+v", got)
+	}
+	e.Continued = true
+	if c = configured(s, &was); c.Engine.SystemOwn || !c.Engine.Continued {
+		t.Errorf("continued: %+v", c.Engine)
 	}
 }
 
