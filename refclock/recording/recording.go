@@ -1,7 +1,7 @@
 // Package recording writes down everything that an engine sees, and reads it again:
 // the receiver's octets, the pulses, the results of each call to the clock, the
-// state of the system clock, the temperature, alarms and orders, in the order of
-// their arrival and with their instants. A replay gives them to an engine again,
+// state of the system clock, the temperature, readings of witnesses, alarms and orders,
+// in the order of their arrival and with their instants. A replay gives them to an engine again,
 // which then decides the same (docs/recording.md).
 package recording
 
