@@ -60,7 +60,15 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "3 s ahead for ever", say: both(3 * s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "a second behind for ever", say: both(-s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "stale for 12 min", say: stale(2*s, 720), length: 1000, expect: []expectation{{noRTC, 800, ""}, {right, 740, ""}, {kept, 740, ""}}},
-		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 800, ""}, {"-system -3s", 800, ""}, {"-system 0.4s", 800, ""}}},
+		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 0, wait}, {"-system 1s -system-rate 30", 800, ""}, {"-system -3s", 800, ""}, {"-system 0.4s", 800, ""}, {"-system 1.1s", 800, ""}, {"-system 25s", 800, ""}, {"-system -7230s", 800, ""}}},
+		{name: "right, the system clock 1 s ahead and drifting away", say: both(0), length: 1100, expect: []expectation{{"-system 1s -system-rate 20", 1050, ""}}},
+		{name: "a second late for ever, and the system clock is right", say: both(-s), length: 1000, expect: []expectation{{right, 0, wait}, {"-steer-system", 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "the same, soon after the next pulse", say: func(x *script, k int) { x.nmea(k, 1030*ms, rmc("GN", x.utc(k, 0))) }, length: 1000, expect: []expectation{{right, 0, wait}, {kept, 0, wait}}},
+		{name: "a second ahead for ever, soon after the pulse", say: func(x *script, k int) { x.nmea(k, 30*ms, rmc("GN", x.utc(k, s))) }, length: 1000, expect: []expectation{{kept, 0, wait}}},
+		{name: "2 s late, count of GPS", say: with(-2*s, 18, 2), length: 1000, expect: []expectation{{right, 0, wait}}},
+		{name: "in a local time", say: both(-5 * time.Hour), length: 1000, expect: []expectation{{right, 0, wait}}},
+		{name: "late by the wrong setting of receiver.label_offset", say: both(0), length: 1000, expect: []expectation{{"-label-offset -1s", 0, wait}}},
+		{name: "GPS time a second late, count of GPS", say: func(x *script, k int) { x.at(k, 1390*ms, timeGPS(x.utc(k, 0), 7)) }, length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "right, the system clock 15 ms off", say: both(0), expect: []expectation{{"-system 15ms", 20, ""}, {"-system -15ms", 20, ""}, {"-system 15ms -prove", 0, wait}, {"-steer-system -system 15ms", 20, ""}}},
 		{name: "right, the system clock 0.2 s off", say: both(0), length: 900, expect: []expectation{{"-system 200ms", 800, ""}, {"-system -200ms", 800, ""}, {"-steer-system -system 200ms", 850, ""}}},
 		{name: "a second ahead for 5 min, the system clock near it by chance", say: stale(s, 300), length: 1000,
@@ -114,7 +122,7 @@ func TestMembersLeapCount(t *testing.T) {
 				valid = 7
 			}
 			x.at(k, 390*ms, timeGPS(x.utc(k, 0), valid))
-		}, expect: []expectation{{noRTC, 20, ""}, {"-system -6.6s", 20, ""}, {"-system 2s", 80, ""}, {"-system 40s", 80, ""}}},
+		}, expect: []expectation{{noRTC, 20, ""}, {"-system -6.6s", 20, ""}, {"-system 2s", 0, wait}, {"-system -40s", 0, wait}, {"-system 70s", 20, ""}}},
 		{name: "stale NAV-PVT whose UTC is resolved", say: func(x *script, k int) { x.at(k, 90*ms, navPVT(x.utc(k, s))) }, expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
 		{name: "GPS time without leap seconds for a while, then stale RMC alone", say: func(x *script, k int) {
 			if k < 2 {
@@ -161,6 +169,7 @@ func TestMembersLeapCount(t *testing.T) {
 		}, length: 1000, expect: []expectation{{noRTC, 0, wait}, {right, anyLock, ""}}},
 		{name: "GPS time that is not configured", say: func(x *script, k int) { x.nmea(k, 120*ms, zda("GP", x.utc(k, 18*s))) }, length: 900,
 			expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "UTC with a fix for long, and TAI is configured", say: both(0), length: 1000, expect: []expectation{{"-time-scale tai", 0, wait}}},
 		{name: "UTC, and GPS time is configured", say: both(0), expect: []expectation{{"-time-scale gps", 0, wait}, {"-time-scale tai", anyLock, ""}, {"-time-scale gps -kept", 0, "doubted: second_opposed"}}},
 		{name: "GPS time, and TAI is configured", say: both(18 * s), expect: []expectation{{"-time-scale tai", 0, wait}, {"-time-scale gps -no-rtc", 20, ""}}},
 	})

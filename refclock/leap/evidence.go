@@ -59,10 +59,12 @@ const (
 	// then 20 ppm for a quarter of an hour). One whose error is anything is so near to
 	// a given second in one of 25 cases where its error is spread over one second.
 	ranWithin = 20 * time.Millisecond
-	// wholeSpan is how far off by whole seconds a clock that nobody keeps may be to be
-	// a reason to wait: two days, as the date may change late. One that is farther off has
-	// no time of its own.
+	// wholeSpan is how far off by whole seconds a system clock may be to be a reason to
+	// wait: two days, as the date may change late. One that is farther off has no time of
+	// its own.
 	wholeSpan = 48 * time.Hour
+	// zoneStep is what time zones and dates differ by multiples of.
+	zoneStep = 15 * time.Minute
 	// fixGap is how long a receiver may report no fix without having to be taken for
 	// one that has started anew.
 	fixGap = 5 * time.Second
@@ -127,9 +129,10 @@ type confirmation struct {
 	line        line            // of labels that need a count
 	uniform     int64           // mono of the latest label in GPS time or TAI, 0: none yet
 	uniformOff  time.Duration   // system clock - its second, 0: it does not contradict
-	system      time.Duration   // the same of labels that need a count
-	systemNear  time.Duration   // system clock - the second of labels that need a count, if it agrees, but not well enough to confirm; else 0
-	systemWhole time.Duration   // the same, if it differs by whole seconds, so that the labels may be wrong by them; else 0
+	uniformAway away            // of the system clock from its second
+	system      time.Duration   // system clock - the second of labels that need a count, 0: it does not contradict
+	systemNear  time.Duration   // the same, if it agrees, but not well enough to confirm; else 0
+	systemAway  away            // the same, if it differs by whole seconds
 	unheard     gnss.LeapSource // the source that is none, as the receiver named it last; LeapUnreported: it names none
 
 	pulsed       bool // pulses come
@@ -140,7 +143,41 @@ type confirmation struct {
 	waiting struct {
 		since  int64 // mono; 0: nothing is waited for
 		logged bool
+		odd    bool // it was logged that labels differ as no leap count makes them
 	}
+}
+
+// away is by how many whole seconds a system clock is ahead of labels. The labels may be
+// wrong by them.
+type away struct {
+	by time.Duration // 0: it is not
+	// odd: a receiver that has not heard its leap count yet is ahead by some seconds,
+	// and this is no such difference. So 13 minutes with a fix do not explain it.
+	odd bool
+}
+
+// awayFrom judges a system clock that is ahead of labels by off. It must be as near to whole
+// seconds as it would have to be to confirm them. One that this receiver may have set
+// shows nothing.
+func awayFrom(off time.Duration, in *reading.Clocks, uniform bool) away {
+	tolerance := within(in.Continued && in.SystemSet)
+	switch {
+	case in.SystemDisciplined:
+		tolerance = agreeWithin
+	case in.SystemOwn:
+		return away{}
+	}
+	whole := off.Round(time.Second)
+	if whole == 0 || whole.Abs() >= wholeSpan || (off-whole).Abs() > tolerance {
+		return away{}
+	}
+	switch {
+	case in.SystemDisciplined, whole%zoneStep == 0:
+		return away{whole, true}
+	case uniform: // they need no count, and the configured scale may be wrong
+		return away{whole, whole.Abs() <= scaleSpan}
+	}
+	return away{whole, whole > 0 && whole <= countSpan}
 }
 
 // line is second - CLOCK_MONOTONIC_RAW of the pulse that began it, by the labels: it
@@ -221,10 +258,11 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 	if c.tracked {
 		return "clock", true
 	}
+	odd := c.odd() != 0
 	for k := range uniformConfirmed {
 		// The count is known, but which second the labels name is not: they may come
 		// late, or be made with another count or date.
-		if k == countReceived && c.systemWhole != 0 {
+		if k == countReceived && (odd || c.systemAway.by != 0) || k == almanacReceived && odd {
 			continue
 		}
 		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
@@ -237,6 +275,18 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 // uniformNow reports whether labels in GPS time or TAI come.
 func (c *confirmation) uniformNow() bool {
 	return c.uniform != 0 && c.now-c.uniform < int64(uniformLife)
+}
+
+// odd returns by how many whole seconds the system clock is ahead of labels, as no leap
+// count makes it; 0: it is not.
+func (c *confirmation) odd() time.Duration {
+	switch {
+	case c.uniformNow() && c.uniformAway.odd:
+		return c.uniformAway.by
+	case c.systemAway.odd:
+		return c.systemAway.by
+	}
+	return 0
 }
 
 // confirmed returns what confirms the second that the receiver names.
@@ -351,13 +401,15 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	switch {
 	case in.SystemDoubted:
 		c.drop(systemKept, systemRan)
-		c.system, c.systemNear, c.systemWhole, c.uniformOff = 0, 0, 0, 0
+		c.system, c.systemNear, c.uniformOff = 0, 0, 0
+		c.systemAway, c.uniformAway = away{}, away{}
 	case in.System == 0:
 	case m.Uniform:
 		// Leap seconds and wrong scales make whole seconds.
 		if c.uniformOff = contradiction(off, scaleSpan); (off - off.Round(time.Second)).Abs() > agreeWithin {
 			c.uniformOff = 0
 		}
+		c.uniformAway = awayFrom(off, in, true)
 	default:
 		c.compareSystem(off, in)
 	}
@@ -425,10 +477,7 @@ func (c *confirmation) follow(x tai.Time, mono int64) {
 // compareSystem takes how far the system clock is ahead of the receiver's second.
 func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
 	c.drop(systemKept, systemRan)
-	c.system, c.systemNear, c.systemWhole = contradiction(off, countSpan), 0, 0
-	if whole := off.Round(time.Second); !in.SystemOwn && whole != 0 && whole.Abs() < wholeSpan && (off-whole).Abs() <= ranWithin {
-		c.systemWhole = off
-	}
+	c.system, c.systemNear, c.systemAway = contradiction(off, countSpan), 0, awayFrom(off, in, false)
 	switch {
 	case in.SystemDisciplined && off.Abs() <= agreeWithin:
 		c.add(systemKept, "disciplined system clock", in.Mono)
@@ -450,6 +499,9 @@ func contradiction(off, span time.Duration) time.Duration {
 
 // explain says what the lock waits for, and what would shorten that.
 func (c *confirmation) explain() (fields []any, remedy string) {
+	if by := c.odd(); by != 0 {
+		return explainOdd(by)
+	}
 	var more []string
 	switch left := almanacTime - time.Duration(c.now-c.fix.since); {
 	case c.unheard != gnss.LeapUnreported:
@@ -461,7 +513,7 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	}
 	off := c.system
 	if off == 0 {
-		off = c.systemWhole
+		off = c.systemAway.by
 	}
 	if c.uniformNow() {
 		off = c.uniformOff
@@ -478,16 +530,33 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	return fields, strings.Join(more, "; ")
 }
 
-// watch reports once that the lock has been waiting for evidence for a while.
+// explainOdd does that where the system clock is ahead of labels by whole seconds, as no
+// leap count makes it.
+func explainOdd(by time.Duration) (fields []any, remedy string) {
+	how := "late"
+	if by < 0 {
+		how = "early"
+	}
+	why := "if the receiver sends them so, correct receiver.label_offset or receiver.time_scale"
+	if by%zoneStep == 0 {
+		why = "the receiver or the system clock may be set to a local time, or have a wrong date"
+	}
+	return []any{"labels_seem_" + how + "_by", by.Abs()},
+		"labels seem " + how + " by " + by.Abs().String() + ": " + why + "; else the system clock is wrong: set it by NTP, or require a [[witness]]"
+}
+
+// watch reports once that the lock has been waiting for evidence for a while, and once
+// that labels differ from the system clock as no leap count makes them.
 func (c *confirmation) watch(p Proof) (due bool) {
 	w := &c.waiting
 	switch {
 	case !c.waits(p):
-		w.since, w.logged = 0, false
+		w.since, w.logged, w.odd = 0, false, false
 	case w.since == 0:
 		w.since = max(c.now, 1)
-	case !w.logged && c.now-w.since > int64(waitLogged):
-		w.logged = true
+	case c.now-w.since <= int64(waitLogged):
+	case !w.logged, !w.odd && c.odd() != 0:
+		w.logged, w.odd = true, c.odd() != 0
 		return true
 	}
 	return false

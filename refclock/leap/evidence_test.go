@@ -170,10 +170,34 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"the system clock is 40 years off", evidenceSite{say: rmc(0), system: at(-40 * 365 * 24 * time.Hour)}, 781},
 		{"the system clock is 0.4 s off", evidenceSite{say: rmc(0), system: at(400 * ms)}, 781},
 		{"the system clock is 3 s off", evidenceSite{say: rmc(0), system: at(-3 * time.Second)}, 781},
-		{"the system clock is off by a second, disciplined", evidenceSite{say: rmc(1), system: at(3 * ms), kept: true}, 781},
-		{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
+				{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
 		{"no pulses: there is nothing to hold back", evidenceSite{say: rmc(3), noPulse: true}, -1},
-		{"labels come a second late, and the system clock is right", evidenceSite{say: rmc(-1), system: at(3 * ms)}, 781},
+		{"labels come a second late, and the system clock is right", evidenceSite{say: rmc(-1), system: at(3 * ms)}, never},
+		{"the same, disciplined to 0.2 s", evidenceSite{say: rmc(-1), system: at(-200 * ms), kept: true}, never},
+		{"the same, which this program kept earlier in this boot", evidenceSite{say: rmc(-1), system: at(200 * ms), set: true, went: always}, never},
+		{"the same, with GPS's count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, -1), count(37, gnss.LeapGPS)} }, system: at(3 * ms)}, never},
+		{"the same, and this receiver may have set the system clock", evidenceSite{say: rmc(-1), system: at(3 * ms), own: true}, 781},
+		{"the same, and the card's clock agrees", evidenceSite{say: rmc(-1), system: at(3 * ms), clock: at(-time.Second)}, -1},
+		{"labels come 18 s late", evidenceSite{say: rmc(-18), system: at(3 * ms)}, never},
+		{"labels are in a local time", evidenceSite{say: rmc(-5 * 3600), system: at(3 * ms)}, never},
+		{"labels are in a local time to the east", evidenceSite{say: rmc(5*3600 + 1800), system: at(-3 * ms)}, never},
+		{"labels have yesterday's date", evidenceSite{say: rmc(-24 * 3600), system: at(3 * ms)}, never},
+		{"the system clock is hours and some seconds behind", evidenceSite{say: rmc(0), system: at(-3*time.Hour - 8*time.Second)}, 781},
+		{"the system clock is hours and some seconds ahead", evidenceSite{say: rmc(0), system: at(3*time.Hour + 8*time.Second)}, 781},
+		{"the system clock is a second ahead, and drifts away", evidenceSite{say: rmc(0), system: func(k int) (time.Duration, bool) {
+			return time.Second + time.Duration(k)*20*time.Microsecond, true
+		}}, 1001},
+		{"labels come a second late, and the system clock is set away later", evidenceSite{say: rmc(0), system: func(k int) (time.Duration, bool) {
+			if k < 1200 {
+				return time.Second, true
+			}
+			return 8500 * ms, true
+		}}, 1200},
+		{"labels are a second ahead for ever, and the system clock is disciplined", evidenceSite{say: rmc(1), system: at(3 * ms), kept: true}, never},
+		{"GPS time comes a second late", evidenceSite{say: each(-1, gps, func(m *gnss.Message) { m.UTC = gnss.UTCUnresolved }), system: at(3 * ms)}, never},
+		{"the same, with its count", evidenceSite{say: each(-1, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(3 * ms)}, never},
+		{"UTC with a fix, and TAI is configured", evidenceSite{say: each(-37, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
+		{"TAI with a fix, and GPS time is configured", evidenceSite{say: each(19, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
 		{"the clock is a second off", evidenceSite{say: rmc(0), clock: at(time.Second)}, 781},
 		{"the clock agrees and is the system clock, which this receiver set", evidenceSite{say: rmc(0), clock: at(0), system: at(0), own: true, isSystem: true}, 781},
 		{"a count that is the firmware's", evidenceSite{say: announced(37, gnss.LeapFirmware)}, never},
@@ -248,8 +272,9 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"Galileo's count", evidenceSite{say: announced(37, gnss.LeapGalileo)}, 3},
 		{"GLONASS's count", evidenceSite{say: announced(37, gnss.LeapGLONASS)}, 3},
 		{"NavIC's count", evidenceSite{say: announced(37, gnss.LeapNavIC)}, 3},
-		{"GPS's count, the system clock is off by whole seconds", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2*time.Second + 3*ms)}, 781},
-		{"the same by a day", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-24*time.Hour - 3*ms)}, 781},
+		{"GPS's count, the system clock is behind by whole seconds", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-2*time.Second - 3*ms)}, 781},
+		{"the same ahead", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2*time.Second + 3*ms)}, never},
+		{"the same by a day", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-24*time.Hour - 3*ms)}, never},
 		{"the same, and then the labels follow", evidenceSite{say: func(k int) []*gnss.Message {
 			if k < 40 {
 				return []*gnss.Message{label(k, 2), count(37, gnss.LeapGPS)}
@@ -263,7 +288,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"GPS time after NAV-PVT", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 3, pvt), label(k, 0, gps)} }}, -1},
 		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
 		{"GPS time, the system clock is off by no whole second", evidenceSite{say: each(0, gps), system: at(-4600 * ms)}, -1},
-		{"GPS time with its count, the system clock is off by 2 s", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(2 * time.Second)}, -1},
+		{"GPS time with its count, the system clock is off by no whole second", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6600 * ms)}, -1},
 		{"GPS time, the system clock knows of a leap second that the tables lack", evidenceSite{say: each(0, gps), system: at(-time.Second), tables: expired}, never},
 		{"labels with a fraction, the system clock agrees", evidenceSite{say: each(0, func(m *gnss.Message) { m.Time -= 7 * tai.Second / 10 }), system: at(3 * ms)}, -1},
 		{"the clock is tracked", evidenceSite{say: rmc(3), tracked: func(int) bool { return true }, clock: at(0)}, -1},
@@ -514,6 +539,9 @@ func TestWaitIsExplained(t *testing.T) {
 		{"ZDA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0, zda)) }}, []string{"let the receiver report its fix"}},
 		{"the system clock differs", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 3)) }, system: at(0)}, []string{"system_clock_off_by -3s", "find out whether"}},
 		{"a configured count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapConfigured)} }}, []string{"receiver_has_count_from configured"}},
+		{"labels come late", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, -2)) }, system: at(0)}, []string{"labels_seem_late_by 2s", "receiver.label_offset", "NTP", "[[witness]]"}},
+		{"labels are in a local time", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 3600)) }, system: at(0)}, []string{"labels_seem_early_by 1h0m0s", "local time"}},
+		{"GPS time comes late", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, -1, gps)) }, system: at(0)}, []string{"labels_seem_late_by 1s", "receiver.label_offset"}},
 	} {
 		_, a, events := c.site.run(120)
 		n, text := 0, ""
@@ -535,7 +563,14 @@ func TestWaitIsExplained(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 	}
-	_, a, events := (&evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }, system: at(0)}).run(60)
+	// What is found out later is logged as well.
+	_, a, events := (&evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }, system: func(k int) (time.Duration, bool) {
+		return time.Second, k > 300
+	}}).run(400)
+	if text := fmt.Sprint(events); len(events) != 2 || strings.Count(text, "labels_seem_late_by") != 1 || !strings.Contains(a.Status().Remedy, "labels seem late by 1s") {
+		t.Errorf("late from the sixth minute on: %s; %+v", text, a.Status())
+	}
+	_, a, events = (&evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }, system: at(0)}).run(60)
 	if s := a.Status(); len(events) != 0 || s.Unconfirmed || s.Confirmed != "system clock" || s.Remedy != "" {
 		t.Errorf("confirmed: %v, %+v", events, s)
 	}
