@@ -170,7 +170,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"the system clock is 40 years off", evidenceSite{say: rmc(0), system: at(-40 * 365 * 24 * time.Hour)}, 781},
 		{"the system clock is 0.4 s off", evidenceSite{say: rmc(0), system: at(400 * ms)}, 781},
 		{"the system clock is 3 s off", evidenceSite{say: rmc(0), system: at(-3 * time.Second)}, 781},
-				{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
+		{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
 		{"no pulses: there is nothing to hold back", evidenceSite{say: rmc(3), noPulse: true}, -1},
 		{"labels come a second late, and the system clock is right", evidenceSite{say: rmc(-1), system: at(3 * ms)}, never},
 		{"the same, disciplined to 0.2 s", evidenceSite{say: rmc(-1), system: at(-200 * ms), kept: true}, never},
