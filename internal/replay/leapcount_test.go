@@ -159,6 +159,24 @@ func TestMembersLeapCount(t *testing.T) {
 			x.nmea(k, 120*ms, gga("GP", x.utc(k, 0)))
 			x.nmea(k, 200*ms, zda("GP", x.utc(k, 0)))
 		}, length: 900, expect: []expectation{{noRTC, 800, ""}}},
+		{name: "GGA without a fix contradicts RMC", say: func(x *script, k int) {
+			x.nmea(k, 120*ms, rmc("GP", x.utc(k, 0)))
+			x.nmea(k, 200*ms, noGGA("GP", x.utc(k, 0)))
+		}, length: 1000, expect: []expectation{{noRTC, 0, wait}, {right, 20, ""}}},
+		{name: "GGA of another system has no fix", say: func(x *script, k int) {
+			x.nmea(k, 120*ms, rmc("GP", x.utc(k, 0)))
+			x.nmea(k, 200*ms, noGGA("GL", x.utc(k, 0)))
+		}, length: 900, expect: []expectation{{noRTC, 800, ""}}},
+		{name: "a position entered by hand", say: func(x *script, k int) {
+			u := x.utc(k, 3*s)
+			x.nmea(k, 120*ms, "GPRMC,"+clockOf(u)+",A,"+place+",0.004,,"+u.Format("020106")+",,,M")
+			x.nmea(k, 200*ms, "GPGGA,"+clockOf(u)+","+place+",7,00,99.9,408.1,M,47.3,M,,")
+		}, length: 1000, expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}}},
+		{name: "a timing receiver that holds its position", say: func(x *script, k int) {
+			u := x.utc(k, 0)
+			x.nmea(k, 120*ms, "GPRMC,"+clockOf(u)+",A,"+place+",0.004,,"+u.Format("020106")+",,,M")
+			x.nmea(k, 200*ms, "GPGGA,"+clockOf(u)+","+place+",7,09,0.9,408.1,M,47.3,M,,")
+		}, length: 900, expect: []expectation{{noRTC, 800, ""}, {right, 20, ""}}},
 		{name: "ZDA with GGA without a fix", say: func(x *script, k int) {
 			x.nmea(k, 120*ms, noGGA("GP", x.utc(k, 2*s)))
 			x.nmea(k, 200*ms, zda("GP", x.utc(k, 2*s)))

@@ -15,7 +15,37 @@ const (
 type fixes struct {
 	latestFix  Fix
 	latestMono int64
-	good       map[string]int64 // when a talker reported a fix last
+	good       map[string]int64   // when a talker reported a fix last
+	none       map[sentence]int64 // when a sentence reported last that there is none from satellites
+}
+
+// sentence is a kind of message of one talker.
+type sentence struct{ talker, source string }
+
+// dispute takes the fix that a message reports, and returns whether the fix is in dispute:
+// another sentence of the same talker reported lately that there is none. A receiver that
+// contradicts itself may go on with its own clock.
+func (x *fixes) dispute(m *Message, f Fix) bool {
+	if !f.Good() {
+		if x.none == nil {
+			x.none = make(map[sentence]int64)
+		}
+		x.none[sentence{m.Talker, m.Source}] = m.Mono
+		return false
+	}
+	delete(x.none, sentence{m.Talker, m.Source})
+	return x.disputed(m)
+}
+
+// disputed reports whether a sentence of the message's talker reported lately that there is
+// no fix.
+func (x *fixes) disputed(m *Message) bool {
+	for s, at := range x.none {
+		if s.talker == m.Talker && m.Mono-at < staleFix {
+			return true
+		}
+	}
+	return false
 }
 
 // report takes the fix that a message reports, and returns whether it is the

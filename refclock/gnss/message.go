@@ -71,7 +71,10 @@ type Solution struct {
 	// FixElsewhere: the message is about one satellite system, which gives no fix,
 	// and another message reports one. It says nothing against the time.
 	FixElsewhere bool
-	TAcc         int64 // ns, the receiver's estimate of its time accuracy; 0 unknown
+	// FixDisputed: the message reports a fix, and another sentence of the same talker
+	// reported within 5 s that there is none.
+	FixDisputed bool
+	TAcc        int64 // ns, the receiver's estimate of its time accuracy; 0 unknown
 
 	Sats     int // satellites used
 	HasSats  bool

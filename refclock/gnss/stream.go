@@ -46,6 +46,7 @@ func (s *Stream) Refuse(d Defect) bool {
 func (s *Stream) SetFix(m *Message, f Fix) {
 	m.Fix = f
 	m.FixElsewhere = !s.fixes.report(m.Talker, f, m.Mono)
+	m.FixDisputed = s.fixes.dispute(m, f)
 }
 
 // SetModeFix sets the fix of a message whose statement "no fix" counts only while
@@ -53,6 +54,7 @@ func (s *Stream) SetFix(m *Message, f Fix) {
 func (s *Stream) SetModeFix(m *Message, f Fix) {
 	m.Fix = f
 	m.FixElsewhere = f == FixNone && s.LatestFix(m.Mono).Good()
+	m.FixDisputed = f.Good() && s.fixes.disputed(m)
 }
 
 // UseFix sets the fix of a message that reports none, which is the one reported

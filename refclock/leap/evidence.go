@@ -1,7 +1,6 @@
 package leap
 
 import (
-	"strings"
 	"time"
 
 	"noonmark/phc/tai"
@@ -43,31 +42,6 @@ const (
 	// seconds after its first fix: subframe 4 page 18 comes every 12.5 min
 	// (IS-GPS-200, 20.3.3.5.1.6 and 20.3.2), and half a minute for a lost start.
 	almanacTime = 13 * time.Minute
-	// countSpan is the largest error of whole seconds that a wrong leap count
-	// makes: there have been 18 leap seconds since GPS began.
-	countSpan = 20 * time.Second
-	// scaleSpan is the same for labels in GPS time or TAI: the configured scale may be
-	// wrong, by 37 s at present.
-	scaleSpan = time.Minute
-	// agreeWithin is how near a clock that was kept right must be to the receiver's
-	// second, as the pulse begins it, to confirm it. What differs by more than half a
-	// second contradicts it.
-	agreeWithin = 300 * time.Millisecond
-	// ranWithin is the same for a clock that nobody keeps: nothing says by how
-	// many seconds it may be wrong, so it can also agree with a wrong label, by
-	// chance. One that was kept until lately is some ms off (NTP over the Internet,
-	// then 20 ppm for a quarter of an hour). One whose error is anything is so near to
-	// a given second in one of 25 cases where its error is spread over one second.
-	ranWithin = 20 * time.Millisecond
-	// wholeSpan is how far off by whole seconds a system clock may be to be a reason to
-	// wait: two days, as the date may change late. One that is farther off has no time of
-	// its own.
-	wholeSpan = 48 * time.Hour
-	// zoneStep is what time zones and dates differ by multiples of.
-	zoneStep = 15 * time.Minute
-	// fixGap is how long a receiver may report no fix without having to be taken for
-	// one that has started anew.
-	fixGap = 5 * time.Second
 	// uniformLife is how long after a label in GPS time or TAI another is expected.
 	uniformLife = 5 * time.Second
 	// labelLife is how long after a label another is expected. Without labels nothing
@@ -79,8 +53,6 @@ const (
 	// movedLabels is how many labels in succession must have moved for the receiver to
 	// be taken for one with another count: a late burst moves one.
 	movedLabels = 3
-	// waitLogged is how long the wait for evidence must last to be logged.
-	waitLogged = 5 * time.Second
 	// jumped is by how much a label must differ from the time that passed since the
 	// one before to be of another count.
 	jumped = 700 * time.Millisecond
@@ -119,9 +91,7 @@ type confirmation struct {
 	lastLabel  int64 // mono of the latest one
 	now        int64 // mono of the latest input
 
-	fix struct { // reported fixes without a gap
-		since, last int64 // mono; 0: there is none
-	}
+	fix   fix
 	label struct { // the latest valid one that needs a count
 		time tai.Time
 		mono int64
@@ -145,39 +115,6 @@ type confirmation struct {
 		logged bool
 		odd    bool // it was logged that labels differ as no leap count makes them
 	}
-}
-
-// away is by how many whole seconds a system clock is ahead of labels. The labels may be
-// wrong by them.
-type away struct {
-	by time.Duration // 0: it is not
-	// odd: a receiver that has not heard its leap count yet is ahead by some seconds,
-	// and this is no such difference. So 13 minutes with a fix do not explain it.
-	odd bool
-}
-
-// awayFrom judges a system clock that is ahead of labels by off. It must be as near to whole
-// seconds as it would have to be to confirm them. One that this receiver may have set
-// shows nothing.
-func awayFrom(off time.Duration, in *reading.Clocks, uniform bool) away {
-	tolerance := within(in.Continued && in.SystemSet)
-	switch {
-	case in.SystemDisciplined:
-		tolerance = agreeWithin
-	case in.SystemOwn:
-		return away{}
-	}
-	whole := off.Round(time.Second)
-	if whole == 0 || whole.Abs() >= wholeSpan || (off-whole).Abs() > tolerance {
-		return away{}
-	}
-	switch {
-	case in.SystemDisciplined, whole%zoneStep == 0:
-		return away{whole, true}
-	case uniform: // they need no count, and the configured scale may be wrong
-		return away{whole, whole.Abs() <= scaleSpan}
-	}
-	return away{whole, whole > 0 && whole <= countSpan}
 }
 
 // line is second - CLOCK_MONOTONIC_RAW of the pulse that began it, by the labels: it
@@ -277,18 +214,6 @@ func (c *confirmation) uniformNow() bool {
 	return c.uniform != 0 && c.now-c.uniform < int64(uniformLife)
 }
 
-// odd returns by how many whole seconds the system clock is ahead of labels, as no leap
-// count makes it; 0: it is not.
-func (c *confirmation) odd() time.Duration {
-	switch {
-	case c.uniformNow() && c.uniformAway.odd:
-		return c.uniformAway.by
-	case c.systemAway.odd:
-		return c.systemAway.by
-	}
-	return 0
-}
-
 // confirmed returns what confirms the second that the receiver names.
 func (c *confirmation) confirmed(p Proof) (source string, ok bool) {
 	if source, ok = c.settled(p); ok {
@@ -356,30 +281,6 @@ func (c *confirmation) message(m *gnss.Message, applied bool) (restarted bool) {
 	return restarted
 }
 
-// tracking follows for how long the receiver has reported a fix. One that lost it
-// may have started anew, and has then forgotten what it heard.
-func (c *confirmation) tracking(m *gnss.Message) (restarted bool) {
-	f := &c.fix
-	if f.last != 0 && m.Mono-f.last > int64(fixGap) {
-		restarted = true
-		f.since, f.last = 0, 0
-		c.drop(countReceived, almanacReceived)
-	}
-	// NAV-TIMEGPS names no fix, but its flags say that time and week are known: a
-	// receiver that starts anew clears them.
-	satellites := !m.FixRepeated && m.Fix.Good() || m.Uniform && m.Valid && m.UTC != gnss.UTCUnreported
-	if !satellites {
-		return restarted
-	}
-	if f.last == 0 {
-		f.since = m.Mono
-	}
-	if f.last = m.Mono; m.Mono-f.since > int64(almanacTime) && c.line.settled(m.Mono) {
-		c.add(almanacReceived, m.Source, m.Mono)
-	}
-	return restarted
-}
-
 // second takes the instant that a valid, dated message names, with the clocks when
 // its epoch's first message came. stale: the clocks' readings are by another table
 // than the label.
@@ -434,15 +335,6 @@ func (c *confirmation) compareClock(off time.Duration, in *reading.Clocks) {
 	}
 }
 
-// within returns how near a clock must be to confirm a second. continued: this
-// program kept it right earlier.
-func within(continued bool) time.Duration {
-	if continued {
-		return agreeWithin
-	}
-	return ranWithin
-}
-
 // jump drops what confirmed the receiver's count when its labels jump: it has
 // another count now.
 func (c *confirmation) jump(label tai.Time, mono int64) {
@@ -472,92 +364,4 @@ func (c *confirmation) follow(x tai.Time, mono int64) {
 	if ahead && c.fix.since != 0 {
 		c.fix.since = mono
 	}
-}
-
-// compareSystem takes how far the system clock is ahead of the receiver's second.
-func (c *confirmation) compareSystem(off time.Duration, in *reading.Clocks) {
-	c.drop(systemKept, systemRan)
-	c.system, c.systemNear, c.systemAway = contradiction(off, countSpan), 0, awayFrom(off, in, false)
-	switch {
-	case in.SystemDisciplined && off.Abs() <= agreeWithin:
-		c.add(systemKept, "disciplined system clock", in.Mono)
-	case !in.SystemOwn && off.Abs() <= within(in.Continued && in.SystemSet):
-		c.add(systemRan, "system clock", in.Mono)
-	case !in.SystemOwn && off.Abs() <= time.Second/2:
-		c.systemNear = off
-	}
-}
-
-// contradiction returns off if it is a difference of whole seconds up to span,
-// else 0.
-func contradiction(off, span time.Duration) time.Duration {
-	if off.Abs() > time.Second/2 && off.Abs() < span+time.Second/2 {
-		return off
-	}
-	return 0
-}
-
-// explain says what the lock waits for, and what would shorten that.
-func (c *confirmation) explain() (fields []any, remedy string) {
-	if by := c.odd(); by != 0 {
-		return explainOdd(by)
-	}
-	var more []string
-	switch left := almanacTime - time.Duration(c.now-c.fix.since); {
-	case c.unheard != gnss.LeapUnreported:
-		fields = append(fields, "receiver_has_count_from", c.unheard.String())
-	case c.fix.last == 0:
-		more = append(more, "let the receiver report its fix (RMC or GGA): after 13 min with one it must know its count")
-	default:
-		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
-	}
-	off := c.system
-	if off == 0 {
-		off = c.systemAway.by
-	}
-	if c.uniformNow() {
-		off = c.uniformOff
-	}
-	if off != 0 {
-		fields = append(fields, "system_clock_off_by", off.Round(time.Millisecond))
-		more = append(more, "find out whether the system clock or the receiver is wrong")
-	}
-	if c.systemNear != 0 && !c.uniformNow() {
-		fields = append(fields, "system_clock_off_by", c.systemNear.Round(time.Millisecond))
-		more = append(more, "a system clock that nobody disciplines confirms only if it agrees within "+ranWithin.String())
-	}
-	more = append(more, "let the receiver send UBX-NAV-TIMELS or NAV-TIMEGPS (receiver.configure), set the system clock right by NTP, or require a [[witness]]")
-	return fields, strings.Join(more, "; ")
-}
-
-// explainOdd does that where the system clock is ahead of labels by whole seconds, as no
-// leap count makes it.
-func explainOdd(by time.Duration) (fields []any, remedy string) {
-	how := "late"
-	if by < 0 {
-		how = "early"
-	}
-	why := "if the receiver sends them so, correct receiver.label_offset or receiver.time_scale"
-	if by%zoneStep == 0 {
-		why = "the receiver or the system clock may be set to a local time, or have a wrong date"
-	}
-	return []any{"labels_seem_" + how + "_by", by.Abs()},
-		"labels seem " + how + " by " + by.Abs().String() + ": " + why + "; else the system clock is wrong: set it by NTP, or require a [[witness]]"
-}
-
-// watch reports once that the lock has been waiting for evidence for a while, and once
-// that labels differ from the system clock as no leap count makes them.
-func (c *confirmation) watch(p Proof) (due bool) {
-	w := &c.waiting
-	switch {
-	case !c.waits(p):
-		w.since, w.logged, w.odd = 0, false, false
-	case w.since == 0:
-		w.since = max(c.now, 1)
-	case c.now-w.since <= int64(waitLogged):
-	case !w.logged, !w.odd && c.odd() != 0:
-		w.logged, w.odd = true, c.odd() != 0
-		return true
-	}
-	return false
 }

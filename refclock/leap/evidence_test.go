@@ -470,6 +470,67 @@ func TestTrackingConfirmsLabelsThatStay(t *testing.T) {
 	}
 }
 
+// Only satellites in the solution, reported now and without contradiction, make a fix in
+// which the count must be received.
+func TestFixIsFromSatellites(t *testing.T) {
+	t.Parallel()
+	const track, never = 781, 2400 - 1 // s, after which it confirms; the last second played
+	sats := func(n int) func(*gnss.Message) {
+		return func(m *gnss.Message) { m.Source, m.HasSats, m.Sats = "GGA", true, n }
+	}
+	manual := func(m *gnss.Message) { m.Fix = gnss.FixManual }
+	gsa := func(used bool) *gnss.Message {
+		return &gnss.Message{Source: "GSA", Talker: "GP", Fix: gnss.Fix3D, Solution: gnss.Solution{FixRepeated: true}, View: gnss.View{Satellites: []gnss.Satellite{{ID: 5, Used: used}}}}
+	}
+	each := func(edits ...func(*gnss.Message)) func(int) []*gnss.Message {
+		return func(k int) []*gnss.Message { return one(label(k, 0, edits...)) }
+	}
+	for _, c := range []struct {
+		name string
+		say  func(k int) []*gnss.Message
+		want int // the last second that waits
+	}{
+		{"entered by hand", each(manual), never},
+		{"entered by hand, no satellites", each(manual, sats(0)), never},
+		{"entered by hand, satellites in view", func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0, manual), gsa(false)} }, never},
+		{"entered by hand, no satellites, which GSA still lists", func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0, manual, sats(0)), gsa(true)} }, never},
+		{"entered by hand, satellites for 10 minutes", func(k int) []*gnss.Message {
+			if k < 600 {
+				return one(label(k, 0, manual, sats(6)))
+			}
+			return one(label(k, 0, manual))
+		}, never},
+		{"dead reckoning or simulation", each(func(m *gnss.Message) { m.Fix = gnss.FixEstimated }, sats(6)), never},
+		{"another sentence says that there is none", each(func(m *gnss.Message) { m.FixDisputed = true }), never},
+		{"one sentence again and again, then others", func(k int) []*gnss.Message { return one(label(max(k, 700), 0)) }, 700 + track},
+		{"one sentence of GPS time again and again, then others", func(k int) []*gnss.Message {
+			return []*gnss.Message{label(k, 0, zda), label(max(k, 700), 0, gps, func(m *gnss.Message) { m.UTC, m.HasDate = gnss.UTCUnresolved, false })}
+		}, never},
+
+		{"entered by hand, with satellites", each(manual, sats(6)), track - 1},
+		{"entered by hand, satellites by GSA", func(k int) []*gnss.Message { return []*gnss.Message{gsa(true), label(k, 0, manual)} }, track - 1},
+		{"from satellites", each(), track - 1},
+		{"from satellites, the number is not sent", each(sats(0), func(m *gnss.Message) { m.HasSats = false }), track - 1},
+		{"one sentence for 2 s", func(k int) []*gnss.Message {
+			if k >= 300 && k < 302 {
+				return one(label(300, 0))
+			}
+			return one(label(k, 0))
+		}, track - 1},
+	} {
+		waits, _, _ := (&evidenceSite{say: c.say}).run(never + 1)
+		last := -1
+		for k, w := range waits {
+			if w {
+				last = k
+			}
+		}
+		if last != c.want {
+			t.Errorf("%s: waits until %d s, want %d s", c.name, last, c.want)
+		}
+	}
+}
+
 // A clock that lost its lock while labels contradicted it confirms them no more
 // when they return.
 func TestDoubtedClockConfirmsNothing(t *testing.T) {

@@ -149,3 +149,42 @@ func TestTwoDigitYears(t *testing.T) {
 		}
 	}
 }
+
+// A fix is in dispute while another sentence of the same talker says that there is none.
+func TestFixInDispute(t *testing.T) {
+	t.Parallel()
+	const pos = ",4807.0,N,01131.0,E,"
+	rmc := func(talker, status, mode string) string {
+		return talker + "RMC,120001.00," + status + pos + "0,0,231126,,," + mode
+	}
+	gga := func(talker, quality string) string {
+		return talker + "GGA,120001.00" + pos + quality + ",08,1,1,M,1,M,,"
+	}
+	gsa := func(talker, mode string) string { return talker + "GSA,A," + mode + ",02,05,06,,,,,,,,,,1,1,1" }
+	for _, c := range []struct {
+		name string
+		in   []timed
+		want bool // of the last message
+	}{
+		{"GGA without a fix, the second before", []timed{{0, gga("GP", "0")}, {920 * ms, rmc("GP", "A", "A")}}, true},
+		{"GGA of the whole receiver", []timed{{0, gga("GN", "0")}, {40 * ms, rmc("GN", "A", "A")}}, true},
+		{"GGA with dead reckoning", []timed{{0, gga("GP", "6")}, {40 * ms, rmc("GP", "A", "")}}, true},
+		{"GGA with a simulated fix", []timed{{0, gga("GP", "8")}, {40 * ms, rmc("GP", "A", "")}}, true},
+		{"void RMC", []timed{{0, rmc("GP", "V", "N")}, {40 * ms, gga("GP", "1")}}, true},
+		{"void RMC, then GSA", []timed{{0, rmc("GP", "V", "N")}, {40 * ms, gsa("GP", "3")}}, true},
+		{"a fix in GLL as well", []timed{{0, gga("GP", "0")}, {40 * ms, "GPGLL,4807.0,N,01131.0,E,120001.00,A,A"}, {80 * ms, rmc("GP", "A", "A")}}, true},
+
+		{"GGA of another system", []timed{{0, gga("GL", "0")}, {40 * ms, rmc("GP", "A", "A")}}, false},
+		{"GGA of another system, GLONASS and the whole receiver", []timed{{0, gga("GL", "0")}, {40 * ms, rmc("GN", "A", "A")}}, false},
+		{"GSA of a system without a fix", []timed{{0, gsa("GN", "1")}, {40 * ms, rmc("GN", "A", "A")}}, false},
+		{"GGA has one again", []timed{{0, gga("GP", "0")}, {1000 * ms, gga("GP", "1")}, {1040 * ms, rmc("GP", "A", "A")}}, false},
+		{"GGA without a fix long ago", []timed{{0, gga("GP", "0")}, {5000 * ms, rmc("GP", "A", "A")}}, false},
+		{"RMC itself", []timed{{0, rmc("GP", "V", "N")}, {1000 * ms, rmc("GP", "A", "A")}}, false},
+		{"no fix", []timed{{0, gga("GP", "0")}, {40 * ms, rmc("GP", "V", "N")}}, false},
+	} {
+		m := play(gnss.Config{}, c.in)
+		if last := m[len(m)-1]; last.FixDisputed != c.want {
+			t.Errorf("%s: disputed %v (fix %v)", c.name, last.FixDisputed, last.Fix)
+		}
+	}
+}

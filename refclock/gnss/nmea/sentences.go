@@ -234,9 +234,9 @@ func decodeGSA(st *gnss.Stream, m *gnss.Message, s sentence) bool {
 	case "1":
 		st.SetModeFix(m, gnss.FixNone)
 	case "2":
-		m.Fix = gnss.Fix2D
+		st.SetModeFix(m, gnss.Fix2D)
 	case "3":
-		m.Fix = gnss.Fix3D
+		st.SetModeFix(m, gnss.Fix3D)
 	}
 	m.SystemID, _ = digits(s.at(17), 1, 1)
 	for i := 2; i < len(s.Fields) && i < 14; i++ {
