@@ -2,11 +2,13 @@ package refclock_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"noonmark/refclock/gnss/nmea"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/report"
 	"noonmark/refclock/sim"
 )
@@ -24,6 +26,7 @@ func TestConditionsAreExplainedOnce(t *testing.T) {
 		}
 	}
 	clockOf := func(k int) string { return fmt.Sprintf("09%02d%02d", 30+k/60, k%60) }
+	reasonOf := regexp.MustCompile(`reason=("[^"]*|[^ ]*)`)
 	for _, c := range []struct {
 		name   string
 		edit   func(*sim.Scenario)
@@ -44,6 +47,11 @@ func TestConditionsAreExplainedOnce(t *testing.T) {
 		{"no pulses", faults(fault(sim.NoPulse, 0, 0, 0)), "no_pulse", "time pulse"},
 		{"no messages", faults(fault(sim.Silence, 0, 0, 0)), "no_messages", "receiver.device"},
 		{"no evidence of the leap count", func(s *sim.Scenario) { s.Config.Clock.System = realtime }, "doubted: leap_unconfirmed", "NAV-TIMELS"},
+		{"labels that skip seconds", all(script(func(k int) string {
+			return fmt.Sprintf("GPRMC,09%02d%02d,A,4723.0,N,00832.4,E,0,0,231126,,,A", 30+2*k/60, 2*k%60)
+		}), unproved), "labelling", "label_skips"},
+		{"labels come late, and the system clock is right", faults(fault(sim.SecondOff, 0, 0, -1)), "doubted: leap_unconfirmed", "labels seem late by 1s"},
+		{"both edges, and a disciplined system clock that is 0.1 s off", all(duty(100*time.Millisecond, true), disciplined, func(s *sim.Scenario) { s.Config.Clock.System = 100 * time.Millisecond }), "doubted: ambiguous_edge", "right to 50 ms"},
 		{"a disciplined system clock contradicts", all(faults(fault(sim.SecondOff, 0, 0, 2)), disciplined), "doubted: second_opposed", "third clock"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -57,7 +65,7 @@ func TestConditionsAreExplainedOnce(t *testing.T) {
 			}
 			logged := 0
 			for line := range strings.Lines(r.log.String()) {
-				if strings.Contains(line, "msg=state") && strings.Contains(line, "remedy=") && strings.Contains(line, strings.Split(c.reason, ": ")[len(strings.Split(c.reason, ": "))-1]) {
+				if strings.Contains(line, "msg=state") && strings.Contains(line, "remedy=") && strings.HasSuffix(reasonOf.FindString(line), c.reason[strings.LastIndex(c.reason, " ")+1:]) {
 					logged++
 				}
 			}
@@ -66,6 +74,17 @@ func TestConditionsAreExplainedOnce(t *testing.T) {
 			}
 		})
 	}
+	t.Run("restarted without pulses", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, "timehat-f9t", func(s *sim.Scenario) {
+			s.Actions = append(s.Actions, sim.Action{At: 60 * time.Second, Do: func(l *sim.Loop) { l.Restart() }})
+			faults(fault(sim.NoPulse, 55*time.Second, 0, 0))(s)
+		})
+		r.Run(100 * time.Second)
+		if d := report.NewDetails(r.Engine.Report(), 1, r.Mono()); r.Snap.Reason != "restarted: no_pulse" || !strings.Contains(d.Remedy, "time pulse") {
+			t.Errorf("%s, remedy %q", r.Snap.Reason, d.Remedy)
+		}
+	})
 	t.Run("locked", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "timehat-f9t", nil)
@@ -73,8 +92,14 @@ func TestConditionsAreExplainedOnce(t *testing.T) {
 		if d := report.NewDetails(r.Engine.Report(), 1, r.Mono()); d.Remedy != "" {
 			t.Errorf("remedy %q", d.Remedy)
 		}
+		if strings.Contains(r.log.String(), "reason=labelling offset_ns=0 freq_ppb=0 remedy") {
+			t.Errorf("a remedy for the first seconds:\n%s", &r.log)
+		}
 	})
 }
+
+// unproved lets the lock wait for no evidence of the leap count.
+func unproved(s *sim.Scenario) { s.Engine.Proof = leap.ProofNever }
 
 // earliest sets the earliest possible date.
 func earliest(s *sim.Scenario) {

@@ -292,8 +292,8 @@ func (e *Engine) publish() {
 	if st.Reason == discipline.Restarted {
 		inheritLeaps(s, e.cfg.Before)
 	}
-	r := e.describe(s, st)
-	r.Begun, r.Leap, r.Table, r.QuantisationSign = e.integrity.Begun(), e.leap.Status(), e.leap.Table(), e.pulse.Sign()
+	r := e.describe(s, st, e.leap.Status())
+	r.Begun, r.Table, r.QuantisationSign = e.integrity.Begun(), e.leap.Table(), e.pulse.Sign()
 	for _, c := range e.compared {
 		r.Compared = append(r.Compared, c.State())
 	}

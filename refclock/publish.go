@@ -12,6 +12,7 @@ import (
 	"noonmark/refclock/discipline"
 	"noonmark/refclock/incident"
 	"noonmark/refclock/integrity"
+	"noonmark/refclock/leap"
 	"noonmark/refclock/reading"
 	"noonmark/refclock/reason"
 	"noonmark/refclock/report"
@@ -40,6 +41,8 @@ type publisher struct {
 		state  status.State
 		reason string
 		since  int64 // CLOCK_MONOTONIC_RAW of the change of state
+
+		reasonSince int64 // the same of the reason
 	}
 	advised map[advice]bool // whose remedy was logged since the clock was locked last
 
@@ -161,26 +164,34 @@ func (p *publisher) keepLearned(c *discipline.Controller, now int64) {
 
 // describe adds to a snapshot what was configured and counted, logs a change of
 // state, and returns the report around it.
-func (p *publisher) describe(s *status.Snapshot, st discipline.Status) *report.Report {
+func (p *publisher) describe(s *status.Snapshot, st discipline.Status, leaps leap.Status) *report.Report {
+	r := &report.Report{Discipline: st, Leap: leaps, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting()}
 	s.Kind, s.RefID, s.ClockDev, s.Pulse, s.Receiver = p.cfg.Kind, p.cfg.RefID, p.cfg.ClockName, p.cfg.Pulse, p.cfg.Receiver
 	s.MsgMono, s.Msgs, s.BadMsgs = p.messages.mono, p.messages.valid, p.messages.refused
 	s.BadPulses += p.incidents.Group(reason.Edge)
-	if was := &p.logged; !st.Moving && (s.State != was.state || s.Reason != was.reason || !was.once) {
+	remedy := ""
+	if !st.Moving {
+		remedy = p.advise(r, s)
+	}
+	if was := &p.logged; !st.Moving && (s.State != was.state || s.Reason != was.reason || !was.once || remedy != "") {
 		fields := []any{"state", s.State.String(), "was", was.state.String(), "reason", s.Reason, "offset_ns", math.Round(s.OffsetNS), "freq_ppb", math.Round(s.FreqPPB*1e3) / 1e3}
-		if r := p.advise(&st); r != "" {
-			fields = append(fields, "remedy", r)
+		if remedy != "" {
+			fields = append(fields, "remedy", remedy)
 		}
 		p.cfg.Log.Info("state", fields...)
 		if s.State != was.state || !was.once {
 			was.since = s.Mono
 		}
+		if s.Reason != was.reason {
+			was.reasonSince = s.Mono
+		}
 		was.state, was.reason, was.once = s.State, s.Reason, true
 	}
-	since := p.logged.since
+	r.Snapshot, r.Since = *s, p.logged.since
 	if s.State != p.logged.state { // it has just changed
-		since = s.Mono
+		r.Since = s.Mono
 	}
-	return &report.Report{Snapshot: *s, Discipline: st, Receiver: p.receiver, Label: p.label, Learned: p.learned, Counts: p.incidents.Counts(), Conditions: p.incidents.Lasting(), Since: since}
+	return r
 }
 
 // advice is a condition for which a remedy was logged.
@@ -189,22 +200,26 @@ type advice struct {
 	cause  reason.Code
 }
 
-// advise returns what is to be logged of the state's remedy: each once until the
-// next lock.
-func (p *publisher) advise(st *discipline.Status) string {
+// labellingUsual is how long labels usually take to agree, ns.
+const labellingUsual = 30e9
+
+// advise returns what is to be logged of the remedy of the state in s: each once until
+// the next lock.
+func (p *publisher) advise(now *report.Report, s *status.Snapshot) string {
+	st := &now.Discipline
 	if st.State == status.Locked {
 		clear(p.advised)
 		return ""
 	}
-	a := advice{st.Reason, st.Cause}
+	a := advice{st.Awaits(), st.Cause}
 	if a.cause != reason.None {
 		a.reason = discipline.None
 	}
-	r := st.Remedy()
-	if r == "" || p.advised[a] {
+	if p.advised[a] || a.reason == discipline.Labelling && (s.Reason != p.logged.reason || s.Mono-p.logged.reasonSince < labellingUsual) {
 		return ""
 	}
-	p.advised[a] = true
+	r := now.Remedy()
+	p.advised[a] = r != ""
 	return r
 }
 

@@ -22,6 +22,7 @@ type reasonList struct {
 	title, intro string
 	dir, typ     string           // where the constants and their comments are
 	word         func(int) string // the word of the i-th constant
+	remedy       func(int) string // what an operator can do about it; nil: not known
 }
 
 func reasonLists() []reasonList {
@@ -29,62 +30,62 @@ func reasonLists() []reasonList {
 		{
 			"Reference: devices, receiver, alarms",
 			"Counted in `noonmark_refclock_events_total{part=\"engine\"}`. A reason with an alarm priority keeps the clock from being disciplined; of several, the one with the highest priority is reported.",
-			"refclock/reason", "Code", func(i int) string { return reason.Code(i).String() },
+			"refclock/reason", "Code", func(i int) string { return reason.Code(i).String() }, func(i int) string { return reason.Code(i).Info().Remedy },
 		},
 		{
 			"Discipline: states, pulses, labels",
 			"A state's reason is `reason` in `status -json` and in the log. While an alarm is in force, it is `doubted` followed by the alarm's word. Counted in `noonmark_refclock_events_total{part=\"discipline\"}`.",
-			"refclock/discipline", "Reason", func(i int) string { return discipline.Reason(i).String() },
+			"refclock/discipline", "Reason", func(i int) string { return discipline.Reason(i).String() }, func(i int) string { return discipline.Reason(i).Remedy() },
 		},
 		{
 			"Receiver messages",
 			"Counted in `noonmark_refclock_events_total{part=\"receiver\"}` and by `refclockctl decode`.",
-			"refclock/gnss", "Defect", func(i int) string { return gnss.Defect(i).String() },
+			"refclock/gnss", "Defect", func(i int) string { return gnss.Defect(i).String() }, nil,
 		},
 		{
 			"Pulse timestamps",
 			"Counted in `noonmark_refclock_events_total{part=\"pulse\"}`.",
-			"refclock/pps", "Discard", func(i int) string { return pps.Discard(i).String() },
+			"refclock/pps", "Discard", func(i int) string { return pps.Discard(i).String() }, nil,
 		},
 		{
 			"Temperature sensor",
 			"Counted in `noonmark_refclock_events_total{part=\"sensor\"}`.",
-			"refclock/oscillator", "SensorReason", func(i int) string { return oscillator.SensorReason(i).String() },
+			"refclock/oscillator", "SensorReason", func(i int) string { return oscillator.SensorReason(i).String() }, nil,
 		},
 		{
 			"Exports to other programs",
 			"Counted in `noonmark_refclock_exports_total` (label `result`).",
-			"refclock/export", "Result", func(i int) string { return export.Result(i).String() },
+			"refclock/export", "Result", func(i int) string { return export.Result(i).String() }, nil,
 		},
 		{
 			"NTP requests",
 			"Counted in `noonmark_ntp_responses_total` and `noonmark_ntp_dropped_total`.",
-			"server", "Reason", func(i int) string { return server.Reason(i).String() },
+			"server", "Reason", func(i int) string { return server.Reason(i).String() }, nil,
 		},
 		{
 			"Endpoints of ntsserve",
 			"The label `state` of `noonmark_ntp_endpoint_state`.",
-			"server", "Lack", func(i int) string { return server.Lack(i).String() },
+			"server", "Lack", func(i int) string { return server.Lack(i).String() }, nil,
 		},
 		{
 			"NTS-KE connections",
 			"Counted in `noonmark_ntske_exchanges_total`.",
-			"server/ntske", "Reason", func(i int) string { return ntske.Reason(i).String() },
+			"server/ntske", "Reason", func(i int) string { return ntske.Reason(i).String() }, nil,
 		},
 		{
 			"Certificates",
 			"Counted in `noonmark_ntske_certificate_refusals_total`.",
-			"server/certs", "Reason", func(i int) string { return certs.Reason(i).String() },
+			"server/certs", "Reason", func(i int) string { return certs.Reason(i).String() }, nil,
 		},
 		{
 			"System clock as the source of ntsserve",
 			"Counted in `noonmark_source_readings_total`.",
-			"server/sysclock", "Reason", func(i int) string { return sysclock.Reason(i).String() },
+			"server/sysclock", "Reason", func(i int) string { return sysclock.Reason(i).String() }, nil,
 		},
 		{
 			"Client (ntsquery, witnesses)",
 			"Printed by `ntsquery`, and logged for witnesses.",
-			"server/ntsclient", "Reason", func(i int) string { return ntsclient.Reason(i).String() },
+			"server/ntsclient", "Reason", func(i int) string { return ntsclient.Reason(i).String() }, nil,
 		},
 	}
 }
@@ -109,13 +110,16 @@ The words do not change.
 		if err != nil {
 			return "", err
 		}
-		grouped := l.dir == "refclock/reason"
 		fmt.Fprintf(&b, "## %s\n\n%s\n\n", l.title, l.intro)
+		columns := []string{"word", "meaning"}
+		grouped := l.dir == "refclock/reason"
 		if grouped {
-			b.WriteString("| word | meaning | log message | alarm priority |\n|---|---|---|---|\n")
-		} else {
-			b.WriteString("| word | meaning |\n|---|---|\n")
+			columns = append(columns, "log message", "alarm priority")
 		}
+		if l.remedy != nil {
+			columns = append(columns, "remedy")
+		}
+		fmt.Fprintf(&b, "| %s |\n%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
 		for i, c := range list {
 			word := l.word(i)
 			if word == "none" || word == "good" || i == 0 && c.text == "" {
@@ -124,15 +128,18 @@ The words do not change.
 			if c.text == "" {
 				return "", fmt.Errorf("%s: %s has no comment", l.dir, c.name)
 			}
-			if !grouped {
-				fmt.Fprintf(&b, "| `%s` | %s |\n", word, c.text)
-				continue
+			row := []string{"`" + word + "`", c.text}
+			if grouped {
+				info, priority := reason.Code(i).Info(), ""
+				if info.Group == reason.Alarm {
+					priority = fmt.Sprint(info.Priority)
+				}
+				row = append(row, info.Message, priority)
 			}
-			info, priority := reason.Code(i).Info(), ""
-			if info.Group == reason.Alarm {
-				priority = fmt.Sprint(info.Priority)
+			if l.remedy != nil {
+				row = append(row, l.remedy(i))
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", word, c.text, info.Message, priority)
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		}
 		b.WriteString("\n")
 	}

@@ -77,7 +77,7 @@ func stateEvent(r *report.Report, was string) events.Event {
 	s := &r.Snapshot
 	return events.Event{
 		Kind: events.State, Text: s.State.String() + ": " + s.Reason, State: s.State.String(), Was: was, Reason: s.Reason,
-		Detail: r.Discipline.Detail, Remedy: r.Discipline.Remedy(),
+		Detail: r.Discipline.Detail, Remedy: r.Remedy(),
 	}
 }
 

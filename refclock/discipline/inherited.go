@@ -273,7 +273,7 @@ func (c *Controller) StatusAt(now ClockNow) Status {
 	if s.Cause == reason.None {
 		s.Detail = s.Reason.String()
 	}
-	s.State, s.Reason, s.Mono, s.RefTime = status.Holdover, Restarted, now.Mono, h.RefTime
+	s.State, s.Reason, s.Own, s.Mono, s.RefTime = status.Holdover, Restarted, s.Reason, now.Mono, h.RefTime
 	s.Accepted, s.Agreed = h.Pulses, h.Seconds // the lock that is served
 	s.Bound, s.BoundRate, s.Floor, s.Forecast = bound, growth, floor, Forecast{}
 	return s

@@ -1,6 +1,11 @@
 package discipline
 
-import "noonmark/refclock/reason"
+import (
+	"fmt"
+	"strings"
+
+	"noonmark/refclock/reason"
+)
 
 // Reason is why an input was refused or why a state was entered. Its String is
 // the word in logs and the metric label.
@@ -124,7 +129,8 @@ var remedies = [numReasons]string{
 	NoPulse:        "check that the receiver has a fix, the wire from its time pulse to the pin or PPS device, and pulse.edge",
 	NoMessages:     "check that the receiver sends RMC or ZDA, or UBX-NAV-PVT, and receiver.device and receiver.baud",
 	VoidMessages:   "give the antenna a free view of the sky; a cold start takes up to 15 minutes",
-	AmbiguousEdge:  "set pulse.width to the pulse's length, or pulse.edge to the other edge",
+	Labelling:      "wait for some seconds, in which the labels have to agree in succession; if it lasts, let the receiver send one dated message a second, within a second of its pulse",
+	AmbiguousEdge:  reason.PulseAmbiguous.Info().Remedy,
 	MissingPulses:  "check that the receiver has a fix, and the wire from its time pulse",
 	PulseJump:      "compare with an independent clock; refclockctl relock discards the lock if the pulses are right",
 	SecondDisputed: "find out by a third clock which second is right; refclockctl relock discards the lock if the messages are right",
@@ -142,13 +148,37 @@ func (r Reason) Remedy() string {
 	return ""
 }
 
-// Remedy returns what an operator can do about the state: by its cause, else by its
-// reason.
+// Remedy returns what an operator can do about the state: by its cause, else by what
+// keeps it from being another one.
 func (s *Status) Remedy() string {
 	if s.Cause != reason.None {
 		if r := s.Cause.Info().Remedy; r != "" {
 			return r
 		}
 	}
-	return s.Reason.Remedy()
+	r := s.Awaits().Remedy()
+	if refused := s.Counts.labels(); s.Awaits() == Labelling && refused != "" {
+		r += "; labels refused so far: " + refused
+	}
+	return r
+}
+
+// Awaits returns the reason that keeps the servo from a lock: Reason, unless a state of
+// an earlier run is continued.
+func (s *Status) Awaits() Reason {
+	if s.Reason == Restarted {
+		return s.Own
+	}
+	return s.Reason
+}
+
+// labels returns how many labels were refused by each reason, empty if none was.
+func (c *Counts) labels() string {
+	var all []string
+	for r := LabelVoid; r <= LabelVague; r++ {
+		if c[r] > 0 {
+			all = append(all, fmt.Sprintf("%v %d", r, c[r]))
+		}
+	}
+	return strings.Join(all, ", ")
 }

@@ -71,6 +71,33 @@ func TestStepThenMeasure(t *testing.T) {
 	}
 }
 
+// Every reason of a state says what to do, but for those that pass by themselves.
+func TestReasonsHaveRemedies(t *testing.T) {
+	t.Parallel()
+	pass := map[Reason]bool{
+		Starting: true, Stepping: true, Verifying: true, Returning: true, // seconds
+		Disciplined: true, OffsetTooLarge: true, // nothing to be done: acquired again at once
+		Doubted: true, Restarted: true, // the alarm has one; what this run waits for
+	}
+	for r := Starting; r < numReasons; r++ {
+		if (r.Remedy() == "") != pass[r] {
+			t.Errorf("%v: remedy %q", r, r.Remedy())
+		}
+	}
+	s := Status{Reason: Restarted, Own: NoPulse}
+	if s.Remedy() != NoPulse.Remedy() {
+		t.Errorf("restarted without pulses: %q", s.Remedy())
+	}
+	s = Status{Reason: Labelling}
+	if s.Remedy() != Labelling.Remedy() {
+		t.Errorf("no label refused: %q", s.Remedy())
+	}
+	s.Counts[LabelSkips], s.Counts[LabelVague], s.Counts[PulseOutlier] = 3, 1, 9
+	if !strings.HasSuffix(s.Remedy(), "; labels refused so far: label_skips 3, label_vague 1") {
+		t.Errorf("labels refused: %q", s.Remedy())
+	}
+}
+
 // TestStatesHaveReasons: every reason of a state is entered by a row of
 // TestTransitions or by the test named here.
 func TestStatesHaveReasons(t *testing.T) {

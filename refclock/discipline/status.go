@@ -14,6 +14,7 @@ type Status struct {
 	Reason Reason       // why the state is what it is; None: Cause says it alone
 	Cause  reason.Code  // what is behind Reason, None if that is not known
 	Detail string       // further words of an alarm, for people
+	Own    Reason       // while Reason is Restarted: why this run has no lock of its own yet
 	Moving bool         // between ClockMoving and Stepped
 	Mono   int64        // CLOCK_MONOTONIC_RAW, ns
 

@@ -597,7 +597,7 @@ func TestWaitIsExplained(t *testing.T) {
 		want []string
 	}{
 		{"NMEA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }}, []string{"for_at_most 12m5", "NAV-TIMELS"}},
-		{"ZDA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0, zda)) }}, []string{"let the receiver report its fix"}},
+		{"ZDA alone", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0, zda)) }}, []string{"let the receiver report its fix from satellites"}},
 		{"the system clock differs", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 3)) }, system: at(0)}, []string{"system_clock_off_by -3s", "find out whether"}},
 		{"a configured count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapConfigured)} }}, []string{"receiver_has_count_from configured"}},
 		{"labels come late", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, -2)) }, system: at(0)}, []string{"labels_seem_late_by 2s", "receiver.label_offset", "NTP", "[[witness]]"}},

@@ -20,7 +20,7 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	case c.unheard != gnss.LeapUnreported:
 		fields = append(fields, "receiver_has_count_from", c.unheard.String())
 	case c.fix.last == 0:
-		more = append(more, "let the receiver report its fix (RMC or GGA): after 13 min with one it must know its count")
+		more = append(more, "let the receiver report its fix from satellites (RMC or GGA): after 13 min with one it must know its count")
 	default:
 		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
 	}

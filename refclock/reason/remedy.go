@@ -56,7 +56,7 @@ var remedies = [count]string{
 	LeapExpired:          "update the package tzdata, or fetch https://data.iana.org/time-zones/data/leap-seconds.list",
 	LeapContradicted:     "update the package tzdata; refclockctl doctor shows which source says what",
 	LeapRefused:          "compare the tables of leap seconds with https://hpiers.obspm.fr/iers/bul/bulc/bulletinc.dat, and update the receiver's firmware",
-	PulseAmbiguous:       "set pulse.width to the pulse's length, or pulse.edge to the other edge",
+	PulseAmbiguous:       "set pulse.width to the pulse's length, or pulse.edge to the other edge; a system clock that NTP keeps tells the edges apart only while it is right to 50 ms",
 	SecondOpposed:        "find out by a third clock whether the receiver or the system clock is right; receiver.label_offset corrects labels that are off by constant whole seconds",
 	SecondNamed:          "raise receiver.baud, or let the receiver send fewer messages: they come a second late",
 	CompareAlarm:         "compare the two pulses with a third one",

@@ -225,7 +225,7 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 		Pulses:     []PulseDetail{},
 		Conditions: []ConditionDetail{},
 		Sky:        newSky(&r.Receiver.Sky, mono),
-		Remedy:     remedy(r),
+		Remedy:     r.Remedy(),
 		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: coefficient(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: coefficient(st.AgeingPPB)},
 	}
 	d.State, d.StateForS, d.Forecast = r.Snapshot.State.String(), age(mono, r.Since), newForecast(r, mono)
@@ -251,9 +251,9 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 	return d
 }
 
-// remedy returns what an operator can do about the state's reason. For evidence of
+// Remedy returns what an operator can do about the state's reason. For evidence of
 // the leap count that depends on the site.
-func remedy(r *Report) string {
+func (r *Report) Remedy() string {
 	if r.Discipline.Cause == reason.LeapUnconfirmed && r.Leap.Remedy != "" {
 		return r.Leap.Remedy
 	}
