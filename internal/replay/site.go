@@ -121,8 +121,8 @@ func (s *Site) Scenario(name string, start time.Time) (sim.Scenario, error) {
 	if s.NoRTC {
 		c.Clock.System = noRTC
 	}
-	if s.Kept && !s.Steered {
-		c.Clock.Leaps = truth
+	if s.Kept || s.Steered {
+		c.Clock.Leaps = truth // it is set right over a leap second
 	}
 	if s.Steered {
 		c.Clock.IsSystem, c.Clock.Start, c.Pulse.System = true, c.Clock.System, true

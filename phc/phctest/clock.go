@@ -237,12 +237,15 @@ func (c *Clock) RealAt(mono int64) int64 {
 func (c *Clock) realAt(mono int64) int64 {
 	t, offset := c.time.at(mono), c.cfg.TAIOffset
 	if c.cfg.IsSystem {
-		return int64(c.at(mono)) - int64(offset)*1e9
+		t = c.at(mono)
 	}
-	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
 	if c.cfg.Leaps != nil {
 		offset = c.cfg.Leaps.Offset(t)
 	}
+	if c.cfg.IsSystem {
+		return int64(t) - int64(offset)*1e9
+	}
+	x := c.sys.Phase(float64(mono-c.cfg.Mono0) * 1e-9)
 	return int64(t) - int64(offset)*1e9 + int64(c.cfg.System) + int64(math.Round(x))
 }
 
