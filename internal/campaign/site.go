@@ -86,6 +86,9 @@ func Draw(seed uint64) *Site {
 	s.Receiver.draw(r)
 	s.System.draw(r)
 	s.Pulse.draw(r, s.System.Steered)
+	if x := &s.Receiver; (x.Stale < 0 || x.Stale > 0 && s.System.Kept) && s.shown() && seed%2 == 0 {
+		x.Forever = true // the system clock shows it
+	}
 	if r.IntN(4) == 0 { // the program does not know the rate
 		s.Rates = []int{9600, 38400, 115200, 4800, 57600, 19200}
 		if r.IntN(2) == 0 {
