@@ -12,7 +12,7 @@ MAINS = ./cmd/...
 
 export CGO_ENABLED = 0
 
-.PHONY: help demo demo-fleet test test-fleet build build-fleet check check-fmt check-vet check-static check-cross docs share race fuzz campaign interop soak lab lab-ci lab-long lab-smoke web-test bench bench-gc bench-attack bench-fleet bench-ke bench-results bench-refclockd bench-servo install uninstall vm deb deb-fleet release clean
+.PHONY: help demo demo-fleet test test-fleet build build-fleet check check-fmt check-vet check-static check-cross docs share race fuzz faults campaign interop soak lab lab-ci lab-long lab-smoke web-test bench bench-gc bench-attack bench-fleet bench-ke bench-results bench-refclockd bench-servo install uninstall vm deb deb-fleet release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -79,6 +79,11 @@ race: ## run the tests under the race detector (needs a C compiler)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
+
+# The fault table is played with seeds 1 to FAULTS; make test plays seed 1.
+FAULTS ?= 20
+faults: ## play the fault table with seeds 1 to FAULTS (20), which takes a minute of two processors
+	@NOONMARK_FAULT_SEEDS=$(FAULTS) GOGC=400 $(GO) test -count=1 -timeout 10m -run '^TestFaults$$' $(TESTFLAGS) ./refclock
 
 # How many sites the campaign plays, its first seed, and how long it may take.
 SITES ?= 10000
