@@ -199,7 +199,8 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 	for k := range uniformConfirmed {
 		// The count is known, but which second the labels name is not: they may come
 		// late, or be made with another count or date.
-		if k == countReceived && (odd || c.systemAway.by != 0) || k == almanacReceived && odd {
+		away := c.systemAway.by != 0 || c.uniformNow() && c.uniformAway.by != 0
+		if k == countReceived && (odd || away) || k == almanacReceived && odd {
 			continue
 		}
 		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
@@ -310,7 +311,9 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 		if c.uniformOff = contradiction(off, scaleSpan); (off - off.Round(time.Second)).Abs() > agreeWithin {
 			c.uniformOff = 0
 		}
-		c.uniformAway = awayFrom(off, in, true)
+		// The scale is not configured if the message has the receiver's leap flag, and with
+		// its count no leap second is missing in the tables.
+		c.uniformAway = awayFrom(off, in, m.UTC == gnss.UTCUnreported || c.found[countReceived].mono == 0)
 	default:
 		c.compareSystem(off, in)
 	}

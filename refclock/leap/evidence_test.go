@@ -289,6 +289,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
 		{"GPS time, the system clock is off by no whole second", evidenceSite{say: each(0, gps), system: at(-4600 * ms)}, -1},
 		{"GPS time with its count, the system clock is off by no whole second", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6600 * ms)}, -1},
+		{"GPS time with its count, the system clock is 6 s behind", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6 * time.Second)}, 781},
 		{"GPS time, the system clock knows of a leap second that the tables lack", evidenceSite{say: each(0, gps), system: at(-time.Second), tables: expired}, never},
 		{"labels with a fraction, the system clock agrees", evidenceSite{say: each(0, func(m *gnss.Message) { m.Time -= 7 * tai.Second / 10 }), system: at(3 * ms)}, -1},
 		{"the clock is tracked", evidenceSite{say: rmc(3), tracked: func(int) bool { return true }, clock: at(0)}, -1},

@@ -42,8 +42,9 @@ type away struct {
 
 // awayFrom judges a system clock that is ahead of labels by off. It must be as near to whole
 // seconds as it would have to be to confirm them. One that this receiver may have set
-// shows nothing.
-func awayFrom(off time.Duration, in *reading.Clocks, uniform bool) away {
+// shows nothing. scaled: the labels need no count, and the configured scale or the tables
+// of leap seconds may be wrong.
+func awayFrom(off time.Duration, in *reading.Clocks, scaled bool) away {
 	tolerance := within(in.Continued && in.SystemSet)
 	switch {
 	case in.SystemDisciplined:
@@ -58,7 +59,7 @@ func awayFrom(off time.Duration, in *reading.Clocks, uniform bool) away {
 	switch {
 	case in.SystemDisciplined, whole%zoneStep == 0:
 		return away{whole, true}
-	case uniform: // they need no count, and the configured scale may be wrong
+	case scaled:
 		return away{whole, whole.Abs() <= scaleSpan}
 	}
 	return away{whole, whole > 0 && whole <= countSpan}
