@@ -88,7 +88,7 @@ func (d *service) raise() {
 	}
 }
 
-// startCardSetup starts the process that keeps the right to set up cards, if this one
+// startCardSetup starts the processes that keep the right to set up cards, if this one
 // has it and will give it up.
 func (d *service) startCardSetup(plan *privileges.Plan) {
 	wanted := func(e server.Endpoint) bool {
@@ -97,18 +97,19 @@ func (d *service) startCardSetup(plan *privileges.Plan) {
 	if plan == nil || !privileges.Has(privileges.NetAdmin) || !slices.ContainsFunc(d.settings.Endpoints, wanted) {
 		return
 	}
-	h, err := cardsetup.Start(plan.User, func(err error) {
-		d.log.Warn("timestamps of cards stay as they are, but are not set up again if a card comes back", "error", err)
-	})
-	if err != nil {
-		d.log.Warn("timestamps of cards are set up now, but not again if a card comes back", "error", err)
-		return
+	h, err := cardsetup.Start(plan.User)
+	if h == nil {
+		return // this system has no such cards
 	}
 	d.cards = h
 	for i := range d.settings.Endpoints {
 		d.settings.Endpoints[i].Socket.Widen = h.Widen
 	}
-	d.log.Info("a process of its own keeps CAP_NET_ADMIN to set up cards again", "pid", h.PID())
+	if err != nil {
+		d.log.Warn("timestamps of cards are set up now, but not again if a card comes back", "error", err)
+		return
+	}
+	d.log.Info("processes of their own keep CAP_NET_ADMIN to set up cards again", "pid", h.PID())
 }
 
 // bind opens the sockets. What cannot be had yet is tried again by its task.
@@ -270,6 +271,9 @@ func (d *service) newTasks() []daemon.Task {
 	tasks = append(tasks, d.macs)
 	if path := daemon.RuntimeFile(observe.ServingName); path != "" {
 		tasks = append(tasks, observe.NewServingTask(path, d.ntp, nts, phc.MonoRaw, d.log))
+	}
+	if d.cards != nil {
+		tasks = append(tasks, d.cards)
 	}
 	if d.clock != nil {
 		reg.MustRegister(d.clock)

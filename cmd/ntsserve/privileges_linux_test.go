@@ -119,8 +119,11 @@ func TestPrivilegesOfEveryThread(t *testing.T) {
 			if len(ke) != 1 || len(ke)+len(cards) != len(p.Children(t, "")) {
 				t.Fatalf("children: %v for NTS-KE, %v for cards, of %v", ke, cards, p.Children(t, ""))
 			}
-			for _, pid := range cards {
-				checkThreads(t, pid, c.uid, "1000", "0")
+			for _, keeper := range cards {
+				checkThreads(t, keeper, c.uid, "1000", "0")
+				for _, pid := range proctest.ChildrenOf(t, keeper, cardsetup.Argument) {
+					checkThreads(t, pid, c.uid, "1000", "0")
+				}
 			}
 			checkThreads(t, ke[0], c.uid, "0", inherited)
 			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", ke[0])); err != nil || strings.TrimSpace(string(b)) != "500" {

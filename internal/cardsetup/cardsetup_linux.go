@@ -1,12 +1,13 @@
 package cardsetup
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"os/signal"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,104 +15,252 @@ import (
 	"syscall"
 	"time"
 
-	"noonmark/internal/exitcode"
 	"noonmark/internal/privileges"
 	"noonmark/server/transport/sockets"
 )
 
-// Helper is the process, seen by ntsserve. Its methods may be called from any
-// goroutine.
+// Helper is the processes, seen by ntsserve, and the task that says whether they work.
+// Its methods may be called from any goroutine.
 type Helper struct {
-	mu    sync.Mutex
-	fd    int // -1: it has ended
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the process has ended
+	cmd   *exec.Cmd     // ntsserve-keeper; nil: it could not be started
+	ends  *os.File      // where it reports each end of ntsserve-cards
+	ended chan struct{} // closed when it has ended itself
+
+	asking sync.Mutex // one question at a time
+	fd     int        // of questions; -1: closed
+	number uint32     // of the last question
+
+	mu     sync.Mutex
+	lost   error         // why a restart of ntsserve is needed; nil: it is not
+	down   error         // why no card can be set up now; nil: they can
+	closed bool          // what ends now ends as it should
+	failed chan error    // why the task fails
+	ready  chan struct{} // of the next or present run
 }
 
-// answerWithin is how long the process may take: some drivers restart their link.
+// answerWithin is how long an answer may take: some drivers restart their link.
 const answerWithin = 5 * time.Second
 
-// Start starts the process, while this one still has CAP_NET_ADMIN. It becomes user, if
-// that is not nil and root starts it. lost is called, from another goroutine, if the
-// process ends by itself while nobody asks it; whoever asks gets ErrEnded.
-func Start(user *privileges.User, lost func(error)) (*Helper, error) {
-	fail := func(err error) (*Helper, error) { return nil, fmt.Errorf("start %s: %w", Argument, err) }
+// Start starts the processes, while this one still has CAP_NET_ADMIN. They become user,
+// if that is not nil and root starts them. The error says why no card can be set up; the
+// task says it too.
+func Start(user *privileges.User) (*Helper, error) {
+	h := &Helper{fd: -1, ended: make(chan struct{}), failed: make(chan error, 1)}
+	err := h.start(user)
+	if err != nil {
+		close(h.ended)
+		err = fmt.Errorf("%w (start %s: %w)", ErrLost, Argument, err)
+		h.lost, h.down = err, err
+		return h, err
+	}
+	return h, h.probe()
+}
+
+func (h *Helper) start(user *privileges.User) error {
 	// A packet is a question or an answer, and the end of one side is seen by the other.
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fail(os.NewSyscallError("socketpair", err))
+		return os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "cards")
-	limit := syscall.NsecToTimeval(int64(answerWithin))
+	defer theirs.Close() // so that its end is seen here
+	ends, report, err := os.Pipe()
+	if err != nil {
+		syscall.Close(fds[0])
+		return err
+	}
+	defer report.Close()
 	args := []string{Argument}
 	if user != nil && os.Geteuid() == 0 {
 		args = append(args, strconv.Itoa(user.UID), strconv.Itoa(user.GID))
 	}
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = []*os.File{theirs, report}
 	cmd.Stderr = os.Stderr
 	// It does not speak for the daemon to the service manager.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "NOTIFY_SOCKET=") || strings.HasPrefix(v, "WATCHDOG_") || strings.HasPrefix(v, "LISTEN_")
 	})
-	err = os.NewSyscallError("setsockopt", syscall.SetsockoptTimeval(fds[0], syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit))
-	if err == nil {
-		err = cmd.Start()
-	}
-	theirs.Close() // so that its end is seen here
-	if err != nil {
+	if err := cmd.Start(); err != nil {
 		syscall.Close(fds[0])
-		return fail(err)
+		ends.Close()
+		return err
 	}
-	h := &Helper{fd: fds[0], cmd: cmd, ended: make(chan struct{})}
-	h.mu.Lock() // if it ends now, that is the error of Start and nothing that was lost
-	go h.wait(lost)
-	_, err = h.ask(".")
-	h.mu.Unlock()
-	if !errors.Is(err, syscall.EINVAL) { // it is ready once it has refused this
-		h.Close()
-		return fail(err)
-	}
-	return h, nil
+	h.cmd, h.ends, h.fd = cmd, ends, fds[0]
+	go h.watch()
+	return nil
 }
 
-// PID is the number of the process.
-func (h *Helper) PID() int { return h.cmd.Process.Pid }
+// watch notes each end of ntsserve-cards, and the end of ntsserve-keeper.
+func (h *Helper) watch() {
+	defer close(h.ended)
+	var b [4]byte
+	for {
+		if _, err := io.ReadFull(h.ends, b[:]); err != nil {
+			break
+		}
+		h.fails(fmt.Errorf("%w (%s)", ErrEnded, describe(syscall.WaitStatus(binary.NativeEndian.Uint32(b[:])))))
+	}
+	h.ends.Close()   // once more after Close
+	_ = h.cmd.Wait() // its state says how it ended
+	h.loses(fmt.Errorf("%w (%s)", ErrAlone, h.cmd.ProcessState))
+}
 
-// Widen lets the process do what sockets.Widen does. Its errors are those of the
-// system, or wrap ErrEnded.
+// describe says how a process has ended.
+func describe(s syscall.WaitStatus) string {
+	if s.Signaled() {
+		return "signal: " + s.Signal().String()
+	}
+	return fmt.Sprintf("exit status %d", s.ExitStatus())
+}
+
+// fails notes why no card can be set up now.
+func (h *Helper) fails(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	h.down = err
+	select {
+	case h.failed <- err:
+	default: // the task has an earlier failure, and asks after it
+	}
+}
+
+// loses notes why ntsserve has to be restarted. ntsserve-cards may still work.
+func (h *Helper) loses(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	h.lost = err
+	select {
+	case h.failed <- err:
+	default:
+	}
+}
+
+// PID is the number of ntsserve-keeper; 0 if it could not be started.
+func (h *Helper) PID() int {
+	if h.cmd == nil {
+		return 0
+	}
+	return h.cmd.Process.Pid
+}
+
+// String names the task in logs.
+func (h *Helper) String() string { return "card setup" }
+
+// Ready returns a channel that is closed once the next run has seen that cards can be set
+// up, or that only a restart of ntsserve helps.
+func (h *Helper) Ready() <-chan struct{} {
+	h.ready = make(chan struct{})
+	return h.ready
+}
+
+// Waiting returns why ntsserve has to be restarted, nil if it has not.
+func (h *Helper) Waiting() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
+// Run ends with an error when ntsserve-cards has ended or does not answer; the next run
+// asks whether it works again.
+func (h *Helper) Run(ctx context.Context) error {
+	if h.Waiting() == nil {
+		if err := h.probe(); err != nil {
+			return err
+		}
+	}
+	close(h.ready)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-h.failed:
+		return err
+	}
+}
+
+// Widen lets ntsserve-cards do what sockets.Widen does. Its errors are those of the
+// system, or of this package.
 func (h *Helper) Widen(name string) (sockets.Setting, error) {
 	if !validName(name) {
 		return sockets.Setting{}, os.NewSyscallError("ioctl SIOCSHWTSTAMP", syscall.EINVAL)
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.ask(name)
+	down := h.down
+	h.mu.Unlock()
+	if down != nil {
+		return sockets.Setting{}, down
+	}
+	s, err := h.ask(name)
+	if err != nil && !errors.As(err, new(syscall.Errno)) {
+		h.fails(err)
+	}
+	return s, err
 }
 
-// ask sends a question and waits for the answer. After a failure there is no other:
-// an answer that comes too late must not be taken for that to a later question.
-func (h *Helper) ask(name string) (s sockets.Setting, err error) {
+// probe asks whether ntsserve-cards works: it refuses a name that is none.
+func (h *Helper) probe() error {
+	_, err := h.ask(".")
+	if !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = nil
+	return nil
+}
+
+// ask sends a question and waits for its answer. Answers to earlier questions, which
+// came too late, are dropped.
+func (h *Helper) ask(name string) (sockets.Setting, error) {
+	h.asking.Lock()
+	defer h.asking.Unlock()
+	var none sockets.Setting
 	if h.fd < 0 {
-		return s, ErrEnded
+		return none, ErrLost
+	}
+	h.number++
+	until := time.Now().Add(answerWithin)
+	if err := syscall.Sendto(h.fd, appendQuestion(nil, h.number, name), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, nil); err != nil {
+		return none, lostOr(err)
 	}
 	var b [answerLen + 1]byte
-	n, err := syscall.Write(h.fd, []byte(name))
-	if err == nil {
-		n, err = readPacket(h.fd, b[:])
+	for {
+		limit := syscall.NsecToTimeval(int64(max(time.Until(until), time.Microsecond)))
+		if err := syscall.SetsockoptTimeval(h.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit); err != nil {
+			return none, lostOr(err)
+		}
+		n, err := readPacket(h.fd, b[:])
+		if err == nil && n == 0 {
+			err = io.EOF
+		}
+		if err != nil {
+			return none, lostOr(err)
+		}
+		number, s, errno, err := parseAnswer(b[:n])
+		switch {
+		case err != nil:
+			return none, lostOr(err)
+		case number != h.number:
+		case errno != 0:
+			return none, os.NewSyscallError("ioctl SIOCSHWTSTAMP", syscall.Errno(errno))
+		default:
+			return s, nil
+		}
 	}
-	var errno uint32
-	if err == nil {
-		s, errno, err = parseAnswer(b[:n])
+}
+
+// lostOr turns an error of the socket into one of this package: it is no error of a card.
+func lostOr(err error) error {
+	if errors.Is(err, syscall.EAGAIN) {
+		return ErrNoAnswer
 	}
-	if err != nil {
-		h.end()
-		return s, fmt.Errorf("%w (%w)", ErrEnded, err)
-	}
-	if errno != 0 {
-		return s, os.NewSyscallError("ioctl SIOCSHWTSTAMP", syscall.Errno(errno))
-	}
-	return s, nil
+	return fmt.Errorf("%w (%v)", ErrLost, err)
 }
 
 // readPacket reads one packet.
@@ -123,87 +272,22 @@ func readPacket(fd int, b []byte) (n int, err error) {
 	}
 }
 
-// end closes the socket, which ends the process.
-func (h *Helper) end() {
+// Close ends the processes and waits for them, but not for a driver that hangs.
+func (h *Helper) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	if h.ends != nil {
+		h.ends.Close() // before the socket, so that ntsserve-cards is not started again
+	}
+	h.asking.Lock()
 	if h.fd >= 0 {
 		syscall.Close(h.fd)
 		h.fd = -1
 	}
-}
-
-// wait waits for the end of the process.
-func (h *Helper) wait(lost func(error)) {
-	_ = h.cmd.Wait() // its state says how it ended
-	h.mu.Lock()
-	unexpected := h.fd >= 0
-	h.end()
-	h.mu.Unlock()
-	if unexpected {
-		lost(fmt.Errorf("%w (%s)", ErrEnded, h.cmd.ProcessState))
+	h.asking.Unlock()
+	select {
+	case <-h.ended:
+	case <-time.After(answerWithin):
 	}
-	close(h.ended)
-}
-
-// Close ends the process and waits for it.
-func (h *Helper) Close() {
-	h.mu.Lock()
-	h.end()
-	h.mu.Unlock()
-	<-h.ended
-}
-
-// pause follows each question: a process that has been taken over cannot keep drivers
-// busy.
-const pause = 100 * time.Millisecond
-
-// Main is the process, from its arguments after Argument to its exit code. It answers
-// on descriptor 3 until the other end is closed.
-func Main(args []string) int {
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // it ends with ntsserve
-	runtime.GOMAXPROCS(1)
-	_ = os.WriteFile("/proc/self/comm", []byte("ntsserve-cards"), 0) // its name in lists of processes
-	const fd = 3
-	var user *privileges.User
-	if len(args) == 2 {
-		uid, err1 := strconv.Atoi(args[0])
-		gid, err2 := strconv.Atoi(args[1])
-		if err := errors.Join(err1, err2); err != nil {
-			return exitcode.Usage
-		}
-		user = &privileges.User{UID: uid, GID: gid}
-	}
-	if t, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_TYPE); err != nil || t != syscall.SOCK_SEQPACKET {
-		fmt.Fprintln(os.Stderr, Argument+" is for ntsserve only, which starts it")
-		return exitcode.Usage
-	}
-	if err := privileges.KeepNetAdmin(user); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", Argument, err)
-		return exitcode.Permission
-	}
-	var b [maxName + 1]byte
-	for {
-		n, err := readPacket(fd, b[:])
-		if n <= 0 || err != nil {
-			return exitcode.OK
-		}
-		var s sockets.Setting
-		errno := syscall.EINVAL
-		if name := string(b[:n]); validName(name) {
-			s, errno = widen(name)
-			time.Sleep(pause)
-		}
-		if _, err := syscall.Write(fd, appendAnswer(nil, s, uint32(errno))); err != nil {
-			return exitcode.OK
-		}
-	}
-}
-
-// widen changes one card. An error that is not the system's becomes EIO.
-func widen(name string) (sockets.Setting, syscall.Errno) {
-	s, err := sockets.Widen(name)
-	var errno syscall.Errno
-	if err != nil && !errors.As(err, &errno) {
-		errno = syscall.EIO
-	}
-	return s, errno
 }

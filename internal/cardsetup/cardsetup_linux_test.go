@@ -1,10 +1,12 @@
 package cardsetup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,61 +23,102 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// started returns the process, as the user 65534, and a channel that gets why it was
-// lost.
-func started(t *testing.T) (*Helper, <-chan error) {
+// started returns the processes, as the user 65534.
+func started(t *testing.T) *Helper {
 	t.Helper()
 	proctest.RequireRoot(t, "CAP_NET_ADMIN")
+	h, err := Start(&privileges.User{UID: 65534, GID: 65534})
+	t.Cleanup(h.Close)
 	if withCgo {
-		// It ends at once, and nobody waits for an answer.
-		if _, err := Start(&privileges.User{UID: 65534, GID: 65534}, func(error) {}); !errors.Is(err, ErrEnded) || errors.Is(err, syscall.EAGAIN) {
-			t.Errorf("a process that cannot work: %v", err)
+		// They end at once, and nobody waits for an answer.
+		if !errors.Is(err, ErrLost) {
+			t.Errorf("processes that cannot work: %v", err)
 		}
 		t.Skip("a build without cgo is missing: only that drops the capabilities of all threads")
 	}
-	lost := make(chan error, 1)
-	h, err := Start(&privileges.User{UID: 65534, GID: 65534}, func(err error) { lost <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(h.Close)
-	return h, lost
+	return h
 }
 
-// It keeps one capability, cannot gain others, and is another user.
-func TestProcessKeepsOneCapability(t *testing.T) {
-	h, _ := started(t)
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.PID()))
-	if err != nil {
-		t.Fatal(err)
+// run runs the task until it returns, and waits until it is ready.
+func (h *Helper) run(t *testing.T, ctx context.Context) <-chan error {
+	t.Helper()
+	ready, done := h.Ready(), make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatalf("it ends before it is ready: %v", err)
 	}
-	for _, want := range []string{
-		"Uid:\t65534\t65534\t65534\t65534\n", "Gid:\t65534\t65534\t65534\t65534\n", "Groups:\t \n", "CapPrm:\t0000000000001000\n", "CapEff:\t0000000000001000\n",
-		"CapInh:\t0000000000000000\n", "CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n",
+	return done
+}
+
+// worker returns the number of ntsserve-cards.
+func worker(t *testing.T, h *Helper) int {
+	t.Helper()
+	pids := proctest.ChildrenOf(t, h.PID(), workArgument)
+	if len(pids) != 1 {
+		t.Fatalf("processes that answer: %v", pids)
+	}
+	return pids[0]
+}
+
+// Both keep one capability, cannot gain others, and are another user. The one that
+// answers has one socket, and its keeper that one and a pipe.
+func TestProcessesKeepOneCapability(t *testing.T) {
+	h := started(t)
+	for pid, want := range map[int]struct{ name, score, files string }{
+		h.PID():      {"ntsserve-keeper", "0", "pipe socket"},
+		worker(t, h): {"ntsserve-cards", "500", "socket"},
 	} {
-		if !strings.Contains(string(b), want) {
-			t.Errorf("no %q in\n%s", want, b)
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", h.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sockets := 0
-	for _, f := range files {
-		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", h.PID(), f.Name())); strings.HasPrefix(to, "socket:") {
-			sockets++
+		for _, line := range []string{
+			"Name:\t" + want.name + "\n", "Uid:\t65534\t65534\t65534\t65534\n", "Gid:\t65534\t65534\t65534\t65534\n", "Groups:\t \n",
+			"CapPrm:\t0000000000001000\n", "CapEff:\t0000000000001000\n", "CapInh:\t0000000000000000\n", "CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n",
+		} {
+			if !strings.Contains(string(b), line) {
+				t.Errorf("no %q in\n%s", line, b)
+			}
 		}
-	}
-	if sockets != 1 {
-		t.Errorf("%d sockets, want that to ntsserve only", sockets)
+		if got := open(t, pid); got != want.files {
+			t.Errorf("%s has %q open, want %q", want.name, got, want.files)
+		}
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); err != nil || strings.TrimSpace(string(b)) != want.score {
+			t.Errorf("%s has the OOM score %s, %v", want.name, b, err)
+		}
 	}
 }
 
-// Names that are no interface are refused, and it goes on. Once it has ended, each
-// question fails at once.
+// open returns the kinds of sockets and pipes that a process has open above standard
+// error, in the order of their names, without those that this process was started with.
+func open(t *testing.T, pid int) string {
+	t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, f := range files {
+		to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, f.Name()))
+		if ours, _ := os.Readlink("/proc/self/fd/" + f.Name()); ours == to || f.Name() == "2" {
+			continue
+		}
+		if kind, _, ok := strings.Cut(to, ":["); ok && kind != "anon_inode" {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, " ")
+}
+
+// Names that are no interface are refused, and it goes on.
 func TestQuestions(t *testing.T) {
-	h, lost := started(t)
+	h := started(t)
 	for _, c := range []struct {
 		name string
 		want error
@@ -89,43 +132,156 @@ func TestQuestions(t *testing.T) {
 			t.Errorf("%q: %+v, %v; want %v", c.name, s, err, c.want)
 		}
 		// What ntsserve would not ask, when it has been taken over.
-		if c.name != "" {
-			h.mu.Lock()
-			if _, err := h.ask(c.name); !errors.Is(err, c.want) {
-				t.Errorf("%q, unchecked: %v; want %v", c.name, err, c.want)
-			}
-			h.mu.Unlock()
+		if _, err := h.ask(c.name); !errors.Is(err, c.want) {
+			t.Errorf("%q, unchecked: %v; want %v", c.name, err, c.want)
 		}
 	}
-	if err := syscall.Kill(h.PID(), syscall.SIGTERM); err != nil { // of the service manager, to all
-		t.Fatal(err)
+	for _, b := range [][]byte{nil, {1}, {1, 2, 3}} { // without a number
+		if len(b) > 0 {
+			if _, err := syscall.Write(h.fd, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := h.Widen("lo"); err != nil {
+			t.Errorf("after %d octets: %v", len(b), err)
+		}
+	}
+	for _, pid := range []int{worker(t, h), h.PID()} {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil { // of the service manager, to all
+			t.Fatal(err)
+		}
 	}
 	if _, err := h.Widen("lo"); err != nil {
 		t.Errorf("after SIGTERM: %v", err)
 	}
-	if err := syscall.Kill(h.PID(), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-lost; !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "killed") {
-		t.Errorf("lost: %v", err)
-	}
-	for range 2 {
-		if _, err := h.Widen("lo"); !errors.Is(err, ErrEnded) {
-			t.Errorf("after its end: %v", err)
-		}
-	}
 	h.Close()
+	if _, err := h.Widen("lo"); !errors.Is(err, ErrLost) {
+		t.Errorf("after its end: %v", err)
+	}
 	h.Close()
 }
 
-// Its end on request, or seen by a question, is no loss that nobody knows of.
-func TestEndOnRequestIsNoLoss(t *testing.T) {
-	h, lost := started(t)
-	h.Close()
-	select {
-	case err := <-lost:
-		t.Errorf("lost: %v", err)
-	default: // the wait is over when Close returns
+// ntsserve-cards is started again, however often it is killed. Each time the task fails
+// and then serves.
+func TestKilledProcessIsStartedAgain(t *testing.T) {
+	h := started(t)
+	before := 0
+	for range 3 {
+		done := h.run(t, t.Context())
+		pid := worker(t, h)
+		if pid == before {
+			t.Fatal("the process that was killed runs")
+		}
+		before = pid
+		if _, err := h.Widen("lo"); err != nil {
+			t.Errorf("process %d: %v", pid, err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; !errors.Is(err, ErrEnded) || !strings.Contains(err.Error(), "killed") {
+			t.Errorf("the task: %v", err)
+		}
+		if _, err := h.Widen("lo"); !errors.Is(err, ErrEnded) {
+			t.Errorf("before it is back: %v", err)
+		}
+	}
+	if err := h.Waiting(); err != nil {
+		t.Errorf("a restart of ntsserve is asked for: %v", err)
+	}
+}
+
+// A process that is stopped does not hold anybody up for ever, and its late answers are
+// nobody else's.
+func TestSilentProcessIsReportedUntilItAnswers(t *testing.T) {
+	h := started(t)
+	done := h.run(t, t.Context())
+	pid := worker(t, h)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Widen("nonexistent0"); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a process that is stopped: %v", err)
+	}
+	if err := <-done; !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("the task: %v", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	h.run(t, t.Context())
+	if _, err := h.Widen("lo"); err != nil { // and not ENODEV, the answer to the question before
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// Without its keeper ntsserve-cards works on, and the task says what its end would cost;
+// without both it says what does not work.
+func TestLossOfTheKeeperNeedsARestart(t *testing.T) {
+	h := started(t)
+	done := h.run(t, t.Context())
+	pid := worker(t, h)
+	if err := syscall.Kill(h.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, ErrAlone) {
+		t.Errorf("the task: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done = h.run(t, ctx)
+	if err := h.Waiting(); !errors.Is(err, ErrAlone) || !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "restart ntsserve") {
+		t.Errorf("waiting: %v", err)
+	}
+	if _, err := h.Widen("lo"); err != nil {
+		t.Errorf("what is left: %v", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := h.Widen("lo"); !errors.Is(err, ErrLost) {
+			t.Errorf("nothing is left: %v", err)
+		}
+	}
+	cancel()
+	<-done
+}
+
+// Nothing is left of the processes when ntsserve ends, whatever has become of them.
+func TestProcessesEndWithTheSocket(t *testing.T) {
+	for name, before := range map[string]func(t *testing.T, h *Helper, pid int){
+		"both run":           func(*testing.T, *Helper, int) {},
+		"one is not back":    func(t *testing.T, h *Helper, pid int) { kill(t, pid) },
+		"the keeper is gone": func(t *testing.T, h *Helper, pid int) { kill(t, h.PID()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := started(t)
+			pid := worker(t, h)
+			before(t, h, pid)
+			h.Close()
+			proctest.Until(t, "the processes have ended", func() bool {
+				for _, p := range []int{pid, h.PID()} {
+					if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p)); err == nil && len(line) > 0 {
+						return false
+					}
+				}
+				return true
+			})
+			select {
+			case err := <-h.failed:
+				if name == "both run" {
+					t.Errorf("a loss: %v", err)
+				}
+			default:
+			}
+		})
+	}
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -136,7 +292,7 @@ func TestWithoutASocketItEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{Argument}, {Argument, "x", "y"}} {
+	for _, args := range [][]string{{Argument}, {Argument, workArgument}, {Argument, "x", "y"}} {
 		cmd := exec.Command(exe, args...)
 		if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 64 {
 			t.Errorf("%v: %v", args, err)
@@ -145,11 +301,14 @@ func TestWithoutASocketItEnds(t *testing.T) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	f.Add(appendAnswer(nil, sockets.Setting{Receive: 1, Transmit: 1}, 0))
+	f.Add(appendAnswer(nil, 7, sockets.Setting{Receive: 1, Transmit: 1}, 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, errno, err := parseAnswer(b)
-		if err == nil && string(appendAnswer(nil, s, errno)) != string(b) {
-			t.Errorf("%x: %+v, %d", b, s, errno)
+		number, s, errno, err := parseAnswer(b)
+		if err == nil && string(appendAnswer(nil, number, s, errno)) != string(b) {
+			t.Errorf("%x: %d, %+v, %d", b, number, s, errno)
+		}
+		if number, name, ok := parseQuestion(b); ok && string(appendQuestion(nil, number, name)) != string(b) {
+			t.Errorf("question %x: %d, %q", b, number, name)
 		}
 	})
 }

@@ -35,6 +35,7 @@ func TestTaskFindings(t *testing.T) {
 		{"escapes", nil, []daemon.Status{task("ntp", "waiting", "\x1b[31mred")}, taskNTP, `\u001b[31mred`},
 		{"escapes in a name", nil, []daemon.Status{task("x\n\x1b]0;", "waiting", "")}, taskWaiting, `x; \u001b]0;`},
 		{"nts-ke", nil, []daemon.Status{task("nts-ke", "waiting", "unreadable")}, taskKE, "unreadable"},
+		{"cards", nil, []daemon.Status{task("card setup", "waiting", "restart ntsserve")}, taskCards, "card setup waits for 1m30s: restart ntsserve"},
 		{"metrics", nil, []daemon.Status{task("metrics", "waiting", "in use")}, taskMetrics, "in use"},
 		{"keys", nil, []daemon.Status{task("symmetric keys", "waiting", "damaged")}, taskKeys, "damaged"},
 		{"export", nil, []daemon.Status{task("export shm", "waiting", "denied")}, taskExport, "denied"},

@@ -186,6 +186,7 @@ const (
 	taskWaiting
 	taskNTP
 	taskKE
+	taskCards
 	taskMetrics
 	taskKeys
 	taskExport

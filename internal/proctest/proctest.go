@@ -119,11 +119,17 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Children are the processes that the process has started and that run (Linux), with
 // an argument only those that have it on their command lines.
-func (p *Process) Children(t testing.TB, argument string) (list []int) {
+func (p *Process) Children(t testing.TB, argument string) []int {
 	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.PID()))
+	return ChildrenOf(t, p.PID(), argument)
+}
+
+// ChildrenOf is Children of any process.
+func ChildrenOf(t testing.TB, pid int, argument string) (list []int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("threads of %s: %v, %v", p.Name, files, err)
+		t.Fatalf("threads of process %d: %v, %v", pid, files, err)
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
