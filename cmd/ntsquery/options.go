@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,7 +10,7 @@ import (
 	"time"
 
 	"noonmark/internal/command"
-	"noonmark/internal/durable"
+	"noonmark/server/certs/cafile"
 	"noonmark/server/nts/aead"
 	"noonmark/server/ntsclient"
 )
@@ -21,10 +20,6 @@ const (
 	maxCount = 1000
 	maxHosts = 64
 )
-
-// maxCA is the size in octets of the largest file of -ca: all authorities of a system
-// have some 200 kB.
-const maxCA = 4 << 20
 
 // options is the command line.
 type options struct {
@@ -135,17 +130,9 @@ func (o *options) setDefaults(intervalSet bool) {
 }
 
 // readCA reads the file of -ca, if there is one.
-func (o *options) readCA() error {
-	if o.ca == "" {
-		return nil
-	}
-	pem, _, err := durable.ReadFile(o.ca, maxCA)
-	if err != nil {
-		return fmt.Errorf("%w: %w; want a file of PEM certificates", errCA, err)
-	}
-	o.client.RootCAs = x509.NewCertPool()
-	if !o.client.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("%w: %s contains no PEM certificate", errCA, o.ca)
+func (o *options) readCA() (err error) {
+	if o.client.RootCAs, err = cafile.Read(o.ca); err != nil {
+		return fmt.Errorf("%w: %w", errCA, err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"noonmark/phc"
 	"noonmark/refclock/integrity"
 	"noonmark/refclock/witness"
+	"noonmark/server/certs/cafile"
 	"noonmark/server/ntsclient"
 )
 
@@ -28,16 +29,41 @@ func New(configured []refclockd.WitnessServer) ([]witness.Server, error) {
 	}
 	var servers []witness.Server
 	for _, c := range configured {
-		cl, err := ntsclient.New(ntsclient.Config{Host: c.Host, Port: c.Port, Plain: !c.NTS, RootCAs: c.Roots})
-		if err != nil {
+		x := &asked{cfg: ntsclient.Config{Host: c.Host, Port: c.Port, Plain: !c.NTS}, ca: c.CA, cross: sys.Cross}
+		if err := x.open(); err != nil && c.CA == "" {
 			return nil, err
 		}
 		servers = append(servers, witness.Server{
-			WitnessConfig: c.Config(),
-			Ask:           func(ctx context.Context) (integrity.Answer, error) { return ask(ctx, cl, sys.Cross) },
+			WitnessConfig: c.Config(), Ask: x.ask,
 		})
 	}
 	return servers, nil
+}
+
+// asked is a witness. It is for one goroutine.
+type asked struct {
+	cfg    ntsclient.Config
+	ca     string            // file of authorities; empty: the system's
+	client *ntsclient.Client // nil: that file could not be used yet
+	cross  func() (phc.Cross, error)
+}
+
+// open makes the client.
+func (s *asked) open() (err error) {
+	if s.cfg.RootCAs, err = cafile.Read(s.ca); err == nil {
+		s.client, err = ntsclient.New(s.cfg)
+	}
+	return err
+}
+
+// ask asks the server. A file of authorities that could not be used is read again first.
+func (s *asked) ask(ctx context.Context) (integrity.Answer, error) {
+	if s.client == nil {
+		if err := s.open(); err != nil {
+			return integrity.Answer{}, err
+		}
+	}
+	return ask(ctx, s.client, s.cross)
 }
 
 // errStepped: the system clock, by which the answer was measured, was stepped

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,15 +29,27 @@ import (
 	"noonmark/server/transport/sockets"
 )
 
+// witnessName is a name of the servers here.
+const witnessName = "ntp.noonmark.test"
+
 // ownServer is our own server on the loopback, with or without NTS. It serves the
 // system clock plus an offset.
 type ownServer struct {
+	port      int    // of NTP
+	ke        int    // of NTS-KE; 0: none
+	ca        []byte // its authority, PEM
 	sys       *phc.SystemClock
 	published *status.Writer
 	client    *ntsclient.Client
+	close     func()
 }
 
 func newOwnServer(t *testing.T, secure bool, ahead time.Duration) *ownServer {
+	t.Helper()
+	return newOwnServerAt(t, "127.0.0.1:0", secure, ahead)
+}
+
+func newOwnServerAt(t *testing.T, at string, secure bool, ahead time.Duration) *ownServer {
 	t.Helper()
 	s := &ownServer{}
 	var err error
@@ -53,7 +66,7 @@ func newOwnServer(t *testing.T, secure bool, ahead time.Duration) *ownServer {
 		t.Fatal(err)
 	}
 	srv, err := server.New(server.Config{Snapshot: path, Ring: ring, Endpoints: []server.Endpoint{
-		{Socket: sockets.Config{Addr: netip.MustParseAddrPort("127.0.0.1:0"), Sockets: 1}, Policy: policyOf(secure)}}})
+		{Socket: sockets.Config{Addr: netip.MustParseAddrPort(at), Sockets: 1}, Policy: policyOf(secure)}}})
 	if err != nil {
 		t.Skip("needs a socket on the loopback: ", err)
 	}
@@ -61,23 +74,26 @@ func newOwnServer(t *testing.T, secure bool, ahead time.Duration) *ownServer {
 	done := make(chan error, 2)
 	go func() { done <- srv.Run(ctx) }()
 	<-srv.Ready()
-	port := int(srv.Addrs()[0].Port())
-	cfg := ntsclient.Config{Host: "127.0.0.1", Port: port, Plain: !secure, Timeout: 10 * time.Second}
+	s.port = int(srv.Addrs()[0].Port())
+	cfg := ntsclient.Config{Host: "127.0.0.1", Port: s.port, Plain: !secure, Timeout: 10 * time.Second}
 	if secure {
-		cfg.Port, cfg.RootCAs = keyServer(t, ctx, ring, port, done)
+		s.ke, s.ca = keyServer(t, ctx, ring, s.port, done)
+		cfg.Port, cfg.RootCAs = s.ke, x509.NewCertPool()
+		cfg.RootCAs.AppendCertsFromPEM(s.ca)
 	} else {
 		done <- nil
 	}
 	if s.client, err = ntsclient.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	s.close = sync.OnceFunc(func() {
 		s.client.Close()
 		cancel()
 		<-done
 		<-done
 		s.published.Close()
 	})
+	t.Cleanup(s.close)
 	return s
 }
 
@@ -91,13 +107,13 @@ func policyOf(secure bool) server.Policy {
 }
 
 // keyServer serves keys under a certificate of an authority of its own.
-func keyServer(t *testing.T, ctx context.Context, ring *nts.Ring, ntp int, done chan<- error) (port int, roots *x509.CertPool) {
+func keyServer(t *testing.T, ctx context.Context, ring *nts.Ring, ntp int, done chan<- error) (port int, ca []byte) {
 	t.Helper()
 	authority, err := certs.NewAuthority(certs.AuthorityConfig{Name: "test"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := authority.Issue([]string{"127.0.0.1"}, time.Hour, nil, time.Now())
+	leaf, err := authority.Issue([]string{"127.0.0.1", witnessName}, time.Hour, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,9 +134,7 @@ func keyServer(t *testing.T, ctx context.Context, ring *nts.Ring, ntp int, done 
 		t.Skip("needs a socket on the loopback: ", err)
 	}
 	go func() { done <- ke.Serve(ctx, l) }()
-	roots = x509.NewCertPool()
-	roots.AddCert(authority.Cert)
-	return l.Addr().(*net.TCPAddr).Port, roots
+	return l.Addr().(*net.TCPAddr).Port, authority.CertPEM()
 }
 
 // publish makes the server serve the system clock plus d.

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
+
+	"noonmark/server/certs/cafile"
 )
 
 // client returns an ACME client as configured.
@@ -26,14 +27,14 @@ func (is *issuer) client() (*acme.Client, error) {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.DisableKeepAlives = true // a dozen requests in two months
 	if is.cfg.CAFile != "" {
-		b, _, err := readPEM(is.cfg.CAFile)
-		if err != nil {
+		roots, err := cafile.Read(is.cfg.CAFile)
+		switch {
+		case errors.Is(err, cafile.ErrNone):
+			return nil, &Error{BadCertificate, is.cfg.Directory, err}
+		case err != nil:
 			return nil, &Error{Unreadable, is.cfg.Directory, err}
 		}
-		tr.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
-		if !tr.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
-			return nil, &Error{BadCertificate, is.cfg.Directory, fmt.Errorf("%s contains no certificate", is.cfg.CAFile)}
-		}
+		tr.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
 	return &acme.Client{
 		Key: key, DirectoryURL: is.cfg.Directory, UserAgent: "noonmark",

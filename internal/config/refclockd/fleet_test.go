@@ -86,7 +86,7 @@ func FuzzLoadFleet(f *testing.F) {
 			t.Fatalf("%d servers, %q, %v", len(servers), content, err)
 		}
 		for _, w := range servers {
-			if w.Required || w.Roots != nil || w.Host == "" || w.Interval < minWitnessInterval {
+			if w.Required || w.CA != "" || w.Host == "" || w.Interval < minWitnessInterval {
 				t.Fatalf("%+v", w)
 			}
 		}

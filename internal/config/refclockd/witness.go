@@ -1,7 +1,6 @@
 package refclockd
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,8 +11,8 @@ import (
 	"time"
 
 	"noonmark/internal/config"
-	"noonmark/internal/durable"
 	"noonmark/refclock/integrity"
+	"noonmark/server/certs/cafile"
 )
 
 // Defaults and limits of a witness.
@@ -21,7 +20,6 @@ const (
 	defaultWitnessOffset   = 50 * time.Millisecond
 	defaultWitnessInterval = 64 * time.Second
 	minWitnessInterval     = 16 * time.Second // servers answer with a kiss code below it
-	maxCA                  = 4 << 20          // octets; all authorities of a system have some 200 kB
 )
 
 // WitnessServer is a checked [[witness]] with its defaults.
@@ -30,8 +28,8 @@ type WitnessServer struct {
 	Host      string
 	Port      int // 0: the protocol's own
 	NTS       bool
-	Roots     *x509.CertPool // nil: the system's
-	MaxOffset time.Duration  // beyond what both report of their own errors
+	CA        string        // file of authorities; empty: the system's
+	MaxOffset time.Duration // beyond what both report of their own errors
 	Interval  time.Duration
 	Required  bool
 }
@@ -46,13 +44,16 @@ func (c *check) witnesses() {
 		prefix := fmt.Sprintf("witness[%d].", i)
 		w, err := c.Witness[i].server(c.Checker.File, prefix)
 		c.Add(err)
+		if _, err := cafile.Read(w.CA); err != nil {
+			c.warn("%v", c.Checker.File.Errorf(prefix+"ca", "%w; until then the witness is not asked", err))
+		}
 		twice := slices.ContainsFunc(c.Servers, func(v WitnessServer) bool { return v.Name == w.Name })
 		c.Require(!twice, prefix+"address", "%q is named twice; want each server once", w.Name)
 		c.Servers = append(c.Servers, w)
 	}
 }
 
-// server checks the witness and reads its certificates.
+// server checks the witness.
 func (w *Witness) server(f *config.File, prefix string) (WitnessServer, error) {
 	s := WitnessServer{Name: w.Address, NTS: w.NTS == nil || *w.NTS, MaxOffset: w.MaxOffset.Duration, Interval: w.Interval.Duration, Required: w.Required}
 	if s.MaxOffset == 0 {
@@ -77,13 +78,7 @@ func (w *Witness) server(f *config.File, prefix string) (WitnessServer, error) {
 	if !s.NTS {
 		return s, f.Errorf(prefix+"ca", "is not used with nts = false; leave it out: plain NTP has no certificate")
 	}
-	pem, _, err := durable.ReadFile(w.CA, maxCA)
-	if err != nil {
-		return s, f.Errorf(prefix+"ca", "%w; want a file of PEM certificates", err)
-	}
-	if s.Roots = x509.NewCertPool(); !s.Roots.AppendCertsFromPEM(pem) {
-		return s, f.Errorf(prefix+"ca", "%s has no PEM certificate; want a file of PEM certificates", w.CA)
-	}
+	s.CA = w.CA
 	return s, nil
 }
 
