@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"noonmark/internal/config"
@@ -62,10 +63,10 @@ func (f *File) LeapProof() leap.Proof {
 const maxTable = 1 << 20
 
 // leapTables reads the tables in their order of trust, the built-in one
-// last. A file that is missing or expired is a warning. A damaged one is an
-// error, except for a zone file that the user did not name.
+// last. A file that is missing, damaged or expired is a warning: other programs write
+// these files, and refclockd started with the same configuration before.
 func (c *check) leapTables() {
-	c.LeapTables = nil
+	c.LeapTables, c.damaged = nil, nil
 	for _, x := range c.Leap.sources() {
 		if x.path == "" {
 			continue
@@ -75,22 +76,37 @@ func (c *check) leapTables() {
 		if errors.Is(err, fs.ErrNotExist) && !named {
 			continue
 		}
-		if err != nil {
-			c.warn("%s: %v; it is ignored", x.key, err)
-			continue
+		var t *tai.Table
+		if err == nil {
+			t, err = x.parse(b, x.path)
 		}
-		t, err := x.parse(b, x.path)
 		switch {
 		case err == nil:
 			c.LeapTables = append(c.LeapTables, t)
-		case x.key == "leap.zone" && !named:
-			c.warn("leap.zone: %v; it is ignored", err)
-		default:
-			c.Refuse(x.key, "%w; %s", err, x.remedy)
+			continue
+		case !errors.Is(err, fs.ErrNotExist):
+			c.damaged = append(c.damaged, x.path)
 		}
+		c.warn("%v; %s", c.Checker.File.Errorf(x.key, "%w; it is ignored", err), x.remedy)
 	}
 	c.LeapTables = append(c.LeapTables, tai.Builtin())
 	c.warnExpired(time.Now())
+}
+
+// KeepTables takes over from an earlier reading the tables whose files are damaged now: a
+// running daemon goes on with what it has.
+func (s *Settings) KeepTables(before *Settings) {
+	var tables []*tai.Table
+	for _, x := range s.Leap.sources() {
+		of := s
+		if slices.Contains(s.damaged, x.path) {
+			of = before
+		}
+		if i := slices.IndexFunc(of.LeapTables, func(t *tai.Table) bool { return t.Source == x.path }); i >= 0 {
+			tables = append(tables, of.LeapTables[i])
+		}
+	}
+	s.LeapTables = append(tables, tai.Builtin())
 }
 
 // warnExpired warns of tables that ended before now.

@@ -38,6 +38,8 @@ type Settings struct {
 	SimStart time.Time
 	// SimFaults are what goes wrong with the virtual appliance.
 	SimFaults []sim.Fault
+
+	damaged []string // files of leap tables that could not be read
 }
 
 // Load reads and checks the file at path. All errors come at once, joined, each

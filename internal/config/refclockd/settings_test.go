@@ -119,7 +119,6 @@ func TestLoadRefusesBadValuesWithLineAndKey(t *testing.T) {
 		{"[[witness]]\naddress = \"a:b\"\n", "2: witness[0].address"},
 		{"[[witness]]\naddress = \"a\"\nmax_offset = \"2s\"\n", "3: witness[0].max_offset"},
 		{"[[witness]]\naddress = \"a\"\ninterval = \"1s\"\n", "3: witness[0].interval"},
-		{"[[witness]]\naddress = \"a\"\nca = \"/nowhere\"\n", "3: witness[0].ca"},
 		{"[[witness]]\naddress = \"a\"\nnts = false\nca = \"/nowhere\"\n", "4: witness[0].ca: is not used"},
 		{"[receiver]\nbaud = \"auto\"\nconfigure = true\nposition = [47.0, 8.0, 400.0]\nsystems = [\"GPS\", \"Galileo\"]\n[export]\nchrony_sock = \"/run/c.sock\"\nshm_unit = 2\nptp4l = \"/run/ptp4l\"\n[system_clock]\nmode = \"discipline\"\nstep = \"start\"\n[[phc]]\ndevice = \"eth1\"\n[[witness]]\naddress = \"[2001:db8::1]:4460\"\nrequired = true\n[[witness]]\naddress = \"2001:db8::1\"\nnts = false\n[[witness]]\naddress = \"fe80::1%eth0\"\nnts = false\n", ""},
 		{"", ""},
@@ -183,8 +182,8 @@ func TestLeapTablesInOrderOfTrust(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("nonsense\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(write(t, "[leap]\nfile = \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), ":2: leap.file") {
-		t.Errorf("damaged: %v", err)
+	if s, err := Load(write(t, "[leap]\nfile = \""+bad+"\"\n")); err != nil || !strings.Contains(strings.Join(s.Warnings, "\n"), ":2: leap.file") || s.LatestLeapTable().Source != "builtin" {
+		t.Errorf("damaged: %v, %q", err, s.Warnings)
 	}
 	s, err := Load(write(t, "[leap]\nfile = \""+bad+".none\"\n"))
 	if err != nil || len(s.Warnings) == 0 || s.LatestLeapTable().Source != "builtin" {
@@ -198,12 +197,11 @@ func TestLeapTablesInOrderOfTrust(t *testing.T) {
 		t.Errorf("expired: %v; the newer built in must win", err)
 	}
 
-	// The zone file: damaged is an error where it was named, else a warning.
 	const none = "file = \"\"\n"
-	if _, err := Load(write(t, "[leap]\n"+none+"zone = \""+bad+"\"\n")); err == nil || !strings.Contains(err.Error(), ":3: leap.zone") || !strings.Contains(err.Error(), "want a zone of right/") {
-		t.Errorf("damaged zone: %v", err)
+	if s, err := Load(write(t, "[leap]\n"+none+"zone = \""+bad+"\"\n")); err != nil || !strings.Contains(strings.Join(s.Warnings, "\n"), ":3: leap.zone") || !strings.Contains(strings.Join(s.Warnings, "\n"), "want a zone of right/") {
+		t.Errorf("damaged zone: %v, %q", err, s.Warnings)
 	}
-	if s, err := Load(write(t, "[leap]\n"+none+"zone = \""+bad+".none\"\n")); err != nil || len(s.LeapTables) != 1 || !strings.Contains(strings.Join(s.Warnings, "\n"), "leap.zone: open") {
+	if s, err := Load(write(t, "[leap]\n"+none+"zone = \""+bad+".none\"\n")); err != nil || len(s.LeapTables) != 1 || !strings.Contains(strings.Join(s.Warnings, "\n"), ":3: leap.zone: open") {
 		t.Errorf("missing zone: %v, %q", err, s.Warnings)
 	}
 	if s, err := Load(write(t, "[leap]\n"+none+"zone = \"\"\n")); err != nil || len(s.LeapTables) != 1 || s.EngineSettings().Table.Source != "builtin" || s.LeapProof() != leap.ProofAuto {
@@ -219,6 +217,54 @@ func TestLeapTablesInOrderOfTrust(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(s.Warnings, "\n"), bad+" expired on 2017-01-01 and is ignored") {
 		t.Errorf("warnings %q", s.Warnings)
+	}
+}
+
+// A file that is damaged while refclockd runs, as while another program writes it, takes
+// nothing from it; one that is removed does.
+func TestDamagedLeapTableIsKeptOverAReload(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "list")
+	conf := write(t, "[leap]\nfile = \""+list+"\"\nzone = \"\"\n")
+	const good = "#@ 3692217600\n2272060800 10\n"
+	var running *Settings
+	for _, c := range []struct {
+		name, text string
+		want       string // of the first table
+	}{
+		{"good", good, list}, {"damaged", "nonsense\n", list}, {"still damaged", "", list}, {"good again", good, list}, {"removed", "-", "builtin"}, {"damaged after that", "x", "builtin"},
+	} {
+		if os.Remove(list); c.text != "-" {
+			if err := os.WriteFile(list, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Load(conf)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if running != nil {
+			s.KeepTables(running)
+		}
+		if got := s.LeapTables; got[0].Source != c.want || got[len(got)-1].Source != "builtin" {
+			t.Errorf("%s: %v", c.name, got)
+		}
+		running = s
+	}
+}
+
+// What a file beside the configuration holds is no error of the configuration.
+func TestWitnessWaitsForItsAuthorities(t *testing.T) {
+	t.Parallel()
+	text := filepath.Join(t.TempDir(), "ca")
+	if err := os.WriteFile(text, []byte("hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/nonexistent/ca", text} {
+		s, err := Load(write(t, "[[witness]]\naddress = \"a\"\nca = \""+path+"\"\n"))
+		if err != nil || len(s.Servers) != 1 || s.Servers[0].CA != path || !strings.Contains(strings.Join(s.Warnings, "\n"), ":3: witness[0].ca") {
+			t.Errorf("%s: %v, %q", path, err, s.Warnings)
+		}
 	}
 }
 
