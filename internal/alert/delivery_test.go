@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -473,6 +474,54 @@ func TestNothingIsLostOrSentTwiceOverRestarts(t *testing.T) {
 	if want := []string{"firing not_locked", "resolved not_locked"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+}
+
+// A target whose secret cannot be read waits, and says so, while another one gets what is
+// reported; then it gets it too.
+func TestATargetWaitsForItsSecret(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	got := map[string]int{}
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[r.Header.Get("Authorization")]++
+	}))
+	defer srv.Close()
+	count := func(who string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return got[who]
+	}
+	path := secret(t, "s3cret")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s := load(t, fmt.Sprintf("[[alert]]\nname = \"a\"\ntype = \"webhook\"\nurl = %q\ntoken_file = %q\n[[alert]]\nname = \"b\"\ntype = \"webhook\"\nurl = %q\n", srv.URL, path, srv.URL))
+	tasks, err := New(s, phc.MonoRaw, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() { tasks[2].Run(ctx) })
+	w := tasks[0].(*Watcher)
+	for _, at := range []time.Time{at, at.Add(10 * time.Minute)} {
+		f := good()
+		f.Now, f.Status, f.Err, f.Details, f.Tasks = at, nil, errors.New("gone"), nil, nil
+		w.step(f)
+	}
+	if err := tasks[1].Run(ctx); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "token_file: ") {
+		t.Errorf("without its secret: %v", err)
+	}
+	proctest.Until(t, "the other target has the message", func() bool { return count("") == 1 })
+	if err := os.WriteFile(path, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done.Go(func() { tasks[1].Run(ctx) })
+	proctest.Until(t, "the target has the message", func() bool { return count("Bearer s3cret") == 1 })
+	cancel()
+	done.Wait()
 }
 
 func TestADamagedStateIsAnError(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	config "noonmark/internal/config/alert"
+	"noonmark/server/certs/cafile"
 )
 
 // mailer sends e-mails by a mail server.
@@ -18,6 +19,8 @@ type mailer struct {
 	host   string
 	port   int
 	tls    *tls.Config
+
+	password string // empty: none
 }
 
 func newMail(t *config.Target) (*mailer, error) {
@@ -29,7 +32,10 @@ func newMail(t *config.Target) (*mailer, error) {
 	if m.port, err = strconv.Atoi(port); err != nil {
 		return nil, fmt.Errorf("port of %s: %w", t.Server, err)
 	}
-	roots, err := rootsOf(t.CA)
+	if _, _, m.password, err = t.Secrets(); err != nil {
+		return nil, err
+	}
+	roots, err := cafile.Read(t.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +67,7 @@ func (m *mailer) send(ctx context.Context, n *Notice) error {
 		opt = append(opt, mail.WithTLSPolicy(mail.TLSMandatory))
 	}
 	if t.User != "" {
-		_, _, password := t.Secrets()
-		opt = append(opt, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(t.User), mail.WithPassword(password))
+		opt = append(opt, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(t.User), mail.WithPassword(m.password))
 	}
 	c, err := mail.NewClient(m.host, opt...)
 	if err != nil {

@@ -73,7 +73,7 @@ type Watcher struct {
 // Sender is the task that delivers to one target.
 type Sender struct {
 	target *config.Target
-	via    transport
+	via    transport // nil: what it needs could not be read yet
 	owner  *Watcher
 	wake   chan struct{}
 	log    *slog.Logger
@@ -104,9 +104,6 @@ func New(s *config.Settings, mono func() int64, log *slog.Logger) ([]daemon.Task
 	}
 	for i := range s.Alert {
 		x := &Sender{target: &s.Alert[i], owner: w, wake: make(chan struct{}, 1), log: log}
-		if x.via, err = newTransport(x.target); err != nil {
-			return nil, fmt.Errorf("alert %q: %w", x.target.Name, err)
-		}
 		if q := saved.Queues[x.target.Name]; len(q) > 0 {
 			w.queues[x.target.Name] = q
 			x.wake <- struct{}{}
@@ -221,8 +218,15 @@ func (s *Sender) waits(err error) {
 	s.reason = err
 }
 
-// Run delivers until ctx ends: one after the other, each until the target takes it.
-func (s *Sender) Run(ctx context.Context) error {
+// Run delivers until ctx ends: one after the other, each until the target takes it. It
+// fails while files that the target names cannot be used; other targets go on.
+func (s *Sender) Run(ctx context.Context) (err error) {
+	if s.via == nil {
+		if s.via, err = newTransport(s.target); err != nil {
+			s.via = nil // and no interface of a nil pointer
+			return err
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	config "noonmark/internal/config/alert"
+	"noonmark/server/certs/cafile"
 )
 
 // Facility and severities of RFC 5424, section 6.2.1.
@@ -27,7 +28,7 @@ type syslogTarget struct {
 }
 
 func newSyslog(t *config.Target) (*syslogTarget, error) {
-	roots, err := rootsOf(t.CA)
+	roots, err := cafile.Read(t.CA)
 	if err != nil {
 		return nil, err
 	}

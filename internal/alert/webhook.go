@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 	"time"
 
 	config "noonmark/internal/config/alert"
-	"noonmark/internal/durable"
+	"noonmark/server/certs/cafile"
 )
 
 // webhook posts to a URL.
@@ -26,8 +25,11 @@ type webhook struct {
 
 func newWebhook(t *config.Target) (*webhook, error) {
 	w := &webhook{format: t.Format}
-	w.url, w.token, _ = t.Secrets()
-	roots, err := rootsOf(t.CA)
+	var err error
+	if w.url, w.token, _, err = t.Secrets(); err != nil {
+		return nil, err
+	}
+	roots, err := cafile.Read(t.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -35,26 +37,6 @@ func newWebhook(t *config.Target) (*webhook, error) {
 	// A token is for the host that was named.
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return w, nil
-}
-
-// maxCA is the size in octets of the largest file of authorities: all those of a system
-// have some 200 kB.
-const maxCA = 4 << 20
-
-// rootsOf returns the certificates in a file, nil for no file: the system's.
-func rootsOf(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	pem, _, err := durable.ReadFile(path, maxCA)
-	if err != nil {
-		return nil, fmt.Errorf("%w; want a file of PEM certificates", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no PEM certificate", path)
-	}
-	return roots, nil
 }
 
 func (w *webhook) send(ctx context.Context, n *Notice) error {

@@ -21,11 +21,9 @@ func write(t *testing.T, text string) string {
 func TestBadFilesAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	twoLines, empty, token := filepath.Join(dir, "two"), filepath.Join(dir, "empty"), filepath.Join(dir, "token")
-	for path, text := range map[string]string{twoLines: "a\nb\n", empty: "\n", token: "s3cret\n"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	target := "[[alert]]\nname = \"x\"\n"
 	mail := target + "type = \"email\"\nserver = \"mail.test:587\"\nfrom = \"a@b\"\nto = [\"c@d\"]\n"
@@ -45,13 +43,11 @@ func TestBadFilesAreRefused(t *testing.T) {
 		{target + "type = \"webhook\"\nurl = \"https://x\"\nformat = \"xml\"\n", "5: alert[0].format"},
 		{target + "type = \"webhook\"\nurl = \"https://x\"\nconditions = [\"bonds\"]\n", "did you mean \"bound\"?"},
 		{target + fmt.Sprintf("type = \"webhook\"\nurl = \"http://example.org\"\ntoken_file = %q\n", token), "would send a token without TLS"},
-		{target + fmt.Sprintf("type = \"webhook\"\nurl_file = %q\n", twoLines), "does not hold one line"},
-		{target + fmt.Sprintf("type = \"webhook\"\nurl_file = %q\n", empty), "does not hold one line"},
-		{target + "type = \"webhook\"\nurl = \"https://x\"\ntoken_file = \"/nonexistent\"\n", "no such file"},
 		{mail + "tls = \"none\"\n", "\"none\" is for a server on this machine"},
 		{mail + "user = \"u\"\n", "user: and password_file belong together"},
 		{strings.Replace(mail, "c@d", "nobody", 1), "alert[0].to"},
 		{strings.Replace(mail, "mail.test:587", "mail.test", 1), "alert[0].server"},
+		{strings.Replace(mail, "mail.test:587", "mail.test:smtp", 1), "alert[0].server"},
 		{target + "type = \"syslog\"\nserver = \"log.test:514\"\ntransport = \"smoke\"\n", "alert[0].transport"},
 		{target + "type = \"command\"\n", "alert[0].command: names no program"},
 		{target + "type = \"command\"\ncommand = [\"notify\"]\n", "alert[0].command"},
@@ -60,6 +56,41 @@ func TestBadFilesAreRefused(t *testing.T) {
 		_, err := Load(write(t, x.text))
 		if err == nil || !strings.Contains(err.Error(), x.want) || !errors.Is(err, exitcode.ErrConfig) {
 			t.Errorf("%q: %v, want %q", x.text, err, x.want)
+		}
+	}
+}
+
+// What the files beside the configuration hold is no error of it: the target waits, and
+// the configuration warns.
+func TestFilesOfATargetAreNoErrorOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	token := put("token", "s3cret\n")
+	target := "[[alert]]\nname = \"x\"\ntype = \"webhook\"\n"
+	for _, x := range []struct{ text, want string }{
+		{fmt.Sprintf("url_file = %q\n", put("two", "a\nb\n")), "url_file: " + dir + "/two does not hold one line"},
+		{fmt.Sprintf("url_file = %q\n", put("empty", "\n")), "does not hold one line"},
+		{fmt.Sprintf("url_file = %q\n", put("ftp", "ftp://hidden\n")), "url_file: is no URL"},
+		{fmt.Sprintf("url_file = %q\ntoken_file = %q\n", put("http", "http://hidden.test\n"), token), "url_file: would send a token without TLS"},
+		{"url = \"https://x\"\ntoken_file = \"/nonexistent\"\n", "token_file: open /nonexistent: no such file"},
+		{fmt.Sprintf("url = \"https://x\"\ntoken_file = %q\n", dir), "not a regular file"},
+		{"url = \"https://x\"\nca = \"/nonexistent\"\n", "ca: open /nonexistent: no such file"},
+	} {
+		s, err := Load(write(t, target+x.text))
+		if err != nil {
+			t.Errorf("%q: %v", x.text, err)
+			continue
+		}
+		text := strings.Join(s.Warnings, "\n")
+		if !strings.Contains(text, "alert.toml:1: alert[0]: ") || !strings.Contains(text, x.want) || strings.Contains(text, "hidden") {
+			t.Errorf("%q: %q, want %q", x.text, text, x.want)
 		}
 	}
 }
@@ -74,8 +105,8 @@ func TestSecretsAreReadAndHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if url, got, _ := s.Alert[0].Secrets(); got != "s3cret" || url != "http://127.0.0.1/" {
-		t.Errorf("%q %q", url, got)
+	if url, got, _, err := s.Alert[0].Secrets(); err != nil || got != "s3cret" || url != "http://127.0.0.1/" {
+		t.Errorf("%q %q, %v", url, got, err)
 	}
 	if text := fmt.Sprintf("%+v", s.Alert[0]); strings.Contains(text, "s3cret") {
 		t.Errorf("a secret is printed: %s", text)

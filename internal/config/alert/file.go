@@ -5,6 +5,7 @@
 package alert
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,12 +13,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"noonmark/internal/config"
 	"noonmark/internal/durable"
 	"noonmark/refclock/status"
+	"noonmark/server/certs/cafile"
 )
 
 // DefaultPath is where the process reads its file when no other is named.
@@ -64,33 +67,47 @@ type Target struct {
 	Conditions []string `toml:"conditions"` // empty: all
 	Recovery   *bool    `toml:"recovery"`   // nil: true
 
-	URL       string         `toml:"url"`
-	URLFile   string         `toml:"url_file"`
-	Format    string         `toml:"format"` // of a webhook
-	TokenFile string         `toml:"token_file"`
-	CA        string         `toml:"ca"`
-	Server    string         `toml:"server"` // host:port
-	TLS       string         `toml:"tls"`    // of email: starttls, tls, none
-	User      string         `toml:"user"`
-	Password  string         `toml:"password_file"`
-	From      string         `toml:"from"`
-	To        []string       `toml:"to"`
-	Transport string         `toml:"transport"` // of syslog: udp, tcp, tls
-	Command   []string       `toml:"command"`
-	secrets   func() secrets // nil: none. A function, because fmt prints fields that are not exported
+	URL       string   `toml:"url"`
+	URLFile   string   `toml:"url_file"`
+	Format    string   `toml:"format"` // of a webhook
+	TokenFile string   `toml:"token_file"`
+	CA        string   `toml:"ca"`
+	Server    string   `toml:"server"` // host:port
+	TLS       string   `toml:"tls"`    // of email: starttls, tls, none
+	User      string   `toml:"user"`
+	Password  string   `toml:"password_file"`
+	From      string   `toml:"from"`
+	To        []string `toml:"to"`
+	Transport string   `toml:"transport"` // of syslog: udp, tcp, tls
+	Command   []string `toml:"command"`
 }
 
-// secrets is what was read from files, or may be secret.
-type secrets struct{ url, token, password string }
-
-// Secrets returns what was read from files: the URL of a webhook, its token, and the
-// password of a mail server. Empty: none.
-func (t *Target) Secrets() (url, token, password string) {
-	if t.secrets == nil {
-		return "", "", ""
+// Secrets reads the files of secrets, and returns the URL of a webhook, its token, and the
+// password of a mail server. Empty: none. What they hold may change while the
+// configuration stays, so their errors are none of it: the target waits.
+func (t *Target) Secrets() (url, token, password string, err error) {
+	url = t.URL
+	var errs [3]error
+	if t.URLFile != "" {
+		if url, errs[0] = secret("url_file", t.URLFile); errs[0] == nil {
+			errs[0] = t.checkURL("url_file", url)
+		}
 	}
-	x := t.secrets()
-	return x.url, x.token, x.password
+	token, errs[1] = secret("token_file", t.TokenFile)
+	password, errs[2] = secret("password_file", t.Password)
+	return url, token, password, errors.Join(errs[:]...)
+}
+
+// checkURL returns what is wrong with the URL that a key has or names.
+func (t *Target) checkURL(key, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%s: is no URL; want one that begins with https:// or http://", key)
+	}
+	if t.TokenFile != "" && u.Scheme != "https" && !isLoopback(u.Host) {
+		return fmt.Errorf("%s: would send a token without TLS; want an https:// URL, or no token_file", key)
+	}
+	return nil
 }
 
 // Names of the conditions, in the order of the file.
@@ -175,10 +192,23 @@ func (s *Settings) check(c *config.Checker) {
 	s.Conditions.check(c)
 	for i := range s.Alert {
 		s.Alert[i].check(c, fmt.Sprintf("alert[%d].", i), s.Alert[:i])
+		s.warnOfFiles(c, i)
 	}
 	s.Log.Check(c)
 	if len(s.Alert) == 0 {
 		s.Warnings = append(s.Warnings, "alert: no [[alert]] is configured, so nothing is sent")
+	}
+}
+
+// warnOfFiles warns of files of a target that cannot be used now.
+func (s *Settings) warnOfFiles(c *config.Checker, i int) {
+	_, _, _, err := s.Alert[i].Secrets()
+	if _, bad := cafile.Read(s.Alert[i].CA); bad != nil {
+		err = errors.Join(err, fmt.Errorf("ca: %w", bad))
+	}
+	if err != nil {
+		key := fmt.Sprintf("alert[%d]", i)
+		s.Warnings = append(s.Warnings, c.File.Errorf(key, "%w; until that is repaired nothing is sent to %s", err, s.Alert[i].Name).Error())
 	}
 }
 
@@ -189,13 +219,6 @@ func (t *Target) check(c *config.Checker, prefix string, others []Target) {
 	for i, n := range t.Conditions {
 		c.OneOf(fmt.Sprintf("%sconditions[%d]", prefix, i), n, Names()...)
 	}
-	x := secrets{
-		url: secret(c, prefix+"url_file", t.URLFile), token: secret(c, prefix+"token_file", t.TokenFile), password: secret(c, prefix+"password_file", t.Password),
-	}
-	if t.URLFile == "" {
-		x.url = t.URL
-	}
-	t.secrets = func() secrets { return x }
 	c.Require(t.CA == "" || filepath.IsAbs(t.CA), prefix+"ca", "%q is not an absolute path; want a file of PEM certificates", t.CA)
 	if !c.OneOf(prefix+"type", t.Type, "webhook", "email", "syslog", "command") {
 		return
@@ -210,7 +233,7 @@ func (t *Target) check(c *config.Checker, prefix string, others []Target) {
 	}
 	switch t.Type {
 	case "webhook":
-		t.webhook(c, prefix, x)
+		t.webhook(c, prefix)
 	case "email":
 		t.email(c, prefix)
 	case "syslog":
@@ -221,17 +244,20 @@ func (t *Target) check(c *config.Checker, prefix string, others []Target) {
 	}
 }
 
-func (t *Target) webhook(c *config.Checker, prefix string, x secrets) {
+func (t *Target) webhook(c *config.Checker, prefix string) {
 	c.Require(t.URL == "" || t.URLFile == "", prefix+"url", "is set beside url_file; want one of them")
-	c.Require(isURL(x.url), prefix+"url", "is no URL; want one that begins with https:// or http://")
 	c.OneOf(prefix+"format", t.Format, "json", "slack", "ntfy", "alertmanager")
-	if u, err := url.Parse(x.url); err == nil && x.token != "" {
-		c.Require(u.Scheme == "https" || isLoopback(u.Host), prefix+"token_file", "would send a token without TLS; want an https:// URL")
+	if t.URLFile == "" {
+		if err := t.checkURL("url", t.URL); err != nil {
+			c.Refuse(prefix+"url", "%s", strings.TrimPrefix(err.Error(), "url: "))
+		}
 	}
 }
 
 func (t *Target) email(c *config.Checker, prefix string) {
-	c.Require(isHostPort(t.Server), prefix+"server", "%q is not HOST:PORT; want a mail server, such as \"mail.example:587\"", t.Server)
+	_, port, _ := net.SplitHostPort(t.Server)
+	_, err := strconv.ParseUint(port, 10, 16)
+	c.Require(isHostPort(t.Server) && err == nil, prefix+"server", "%q is not HOST:PORT; want a mail server, such as \"mail.example:587\"", t.Server)
 	if c.OneOf(prefix+"tls", t.TLS, "starttls", "tls", "none") && t.TLS == "none" {
 		c.Require(isLoopback(t.Server), prefix+"tls", `"none" is for a server on this machine; want "starttls" or "tls"`)
 	}
@@ -243,24 +269,20 @@ func (t *Target) email(c *config.Checker, prefix string) {
 // maxSecret is more than a token or a password has, octets.
 const maxSecret = 4 << 10
 
-// secret returns the only line of a file, nothing without a file.
-func secret(c *config.Checker, key, path string) string {
+// secret returns the only line of a file that a key names, nothing without a file.
+func secret(key, path string) (string, error) {
 	if path == "" {
-		return ""
+		return "", nil
 	}
 	b, _, err := durable.ReadFile(path, maxSecret)
 	if err != nil {
-		c.Refuse(key, "%w; want a file with the secret as its only line, that this process can read", err)
-		return ""
+		return "", fmt.Errorf("%s: %w; want a file with the secret as its only line, that this process can read", key, err)
 	}
 	text := strings.TrimSpace(string(b))
-	c.Require(text != "" && !strings.ContainsAny(text, "\r\n"), key, "%s does not hold one line; want the secret as the only line", path)
-	return text
-}
-
-func isURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s: %s does not hold one line; want the secret as the only line", key, path)
+	}
+	return text, nil
 }
 
 func isHostPort(s string) bool {
