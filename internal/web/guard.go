@@ -160,7 +160,7 @@ func (s *Server) ourName(host string) bool {
 
 // authorised reports whether a request has the token.
 func (s *Server) authorised(r *http.Request) (refusal, bool) {
-	if s.cfg.Token == nil {
+	if s.token == nil {
 		return 0, true
 	}
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -168,7 +168,7 @@ func (s *Server) authorised(r *http.Request) (refusal, bool) {
 		return noToken, false
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	if subtle.ConstantTimeCompare(sum[:], s.cfg.Token[:]) != 1 {
+	if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
 		return badToken, false
 	}
 	return 0, true

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -18,11 +19,27 @@ import (
 
 // Load reads the configuration of the program.
 func Load(path string) (*daemon.Loaded, error) {
-	s, err := refclockweb.Load(path)
+	s, err := refclockweb.LoadWithoutToken(path)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := readToken(path, s); err != nil {
+		s.Warnings = append(s.Warnings, err.Error())
+	}
 	return &daemon.Loaded{Warnings: s.Warnings, Log: s.Log, Serve: func(ctx context.Context, log *slog.Logger) error { return serve(ctx, path, s, log) }}, nil
+}
+
+// readToken reads the token that the configuration at path names; nil: none. A file that
+// cannot be used now makes the page wait.
+func readToken(path string, s *refclockweb.Settings) (*[sha256.Size]byte, error) {
+	if s.TokenFile == "" {
+		return nil, nil
+	}
+	token, err := refclockweb.ReadToken(s.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: token_file: %w; until then no page is served", path, err)
+	}
+	return token, nil
 }
 
 // Limits of what the program takes. Answers about a day are made and dropped: the heap may grow by a quarter,
@@ -41,8 +58,9 @@ func serve(ctx context.Context, path string, s *refclockweb.Settings, log *slog.
 	daemon.LimitHeap(gcPercent, memoryLimit)
 	daemon.LimitProcessors(processors)
 	cfg := Config{
-		Listen: s.Listen.AddrPort, Names: s.Names, Token: s.Token, MaxConns: s.MaxConnections, MaxStreams: s.MaxStreams,
+		Listen: s.Listen.AddrPort, Names: s.Names, MaxConns: s.MaxConnections, MaxStreams: s.MaxStreams,
 		Refclockd: s.Refclockd.Config, Snapshot: s.Refclockd.Snapshot, Serving: s.Ntsserve.Counters, Fleet: s.Fleet.File, Wanted: daemon.RuntimeFile(fleetview.WantedName), History: s.Refclockd.History, Mono: phc.MonoRaw, Log: log,
+		ReadToken: func() (*[sha256.Size]byte, error) { return readToken(path, s) },
 		Examine: func(ctx context.Context) []doctor.Finding {
 			return doctor.Findings(doctor.ThisHost(s.Refclockd.User).Examine(ctx, doctor.Options{Refclockd: s.Refclockd.Config, Ntsserve: s.Ntsserve.Config, Observer: true}))
 		},
@@ -62,7 +80,7 @@ func serve(ctx context.Context, path string, s *refclockweb.Settings, log *slog.
 	var states daemon.States
 	web.Registry().MustRegister(&states, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := daemon.Daemon{Log: log, States: &states, StateFile: daemon.RuntimeFile(daemon.StateFileName), Reload: func(context.Context) error {
-		n, err := refclockweb.Load(path)
+		n, err := refclockweb.LoadWithoutToken(path)
 		if err != nil {
 			return err
 		}

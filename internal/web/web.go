@@ -40,9 +40,9 @@ const descriptionPath = "/api/v1/openapi.json"
 // Config is what a Server needs.
 type Config struct {
 	Listen     netip.AddrPort
-	Names      []string // host names that are accepted, besides addresses and localhost
-	Token      *[sha256.Size]byte
-	TLS        *tls.Config // nil: plain HTTP
+	Names      []string                           // host names that are accepted, besides addresses and localhost
+	ReadToken  func() (*[sha256.Size]byte, error) // of requests, before anything is served; nil: they need none
+	TLS        *tls.Config                        // nil: plain HTTP
 	MaxConns   int
 	MaxStreams int
 	// Certificates returns those of TLS as they are now. Nil: there are none.
@@ -66,7 +66,8 @@ type Config struct {
 // Server is the task that serves the page.
 type Server struct {
 	cfg      Config
-	limited  *daemon.Limited // for lines that strangers can cause
+	token    *[sha256.Size]byte // nil: requests need none
+	limited  *daemon.Limited    // for lines that strangers can cause
 	files    map[string]asset
 	routes   []route
 	live     *live
@@ -115,6 +116,9 @@ func (s *Server) String() string { return "web" }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.readToken(); err != nil {
+		return err
+	}
 	ln, err := net.Listen("tcp", s.cfg.Listen.String())
 	if err != nil {
 		return explainListen(err)
@@ -146,6 +150,14 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// readToken reads the token before anything is served.
+func (s *Server) readToken() (err error) {
+	if s.cfg.ReadToken != nil {
+		s.token, err = s.cfg.ReadToken()
+	}
+	return err
 }
 
 // explainListen adds what to do about an address that cannot be had.

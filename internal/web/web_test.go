@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -59,7 +60,11 @@ func newServer(t *testing.T, change func(*Config)) *Server {
 	if change != nil {
 		change(&cfg)
 	}
-	return New(cfg)
+	s := New(cfg)
+	if err := s.readToken(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // ask sends a request and returns the answer.
@@ -75,6 +80,44 @@ func at(path string) func(*http.Request) {
 	return func(r *http.Request) { r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?") }
 }
 
+// A page that needs a token is not served before that can be read.
+func TestPageWaitsForItsToken(t *testing.T) {
+	t.Parallel()
+	missing := errors.New("no such file")
+	var wrong error
+	s := newServer(t, func(c *Config) {
+		c.Listen = netip.MustParseAddrPort("127.0.0.1:0")
+		c.ReadToken = func() (*[sha256.Size]byte, error) { return &[sha256.Size]byte{}, wrong }
+	})
+	wrong = missing
+	ready := s.Ready()
+	if err := s.Run(t.Context()); !errors.Is(err, missing) {
+		t.Errorf("without its token: %v", err)
+	}
+	select {
+	case <-ready:
+		t.Error("it has listened")
+	default:
+	}
+	wrong = nil
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	ready = s.Ready()
+	go func() { done <- s.Run(ctx) }()
+	select {
+	case <-ready:
+		if r, err := http.Get("http://" + s.Addr().String() + "/api/v1/live"); err != nil || r.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a request without the token: %+v, %v", r, err)
+		}
+	case err := <-done:
+		t.Fatalf("with its token: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRequestsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	token := sha256.Sum256([]byte("3jA0Yp9vQm2Lr7Xw8Zk1Tn5B"))
@@ -83,7 +126,8 @@ func TestRequestsAreRefusedByName(t *testing.T) {
 		return func(r *http.Request) { r.URL.Path = "/api/v1/live"; r.Header.Set("Authorization", v) }
 	}
 	public := func(c *Config) {
-		c.Listen, c.Token, c.Names = netip.MustParseAddrPort("0.0.0.0:9125"), &token, []string{"time.lan"}
+		c.Listen, c.Names = netip.MustParseAddrPort("0.0.0.0:9125"), []string{"time.lan"}
+		c.ReadToken = func() (*[sha256.Size]byte, error) { return &token, nil }
 	}
 	for _, c := range []struct {
 		name   string

@@ -46,7 +46,8 @@ func Load(path string) (*Settings, error) {
 	return s, c.Err()
 }
 
-// LoadWithoutToken is Load for a file whose token file does not exist yet. Token is nil.
+// LoadWithoutToken is Load without a look at the token file, which may not exist yet, or not
+// be readable now. Token is nil.
 func LoadWithoutToken(path string) (*Settings, error) {
 	s, c, err := load(path)
 	if err != nil {
