@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,10 +26,15 @@ const maxClockError = 1e3
 
 // chronyd asks a chronyd on this machine for its tracking report, over UDP, where
 // it answers all users of the machine, or over its socket.
-type chronyd struct{ addr string }
+type chronyd struct {
+	addr       string // as configured
+	host, port string // of addr; empty for a path
+	at         string // address and port in use; empty: they are to be looked up
+	lookup     func(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
 
 // CheckChrony returns an error if addr cannot be the address of a chronyd on this
-// machine.
+// machine. Names are not looked up: that may fail now and work later.
 func CheckChrony(addr string) error {
 	_, err := newChrony(addr)
 	return err
@@ -35,16 +42,23 @@ func CheckChrony(addr string) error {
 
 func newChrony(addr string) (*chronyd, error) {
 	if strings.HasPrefix(addr, "/") {
-		return &chronyd{addr}, nil
+		return &chronyd{addr: addr}, nil
 	}
-	a, err := net.ResolveUDPAddr("udp", addr)
-	if err != nil {
+	host, port, err := net.SplitHostPort(addr)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("chronyd's address: %w", err)
+	case host == "" || port == "":
+		return nil, fmt.Errorf("chronyd's address %q has no host or no port", addr)
 	}
-	if !a.IP.IsLoopback() {
-		return nil, fmt.Errorf("chronyd's address %s is not on this machine, so its clock is another one", addr)
+	if a, err := netip.ParseAddr(host); err == nil && !a.Unmap().IsLoopback() {
+		return nil, notHere(addr)
 	}
-	return &chronyd{addr}, nil
+	return &chronyd{addr: addr, host: host, port: port, lookup: net.DefaultResolver.LookupNetIP}, nil
+}
+
+func notHere(addr string) error {
+	return fmt.Errorf("chronyd's address %s is not on this machine, so its clock is another one", addr)
 }
 
 func (c *chronyd) String() string       { return "chronyd" }
@@ -52,7 +66,12 @@ func (c *chronyd) every() time.Duration { return time.Second }
 
 // probe asks once, from a new socket: an answer that comes too late cannot be
 // confused with that to the next request.
-func (c *chronyd) probe(ctx context.Context, now int64) (quality, error) {
+func (c *chronyd) probe(ctx context.Context, now int64) (q quality, err error) {
+	defer func() {
+		if e := (*Error)(nil); errors.As(err, &e) && e.Reason == NoAnswer {
+			c.at = "" // the name may have another address now
+		}
+	}()
 	conn, done, err := c.dial(ctx)
 	if err != nil {
 		return quality{}, &Error{NoAnswer, err}
@@ -83,7 +102,10 @@ func (c *chronyd) probe(ctx context.Context, now int64) (quality, error) {
 // dial connects. A Unix datagram socket needs a path of its own for the answer.
 func (c *chronyd) dial(ctx context.Context) (net.Conn, func(), error) {
 	if !strings.HasPrefix(c.addr, "/") {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", c.addr)
+		if err := c.resolve(ctx); err != nil {
+			return nil, nil, err
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", c.at)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -103,6 +125,26 @@ func (c *chronyd) dial(ctx context.Context) (net.Conn, func(), error) {
 		return nil, nil, err
 	}
 	return conn, done, nil
+}
+
+// resolve looks the name up, if it has to be. Of its addresses the first on this machine
+// is used.
+func (c *chronyd) resolve(ctx context.Context) error {
+	if c.at != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, chronyTimeout)
+	defer cancel()
+	list, err := c.lookup(ctx, "ip", c.host) // an address is its own name
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(a netip.Addr) bool { return a.Unmap().IsLoopback() })
+	if i < 0 {
+		return notHere(c.addr)
+	}
+	c.at = net.JoinHostPort(list[i].Unmap().String(), c.port)
+	return nil
 }
 
 // trackingQuality returns the quality in a tracking report. chronyd's own clock

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -139,10 +140,72 @@ func TestInvalidTrackingIsRefused(t *testing.T) {
 	if _, err := p.probe(t.Context(), 0); !errors.As(err, &e) || e.Reason != NoAnswer {
 		t.Errorf("no chronyd: %v", err)
 	}
-	for _, a := range []string{"192.0.2.1:323", "nonsense", "127.0.0.1"} {
+	for _, a := range []string{"192.0.2.1:323", "[::ffff:192.0.2.1]:323", "nonsense", "127.0.0.1", ":323", "chrony.test:", "[::1]"} {
 		if _, err := newChrony(a); err == nil {
 			t.Errorf("address %q is accepted", a)
 		}
+	}
+}
+
+// A name that cannot be looked up now, or leads elsewhere, is no answer; it is looked up
+// again until chronyd answers, and after each loss.
+func TestNameOfChronydIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	addr := fakeChronyd(t, "udp4", "127.0.0.1:0", func(req []byte) []byte { return tracking(req, 0, 2, 0, 0.5, 0.02, 0.003) })
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newChrony("chrony.test:" + port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, here := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:127.0.0.1")
+	lookups := 0
+	for i, c := range []struct {
+		list    []netip.Addr
+		err     error
+		want    Reason
+		lookups int
+	}{
+		{nil, &net.DNSError{IsTemporary: true}, NoAnswer, 1},
+		{nil, &net.DNSError{IsNotFound: true}, NoAnswer, 2},
+		{[]netip.Addr{elsewhere}, nil, NoAnswer, 3},
+		{nil, nil, NoAnswer, 4},
+		{[]netip.Addr{elsewhere, here}, nil, Good, 5},
+		{nil, errors.New("not asked"), Good, 5},
+	} {
+		p.lookup = func(context.Context, string, string) ([]netip.Addr, error) { lookups++; return c.list, c.err }
+		_, err := p.probe(t.Context(), time.Now().UnixNano())
+		var e *Error
+		if got := errors.As(err, &e); got != (c.want != Good) || got && e.Reason != c.want || lookups != c.lookups {
+			t.Errorf("step %d: %v after %d lookups, want %v after %d", i, err, lookups, c.want, c.lookups)
+		}
+		if c.err != nil && err != nil && !errors.Is(err, c.err) {
+			t.Errorf("step %d: %v does not say %v", i, err, c.err)
+		}
+	}
+}
+
+// The task waits while nobody answers, and says why.
+func TestSourceWaitsForAnAnswer(t *testing.T) {
+	t.Parallel()
+	s, err := New(Config{Path: filepath.Join(t.TempDir(), "status"), Chrony: "chrony.test:323"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := &net.DNSError{Err: "no such host", Name: "chrony.test", IsNotFound: true}
+	s.prober.(*chronyd).lookup = func(context.Context, string, string) ([]netip.Addr, error) { return nil, failing }
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := s.Ready(), make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	<-ready
+	if err := s.Waiting(); !errors.Is(err, failing) {
+		t.Errorf("waiting: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

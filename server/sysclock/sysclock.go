@@ -141,7 +141,8 @@ type Source struct {
 	slept   func() time.Duration // how long the machine has slept in total
 	ready   chan struct{}        // of the next or present run
 	working liveness.Work
-	logged  string // state and reason that were logged last
+	waiting atomic.Pointer[error] // why the last reading failed; nil: it did not
+	logged  string                // state and reason that were logged last
 	count   [numReasons]atomic.Uint64
 	bound   atomic.Uint64 // bits of a float64: s
 }
@@ -173,6 +174,26 @@ func (s *Source) String() string { return "source" }
 func (s *Source) Ready() <-chan struct{} {
 	s.ready = make(chan struct{})
 	return s.ready
+}
+
+// Waiting returns why the last reading failed. A clock that is not synchronised was
+// read.
+func (s *Source) Waiting() error {
+	if err := s.waiting.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// noteWaiting notes the outcome of a reading for Waiting.
+func (s *Source) noteWaiting(reason Reason, err error) {
+	switch reason {
+	case NoAnswer, BadAnswer, Refused, Unavailable:
+		err = fmt.Errorf("%s: %w", s.prober, err)
+		s.waiting.Store(&err)
+	default:
+		s.waiting.Store(nil)
+	}
 }
 
 // stuckAfter is longer than a reading takes: chronyd has a second to answer.
@@ -232,6 +253,7 @@ func (s *Source) poll(ctx context.Context, w *status.Writer) error {
 	} else if c.Width > maxWidth {
 		reason = ClockUnsettled
 	}
+	s.noteWaiting(reason, err)
 	snap.Reason = reason.String()
 	s.count[reason].Add(1)
 	s.bound.Store(math.Float64bits(snap.BoundAt(c.Mono).Seconds()))

@@ -202,6 +202,7 @@ func TestSourceOfTheClock(t *testing.T) {
 		{`type = "snapshot"`, "<nil>"},
 		{`type = "chrony"`, fmt.Sprintf("&{Path:%s Chrony:%s Stratum:10 RefID:[127 127 1 1] Log:<nil>}", DefaultSnapshot, sysclock.DefaultChrony)},
 		{"type = \"chrony\"\naddress = \"/run/chrony/chronyd.sock\"\npath = \"/x\"", "&{Path:/x Chrony:/run/chrony/chronyd.sock Stratum:10 RefID:[127 127 1 1] Log:<nil>}"},
+		{"type = \"chrony\"\naddress = \"chrony.invalid:323\"", fmt.Sprintf("&{Path:%s Chrony:chrony.invalid:323 Stratum:10 RefID:[127 127 1 1] Log:<nil>}", DefaultSnapshot)},
 		{`type = "kernel"`, fmt.Sprintf("&{Path:%s Chrony: Stratum:10 RefID:[127 127 1 1] Log:<nil>}", DefaultSnapshot)},
 		{"type = \"kernel\"\nstratum = 1\nrefid = \"PPS\"", fmt.Sprintf("&{Path:%s Chrony: Stratum:1 RefID:[80 80 83 0] Log:<nil>}", DefaultSnapshot)},
 		{"type = \"kernel\"\nstratum = 2\nrefid = \"192.0.2.9\"", fmt.Sprintf("&{Path:%s Chrony: Stratum:2 RefID:[192 0 2 9] Log:<nil>}", DefaultSnapshot)},
