@@ -46,3 +46,20 @@ func TestUnitAllowsEveryUnicastAddress(t *testing.T) {
 		}
 	}
 }
+
+// Only a wrong command line (64) or configuration (78) ends a daemon for good: what the
+// system denies now (77) it may grant later.
+func TestUnitsAreStartedAgain(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"refclockd", "ntsserve", "refclockweb", "noonmark-alert"} {
+		b, err := os.ReadFile("../../systemd/" + name + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range []string{"Restart=on-failure", "RestartPreventExitStatus=64 78", "StartLimitIntervalSec=0"} {
+			if !strings.Contains(string(b), "\n"+line+"\n") {
+				t.Errorf("%s.service has no line %s", name, line)
+			}
+		}
+	}
+}

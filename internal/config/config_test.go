@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +142,29 @@ func TestParseReportsLineKeyAndRemedy(t *testing.T) {
 				t.Errorf("%s: names no remedy", err)
 			}
 		})
+	}
+}
+
+// What is no fault of the file is started again.
+func TestFileThatCannotBeReadIsNoWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, missing := Load(filepath.Join(dir, "none"), &sample{})
+	_, folder := Load(dir, &sample{})
+	for _, c := range []struct {
+		name string
+		err  error
+		want int
+	}{
+		{"missing", missing, exitcode.Config},
+		{"a folder", folder, exitcode.Config},
+		{"of another user", fileError("f", &fs.PathError{Op: "open", Path: "f", Err: syscall.EACCES}), exitcode.Permission},
+		{"on a disc that fails", fileError("f", &fs.PathError{Op: "read", Path: "f", Err: syscall.EIO}), exitcode.Unavailable},
+		{"no descriptor is left", fileError("f", &fs.PathError{Op: "open", Path: "f", Err: syscall.EMFILE}), exitcode.Unavailable},
+	} {
+		if got := exitcode.Of(c.err); got != c.want {
+			t.Errorf("%s: exit code %d, want %d: %v", c.name, got, c.want, c.err)
+		}
 	}
 }
 

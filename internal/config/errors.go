@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
+	"noonmark/internal/durable"
 	"noonmark/internal/exitcode"
 )
 
@@ -37,5 +40,11 @@ func (e *Error) Error() string {
 // Unwrap returns the system's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports that the error decides exit code 78.
-func (e *Error) Is(target error) bool { return target == exitcode.ErrConfig }
+// Is reports that the error decides exit code 78. A file that is there and could not be
+// read, as of a disc that fails, may be good.
+func (e *Error) Is(target error) bool { return target == exitcode.ErrConfig && !e.unread() }
+
+// unread reports whether the file could not be read although there is one.
+func (e *Error) unread() bool {
+	return e.Line == 0 && e.Err != nil && !errors.Is(e.Err, fs.ErrNotExist) && !errors.Is(e.Err, durable.ErrNotRegular)
+}

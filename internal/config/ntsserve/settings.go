@@ -30,7 +30,6 @@ type Settings struct {
 	AccessList     *server.Access // nil: everybody is answered
 	RateLimit      server.LimitConfig
 	ThreadPriority threads.Priority
-	RunAs          *privileges.User // to become, nil: as started
 	ExternalClock  *sysclock.Config // nil: refclockd's snapshot is served
 
 	ServesKE     bool // NTS-KE runs here
@@ -97,8 +96,8 @@ func (s *Settings) checkProcess(c *config.Checker) {
 	if s.User == "" {
 		return
 	}
-	if s.RunAs, err = privileges.FindUser(s.User); err != nil {
-		c.Refuse("user", "%w; want a user that exists, such as ntsserve (systemd/noonmark.sysusers makes it), or leave it out", err)
+	if _, err = privileges.FindUser(s.User); err != nil {
+		s.Warnings = append(s.Warnings, c.File.Errorf("user", "%w; want one that exists, such as ntsserve (systemd/noonmark.sysusers makes it), or leave it out", err).Error())
 	}
 }
 
