@@ -71,7 +71,11 @@ func load(path string) (*daemon.Loaded, error) {
 		if err := privileges.ForbidDumps(); err != nil {
 			log.Warn("keys can get into core dumps", "error", err)
 		}
-		return serve(ctx, path, s, &privileges.Plan{User: s.RunAs, Keep: s.Capabilities(), Log: log}, log)
+		user, ok, err := findUser(ctx, s, log)
+		if err != nil || !ok {
+			return err
+		}
+		return serve(ctx, path, s, &privileges.Plan{User: user, Keep: s.Capabilities(), Log: log}, log)
 	}}, nil
 }
 

@@ -41,6 +41,10 @@ type Daemon struct {
 	StateFile string
 	// Grace is how long tasks may take to end once asked; 10 s if zero.
 	Grace time.Duration
+	// Before is for what must succeed before the daemon opens anything: another Run
+	// follows if this one has ended by itself, and STOPPING=1 is sent only when the daemon
+	// was asked to stop.
+	Before bool
 
 	outside surroundings
 }
@@ -70,7 +74,7 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &runner{
-		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
+		log: d.Log, before: d.Before, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
 		ctx: ctx, cancel: cancel, states: d.States, describe: d.Describe,
 		reload: reloader{call: d.Reload, done: make(chan error, 1)},
 		ended:  make([]bool, len(tasks)), events: make(chan event), over: make(chan struct{}),
@@ -111,6 +115,7 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 // runner is one call of Run. Apart from the channels it is for one goroutine.
 type runner struct {
 	log      *slog.Logger
+	before   bool // another Run follows
 	alive    func() error
 	describe func() string // nil: nothing to say but the tasks
 	settle   func() error
@@ -179,7 +184,7 @@ func (r *runner) run() error {
 			return errors.Join(r.first, fmt.Errorf("%s %w within %v", r.names(func(i int) bool { return !r.ended[i] }), ErrStuck, r.grace))
 		}
 	}
-	if done != nil { // the last task ended before its end was noticed
+	if done != nil && (r.ctx.Err() != nil || !r.before) { // the last task ended before its end was noticed
 		r.outside.notify(daemon.SdNotifyStopping)
 	}
 	return r.first

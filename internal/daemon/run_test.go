@@ -42,6 +42,51 @@ func (f *fake) Ready() <-chan struct{} {
 
 func untilDone(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 
+// attempts is a task that waits until an attempt succeeds.
+type attempts struct {
+	fake
+	left int // that fail; negative: all do
+}
+
+func (a *attempts) Run(context.Context) error {
+	if a.left != 0 {
+		a.left--
+		return errors.New("not yet")
+	}
+	return nil
+}
+
+// What comes before the daemon's own tasks is shown as waiting, and its end is no end of
+// the daemon unless somebody has asked for that.
+func TestRunBeforeAnother(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		left     int
+		stop     bool
+		notified string
+	}{
+		{"it succeeds after a while", 5, false, "READY=1"},
+		{"it is asked to stop", -1, true, "READY=1 STOPPING=1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				r.Before = true
+				if c.stop {
+					go func() { time.Sleep(time.Minute); r.sig <- syscall.SIGTERM }()
+				}
+				if err := r.Run(t.Context(), &attempts{fake{name: "a", never: true}, c.left}); err != nil {
+					t.Error(err)
+				}
+				if r.notified() != c.notified || !strings.Contains(r.log.String(), "waiting=a") {
+					t.Errorf("notified %q, want %q\n%s", r.notified(), c.notified, &r.log)
+				}
+			})
+		})
+	}
+}
+
 // rig is a Daemon whose signals and notifications the test provides.
 type rig struct {
 	Daemon

@@ -22,7 +22,7 @@ var waitingKinds = [...]struct {
 	name string
 	kind kind
 }{
-	{"ntp", taskNTP}, {"nts-ke", taskKE}, {"certificates", taskKE}, {"card setup", taskCards}, {"metrics", taskMetrics}, {"cookie keys", taskKeys}, {"symmetric keys", taskKeys},
+	{"ntp", taskNTP}, {"nts-ke", taskKE}, {"certificates", taskKE}, {"card setup", taskCards}, {"user", taskUser}, {"metrics", taskMetrics}, {"cookie keys", taskKeys}, {"symmetric keys", taskKeys},
 	{taskPTP4LName, taskPTP4L}, {"export ", taskExport}, {"fleet", taskFragment}, {"", taskWaiting},
 }
 

@@ -36,6 +36,7 @@ func TestTaskFindings(t *testing.T) {
 		{"escapes in a name", nil, []daemon.Status{task("x\n\x1b]0;", "waiting", "")}, taskWaiting, `x; \u001b]0;`},
 		{"nts-ke", nil, []daemon.Status{task("nts-ke", "waiting", "unreadable")}, taskKE, "unreadable"},
 		{"cards", nil, []daemon.Status{task("card setup", "waiting", "restart ntsserve")}, taskCards, "card setup waits for 1m30s: restart ntsserve"},
+		{"no user", nil, []daemon.Status{task("user", "waiting", "this machine has no user \"x\" now")}, taskUser, "user waits for 1m30s: this machine has no user"},
 		{"metrics", nil, []daemon.Status{task("metrics", "waiting", "in use")}, taskMetrics, "in use"},
 		{"keys", nil, []daemon.Status{task("symmetric keys", "waiting", "damaged")}, taskKeys, "damaged"},
 		{"export", nil, []daemon.Status{task("export shm", "waiting", "denied")}, taskExport, "denied"},

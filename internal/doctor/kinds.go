@@ -187,6 +187,7 @@ const (
 	taskNTP
 	taskKE
 	taskCards
+	taskUser
 	taskMetrics
 	taskKeys
 	taskExport

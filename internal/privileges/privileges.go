@@ -21,8 +21,9 @@ type User struct {
 func FindUser(name string) (*User, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return nil, fmt.Errorf("this machine has no user %q", name)
+		var byNumber error
+		if u, byNumber = user.LookupId(name); byNumber != nil {
+			return nil, fmt.Errorf("this machine has no user %q now (%w)", name, err)
 		}
 	}
 	uid, err := strconv.Atoi(u.Uid)
