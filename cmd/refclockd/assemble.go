@@ -268,7 +268,7 @@ func (p *parts) takeOver(path string) error {
 	if err := daemon.SetLevel(p.log, n.Log); err != nil {
 		return err
 	}
-	n.KeepTables(p.last)
+	refclockd.KeepTables(n, p.last)
 	p.engine.Set(n.EngineSettings())
 	n.Changes(p.settings).Since(n.Changes(p.last)).Logged(p.log)
 	p.last = n

@@ -74,7 +74,7 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &runner{
-		log: d.Log, before: d.Before, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
+		log: d.Log, alive: d.Alive, grace: d.Grace, outside: d.outside, settle: d.Settled,
 		ctx: ctx, cancel: cancel, states: d.States, describe: d.Describe,
 		reload: reloader{call: d.Reload, done: make(chan error, 1)},
 		ended:  make([]bool, len(tasks)), events: make(chan event), over: make(chan struct{}),
@@ -104,6 +104,13 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 		r.outside.notify = notify
 		r.outside.watchdog, _ = daemon.SdWatchdogEnabled(false)
 	}
+	if notify := r.outside.notify; d.Before {
+		r.outside.notify = func(state string) {
+			if state != daemon.SdNotifyStopping || ctx.Err() != nil {
+				notify(state)
+			}
+		}
+	}
 	if d.StateFile != "" {
 		f := newStateFile(d.StateFile, r.log)
 		defer f.close()
@@ -115,7 +122,6 @@ func (d *Daemon) Run(ctx context.Context, tasks ...Task) error {
 // runner is one call of Run. Apart from the channels it is for one goroutine.
 type runner struct {
 	log      *slog.Logger
-	before   bool // another Run follows
 	alive    func() error
 	describe func() string // nil: nothing to say but the tasks
 	settle   func() error
@@ -184,7 +190,7 @@ func (r *runner) run() error {
 			return errors.Join(r.first, fmt.Errorf("%s %w within %v", r.names(func(i int) bool { return !r.ended[i] }), ErrStuck, r.grace))
 		}
 	}
-	if done != nil && (r.ctx.Err() != nil || !r.before) { // the last task ended before its end was noticed
+	if done != nil { // the last task ended before its end was noticed
 		r.outside.notify(daemon.SdNotifyStopping)
 	}
 	return r.first

@@ -116,7 +116,8 @@ func (s *Server) String() string { return "web" }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.readToken(); err != nil {
+	var err error
+	if s.token, err = s.cfg.token(); err != nil {
 		return err
 	}
 	ln, err := net.Listen("tcp", s.cfg.Listen.String())
@@ -152,12 +153,12 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// readToken reads the token before anything is served.
-func (s *Server) readToken() (err error) {
-	if s.cfg.ReadToken != nil {
-		s.token, err = s.cfg.ReadToken()
+// token reads the token; nil: requests need none.
+func (c *Config) token() (*[sha256.Size]byte, error) {
+	if c.ReadToken == nil {
+		return nil, nil
 	}
-	return err
+	return c.ReadToken()
 }
 
 // explainListen adds what to do about an address that cannot be had.

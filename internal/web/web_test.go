@@ -61,7 +61,8 @@ func newServer(t *testing.T, change func(*Config)) *Server {
 		change(&cfg)
 	}
 	s := New(cfg)
-	if err := s.readToken(); err != nil {
+	var err error
+	if s.token, err = cfg.token(); err != nil {
 		t.Fatal(err)
 	}
 	return s

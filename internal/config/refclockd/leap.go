@@ -93,9 +93,9 @@ func (c *check) leapTables() {
 	c.warnExpired(time.Now())
 }
 
-// KeepTables takes over from an earlier reading the tables whose files are damaged now: a
-// running daemon goes on with what it has.
-func (s *Settings) KeepTables(before *Settings) {
+// KeepTables takes over into s, from an earlier reading, the tables whose files are
+// damaged now: a running daemon goes on with what it has.
+func KeepTables(s, before *Settings) {
 	var tables []*tai.Table
 	for _, x := range s.Leap.sources() {
 		of := s

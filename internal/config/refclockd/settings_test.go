@@ -244,7 +244,7 @@ func TestDamagedLeapTableIsKeptOverAReload(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		if running != nil {
-			s.KeepTables(running)
+			KeepTables(s, running)
 		}
 		if got := s.LeapTables; got[0].Source != c.want || got[len(got)-1].Source != "builtin" {
 			t.Errorf("%s: %v", c.name, got)

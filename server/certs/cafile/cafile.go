@@ -17,8 +17,9 @@ const MaxSize = 4 << 20
 // ErrNone is wrapped by the error of a file without a certificate.
 var ErrNone = errors.New("has no PEM certificate")
 
-// Read returns the certificates of the PEM file at path; nil, which stands for those of
-// the system, if path is empty. The error wraps the system's, or ErrNone.
+// Read returns the certificates of the PEM file at path. Without a path it returns nil,
+// which package tls takes for those of the system. The error wraps the system's, or
+// ErrNone.
 func Read(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
