@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,14 +14,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 
 	"noonmark/internal/config"
+	"noonmark/server/crowd"
 )
 
-// Limits of the metrics listener, which has a handful of clients.
+// Limits of the metrics listener, which has a handful of clients. Each connection serves
+// one request, so that nobody holds one; a place that is held is taken (package crowd).
 const (
 	metricsConns   = 16
+	metricsAtOnce  = 2 // answers that are made at once, of which each takes memory
 	metricsTimeout = 10 * time.Second
 )
 
@@ -28,14 +32,44 @@ type Metrics struct {
 	addr  netip.AddrPort
 	place func(key string) string
 	reg   prometheus.Gatherer
+	conns crowd.Counts
 	ready chan struct{} // of the next or present run
 	at    net.Addr      // set before ready is closed
 }
 
 // NewMetrics returns the task; with no address it is off. place returns FILE:LINE: KEY
 // of a key, for errors.
-func NewMetrics(c config.Metrics, place func(key string) string, reg prometheus.Gatherer) *Metrics {
-	return &Metrics{addr: c.Listen.AddrPort, place: place, reg: reg}
+func NewMetrics(c config.Metrics, place func(key string) string, reg *prometheus.Registry) *Metrics {
+	m := &Metrics{addr: c.Listen.AddrPort, place: place, reg: reg}
+	if m.addr.IsValid() {
+		reg.MustRegister(m)
+	}
+	return m
+}
+
+var descConns = prometheus.NewDesc("noonmark_metrics_connections_total", "Connections to the listener of the metrics: admitted, of these displaced to make room, and refused because all places were taken.", []string{"outcome"}, nil)
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) { ch <- descConns }
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for o := range crowd.NumOutcomes {
+		ch <- prometheus.MustNewConstMetric(descConns, prometheus.CounterValue, float64(m.conns[o].Load()), o.String())
+	}
+}
+
+// inTurn lets a handler run at most n times at once. The others wait.
+func inTurn(n int, h http.Handler) http.Handler {
+	places := make(chan struct{}, n)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			h.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	})
 }
 
 // Run listens until ctx is done.
@@ -48,19 +82,21 @@ func (m *Metrics) Run(ctx context.Context) error {
 		return m.explain(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: metricsTimeout / 2}))
+	answer := inTurn(metricsAtOnce, promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", http.TimeoutHandler(answer, metricsTimeout/2, "no time for an answer"))
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: metricsTimeout / 2,
 		ReadTimeout:       metricsTimeout,
 		WriteTimeout:      metricsTimeout,
-		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    8 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // of what strangers do
 	}
+	srv.SetKeepAlivesEnabled(false)
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	m.at = ln.Addr()
 	close(m.ready)
-	if err := srv.Serve(netutil.LimitListener(ln, metricsConns)); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(crowd.Limit(ln, metricsConns, &m.conns)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

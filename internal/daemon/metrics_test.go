@@ -50,7 +50,7 @@ func TestMetricsAreServed(t *testing.T) {
 	if code, body := get("/metrics"); code != http.StatusOK || !strings.Contains(body, "noonmark_test_total 3\n") {
 		t.Errorf("/metrics answers %d:\n%s", code, body)
 	}
-	taken := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: m.Addr().(*net.TCPAddr).AddrPort()}}, place, reg)
+	taken := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: m.Addr().(*net.TCPAddr).AddrPort()}}, place, prometheus.NewRegistry())
 	taken.Ready()
 	if err := taken.Run(ctx); exitcode.Of(err) != exitcode.Unavailable || !strings.Contains(err.Error(), "metrics.listen: ") || !strings.Contains(err.Error(), "another program uses the port") {
 		t.Errorf("taken address: %v with exit code %d, want %d", err, exitcode.Of(err), exitcode.Unavailable)
@@ -62,6 +62,44 @@ func TestMetricsAreServed(t *testing.T) {
 	if c, err := net.Dial("tcp", m.Addr().String()); err == nil {
 		c.Close()
 		t.Error("still listens after the end")
+	}
+}
+
+// Whoever takes all places and stays silent keeps out nobody else.
+func TestSilentConnectionsDoNotKeepOthersOut(t *testing.T) {
+	t.Parallel()
+	m := NewMetrics(config.Metrics{Listen: config.AddrPort{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}}, place, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := m.Ready(), make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Skip("needs a loopback address to listen on:", err)
+	}
+	for range metricsConns {
+		c, err := net.Dial("tcp", m.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	other := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}}
+	r, err := other.Get("http://" + m.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	if want := `noonmark_metrics_connections_total{outcome="displaced"} 1`; err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(b), want) {
+		t.Errorf("%s, no %s in %s, %v", r.Status, want, b, err)
+	}
+	if !r.Close {
+		t.Error("a client may keep its place after the answer")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"noonmark/server/certs"
+	"noonmark/server/crowd"
 	"noonmark/server/nts"
 )
 
@@ -63,6 +64,14 @@ func ntsMetrics() []family[NTS] {
 				if n.Certificates != nil {
 					for reason, c := range n.Certificates.Refusals() {
 						put(float64(c), reason)
+					}
+				}
+			}),
+		counters(prometheus.NewDesc("noonmark_acme_challenge_connections_total", "Connections to the listener of ACME's challenges while an order is open: admitted, of these displaced to make room, and refused because all places were taken.", []string{"outcome"}, nil),
+			func(n *NTS, put sink) {
+				if n.Certificates != nil {
+					for o := range crowd.NumOutcomes {
+						put(float64(n.Certificates.Challenges(o)), o.String())
 					}
 				}
 			}),

@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +36,7 @@ func TestPageSurvivesASiegeAndSIGKILL(t *testing.T) {
 	}
 	p := start()
 	idle := descriptors(t, p)
-	besiege(t, listen, seed, 400)
+	besiege(listen, seed, 400)
 	proctest.Until(t, "the page is shown again", func() bool { return shown(client, listen) }, p)
 	proctest.Until(t, "the descriptors are closed", func() bool { return descriptors(t, p) <= idle+2 }, p)
 	if peak, most := peakMemory(t, p), memoryOfTheUnit(t); peak > most {
@@ -46,7 +44,7 @@ func TestPageSurvivesASiegeAndSIGKILL(t *testing.T) {
 	}
 	for i := range 5 {
 		var during sync.WaitGroup
-		during.Go(func() { besiege(t, listen, seed+uint64(i)+1, 20) })
+		during.Go(func() { besiege(listen, seed+uint64(i)+1, 20) })
 		p.Kill()
 		during.Wait()
 		p = start()
@@ -66,55 +64,9 @@ func shown(c *http.Client, listen string) bool {
 	return err == nil && r.StatusCode == http.StatusOK
 }
 
-// besiege makes n hostile connections, 50 at once.
-func besiege(t *testing.T, listen string, seed uint64, n int) {
-	var wg sync.WaitGroup
-	places := make(chan struct{}, 50)
-	for i := range n {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			c, err := net.DialTimeout("tcp", listen, 5*time.Second)
-			if err != nil {
-				return // killed
-			}
-			defer c.Close()
-			hostile(c, rand.New(rand.NewPCG(seed, uint64(i))))
-		})
-	}
-	wg.Wait()
-}
-
-// hostile does one thing that a stranger can do. Errors are the other side's right.
-func hostile(c net.Conn, rnd *rand.Rand) {
-	c.SetDeadline(time.Now().Add(500 * time.Millisecond))
-	switch rnd.IntN(6) {
-	case 0: // nothing
-	case 1:
-		io.WriteString(c, "GET /api/v1/status HTTP/1.1\r\nHost: localh"[:1+rnd.IntN(40)])
-	case 2: // headers without an end
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n")
-		for range 2000 {
-			if _, err := io.WriteString(c, "X-Header: "+strings.Repeat("x", 1000)+"\r\n"); err != nil {
-				return
-			}
-		}
-	case 3:
-		b := make([]byte, rnd.IntN(4096))
-		for i := range b {
-			b[i] = byte(rnd.Uint32())
-		}
-		c.Write(b)
-	case 4: // a watcher that leaves without a word
-		io.WriteString(c, "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		c.Read(make([]byte, 1))
-		c.(*net.TCPConn).SetLinger(0)
-		return
-	case 5: // many requests at once, of which no answer is read
-		io.WriteString(c, strings.Repeat("GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", 50))
-		return
-	}
-	io.Copy(io.Discard, c)
+// besiege makes n hostile connections.
+func besiege(listen string, seed uint64, n int) {
+	(&proctest.Siege{Addr: listen, Paths: []string{"/api/v1/status", "/api/v1/stream", "/"}, AtOnce: 50, Stay: 500 * time.Millisecond, Seed: seed}).Run(n)
 }
 
 func descriptors(t *testing.T, p *proctest.Process) int {

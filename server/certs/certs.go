@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"noonmark/internal/liveness"
+	"noonmark/server/crowd"
 )
 
 // Config is the origin of certificates: Pairs, ACME, or both.
@@ -425,6 +426,15 @@ func (s *Source) Refusals() map[string]uint64 {
 		m[r.String()] = s.counters[r].Load()
 	}
 	return m
+}
+
+// Challenges returns how many connections to the listeners of ACME's challenges had an
+// outcome; 0 without ACME.
+func (s *Source) Challenges(o crowd.Outcome) uint64 {
+	if s.acme == nil {
+		return 0
+	}
+	return s.acme.conns[o].Load()
 }
 
 // String describes the event for logs and tests.

@@ -15,7 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
-	"golang.org/x/net/netutil"
+
+	"noonmark/server/crowd"
 )
 
 // Kinds of challenges (RFC 8555, section 8.3, RFC 8737).
@@ -35,13 +36,14 @@ var errNoChallenge = errors.New("the ACME server does not offer this kind of cha
 
 // challengeServer answers the challenges of an ACME server.
 type challengeServer struct {
+	conns *crowd.Counts
 	mu    sync.Mutex                  // guards the maps
 	paths map[string]string           // http-01: content by path
 	certs map[string]*tls.Certificate // tls-alpn-01: certificate by server name
 }
 
-func newChallengeServer() *challengeServer {
-	return &challengeServer{paths: map[string]string{}, certs: map[string]*tls.Certificate{}}
+func newChallengeServer(conns *crowd.Counts) *challengeServer {
+	return &challengeServer{conns: conns, paths: map[string]string{}, certs: map[string]*tls.Certificate{}}
 }
 
 // open listens for one kind of challenge. The returned function closes the listener
@@ -51,7 +53,7 @@ func (s *challengeServer) open(kind, addr string) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	l = netutil.LimitListener(l, challengeConns)
+	l = crowd.Limit(l, challengeConns, s.conns)
 	var wg sync.WaitGroup
 	if kind == http01 {
 		srv := &http.Server{Handler: s, ReadTimeout: challengeTimeout, WriteTimeout: challengeTimeout, MaxHeaderBytes: 8 << 10,

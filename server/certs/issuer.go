@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/acme"
+
+	"noonmark/server/crowd"
 )
 
 // issuer orders and stores one certificate. It is for one goroutine at a time.
@@ -26,6 +28,8 @@ type issuer struct {
 
 	unsaved  unsaved
 	storeErr error // of storing what the last order got
+
+	conns *crowd.Counts // of strangers and ACME servers, to the listeners of challenges
 }
 
 func newIssuer(cfg ACME, now func() time.Time) (*issuer, error) {
@@ -35,7 +39,7 @@ func newIssuer(cfg ACME, now func() time.Time) (*issuer, error) {
 	}
 	var b [2]byte
 	rand.Read(b[:])
-	is := &issuer{cfg: cfg, now: now, dir: filepath.Join(cfg.Dir, folder(cfg.Directory)), roll: time.Duration(b[0])<<8 | time.Duration(b[1])}
+	is := &issuer{cfg: cfg, now: now, dir: filepath.Join(cfg.Dir, folder(cfg.Directory)), roll: time.Duration(b[0])<<8 | time.Duration(b[1]), conns: new(crowd.Counts)}
 	is.closed = is.makeDirs() != nil // the first order reports why
 	return is, nil
 }

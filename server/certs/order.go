@@ -156,7 +156,7 @@ func (is *issuer) tryOrder(ctx context.Context, client *acme.Client, kind string
 	if err != nil {
 		return fail(reasonOfACME(err), "order", err)
 	}
-	server := newChallengeServer()
+	server := newChallengeServer(is.conns)
 	addr := is.cfg.HTTP
 	if kind == tlsALPN01 {
 		addr = is.cfg.TLS

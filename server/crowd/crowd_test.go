@@ -1,0 +1,173 @@
+package crowd
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// script is a listener whose connections are those of the test.
+type script struct{ next chan net.Conn }
+
+func (s script) Accept() (net.Conn, error) {
+	c, ok := <-s.next
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (s script) Close() error   { return nil }
+func (s script) Addr() net.Addr { return &net.TCPAddr{} }
+
+// client is a connection of an address.
+type client struct {
+	net.Conn
+	from   netip.AddrPort
+	closed bool
+}
+
+func (c *client) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.from) }
+func (c *client) Close() error         { c.closed = true; return nil }
+
+// rig has a listener with four places.
+type rig struct {
+	t      *testing.T
+	s      script
+	l      *Listener
+	counts Counts
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, s: script{make(chan net.Conn)}}
+	r.l = Limit(r.s, 4, &r.counts)
+	go func() {
+		for {
+			if _, err := r.l.Accept(); err != nil {
+				return
+			}
+		}
+	}()
+	return r
+}
+
+func (r *rig) connect(from string) *client {
+	r.t.Helper()
+	c := &client{from: netip.AddrPortFrom(netip.MustParseAddr(from), 1)}
+	r.s.next <- c
+	synctest.Wait()
+	return c
+}
+
+func (r *rig) want(admitted, displaced, refused uint64) {
+	r.t.Helper()
+	for o, n := range []uint64{admitted, displaced, refused} {
+		if got := r.counts[o].Load(); got != n {
+			r.t.Errorf("%v: %d, want %d", Outcome(o), got, n)
+		}
+	}
+}
+
+func TestPlacesCannotBeHeldAgainstOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer close(r.s.next)
+		var held []*client
+		for range 4 {
+			held = append(held, r.connect("192.0.2.1"))
+			time.Sleep(time.Millisecond)
+		}
+		// The same address: not before they have had their time.
+		if c := r.connect("192.0.2.1"); !c.closed {
+			t.Error("a place is taken from a young connection of the same address")
+		}
+		r.want(4, 0, 1)
+		// Another one: at once, from the oldest.
+		other := r.connect("192.0.2.2")
+		if other.closed || !held[0].closed || held[1].closed {
+			t.Errorf("another address: %v, %v, %v", other.closed, held[0].closed, held[1].closed)
+		}
+		r.want(5, 1, 1)
+		// A flood of the first address never takes that of the other one.
+		for range 100 {
+			r.connect("192.0.2.1")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if other.closed {
+			t.Error("a flood takes the place of another address")
+		}
+		if n := r.counts[Displaced].Load(); n < 50 {
+			t.Errorf("%d displaced: the first address keeps out itself", n)
+		}
+	})
+}
+
+func TestPrefixesAndFreedPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer close(r.s.next)
+		for _, a := range []string{"2001:db8::1", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"} {
+			r.connect(a)
+		}
+		// Two prefixes have two each; a third one is admitted at once, a fourth too.
+		x, y := r.connect("2001:db8:1::1"), r.connect("198.51.100.1")
+		if x.closed || y.closed {
+			t.Errorf("other prefixes: %v, %v", x.closed, y.closed)
+		}
+		r.want(6, 2, 0)
+		// Each prefix has one now: the oldest makes room for a new one, and not twice.
+		r.connect("203.0.113.1")
+		r.want(7, 3, 0)
+		for c := range r.l.open {
+			c.Close()
+			c.Close()
+		}
+		for range 4 {
+			r.connect("203.0.113.1")
+		}
+		r.want(11, 3, 0)
+	})
+}
+
+// Over real sockets, whoever lost a place notices it at once.
+func TestRealConnections(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no socket: %v", err)
+	}
+	var counts Counts
+	l := Limit(ln, 1, &counts)
+	defer l.Close()
+	accepted := make(chan net.Conn, 2)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func(from string) net.Conn {
+		c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Skipf("no second address: %v", err)
+		}
+		<-accepted
+		return c
+	}
+	first := dial("127.0.0.1")
+	defer first.Close()
+	second := dial("127.0.0.2")
+	defer second.Close()
+	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the first connection: %v, want a reset", err)
+	}
+	if counts[Admitted].Load() != 2 || counts[Displaced].Load() != 1 {
+		t.Error("not counted")
+	}
+}
