@@ -111,24 +111,6 @@ func TestNtpdigWithSymmetricKeys(t *testing.T) {
 	})
 }
 
-// busybox's ntpd measures, and does not set the clock.
-func TestBusybox(t *testing.T) {
-	dir := setup(t)
-	for _, prog := range proctest.Find("busybox") {
-		if applets, _, _ := tool(t, prog, "--list"); !strings.Contains("\n"+applets, "\nntpd\n") {
-			continue
-		}
-		serve(t, dir, "")
-		p := daemon(t, enter(prog, "ntpd", "-n", "-dd", "-w", "-p", ourAddr)...)
-		until(t, "busybox has a reply of ntsserve", p, func() (bool, string) {
-			text := p.Output.String()
-			return strings.Contains(text, "reply from "+ourAddr) && strings.Contains(text, "strat:1"), text
-		})
-		return
-	}
-	t.Skip("no busybox with ntpd, which Debian's has not")
-}
-
 // Python's ntplib, in each version.
 func TestNtplib(t *testing.T) {
 	dir := setup(t)
