@@ -71,7 +71,7 @@ func ntsMetrics() []family[NTS] {
 			func(n *NTS, put sink) {
 				if n.Certificates != nil {
 					for o := range crowd.NumOutcomes {
-						put(float64(n.Certificates.Challenges(o)), o.String())
+						put(float64(certs.Challenges(n.Certificates, o)), o.String())
 					}
 				}
 			}),

@@ -428,9 +428,9 @@ func (s *Source) Refusals() map[string]uint64 {
 	return m
 }
 
-// Challenges returns how many connections to the listeners of ACME's challenges had an
+// Challenges returns how many connections to a source's listeners of ACME's challenges had an
 // outcome; 0 without ACME.
-func (s *Source) Challenges(o crowd.Outcome) uint64 {
+func Challenges(s *Source, o crowd.Outcome) uint64 {
 	if s.acme == nil {
 		return 0
 	}

@@ -138,7 +138,7 @@ func TestOrderSucceedsUnderASiege(t *testing.T) {
 			if list := fmt.Sprint(ev.list); !strings.HasSuffix(strings.Join(ev.take(), ","), "loaded") {
 				t.Errorf("events %s", list)
 			}
-			t.Logf("%d admitted, %d displaced, %d refused", s.Challenges(crowd.Admitted), s.Challenges(crowd.Displaced), s.Challenges(crowd.Refused))
+			t.Logf("%d admitted, %d displaced, %d refused", Challenges(s, crowd.Admitted), Challenges(s, crowd.Displaced), Challenges(s, crowd.Refused))
 		})
 	}
 }
