@@ -135,7 +135,9 @@ func (h *Helper) loses(err error) {
 	if h.closed {
 		return
 	}
-	h.lost = err
+	if h.lost == nil { // both may be gone already
+		h.lost = err
+	}
 	select {
 	case h.failed <- err:
 	default:
@@ -227,26 +229,28 @@ func (h *Helper) ask(name string) (sockets.Setting, error) {
 	h.number++
 	until := time.Now().Add(answerWithin)
 	if err := syscall.Sendto(h.fd, appendQuestion(nil, h.number, name), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, nil); err != nil {
-		return none, lostOr(err)
+		return none, h.lostOr(err)
 	}
 	var b [answerLen + 1]byte
 	for {
-		limit := syscall.NsecToTimeval(int64(max(time.Until(until), time.Microsecond)))
+		left := time.Until(until)
+		if left <= 0 { // however many other answers come
+			return none, ErrNoAnswer
+		}
+		limit := syscall.NsecToTimeval(int64(max(left, time.Microsecond)))
 		if err := syscall.SetsockoptTimeval(h.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit); err != nil {
-			return none, lostOr(err)
+			return none, h.lostOr(err)
 		}
 		n, err := readPacket(h.fd, b[:])
 		if err == nil && n == 0 {
 			err = io.EOF
 		}
 		if err != nil {
-			return none, lostOr(err)
+			return none, h.lostOr(err)
 		}
 		number, s, errno, err := parseAnswer(b[:n])
 		switch {
-		case err != nil:
-			return none, lostOr(err)
-		case number != h.number:
+		case err != nil || number != h.number:
 		case errno != 0:
 			return none, os.NewSyscallError("ioctl SIOCSHWTSTAMP", syscall.Errno(errno))
 		default:
@@ -256,11 +260,18 @@ func (h *Helper) ask(name string) (sockets.Setting, error) {
 }
 
 // lostOr turns an error of the socket into one of this package: it is no error of a card.
-func lostOr(err error) error {
+// Other errors than a missing answer mean that no process is left.
+func (h *Helper) lostOr(err error) error {
 	if errors.Is(err, syscall.EAGAIN) {
 		return ErrNoAnswer
 	}
-	return fmt.Errorf("%w (%v)", ErrLost, err)
+	err = fmt.Errorf("%w (%v)", ErrLost, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.lost = err
+	}
+	return err
 }
 
 // readPacket reads one packet.

@@ -243,6 +243,9 @@ func TestLossOfTheKeeperNeedsARestart(t *testing.T) {
 			t.Errorf("nothing is left: %v", err)
 		}
 	}
+	if err := h.Waiting(); !errors.Is(err, ErrLost) {
+		t.Errorf("nothing is left, and it waits for %v", err)
+	}
 	cancel()
 	<-done
 }
