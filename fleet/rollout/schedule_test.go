@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("rollout.seeds", 200, "how many random schedules of failures to play")
+	seeds = flag.Uint64("rollout.seeds", 1000, "how many random schedules of failures to play")
 	first = flag.Uint64("rollout.first", 1, "the seed of the first one")
 )
 

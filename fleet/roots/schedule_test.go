@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("roots.seeds", 100, "how many random schedules of failures to play")
+	seeds = flag.Uint64("roots.seeds", 1000, "how many random schedules of failures to play")
 	first = flag.Uint64("roots.first", 1, "the seed of the first one")
 )
 
