@@ -100,7 +100,7 @@ func (w *watcher) row(r sim.Row) bool {
 // lockedWhileLate reports whether what is served was locked while all labels came a
 // second late, or were a second ahead, and nothing but a witness showed that.
 func (w *watcher) lockedWhileLate() bool {
-	return !w.site.shown() && slices.ContainsFunc(w.site.Faults, func(f Fault) bool {
+	return !shown(w.site) && slices.ContainsFunc(w.site.Faults, func(f Fault) bool {
 		return (f.Kind == Late || f.Kind == Ahead) && w.since >= f.From && w.since <= f.To+10
 	})
 }

@@ -86,7 +86,7 @@ func Draw(seed uint64) *Site {
 	s.Receiver.draw(r)
 	s.System.draw(r)
 	s.Pulse.draw(r, s.System.Steered)
-	if x := &s.Receiver; (x.Stale < 0 || x.Stale > 0 && s.System.Kept) && s.shown() && seed%2 == 0 {
+	if x := &s.Receiver; (x.Stale < 0 || x.Stale > 0 && s.System.Kept) && shown(s) && seed%2 == 0 {
 		x.Forever = true // the system clock shows it
 	}
 	if r.IntN(4) == 0 { // the program does not know the rate
@@ -233,7 +233,7 @@ func (s *Site) servable() bool {
 	switch {
 	case s.Receiver.wrongForEver(), s.Receiver.Weeks != 0 && (s.System.NoRTC || s.Proof):
 		return false
-	case s.Receiver.undated(), s.Receiver.neverEvident() && !s.System.Kept, s.opposed():
+	case s.Receiver.undated(), s.Receiver.neverEvident() && !s.System.Kept, opposed(s):
 		return false
 	case s.Pulse.BothEdges && (!s.Pulse.WidthKnown || (s.Pulse.Width-time.Second/2).Abs() < 15*time.Millisecond) && !s.System.Kept:
 		return false
@@ -256,61 +256,8 @@ func (s *Site) coincident() bool {
 		return false
 	}
 	return slices.ContainsFunc(s.wrongLabels(), func(k int) bool {
-		return s.meets(k, 0, s.end()) || s.Leap.At > 0 && s.meets(k-1, 0, s.end())
+		return meets(s, k, 0, s.end()) || s.Leap.At > 0 && meets(s, k-1, 0, s.end())
 	})
-}
-
-// meets reports whether the system clock is near k seconds ahead of pulses at some time
-// between two seconds.
-func (s *Site) meets(k, from, to int) bool {
-	const near = 25 * time.Millisecond // 20 ms, and the noise of labels
-	late := []time.Duration{0}         // by which seconds seem to begin late
-	for _, x := range s.Pulse.Jumps {
-		late = append(late, time.Duration(x.NS))
-	}
-	a, b := s.System.at(from), s.System.at(to)
-	return slices.ContainsFunc(late, func(by time.Duration) bool {
-		off := time.Duration(k)*time.Second - by
-		return min(a, b)-near <= off && off <= max(a, b)+near
-	})
-}
-
-// at is by how much the system clock is ahead at a second, unless it is steered.
-func (c *System) at(sec int) time.Duration {
-	return c.Offset + time.Duration(c.PPM*1e-6*float64(sec)*1e9)
-}
-
-// opposed reports whether a system clock that nobody keeps is off by whole seconds to the
-// end, as no leap count makes it: nothing shows that it is not the labels. Labels in GPS
-// time need no count.
-func (s *Site) opposed() bool {
-	if s.System.Kept || s.System.NoRTC {
-		return false
-	}
-	const most = 21 // s, of System.draw
-	for k := -most; k <= most; k++ {
-		if (k > 0 || k < 0 && s.Receiver.has("TIMEGPS")) && s.meets(k, s.end()-120, s.end()) {
-			return true
-		}
-	}
-	return false
-}
-
-// shown reports whether the system clock is right to the end, so that it shows labels that
-// are wrong by whole seconds.
-func (s *Site) shown() bool {
-	within := 18 * time.Millisecond // of 20 ms
-	switch {
-	case s.System.NoRTC, s.System.Steered:
-		return false
-	case s.System.Kept:
-		within = 280 * time.Millisecond
-	}
-	far := max(s.System.at(0).Abs(), s.System.at(s.end()).Abs())
-	for _, x := range s.displaced() {
-		far += time.Duration(math.Abs(x.NS))
-	}
-	return far <= within
 }
 
 // wrongLabels are the seconds by which labels are ahead at some time, 0 excepted.

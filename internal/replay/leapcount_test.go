@@ -66,6 +66,7 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "the same, soon after the next pulse", say: func(x *script, k int) { x.nmea(k, 1030*ms, rmc("GN", x.utc(k, 0))) }, length: 1000, expect: []expectation{{right, 0, wait}, {kept, 0, wait}}},
 		{name: "a second ahead for ever, soon after the pulse", say: func(x *script, k int) { x.nmea(k, 30*ms, rmc("GN", x.utc(k, s))) }, length: 1000, expect: []expectation{{kept, 0, wait}}},
 		{name: "2 s late, count of GPS", say: with(-2*s, 18, 2), length: 1000, expect: []expectation{{right, 0, wait}}},
+		{name: "right, and the lock is made on displaced pulses", say: func(x *script, k int) { x.nmea(k, 500*ms, rmc("GN", x.utc(k, 0))) }, length: 200, wrong: 20, expect: []expectation{{"-steer-system -pulse-shift 7:16:700000000", 100, ""}}},
 		{name: "in a local time", say: both(-5 * time.Hour), length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "late by the wrong setting of receiver.label_offset", say: both(0), length: 1000, expect: []expectation{{"-label-offset -1s", 0, wait}}},
 		{name: "GPS time a second late, count of GPS", say: func(x *script, k int) { x.at(k, 1390*ms, timeGPS(x.utc(k, 0), 7)) }, length: 1000, expect: []expectation{{right, 0, wait}}},

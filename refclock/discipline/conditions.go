@@ -143,7 +143,7 @@ func (c *Controller) Status() Status {
 // explain adds the cause of the servo's state if it is known.
 func (x *Conditions) explain(s *Status, a alarm) {
 	switch {
-	case a.on && (s.Reason == Doubted || s.State == status.Unlocked):
+	case a.on && (s.Reason == Doubted || s.State == status.Unlocked || s.State == status.Acquiring): // no pulse is acquired meanwhile
 		s.Reason, s.Cause, s.Detail = Doubted, a.code, a.detail
 	case s.Reason == NoMessages && x.message.explains(s.Mono), s.Reason == Labelling && x.message.explains(s.Mono) && x.message.code == reason.MessageFraction:
 		s.Cause = x.message.code

@@ -214,7 +214,7 @@ func (a *Authority) dated(m *gnss.Message, in *reading.Clocks, decoded *tai.Tabl
 	}
 	label := a.label(m, in, decoded)
 	if m.Valid {
-		a.confirmation.second(m, label, in, a.result.Table != nil)
+		a.confirmation.second(m, label, in, a.proof, a.result.Table != nil)
 	}
 	if a.confirmation.ignores(m, a.proof) {
 		return

@@ -70,6 +70,7 @@ const (
 	clockRan                     // the clock to be disciplined, which ran on from before, shows the same second
 	witnessesAgree               // the required witnesses have confirmed the second
 	almanacReceived              // 13 min with a fix: the count must have been received
+	lineRan                      // CLOCK_MONOTONIC_RAW since a lock, for which something confirmed the second
 	uniformConfirmed             // labels in GPS time or TAI need no count
 	numKinds
 )
@@ -91,12 +92,10 @@ type confirmation struct {
 	lastLabel  int64 // mono of the latest one
 	now        int64 // mono of the latest input
 
-	fix   fix
-	label struct { // the latest valid one that needs a count
-		time tai.Time
-		mono int64
-	}
+	fix         fix
+	label       named           // the latest valid one that needs a count
 	line        line            // of labels that need a count
+	proven      proven          // the line that was confirmed
 	uniform     int64           // mono of the latest label in GPS time or TAI, 0: none yet
 	uniformOff  time.Duration   // system clock - its second, 0: it does not contradict
 	uniformAway away            // of the system clock from its second
@@ -178,14 +177,15 @@ func (c *confirmation) drop(kinds ...kind) {
 // by labels that were made with the count before.
 func (c *confirmation) recounted() {
 	if !c.tracked {
-		c.drop(systemKept, systemRan, clockRan)
+		c.drop(systemKept, systemRan, clockRan, lineRan)
+		c.proven = proven{}
 		c.clockDoubted = true
 	}
 }
 
 // discard takes all findings back, and doubts the clock.
 func (c *confirmation) discard() {
-	c.found = [numKinds]finding{}
+	c.found, c.proven = [numKinds]finding{}, proven{}
 	c.clockDoubted, c.tracked = true, false
 }
 
@@ -200,7 +200,7 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 		// The count is known, but which second the labels name is not: they may come
 		// late, or be made with another count or date.
 		away := c.systemAway.by != 0 || c.uniformNow() && c.uniformAway.by != 0
-		if k == countReceived && (odd || away) || k == almanacReceived && odd {
+		if k == countReceived && (odd || away) || (k == almanacReceived || k == lineRan) && odd {
 			continue
 		}
 		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
@@ -285,7 +285,7 @@ func (c *confirmation) message(m *gnss.Message, applied bool) (restarted bool) {
 // second takes the instant that a valid, dated message names, with the clocks when
 // its epoch's first message came. stale: the clocks' readings are by another table
 // than the label.
-func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clocks, stale bool) {
+func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clocks, p Proof, stale bool) {
 	if c.firstLabel == 0 {
 		c.firstLabel = m.Mono
 	}
@@ -317,11 +317,17 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	default:
 		c.compareSystem(off, in)
 	}
-	if !m.Uniform {
-		c.follow(second.Add(-time.Duration(in.Mono)+since), in.Mono)
+	if m.Uniform {
+		return
 	}
-	if !m.Uniform && in.Clock != 0 {
+	x := second.Add(-time.Duration(in.Mono) + since)
+	c.follow(x, in.Mono)
+	if in.Clock != 0 {
 		c.compareClock(in.Clock.Add(-since).Sub(second), in)
+	}
+	_, confirmed := c.settled(p)
+	if c.drop(lineRan); c.proven.ran(x, in, confirmed) {
+		c.add(lineRan, "time since the last lock", in.Mono)
 	}
 }
 
@@ -341,15 +347,21 @@ func (c *confirmation) compareClock(off time.Duration, in *reading.Clocks) {
 // jump drops what confirmed the receiver's count when its labels jump: it has
 // another count now.
 func (c *confirmation) jump(label tai.Time, mono int64) {
-	if c.jumps(label, mono) {
-		c.drop(countReceived, systemKept, systemRan, clockRan, witnessesAgree)
+	if c.label.jumps(label, mono) {
+		c.drop(countReceived, systemKept, systemRan, clockRan, witnessesAgree, lineRan)
+		c.proven = proven{}
 	}
 	c.label.time, c.label.mono = label, mono
 }
 
-// jumps reports whether a label does not follow the one before.
-func (c *confirmation) jumps(label tai.Time, mono int64) bool {
-	last := &c.label
+// named is a label and when it came.
+type named struct {
+	time tai.Time
+	mono int64
+}
+
+// jumps reports whether a label does not follow the last one.
+func (last *named) jumps(label tai.Time, mono int64) bool {
 	if last.time == 0 || label == last.time {
 		return false
 	}

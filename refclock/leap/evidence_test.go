@@ -33,6 +33,7 @@ type evidenceSite struct {
 	clock    func(k int) (off time.Duration, known bool) // the clock to be disciplined - true TAI
 	tracked  func(k int) bool
 	noPulse  bool
+	early    func(k int) time.Duration   // by which the pulse of second k is early
 	say      func(k int) []*gnss.Message // about true second k
 }
 
@@ -84,6 +85,9 @@ func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []re
 			in.Continued = x.went != nil && x.went(k)
 			if !x.noPulse {
 				in.Pulse = int64(k+1) * 1e9
+				if x.early != nil {
+					in.Pulse -= int64(x.early(k))
+				}
 			}
 			if x.system != nil {
 				if off, ok := x.system(k); ok {
@@ -532,6 +536,77 @@ func TestFixIsFromSatellites(t *testing.T) {
 	}
 }
 
+// A lock that is lost because its pulses were displaced leaves the evidence for the labels
+// as it was: they ran on.
+func TestLabelsRanOnSinceTheLock(t *testing.T) {
+	t.Parallel()
+	right := func(k int) []*gnss.Message { return one(label(k, 0)) }
+	then := func(from int, f func(k int) []*gnss.Message) func(k int) []*gnss.Message {
+		return func(k int) []*gnss.Message {
+			if k >= from {
+				return f(k)
+			}
+			return right(k)
+		}
+	}
+	early := func(from, to int, by time.Duration) func(int) time.Duration {
+		return func(k int) time.Duration {
+			if k >= from && k < to {
+				return by
+			}
+			return 0
+		}
+	}
+	// The system clock was set to displaced pulses, which return later.
+	steered := func(say func(k int) []*gnss.Message) evidenceSite {
+		x := evidenceSite{say: say, isSystem: true, set: true, early: early(8, 30, 400*ms)}
+		x.tracked = func(k int) bool { return k >= 6 && k < 60 }
+		x.system = func(k int) (time.Duration, bool) {
+			if k < 10 {
+				return 3 * ms, true
+			}
+			return -400 * ms, true
+		}
+		x.clock = x.system
+		return x
+	}
+	for _, c := range []struct {
+		name string
+		say  func(k int) []*gnss.Message
+		edit func(*evidenceSite)
+		want bool // waits at the end
+	}{
+		{"another second after the lock", then(60, func(k int) []*gnss.Message { return one(label(k, -1)) }), nil, true},
+		{"another second during the lock", then(40, func(k int) []*gnss.Message { return one(label(k, 1)) }), nil, true},
+		{"another second for a while", then(60, func(k int) []*gnss.Message {
+			if k < 80 {
+				return one(label(k, 1))
+			}
+			return right(k)
+		}), nil, true},
+		{"the fix was lost", then(60, func(k int) []*gnss.Message {
+			if k < 80 {
+				return one(label(k, 0, noFix))
+			}
+			return right(k)
+		}), nil, true},
+		{"the pulses stay displaced", right, func(x *evidenceSite) { x.early = early(8, 1000, 400*ms) }, true},
+		{"nothing had confirmed them", right, func(x *evidenceSite) { x.own = true }, true},
+		{"the clock was never locked", right, func(x *evidenceSite) { x.tracked = nil }, true},
+		{"leap.prove is always, and nobody keeps the system clock", right, func(x *evidenceSite) { x.proof = ProofAlways }, true},
+		{"they ran on", right, nil, false},
+		{"they ran on, and the pulses moved by more than half a second", right, func(x *evidenceSite) { x.early = early(20, 50, 800*ms) }, false},
+	} {
+		x := steered(c.say)
+		if c.edit != nil {
+			c.edit(&x)
+		}
+		if waits, _, _ := x.run(240); waits[239] != c.want {
+			t.Errorf("%s: waits %v", c.name, waits[239])
+		}
+	}
+}
+
 // A clock that lost its lock while labels contradicted it confirms them no more
 // when they return.
 func TestDoubtedClockConfirmsNothing(t *testing.T) {
@@ -624,6 +699,12 @@ func TestWaitIsExplained(t *testing.T) {
 		if s := a.Status(); !s.Unconfirmed || s.Remedy == "" || s.Confirmed != "" {
 			t.Errorf("%s: %+v", c.name, s)
 		}
+	}
+	// A clock that lost its lock in contradiction is named.
+	disputed := evidenceSite{system: at(0), clock: at(0), isSystem: true, set: true, tracked: func(k int) bool { return k < 100 }}
+	disputed.say = func(k int) []*gnss.Message { return one(label(k, max(min(k-80, 1), 0))) }
+	if _, a, events := disputed.run(200); !strings.Contains(fmt.Sprint(events), "clock_doubted") || !strings.Contains(a.Status().Remedy, "the clock lost its lock") {
+		t.Errorf("doubted: %v, %+v", events, a.Status())
 	}
 	// What is found out later is logged as well.
 	_, a, events := (&evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 0)) }, system: func(k int) (time.Duration, bool) {

@@ -24,6 +24,10 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	default:
 		fields = append(fields, "for_at_most", max(left, 0).Round(time.Second))
 	}
+	if c.clockDoubted {
+		fields = append(fields, "clock_doubted", true)
+		more = append(more, "the clock lost its lock while it showed another second than the receiver, so neither it nor what it sets confirms anything")
+	}
 	off := c.system
 	if off == 0 {
 		off = c.systemAway.by

@@ -66,7 +66,8 @@ func (c *confirmation) tracking(m *gnss.Message) (restarted bool) {
 	if f.last != 0 && m.Mono-f.last > int64(fixGap) {
 		restarted = true
 		f.since, f.last = 0, 0
-		c.drop(countReceived, almanacReceived)
+		c.drop(countReceived, almanacReceived, lineRan)
+		c.proven = proven{}
 	}
 	if !f.heard(m) {
 		return restarted
