@@ -70,6 +70,10 @@ func TestReportedState(t *testing.T) {
 			w.c.Alarm(reason.WitnessAwaited, "", w.mono(w.now))
 			w.c.Alarm(reason.ReceiverAntennaShort, "", w.mono(w.now))
 		}, status.Holdover, "doubted: antenna_short", status.Holdover, true},
+		{"alarm, and then the lock is lost", nil, 60, func(w *world) {
+			w.c.Alarm(reason.LeapUnconfirmed, "", w.mono(w.now))
+			w.c.Stepped(w.mono(w.now), time.Millisecond)
+		}, status.Acquiring, "doubted: leap_unconfirmed", status.Acquiring, false},
 		{"alarm without a code", nil, 60, func(w *world) { w.c.Alarm(reason.None, "checked by hand", w.mono(w.now)) }, status.Holdover, "doubted: checked by hand", status.Holdover, true},
 		{"alarm while unlocked for another reason", noLabels, 20, func(w *world) {
 			w.c.Alarm(reason.ReceiverJammed, "", w.mono(w.now))
