@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,14 +13,32 @@ import (
 	"noonmark/internal/proctest"
 )
 
-// The real program: its process for cards is killed and comes back; the keeper of that is
-// killed, and the file of states asks for a restart. No other task notices either.
+// The real program, started by root and as the unit starts it: its process for cards is
+// killed and comes back; the keeper of that is killed, and the file of states asks for a
+// restart. No other task notices either.
 func TestCardSetupIsATaskWithAState(t *testing.T) {
 	proctest.RequireRoot(t, "CAP_NET_ADMIN")
+	for name, attr := range map[string]*syscall.SysProcAttr{
+		"by root":               nil,
+		"as the unit starts it": {Credential: &syscall.Credential{Uid: nobodyUID, Gid: nobodyUID}, AmbientCaps: []uintptr{10, 12}},
+	} {
+		t.Run(name, func(t *testing.T) { cardSetup(t, attr) })
+	}
+}
+
+func cardSetup(t *testing.T, attr *syscall.SysProcAttr) {
 	dir := t.TempDir()
 	conf := proctest.Write(t, filepath.Join(dir, "t.toml"), fmt.Sprintf("[source]\npath = %q\n%s", filepath.Join(dir, "status"), endpoint))
 	cmd := program(t, "-config", conf)
 	cmd.Env = append(cmd.Environ(), "RUNTIME_DIRECTORY="+dir)
+	if attr != nil {
+		cmd.Path, cmd.SysProcAttr = reachable(t, cmd.Path, dir), attr
+		for _, path := range []string{filepath.Dir(dir), dir, conf} {
+			if err := os.Chown(path, nobodyUID, nobodyUID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	p := proctest.StartCmd(t, cmd)
 	p.WaitFor(t, "privileges dropped")
 	state := func() daemon.Status {
@@ -61,6 +80,12 @@ func TestCardSetupIsATaskWithAState(t *testing.T) {
 	is("cards can be set up", "serving", "", 0)
 	keeper := child(p.PID())
 	first := child(keeper)
+	uid := os.Getuid()
+	if attr != nil {
+		uid = nobodyUID
+	}
+	checkThreads(t, keeper, uid, "1000", "0")
+	checkThreads(t, first, uid, "1000", "0")
 	kill(first)
 	is("cards can be set up again", "serving", "", 1)
 	if child(keeper) == first {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"noonmark/internal/proctest"
 	"noonmark/server/ntp"
 	"noonmark/server/nts"
 	"noonmark/server/nts/aead"
@@ -517,12 +517,18 @@ func TestServerOutlivesEachOfItsProcesses(t *testing.T) {
 			}
 		}
 	}
-	killed := map[int]bool{}
+	killed, keeper := map[int]bool{}, s.Children(t, "set-up-cards")[0]
+	cards := func() []int { return proctest.ChildrenOf(t, keeper, "set-up-cards") }
 	for i := range 4 {
-		for _, pid := range s.Children(t, "") {
-			if i > 0 && !slices.Contains(s.Children(t, "nts-ke-process"), pid) {
-				continue // the one that sets up cards is not started again
-			}
+		until(t, "cards can be set up", s.proc, func() (bool, string) {
+			pids := cards()
+			return len(pids) == 1 && !killed[pids[0]], fmt.Sprint(pids)
+		})
+		victims := append(s.Children(t, "nts-ke-process"), cards()...)
+		if i == 3 { // at last what starts the other one again
+			victims = append(victims, keeper)
+		}
+		for _, pid := range victims {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -540,10 +546,10 @@ func TestServerOutlivesEachOfItsProcesses(t *testing.T) {
 			return err == nil, fmt.Sprint(err)
 		})
 	}
-	if now := s.Children(t, ""); len(now) != 1 || killed[now[0]] || len(killed) != 5 {
+	if now := s.Children(t, ""); len(now) != 1 || killed[now[0]] || len(killed) != 9 {
 		t.Errorf("killed %v, children %v; want a new one that exchanges keys", killed, now)
 	}
-	if out := s.Output.String(); !strings.Contains(out, "the process that sets up cards has ended; restart ntsserve (signal: killed)") {
+	if out := s.Output.String(); !strings.Contains(out, "restart ntsserve at a good moment (signal: killed)") {
 		t.Errorf("the end of the process that sets up cards is not in the log:\n%s", out)
 	}
 	until(t, "what it serves is published", s.proc, func() (bool, string) {
