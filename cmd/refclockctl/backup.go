@@ -18,7 +18,8 @@ func backupCommand() command.Command {
 		Text: `
 Writes what makes this machine the time server that it is to one file: configuration,
 settings of the units, which of them are enabled, certificates, authority, keys, and what was learned of the
-oscillators, and the record that setup -undo needs. Recordings and histories are left out.
+oscillators, and the record that setup -undo needs. Recordings, histories and the membership of a
+fleet are left out.
 Whoever has FILE can pose as this server, so it is readable by its owner only. Run it as root.
 `,
 		Prepare: command.OneArg("FILE", func(fl *flag.FlagSet, c command.Console) func(string) error {
@@ -74,5 +75,8 @@ func restore(name string, force, list bool, c command.Console) error {
 		return err
 	}
 	fmt.Fprintf(c.Out, "restored %d files and directories\n", len(kept.Files))
+	if text := m.Outdated(kept); text != "" {
+		fmt.Fprintf(c.Err, "warning: %s\n", text)
+	}
 	return m.Enable(c.Out, kept.Enabled, doctor.ThisHost("").Command)
 }

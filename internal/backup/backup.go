@@ -102,8 +102,8 @@ type Backup struct {
 
 // File is one file or directory of a backup.
 type File struct {
-	Name        string // absolute
-	Mode        fs.FileMode
+	Name        string      // absolute
+	Mode        fs.FileMode // permissions; of a directory also what kept has
 	User, Group string
 	Data        []byte // nil: a directory
 }
@@ -166,7 +166,7 @@ func (m *Machine) file(full string, isDir bool) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	f := File{Name: m.name(full), Mode: fi.Mode().Perm()}
+	f := File{Name: m.name(full), Mode: kept(fi.Mode(), isDir)}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		f.User, f.Group = m.userName(st.Uid), m.groupName(st.Gid)
 	}
@@ -188,6 +188,28 @@ func (m *Machine) file(full string, isDir bool) (File, error) {
 	return f, err
 }
 
+// kept are the bits of a mode that a backup has. The sticky bit of a directory keeps its members
+// from replacing each other's files, as in /etc/noonmark of a fleet's node. No file runs with
+// the rights of another user.
+func kept(mode fs.FileMode, isDir bool) fs.FileMode {
+	if isDir {
+		return mode & (fs.ModePerm | fs.ModeSticky | fs.ModeSetgid)
+	}
+	return mode.Perm()
+}
+
+// tarMode returns a mode as an archive has it: tar(5) numbers bits as chmod(2).
+func tarMode(mode fs.FileMode) int64 {
+	m := int64(mode.Perm())
+	if mode&fs.ModeSticky != 0 {
+		m |= 0o1000
+	}
+	if mode&fs.ModeSetgid != 0 {
+		m |= 0o2000
+	}
+	return m
+}
+
 // Pack writes a backup: a tar archive, compressed with gzip.
 func Pack(w io.Writer, b *Backup, now time.Time) error {
 	z := gzip.NewWriter(w)
@@ -207,7 +229,7 @@ func Pack(w io.Writer, b *Backup, now time.Time) error {
 		return err
 	}
 	for _, f := range b.Files {
-		h := &tar.Header{Name: strings.TrimPrefix(f.Name, "/"), Typeflag: tar.TypeReg, Mode: int64(f.Mode), Uname: f.User, Gname: f.Group}
+		h := &tar.Header{Name: strings.TrimPrefix(f.Name, "/"), Typeflag: tar.TypeReg, Mode: tarMode(f.Mode), Uname: f.User, Gname: f.Group}
 		if f.Data == nil {
 			h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
 		}
@@ -256,7 +278,7 @@ func readArchive(r io.Reader) (*Backup, error) {
 			continue
 		}
 		name := "/" + strings.TrimSuffix(h.Name, "/")
-		f := File{Name: name, Mode: fs.FileMode(h.Mode).Perm(), User: h.Uname, Group: h.Gname}
+		f := File{Name: name, Mode: kept(h.FileInfo().Mode(), h.Typeflag == tar.TypeDir), User: h.Uname, Group: h.Gname}
 		switch {
 		case path.Clean(name) != name || !Contains(name) && !slices.Contains(Places(), name):
 			return nil, bad("%q does not belong into a backup", h.Name)
@@ -338,9 +360,7 @@ func (m *Machine) Write(files []File) error {
 		switch {
 		case err != nil:
 		case f.Data == nil:
-			if err = os.MkdirAll(full, 0o700); err == nil {
-				err = os.Chmod(full, f.Mode)
-			}
+			err = os.MkdirAll(full, 0o700)
 		default:
 			if err = os.MkdirAll(filepath.Dir(full), 0o755); err == nil {
 				err = durable.WriteFile(full, f.Data, f.Mode, true)
@@ -348,6 +368,9 @@ func (m *Machine) Write(files []File) error {
 		}
 		if err == nil {
 			err = os.Lchown(full, owners[i].uid, owners[i].gid)
+		}
+		if err == nil && f.Data == nil { // after its owner: a change of that may take bits away
+			err = os.Chmod(full, f.Mode)
 		}
 		if err != nil {
 			return fmt.Errorf("restore %s: %w", f.Name, err)

@@ -72,6 +72,10 @@ func TestRestoreGivesBackWhatWasKept(t *testing.T) {
 	from.put(t, "/var/lib/refclock/recording/day", "large", 0o600)
 	from.put(t, "/var/lib/ntsserve/acme/account.key", "acme", 0o600)
 	from.put(t, "/var/lib/refclockweb/acme/account.key", "of the page", 0o600)
+	// A node of a fleet: its agent may add files, and must not replace those of root.
+	if err := os.Chmod(from.path("/etc/noonmark"), 0o775|fs.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink("/etc/passwd", from.path("/etc/noonmark/link")); err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +111,9 @@ func TestRestoreGivesBackWhatWasKept(t *testing.T) {
 	again, _, err := to.Read()
 	if err != nil || !reflect.DeepEqual(again.Files, files) || again.Enabled != nil {
 		t.Errorf("%v\n%+v\nwant\n%+v", err, again, files)
+	}
+	if fi, err := os.Stat(to.path("/etc/noonmark")); err != nil || fi.Mode() != fs.ModeDir|fs.ModeSticky|0o775 {
+		t.Errorf("/etc/noonmark: %v, %v", fi.Mode(), err)
 	}
 	to.put(t, "/etc/noonmark/ntsserve.toml", "a = 2\n", 0o644)
 	if d := to.Differing(got); !slices.Equal(d, []string{"/etc/noonmark/ntsserve.toml"}) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"noonmark/internal/config/refclockd"
 	"noonmark/internal/durable"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/fleetview"
+	"noonmark/server/nts"
 )
 
 // Saved is what Save wrote.
@@ -45,8 +48,12 @@ func (m *Machine) Save(name string, replace bool, now time.Time) (*Saved, error)
 	return &Saved{len(kept.Files), b.Len(), append(skipped, m.elsewhere()...)}, nil
 }
 
-// elsewhere names what the configurations keep outside of the places of a backup.
+// elsewhere names what the configurations keep outside of the places of a backup, and a
+// membership of a fleet, which two machines must not have.
 func (m *Machine) elsewhere() (list []string) {
+	if _, err := os.Lstat(m.path(fleetview.NodeFile)); err == nil {
+		list = append(list, fleetview.DefaultDir+": the membership of a fleet; a restored node joins anew. Keep a copy of the manager's folder beside the backup (docs/fleet.md)")
+	}
 	check := func(key, name string) {
 		if name != "" && !Contains(name) {
 			list = append(list, name+": "+key+" is outside of "+strings.Join(Places(), ", "))
@@ -93,6 +100,17 @@ func (m *Machine) Restore(b *Backup, replace bool) error {
 		return fmt.Errorf("%w with another content: %s; -force replaces them", fs.ErrExist, strings.Join(d, ", "))
 	}
 	return m.Write(b.Files)
+}
+
+// Outdated says what of a restored backup may be out of date, and what to do; empty: nothing
+// is known to be.
+func (m *Machine) Outdated(b *Backup) string {
+	s, err := ntsserve.Load(m.path(ntsserve.DefaultPath))
+	if err != nil || s.KeyRing.Renew != nts.NeverRenew || !slices.ContainsFunc(b.Files, func(f File) bool { return f.Name == s.Keys.File }) {
+		return ""
+	}
+	return fmt.Sprintf("%s may be older than the secrets of the other servers, and have secrets that were revoked since: keys.renew is \"never\". "+
+		"Before ntsserve starts, remove the file and join the fleet anew (noonmark-fleet token on the manager, then noonmark-fleet join -); without a fleet, copy it from the server that draws the secrets", s.Keys.File)
 }
 
 // Enable has systemd read the restored files, and starts units at the next boot. run runs

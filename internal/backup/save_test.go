@@ -22,6 +22,7 @@ func TestAFileWithABackupIsForItsOwnerAndIsNotOverwritten(t *testing.T) {
 	m.put(t, "/etc/noonmark/refclockd.toml", "state_dir = \"/srv/learned\"\n", 0o644)
 	m.put(t, "/etc/noonmark/ntsserve.toml", "[[endpoint]]\naddress = \"127.0.0.1:123\"\n[keys]\nfile = \"/srv/keys\"\n", 0o644)
 	m.put(t, "/var/lib/refclock/record/0001", "large", 0o600)
+	m.put(t, "/var/lib/noonmark-fleet/node.json", "{}", 0o600)
 	saved, err := m.Save(name, false, time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,7 @@ func TestAFileWithABackupIsForItsOwnerAndIsNotOverwritten(t *testing.T) {
 	if err != nil || fi.Mode().Perm() != 0o600 || int(fi.Size()) != saved.Octets {
 		t.Errorf("%v, %v; %d octets were saved", err, fi, saved.Octets)
 	}
-	for _, want := range []string{"/var/lib/refclock/record: a directory", "/srv/learned/state: state_dir is outside of ", "/srv/keys: keys.file is outside of "} {
+	for _, want := range []string{"/var/lib/noonmark-fleet: the membership of a fleet; a restored node joins anew", "/var/lib/refclock/record: a directory", "/srv/learned/state: state_dir is outside of ", "/srv/keys: keys.file is outside of "} {
 		if !slices.ContainsFunc(saved.Skipped, func(s string) bool { return strings.HasPrefix(s, want) }) {
 			t.Errorf("%q is not named in %q", want, saved.Skipped)
 		}
@@ -71,6 +72,24 @@ func TestADifferentFileIsReplacedOnlyIfAsked(t *testing.T) {
 	for range 2 { // the second time nothing differs
 		if err := m.Restore(b, content() == "old\n"); err != nil || content() != "new\n" {
 			t.Errorf("%v; it has %q", err, content())
+		}
+	}
+}
+
+// The secrets of a fleet's node are renewed elsewhere: those of a backup may have been revoked.
+func TestSecretsThatOthersRenewMayBeOutdated(t *testing.T) {
+	t.Parallel()
+	const keys = "/var/lib/ntsserve/keys"
+	for _, x := range []struct {
+		renew string
+		file  string
+		warns bool
+	}{{"never", "/var/lib/ntsserve/other", false}, {"auto", keys, false}, {"never", keys, true}} {
+		m := machine(t)
+		m.put(t, "/etc/noonmark/ntsserve.toml", "[[endpoint]]\naddress = \"127.0.0.1:123\"\n[keys]\nfile = \""+keys+"\"\nrenew = \""+x.renew+"\"\n", 0o644)
+		said := m.Outdated(&Backup{Files: []File{{Name: x.file, Data: []byte{}}}})
+		if warns := strings.HasPrefix(said, keys+" may be older") && strings.Contains(said, "noonmark-fleet join -"); warns != x.warns {
+			t.Errorf("renew %s, %s: %q", x.renew, x.file, said)
 		}
 	}
 }
