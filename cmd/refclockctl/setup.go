@@ -52,7 +52,7 @@ func prepareSetup(fl *flag.FlagSet, c command.Console) func() error {
 	asJSON := fl.Bool("json", false, "print one JSON object; what people read goes to standard error")
 	fl.BoolVar(&o.Undo, "undo", false, "restore what was there before the first setup")
 	fl.BoolVar(&o.ApplyBoot, "apply-boot", false, "write the boot settings of a Raspberry Pi, and nothing else")
-	fl.BoolVar(&o.Replace, "replace", false, "replace files that were changed by hand too; -undo restores them")
+	fl.BoolVar(&o.Replace, "replace", false, "replace files that were changed by hand too, and keep a copy of each")
 	fl.StringVar(&o.Answers.Clock, "clock", "", "the `CLOCK` to serve: an interface, system, chrony or kernel")
 	fl.StringVar(&o.Answers.Clients, "clients", "", "`WHO` may ask: private, all, or networks with commas between them")
 	fl.StringVar(&o.Answers.NTS, "nts", "", "authenticated time by `HOW`: own, none, or \"acme NAME\"")

@@ -48,26 +48,48 @@ func (s *System) Apply(p *Plan) error {
 }
 
 // recordFile records a file before it is changed. The record of an earlier setup keeps
-// what was there before that.
+// what was there before that; what was changed by hand since is kept beside the file.
 func (s *System) recordFile(r *Record, path string, data []byte) error {
+	now, mode, err := durable.ReadFile(s.path(path), maxConfig)
+	there := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("record %s: %w", path, err)
+	}
 	f := r.file(path)
-	if f == nil {
+	switch {
+	case f == nil:
 		r.Files = append(r.Files, FileRecord{Path: path})
 		f = &r.Files[len(r.Files)-1]
-		b, mode, err := durable.ReadFile(s.path(path), maxConfig)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return fmt.Errorf("record %s: %w", path, err)
-		default:
-			f.Existed, f.Before, f.Mode = true, b, mode.Perm()
+		if there {
+			f.Existed, f.Before, f.Mode = true, now, mode.Perm()
 			f.UID, f.GID = ownerOf(s.path(path))
+		}
+	case there && f.edited(now):
+		if err := keepCopy(s.path(path+beforeSetup), now, mode.Perm()); err != nil {
+			return fmt.Errorf("keep a copy of %s: %w", path, err)
 		}
 	}
 	if f.Written = ""; data != nil {
 		f.Written = digest(data)
 	}
 	return nil
+}
+
+// beforeSetup is the ending of a copy that setup keeps beside a file.
+const beforeSetup = ".before-setup"
+
+// keepCopy writes a copy under a name, or that name with a number if there is a copy with another
+// content already.
+func keepCopy(name string, data []byte, mode fs.FileMode) error {
+	for n, to := 1, name; ; n, to = n+1, fmt.Sprintf("%s.%d", name, n) {
+		err := durable.WriteFile(to, data, mode, false)
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if was, _, err := durable.ReadFile(to, maxConfig); err == nil && string(was) == string(data) {
+			return nil
+		}
+	}
 }
 
 // ownerOf returns who a file belongs to; root where the system does not say.
@@ -162,7 +184,7 @@ func (s *System) ApplyBoot(p *Plan) error {
 		if err := s.recordFile(p.record, e.Path, []byte(e.text)); err != nil {
 			return err
 		}
-		copyOf := e.Path + ".before-setup"
+		copyOf := e.Path + beforeSetup
 		if missing(s.path(copyOf)) {
 			if err := s.recordFile(p.record, copyOf, was); err != nil {
 				return err

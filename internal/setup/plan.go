@@ -40,6 +40,7 @@ type FileChange struct {
 	data   []byte // wanted; nil: none
 	mode   fs.FileMode
 	reader string // the user that may read it besides root; empty: everybody may. Its content is shown to nobody
+	edited bool   // since setup wrote it
 }
 
 // UnitChange is what becomes of one unit.
@@ -197,7 +198,7 @@ func (p planner) compare(f *FileChange, replace bool) error {
 		f.Action, f.mode = Replace, mode.Perm()
 	}
 	if f.Action == Remove || f.Action == Replace {
-		f.Diff = f.diff(was)
+		f.Diff, f.edited = f.diff(was), ours != nil && ours.edited(was)
 	}
 	return nil
 }
@@ -335,8 +336,11 @@ func (p planner) start(unit string, installed bool, files ...string) {
 // note adds what people should know.
 func (p *Plan) note(m *Machine) {
 	for _, f := range p.Files {
-		if f.Action == Keep {
-			p.Notes = append(p.Notes, f.Path+" was changed by hand and is kept; -replace writes it anew and keeps a copy for -undo")
+		switch {
+		case f.Action == Keep:
+			p.Notes = append(p.Notes, f.Path+" was changed by hand and is kept; -replace writes it anew, and keeps a copy")
+		case f.edited:
+			p.Notes = append(p.Notes, f.Path+" was changed by hand since the last setup; what it has now is kept as "+f.Path+beforeSetup+", with a number if there is one already")
 		}
 	}
 	for _, l := range p.leaves() {

@@ -75,6 +75,12 @@ func (r *Record) file(path string) *FileRecord {
 	return nil
 }
 
+// edited reports whether a content is neither what setup wrote nor what was there before: somebody
+// changed it by hand.
+func (f *FileRecord) edited(now []byte) bool {
+	return f.Written != digest(now) && !(f.Existed && string(f.Before) == string(now))
+}
+
 // issuedTo returns the directories of the certificates that setup issued.
 func (r *Record) issuedTo() (dirs []string) {
 	if r.Issued {

@@ -246,6 +246,16 @@ func TestHandEditedFilesAreNeverLost(t *testing.T) {
 	if content(path) != later {
 		t.Error("a file that was changed after setup was replaced")
 	}
+	p = apply(true)
+	if content(path) == later || content(path+".before-setup") != later || !strings.Contains(strings.Join(p.Notes, "\n"), path[len(s.root):]+".before-setup") {
+		t.Errorf("an edit since the first setup was replaced and is not kept: %q; notes %q", content(path+".before-setup"), p.Notes)
+	}
+	put(later + "# once more\n")
+	apply(true)
+	if content(path+".before-setup") != later || content(path+".before-setup.1") != later+"# once more\n" {
+		t.Errorf("a second edit is not kept beside the first: %q", content(path+".before-setup.1"))
+	}
+	put(later)
 	if err := sys.Undo(io.Discard); err != nil {
 		t.Fatal(err)
 	}
