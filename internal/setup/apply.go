@@ -146,9 +146,7 @@ func (s *System) makeDir(r *Record, dir string, mode fs.FileMode) error {
 // units makes the changes of units: what is stopped first, then what is started.
 func (s *System) units(p *Plan) error {
 	for _, u := range p.Units {
-		if u.state.Unit != "" {
-			p.record.remember(u.state)
-		}
+		p.record.remember(u.state)
 	}
 	if err := s.save(p.record); err != nil {
 		return err

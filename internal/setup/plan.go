@@ -281,8 +281,13 @@ func (p planner) planUnits() {
 		}
 	}
 	for _, u := range [...]string{"chrony.service", "chronyd.service"} {
-		if p.changed(chronyPort) && m.runs(u) {
-			p.Units = append(p.Units, UnitChange{Unit: u, Action: "restart", Why: "it gives up UDP 123"})
+		if !p.changed(chronyPort) || !m.runs(u) {
+			continue
+		}
+		if st, err := p.unitState(u); err != nil {
+			p.Notes = append(p.Notes, fmt.Sprintf("%s will not be restarted, and keeps UDP 123: %v", u, err))
+		} else {
+			p.Units = append(p.Units, UnitChange{u, "restart", "it gives up UDP 123", st})
 		}
 	}
 	if p.Source.Kind.receiver() {

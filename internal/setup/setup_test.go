@@ -173,6 +173,30 @@ func TestSecondSetupChangesNothingAndUndoRestores(t *testing.T) {
 	}
 }
 
+// Undo restarts each unit that setup restarted and that ran before: its files are the old ones again.
+// chronyd would go on without its port.
+func TestUndoRestartsWhatSetupRestarted(t *testing.T) {
+	t.Parallel()
+	s := load(t, "lan")
+	m := s.look(nil)
+	s.setUnits(m)
+	p, err := s.system().Plan(m, Defaults(m), false)
+	if err == nil {
+		err = s.system().Apply(p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const chrony = "restart chrony.service"
+	if !slices.Contains(s.log, chrony) {
+		t.Fatalf("chronyd does not give up its port: %q", s.log)
+	}
+	s.log = nil
+	if err := s.system().Undo(io.Discard); err != nil || !slices.Contains(s.log, chrony) {
+		t.Errorf("%v; chronyd does not take its port again: %q", err, s.log)
+	}
+}
+
 // A setup that fails midway can be undone, wherever it failed.
 func TestInterruptedSetupIsUndone(t *testing.T) {
 	t.Parallel()
