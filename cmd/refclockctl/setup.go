@@ -24,8 +24,10 @@ can reach the web page, by HTTPS and with a token that setup makes. It stops pro
 same clock or port, starts the daemons, waits for a lock, runs doctor, and prints what
 clients need. A machine without a receiver serves the system clock.
 
-A second run changes only what differs. A file that was changed by hand is kept unless
--replace is given. -undo restores what was there before the first run. On a Raspberry Pi
+A second run changes only what differs. A file that was changed by hand is kept, with the settings of
+its unit, unless -replace is given. A port or a card that refclockd uses is never opened: what
+its configuration or the last setup says of it counts. If that leads to no clock, setup ends
+without a change, and -clock chooses one. -undo restores what was there before the first run. On a Raspberry Pi
 -apply-boot writes the settings that the pulse and the serial port need at the next boot.
 `,
 		Manual: command.Manual{

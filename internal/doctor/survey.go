@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,6 +55,16 @@ func (s *Survey) Unit(pid int) string {
 
 // Link reports the carrier of a network interface.
 func (s *Survey) Link(ifname string) Carrier { return s.host.carrier(ifname) }
+
+// Unseen returns the running programs of these names whose open files this user may not see.
+func (s *Survey) Unseen(names ...string) (found []Process) {
+	for _, p := range s.Processes(names...) {
+		if _, err := os.ReadDir(s.host.path("proc", strconv.Itoa(p.PID), "fd")); errors.Is(err, fs.ErrPermission) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
 
 // Processes returns the running programs of these names, as /proc shows them: at
 // most 15 characters.

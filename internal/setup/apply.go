@@ -157,7 +157,7 @@ func (s *System) units(p *Plan) error {
 		}
 	}
 	for _, u := range p.Units {
-		args := map[string][]string{"stop": {"disable", "--now", u.Unit}, "restart": {"restart", u.Unit}, "start": {"enable", u.Unit}}[u.Action]
+		args := map[string][]string{"stop": {"disable", "--now", u.Unit}, "restart": {"restart", u.Unit}, "start": {"enable", u.Unit}, "enable": {"enable", u.Unit}}[u.Action]
 		if _, err := s.systemctl(args...); err != nil {
 			return err
 		}

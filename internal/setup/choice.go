@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -81,12 +82,12 @@ func Sources(m *Machine) (all []Source) {
 	return append(append(all, Source{ID: "kernel", Kind: KernelClock, Text: text}), silent...)
 }
 
-// receiver returns the port of the best receiver that was heard, else one that only
+// receiver returns the port of the best receiver that was heard, or that refclockd uses, else one that only
 // gpsd uses, which can be taken over; nil if there is none.
 func (m *Machine) receiver() (best *Port) {
 	for i := range m.Ports {
 		p := &m.Ports[i]
-		if p.Heard.usable() && (best == nil || p.Heard.Fix && !best.Heard.Fix) {
+		if p.Heard.usable() && (best == nil || p.Heard.Fix && !best.Heard.Fix || p.Heard.Configured && !best.Heard.Configured) {
 			best = p
 		}
 	}
@@ -113,7 +114,7 @@ type Answers struct {
 
 // Defaults are the answers for a machine.
 func Defaults(m *Machine) Answers {
-	a := Answers{Clock: Sources(m)[0].ID, Clients: "private", NTS: "own", Web: pageLocal}
+	a := Answers{Clock: cmp.Or(m.Clock, Sources(m)[0].ID), Clients: "private", NTS: "own", Web: pageLocal}
 	if len(m.Names) == 0 {
 		a.NTS = "none" // there is nothing that a certificate could be for
 	}

@@ -28,7 +28,7 @@ func receiverFile(m *Machine, s *Source, a *Answers) []byte {
 		d.set("device", s.port.Device, why)
 	}
 	switch h := s.port.Heard; {
-	case !h.usable():
+	case !h.usable() || h.Baud == 0:
 		d.set("baud", "auto", "another program used the port during setup, so the rate is unknown")
 	case int64(h.Baud) != def.Receiver.Baud:
 		d.set("baud", h.Baud, "the rate at which its messages were valid")

@@ -35,8 +35,9 @@ type Ears interface {
 }
 
 // Listen listens to everything that no other program uses: ports at the same time,
-// pulses and pins one after the other. earlier is the machine as it was found at the
-// last setup, for what refclockd uses now; it may be nil.
+// pulses and pins one after the other. Ports and cards are left alone where this user cannot
+// see who uses them. earlier is the machine as it was found at the last setup, for what refclockd
+// uses now; it may be nil.
 func Listen(ctx context.Context, m, earlier *Machine, e Ears) {
 	var wg sync.WaitGroup
 	for i := range m.Ports {
@@ -44,7 +45,7 @@ func Listen(ctx context.Context, m, earlier *Machine, e Ears) {
 		switch {
 		case slices.ContainsFunc(p.Users, isRefclockd):
 			p.Heard = earlier.port(p.Device)
-		case len(p.Users) == 0 && !p.Console:
+		case len(p.Users) == 0 && !p.Console && len(m.Unseen) == 0:
 			wg.Go(func() {
 				h := e.Receiver(ctx, p.Device)
 				p.Heard = &h
@@ -63,11 +64,17 @@ func Listen(ctx context.Context, m, earlier *Machine, e Ears) {
 	}
 	for i := range m.Cards {
 		c := &m.Cards[i]
-		if c.Unfit != "" || c.Channels == 0 || len(c.Users) > 0 {
+		if c.Unfit != "" || c.Channels == 0 || len(c.Users) > 0 || len(m.Unseen) > 0 {
 			continue
 		}
-		if was := earlier.card(c.Device); was != nil && m.refclockdRuns() && was.pulse() >= 0 {
-			c.Pins = was.Pins // another reader would take refclockd's timestamps away
+		was := earlier.card(c.Device)
+		if was != nil && was.pulse() < 0 {
+			was = nil
+		}
+		if c.Held || was != nil && m.Refclockd { // another reader would take refclockd's timestamps away
+			if was != nil {
+				c.Pins = was.Pins
+			}
 			continue
 		}
 		pins, err := e.Pins(ctx, c.Device)
@@ -114,7 +121,7 @@ func (m *Machine) card(device string) *Card {
 
 // pulse returns the index of the first pin with a pulse, -1 if there is none.
 func (c *Card) pulse() int {
-	return slices.IndexFunc(c.Pins, func(p Pin) bool { return p.Stamps > 0 })
+	return slices.IndexFunc(c.Pins, func(p Pin) bool { return p.Stamps > 0 || p.Configured })
 }
 
 // ThisMachine returns the ears of a machine.

@@ -61,7 +61,7 @@ func Look(files fs.FS, h *doctor.Host) *Machine {
 	v, sv := view{files}, doctor.NewSurvey(h)
 	m := &Machine{
 		Name: cmp.Or(v.text("proc/sys/kernel/hostname"), v.text("etc/hostname")), Kernel: v.text("proc/sys/kernel/osrelease"),
-		IPv6: v.has("proc/net/if_inet6"), Ports: []Port{}, Pulses: []Pulse{}, Cards: []Card{}, Rivals: []Rival{}, NTPUsers: []string{},
+		IPv6: v.has("proc/net/if_inet6"), Ports: []Port{}, Pulses: []Pulse{}, Cards: []Card{}, Rivals: []Rival{}, NTPUsers: []string{}, Unseen: []string{},
 	}
 	m.Board = v.text("sys/firmware/devicetree/base/model")
 	m.Pi = strings.HasPrefix(m.Board, "Raspberry Pi")
@@ -69,6 +69,9 @@ func Look(files fs.FS, h *doctor.Host) *Machine {
 		m.Board = strings.TrimSpace(v.text("sys/class/dmi/id/sys_vendor") + " " + v.text("sys/class/dmi/id/product_name"))
 	}
 	m.Names = v.names(h.Names)
+	for _, p := range sv.Unseen(deviceUsers...) {
+		m.Unseen = append(m.Unseen, p.Name)
+	}
 	v.ports(m, sv)
 	v.pulses(m)
 	v.cards(m, h, sv)
@@ -79,12 +82,19 @@ func Look(files fs.FS, h *doctor.Host) *Machine {
 			m.NTPUsers = append(m.NTPUsers, p.Name)
 		}
 	}
+	m.Refclockd = m.refclockdRuns() || slices.Contains(m.Unseen, refclockdName) || slices.ContainsFunc(m.Cards, func(c Card) bool { return c.Held })
 	v.boot(m)
 	m.Units.Refclockd, _ = v.unit("refclockd.service")
 	m.Units.Ntsserve, m.Units.ntsserve = v.unit("ntsserve.service")
 	m.Units.Web, _ = v.unit("refclockweb.service")
 	return m
 }
+
+// refclockdName is the name of refclockd's process. deviceUsers are it and others that read receivers
+// or the timestamps of cards, which one program can use at a time.
+const refclockdName = "refclockd"
+
+var deviceUsers = []string{refclockdName, "gpsd", "ntpd", "ptp4l", "ts2phc"}
 
 // temporary is IFA_F_TEMPORARY of linux/if_addr.h: an address that changes every day.
 const temporary = 0x01
@@ -221,7 +231,9 @@ func (v view) cards(m *Machine, h *doctor.Host, sv *doctor.Survey) {
 		c.Channels, _ = strconv.Atoi(v.text("sys/class/ptp", name, "n_external_timestamps")) // none is 0
 		c.Carrier = c.Interface != "" && sv.Link(c.Interface).Link
 		for _, p := range h.Holders(c.Device) {
-			if p.Name != "refclockd" {
+			if p.Name == refclockdName {
+				c.Held = true
+			} else {
 				c.Users = append(c.Users, p.Name)
 			}
 		}

@@ -18,6 +18,10 @@ type Machine struct {
 	NTPUsers []string `json:"ntp_port_users"` // programs but ntsserve that listen on UDP 123
 	Boot     Boot     `json:"boot"`
 	Units    Units    `json:"units"`
+
+	Refclockd bool     `json:"refclockd_uses_devices"` // it has a port or a card open, or this user cannot see whether it has
+	Unseen    []string `json:"unseen"`                 // programs that may use devices, which this user cannot see: nothing is opened
+	Clock     string   `json:"configured_clock"`       // Source.ID of what refclockd serves by its configuration; empty: unknown
 }
 
 // Port is a serial port.
@@ -42,10 +46,12 @@ type Heard struct {
 	Fix      bool     `json:"fix"`   // a time was valid
 	Looks    string   `json:"looks_like,omitempty"`
 	Earlier  bool     `json:"earlier,omitempty"` // refclockd uses the port; heard at the last setup
+
+	Configured bool `json:"configured,omitempty"` // refclockd uses the port; not heard. A Baud of 0 is "auto"
 }
 
-// usable reports whether a receiver was heard that names date and time.
-func (h *Heard) usable() bool { return h != nil && h.Baud > 0 && h.Dated }
+// usable reports whether there is a receiver that names date and time.
+func (h *Heard) usable() bool { return h != nil && (h.Configured || h.Baud > 0 && h.Dated) }
 
 // Pulse is a PPS device of the kernel.
 type Pulse struct {
@@ -65,7 +71,8 @@ type Card struct {
 	Channels  int      `json:"channels"`   // of external timestamps
 	StampsAll bool     `json:"stamps_all"` // received packets, so also those of NTP
 	Carrier   bool     `json:"carrier"`
-	Users     []string `json:"users"` // programs but refclockd that have it open
+	Users     []string `json:"users"`             // programs but refclockd that have it open
+	Held      bool     `json:"held_by_refclockd"` // refclockd has it open
 	Unfit     string   `json:"unfit,omitempty"`
 	Quirk     string   `json:"quirk,omitempty"`
 	Pins      []Pin    `json:"pins"`
@@ -91,6 +98,8 @@ type Pin struct {
 	Width  time.Duration `json:"width_ns"`   // how long the pulse is active, if both edges were stamped
 	Heard  bool          `json:"heard"`      // it was listened to
 	Error  string        `json:"error,omitempty"`
+
+	Configured bool `json:"configured,omitempty"` // refclockd uses it; not listened to
 }
 
 // Rival is a unit of systemd that steers the system clock, or reads receivers.

@@ -78,7 +78,7 @@ func (p *Plan) pageShared() bool {
 
 // pageFiles are what the page needs; those without data are not needed.
 func (p planner) pageFiles() ([]FileChange, error) {
-	page, settings := FileChange{Path: webConfig}, FileChange{Path: webDropIn}
+	page, settings := FileChange{Path: webConfig}, FileChange{Path: webDropIn, follows: webConfig}
 	switch m := p.machine; {
 	case m.Units.Web == "":
 	case p.Answers.Web == pageLocal:

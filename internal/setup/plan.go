@@ -41,12 +41,14 @@ type FileChange struct {
 	mode   fs.FileMode
 	reader string // the user that may read it besides root; empty: everybody may. Its content is shown to nobody
 	edited bool   // since setup wrote it
+
+	follows string // the configuration that it belongs to: while that is kept, this file is left alone
 }
 
 // UnitChange is what becomes of one unit.
 type UnitChange struct {
 	Unit   string `json:"unit"`
-	Action string `json:"action"` // stop, start or restart; stop and start are for the next boots too
+	Action string `json:"action"` // stop, start, restart or enable; stop and start are for the next boots too
 	Why    string `json:"why"`
 
 	state UnitRecord
@@ -137,11 +139,11 @@ type planner struct {
 // planFiles compares every file that setup may write.
 func (p planner) planFiles(replace bool) error {
 	m, src := p.machine, &p.Source
-	files := []FileChange{{Path: ntsserveFile, data: serverFile(m, src, &p.Answers)}, {Path: ntsserveDropIn, data: ntsserveSettings(m, src)}}
+	files := []FileChange{{Path: ntsserveFile, data: serverFile(m, src, &p.Answers)}, {Path: ntsserveDropIn, data: ntsserveSettings(m, src), follows: ntsserveFile}}
 	if src.Kind.receiver() {
-		files = append(files, FileChange{Path: refclockdFile, data: receiverFile(m, src, &p.Answers)}, FileChange{Path: refclockdDropIn, data: refclockdSettings(m, src)})
+		files = append(files, FileChange{Path: refclockdFile, data: receiverFile(m, src, &p.Answers)}, FileChange{Path: refclockdDropIn, data: refclockdSettings(m, src), follows: refclockdFile})
 	} else {
-		files = append(files, FileChange{Path: refclockdFile}, FileChange{Path: refclockdDropIn})
+		files = append(files, FileChange{Path: refclockdFile}, FileChange{Path: refclockdDropIn, follows: refclockdFile})
 	}
 	page, err := p.pageFiles()
 	if err != nil {
@@ -157,7 +159,13 @@ func (p planner) planFiles(replace bool) error {
 	if src.Kind != SystemClock && chronyServes && m.runs("chrony.service", "chronyd.service") {
 		port.data = []byte("# Written by refclockctl setup: ntsserve answers on this port.\nport 0\n")
 	}
+	if st, err := p.unitState(ntsserveUnit); err == nil && st.Active {
+		port.follows = ntsserveFile // a kept one runs beside chronyd
+	}
 	for _, f := range append(files, renew, service, port) {
+		if p.kept(f.follows) {
+			continue
+		}
 		if f.reader == "" {
 			f.mode = 0o644
 		}
@@ -169,6 +177,11 @@ func (p planner) planFiles(replace bool) error {
 		}
 	}
 	return p.check()
+}
+
+// kept reports whether a file is kept as it was changed by hand.
+func (p *Plan) kept(path string) bool {
+	return slices.ContainsFunc(p.Files, func(f FileChange) bool { return f.Path == path && f.Action == Keep })
 }
 
 // compare decides what becomes of a file.
@@ -331,6 +344,8 @@ func (p planner) start(unit string, installed bool, files ...string) {
 	case err != nil:
 		p.Notes = append(p.Notes, fmt.Sprintf("%s will not be started: %v", unit, err))
 	case st.Active && st.Enabled && !p.changed(files...):
+	case st.Active && !p.changed(files...):
+		p.Units = append(p.Units, UnitChange{unit, "enable", "it runs, but not after the next boot", st})
 	case st.Active && st.Enabled:
 		p.Units = append(p.Units, UnitChange{unit, "restart", "its configuration changes", st})
 	default:
@@ -343,7 +358,7 @@ func (p *Plan) note(m *Machine) {
 	for _, f := range p.Files {
 		switch {
 		case f.Action == Keep:
-			p.Notes = append(p.Notes, f.Path+" was changed by hand and is kept; -replace writes it anew, and keeps a copy")
+			p.Notes = append(p.Notes, f.Path+" was changed by hand and is kept, and so is what belongs to it; -replace writes it anew, and keeps a copy")
 		case f.edited:
 			p.Notes = append(p.Notes, f.Path+" was changed by hand since the last setup; what it has now is kept as "+f.Path+beforeSetup+", with a number if there is one already")
 		}
@@ -352,6 +367,9 @@ func (p *Plan) note(m *Machine) {
 		if *l.action == Keep {
 			p.Notes = append(p.Notes, l.file()+" is not of this setup and is kept")
 		}
+	}
+	if len(m.Unseen) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s may use ports and cards, which only root can see: nothing was listened to; run setup as root, also with -dry-run", strings.Join(m.Unseen, ", ")))
 	}
 	for _, x := range m.Ports {
 		switch {

@@ -99,6 +99,9 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 	if err := ctx.Err(); err != nil {
 		return r, err
 	}
+	if err := x.System.adopt(r.Machine, rec.Machine != nil); err != nil && o.Answers.Clock == "" {
+		return r, err
+	}
 	r.Machine.print(x.Out)
 	a, err := answers(r.Machine, rec, &o)
 	if err != nil {

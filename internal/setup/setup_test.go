@@ -2,6 +2,7 @@ package setup
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -301,26 +302,99 @@ func TestDevicesOfRefclockdAreNotOpened(t *testing.T) {
 	t.Parallel()
 	s := load(t, "rack")
 	first := s.look(nil)
-	port := filepath.Join(s.root, "proc/900/fd")
-	for path, text := range map[string]string{port + "/../comm": "refclockd\n", port + "/../cgroup": "0::/system.slice/refclockd.service\n", port + "/../cmdline": "refclockd\x00"} {
-		if err := os.MkdirAll(port, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for fd, to := range map[string]string{"7": "/dev/ttyACM0", "8": "/dev/ptp0"} {
-		if err := os.Symlink(to, filepath.Join(port, fd)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.process(t, 900, "refclockd", "/dev/ttyACM0", "/dev/ptp0")
 	s.devices.Receivers = map[string]Heard{"/dev/ttyS0": {}} // any other port that is opened panics
 	s.devices.Inputs = nil
 	second := s.look(first)
 	a, b := Sources(first)[0], Sources(second)[0]
 	if a.Text != b.Text || !bytes.Equal(receiverFile(first, &a, &Answers{}), receiverFile(second, &b, &Answers{})) {
 		t.Errorf("first %q, then %q", a.Text, b.Text)
+	}
+}
+
+// A server that was configured by hand keeps its clock: nothing that refclockd uses is opened, and what
+// it serves is in its configuration. Its files, and the settings of their units, stay.
+func TestServerThatWasConfiguredByHandIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	const rack = "[pulse]\nsource = \"extts\"\npin = 3\n[clock]\ndevice = \"enp1s0\"\n[receiver]\ndevice = \"/dev/ttyACM0\"\nbaud = \"auto\"\n"
+	for _, x := range []struct {
+		name, machine, config string
+		uses                  []string
+		clock                 string // empty: refused
+	}{
+		{"a pulse of the kernel for a card's clock", "rack", "[clock]\ndevice = \"enp1s0\"\n", []string{"/dev/ttyACM0", "/dev/ptp0"}, ""},
+		{"a card that is not there", "rack", "[pulse]\nsource = \"extts\"\n[clock]\ndevice = \"/dev/ptp7\"\n", []string{"/dev/ttyACM0"}, ""},
+		{"a broken file", "rack", "[pulse\n", []string{"/dev/ptp0"}, ""},
+		{"no file", "rack", "", []string{"/dev/ptp0"}, ""},
+		{"a card", "rack", rack, []string{"/dev/ttyACM0", "/dev/ptp0"}, "enp1s0"},
+		{"a card's second interface", "rack", strings.Replace(rack, "enp1s0", "bond0", 1), []string{"/dev/ttyACM0", "/dev/ptp0"}, "enp1s0"},
+		{"a port of another driver", "rack", strings.Replace(rack, "ttyACM0", "gnss0", 1), []string{"/dev/gnss0", "/dev/ptp0"}, "enp1s0"},
+		{"a system clock", "pi", "[clock]\nsource = \"system\"\n[receiver]\ndevice = \"/dev/ttyAMA0\"\n", []string{"/dev/ttyAMA0", "/dev/pps0"}, "system"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			s := load(t, x.machine)
+			s.process(t, 900, "refclockd", x.uses...)
+			s.put(t, ntsserveFile, "[[endpoint]]\naddress = \"127.0.0.1:123\"\n")
+			if x.config != "" {
+				s.put(t, refclockdFile, x.config)
+			}
+			for _, u := range []string{refclockdUnit, ntsserveUnit} {
+				s.units[u] = &UnitRecord{u, true, true}
+			}
+			for _, device := range x.uses { // one that is opened panics
+				delete(s.devices.Inputs, device)
+			}
+			for device := range s.devices.Receivers {
+				to, err := os.Readlink(filepath.Join(s.root, device))
+				if slices.Contains(x.uses, device) || err == nil && slices.Contains(x.uses, "/dev/"+filepath.Base(to)) {
+					delete(s.devices.Receivers, device)
+				}
+			}
+			before := tree(t, s.root)
+			r, err := s.setup().Run(context.Background(), Options{DryRun: true, GPIO: DefaultGPIO})
+			if x.clock == "" {
+				if err == nil || exitcode.Of(err) != exitcode.Config || !strings.Contains(err.Error(), "-clock") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameTree(t, "dry run", before, tree(t, s.root))
+			if r.Plan.Source.ID != x.clock {
+				t.Errorf("it would serve %s, want %s", r.Plan.Source.ID, x.clock)
+			}
+			for _, f := range r.Plan.Files {
+				if want := map[string]Action{ntsserveFile: Keep, refclockdFile: Keep}[f.Path]; f.Action != want && (want != "" || strings.HasSuffix(f.Path, "/setup.conf")) {
+					t.Errorf("%s: %s, want %q", f.Path, f.Action, want)
+				}
+			}
+			for _, u := range r.Plan.Units {
+				if u.Unit == refclockdUnit || u.Unit == ntsserveUnit {
+					t.Errorf("%s %s: %s", u.Action, u.Unit, u.Why)
+				}
+			}
+		})
+	}
+}
+
+// Where a user cannot see who has the devices, none is opened, and the plan says so.
+func TestDevicesWhoseUsersAreUnseenAreNotOpened(t *testing.T) {
+	t.Parallel()
+	s := load(t, "rack")
+	m := Look(os.DirFS(s.root), s.host())
+	m.Unseen = []string{"gpsd"}
+	s.devices = devices{} // whatever is opened panics
+	Listen(context.Background(), m, nil, ears{&s.devices})
+	p, err := s.system().Plan(m, Defaults(m), false)
+	if err != nil || !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.HasPrefix(n, "gpsd may use ports and cards") }) {
+		t.Errorf("%v, %q", err, p.Notes)
+	}
+	m.Unseen, m.Refclockd = []string{refclockdName}, true
+	if err := s.system().adopt(m, false); exitcode.Of(err) != exitcode.Permission || !strings.Contains(err.Error(), "only root") {
+		t.Errorf("%v", err)
 	}
 }
 

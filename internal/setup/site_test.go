@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,35 @@ func (s *site) host() *doctor.Host {
 	h.Root, h.Devices, h.Names = s.root, hostDevices{&s.devices}, strings.Fields(string(s.file("test/names")))
 	h.Rivals = func() []string { return []string{"systemd-timesyn", "chronyd"} }
 	return h
+}
+
+// process adds a process of a unit of its name, with files that it has open.
+func (s *site) process(t *testing.T, pid int, name string, open ...string) {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	s.put(t, dir+"comm", name+"\n")
+	s.put(t, dir+"cgroup", "0::/system.slice/"+name+".service\n")
+	s.put(t, dir+"cmdline", name+"\x00")
+	for fd, to := range open {
+		link := filepath.Join(s.root, dir, "fd", strconv.Itoa(fd))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(to, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// put writes a file.
+func (s *site) put(t *testing.T, path, text string) {
+	t.Helper()
+	path = filepath.Join(s.root, path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// setup returns a setup of the machine, without people.
+func (s *site) setup() *Setup {
+	return &Setup{Host: s.host(), Ears: ears{&s.devices}, System: s.system(), In: strings.NewReader(""), Out: io.Discard, Root: true}
 }
 
 // look looks and listens.

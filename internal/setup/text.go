@@ -42,8 +42,12 @@ func (p *Port) text() string {
 	switch {
 	case p.Console:
 		return "a console; not opened"
+	case h == nil && len(p.Users) == 0:
+		return "not listened to"
 	case h == nil:
 		return "in use by " + strings.Join(p.Users, ", ")
+	case h.Configured:
+		return "in use by refclockd, as " + refclockdFile + " says"
 	case h.Error != "":
 		return h.Error
 	case h.Baud > 0:
@@ -97,7 +101,9 @@ func (c *Card) print(w io.Writer) {
 		if p.Both {
 			text += fmt.Sprintf(", both edges, active for %v", p.Width)
 		}
-		if !p.Heard {
+		if p.Configured {
+			text = "in use by refclockd, as " + refclockdFile + " says"
+		} else if !p.Heard {
 			text = "used as " + p.Use + "; not listened to"
 		}
 		if p.Error != "" {
