@@ -38,7 +38,7 @@ without a change, and -clock chooses one. -undo restores what was there before t
 			Exits: []command.Exit{
 				{Code: exitcode.OK, When: "clients get time"},
 				{Code: exitcode.Usage, When: "an answer is missing or wrong"},
-				{Code: exitcode.TempFail, When: "clients do not get time yet"},
+				{Code: exitcode.TempFail, When: "clients do not get time yet, or another setup is at work"},
 				{Code: exitcode.Permission, When: "not root"},
 				{Code: exitcode.Config, When: "a configuration is wrong"},
 			},
@@ -96,7 +96,7 @@ func runSetup(c command.Console, o setup.Options, asJSON bool) error {
 
 func setupCode(err error) int {
 	switch {
-	case errors.Is(err, setup.ErrNotYet):
+	case errors.Is(err, setup.ErrNotYet), errors.Is(err, setup.ErrBusy):
 		return exitcode.TempFail
 	case errors.Is(err, setup.ErrNoAnswer):
 		return exitcode.Usage

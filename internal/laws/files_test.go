@@ -46,6 +46,7 @@ var opens = map[string]string{
 	"refclock/status/file_others.go openReader":     "for systems without named pipes in folders",
 	"refclock/status/file_others.go openWriter":     "for systems without named pipes in folders",
 
+	"internal/setup/lock.go lock":               "for reading and writing, which waits for nobody",
 	"internal/events/log.go open":               "for reading and writing, which waits for nobody; then regular",
 	"internal/history/writer.go openAppend":     "for writing, after a look at what is there",
 	"server/certs/issued.go RecordIssued":       "for writing, after a look at what is there",

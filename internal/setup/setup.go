@@ -85,6 +85,13 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.Answers.checkGiven(); err != nil {
 		return r, fmt.Errorf("%w: %w", exitcode.ErrUsage, err)
 	}
+	if !o.DryRun {
+		held, err := lock(x.System.path(lockFile))
+		if err != nil {
+			return r, err
+		}
+		defer held.Close()
+	}
 	prompt := NewPrompt(x.In, x.Out)
 	if o.Undo {
 		return r, x.undo(prompt, &o)

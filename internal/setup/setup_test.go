@@ -398,6 +398,39 @@ func TestDevicesWhoseUsersAreUnseenAreNotOpened(t *testing.T) {
 	}
 }
 
+// Two setups at once would lose a record: the second ends, and names the first. A dry run changes
+// nothing, so it needs no lock and leaves none.
+func TestSecondSetupAtTheSameTimeEnds(t *testing.T) {
+	t.Parallel()
+	s := load(t, "lan")
+	s.setUnits(s.look(nil))
+	before := tree(t, s.root)
+	if _, err := s.setup().Run(context.Background(), Options{DryRun: true}); err != nil {
+		t.Fatal(err)
+	}
+	sameTree(t, "a dry run", before, tree(t, s.root))
+	first, err := lock(filepath.Join(s.root, lockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before = tree(t, s.root)
+	for _, o := range []Options{{Yes: true}, {Yes: true, ApplyBoot: true}, {Yes: true, Undo: true}} {
+		if _, err := s.setup().Run(context.Background(), o); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d;", os.Getpid())) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if _, err := s.setup().Run(context.Background(), Options{DryRun: true}); err != nil {
+		t.Errorf("a dry run beside a setup: %v", err)
+	}
+	sameTree(t, "while another is at work", before, tree(t, s.root))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.setup().Run(context.Background(), Options{Yes: true}); err != nil || !r.Changed {
+		t.Errorf("after the first: %v", err)
+	}
+}
+
 // An authority that has issued other certificates since is kept by undo.
 func TestUndoKeepsAnAuthorityThatIsUsedElsewhere(t *testing.T) {
 	t.Parallel()
