@@ -17,11 +17,8 @@ const serverUser = "ntsserve"
 // Apply makes the changes of a plan. What was there before is recorded first, so that
 // Undo can restore it, also after an interruption. Boot edits are left out.
 func (s *System) Apply(p *Plan) error {
-	r := p.record
-	if s.foreign(r) { // what another system was before is no state of this one
-		r.leaveOthers()
-	}
-	r.Time, r.Answers, r.Machine, r.MachineID = s.Now().UTC(), p.Answers, p.machine, s.machineID()
+	r := s.begin(p)
+	r.Answers, r.Machine = p.Answers, p.machine
 	for i := range p.Files {
 		if f := &p.Files[i]; f.Action == Create || f.Action == Replace || f.Action == Remove {
 			if err := s.recordFile(r, f.Path, f.data); err != nil {
@@ -45,6 +42,18 @@ func (s *System) Apply(p *Plan) error {
 		}
 	}
 	return s.units(p)
+}
+
+// begin makes the record of a plan one of this system, before anything is changed. What another system
+// was before is no state of this one.
+func (s *System) begin(p *Plan) *Record {
+	r := p.record
+	if s.foreign(r) {
+		r.leaveOthers()
+		r.Machine = nil
+	}
+	r.Time, r.MachineID = s.Now().UTC(), s.machineID()
+	return r
 }
 
 // recordFile records a file before it is changed. The record of an earlier setup keeps
@@ -173,22 +182,23 @@ func (s *System) units(p *Plan) error {
 // ApplyBoot writes the files of a Raspberry Pi's next boot. A copy of each is kept
 // beside it, with the ending .before-setup, for a machine that does not boot.
 func (s *System) ApplyBoot(p *Plan) error {
+	r := s.begin(p) // without the answers: after the boot there are more clocks to choose from
 	for _, e := range p.Boot {
 		path := s.path(e.Path)
 		was, mode, err := durable.ReadFile(path, maxConfig)
 		if err != nil {
 			return fmt.Errorf("write boot configuration: %w", err)
 		}
-		if err := s.recordFile(p.record, e.Path, []byte(e.text)); err != nil {
+		if err := s.recordFile(r, e.Path, []byte(e.text)); err != nil {
 			return err
 		}
 		copyOf := e.Path + beforeSetup
 		if missing(s.path(copyOf)) {
-			if err := s.recordFile(p.record, copyOf, was); err != nil {
+			if err := s.recordFile(r, copyOf, was); err != nil {
 				return err
 			}
 		}
-		if err := s.save(p.record); err != nil {
+		if err := s.save(r); err != nil {
 			return err
 		}
 		if err := durable.WriteFile(s.path(copyOf), was, mode.Perm(), false); err != nil && !errors.Is(err, fs.ErrExist) {

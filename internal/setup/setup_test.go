@@ -536,15 +536,9 @@ func TestCertificateFollowsTheNames(t *testing.T) {
 // belongs to other programs there, and says so.
 func TestUndoAfterARestoreOnAnotherSystem(t *testing.T) {
 	t.Parallel()
-	identify := func(s *site, id string) {
-		t.Helper()
-		if err := errors.Join(os.MkdirAll(filepath.Join(s.root, "etc"), 0o755), os.WriteFile(filepath.Join(s.root, machineIDFile), []byte(id+"\n"), 0o444)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	old, anew := load(t, "fresh-pi"), load(t, "fresh-pi")
-	identify(old, "6d2f0c6d7c9b4d0d8a8a4b0f5f1a2b3c")
-	identify(anew, "0123456789abcdef0123456789abcdef")
+	old.identify(t, "6d2f0c6d7c9b4d0d8a8a4b0f5f1a2b3c")
+	anew.identify(t, "0123456789abcdef0123456789abcdef")
 	m := old.look(nil)
 	old.setUnits(m)
 	p, err := old.system().Plan(m, Defaults(m), false)
@@ -614,5 +608,55 @@ func TestUndoAfterARestoreOnAnotherSystem(t *testing.T) {
 		if !missing(filepath.Join(anew.root, name)) {
 			t.Errorf("%s is left", name)
 		}
+	}
+}
+
+// Boot settings that are written with the record of a restored backup belong to this system: undo
+// restores what its board had, also after a setup.
+func TestBootSettingsAfterARestoreAreUndone(t *testing.T) {
+	t.Parallel()
+	old, anew := load(t, "fresh-pi"), load(t, "fresh-pi")
+	old.identify(t, "6d2f0c6d7c9b4d0d8a8a4b0f5f1a2b3c")
+	anew.identify(t, "0123456789abcdef0123456789abcdef")
+	plan := func(s *site) *Plan {
+		t.Helper()
+		m := s.look(nil)
+		p, err := s.system().Plan(m, Defaults(m), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Boot = BootEdits(m, DefaultGPIO)
+		return p
+	}
+	p := plan(old)
+	if err := errors.Join(old.system().Apply(p), old.system().ApplyBoot(p)); err != nil {
+		t.Fatal(err)
+	}
+	kept, _, err := (&backup.Machine{Root: old.root}).Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.Files = slices.DeleteFunc(kept.Files, func(f backup.File) bool { return f.Name != RecordFile })
+	if err := (&backup.Machine{Root: anew.root}).Write(kept.Files); err != nil {
+		t.Fatal(err)
+	}
+	const text = "# of the new board\ndtoverlay=special\n"
+	boot := p.Boot[0].Path
+	anew.put(t, boot, text)
+	if err := anew.system().ApplyBoot(plan(anew)); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := anew.system().readRecord()
+	if err != nil || anew.system().foreign(rec) || rec.Time.IsZero() || rec.Machine != nil {
+		t.Errorf("%v, the record: %+v", err, rec)
+	}
+	if err := anew.system().Apply(plan(anew)); err != nil {
+		t.Fatal(err)
+	}
+	if err := anew.system().Undo(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(anew.root, boot)); err != nil || string(b) != text {
+		t.Errorf("%v; after undo it has %q", err, b)
 	}
 }

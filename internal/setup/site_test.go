@@ -157,6 +157,12 @@ func (s *site) process(t *testing.T, pid int, name string, open ...string) {
 	}
 }
 
+// identify gives the system a machine-id(5).
+func (s *site) identify(t *testing.T, id string) {
+	t.Helper()
+	s.put(t, machineIDFile, id+"\n")
+}
+
 // put writes a file.
 func (s *site) put(t *testing.T, path, text string) {
 	t.Helper()
