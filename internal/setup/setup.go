@@ -39,6 +39,7 @@ type Report struct {
 	Machine  *Machine         `json:"machine"`
 	Plan     *Plan            `json:"plan"`
 	Changed  bool             `json:"changed"` // something was written, started or stopped
+	Undo     *Undone          `json:"undo"`    // nil: nothing was to be undone
 	Reboot   bool             `json:"reboot"`  // the machine must be booted, then set up again
 	Outcome  *Outcome         `json:"outcome"` // nil: nothing was started
 	Findings []doctor.Finding `json:"findings"`
@@ -94,7 +95,7 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	prompt := NewPrompt(x.In, x.Out)
 	if o.Undo {
-		return r, x.undo(prompt, &o)
+		return r, x.undo(prompt, r, &o)
 	}
 	rec, err := x.System.readRecord()
 	if err != nil {
@@ -228,29 +229,14 @@ func (r *Report) printUse(w io.Writer) {
 }
 
 // undo undoes after a yes.
-func (x *Setup) undo(prompt *Prompt, o *Options) error {
+func (x *Setup) undo(prompt *Prompt, r *Report, o *Options) error {
+	rec, err := x.System.readRecord()
+	if err != nil {
+		return err
+	}
+	r.Undo = rec.undo(x.System.foreign(rec))
 	if o.DryRun {
-		rec, err := x.System.readRecord()
-		if err != nil {
-			return err
-		}
-		if x.System.foreign(rec) {
-			undoing{x.System, x.Out, true}.nameOthers(rec)
-			rec.leaveOthers()
-		}
-		for _, f := range rec.Files {
-			what := "remove"
-			if f.Existed {
-				what = "restore"
-			}
-			fmt.Fprintf(x.Out, "%s %s\n", what, f.Path)
-		}
-		for _, dir := range rec.issuedTo() {
-			fmt.Fprintf(x.Out, "remove %s\n", dir)
-		}
-		for _, u := range rec.Units {
-			fmt.Fprintf(x.Out, "%s: enabled %v, running %v\n", u.Unit, u.Enabled, u.Active)
-		}
+		r.Undo.print(x.Out)
 		return nil
 	}
 	if !o.Yes {
@@ -259,5 +245,6 @@ func (x *Setup) undo(prompt *Prompt, o *Options) error {
 			return err
 		}
 	}
+	r.Changed = !r.Undo.empty()
 	return x.System.Undo(x.Out)
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -195,6 +196,45 @@ func TestUndoRestartsWhatSetupRestarted(t *testing.T) {
 	s.log = nil
 	if err := s.system().Undo(io.Discard); err != nil || !slices.Contains(s.log, chrony) {
 		t.Errorf("%v; chronyd does not take its port again: %q", err, s.log)
+	}
+}
+
+// The report of an undo, and of its dry run, has what is restored.
+func TestReportOfAnUndo(t *testing.T) {
+	t.Parallel()
+	s := load(t, "lan")
+	s.setUnits(s.look(nil))
+	run := func(o Options) *Report {
+		t.Helper()
+		r, err := s.setup().Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := run(Options{Yes: true, Undo: true}); r.Changed || r.Undo == nil || !r.Undo.empty() {
+		t.Errorf("with nothing to undo: changed %v, %+v", r.Changed, r.Undo)
+	}
+	s.put(t, webConfig, "max_streams = 8\n")
+	if r := run(Options{Yes: true, Replace: true}); r.Undo != nil {
+		t.Errorf("a setup undoes %+v", r.Undo)
+	}
+	before := tree(t, s.root)
+	dry := run(Options{DryRun: true, Undo: true})
+	sameTree(t, "dry run", before, tree(t, s.root))
+	done := run(Options{Yes: true, Undo: true})
+	if dry.Changed || !done.Changed || !reflect.DeepEqual(dry.Undo, done.Undo) {
+		t.Errorf("changed %v and %v; %+v and %+v", dry.Changed, done.Changed, dry.Undo, done.Undo)
+	}
+	for _, f := range []FileUndo{{webConfig, Restore}, {ntsserveFile, Remove}, {certificateDir, Remove}} {
+		if !slices.Contains(done.Undo.Files, f) {
+			t.Errorf("no %+v in %+v", f, done.Undo.Files)
+		}
+	}
+	for _, u := range []UnitRecord{{"chrony.service", true, true}, {ntsserveUnit, false, false}} {
+		if !slices.Contains(done.Undo.Units, u) {
+			t.Errorf("no %+v in %+v", u, done.Undo.Units)
+		}
 	}
 }
 
@@ -409,6 +449,9 @@ func TestSecondSetupAtTheSameTimeEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameTree(t, "a dry run", before, tree(t, s.root))
+	if !missing(filepath.Join(s.root, lockFile)) {
+		t.Error("a dry run takes a lock")
+	}
 	first, err := lock(filepath.Join(s.root, lockFile))
 	if err != nil {
 		t.Fatal(err)

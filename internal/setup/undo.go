@@ -13,6 +13,72 @@ import (
 	"noonmark/server/certs"
 )
 
+// Undone is what an undo restores. Its JSON keys are a contract.
+type Undone struct {
+	Files []FileUndo   `json:"files"`
+	Units []UnitRecord `json:"units"`      // the state that each gets
+	Left  []string     `json:"left_alone"` // files and units of other programs, in the record of another system
+}
+
+// FileUndo is what becomes of a file, or of a folder of certificates.
+type FileUndo struct {
+	Path   string `json:"path"`
+	Action Action `json:"action"` // restore or remove
+}
+
+// Restore is that a file gets its content from before the first setup.
+const Restore Action = "restore"
+
+// undo returns what an undo restores. foreign: the record is of another system.
+func (r *Record) undo(foreign bool) *Undone {
+	u := &Undone{Files: []FileUndo{}, Units: []UnitRecord{}, Left: []string{}}
+	for _, f := range r.Files {
+		x := FileUndo{f.Path, Remove}
+		if f.Existed {
+			x.Action = Restore
+		}
+		if foreign && !f.kept() {
+			u.Left = append(u.Left, f.Path)
+		} else {
+			u.Files = append(u.Files, x)
+		}
+	}
+	for _, dir := range r.issuedTo() {
+		u.Files = append(u.Files, FileUndo{dir, Remove})
+	}
+	for _, x := range r.Units {
+		if foreign && !ourUnit(x.Unit) {
+			u.Left = append(u.Left, x.Unit)
+		} else {
+			u.Units = append(u.Units, x)
+		}
+	}
+	return u
+}
+
+func (u *Undone) empty() bool { return len(u.Files)+len(u.Units) == 0 }
+
+// print shows what would be undone.
+func (u *Undone) print(w io.Writer) {
+	u.printLeft(w)
+	for _, f := range u.Files {
+		fmt.Fprintf(w, "%s %s\n", f.Action, f.Path)
+	}
+	for _, x := range u.Units {
+		fmt.Fprintf(w, "%s: enabled %v, running %v\n", x.Unit, x.Enabled, x.Active)
+	}
+}
+
+// printLeft says what is left as it is.
+func (u *Undone) printLeft(w io.Writer) {
+	if len(u.Left) > 0 {
+		fmt.Fprintln(w, "the record is of another system, from a restored backup: only what the backup has is undone")
+	}
+	for _, name := range u.Left {
+		fmt.Fprintf(w, "left as it is: %s\n", name)
+	}
+}
+
 // Undo restores what was there before the first setup: files, directories, and which
 // units run. A file that was changed by hand since is kept under another name, and said
 // so on out. Nothing to undo is no error. With the record of another system, which a
@@ -28,7 +94,7 @@ func (s *System) Undo(out io.Writer) error {
 	}
 	b := undoing{s, out, s.foreign(r)}
 	if b.foreign {
-		b.nameOthers(r)
+		r.undo(true).printLeft(out)
 		r.leaveOthers()
 	}
 	var errs []error
@@ -71,21 +137,6 @@ type undoing struct {
 // ourUnit reports whether a unit is Noonmark's.
 func ourUnit(unit string) bool {
 	return slices.Contains([]string{refclockdUnit, ntsserveUnit, webUnit, renewTimer}, unit)
-}
-
-// nameOthers says what the record of another system has, and is left as it is here.
-func (s undoing) nameOthers(r *Record) {
-	fmt.Fprintln(s.out, "the record is of another system, from a restored backup: only what the backup has is undone")
-	for _, f := range r.Files {
-		if !f.kept() {
-			fmt.Fprintf(s.out, "left as it is: %s\n", f.Path)
-		}
-	}
-	for _, u := range r.Units {
-		if !ourUnit(u.Unit) {
-			fmt.Fprintf(s.out, "left as it is: %s\n", u.Unit)
-		}
-	}
 }
 
 // restoreUnit makes a unit's state what it was. down: only what runs now and did not is
