@@ -21,7 +21,7 @@ listens to them, asks at most four questions, shows what it would write, and wri
 after a yes: the configuration of the daemons and of the web page, settings of their units, a certificate
 authority with certificates and a timer that renews them. With -web network other machines
 can reach the web page, by HTTPS and with a token that setup makes. It stops programs that use the
-same clock or port, starts the daemons, waits for a lock, runs doctor, and prints what
+same clock or port, starts the daemons, waits for a lock and for an answer that NTS authenticates, runs doctor, and prints what
 clients need. A machine without a receiver serves the system clock.
 
 A second run changes only what differs. A file that was changed by hand is kept, with the settings of

@@ -18,6 +18,7 @@ import (
 	"noonmark/internal/doctor"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/printable"
+	"noonmark/server/certs"
 )
 
 // Options say what Run does.
@@ -194,10 +195,15 @@ func (x *Setup) carryOut(ctx context.Context, prompt *Prompt, r *Report, o *Opti
 }
 
 // show waits for the clock, examines the machine, and prints what clients need.
-func (x *Setup) show(ctx context.Context, r *Report, o *Options) error {
+func (x *Setup) show(ctx context.Context, r *Report, o *Options) (err error) {
 	fmt.Fprintln(x.Out)
-	out := Live(ctx, x.Out, r.Plan.Source.Kind.receiver(), o.Wait)
+	w := watch{receiver: r.Plan.Source.Kind.receiver(), reference: reference, ask: ask}
+	if w.verify, err = r.Plan.verifier(x.System.path(authorityDir + "/" + certs.AuthorityCert)); err != nil {
+		return err
+	}
+	out := w.live(ctx, x.Out, o.Wait)
 	r.Outcome = &out
+	x.explainNTS(ctx, r)
 	found := doctor.Findings(x.Host.Examine(ctx, doctor.Options{Refclockd: refclockdFile, Ntsserve: ntsserveFile, Listen: pulseTime}))
 	r.Findings = append(r.Findings, found...)
 	bad := r.Findings[:0:0]
@@ -219,6 +225,9 @@ func (x *Setup) show(ctx context.Context, r *Report, o *Options) error {
 			why = fmt.Sprintf("refclockd is %s (%s)", out.State, out.Reason)
 		}
 		return fmt.Errorf("%w: %s; refclockctl status -watch shows when that changes", ErrNotYet, why)
+	}
+	if w.verify != nil && !out.Authenticated {
+		return fmt.Errorf("%w with NTS: %s; %s", ErrNotYet, out.NTS, out.Remedy)
 	}
 	return nil
 }
