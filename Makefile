@@ -166,7 +166,7 @@ install: ## install programs, units, udev rules, users and kernel settings (SYSC
 	@[ "$(SYSCTL)" = no ] || [ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || /usr/lib/systemd/systemd-sysctl /usr/lib/sysctl.d/90-noonmark.conf
 
 uninstall: ## remove what make install installed; keeps /etc/noonmark and /var/lib (needs root)
-	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl disable --now refclockweb noonmark-alert ntsserve refclockd 2>/dev/null || true
+	@[ ! -d /run/systemd/system ] || [ -n "$(DESTDIR)" ] || systemctl disable --now $(UNITS) 2>/dev/null || true
 	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/sbin/,refclockd ntsserve refclockweb) $(addprefix $(DESTDIR)$(PREFIX)/bin/,refclockctl ntsquery)
 	@cd $(DESTDIR)$(PREFIX)/share 2>/dev/null && rm -f $(foreach p,refclockd ntsserve refclockweb refclockctl ntsquery,man/man[158]/$(p).* bash-completion/completions/$(p) zsh/vendor-completions/_$(p) fish/vendor_completions.d/$(p).fish) man/man5/alert.toml.5 || true
 	@rm -f $(addprefix $(unitdir)/,$(UNITS)) $(DESTDIR)/usr/lib/sysusers.d/noonmark.conf $(DESTDIR)/etc/udev/rules.d/60-noonmark.rules $(DESTDIR)/usr/lib/sysctl.d/90-noonmark.conf

@@ -20,9 +20,10 @@ func snmpCommand() command.Command {
 		},
 		Text: `
 Shows the clock to SNMP managers as the NTPv4-MIB (RFC 5907) has it, and the counters
-of ntsserve's packets. net-snmp speaks SNMP; in snmpd.conf:
+of ntsserve's packets. net-snmp speaks SNMP; in snmpd.conf, with the path that
+command -v refclockctl prints:
 
-    pass_persist .1.3.6.1.2.1.197 /usr/local/bin/refclockctl snmp -pass-persist
+    pass_persist .1.3.6.1.2.1.197 /usr/bin/refclockctl snmp -pass-persist
 
 -traps runs net-snmp's snmptrap for each notification: a change of the mode or the
 stratum, a reload, an announced leap second, and heartbeats. What stands behind -- are

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"noonmark/internal/command"
 	"noonmark/internal/proctest"
 )
 
@@ -55,6 +58,46 @@ func TestInstallKeepsTheModeOfTheFolder(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(folder, "ntsserve.toml")); err != nil {
 			t.Errorf("no configuration was installed: %v", err)
+		}
+	}
+}
+
+// Documents and programs name what a package has, and where it has it.
+func TestPackagesHaveWhatDocumentsName(t *testing.T) {
+	t.Parallel()
+	build := read(t, "packaging/build-deb")
+	folders, err := os.ReadDir(filepath.Join("..", "..", "configs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if name := "configs/" + f.Name() + "/"; f.IsDir() && !strings.Contains(build, name) {
+			t.Errorf("the package has nothing of %s", name)
+		}
+	}
+	fleet := read(t, "packaging/build-fleet-deb")
+	for _, format := range slices.DeleteFunc(command.Formats(), func(f string) bool { return f == "markdown" }) {
+		if !strings.Contains(fleet, "-document "+format) {
+			t.Errorf("the package of the fleet has no %s", format)
+		}
+	}
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("../../docs/roles/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, more...) {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range [...]string{"bin/refclockctl", "bin/ntsquery", "sbin/refclockd", "sbin/ntsserve", "sbin/refclockweb", "sbin/noonmark-fleet"} {
+			if strings.Contains(string(b), "/usr/local/"+p) {
+				t.Errorf("%s names /usr/local/%s, which is not where the package has it", f, p)
+			}
 		}
 	}
 }
