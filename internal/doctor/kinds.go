@@ -45,6 +45,7 @@ const (
 	configWrong
 	roleSystemServer
 	unitChanged
+	unitHidden
 	unitObsoleteDropIn
 	unitNoCapability
 	programReplaced

@@ -35,6 +35,8 @@ var kinds = [kindCount]Kind{
 	roleSystemServer: {ID: "role-system-server", Part: "role", Level: OK, Text: "ntsserve serves the system clock (source.type = {type}); refclockd is not needed"},
 	unitChanged: {ID: "unit-changed", Part: "unit", Level: Warn, Text: "{unit} has changed on disc since systemd read it",
 		Cause: "systemd starts the daemon by the old text.", Remedy: "systemctl daemon-reload, then systemctl restart {unit}"},
+	unitHidden: {ID: "unit-hidden", Part: "unit", Level: Warn, Text: "/etc/systemd/system/{unit} hides {path}",
+		Cause: "make install installed it, or it was copied. systemd prefers it to the unit of the package, so it may start another version.", Remedy: "run make uninstall in the source that installed it, or remove the file; then systemctl daemon-reload and systemctl restart {unit}"},
 	unitObsoleteDropIn: {ID: "unit-obsolete-drop-in", Part: "unit", Level: Warn, Text: "{path} is of an earlier version",
 		Cause: "The unit itself gives what the drop-in gave, and the drop-in may take away what a new version needs.", Remedy: "remove it, then systemctl daemon-reload"},
 	unitNoCapability: {ID: "unit-no-capability", Part: "unit", Level: Fail, Code: exitcode.Permission, Text: "{place} needs {capability}, which {unit} does not give",

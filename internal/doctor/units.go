@@ -13,6 +13,7 @@ import (
 type UnitFacts struct {
 	Name     string // "refclockd.service"
 	DropIns  []string
+	Hidden   string   // the unit of a package that another file of the same name hides; empty: none
 	Changed  bool     // its files have changed since systemd read them
 	Ambient  []string // capabilities that it gives, as "CAP_SYS_TIME"
 	PID      int      // of the daemon, 0: it does not run
@@ -22,7 +23,7 @@ type UnitFacts struct {
 // units asks systemd for the units of the daemons. Without systemd there are none.
 func units(h *Host) (all []UnitFacts) {
 	for _, name := range [...]string{"refclockd.service", "ntsserve.service", pageDaemon + ".service", fleetDaemon + ".service"} {
-		out, err := h.Command("systemctl", "show", "-p", "LoadState,NeedDaemonReload,DropInPaths,AmbientCapabilities,MainPID", name)
+		out, err := h.Command("systemctl", "show", "-p", "LoadState,NeedDaemonReload,FragmentPath,DropInPaths,AmbientCapabilities,MainPID", name)
 		if err != nil {
 			continue
 		}
@@ -35,6 +36,11 @@ func units(h *Host) (all []UnitFacts) {
 			continue
 		}
 		u := UnitFacts{Name: name, DropIns: strings.Fields(values["DropInPaths"]), Changed: values["NeedDaemonReload"] == "yes"}
+		if packaged := "/usr/lib/systemd/system/" + name; strings.HasPrefix(values["FragmentPath"], "/etc/") {
+			if _, err := os.Stat(h.path(packaged)); err == nil {
+				u.Hidden = packaged
+			}
+		}
 		for _, c := range strings.Fields(values["AmbientCapabilities"]) {
 			u.Ambient = append(u.Ambient, strings.ToUpper(c))
 		}
@@ -75,6 +81,9 @@ func unitFindings(units []UnitFacts, wanted []need) (found []Finding) {
 		u := &units[i]
 		if u.Changed {
 			found = append(found, unitChanged.with("unit", u.Name))
+		}
+		if u.Hidden != "" {
+			found = append(found, unitHidden.with("unit", u.Name, "path", u.Hidden))
 		}
 		for _, d := range u.DropIns {
 			if slices.ContainsFunc(obsolete[:], func(o string) bool { return strings.HasSuffix(d, o) }) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"noonmark/internal/exitcode"
@@ -37,6 +38,8 @@ func TestUnitsOfTheDaemons(t *testing.T) {
 		{"no capability for a follower", "[system_clock]\nmode = \"discipline\"\n", "LoadState=loaded\nAmbientCapabilities=cap_net_admin\n", []kind{unitNoCapability}},
 		{"changed", system, "LoadState=loaded\nNeedDaemonReload=yes\nAmbientCapabilities=cap_sys_time\n", []kind{unitChanged}},
 		{"obsolete drop-in", system, "LoadState=loaded\nDropInPaths=/etc/systemd/system/refclockd.service.d/x.conf /etc/systemd/system/refclockd.service.d/system-clock.conf\nAmbientCapabilities=cap_sys_time\n", []kind{unitObsoleteDropIn}},
+		{"unit of a source install beside the package", system, "LoadState=loaded\nFragmentPath=/etc/systemd/system/refclockd.service\nAmbientCapabilities=cap_sys_time\n", []kind{unitHidden}},
+		{"unit of the package", system, "LoadState=loaded\nFragmentPath=/usr/lib/systemd/system/refclockd.service\nAmbientCapabilities=cap_sys_time\n", nil},
 		{"replaced program", system, "LoadState=loaded\nAmbientCapabilities=cap_sys_time\nMainPID=4711\n", []kind{programReplaced}},
 		{"good", system, good, nil},
 	} {
@@ -46,6 +49,9 @@ func TestUnitsOfTheDaemons(t *testing.T) {
 		}
 		if err := os.Symlink("/usr/sbin/refclockd (deleted)", m.path("proc/4711/exe")); err != nil {
 			t.Fatal(err)
+		}
+		if strings.Contains(c.unit, "FragmentPath") {
+			m.file("usr/lib/systemd/system/refclockd.service", "")
 		}
 		if c.unit != "" {
 			m.systemctl(map[string]string{"refclockd.service": c.unit})
