@@ -20,8 +20,8 @@ func snmpCommand() command.Command {
 		},
 		Text: `
 Shows the clock to SNMP managers as the NTPv4-MIB (RFC 5907) has it, and the counters
-of ntsserve's packets. net-snmp speaks SNMP; in snmpd.conf, with the path that
-command -v refclockctl prints:
+of ntsserve's packets. net-snmp speaks SNMP; in snmpd.conf, with the whole path of
+this program:
 
     pass_persist .1.3.6.1.2.1.197 /usr/bin/refclockctl snmp -pass-persist
 
