@@ -42,6 +42,7 @@ func TestPurgeAfterASetup(t *testing.T) {
 			s.setUnits(m)
 			before := tree(t, s.root)
 			s.carryOut(t, m, Defaults(m))
+			s.put(t, unitDir+"/"+renewTimer+beforeSetup, "# an edit that setup replaced\n")
 			written := tree(t, s.root)
 
 			// The commands that the scripts run; refclockctl prints what this setup would undo.
