@@ -8,9 +8,12 @@ import (
 	"io/fs"
 
 	"noonmark/internal/command"
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/exitcode"
 	"noonmark/internal/observe"
 	"noonmark/internal/top"
+	"noonmark/phc"
 	"noonmark/refclock/status"
 )
 
@@ -19,7 +22,8 @@ func statusCommand() command.Command {
 		Name: "status", About: "show what refclockd publishes", Prepare: command.NoArgs(prepareStatus), Code: statusCode,
 		Text: `
 Shows what refclockd publishes: its state, the measured offset and its bound, the
-inputs and the clock. -watch redraws it every second; with -json, or if the output
+inputs and the clock; and why clients do not get this clock from ntsserve, where that is
+so. -watch redraws it every second; with -json, or if the output
 is no terminal, it prints again instead. Of a refclockd that has stopped, the last state
 is shown.
 `,
@@ -40,11 +44,22 @@ is shown.
 func prepareStatus(fl *flag.FlagSet, c command.Console) func() error {
 	asJSON := fl.Bool("json", false, "print one JSON object")
 	watch := fl.Bool("watch", false, "show it every second until interrupted")
-	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	machine := machineFlags(fl)
 	return func() error {
 		redraw := !*asJSON && command.IsTerminal(c.Out)
-		return c.Show(*watch, redraw, func(w io.Writer) error { return observe.ShowStatus(w, *path, *asJSON) })
+		return c.Show(*watch, redraw, func(w io.Writer) error { return observe.ShowStatus(w, machine, *asJSON) })
 	}
+}
+
+// machineFlags declares the flags that say where the daemons of this machine publish, and where
+// they are configured. The Machine that it returns is complete once the flags are parsed.
+func machineFlags(fl *flag.FlagSet) *observe.Machine {
+	m := &observe.Machine{Mono: phc.MonoRaw}
+	fl.StringVar(&m.Snapshot, "snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
+	fl.StringVar(&m.Serving, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes")
+	fl.StringVar(&m.Refclockd, "config", refclockd.DefaultPath, "configuration `FILE` of refclockd; without it ntsserve serves another clock")
+	fl.StringVar(&m.Ntsserve, "server", ntsserve.DefaultPath, "configuration `FILE` of ntsserve; where it exists, ntsserve is expected to answer")
+	return m
 }
 
 // statusCode is the exit code of the commands that show what a daemon publishes, or what a
@@ -127,15 +142,14 @@ Without a terminal it prints one picture after the other.
 // prepareTop is the top command.
 func prepareTop(fl *flag.FlagSet, c command.Console) func() error {
 	n := fl.Int("n", 0, "end after `COUNT` pictures, one a second; 0: when interrupted")
-	snapshot := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
-	counters := fl.String("counters", observe.DefaultServing, "the `FILE` that ntsserve writes")
+	machine := machineFlags(fl)
 	return func() error {
 		if *n < 0 {
 			return command.Usagef("-n %d is negative; want a number of pictures, or 0", *n)
 		}
 		ctx, stop := command.Interruptible()
 		defer stop()
-		return command.Written(top.Show(ctx, c.Out, func() top.State { return top.Look(*snapshot, *counters) }, *n))
+		return command.Written(top.Show(ctx, c.Out, machine.Look, *n))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"noonmark/internal/config/refclockweb"
 	"noonmark/internal/daemon"
 	"noonmark/internal/durable"
+	"noonmark/internal/observe"
 	"noonmark/phc/tai"
 	"noonmark/refclock/report"
 	"noonmark/refclock/status"
@@ -45,7 +46,7 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 	f.RefclockdFile = ConfigFile{Daemon: "refclockd", Option: "-config", Path: o.Refclockd, Named: o.RefclockdNamed}
 	f.Refclockd, f.RefclockdFile.Err = refclockd.Load(o.Refclockd)
 	if o.Observer {
-		observe(h, f, o)
+		observed(h, f, o)
 		return f
 	}
 	if f.Refclockd == nil && (o.RefclockdNamed || !errors.Is(f.RefclockdFile.Err, fs.ErrNotExist)) {
@@ -70,8 +71,16 @@ func (h *Host) Examine(ctx context.Context, o Options) *Facts {
 	if f.Refclockd != nil {
 		runtime = f.Refclockd.RuntimeDir
 	}
-	f.Tasks = readTasks(h, runtime)
+	readRunning(h, f, runtime)
 	return f
+}
+
+// readRunning reads what the daemons publish of themselves; runtime is the folder of refclockd.
+func readRunning(h *Host, f *Facts, runtime string) {
+	if _, err := observe.ReadServing(h.path(observe.DefaultServing), h.Mono()); !errors.Is(err, observe.ErrNoServing) {
+		f.Counters = err
+	}
+	f.Tasks = readTasks(h, runtime)
 }
 
 // readTasks reads the states of the tasks of the daemons: of refclockd in its runtime
@@ -129,9 +138,9 @@ func leapTables(f *Facts) *LeapFacts {
 	}
 }
 
-// observe examines what Options.Observer allows. A configuration that an observer may
+// observed examines what Options.Observer allows. A configuration that an observer may
 // not read is no fault of the machine.
-func observe(h *Host, f *Facts, o Options) {
+func observed(h *Host, f *Facts, o Options) {
 	path := status.DefaultPath
 	if f.Refclockd != nil {
 		f.RefclockdFile.Warnings = f.Refclockd.Warnings
@@ -156,7 +165,7 @@ func observe(h *Host, f *Facts, o Options) {
 	if errors.Is(f.NtsserveFile.Err, fs.ErrPermission) {
 		f.NtsserveFile = ConfigFile{}
 	}
-	f.Tasks = readTasks(h, filepath.Dir(path))
+	readRunning(h, f, filepath.Dir(path))
 	f.Fleet = examineFleet(h, o.Ntsserve, true)
 }
 

@@ -241,6 +241,33 @@ func TestHealthyMachine(t *testing.T) {
 	}
 }
 
+// An ntsserve that was killed leaves its file; one that never ran, or has stopped, leaves none.
+func TestCountersOfANtsserveThatHasEnded(t *testing.T) {
+	t.Parallel()
+	m := healthy(t)
+	o := Options{Refclockd: m.config(ttyS9)}
+	for _, observer := range []bool{false, true} {
+		o.Observer = observer
+		for _, x := range []struct {
+			text string
+			want kind
+		}{
+			{fmt.Sprintf(`{"pid":7,"mono_ns":%d}`, m.Mono()-int64(time.Minute)), countersStale},
+			{"{", countersDamaged},
+			{fmt.Sprintf(`{"pid":7,"mono_ns":%d}`, m.Mono()+2e9), countersStale},
+		} {
+			m.file("run/ntsserve/serving.json", x.text)
+			has(t, m.examine(o), x.want)
+		}
+		if err := os.Remove(m.path("run/ntsserve/serving.json")); err != nil {
+			t.Fatal(err)
+		}
+		if ids := m.examine(o); slices.Contains(ids, kinds[countersStale].ID) {
+			t.Errorf("without a file: %q", ids)
+		}
+	}
+}
+
 func TestReceivers(t *testing.T) {
 	t.Parallel()
 	long := []string{rmc}

@@ -35,6 +35,7 @@ type Facts struct {
 	System    *SystemFacts
 	Leap      *LeapFacts
 	Serving   *ServingFacts
+	Counters  error // of reading what ntsserve publishes; nil: it does, or there is no file
 	Tasks     []TaskFacts
 
 	RefclockwebFile ConfigFile // without a Daemon: the page is not set up

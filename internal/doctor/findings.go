@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"noonmark/internal/config/refclockd"
+	"noonmark/internal/observe"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
@@ -65,6 +66,13 @@ func Findings(f *Facts) []Finding {
 
 // runningFindings judges what daemons say of themselves while they run.
 func runningFindings(f *Facts) (found []Finding) {
+	switch {
+	case f.Counters == nil:
+	case errors.Is(f.Counters, observe.ErrStaleServing):
+		found = append(found, countersStale.with("error", f.Counters))
+	default:
+		found = append(found, countersDamaged.with("error", f.Counters))
+	}
 	if f.Fleet != nil {
 		found = append(found, fleetFindings(f.Fleet, f.Now)...)
 	}

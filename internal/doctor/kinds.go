@@ -214,6 +214,8 @@ const (
 	portOurs
 	portHidden
 	portNobody
+	countersStale
+	countersDamaged
 	firewallUnknown
 	firewallOpen
 	firewallPartly

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"noonmark/internal/command"
+	"noonmark/internal/proctest"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
@@ -17,9 +18,11 @@ import (
 
 func TestShowStatusOfARefclockdThatHasStopped(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "status")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "status")
+	m := &Machine{Snapshot: path, Serving: filepath.Join(dir, ServingName), Mono: phc.MonoRaw}
 	var out strings.Builder
-	if err := ShowStatus(&out, path, false); !errors.Is(err, status.ErrNone) || !strings.Contains(err.Error(), "systemctl start refclockd") || out.Len() > 0 {
+	if err := ShowStatus(&out, m, false); !errors.Is(err, status.ErrNone) || !strings.Contains(err.Error(), "systemctl start refclockd") || out.Len() > 0 {
 		t.Errorf("nothing is published: %v, %q", err, &out)
 	}
 	w, err := status.Create(path)
@@ -35,9 +38,38 @@ func TestShowStatusOfARefclockdThatHasStopped(t *testing.T) {
 		want   string
 	}{{false, "\nstate      locked (disciplined)\n"}, {true, `{"state":"locked",`}} {
 		out.Reset()
-		if err := ShowStatus(&out, path, x.asJSON); !errors.Is(err, ErrStopped) || !strings.Contains(out.String(), x.want) {
+		if err := ShowStatus(&out, m, x.asJSON); !errors.Is(err, ErrStopped) || !strings.Contains(out.String(), x.want) {
 			t.Errorf("JSON %v: %v, %q", x.asJSON, err, &out)
 		}
+	}
+}
+
+// A clock that clients do not get is not shown as if they got it; and where there is no
+// refclockd, status names the command that shows the server.
+func TestShowStatusNamesTheFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	dir, now := t.TempDir(), phc.MonoRaw()
+	m := &Machine{Snapshot: published(t, now), Serving: filepath.Join(dir, ServingName), Mono: func() int64 { return now }}
+	show := func() (string, error) {
+		var out strings.Builder
+		err := ShowStatus(&out, m, false)
+		return out.String(), err
+	}
+	if out, err := show(); err != nil || strings.Contains(out, "ntsserve") {
+		t.Errorf("no server: %v, %s", err, out)
+	}
+	m.Ntsserve = proctest.Write(t, filepath.Join(dir, "ntsserve.toml"), "")
+	if out, err := show(); err != nil || !strings.Contains(out, "SERVER     ntsserve publishes nothing") || !strings.Contains(out, "remedy: start ntsserve") {
+		t.Errorf("it has ended: %v, %s", err, out)
+	}
+	b, err := json.Marshal(Serving{PID: 1, Mono: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proctest.Write(t, m.Serving, string(b))
+	m.Snapshot, m.Refclockd = filepath.Join(dir, "none"), filepath.Join(dir, "none.toml")
+	if out, err := show(); err == nil || out != "" || !strings.Contains(err.Error(), "refclockctl server") || strings.Contains(err.Error(), "start it") {
+		t.Errorf("a server without refclockd: %v, %s", err, out)
 	}
 }
 

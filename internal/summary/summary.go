@@ -9,7 +9,6 @@ import (
 
 	"noonmark/internal/doctor"
 	"noonmark/internal/observe"
-	"noonmark/refclock/report"
 )
 
 // Summary is the state in sentences. Its JSON keys only grow.
@@ -27,16 +26,10 @@ type Advice struct {
 	Remedy string `json:"remedy"`
 }
 
-// SilentAge is the age of a snapshot, s, from which its writer has stopped.
-const SilentAge = 3
-
-// Input is what the daemons publish.
+// Input is what is described.
 type Input struct {
-	Status  *report.Status   // nil: refclockd publishes nothing
-	Why     error            // why there is none
-	Serving *observe.Serving // nil: ntsserve publishes nothing
-	Rate    *float64         // requests a second; nil: not known
-	Alone   bool             // there is no refclockd: ntsserve serves the clock of another program
+	observe.View
+	Rate *float64 // requests a second; nil: not known
 }
 
 // Of describes what is published.
@@ -58,6 +51,7 @@ func (x *Summary) absent(m *Input) {
 	x.Level, x.State = "bad", "absent"
 	x.Clock, x.Clients = "refclockd publishes nothing.", "Clients see a server that is not synchronised."
 	x.Todo = append(x.Todo, Advice{m.Why.Error(), "start refclockd; refclockctl doctor shows what it lacks"})
+	x.answers(m)
 }
 
 // published describes what refclockd publishes.
@@ -94,7 +88,7 @@ func (x *Summary) published(m *Input) {
 		x.Level = "bad"
 		x.Clock = fmt.Sprintf("%s%s (%s).", capital(s.State), since, Words(s.Reason))
 	}
-	if s.AgeS > SilentAge {
+	if s.AgeS > observe.SilentAge {
 		x.Level = "bad"
 		x.Clock = fmt.Sprintf("refclockd has published nothing for %s. It was %s.", Span(s.AgeS), s.State)
 		x.Todo = append(x.Todo, Advice{"refclockd does not publish any more", "look at its log (journalctl -u refclockd), and restart it"})
@@ -118,23 +112,24 @@ func (x *Summary) published(m *Input) {
 	if len(x.Todo) > 0 && x.Level == "good" {
 		x.Level = "warn"
 	}
+	x.answers(m)
 	x.serving(m)
 }
 
 // alone describes a server without refclockd.
 func (x *Summary) alone(m *Input) {
 	x.State, x.Clock = "absent", "This machine has no refclockd: ntsserve serves the clock that another program keeps."
-	switch v := m.Serving; {
-	case v == nil:
-		x.Level, x.Clients = "bad", "ntsserve publishes nothing, so clients may get no answer."
-		x.Todo = append(x.Todo, Advice{"ntsserve publishes no counters", "start ntsserve; its log says what it lacks (journalctl -u ntsserve)"})
-	case !v.Synchronised:
-		x.Level, x.Clients = "bad", "Clients see a server that is not synchronised (stratum 16)."
-		x.Todo = append(x.Todo, Advice{"the clock that ntsserve serves is not synchronised", "look at the program that keeps it (chronyc tracking, timedatectl); refclockctl doctor shows what ntsserve lacks"})
-	default:
-		x.Clients = "Clients get a synchronised clock."
-	}
+	x.Clients = "Clients get a synchronised clock."
+	x.answers(m)
 	x.serving(m)
+}
+
+// answers says why clients do not get a clock that they could have.
+func (x *Summary) answers(m *Input) {
+	if f := m.Fault(); f != nil {
+		x.Level, x.Clients = "bad", f.Clients
+		x.Todo = append(x.Todo, Advice{f.What, f.Remedy})
+	}
 }
 
 // serving adds what ntsserve publishes.
@@ -175,8 +170,8 @@ func (x *Summary) serving(m *Input) {
 // Add adds findings that are problems.
 func (x *Summary) Add(found []doctor.Finding) {
 	for _, f := range found {
-		if f.Level == doctor.OK || f.Check == "snapshot" {
-			continue // the status says it better
+		if f.Level == doctor.OK || f.Check == "snapshot" || f.Check == "counters" {
+			continue // what is published says it better
 		}
 		if f.Level == doctor.Fail {
 			x.Level = "bad"

@@ -9,7 +9,6 @@ import (
 
 	"noonmark/internal/observe"
 	"noonmark/internal/printable"
-	"noonmark/phc"
 )
 
 // Escapes of a terminal: another screen and no cursor, and back (xterm, DEC private
@@ -39,7 +38,7 @@ func (t *terminal) size() (width, height int) {
 
 // Show draws what look returns once a second: n pictures, 0 for no limit, or until ctx
 // ends. On a terminal each is drawn over the one before. The error is that of the output.
-func Show(ctx context.Context, out io.Writer, look func() State, n int) error {
+func Show(ctx context.Context, out io.Writer, look func() observe.View, n int) error {
 	t := terminal{out: out}
 	t.file, _ = out.(*os.File) // else it is no terminal
 	width, height := t.size()
@@ -73,16 +72,4 @@ func (t *terminal) draw(frame string) error {
 	}
 	_, err := io.WriteString(t.out, frame)
 	return err
-}
-
-// Look reads what refclockd and ntsserve publish in the files snapshot and counters.
-func Look(snapshot, counters string) State {
-	var s State
-	if r, err := observe.ReadStatus(snapshot, phc.MonoRaw); err != nil {
-		s.Why = err
-	} else {
-		s.Status = &r
-	}
-	s.Serving, _ = observe.ReadServing(counters, phc.MonoRaw()) // without a server there is a clock
-	return s
 }

@@ -29,21 +29,14 @@ type View struct {
 	pid     int
 }
 
-// State is what is drawn of one second.
-type State struct {
-	Status  *report.Status   // nil: refclockd publishes nothing
-	Why     error            // why not
-	Serving *observe.Serving // nil: ntsserve publishes nothing
-}
-
 // fresh is the largest age of a pulse, s, whose offset belongs to this second.
 const fresh = 1.6
 
-// Frame returns the picture of the next second as lines that are at most width
+// Frame returns the picture of s, the next second, as lines that are at most width
 // characters wide, and at most height of them.
-func (v *View) Frame(s State, width, height int) string {
+func (v *View) Frame(s observe.View, width, height int) string {
 	width, height = max(width, 40), max(height, 8)
-	in := summary.Input{Status: s.Status, Why: s.Why, Serving: s.Serving, Rate: v.rate(s.Serving)}
+	in := summary.Input{View: s, Rate: v.rate(s.Serving)}
 	x := summary.Of(&in)
 	c := canvas{width: width, colour: v.Colour}
 	mark := map[string]string{"good": green, "warn": yellow, "bad": red}[x.Level]

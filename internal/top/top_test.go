@@ -28,12 +28,12 @@ func TestFrame(t *testing.T) {
 	t.Parallel()
 	v := new(View)
 	for _, o := range []float64{-7, 0, 3} {
-		v.Frame(State{Status: status(o)}, 80, 24)
+		v.Frame(observe.View{Status: status(o)}, 80, 24)
 	}
 	s := status(7)
 	s.Pulse.AgeS = ptr(9.)
-	v.Frame(State{Status: s}, 80, 24)
-	got := v.Frame(State{Status: status(7), Serving: &observe.Serving{PID: 1, Endpoints: []observe.ServingEndpoint{{Name: "a:123", Workers: 1, Requests: 9, Answered: map[string]uint64{"ntp": 8}, Dropped: map[string]uint64{"denied": 1}}}}}, 80, 24)
+	v.Frame(observe.View{Status: s}, 80, 24)
+	got := v.Frame(observe.View{Status: status(7), Serving: &observe.Serving{PID: 1, Endpoints: []observe.ServingEndpoint{{Name: "a:123", Workers: 1, Requests: 9, Answered: map[string]uint64{"ntp": 8}, Dropped: map[string]uint64{"denied": 1}}}}}, 80, 24)
 	for _, want := range []string{
 		"LOCKED", "2026-11-28 20:00:00 UTC\n", "Locked for 1 min 1 s, within 145 ns of true time.\n", "offset     +7 ns              ▁▅▆ █\n", "±145 ns            ██", " of 100 µs\n",
 		"1 of 2 satellites in use, antenna ok\n", "G03*███████▎  44  E11 ███▋      22\n", "a:123: 9 requests, 8 answered, 1 dropped",
@@ -57,7 +57,7 @@ func TestFrameFits(t *testing.T) {
 	for range 1000 {
 		hostile.Receiver.Sky = append(hostile.Receiver.Sky, report.SatelliteDetail{System: "\x1b[31m", ID: math.MinInt32, CN0: 1 << 30, Used: true})
 	}
-	for _, s := range []State{{Why: errors.New("no file")}, {Status: status(1)}, {Status: hostile, Serving: &observe.Serving{Endpoints: make([]observe.ServingEndpoint, 500)}}} {
+	for _, s := range []observe.View{{Why: errors.New("no file")}, {Status: status(1)}, {Status: hostile, Serving: &observe.Serving{Endpoints: make([]observe.ServingEndpoint, 500)}}} {
 		for _, size := range [][2]int{{0, 0}, {40, 8}, {80, 24}, {400, 100}} {
 			v := &View{Colour: size[0] == 80}
 			for range 3 {
@@ -83,7 +83,7 @@ func TestOffsetsAreBounded(t *testing.T) {
 	t.Parallel()
 	v := new(View)
 	for range 3 * kept {
-		v.Frame(State{Status: status(1)}, 80, 24)
+		v.Frame(observe.View{Status: status(1)}, 80, 24)
 	}
 	if len(v.offsets) != kept {
 		t.Errorf("%d offsets are kept", len(v.offsets))

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -44,7 +43,7 @@ func between() []parameter {
 func (s *Server) newRoutes() []route {
 	k := s.kept
 	return []route{
-		{path: "/healthz", open: true, about: "200 while clients may use the clock, else 503. Where refclockd is not configured, what ntsserve publishes decides.", kind: jsonType, answer: health{}, failure: health{}, serve: s.healthz},
+		{path: "/healthz", open: true, about: "200 while clients may use the clock, else 503. Where refclockd is not configured, what ntsserve publishes decides. Where ntsserve is configured or has published, one of its addresses must answer, and with a synchronised clock.", kind: jsonType, answer: health{}, failure: health{}, serve: s.healthz},
 		{path: "/metrics", about: "Metrics of refclockweb for Prometheus.", kind: "text/plain", serve: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true}).ServeHTTP},
 		{path: "/api/v1/status", about: "The state of the clock, as refclockctl status -json prints it.", kind: jsonType, answer: report.Status{}, serve: s.status},
 		{path: "/api/v1/doctor", about: "What doctor finds without rights, as refclockctl doctor -json prints it.", kind: jsonType, answer: doctor.Result{}, serve: s.doctor},
@@ -72,25 +71,28 @@ type health struct {
 	Publishes    bool   `json:"publishes"` // refclockd does
 	State        string `json:"state"`     // of the clock; absent: refclockd publishes none
 	Synchronised bool   `json:"synchronised"`
-	Judged       string `json:"judged_by"` // refclockd or ntsserve: whose report decides
-	Serving      *bool  `json:"serving"`   // an address answers; null: refclockd's report decides
+	Judged       string `json:"judged_by"` // refclockd or ntsserve: whose report of the clock decides
+	Serving      *bool  `json:"serving"`   // an address answers; null: no ntsserve is expected here
 }
 
-// health judges by the role of the machine: by what refclockd publishes, and where there
-// is no refclockd by what ntsserve publishes.
+// health judges by the role of the machine: the clock by what refclockd publishes, and where
+// there is no refclockd by what ntsserve publishes; and where there is an ntsserve, clients
+// must get the clock from it.
 func (m *moment) health() (x health, good bool) {
 	x = health{State: "absent", Judged: "refclockd"}
-	if st := m.status; st != nil {
-		x.Publishes, x.State, x.Synchronised = st.AgeS <= summary.SilentAge, st.State, st.Usable
+	if st := m.Status; st != nil && !m.Alone {
+		x.Publishes, x.State, x.Synchronised = st.AgeS <= observe.SilentAge, st.State, st.Usable
 	}
-	if !m.alone {
-		return x, x.Publishes && x.Synchronised
+	answers := m.Answers()
+	if answers != observe.NotExpected {
+		open := answers == observe.Unsynchronised || answers == observe.Synchronised
+		x.Serving = &open
 	}
-	v := m.serving
-	answers := v != nil && slices.ContainsFunc(v.Endpoints, func(e observe.ServingEndpoint) bool { return e.Workers > 0 })
-	x.State, x.Judged, x.Serving = "absent", "ntsserve", &answers
-	x.Synchronised = v != nil && v.Synchronised
-	return x, x.Synchronised && answers
+	if m.Alone {
+		x.Judged, x.Synchronised = "ntsserve", m.Serving != nil && m.Serving.Synchronised
+		return x, answers == observe.Synchronised
+	}
+	return x, x.Publishes && x.Synchronised && (answers == observe.NotExpected || answers == observe.Synchronised)
 }
 
 // healthz answers 200 while clients may use the clock, else 503.
@@ -112,11 +114,11 @@ func absent(w http.ResponseWriter, err error) {
 // status answers what `refclockctl status -json` prints.
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	m := s.live.read()
-	if m.status == nil {
-		absent(w, m.why)
+	if m.Status == nil {
+		absent(w, m.Why)
 		return
 	}
-	writeJSON(w, http.StatusOK, m.status)
+	writeJSON(w, http.StatusOK, m.Status)
 }
 
 // doctor answers what `refclockctl doctor -json` prints, as far as a program
@@ -136,11 +138,11 @@ func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
 // server answers what ntsserve has counted.
 func (s *Server) server(w http.ResponseWriter, _ *http.Request) {
 	m := s.live.read()
-	if m.serving == nil {
-		absent(w, m.noCount)
+	if m.Serving == nil {
+		absent(w, m.NoServing)
 		return
 	}
-	writeJSON(w, http.StatusOK, m.serving)
+	writeJSON(w, http.StatusOK, m.Serving)
 }
 
 // series answers the samples of the last minutes, one a second.

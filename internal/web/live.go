@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"sync"
 	"time"
 
@@ -39,10 +37,9 @@ type sample struct {
 // live reads what the daemons publish once a second, keeps the last minutes, and
 // hands the present state to those who watch.
 type live struct {
-	config, snapshot, serving string
-	mono                      func() int64
-	certificates              func() []certs.Status // of the page; nil: it has none
-	fleet                     func() *fleetGlance   // nil: nothing is looked for
+	machine      *observe.Machine
+	certificates func() []certs.Status // of the page; nil: it has none
+	fleet        func() *fleetGlance   // nil: nothing is looked for
 
 	mu       sync.Mutex // guards the next
 	ring     []sample   // the oldest first
@@ -61,16 +58,12 @@ type predicted struct {
 
 // moment is what was read last.
 type moment struct {
-	mono    int64
-	at      time.Time // by the clock if it has a time, else by the system
-	status  *report.Status
-	why     error // why there is no status
-	alone   bool  // there is no refclockd here: ntsserve serves the clock of another program
-	serving *observe.Serving
-	noCount error // why there are no counters
-	fleet   *fleetGlance
-	total   uint64   // requests
-	rate    *float64 // requests a second
+	observe.View
+	mono  int64
+	at    time.Time // by the clock if it has a time, else by the system
+	fleet *fleetGlance
+	total uint64   // requests
+	rate  *float64 // requests a second
 }
 
 // errStarting is why there is no state in the first moment.
@@ -78,11 +71,11 @@ var errStarting = errors.New("refclockweb has just started")
 
 // summary describes the moment.
 func (m *moment) summary() summary.Summary {
-	return summary.Of(&summary.Input{Status: m.status, Why: m.why, Serving: m.serving, Rate: m.rate, Alone: m.alone})
+	return summary.Of(&summary.Input{View: m.View, Rate: m.rate})
 }
 
-func newLive(config, snapshot, serving string, mono func() int64, certificates func() []certs.Status) *live {
-	return &live{config: config, snapshot: snapshot, serving: serving, mono: mono, certificates: certificates, watchers: map[chan []byte]struct{}{}, now: moment{at: time.Now().UTC(), why: errStarting, noCount: errStarting}}
+func newLive(machine *observe.Machine, certificates func() []certs.Status) *live {
+	return &live{machine: machine, certificates: certificates, watchers: map[chan []byte]struct{}{}, now: moment{at: time.Now().UTC(), View: observe.View{Why: errStarting, NoServing: errStarting}}}
 }
 
 // run reads until ctx ends.
@@ -105,20 +98,12 @@ func (l *live) look() { l.take(l.read()) }
 // read reads what the daemons publish now. The rate of requests is that of the last
 // second.
 func (l *live) read() moment {
-	mono := l.mono()
-	now := moment{mono: mono, at: time.Now().UTC()}
-	if s, err := observe.ReadStatus(l.snapshot, l.mono); err != nil {
-		now.why = err
-	} else {
-		now.status = &s
-		if s.Time != nil {
-			if t, err := time.Parse(time.RFC3339Nano, *s.Time); err == nil {
-				now.at = t
-			}
+	now := moment{View: l.machine.Look(), mono: l.machine.Mono(), at: time.Now().UTC()}
+	if s := now.Status; s != nil && s.Time != nil {
+		if t, err := time.Parse(time.RFC3339Nano, *s.Time); err == nil {
+			now.at = t
 		}
 	}
-	now.alone = (now.status == nil || now.status.AgeS > summary.SilentAge) && l.unconfigured()
-	now.serving, now.noCount = observe.ReadServing(l.serving, mono)
 	now.rate = l.current().rate
 	if l.fleet != nil {
 		now.fleet = l.fleet()
@@ -126,30 +111,20 @@ func (l *live) read() moment {
 	return now
 }
 
-// unconfigured reports whether this machine has no refclockd. A configuration that cannot be
-// looked at may be there.
-func (l *live) unconfigured() bool {
-	if l.config == "" {
-		return false
-	}
-	_, err := os.Stat(l.config)
-	return errors.Is(err, fs.ErrNotExist)
-}
-
 // take keeps a moment and hands it to those who watch.
 func (l *live) take(now moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was := l.now
-	if s := now.serving; s != nil {
+	if s := now.Serving; s != nil {
 		for i := range s.Endpoints {
 			now.total += s.Endpoints[i].Requests
 		}
 		switch {
-		case was.serving == nil || was.serving.PID != s.PID || now.total < was.total:
+		case was.Serving == nil || was.Serving.PID != s.PID || now.total < was.total:
 			now.rate = nil // it has started since
-		case s.Mono > was.serving.Mono:
-			r := float64(now.total-was.total) / (float64(s.Mono-was.serving.Mono) * 1e-9)
+		case s.Mono > was.Serving.Mono:
+			r := float64(now.total-was.total) / (float64(s.Mono-was.Serving.Mono) * 1e-9)
 			now.rate = &r
 		}
 	} else {
@@ -177,11 +152,11 @@ func (l *live) take(now moment) {
 // predict keeps what is predicted when a holdover begins.
 func (l *live) predict(was, now *moment) {
 	const holdover = "holdover"
-	s := now.status
+	s := now.Status
 	if s == nil || s.State != holdover {
 		return
 	}
-	if was.status == nil || was.status.State != holdover {
+	if was.Status == nil || was.Status.State != holdover {
 		l.held = nil
 	}
 	// The forecast may be a second behind the state.
@@ -195,7 +170,7 @@ const fresh = 1.6
 
 func (m *moment) sample() sample {
 	x := sample{mono: m.mono, requests: m.rate}
-	s := m.status
+	s := m.Status
 	if s == nil {
 		x.state = "absent"
 		return x
@@ -335,15 +310,15 @@ type update struct {
 // event returns the present state as a server-sent event.
 func (l *live) event() []byte {
 	m := &l.now
-	u := update{Status: m.status, Server: m.serving, Summary: m.summary(), Certificates: []observe.CertificateState{}, Fleet: m.fleet}
+	u := update{Status: m.Status, Server: m.Serving, Summary: m.summary(), Certificates: []observe.CertificateState{}, Fleet: m.fleet}
 	if l.certificates != nil {
 		u.Certificates = observe.CertificateStates(l.certificates())
 	}
-	if m.why != nil {
-		u.Why = m.why.Error()
+	if m.Why != nil {
+		u.Why = m.Why.Error()
 	}
-	if m.noCount != nil {
-		u.NoCount = m.noCount.Error()
+	if m.NoServing != nil {
+		u.NoCount = m.NoServing.Error()
 	}
 	if n := len(l.ring); n > 0 {
 		u.Sample.add(&l.ring[n-1], m.posix(m.mono))

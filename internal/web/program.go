@@ -59,7 +59,7 @@ func serve(ctx context.Context, path string, s *refclockweb.Settings, log *slog.
 	daemon.LimitProcessors(processors)
 	cfg := Config{
 		Listen: s.Listen.AddrPort, Names: s.Names, MaxConns: s.MaxConnections, MaxStreams: s.MaxStreams,
-		Refclockd: s.Refclockd.Config, Snapshot: s.Refclockd.Snapshot, Serving: s.Ntsserve.Counters, Fleet: s.Fleet.File, Wanted: daemon.RuntimeFile(fleetview.WantedName), History: s.Refclockd.History, Mono: phc.MonoRaw, Log: log,
+		Refclockd: s.Refclockd.Config, Ntsserve: s.Ntsserve.Config, Snapshot: s.Refclockd.Snapshot, Serving: s.Ntsserve.Counters, Fleet: s.Fleet.File, Wanted: daemon.RuntimeFile(fleetview.WantedName), History: s.Refclockd.History, Mono: phc.MonoRaw, Log: log,
 		ReadToken: func() (*[sha256.Size]byte, error) { return readToken(path, s) },
 		Examine: func(ctx context.Context) []doctor.Finding {
 			return doctor.Findings(doctor.ThisHost(s.Refclockd.User).Examine(ctx, doctor.Options{Refclockd: s.Refclockd.Config, Ntsserve: s.Ntsserve.Config, Observer: true}))

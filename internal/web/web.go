@@ -23,6 +23,7 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/internal/doctor"
 	"noonmark/internal/durable"
+	"noonmark/internal/observe"
 	"noonmark/server/certs"
 )
 
@@ -48,15 +49,13 @@ type Config struct {
 	// Certificates returns those of TLS as they are now. Nil: there are none.
 	Certificates func() []certs.Status
 
-	// Refclockd is the configuration of refclockd. Where that file does not exist and nothing is
-	// published, ntsserve serves the clock of another program. Empty: refclockd is expected.
-	Refclockd string
-	Snapshot  string // that refclockd publishes
-	Serving   string // the counters that ntsserve publishes
-	Fleet     string // what the agent of a fleet publishes; empty: nothing is looked for
-	Wanted    string // the file from which that agent learns that somebody looks; empty: it is not written
-	History   string // the folder of measurements and events that refclockd keeps
-	Mono      func() int64
+	// As in observe.Machine.
+	Refclockd, Ntsserve, Snapshot, Serving string
+
+	Fleet   string // what the agent of a fleet publishes; empty: nothing is looked for
+	Wanted  string // the file from which that agent learns that somebody looks; empty: it is not written
+	History string // the folder of measurements and events that refclockd keeps
+	Mono    func() int64
 	// Examine returns what is wrong with this machine. It is called seldom, and only
 	// while somebody asks.
 	Examine func(context.Context) []doctor.Finding
@@ -85,7 +84,7 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, limited: daemon.NewLimited(cfg.Log, time.Minute, 5), files: assets(), counts: new(counters), registry: prometheus.NewRegistry(), ready: make(chan struct{})}
 	s.fleet = &fleet{path: cfg.Fleet, wanted: durable.Published{Path: cfg.Wanted, Mode: 0o644}, mono: cfg.Mono, log: s.limited}
-	s.live = newLive(cfg.Refclockd, cfg.Snapshot, cfg.Serving, cfg.Mono, cfg.Certificates)
+	s.live = newLive(&observe.Machine{Snapshot: cfg.Snapshot, Serving: cfg.Serving, Mono: cfg.Mono, Refclockd: cfg.Refclockd, Ntsserve: cfg.Ntsserve}, cfg.Certificates)
 	s.live.fleet = s.fleet.glance
 	s.findings = &findings{examine: cfg.Examine}
 	s.kept = newKept(cfg.History, func() time.Time { return s.live.current().at }, &s.counts.slow)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"noonmark/internal/doctor"
+	"noonmark/internal/observe"
 	"noonmark/internal/summary"
 	"noonmark/phc"
 	"noonmark/refclock/report"
@@ -299,7 +300,7 @@ func TestStreamIsBounded(t *testing.T) {
 // A page that does not read holds up nobody, and gets the newest state.
 func TestSlowWatchersGetTheNewestState(t *testing.T) {
 	t.Parallel()
-	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw, nil)
+	l := newLive(&observe.Machine{Snapshot: "/nonexistent/a", Serving: "/nonexistent/b", Mono: phc.MonoRaw}, nil)
 	w := l.watch()
 	for range 3 * keptSamples {
 		l.look()
@@ -323,7 +324,7 @@ func TestSlowWatchersGetTheNewestState(t *testing.T) {
 // a page that is opened later.
 func TestPredictionOfAHoldoverIsKept(t *testing.T) {
 	t.Parallel()
-	l := newLive("", "/nonexistent/a", "/nonexistent/b", phc.MonoRaw, nil)
+	l := newLive(&observe.Machine{Snapshot: "/nonexistent/a", Serving: "/nonexistent/b", Mono: phc.MonoRaw}, nil)
 	at := int64(1e12)
 	bound := int64(400)
 	take := func(state string, ahead ...int64) {
@@ -335,7 +336,7 @@ func TestPredictionOfAHoldoverIsKept(t *testing.T) {
 				s.Forecast.Ahead = append(s.Forecast.Ahead, report.BoundAhead{InS: float64(10 * (i + 1)), BoundNS: b})
 			}
 		}
-		l.take(moment{mono: at, at: time.Unix(0, at), status: s})
+		l.take(moment{View: observe.View{Status: s}, mono: at, at: time.Unix(0, at)})
 	}
 	want := func(what string, want *heldSeries) {
 		t.Helper()
