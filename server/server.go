@@ -56,6 +56,7 @@ type Server struct {
 	macs      atomic.Pointer[mac.Keys]
 	ring      atomic.Pointer[nts.Ring] // nil: no NTS
 	synced    atomic.Bool              // answers report a synchronised clock
+	stratum   atomic.Uint32            // that they report then
 	ready     chan struct{}
 	refused   sync.Once // the log says that real-time threads are
 }

@@ -32,17 +32,24 @@ type TransmitError struct {
 // Counted is what a Server has counted since the start.
 type Counted struct {
 	Synchronised bool // answers report a synchronised clock
+	Stratum      int  // that they report; 16: they report an unsynchronised clock
 	Endpoints    []Stats
 	Clients      []Client // those with the most requests; nil: they are not counted
 	Networks     int      // how many there are
 }
+
+// unsynchronised is the stratum of a clock that is not synchronised (RFC 5905, section 7.3).
+const unsynchronised = 16
 
 // listedClients is how many clients Counted has at most.
 const listedClients = 100
 
 // Stats returns the counters.
 func (s *Server) Stats() (c Counted) {
-	c.Synchronised = s.synced.Load()
+	c.Synchronised, c.Stratum = s.synced.Load(), unsynchronised
+	if c.Synchronised {
+		c.Stratum = int(s.stratum.Load())
+	}
 	for _, e := range s.endpoints {
 		c.Endpoints = append(c.Endpoints, e.stats())
 	}

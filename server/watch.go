@@ -63,7 +63,8 @@ func (s *Server) watch(ctx context.Context) {
 // updateSynced sets s.synced from the snapshot, which may be nil, and returns
 // what answers report, and why.
 func (s *Server) updateSynced(r *status.Reader) (is, why string) {
-	s.synced.Store(false)
+	synced := false
+	defer func() { s.synced.Store(synced) }() // once, because others read it meanwhile
 	if r == nil {
 		return "unsynchronised", status.ErrNone.Error()
 	}
@@ -73,7 +74,8 @@ func (s *Server) updateSynced(r *status.Reader) (is, why string) {
 	}
 	switch mono := phc.MonoRaw(); {
 	case snap.Usable(mono):
-		s.synced.Store(true)
+		s.stratum.Store(uint32(snap.Stratum))
+		synced = true
 		return fmt.Sprintf("synchronised, stratum %d, %s", snap.Stratum, snap.State), snap.Reason
 	case snap.State == status.Locked || snap.State == status.Holdover:
 		return "unsynchronised, " + snap.State.String(), fmt.Sprintf("the error bound is above %v; check that refclockd is running", snap.Limit)

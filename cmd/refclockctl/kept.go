@@ -20,7 +20,11 @@ import (
 // historyDir declares the flags that say where history and events are kept. The function
 // that it returns is the folder.
 func historyDir(fl *flag.FlagSet) func() (string, error) {
-	config := fl.String("config", refclockd.DefaultPath, "refclockd's configuration `FILE`, which names the folder")
+	return historyDirOf(fl, fl.String("config", refclockd.DefaultPath, "refclockd's configuration `FILE`, which names the folder"))
+}
+
+// historyDirOf is historyDir where -config is declared already.
+func historyDirOf(fl *flag.FlagSet, config *string) func() (string, error) {
 	dir := fl.String("dir", "", "the `DIR` of the history (default that of refclockd's configuration)")
 	return func() (string, error) {
 		if *dir != "" {

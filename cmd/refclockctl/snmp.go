@@ -6,17 +6,15 @@ import (
 
 	"noonmark/internal/command"
 	"noonmark/internal/events"
-	"noonmark/internal/observe"
 	"noonmark/internal/snmp"
-	"noonmark/refclock/status"
 )
 
 func snmpCommand() command.Command {
 	return command.Command{
 		Name: "snmp", About: "show the clock to SNMP managers, through net-snmp", Prepare: prepareSNMP, Code: keptCode,
 		Usage: []string{
-			"-pass-persist [-snapshot FILE] [-counters FILE]",
-			"-traps [-heartbeat D] [-snapshot FILE] [-config FILE | -dir DIR] -- SNMPTRAP-ARGUMENTS",
+			"-pass-persist [-snapshot FILE] [-counters FILE] [-config FILE] [-server FILE]",
+			"-traps [-heartbeat D] [-snapshot FILE] [-counters FILE] [-config FILE] [-server FILE] [-dir DIR] -- SNMPTRAP-ARGUMENTS",
 		},
 		Text: `
 Shows the clock to SNMP managers as the NTPv4-MIB (RFC 5907) has it, and the counters
@@ -41,9 +39,8 @@ func prepareSNMP(fl *flag.FlagSet, c command.Console) func([]string) error {
 	pass := fl.Bool("pass-persist", false, "answer net-snmp's pass_persist on standard input and output")
 	traps := fl.Bool("traps", false, "send notifications until interrupted")
 	beat := fl.Duration("heartbeat", 0, "also send a heartbeat every `D` (default none)")
-	path := fl.String("snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
-	counters := fl.String("counters", observe.DefaultServing, "the `FILE` that ntsserve writes, for the counters of packets")
-	folder := historyDir(fl)
+	machine := machineFlags(fl)
+	folder := historyDirOf(fl, &machine.Refclockd)
 	return func(args []string) error {
 		switch {
 		case *pass == *traps:
@@ -53,7 +50,7 @@ func prepareSNMP(fl *flag.FlagSet, c command.Console) func([]string) error {
 		case *pass && len(args) > 0:
 			return command.Usagef("unexpected argument %q", args[0])
 		case *pass:
-			return command.Written(snmp.Serve(c.In, c.Out, func() []snmp.Variable { return snmp.Look(*path, *counters).Variables() }))
+			return command.Written(snmp.Serve(c.In, c.Out, func() []snmp.Variable { return snmp.Look(machine).Variables() }))
 		case len(args) == 0:
 			return command.Usagef("want the options of snmptrap behind --, such as -- -v 2c -c public 192.0.2.1")
 		}
@@ -65,7 +62,7 @@ func prepareSNMP(fl *flag.FlagSet, c command.Console) func([]string) error {
 		defer stop()
 		tail, n := events.NewTail(dir), snmp.Notifier{Heartbeat: *beat}
 		return command.EverySecond(ctx, func() error {
-			n.Notify(ctx, snmp.Look(*path, ""), tail, "snmptrap", args, func(err error) { c.Warnf("%v", err) })
+			n.Notify(ctx, snmp.Look(machine), tail, "snmptrap", args, func(err error) { c.Warnf("%v", err) })
 			return nil
 		})
 	}

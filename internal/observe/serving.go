@@ -30,6 +30,7 @@ type Serving struct {
 	Mono         int64              `json:"mono_ns"` // CLOCK_MONOTONIC_RAW at which it was written
 	UptimeS      float64            `json:"uptime_s"`
 	Synchronised bool               `json:"synchronised"` // answers report a synchronised clock
+	Stratum      int                `json:"stratum"`      // that they report; 16: not synchronised; 0: of an older ntsserve
 	Endpoints    []ServingEndpoint  `json:"endpoints"`
 	KE           *ServingKE         `json:"nts_ke"`       // null: no NTS-KE
 	Certificates []CertificateState `json:"certificates"` // of NTS-KE
@@ -166,7 +167,7 @@ func (t *ServingTask) String() string { return "serving" }
 func (t *ServingTask) serving(now time.Time) *Serving {
 	stats := t.ntp.Stats()
 	s := &Serving{
-		PID: os.Getpid(), Mono: t.mono(), UptimeS: now.Sub(t.started).Round(time.Millisecond).Seconds(), Synchronised: stats.Synchronised,
+		PID: os.Getpid(), Mono: t.mono(), UptimeS: now.Sub(t.started).Round(time.Millisecond).Seconds(), Synchronised: stats.Synchronised, Stratum: stats.Stratum,
 		Endpoints: []ServingEndpoint{}, Certificates: []CertificateState{},
 	}
 	for _, x := range stats.Endpoints {

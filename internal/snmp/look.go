@@ -9,24 +9,23 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/internal/events"
 	"noonmark/internal/observe"
-	"noonmark/phc"
 )
 
 // deadAge is the age of a snapshot, s, from which refclockd does not run any more.
 const deadAge = 5
 
-// Look reads what refclockd publishes in the file snapshot and beside it, and what ntsserve
-// has counted in the file counters; "": no counters. What cannot be read is not known.
-func Look(snapshot, counters string) *Clock {
-	c := &Clock{Now: time.Now()}
-	if s, err := observe.ReadStatus(snapshot, phc.MonoRaw); err == nil && s.AgeS < deadAge {
-		c.Status = &s
+// Look reads what the daemons of a machine publish. What cannot be read is not known.
+func Look(m *observe.Machine) *Clock {
+	v := m.Look()
+	c := &Clock{Now: time.Now(), Alone: v.Alone && v.Serves, Serving: v.Serving}
+	if v.Serves {
+		c.Answers = v.Answers()
 	}
-	if r, err := daemon.ReadReport(filepath.Join(filepath.Dir(snapshot), daemon.StateFileName)); err == nil {
+	if s := v.Status; s != nil && s.AgeS < deadAge && !c.Alone {
+		c.Status = s
+	}
+	if r, err := daemon.ReadReport(filepath.Join(filepath.Dir(m.Snapshot), daemon.StateFileName)); err == nil {
 		c.Tasks = r.Tasks
-	}
-	if counters != "" {
-		c.Serving, _ = observe.ReadServing(counters, phc.MonoRaw()) // without it there are no counters
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package snmp
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"noonmark/internal/daemon"
 	"noonmark/internal/events"
+	"noonmark/internal/observe"
+	"noonmark/internal/proctest"
 	"noonmark/phc"
 	"noonmark/phc/tai"
 	"noonmark/refclock/status"
@@ -19,7 +22,8 @@ func TestTheClockOfARefclockdThatHasStoppedIsNotKnown(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "status")
-	if c := Look(path, filepath.Join(dir, "none")); c.Mode() != NotRunning || c.Tasks != nil || c.Serving != nil {
+	m := &observe.Machine{Snapshot: path, Serving: filepath.Join(dir, "none"), Mono: phc.MonoRaw}
+	if c := Look(m); c.Mode() != NotRunning || c.Tasks != nil || c.Serving != nil {
 		t.Errorf("nothing is published: %+v", c)
 	}
 	w, err := status.Create(path)
@@ -32,7 +36,7 @@ func TestTheClockOfARefclockdThatHasStoppedIsNotKnown(t *testing.T) {
 		if err := w.Write(&status.Snapshot{State: status.Locked, Reason: "disciplined", Kind: status.PHCClock, Mono: phc.MonoRaw() - int64(age), Clock: now, RefTime: now, TAIOffset: 37, Bound: 120, BoundRate: 2, Limit: 1e5, Stratum: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if c := Look(path, ""); c.Mode() != want {
+		if c := Look(m); c.Mode() != want {
 			t.Errorf("a snapshot of %v before: %v, want %v", age, c.Mode(), want)
 		}
 	}
@@ -43,8 +47,53 @@ func TestTheClockOfARefclockdThatHasStoppedIsNotKnown(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, daemon.StateFileName), []byte(x.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c := Look(path, ""); len(c.Tasks) != x.want {
+		if c := Look(m); len(c.Tasks) != x.want {
 			t.Errorf("%s: tasks %+v", x.text, c.Tasks)
+		}
+	}
+}
+
+// A clock that clients do not get is not one that they are synchronised to.
+func TestTheModeIsThatOfClients(t *testing.T) {
+	t.Parallel()
+	for answers, want := range map[observe.Answers]Mode{observe.NotExpected: SyncToRefclock, observe.Synchronised: SyncToRefclock, observe.Unsynchronised: NotSynchronised, observe.Closed: NotRunning, observe.Silent: NotRunning} {
+		c := locked()
+		if c.Answers = answers; c.Mode() != want || (c.Stratum() == 1) != (want == SyncToRefclock) {
+			t.Errorf("%v: %v, stratum %d; want %v", answers, c.Mode(), c.Stratum(), want)
+		}
+	}
+}
+
+// Where there is no refclockd, the clock is that of ntsserve.
+func TestTheClockOfAServerWithoutRefclockd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m := &observe.Machine{Snapshot: filepath.Join(dir, "status"), Serving: filepath.Join(dir, observe.ServingName), Refclockd: filepath.Join(dir, "none"), Mono: phc.MonoRaw}
+	for _, x := range []struct {
+		serving string // without pid and mono; empty: no file
+		mode    Mode
+		stratum int
+	}{
+		{"", NotRunning, 16},
+		{`"synchronised":true,"stratum":1`, SyncToRefclock, 1},
+		{`"synchronised":true,"stratum":3`, SyncToServer, 3},
+		{`"synchronised":true`, SyncToRefclock, 1}, // of an older version
+		{`"synchronised":false,"stratum":16`, NotSynchronised, 16},
+		{`"synchronised":true,"stratum":1,"endpoints":[{"workers":0}]`, NotRunning, 16},
+	} {
+		if x.serving != "" {
+			proctest.Write(t, m.Serving, fmt.Sprintf(`{"pid":1,"mono_ns":%d,"endpoints":[{"workers":1}],%s}`, phc.MonoRaw(), x.serving))
+		}
+		c := Look(m)
+		if c.Mode() != x.mode || c.Stratum() != x.stratum {
+			t.Errorf("%s: %v, stratum %d; want %v, %d", x.serving, c.Mode(), c.Stratum(), x.mode, x.stratum)
+		}
+		name := "noonmark refclockd" // nothing is known to be served here
+		if x.serving != "" {
+			name = "noonmark ntsserve"
+		}
+		if got := ask(t, c, "get", Root+".1.1.1.0", "get", Root+".1.2.3.0"); got != Root+".1.1.1.0\nstring\n"+name+"\n"+Root+".1.2.3.0\ngauge\n0\n" {
+			t.Errorf("%s:\n%s", x.serving, got)
 		}
 	}
 }

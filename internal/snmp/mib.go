@@ -61,6 +61,7 @@ const (
 	NotRunning      Mode = 1
 	NotSynchronised Mode = 2
 	SyncToRefclock  Mode = 5
+	SyncToServer    Mode = 6
 )
 
 // String is the name in the MIB.
@@ -72,6 +73,8 @@ func (m Mode) String() string {
 		return "notSynchronized"
 	case SyncToRefclock:
 		return "syncToRefclock"
+	case SyncToServer:
+		return "syncToRemoteServer"
 	}
 	return strconv.Itoa(int(m))
 }
@@ -84,33 +87,41 @@ type Variable struct {
 }
 
 // Clock is what the MIB is a projection of. Status is nil while refclockd publishes
-// nothing, or does not any more.
+// nothing, does not any more, or is not here.
 type Clock struct {
 	Now    time.Time
 	Status *report.Status
+	Alone  bool            // there is no refclockd here: ntsserve serves the clock of another program
 	Tasks  []daemon.Status // of refclockd; empty: not known
 	// Serving is what ntsserve has counted; nil: it publishes nothing, so there are no
 	// counters.
 	Serving *observe.Serving
+	Answers observe.Answers // what clients meet; of Alone never NotExpected
 }
 
-// Mode returns the present mode.
+// Mode returns the present mode: that of the clock that clients get. A clock of another program
+// at stratum 1 is taken for one that has a reference clock.
 func (c *Clock) Mode() Mode {
 	switch {
-	case c.Status == nil:
+	case c.Answers == observe.Silent, c.Answers == observe.Closed, c.Status == nil && !c.Alone:
 		return NotRunning
-	case !c.Status.Usable:
+	case c.Answers == observe.Unsynchronised, c.Status != nil && !c.Status.Usable:
 		return NotSynchronised
+	case c.Status == nil && c.Serving.Stratum > 1:
+		return SyncToServer
 	}
 	return SyncToRefclock
 }
 
 // Stratum returns the stratum that clients get.
 func (c *Clock) Stratum() int {
-	if c.Status == nil {
+	switch m := c.Mode(); {
+	case m != SyncToRefclock && m != SyncToServer:
 		return 16
+	case c.Status != nil:
+		return c.Status.Stratum
 	}
-	return c.Status.Stratum
+	return max(c.Serving.Stratum, 1)
 }
 
 // the reference clock is association 1; 0 is none.
@@ -123,7 +134,11 @@ func (c *Clock) Variables() []Variable {
 		all = append(all, Variable{parse(Root + "." + oid), kind, value})
 	}
 	scalar := func(oid, kind, value string) { add(oid+".0", kind, value) }
-	scalar(softwareName, "string", "noonmark refclockd")
+	name := "noonmark refclockd"
+	if c.Alone {
+		name = "noonmark ntsserve"
+	}
+	scalar(softwareName, "string", name)
 	scalar(softwareVersion, "string", version.Number)
 	scalar(softwareVendor, "string", "Noonmark")
 	scalar(systemType, "string", runtime.GOOS+" / "+runtime.GOARCH)
@@ -131,7 +146,7 @@ func (c *Clock) Variables() []Variable {
 	scalar(currentMode, "integer", strconv.Itoa(int(c.Mode())))
 	scalar(stratum, "gauge", strconv.Itoa(c.Stratum()))
 	active := 0
-	if c.Mode() == SyncToRefclock {
+	if c.Mode() == SyncToRefclock && c.Status != nil {
 		active = refclockAssociation
 	}
 	scalar(refSourceID, "gauge", strconv.Itoa(active))

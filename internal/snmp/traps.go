@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"noonmark/internal/events"
+	"noonmark/internal/observe"
 )
 
 // Trap is a notification of the NTPv4-MIB.
@@ -65,7 +66,14 @@ func (n *Notifier) Step(c *Clock, since []events.Event) (found []Trap) {
 }
 
 func reasonText(c *Clock) string {
-	if c.Status == nil {
+	switch {
+	case c.Answers == observe.Silent:
+		return ": ntsserve publishes nothing"
+	case c.Answers == observe.Closed:
+		return ": ntsserve has no open address"
+	case c.Status == nil && c.Alone:
+		return ": as ntsserve serves it"
+	case c.Status == nil:
 		return ": refclockd publishes nothing"
 	}
 	return ": " + c.Status.State + ", " + c.Status.Reason

@@ -44,7 +44,11 @@ func (v *View) Frame(s observe.View, width, height int) string {
 	if s.Status != nil && s.Status.Time != nil {
 		now = strings.Replace((*s.Status.Time)[:min(19, len(*s.Status.Time))], "T", " ", 1) + " UTC"
 	}
-	c.line(bold+mark, fmt.Sprintf("%-*s%s", max(width-len(now), 0), strings.ToUpper(x.State), now))
+	head := x.State
+	if s.Alone { // the state is that of no refclockd
+		head = map[bool]string{true: "synchronised", false: "not synchronised"}[s.Fault() == nil]
+	}
+	c.line(bold+mark, fmt.Sprintf("%-*s%s", max(width-len(now), 0), strings.ToUpper(head), now))
 	c.wrap(bold, x.Clock)
 	c.wrap("", x.Clients)
 	for _, a := range x.Todo {

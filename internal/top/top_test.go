@@ -47,6 +47,25 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// Where there is no refclockd, the clock is that of ntsserve.
+func TestFrameOfAServerWithoutRefclockd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		serving *observe.Serving
+		want    string
+	}{
+		{&observe.Serving{PID: 1, Synchronised: true, Endpoints: []observe.ServingEndpoint{{Name: "a:123", Workers: 1}}}, "SYNCHRONISED\n"},
+		{&observe.Serving{PID: 1, Endpoints: []observe.ServingEndpoint{{Name: "a:123", Workers: 1}}}, "NOT SYNCHRONISED\n"},
+		{nil, "NOT SYNCHRONISED\n"},
+	} {
+		got := strings.ReplaceAll(new(View).Frame(observe.View{Alone: true, Why: errors.New("no file"), Serving: c.serving, Serves: true}, 80, 24), " \n", "\n")
+		head, _, _ := strings.Cut(got, "\n")
+		if strings.TrimSpace(head)+"\n" != c.want || strings.Contains(got, "refclockd publishes nothing") || !strings.Contains(got, "This machine has no refclockd") {
+			t.Errorf("want %q:\n%s", c.want, got)
+		}
+	}
+}
+
 // Whatever is published, a frame fits the terminal, and nothing but its own escapes
 // reaches it.
 func TestFrameFits(t *testing.T) {
