@@ -12,6 +12,7 @@ import (
 	"noonmark/internal/config"
 	cfg "noonmark/internal/config/alert"
 	"noonmark/internal/daemon"
+	"noonmark/internal/observe"
 	"noonmark/refclock/report"
 )
 
@@ -25,7 +26,7 @@ func good() *Facts {
 	s := &report.Status{State: "locked", Reason: "disciplined", BoundNS: ptr(int64(120)), PID: 7, AgeS: 0.2,
 		Receiver: report.Port{Input: report.Input{Source: "/dev/ttyAMA0", AgeS: ptr(0.3)}, Antenna: "ok", Jamming: "none", Spoofing: "none"}, Clock: report.ClockNow{Device: "eth0"}}
 	return &Facts{Now: at, Status: s, Details: d, Tasks: []daemon.Status{{Task: "engine", State: "serving"}}, Discs: []Disc{{"/", 0.5, 1 << 34}},
-		Server: &ServerFacts{Certificates: map[string]time.Duration{"a.test": 60 * 24 * time.Hour}, Refusals: ptr(3.0), Software: ptr(0.0)}}
+		Server: &ServerFacts{PID: 9, Tasks: []daemon.Status{{Task: "ntp", State: "serving"}}, Certificates: map[string]time.Duration{"a.test": 60 * 24 * time.Hour}, Refusals: ptr(3.0), Software: ptr(0.0)}}
 }
 
 // everything switches every condition on.
@@ -82,6 +83,26 @@ func TestConditions(t *testing.T) {
 		{"NTS-KE", func(f *Facts) { f.Server.Refusals = ptr(200.0) }, []string{"ke_refusals "}, "200"},
 		{"stamps", func(f *Facts) { f.Server.Software = ptr(0.2) }, []string{"software_stamps "}, "20.0 %"},
 		{"no server", func(f *Facts) { f.Server = nil }, nil, ""},
+		{"ntsserve has ended", func(f *Facts) {
+			f.Server, f.Fault = nil, &observe.Fault{Clients: "no answer", What: "ntsserve publishes no counters", Remedy: "start ntsserve"}
+		}, []string{"server_silent "}, "start ntsserve"},
+		{"ntsserve serves another clock", func(f *Facts) {
+			f.Fault = &observe.Fault{Clients: "stratum 16", What: "not the clock of refclockd", Remedy: "compare"}
+		}, []string{"server_silent "}, "stratum 16"},
+		{"a server without refclockd", func(f *Facts) {
+			f.Alone, f.Status, f.Err, f.Details, f.Tasks = true, nil, errors.New("no such file"), nil, nil
+		}, nil, ""},
+		{"a server without refclockd, and without time", func(f *Facts) {
+			f.Alone, f.Status, f.Err, f.Details, f.Tasks = true, nil, errors.New("no such file"), nil, nil
+			f.Fault = &observe.Fault{Clients: "stratum 16", What: "the clock is not synchronised", Remedy: "chronyc tracking"}
+		}, []string{"not_locked "}, "chronyc tracking"},
+		{"a server without refclockd has ended", func(f *Facts) {
+			f.Alone, f.Status, f.Err, f.Details, f.Tasks, f.Server = true, nil, errors.New("no such file"), nil, nil, nil
+			f.Fault = &observe.Fault{Clients: "no answer", What: "ntsserve publishes no counters", Remedy: "start ntsserve"}
+		}, []string{"server_silent "}, "start ntsserve"},
+		{"a task of ntsserve waits", func(f *Facts) {
+			f.Server.Tasks = append(f.Server.Tasks, daemon.Status{Task: "metrics", State: "waiting", Why: "address in use"})
+		}, []string{"task ntsserve metrics"}, "a part of ntsserve"},
 		{"disc", func(f *Facts) { f.Discs = append(f.Discs, Disc{"/var", 0.01, 3 << 20}) }, []string{"disc_free /var"}, "1.0 %, 3 MB"},
 		{"a task waits", func(f *Facts) {
 			f.Tasks = append(f.Tasks, daemon.Status{Task: "metrics", State: "waiting", Why: "address in use"})
@@ -224,6 +245,36 @@ func TestAlertsHaveHysteresis(t *testing.T) {
 			return f
 		}
 		expect(t, play(newEngine("h", limits, engineState{}), 0, 300, f), "100 firing restarted refclockd 8 since 100", "200 firing restarted refclockd 9 since 200")
+	})
+	t.Run("restarts of ntsserve, which is new here", func(t *testing.T) {
+		t.Parallel()
+		f := func(s int) *Facts {
+			f := good()
+			if f.Server.PID = 20 + s/100; s < 100 {
+				f.Server = nil
+			}
+			return f
+		}
+		expect(t, play(newEngine("h", limits, engineState{}), 0, 300, f), "200 firing restarted ntsserve 22 since 200")
+	})
+	t.Run("tasks of a daemon that cannot be read", func(t *testing.T) {
+		t.Parallel()
+		f := func(s int) *Facts {
+			f := good()
+			waits := []daemon.Status{{Task: "metrics", State: "waiting"}}
+			switch {
+			case s < 400:
+				f.Tasks, f.Server.Tasks = waits, waits
+			case s < 800: // it hangs, and the other is well again
+				f.Stale = true
+			case s < 1200: // and the other way round
+				f.Server = nil
+			}
+			return f
+		}
+		limits := limits
+		limits.NotLocked = config.D(0)
+		expect(t, play(newEngine("h", limits, engineState{}), 0, 1400, f), "300 firing task metrics since 0", "300 firing task ntsserve metrics since 0", "460 resolved task ntsserve metrics since 0", "860 resolved task metrics since 0")
 	})
 }
 

@@ -18,6 +18,7 @@ type found struct {
 	summary  string
 	figures  []Figure
 	remedy   string
+	unknown  bool // whether an instance that was reported still holds cannot be read
 }
 
 // condition is a row of the table of what is reported.
@@ -62,6 +63,7 @@ func conditions() []condition {
 		{config.SoftwareStamps, atOnce, func(c *config.Conditions) bool { return c.SoftwareStamps == 0 }, softwareStamps, false},
 		{config.Restarted, atOnce, func(c *config.Conditions) bool { return !c.Restarted }, restarted, true},
 		{config.DiscFree, short, func(c *config.Conditions) bool { return c.DiscFree == 0 }, discFree, false},
+		{config.ServerSilent, func(c *config.Conditions) time.Duration { return c.ServerSilent.Duration }, func(c *config.Conditions) bool { return c.ServerSilent.Duration == 0 }, serverSilent, false},
 		{config.Task, func(c *config.Conditions) time.Duration { return c.Task.Duration }, func(c *config.Conditions) bool { return c.Task.Duration == 0 }, task, false},
 	}
 }
@@ -97,6 +99,14 @@ func stateFigures(s *report.Status) []Figure {
 }
 
 func notLocked(f *Facts, _ *config.Conditions, _ []string) ([]found, bool) {
+	switch {
+	case f.Alone && f.Server == nil:
+		return nil, false // server_silent reports that
+	case f.Alone && f.Fault != nil:
+		return []found{{summary: f.Fault.What, remedy: f.Fault.Remedy}}, true
+	case f.Alone:
+		return nil, true
+	}
 	if f.Status == nil {
 		return []found{{summary: "refclockd publishes nothing", figures: []Figure{{"error", f.Err.Error()}}, remedy: "start refclockd, and see its log"}}, true
 	}
@@ -302,14 +312,29 @@ func softwareStamps(f *Facts, c *config.Conditions, raised []string) ([]found, b
 		remedy: "see the log of ntsserve for the interface; another program may have changed its timestamping"}}, true
 }
 
-// restarted has one instance a process: the engine reports those that it does not
-// know.
-func restarted(f *Facts, _ *config.Conditions, _ []string) ([]found, bool) {
-	s := f.live()
-	if s == nil {
-		return nil, false
+// serverSilent reports what keeps clients from getting the clock of refclockd, and wherever a
+// server is expected that it publishes nothing. not_locked reports a server without refclockd.
+func serverSilent(f *Facts, _ *config.Conditions, _ []string) ([]found, bool) {
+	if f.Fault == nil || f.Alone && f.Server != nil {
+		return nil, true
 	}
-	return []found{{instance: fmt.Sprint("refclockd ", s.PID), summary: "refclockd was restarted", figures: stateFigures(s), remedy: "see refclockctl events; a restart that nobody asked for is in the log of the service manager"}}, true
+	return []found{{summary: f.Fault.What, figures: []Figure{{"clients", f.Fault.Clients}}, remedy: f.Fault.Remedy}}, true
+}
+
+// restarted has one instance a process, the daemon and its number: the engine reports those
+// that it does not know.
+func restarted(f *Facts, _ *config.Conditions, _ []string) (all []found, known bool) {
+	add := func(name string, pid any, figures []Figure) {
+		all = append(all, found{instance: fmt.Sprint(name, " ", pid), summary: name + " was restarted", figures: figures,
+			remedy: "see refclockctl events; a restart that nobody asked for is in the log of the service manager (journalctl -u " + name + ")"})
+	}
+	if s := f.live(); s != nil {
+		add("refclockd", s.PID, stateFigures(s))
+	}
+	if s := f.Server; s != nil {
+		add("ntsserve", s.PID, nil)
+	}
+	return all, all != nil
 }
 
 func discFree(f *Facts, c *config.Conditions, raised []string) (all []found, known bool) {
@@ -329,14 +354,29 @@ func discFree(f *Facts, c *config.Conditions, raised []string) (all []found, kno
 	return all, true
 }
 
-func task(f *Facts, _ *config.Conditions, _ []string) (all []found, known bool) {
-	if f.live() == nil || f.Tasks == nil {
-		return nil, false
-	}
-	for _, t := range f.Tasks {
-		if t.State == daemon.Waiting.String() || t.State == daemon.Stuck.String() {
-			all = append(all, found{instance: t.Task, summary: "a part of refclockd does not work", figures: []Figure{{"state", t.State}, {"error", t.Why}}, remedy: doctor})
+// ofServer begins the instances of the tasks of ntsserve.
+const ofServer = "ntsserve "
+
+// task has one instance a task. Those of a daemon whose tasks cannot be read stay as they were.
+func task(f *Facts, _ *config.Conditions, raised []string) (all []found, known bool) {
+	reference, server := f.live() != nil && f.Tasks != nil, f.Server != nil && f.Server.Tasks != nil
+	add := func(daemonName, prefix string, tasks []daemon.Status) {
+		for _, t := range tasks {
+			if t.State == daemon.Waiting.String() || t.State == daemon.Stuck.String() {
+				all = append(all, found{instance: prefix + t.Task, summary: "a part of " + daemonName + " does not work", figures: []Figure{{"state", t.State}, {"error", t.Why}}, remedy: doctor})
+			}
 		}
 	}
-	return all, true
+	if reference {
+		add("refclockd", "", f.Tasks)
+	}
+	if server {
+		add("ntsserve", ofServer, f.Server.Tasks)
+	}
+	for _, r := range raised {
+		if strings.HasPrefix(r, ofServer) && !server || !strings.HasPrefix(r, ofServer) && !reference {
+			all = append(all, found{instance: r, unknown: true})
+		}
+	}
+	return all, reference || server
 }

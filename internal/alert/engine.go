@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	config "noonmark/internal/config/alert"
@@ -74,7 +75,7 @@ func (e *engine) step(f *Facts) (notices []Notice, changed bool) {
 	return notices, changed
 }
 
-// happened reports instances that are not known. The first one ever is no news.
+// happened reports instances that are not known. The first one ever of a process is no news.
 func (e *engine) happened(c *condition, all []found, now time.Time) (notices []Notice, changed bool) {
 	for _, x := range all {
 		known := e.state.Once[c.name]
@@ -82,7 +83,7 @@ func (e *engine) happened(c *condition, all []found, now time.Time) (notices []N
 			continue
 		}
 		changed = true
-		if len(known) > 0 {
+		if slices.ContainsFunc(known, func(k string) bool { return process(k) == process(x.instance) }) {
 			notices = append(notices, e.notice(Firing, &active{c.name, x.instance, now, true, time.Time{}, x.summary, x.figures, x.remedy}, now))
 		}
 		known = append(known, x.instance)
@@ -91,10 +92,19 @@ func (e *engine) happened(c *condition, all []found, now time.Time) (notices []N
 	return notices, changed
 }
 
+// process is the name in an instance that is a process and its number.
+func process(instance string) string {
+	name, _, _ := strings.Cut(instance, " ")
+	return name
+}
+
 // holds reports instances that have held for long enough, and those that have not
 // held for long enough.
 func (e *engine) holds(c *condition, all []found, now time.Time) (notices []Notice, changed bool) {
 	for _, x := range all {
+		if x.unknown {
+			continue
+		}
 		i := slices.IndexFunc(e.state.Active, func(a active) bool { return a.Condition == c.name && a.Instance == x.instance })
 		if i < 0 {
 			i = len(e.state.Active)

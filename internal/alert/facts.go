@@ -10,6 +10,7 @@ import (
 	"noonmark/internal/daemon"
 	"noonmark/internal/observe"
 	"noonmark/refclock/report"
+	"noonmark/refclock/status"
 	"noonmark/server/ntske"
 )
 
@@ -20,15 +21,19 @@ type Facts struct {
 	Status   *report.Status
 	Err      error // why there is no Status
 	Stale    bool  // refclockd has stopped publishing
+	Alone    bool  // there is no refclockd here: ntsserve serves the clock of another program
 	Details  *report.Details
-	Tasks    []daemon.Status
+	Tasks    []daemon.Status // of refclockd
 	Server   *ServerFacts
+	Fault    *observe.Fault // why clients do not get the clock; nil: they do, or no server is expected
 	Discs    []Disc
 	DiscsErr error
 }
 
 // ServerFacts are what ntsserve publishes.
 type ServerFacts struct {
+	PID          int
+	Tasks        []daemon.Status
 	Certificates map[string]time.Duration // time left, by name
 	KeyOverdue   bool
 	Refusals     *float64 // NTS-KE, a minute; nil: not known yet
@@ -44,11 +49,9 @@ type Disc struct {
 
 // Sources gathers facts. It is for one goroutine.
 type Sources struct {
-	runtimeDir string
-	serving    string // file of ntsserve; empty: none
-	discs      []string
-	mono       func() int64  // CLOCK_MONOTONIC_RAW, ns
-	last       *serverSample // of a minute ago
+	machine observe.Machine
+	discs   []string
+	last    *serverSample // of a minute ago
 }
 
 const (
@@ -64,26 +67,27 @@ const (
 
 // NewSources returns the sources of a configuration.
 func NewSources(s *config.Settings, mono func() int64) *Sources {
-	return &Sources{runtimeDir: s.RuntimeDir, serving: s.Serving, discs: s.Discs, mono: mono}
+	return &Sources{machine: observe.Machine{
+		Snapshot: filepath.Join(s.RuntimeDir, filepath.Base(status.DefaultPath)), Serving: s.Serving, Mono: mono, Refclockd: s.RefclockdConfig, Ntsserve: s.NtsserveConfig,
+	}, discs: s.Discs}
 }
 
 // Gather reads the facts now.
 func (s *Sources) Gather() *Facts {
-	f := &Facts{Now: time.Now()}
-	path := filepath.Join(s.runtimeDir, "status")
-	if st, err := report.Read(path, s.mono); err != nil {
-		f.Err = err
-	} else {
-		f.Status, f.Stale = &st, st.AgeS > silent
-		if !f.Stale {
-			f.Details = report.ReadDetails(path, st.PID, s.mono())
+	v := s.machine.Look()
+	f := &Facts{Now: time.Now(), Status: v.Status, Err: v.Why, Alone: v.Alone && v.Serves}
+	if v.Serves {
+		f.Fault = v.Fault()
+	}
+	if st := v.Status; st != nil {
+		if f.Stale = st.AgeS > silent; !f.Stale {
+			f.Details = report.ReadDetails(s.machine.Snapshot, st.PID, s.machine.Mono())
 		}
 	}
-	if r, err := daemon.ReadReport(filepath.Join(s.runtimeDir, daemon.StateFileName)); err == nil {
-		f.Tasks = r.Tasks
-	}
-	if s.serving != "" {
-		f.Server = s.server(f.Now)
+	f.Tasks = tasksBeside(s.machine.Snapshot)
+	if v.Serving != nil {
+		f.Server = s.server(v.Serving, f.Now)
+		f.Server.Tasks = tasksBeside(s.machine.Serving)
 	}
 	for _, d := range s.discs {
 		x, err := discOf(d)
@@ -96,6 +100,16 @@ func (s *Sources) Gather() *Facts {
 	return f
 }
 
+// tasksBeside reads the states of the tasks of a daemon that publishes in a file; nil: they
+// cannot be read.
+func tasksBeside(path string) []daemon.Status {
+	r, err := daemon.ReadReport(filepath.Join(filepath.Dir(path), daemon.StateFileName))
+	if err != nil {
+		return nil
+	}
+	return r.Tasks
+}
+
 // serverSample are the counters of ntsserve at one time.
 type serverSample struct {
 	at                           time.Time
@@ -103,13 +117,9 @@ type serverSample struct {
 	refusals, requests, software uint64
 }
 
-// server reads what ntsserve publishes, nil if it publishes nothing.
-func (s *Sources) server(now time.Time) *ServerFacts {
-	x, err := observe.ReadServing(s.serving, s.mono())
-	if err != nil {
-		return nil
-	}
-	f, is := &ServerFacts{Certificates: map[string]time.Duration{}}, serverSample{at: now, pid: x.PID}
+// server describes what ntsserve publishes.
+func (s *Sources) server(x *observe.Serving, now time.Time) *ServerFacts {
+	f, is := &ServerFacts{PID: x.PID, Certificates: map[string]time.Duration{}}, serverSample{at: now, pid: x.PID}
 	for _, c := range x.Certificates {
 		f.Certificates[strings.Join(c.Names, " ")] = c.NotAfter.Sub(now)
 	}

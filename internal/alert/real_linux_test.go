@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -18,8 +19,11 @@ import (
 	"time"
 
 	cfg "noonmark/internal/config/alert"
+	"noonmark/internal/observe"
 	"noonmark/internal/proctest"
 	"noonmark/phc"
+	"noonmark/phc/tai"
+	"noonmark/refclock/status"
 )
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, nil)) }
@@ -162,4 +166,70 @@ func TestARealDaemonThatIsKilled(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 	}
+}
+
+// A real ntsserve that serves the clock of another program is no reason for an alert. Where it
+// is killed, that is reported, and when it is started again.
+func TestARealServerWithoutRefclockd(t *testing.T) {
+	t.Parallel()
+	dir, server := proctest.ShortDir(t), proctest.ShortDir(t)
+	source := filepath.Join(server, "status")
+	w, err := status.Create(source)
+	if err != nil {
+		t.Skipf("no file to publish in: %v", err)
+	}
+	defer w.Close()
+	publish := func() {
+		t.Helper()
+		now := tai.FromUnix(time.Now().Unix(), 0, 37)
+		if err := w.Write(&status.Snapshot{State: status.Locked, Kind: status.SimClock, Reason: "disciplined", PID: 1, Mono: phc.MonoRaw(), Clock: now, RefTime: now, TAIOffset: 37, Bound: 1, BoundRate: 1, Limit: time.Hour, Stratum: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	daemon := proctest.Write(t, filepath.Join(server, "n.toml"), fmt.Sprintf("[source]\npath = %q\n[[endpoint]]\naddress = \"127.0.0.1:%d\"\n", source, proctest.FreePorts(t, 1)[0]))
+	start := func() *proctest.Process {
+		cmd := exec.Command(proctest.Program(t, "ntsserve"), "-config", daemon)
+		cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+server)
+		return proctest.StartCmd(t, cmd)
+	}
+	counters := filepath.Join(server, observe.ServingName)
+	s := load(t, fmt.Sprintf("serving = %q\nrefclockd_config = %q\nntsserve_config = %q\n[conditions]\nserver_silent = \"1s\"\nnot_locked = \"1s\"\nclear = \"1s\"\n", counters, filepath.Join(dir, "none"), daemon))
+	s.RuntimeDir = dir
+	sources, e := NewSources(s, phc.MonoRaw), newEngine("h", s.Conditions, engineState{})
+	at := 0
+	report := func() (got []string) { // what ten seconds bring
+		for range 3 {
+			f := sources.Gather()
+			f.Now = time.Unix(int64(at), 0)
+			at += 5
+			notices, _ := e.step(f)
+			for _, n := range notices {
+				got = append(got, n.Status+" "+n.Condition)
+			}
+		}
+		return got
+	}
+	serves := func() (bool, string) {
+		publish()
+		f := sources.Gather()
+		return f.Alone && f.Server != nil && f.Fault == nil && f.Server.Tasks != nil, fmt.Sprintf("%+v %+v", f, f.Fault)
+	}
+	p := start()
+	proctest.UntilState(t, "ntsserve serves", serves, p)
+	expect(t, report())
+	p.Kill()
+	left, err := observe.ReadServing(counters, phc.MonoRaw())
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Mono -= int64(time.Minute) // as if that time had passed
+	b, err := json.Marshal(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proctest.Write(t, counters, string(b))
+	expect(t, report(), "firing server_silent")
+	p = start()
+	proctest.UntilState(t, "ntsserve serves again", serves, p)
+	expect(t, report(), "firing restarted", "resolved server_silent")
 }

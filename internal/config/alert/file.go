@@ -18,7 +18,10 @@ import (
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/config/ntsserve"
+	"noonmark/internal/config/refclockd"
 	"noonmark/internal/durable"
+	"noonmark/internal/observe"
 	"noonmark/refclock/status"
 	"noonmark/server/certs/cafile"
 )
@@ -28,15 +31,17 @@ const DefaultPath = "/etc/noonmark/alert.toml"
 
 // File is the configuration file.
 type File struct {
-	RuntimeDir string     `toml:"runtime_dir"` // of refclockd
-	State      string     `toml:"state"`       // file
-	Serving    string     `toml:"serving"`     // file of ntsserve; empty: none
-	Host       string     `toml:"host"`        // in messages; empty: the machine's name
-	Discs      []string   `toml:"discs"`
-	Fleet      string     `toml:"fleet"` // file; empty: none
-	Conditions Conditions `toml:"conditions"`
-	Alert      []Target   `toml:"alert"`
-	Log        config.Log `toml:"log"`
+	RuntimeDir      string     `toml:"runtime_dir"`      // of refclockd
+	State           string     `toml:"state"`            // file
+	Serving         string     `toml:"serving"`          // file of ntsserve; empty: none
+	RefclockdConfig string     `toml:"refclockd_config"` // whether it exists says what this machine is for
+	NtsserveConfig  string     `toml:"ntsserve_config"`  // likewise
+	Host            string     `toml:"host"`             // in messages; empty: the machine's name
+	Discs           []string   `toml:"discs"`
+	Fleet           string     `toml:"fleet"` // file; empty: none
+	Conditions      Conditions `toml:"conditions"`
+	Alert           []Target   `toml:"alert"`
+	Log             config.Log `toml:"log"`
 }
 
 // Conditions is [conditions]: what is reported. A zero value switches one off.
@@ -56,6 +61,7 @@ type Conditions struct {
 	SoftwareStamps float64         `toml:"software_stamps"` // share
 	Restarted      bool            `toml:"restarted"`
 	DiscFree       float64         `toml:"disc_free"` // share
+	ServerSilent   config.Duration `toml:"server_silent"`
 	Task           config.Duration `toml:"task"`
 	Clear          config.Duration `toml:"clear"`
 }
@@ -127,6 +133,7 @@ const (
 	SoftwareStamps = "software_stamps"
 	Restarted      = "restarted"
 	DiscFree       = "disc_free"
+	ServerSilent   = "server_silent"
 	Task           = "task"
 )
 
@@ -134,7 +141,7 @@ const (
 func Names() []string {
 	return []string{
 		NotLocked, Holdover, Bound, ReceiverSilent, Antenna, Interference, Witness, Rival, Certificate, LeapTable, CookieKey, KERefusals, SoftwareStamps, Restarted,
-		DiscFree, Task,
+		DiscFree, ServerSilent, Task,
 	}
 }
 
@@ -142,13 +149,13 @@ func Names() []string {
 func Default() File {
 	return File{
 		RuntimeDir: filepath.Dir(status.DefaultPath), State: "/var/lib/noonmark-alert/state.json",
-		Serving: "/run/ntsserve/serving.json",
-		Discs:   []string{"/", "/var/lib"},
+		Serving: observe.DefaultServing, RefclockdConfig: refclockd.DefaultPath, NtsserveConfig: ntsserve.DefaultPath,
+		Discs: []string{"/", "/var/lib"},
 		Conditions: Conditions{
 			NotLocked: config.D(2 * time.Minute), Holdover: config.D(10 * time.Minute), Bound: config.D(0), ReceiverSilent: config.D(30 * time.Second),
 			Antenna: true, Interference: true, Witness: true, Rival: true,
 			Certificate: config.D(7 * 24 * time.Hour), LeapTable: config.D(14 * 24 * time.Hour), CookieKey: true,
-			Restarted: true, DiscFree: 0.05, Task: config.D(5 * time.Minute), Clear: config.D(time.Minute),
+			Restarted: true, DiscFree: 0.05, ServerSilent: config.D(time.Minute), Task: config.D(5 * time.Minute), Clear: config.D(time.Minute),
 		},
 		Log: config.DefaultLog(),
 	}
@@ -189,6 +196,9 @@ func (s *Settings) check(c *config.Checker) {
 		c.Require(filepath.IsAbs(d), fmt.Sprintf("discs[%d]", i), "%q is not an absolute path; want a folder", d)
 	}
 	c.Require(s.Serving == "" || filepath.IsAbs(s.Serving), "serving", "%q is not an absolute path; want the file that ntsserve publishes, or \"\" to watch no server", s.Serving)
+	for _, x := range []struct{ key, path string }{{"refclockd_config", s.RefclockdConfig}, {"ntsserve_config", s.NtsserveConfig}} {
+		c.Require(x.path == "" || filepath.IsAbs(x.path), x.key, "%q is not an absolute path; want the configuration of the daemon, or \"\"", x.path)
+	}
 	s.Conditions.check(c)
 	for i := range s.Alert {
 		s.Alert[i].check(c, fmt.Sprintf("alert[%d].", i), s.Alert[:i])

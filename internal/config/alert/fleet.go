@@ -122,7 +122,7 @@ func (x *Conditions) check(c *config.Checker) {
 		key   string
 		value config.Duration
 	}{
-		{NotLocked, x.NotLocked}, {Holdover, x.Holdover}, {ReceiverSilent, x.ReceiverSilent}, {Certificate, x.Certificate}, {LeapTable, x.LeapTable}, {Task, x.Task}, {"clear", x.Clear},
+		{NotLocked, x.NotLocked}, {Holdover, x.Holdover}, {ReceiverSilent, x.ReceiverSilent}, {Certificate, x.Certificate}, {LeapTable, x.LeapTable}, {ServerSilent, x.ServerSilent}, {Task, x.Task}, {"clear", x.Clear},
 	} {
 		c.Within("conditions."+d.key, d.value, 0, 10*365*24*time.Hour)
 	}
