@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"noonmark/internal/exitcode"
@@ -86,7 +87,11 @@ func (n *node) fail(err error, c Console) int {
 	if errors.As(err, &own) && own.Err == nil {
 		return own.Code
 	}
-	fmt.Fprintf(c.Err, "%s%v\n", n.title(), err)
+	advice := ""
+	if _, sub, _ := strings.Cut(n.path, " "); sub != "" { // a daemon runs as the user that its unit names
+		advice = remedy(err, os.Geteuid())
+	}
+	fmt.Fprintf(c.Err, "%s%v%s\n", n.title(), err, advice)
 	switch {
 	case errors.Is(err, exitcode.ErrUsage):
 		n.writeUsage(c.Err)

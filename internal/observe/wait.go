@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ var ErrStopped = errors.New("refclockd has stopped")
 
 // ExplainSnapshot adds what to do if nothing is published.
 func ExplainSnapshot(err error) error {
-	if errors.Is(err, status.ErrNone) {
+	if errors.Is(err, status.ErrNone) && !errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; start it with systemctl start refclockd, or name the file in its runtime_dir with -snapshot", err)
 	}
 	return err
