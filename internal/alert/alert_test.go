@@ -69,8 +69,9 @@ func TestConditions(t *testing.T) {
 		}, []string{"witness a.test"}, "third clock"},
 		{"a rival", func(f *Facts) {
 			f.Details.Alarms = []report.AlarmDetail{{Reason: "clock_contested", Name: "system"}}
-			f.Status.Reason = "stepped: clock_stepped_by_other"
+			f.Status.Cause = "clock_stepped_by_other"
 		}, []string{"rival eth0", "rival system"}, "stop and disable"},
+		{"the name of a rival in another reason", func(f *Facts) { f.Status.Reason = "doubted: witness_disagrees x: clock_stepped_by_other" }, nil, ""},
 		{"certificates", func(f *Facts) {
 			f.Server.Certificates = map[string]time.Duration{"a.test": 6 * 24 * time.Hour, "b.test": -time.Hour, "c.test": 8 * 24 * time.Hour}
 		}, []string{"certificate a.test", "certificate b.test"}, "has expired"},

@@ -226,7 +226,7 @@ func rival(f *Facts, _ *config.Conditions, _ []string) ([]found, bool) {
 		return nil, false
 	}
 	for _, c := range []reason.Code{reason.ClockContested, reason.ClockForeign} {
-		if reasonOf(s, c.String()) && !slices.ContainsFunc(all, func(x found) bool { return x.instance == s.Clock.Device }) {
+		if s.Cause == c.String() && !slices.ContainsFunc(all, func(x found) bool { return x.instance == s.Clock.Device }) {
 			all = append(all, reported(c, s.Clock.Device, s.Reason))
 		}
 	}

@@ -156,13 +156,3 @@ func (s *Sources) server(x *observe.Serving, now time.Time) *ServerFacts {
 	}
 	return f
 }
-
-// reasonOf reports whether the published reason names one of the words.
-func reasonOf(s *report.Status, words ...string) bool {
-	for _, w := range words {
-		if s.Reason == w || strings.HasSuffix(s.Reason, ": "+w) || strings.HasPrefix(s.Reason, w+" ") || strings.Contains(s.Reason, ": "+w+" ") {
-			return true
-		}
-	}
-	return false
-}

@@ -80,14 +80,15 @@ func conditionFindings(d *DaemonFacts) (found []Finding) {
 // waitFindings are what a running refclockd says of labels that it cannot use, or not
 // yet.
 func waitFindings(d *DaemonFacts) (found []Finding) {
-	says := func(c reason.Code) bool { return strings.HasSuffix(d.First.Reason, ": "+c.String()) }
-	switch {
-	case d.Err != nil:
-	case says(reason.MessageFraction):
+	if d.Err != nil || d.Details == nil {
+		return nil
+	}
+	switch d.Details.Cause {
+	case reason.MessageFraction.String():
 		found = append(found, labelFraction.with("reason", d.First.Reason))
-	case says(reason.LeapUnconfirmed):
+	case reason.LeapUnconfirmed.String():
 		advice := reason.LeapUnconfirmed.Info().Remedy
-		if d.Details != nil && d.Details.Remedy != "" {
+		if d.Details.Remedy != "" {
 			advice = d.Details.Remedy
 		}
 		found = append(found, labelUnconfirmed.with("reason", d.First.Reason, "advice", advice))

@@ -323,27 +323,29 @@ func TestConditionsOfRefclockdAreFindings(t *testing.T) {
 // What keeps refclockd from using labels is a finding.
 func TestWaitFindings(t *testing.T) {
 	t.Parallel()
-	for _, why := range []string{"", "disciplined", "no_messages", "no_messages: message_no_date", "message_fraction"} {
-		if f := waitFindings(&DaemonFacts{First: status.Snapshot{Reason: why}}); f != nil {
-			t.Errorf("%q: %+v", why, f)
+	caused := func(c string) *report.Details { return &report.Details{Cause: c} }
+	for _, d := range []DaemonFacts{
+		{}, {Details: caused("")}, {Details: caused("message_no_date")},
+		{First: status.Snapshot{Reason: "no_messages: message_fraction"}}, // a text is no code
+		{Err: fs.ErrNotExist, Details: caused("message_fraction")},
+	} {
+		if f := waitFindings(&d); f != nil {
+			t.Errorf("%+v: %+v", d, f)
 		}
 	}
-	if f := waitFindings(&DaemonFacts{Err: fs.ErrNotExist, First: status.Snapshot{Reason: "no_messages: message_fraction"}}); f != nil {
-		t.Errorf("without a snapshot: %+v", f)
-	}
-	d := DaemonFacts{First: status.Snapshot{Reason: "no_messages: message_fraction"}}
+	d := DaemonFacts{First: status.Snapshot{Reason: "no_messages: message_fraction .30"}, Details: caused("message_fraction")}
 	f := waitFindings(&d)
 	wants(t, f, labelFraction, "message_fraction")
 	if f[0].Mend != reason.MessageFraction.Info().Remedy {
 		t.Errorf("%+v", f)
 	}
-	d.First.Reason = "doubted: leap_unconfirmed"
+	d.First.Reason, d.Details = "doubted: leap_unconfirmed", caused("leap_unconfirmed")
 	f = waitFindings(&d)
 	wants(t, f, labelUnconfirmed, "leap_unconfirmed")
 	if f[0].Mend != reason.LeapUnconfirmed.Info().Remedy {
 		t.Errorf("%+v", f)
 	}
-	d.Details = &report.Details{Remedy: "wait 5 min"}
+	d.Details.Remedy = "wait 5 min"
 	if f = waitFindings(&d); f[0].Mend != "wait 5 min" {
 		t.Errorf("%+v", f)
 	}

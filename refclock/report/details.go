@@ -34,6 +34,7 @@ type Details struct {
 	LabelUTC  *string       `json:"label"`  // the second named last, UTC
 	Rollbacks uint64        `json:"rollbacks"`
 	Remedy    string        `json:"remedy,omitempty"` // what an operator can do about the state's reason
+	Cause     string        `json:"cause,omitempty"`  // the word of what is behind that reason; empty: it is not known
 	Lock      LockDetails   `json:"lock"`
 
 	Oscillator OscillatorDetails `json:"oscillator"`
@@ -229,6 +230,9 @@ func NewDetails(r *Report, pid int, mono int64) Details {
 		Oscillator: OscillatorDetails{Stuck: st.SensorStuck, TempPPB: coefficient(st.TempPPB), TempLagS: st.TempLagS, AgeingPPB: coefficient(st.AgeingPPB)},
 	}
 	d.State, d.StateForS, d.Forecast = r.Snapshot.State.String(), age(mono, r.Since), newForecast(r, mono)
+	if st.Cause != reason.None {
+		d.Cause = st.Cause.String()
+	}
 	if r.Receiver.Fix != gnss.FixUnknown {
 		d.Fix = r.Receiver.Fix.String()
 	}

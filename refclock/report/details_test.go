@@ -3,8 +3,12 @@ package report
 import (
 	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"noonmark/refclock/reason"
 )
 
 // A coefficient of a good oscillator is far below 0.001 ppb. It must not become 0, which
@@ -33,5 +37,34 @@ func TestSmallCoefficientsKeepTheirDigits(t *testing.T) {
 	}
 	if b, err := json.Marshal(d.Oscillator); err != nil || !strings.Contains(string(b), `"ppb_per_kelvin":-0.00001242,`) {
 		t.Errorf("%v: %s", err, b)
+	}
+}
+
+// What is behind the reason of a state is published as its word, for programs that act on it:
+// the reason itself is a text.
+func TestTheCauseIsPublishedAsAWord(t *testing.T) {
+	t.Parallel()
+	var r Report
+	if d := NewDetails(&r, 1, 2); d.Cause != "" {
+		t.Errorf("no cause: %q", d.Cause)
+	}
+	r.Discipline.Cause, r.Discipline.Detail = reason.WitnessDisagrees, "clock_stepped_by_other"
+	d := NewDetails(&r, 1, 2)
+	if d.Cause != reason.WitnessDisagrees.String() {
+		t.Errorf("cause %q", d.Cause)
+	}
+	dir := t.TempDir()
+	b, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, DetailsName), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]string{d.State: d.Cause, "holdover": ""} { // it has changed since
+		s := Status{PID: 1, State: state}
+		if s.AddDetails(filepath.Join(dir, "status"), 2); s.Cause != want {
+			t.Errorf("%s: cause %q, want %q", state, s.Cause, want)
+		}
 	}
 }

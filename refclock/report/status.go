@@ -48,6 +48,7 @@ type Status struct {
 	Leaps      *LeapDetails       `json:"leap_sources"`
 	Oscillator *OscillatorDetails `json:"oscillator"`
 	Remedy     string             `json:"remedy,omitempty"` // what an operator can do about Reason
+	Cause      string             `json:"cause,omitempty"`  // the word of what is behind Reason; empty: it is not known
 	Conditions []ConditionDetail  `json:"conditions"`       // what keeps the receiver from being used
 	Lock       *LockDetails       `json:"lock"`
 	StateForS  *float64           `json:"state_for_s"` // for how long the state has lasted
@@ -188,6 +189,9 @@ func (r *Status) AddDetails(path string, mono int64) {
 	if d.State == r.State && d.StateForS != nil { // else it has changed since the details were written
 		lasted := *d.StateForS + seconds(mono-d.Mono)
 		r.StateForS = &lasted
+	}
+	if d.State == r.State {
+		r.Cause = d.Cause
 	}
 	if d.State == r.State && d.Forecast != nil {
 		r.Forecast = d.Forecast.after(seconds(mono - d.Mono))
