@@ -130,7 +130,7 @@ bench-fleet: ## run 25 to 200 nodes of a fleet against one etcd, and write docs/
 	@cd fleet && $(GO) build -buildvcs=false -o ../bin/fleet-scale ./scale
 	@bin/fleet-scale -o docs/results/fleet-scale.md $(ARGS)
 
-bench-refclockd: build ## measure CPU and memory of refclockd and the page, and write docs/results/refclockd-cost.md (ten minutes, on an idle machine)
+bench-refclockd: build ## measure CPU and memory of refclockd and the page, judge the goals, and write docs/results/refclockd-cost.md (ten minutes, on an idle machine)
 	@docs/results/bench-refclockd $(ARGS)
 
 # Seeds of the scenarios. Some scenarios last days, so twenty seeds of all take hours.
