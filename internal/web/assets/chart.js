@@ -78,7 +78,7 @@ export class Chart {
     e.preventDefault();
   }
 
-  // describe sets the text that stands for the chart: what it shows, and its figures.
+  // describe sets the text that represents the chart: what it shows, and its figures.
   describe(title) {
     const parts = this.kind.series.map((s, k) => [s.label, this.data[k + 1].filter((v) => v !== null && v !== undefined)]).filter(([label]) => label)
       .map(([label, v]) => v.length ? `${label} ${this.kind.y(v.reduce((a, b) => Math.min(a, b)), true)} to ${this.kind.y(v.reduce((a, b) => Math.max(a, b)), true)}` : `${label} none`);
