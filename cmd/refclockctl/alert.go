@@ -46,7 +46,7 @@ func prepareAlert(fl *flag.FlagSet, c command.Console) func() error {
 		defer stop()
 		switch {
 		case *check:
-			_, err = fmt.Fprintf(c.Out, "%s: good\n", *path)
+			_, err = fmt.Fprintln(c.Out, daemon.Verdict(*path, len(s.Warnings)))
 			return command.Written(err)
 		case *test:
 			return alert.SendTest(ctx, s, printable.Writer{To: c.Out})

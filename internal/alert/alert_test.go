@@ -238,6 +238,20 @@ func TestAlertsHaveHysteresis(t *testing.T) {
 		}
 		expect(t, play(newEngine("h", limits, engineState{}), 0, 300, f), "10 firing witness a since 0", "10 firing witness b since 0", "160 resolved witness a since 0")
 	})
+	t.Run("a file system that cannot be read any more", func(t *testing.T) {
+		t.Parallel()
+		f := func(s int) *Facts {
+			f := good()
+			f.Discs = append(f.Discs, Disc{"/var", 0.01, 3 << 20})
+			if s >= 100 && s < 300 {
+				f.Discs, f.DiscsErr = f.Discs[:1], errors.New("gone")
+			} else if s >= 300 {
+				f.Discs[1].Free = 0.9
+			}
+			return f
+		}
+		expect(t, play(newEngine("h", limits, engineState{}), 0, 500, f), "10 firing disc_free /var since 0", "360 resolved disc_free /var since 0")
+	})
 	t.Run("restarts", func(t *testing.T) {
 		t.Parallel()
 		f := func(s int) *Facts {

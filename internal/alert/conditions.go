@@ -351,6 +351,11 @@ func discFree(f *Facts, c *config.Conditions, raised []string) (all []found, kno
 				remedy: "remove files; history.max_size and record_limit limit what refclockd writes"})
 		}
 	}
+	for _, r := range raised {
+		if f.DiscsErr != nil && !slices.ContainsFunc(f.Discs, func(d Disc) bool { return d.Path == r }) {
+			all = append(all, found{instance: r, unknown: true})
+		}
+	}
 	return all, true
 }
 

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -338,6 +339,18 @@ func TestSyslog(t *testing.T) {
 		}
 		check(t, string(b[:n]))
 	})
+	t.Run("udp to a port that nobody has", func(t *testing.T) {
+		t.Parallel()
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := c.LocalAddr()
+		c.Close()
+		if err := target(t, addr, "udp"); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("sent with %v", err)
+		}
+	})
 	for _, transport := range []string{"tcp", "tls"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
@@ -524,16 +537,57 @@ func TestATargetWaitsForItsSecret(t *testing.T) {
 	done.Wait()
 }
 
-func TestADamagedStateIsAnError(t *testing.T) {
+// A state that cannot be used is set aside, said, and ends nothing.
+func TestADamagedStateIsSetAside(t *testing.T) {
 	t.Parallel()
 	s := load(t, "")
-	for _, text := range []string{"{", "[]", strings.Repeat(" ", maxState+1)} {
-		if err := os.WriteFile(s.State, []byte(text), 0o600); err != nil {
+	for _, text := range []string{"", "{", "[]", strings.Repeat(" ", maxState+1), "folder"} {
+		if err := os.RemoveAll(s.State + ".damaged"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(s, phc.MonoRaw, slog.New(slog.DiscardHandler)); err == nil {
-			t.Errorf("%.20q is taken", text)
+		err := os.WriteFile(s.State, []byte(text), 0o600)
+		if text == "folder" {
+			err = errors.Join(os.Remove(s.State), os.Mkdir(s.State, 0o700))
 		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		tasks, err := New(s, phc.MonoRaw, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil || !strings.Contains(log.String(), "cannot be used") || !strings.Contains(log.String(), ".damaged") {
+			t.Fatalf("%.20q: %v, %s", text, err, &log)
+		}
+		if _, err := os.Stat(s.State + ".damaged"); err != nil {
+			t.Errorf("%.20q: %v", text, err)
+		}
+		w := tasks[0].(*Watcher)
+		w.step(good())
+		if _, err := New(s, phc.MonoRaw, slog.New(slog.NewTextHandler(&log, nil))); err != nil || strings.Count(log.String(), "cannot be used") != 1 {
+			t.Errorf("%.20q: the state of the next process: %v, %s", text, err, &log)
+		}
+	}
+}
+
+// A file system that cannot be looked at is logged once, and is a state of the task.
+func TestAFileSystemThatIsMissingIsNoted(t *testing.T) {
+	t.Parallel()
+	s := load(t, "")
+	var log strings.Builder
+	tasks, err := New(s, phc.MonoRaw, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tasks[0].(*Watcher)
+	f := good()
+	f.DiscsErr = errors.New("room of /vr: no such file")
+	w.step(f)
+	w.step(f)
+	if err := w.Waiting(); err == nil || !strings.Contains(err.Error(), "/vr") || strings.Count(log.String(), "/vr") != 1 {
+		t.Errorf("%v: %s", err, &log)
+	}
+	f.DiscsErr = nil
+	if w.step(f); w.Waiting() != nil || !strings.Contains(log.String(), "all file systems") {
+		t.Errorf("%v: %s", w.Waiting(), &log)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -67,7 +68,8 @@ type Watcher struct {
 
 	mu     sync.Mutex
 	queues map[string][]Notice
-	failed bool // the state could not be written, and that was logged
+	failed bool   // the state could not be written, and that was logged
+	unread string // why file systems cannot be watched; empty: they can
 }
 
 // Sender is the task that delivers to one target.
@@ -82,21 +84,10 @@ type Sender struct {
 	reason error // why the first notice is not delivered; nil: nothing waits
 }
 
-// New makes the tasks of a configuration. mono is CLOCK_MONOTONIC_RAW, ns. A state
-// that is damaged is an error: what was sent would be sent again.
+// New makes the tasks of a configuration. mono is CLOCK_MONOTONIC_RAW, ns.
 func New(s *config.Settings, mono func() int64, log *slog.Logger) ([]daemon.Task, error) {
 	w := &Watcher{path: s.State, sources: NewSources(s, mono), every: every, log: log, queues: map[string][]Notice{}}
-	var saved savedState
-	b, _, err := durable.ReadFile(s.State, maxState)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	default:
-		if err := json.Unmarshal(b, &saved); err != nil {
-			return nil, fmt.Errorf("read %s: %w; remove the file, and alerts that were sent are sent again", s.State, err)
-		}
-	}
+	saved := readState(s.State, log)
 	w.engine = newEngine(s.Host, s.Conditions, saved.engineState)
 	tasks := []daemon.Task{w}
 	if s.Fleet != "" {
@@ -112,6 +103,26 @@ func New(s *config.Settings, mono func() int64, log *slog.Logger) ([]daemon.Task
 		tasks = append(tasks, x)
 	}
 	return tasks, nil
+}
+
+// readState reads the state of the process before. One that cannot be used is set aside: what
+// was sent may be sent again, which is better than no alerts.
+func readState(path string, log *slog.Logger) (saved savedState) {
+	b, _, err := durable.ReadFile(path, maxState)
+	if err == nil {
+		if err = json.Unmarshal(b, &saved); err == nil {
+			return saved
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return savedState{}
+	}
+	aside := path + ".damaged"
+	if failed := os.Rename(path, aside); failed != nil {
+		aside = failed.Error()
+	}
+	log.Error("state of alerts cannot be used; alerts that were sent may be sent again", "error", err, "set_aside", aside)
+	return savedState{}
 }
 
 // String names the task in logs.
@@ -136,6 +147,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 func (w *Watcher) step(f *Facts) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.noteDiscs(f.DiscsErr)
 	notices, changed := w.engine.step(f)
 	for i := range notices {
 		n := &notices[i]
@@ -160,6 +172,31 @@ func (w *Watcher) step(f *Facts) {
 		default:
 		}
 	}
+}
+
+// noteDiscs notes which file systems cannot be watched, and logs a change. The caller holds mu.
+func (w *Watcher) noteDiscs(err error) {
+	was := w.unread
+	if w.unread = ""; err != nil {
+		w.unread = err.Error()
+	}
+	switch {
+	case w.unread == was:
+	case err != nil:
+		w.log.Warn("file systems whose room is not watched", "error", err)
+	default:
+		w.log.Info("the room of all file systems is watched")
+	}
+}
+
+// Waiting says what cannot be watched.
+func (w *Watcher) Waiting() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.unread == "" {
+		return nil
+	}
+	return errors.New(w.unread)
 }
 
 // save writes the state. The caller holds mu.
@@ -273,10 +310,20 @@ func SendTest(ctx context.Context, s *config.Settings, w io.Writer) (err error) 
 			err = ErrNotDelivered
 			fmt.Fprintf(w, "%s: failed: %v\n", name, failure)
 		} else {
-			fmt.Fprintf(w, "%s: delivered\n", name)
+			fmt.Fprintf(w, "%s: %s\n", name, deliveredText(s, name))
 		}
 	}
 	return err
+}
+
+// deliveredText says what is known of a message that a target did not refuse.
+func deliveredText(s *config.Settings, name string) string {
+	for i := range s.Alert {
+		if t := &s.Alert[i]; t.Name == name && t.Type == "syslog" && t.Transport == "udp" {
+			return "sent; nobody refused it, and UDP confirms no delivery"
+		}
+	}
+	return "delivered"
 }
 
 // testResults sends a test notice to every target, and returns the result of each by name.

@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -64,8 +65,26 @@ func (s *syslogTarget) send(ctx context.Context, n *Notice) error {
 	if _, err = c.Write([]byte(msg)); err != nil {
 		return err
 	}
+	if s.transport == "udp" {
+		return refusal(c)
+	}
 	if x, ok := c.(*tls.Conn); ok { // without it the receiver cannot tell a whole stream from a cut one
 		return x.CloseWrite()
+	}
+	return nil
+}
+
+// refusalTime is how long a host or router may take to answer that nobody takes a message.
+const refusalTime = 500 * time.Millisecond
+
+// refusal waits for the answer (ICMP) that nobody takes what was sent on a connected socket of
+// UDP. Without one nothing is known.
+func refusal(c net.Conn) error {
+	if err := c.SetReadDeadline(time.Now().Add(refusalTime)); err != nil {
+		return err
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
 	}
 	return nil
 }

@@ -64,6 +64,17 @@ func (p Program) Command() command.Command {
 	}
 }
 
+// Verdict is what -check says of a configuration that can be used.
+func Verdict(path string, warnings int) string {
+	switch warnings {
+	case 0:
+		return path + ": good"
+	case 1:
+		return path + ": can be used, but see the warning"
+	}
+	return fmt.Sprintf("%s: can be used, but see the %d warnings", path, warnings)
+}
+
 // run checks the configuration, or serves. Its errors have been printed or logged.
 func (p Program) run(path string, check bool, out io.Writer) error {
 	c, err := p.Load(path)
@@ -75,14 +86,7 @@ func (p Program) run(path string, check bool, out io.Writer) error {
 		for _, w := range c.Warnings {
 			leveledLines(out, out != os.Stderr || !underJournal(), journal.PriWarning, "warning: "+w+"\n")
 		}
-		switch n := len(c.Warnings); n {
-		case 0:
-			fmt.Fprintf(out, "%s: good\n", path)
-		case 1:
-			fmt.Fprintf(out, "%s: can be used, but see the warning\n", path)
-		default:
-			fmt.Fprintf(out, "%s: can be used, but see the %d warnings\n", path, n)
-		}
+		fmt.Fprintln(out, Verdict(path, len(c.Warnings)))
 		return nil
 	}
 	log := New(p.Name, c.Log)

@@ -98,6 +98,35 @@ func TestFilesOfATargetAreNoErrorOfTheConfiguration(t *testing.T) {
 	}
 }
 
+// What the file names and the machine lacks may come later, so it is a warning.
+func TestMissingThingsAreWarnings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := filepath.Join(dir, "notify")
+	text := fmt.Sprintf("discs = [\"/\", %q]\n[[alert]]\nname = \"x\"\ntype = \"command\"\ncommand = [%q]\n", filepath.Join(dir, "disc"), program)
+	warns := func(want ...string) {
+		t.Helper()
+		s, err := Load(write(t, text))
+		if err != nil || len(s.Warnings) != len(want) {
+			t.Fatalf("%v: %q, want %q", err, s.Warnings, want)
+		}
+		for i, w := range want {
+			if !strings.HasPrefix(s.Warnings[i], w) {
+				t.Errorf("%q, want %q", s.Warnings[i], w)
+			}
+		}
+	}
+	warns("discs[1]: ", "alert[0].command: ")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "disc"), 0o700), os.WriteFile(program, []byte("#!/bin/sh\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	warns("alert[0].command: ") // it is no program
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	warns()
+}
+
 func TestSecretsAreReadAndHidden(t *testing.T) {
 	t.Parallel()
 	token := filepath.Join(t.TempDir(), "token")

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -194,6 +195,9 @@ func (s *Settings) check(c *config.Checker) {
 	c.Require(filepath.IsAbs(s.State), "state", "%q is not an absolute path; want a file that this process can write", s.State)
 	for i, d := range s.Discs {
 		c.Require(filepath.IsAbs(d), fmt.Sprintf("discs[%d]", i), "%q is not an absolute path; want a folder", d)
+		if _, err := os.Stat(d); err != nil {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("discs[%d]: %v; its room is not watched while that is so", i, err))
+		}
 	}
 	c.Require(s.Serving == "" || filepath.IsAbs(s.Serving), "serving", "%q is not an absolute path; want the file that ntsserve publishes, or \"\" to watch no server", s.Serving)
 	for _, x := range []struct{ key, path string }{{"refclockd_config", s.RefclockdConfig}, {"ntsserve_config", s.NtsserveConfig}} {
@@ -202,6 +206,11 @@ func (s *Settings) check(c *config.Checker) {
 	s.Conditions.check(c)
 	for i := range s.Alert {
 		s.Alert[i].check(c, fmt.Sprintf("alert[%d].", i), s.Alert[:i])
+		if x := &s.Alert[i]; x.Type == "command" && len(x.Command) > 0 && filepath.IsAbs(x.Command[0]) {
+			if _, err := exec.LookPath(x.Command[0]); err != nil {
+				s.Warnings = append(s.Warnings, fmt.Sprintf("alert[%d].command: %v; nothing is delivered to %q while that is so", i, err, x.Name))
+			}
+		}
 		s.warnOfFiles(c, i)
 	}
 	s.Log.Check(c)
