@@ -351,14 +351,14 @@ func (m *Manager) removeMember(ctx context.Context, node string) error {
 // onceSettled tries to change the members of etcd until it is done, or until members that
 // can agree would have agreed. It returns the last error.
 func onceSettled(ctx context.Context, try func() (done bool, err error)) error {
-	patient, stop := context.WithTimeout(ctx, settled)
+	limited, stop := context.WithTimeout(ctx, settled)
 	defer stop()
 	for {
 		done, err := try()
-		if done || patient.Err() != nil {
+		if done || limited.Err() != nil {
 			return err
 		}
-		retry.Sleep(patient, settled/10)
+		retry.Sleep(limited, settled/10)
 	}
 }
 

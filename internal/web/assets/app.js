@@ -445,7 +445,7 @@ async function examine() {
     f.table($("findings"), [["Result"], ["Part"], ["Finding"]], d.findings.map((x) => [
       f.el("span", { class: "tag " + x.level }, { ok: "good", warn: "look at it", fail: "wrong" }[x.level]), x.check,
       f.el("span", {}, x.what, x.mend ? f.el("span", { class: "remedy-cell" }, "→ " + x.mend) : null)]));
-    page.findings = d.findings.filter((x) => x.level !== "ok" && x.check !== "snapshot" && x.check !== "state").map((x) => ({ what: x.what, remedy: x.mend || "", level: x.level }));
+    page.findings = d.findings.filter((x) => x.level !== "ok" && !["snapshot", "state", "counters"].includes(x.check)).map((x) => ({ what: x.what, remedy: x.mend || "", level: x.level }));
   } catch { /* the stream shows that there is no connection */ }
 }
 
