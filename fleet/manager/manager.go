@@ -88,6 +88,9 @@ func (m *Manager) entry(action, detail string) store.Entry {
 	return store.Entry{Time: m.now(), Node: identity.Admin, Action: action, Detail: detail}
 }
 
+// KeepAudit copies the audit record until ctx ends, or etcd does not answer.
+func (m *Manager) KeepAudit(ctx context.Context) error { return m.store.KeepAudit(ctx) }
+
 // Invitation says who may join.
 type Invitation struct {
 	Node      string

@@ -356,6 +356,7 @@ func (s *Service) admit(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { s.promote(ctx, m) })
 	others.Go(func() { s.rights(ctx, m) })
+	others.Go(func() { s.keepAudit(ctx, m) })
 	err = m.Serve(ctx, l, s.cfg.Dir, s.cfg.Log)
 	stop()
 	others.Wait()
@@ -378,6 +379,22 @@ func (s *Service) rights(ctx context.Context, m *manager.Manager) {
 		}
 		if n, log := failed.Failed(); log && ctx.Err() == nil {
 			s.cfg.Log.Warn("rights in etcd are not up to date, it is tried again", "error", err, "attempt", n)
+		}
+		retry.Sleep(ctx, failed.Next())
+	}
+}
+
+// keepAudit copies the audit record while etcd answers.
+func (s *Service) keepAudit(ctx context.Context, m *manager.Manager) {
+	var failed retry.Backoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := m.KeepAudit(ctx)
+		if time.Since(began) > retry.Max {
+			failed.Reset()
+		}
+		if n, log := failed.Failed(); log && ctx.Err() == nil {
+			s.cfg.Log.Warn("the audit record is not copied, it is tried again", "error", err, "attempt", n)
 		}
 		retry.Sleep(ctx, failed.Next())
 	}

@@ -159,23 +159,3 @@ func (s *Store) Sweep(ctx context.Context, snap *Snapshot) (deleted int, err err
 	}
 	return deleted, nil
 }
-
-// Audit returns the last entries of the audit record in the order in which etcd has
-// got them, the oldest first.
-func (s *Store) Audit(ctx context.Context, n int) (list []Entry, bad []Bad, err error) {
-	r, err := s.etcd.Get(ctx, s.key("audit", ""), clientv3.WithPrefix(), clientv3.WithLimit(int64(n)),
-		clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend))
-	if err != nil {
-		return nil, nil, fmt.Errorf("read audit record: %w", err)
-	}
-	for _, kv := range slices.Backward(r.Kvs) {
-		var e Entry
-		if err := decode(kv.Value, &e); err != nil {
-			bad = append(bad, Bad{string(kv.Key), err})
-			continue
-		}
-		e.Node, _, _ = strings.Cut(strings.TrimPrefix(string(kv.Key), s.key("audit", "")), "/") // not what it says of itself
-		list = append(list, e)
-	}
-	return list, bad, nil
-}

@@ -63,6 +63,7 @@ func TestStore(t *testing.T) {
 		{"seals", testSeals},
 		{"removed-node", testRemove},
 		{"watch", testWatch},
+		{"audit", testAudit},
 		{"compaction", testCompaction}, // last: it compacts what the others wrote
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, c, part.name) })
@@ -547,4 +548,81 @@ func TestTheStateSurvivesARestartOfEtcd(t *testing.T) {
 	if again := read(t, s); len(again.Plan.Roots) != 1 || len(again.Nodes) != 2 {
 		t.Errorf("after the restart: %+v", again)
 	}
+}
+
+// testAudit: what a node has removed or changed of its lines is shown, by the administrator's
+// copy. A copy that was interrupted goes on, and says so if it cannot know.
+func testAudit(t *testing.T, c *clientv3.Client, name string) {
+	s, _, _ := fleet(t, c, name)
+	follow := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.KeepAudit(ctx) }()
+		return func() { cancel(); must(t, <-done) }
+	}
+	all := func() (list []Entry) {
+		list, bad, err := s.AuditWithCopy(within(t), 100)
+		must(t, err)
+		if len(bad) > 0 {
+			t.Errorf("refused: %+v", bad)
+		}
+		return list
+	}
+	copied := func(n int) {
+		t.Helper()
+		for {
+			r, err := c.Get(within(t), s.closedKey("audit", ""), clientv3.WithPrefix(), clientv3.WithCountOnly())
+			must(t, err)
+			if r.Count == int64(n) {
+				return
+			}
+		}
+	}
+	is := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, e := range all() {
+			word := e.Action
+			if e.Erased {
+				word += " erased"
+			}
+			got = append(got, word)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("lines %q, want %q", got, want)
+		}
+	}
+	is("init", "join", "join") // nothing is copied yet
+	stop := follow()
+	copied(3)
+	must(t, s.Drain(within(t), "a", "x", entry("drain")))
+	copied(4)
+	r, err := c.Get(within(t), s.key("audit", "test", ""), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend))
+	must(t, err)
+	_, err = c.Delete(within(t), string(r.Kvs[0].Key))
+	must(t, err)
+	_, err = c.Put(within(t), string(r.Kvs[1].Key), encode(entry("nothing")))
+	must(t, err)
+	is("init", "join", "join", "drain erased")
+
+	stop()
+	must(t, s.Undrain(within(t), "a", entry("undrain")))
+	is("init", "join", "join", "drain erased", "undrain") // it is not copied, and shown
+	_, err = c.Delete(within(t), s.key("audit", "test", ""), clientv3.WithPrefix())
+	must(t, err)
+	stop = follow() // etcd remembers
+	copied(5)
+	is("init erased", "join erased", "join erased", "drain erased", "undrain erased")
+
+	stop()
+	d, err := c.Delete(within(t), s.key("audit", "test", ""), clientv3.WithPrefix())
+	must(t, err)
+	_, err = c.Compact(within(t), d.Header.Revision)
+	must(t, err)
+	stop = follow()
+	copied(6)
+	if list := all(); list[5].Action != "audit" || list[5].Erased || !strings.Contains(list[5].Detail, "interrupted") {
+		t.Errorf("after a compaction: %+v", list[5])
+	}
+	stop()
 }

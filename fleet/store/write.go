@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -23,22 +22,6 @@ type drain struct {
 	// Deviates: the node itself wrote it, because its time is not that of the others. It
 	// may lift it.
 	Deviates bool `json:"deviates,omitempty"`
-}
-
-// Entry is a line of the audit record.
-type Entry struct {
-	Time   time.Time `json:"time"` // of the node's clock
-	Node   string    `json:"node"` // who did it
-	Action string    `json:"action"`
-	Detail string    `json:"detail,omitempty"`
-}
-
-// audit returns the operation that appends an entry, and the condition that it
-// replaces none. A node may write only below its own name, so it removes no line of
-// others.
-func (s *Store) audit(e Entry) (clientv3.Cmp, clientv3.Op) {
-	key := s.key("audit", e.Node, fmt.Sprintf("%020d-%s", e.Time.UnixNano(), rand.Text()[:8]))
-	return absent(key), clientv3.OpPut(key, encode(e))
 }
 
 func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }

@@ -114,8 +114,7 @@ func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func() erro
 		if *n < 1 || *n > 100_000 {
 			return command.Usagef("-n %d is out of range; want 1 to 100000", *n)
 		}
-		return o.withFleet(func(ctx context.Context, f *fleet) error {
-			list, bad, err := f.store.Audit(ctx, *n)
+		show := func(list []store.Entry, bad []store.Bad, err error) error {
 			if err != nil {
 				return err
 			}
@@ -124,7 +123,13 @@ func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func() erro
 					if err := json.NewEncoder(c.Out).Encode(e); err != nil {
 						return command.Written(err)
 					}
-				} else if err := printf(c.Out, "%s  %-20s %-16s %s\n", e.Time.UTC().Format(time.RFC3339), e.Node, e.Action, e.Detail); err != nil {
+					continue
+				}
+				detail := e.Detail
+				if e.Erased {
+					detail += " (the node has removed this line)"
+				}
+				if err := printf(c.Out, "%s  %-20s %-16s %s\n", e.Time.UTC().Format(time.RFC3339), e.Node, e.Action, detail); err != nil {
 					return err
 				}
 			}
@@ -132,6 +137,12 @@ func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func() erro
 				printf(c.Err, "noonmark-fleet: audit: %s is refused: %v\n", b.Key, b.Err)
 			}
 			return nil
-		})
+		}
+		if o.dir().Manages() {
+			return o.withManager(func(ctx context.Context, f *fleet, _ *manager.Manager) error {
+				return show(f.store.AuditWithCopy(ctx, *n))
+			})
+		}
+		return o.withFleet(func(ctx context.Context, f *fleet) error { return show(f.store.Audit(ctx, *n)) })
 	}
 }
