@@ -40,12 +40,15 @@ func (x *fixes) dispute(m *Message, f Fix) bool {
 // disputed reports whether a sentence of the message's talker reported lately that there is
 // no fix.
 func (x *fixes) disputed(m *Message) bool {
+	there := false
 	for s, at := range x.none {
-		if s.talker == m.Talker && m.Mono-at < staleFix {
-			return true
+		if m.Mono-at >= staleFix {
+			delete(x.none, s)
+			continue
 		}
+		there = there || s.talker == m.Talker
 	}
-	return false
+	return there
 }
 
 // report takes the fix that a message reports, and returns whether it is the
