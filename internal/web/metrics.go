@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"noonmark/server/certs"
+	"noonmark/server/crowd"
 )
 
 // counters are what the server counts.
@@ -14,6 +15,7 @@ type counters struct {
 	requests atomic.Uint64
 	streams  atomic.Int64 // open
 	slow     atomic.Uint64
+	conns    crowd.Counts
 	refused  [numRefusals]atomic.Uint64
 }
 
@@ -21,6 +23,7 @@ var (
 	descRequests = prometheus.NewDesc("noonmark_web_requests_total", "Requests to the web page and its interface.", nil, nil)
 	descRefused  = prometheus.NewDesc("noonmark_web_refused_total", "Requests that were refused, by reason.", []string{"reason"}, nil)
 	descSlow     = prometheus.NewDesc("noonmark_web_slow_readers_total", "Answers about history that were ended because the client did not read a part of them within 10 s.", nil, nil)
+	descConns    = prometheus.NewDesc("noonmark_web_connections_total", "Connections to the web page: admitted, of these displaced to make room, and refused because all places were taken.", []string{"outcome"}, nil)
 	descStreams  = prometheus.NewDesc("noonmark_web_streams", "Pages that show live data.", nil, nil)
 )
 
@@ -30,6 +33,7 @@ func (c *counters) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descRefused
 	ch <- descStreams
 	ch <- descSlow
+	ch <- descConns
 }
 
 // Collect implements prometheus.Collector.
@@ -37,6 +41,9 @@ func (c *counters) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descRequests, prometheus.CounterValue, float64(c.requests.Load()))
 	ch <- prometheus.MustNewConstMetric(descStreams, prometheus.GaugeValue, float64(c.streams.Load()))
 	ch <- prometheus.MustNewConstMetric(descSlow, prometheus.CounterValue, float64(c.slow.Load()))
+	for o := range crowd.NumOutcomes {
+		ch <- prometheus.MustNewConstMetric(descConns, prometheus.CounterValue, float64(c.conns[o].Load()), o.String())
+	}
 	for r := range numRefusals {
 		ch <- prometheus.MustNewConstMetric(descRefused, prometheus.CounterValue, float64(c.refused[r].Load()), r.String())
 	}

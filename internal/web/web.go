@@ -18,13 +18,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"noonmark/internal/daemon"
 	"noonmark/internal/doctor"
 	"noonmark/internal/durable"
 	"noonmark/internal/observe"
 	"noonmark/server/certs"
+	"noonmark/server/crowd"
 )
 
 // Limits of a connection.
@@ -141,7 +141,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	s.at = ln.Addr()
 	close(s.ready)
-	limited := netutil.LimitListener(ln, s.cfg.MaxConns)
+	var limited net.Listener = crowd.Limit(ln, s.cfg.MaxConns, &s.counts.conns)
 	if s.cfg.TLS != nil {
 		limited = tls.NewListener(limited, s.cfg.TLS)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -113,6 +114,41 @@ func TestPageWaitsForItsToken(t *testing.T) {
 		}
 	case err := <-done:
 		t.Fatalf("with its token: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever takes all places and stays silent keeps out nobody else.
+func TestSilentConnectionsDoNotKeepOthersOut(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(c *Config) { c.Listen = netip.MustParseAddrPort("127.0.0.1:0") })
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := s.Ready(), make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Skip("needs a loopback address to listen on: ", err)
+	}
+	for range s.cfg.MaxConns {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	other := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}}
+	r, err := other.Get("http://" + s.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r.Body)
+	r.Body.Close()
+	if want := `noonmark_web_connections_total{outcome="displaced"} 1`; err != nil || !strings.Contains(string(b), want) {
+		t.Errorf("%s, no %s in %s, %v", r.Status, want, b, err)
 	}
 	cancel()
 	if err := <-done; err != nil {
