@@ -14,6 +14,7 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 	if c.trust.alarm.on {
 		return c.refuse(PulseDoubted, now)
 	}
+	c.inherited.begin(p, pulseNoise(c, p))
 	train, r := c.edges.trains.add(p, &c.cfg)
 	switch {
 	case r == AmbiguousEdge:
@@ -60,7 +61,7 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 		if j == (jump{}) {
 			j = c.inherited.moved(c.est.sec+shift, p.Mono, sigma)
 		}
-		c.inherited.takeOver(c, j, p.Mono)
+		c.inherited.takeOver(c, j, c.est.sec+shift, p.Mono)
 	} else if j, ok := c.before.jumped(c.est.sec+shift, p.Mono, sigma); ok {
 		c.bound.reduce(j)
 	}

@@ -41,7 +41,16 @@ type inheritance struct {
 	why     Reason
 	back    bool // the latest pulse that was judged is on Inherited.Last
 
+	began began      // where this run's first pulses were
 	trail comparison // of the last pulses with Inherited.Last
+}
+
+// began is where the first pulses of a run were, of which two in succession agreed.
+type began struct {
+	last float64 // how far the line was ahead of the latest pulse, ns
+	n    int     // pulses so far
+	ns   float64 // the same of the first two that agreed
+	mono int64   // CLOCK_MONOTONIC_RAW of the second of these; 0: there are none yet
 }
 
 // Inherit gives a new Controller what an earlier run knew. Until its own clock is
@@ -162,14 +171,44 @@ func (h *inheritance) off(second tai.Time, mono int64) float64 {
 	return float64(line - second)
 }
 
-// moved returns by how much pulses moved that had drifted away or jumped, and that are
-// not back on the line, however uncertain it is.
+// begin takes a pulse that is acquired, of which sigma is the noise, ns.
+func (h *inheritance) begin(p Pulse, sigma float64) {
+	b := &h.began
+	if !h.known || b.mono != 0 || p.Mono < h.Mono {
+		return
+	}
+	line, _ := h.at(p.Mono)
+	ns := float64(line - line.Round()) // of the nearest second: which one it is does not matter
+	if b.n++; b.n > 1 && math.Abs(ns-b.last) <= displacedSigma*sigma {
+		b.ns, b.mono = (ns+b.last)/2, p.Mono
+	}
+	b.last = ns
+}
+
+// moved returns by how much pulses moved that are not back where they were, however
+// uncertain the line is: those that had drifted away or jumped in an earlier run, or that
+// jumped while they were acquired.
 func (h *inheritance) moved(second tai.Time, mono int64, sigma float64) jump {
-	if ns := h.off(second, mono); h.known && h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma && !h.near(second, mono, sigma) {
-		_, spread := h.at(mono)
+	if !h.known || h.near(second, mono, sigma) {
+		return jump{}
+	}
+	ns := h.off(second, mono)
+	_, spread := h.at(mono)
+	if h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma {
 		return h.displaced(second, mono, jump{ns: ns, unsure: spread})
 	}
-	return jump{}
+	return h.since(second, mono, sigma)
+}
+
+// since returns by how much pulses moved since the first ones of this run.
+func (h *inheritance) since(second tai.Time, mono int64, sigma float64) jump {
+	ns := h.off(second, mono)
+	noise := sigma * math.Sqrt(1+1./2) // of one pulse and the mean of two
+	moved, unsure := ns-h.began.ns, displacedSigma*noise+h.BoundRate*float64(mono-h.began.mono)*1e-9
+	if h.began.mono == 0 || math.Abs(ns) > lostSecondNS || math.Abs(moved) <= unsure {
+		return jump{}
+	}
+	return jump{moved, unsure}
 }
 
 // pulseNoise is the standard deviation of a pulse, ns: as an earlier run knew it, if
@@ -184,10 +223,14 @@ func pulseNoise(c *machine, p Pulse) float64 {
 
 // takeOver makes what judge decided part of the lock to come. Pulses and labels that
 // agree with the line continue the lock that it is from. A line that was outweighed
-// explains no jump that was followed before. mono is CLOCK_MONOTONIC_RAW, ns.
-func (h *inheritance) takeOver(c *machine, j jump, mono int64) {
+// explains no jump that was followed before. second is the one that begins at mono, by
+// the pulses.
+func (h *inheritance) takeOver(c *machine, j jump, second tai.Time, mono int64) {
 	if !h.known {
 		return
+	}
+	if h.began.mono == 0 {
+		h.began.ns, h.began.mono = h.off(second, mono), mono
 	}
 	if j != (jump{}) {
 		c.bound.jump = j
