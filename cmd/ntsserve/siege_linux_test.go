@@ -59,6 +59,7 @@ func of(t *testing.T, text, pattern string) int {
 // answer to NTP, no descriptors and a bounded amount of memory. Whoever reads the metrics
 // from another address gets them each time, and what strangers lost is counted.
 func TestMetricsSurviveASiege(t *testing.T) {
+	proctest.RequireRoot(t, "the descriptors of a process that is not dumpable")
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dir := t.TempDir()
