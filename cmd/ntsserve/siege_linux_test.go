@@ -117,7 +117,8 @@ func TestMetricsSurviveASiege(t *testing.T) {
 		t.Errorf("%d descriptors, %d when idle", most, idle)
 	}
 	proctest.UntilState(t, "the descriptors are closed", func() (bool, string) { n := descriptors(); return n <= idle+2, fmt.Sprint(n) }, p)
-	if grown := peak() - before; grown > 32<<10 {
+	const room = 64 << 10 // kB above the quiet server, as under the attacks of make bench-attack; how late the collector is varies
+	if grown := peak() - before; grown > room {
 		t.Errorf("memory has grown by %d kB, from %d", grown, before)
 	}
 	text, err := scrape(honest, url)
