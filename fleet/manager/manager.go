@@ -243,8 +243,9 @@ func (m *Manager) leader(ctx context.Context, members []*etcdserverpb.Member) (*
 			continue
 		}
 		i := slices.IndexFunc(members, func(x *etcdserverpb.Member) bool { return x.ID == r.Leader && len(x.ClientURLs) > 0 })
-		if i < 0 {
-			return nil, rpctypes.ErrNoLeader
+		if i < 0 { // it may be cut off from the others
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", url, rpctypes.ErrNoLeader))
+			continue
 		}
 		return m.etcd.Dial(members[i].ClientURLs[0])
 	}
@@ -315,15 +316,17 @@ func (m *Manager) Revoke(ctx context.Context, node string) error {
 }
 
 // Remove removes a node that is retired: its disc must have been erased, because the
-// roots on it stay in use.
+// roots on it stay in use. It may be repeated.
 func (m *Manager) Remove(ctx context.Context, node string) error {
 	if err := m.shutOut(ctx, node); err != nil {
 		return err
 	}
-	if err := m.store.Remove(ctx, node, m.entry("remove", "node "+node)); err != nil {
+	err := m.store.Remove(ctx, node, m.entry("remove", "node "+node))
+	if err != nil && !errors.Is(err, store.ErrNoNode) {
 		return err
 	}
-	return m.removeMember(ctx, node)
+	// Its member of etcd may be left from an attempt that was interrupted.
+	return cmp.Or(m.removeMember(ctx, node), err)
 }
 
 // shutOut makes etcd refuse a node: first its requests, then its connections.

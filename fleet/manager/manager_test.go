@@ -550,7 +550,31 @@ func TestALostManagerIsReplaced(t *testing.T) {
 	if !dir.Copied() {
 		t.Error("what was refused has left something")
 	}
-	n, err := Restore(within(t), dir, r, time.Now()) // after a failure
+	wrong := r
+	wrong.Node = "x"
+	if _, err := Restore(within(t), dir, wrong, time.Now()); !errors.Is(err, store.ErrNoNode) || !dir.Copied() {
+		t.Errorf("the address of another node: %v", err)
+	}
+	// An attempt that was interrupted has removed the node and not its member.
+	admin, err := x.dir.AdminTLS()
+	must(t, err)
+	interrupted, err := access.Connect(left, admin)
+	must(t, err)
+	t.Cleanup(func() { interrupted.Close() })
+	record, err := store.New(interrupted, "test")
+	must(t, err)
+	first := &Manager{node: identity.Node{Fleet: "test"}, store: record, etcd: interrupted, authority: x.manager.authority, now: time.Now}
+	must(t, first.shutOut(within(t), "a"))
+	must(t, record.Remove(within(t), "a", first.entry("remove", "node a")))
+	authority, err := dir.Authority() // the copy is older than the certificate in it lives
+	must(t, err)
+	for _, name := range []string{certs.ServerCert, certs.ServerKey} {
+		must(t, os.Remove(filepath.Join(dir.ManagerDir(), name)))
+	}
+	expired, err := authority.NewNode(identity.Admin, nil, time.Hour, time.Now().Add(-2*time.Hour))
+	must(t, err)
+	must(t, expired.Save(dir.ManagerDir()))
+	n, err := Restore(within(t), dir, r, time.Now())
 	must(t, err)
 	start(t, dir, n)
 	settings, err := dir.AdminTLS()

@@ -56,6 +56,9 @@ func Restore(ctx context.Context, dir identity.Dir, r Restoring, now time.Time) 
 	if err := dir.SaveCA(a.CertPEM()); err != nil {
 		return fail(err)
 	}
+	if err := RenewAdmin(dir, now); err != nil { // the copy may be older than its certificate lives
+		return fail(err)
+	}
 	settings, err := dir.AdminTLS()
 	if err != nil {
 		return fail(err)
@@ -76,6 +79,7 @@ func Restore(ctx context.Context, dir identity.Dir, r Restoring, now time.Time) 
 	n = identity.Node{Fleet: r.Fleet, Name: r.Node, Endpoints: r.Endpoints, Manager: Address(r.Addresses[0], r.Port), Address: r.Addresses}
 	m := &Manager{node: identity.Node{Fleet: r.Fleet}, store: s, etcd: etcd, authority: a, now: func() time.Time { return now }}
 	if err := m.replace(ctx, dir, &n, snap, r.Port); err != nil {
+		os.Remove(dir.Key()) // it is a copy only, as before, so that init refuses it
 		return fail(err)
 	}
 	return n, dir.Save(n) // last: it says that all is there
@@ -99,19 +103,27 @@ func (m *Manager) replace(ctx context.Context, dir identity.Dir, n *identity.Nod
 	embedded := slices.ContainsFunc(members.Members, func(x *etcdserverpb.Member) bool { return x.Name == n.Name || slices.Contains(x.PeerURLs, peer) })
 	if embedded {
 		m.node.Member = &identity.Member{} // so that the lost one is removed
+		if _, err := os.Lstat(dir.Etcd()); err == nil {
+			return fmt.Errorf("%s has the data of a member that the fleet gives up; move it away", dir.Etcd())
+		}
+	}
+	for _, x := range members.Members {
+		if x.Name != "" && x.Name != n.Name && slices.Contains(x.PeerURLs, peer) {
+			return fmt.Errorf("%s is of node %s and not of %s: %w", peer, x.Name, n.Name, store.ErrNoNode)
+		}
 	}
 	if lost := snap.Node(n.Name); lost != nil && lost.Key != key.Public() {
-		if err := m.Remove(ctx, n.Name); err != nil {
-			return err
-		}
+		err = m.Remove(ctx, n.Name)
+	} else {
+		err = m.removeMember(ctx, n.Name) // that an interrupted attempt has left; ours has no name yet
+	}
+	if err != nil {
+		return err
 	}
 	if err := access.Admit(ctx, m.etcd, m.node.Fleet, n.Name); err != nil {
 		return err
 	}
 	if embedded {
-		if _, err := os.Lstat(dir.Etcd()); err == nil {
-			return fmt.Errorf("%s has the data of a member that the fleet has given up; move it away", dir.Etcd())
-		}
 		if n.Member, err = m.addMember(ctx, &store.Invited{Invitation: store.Invitation{Node: n.Name, Hosts: n.Address, Port: port}}); err != nil {
 			return err
 		}

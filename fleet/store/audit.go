@@ -192,18 +192,21 @@ func (s *Store) copyAudit(ctx context.Context, gap time.Time) (revision int64, e
 func (s *Store) followAudit(ctx context.Context, revision *int64) error {
 	watching, stop := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer stop()
-	for r := range s.etcd.Watch(watching, s.key("audit", ""), clientv3.WithPrefix(), clientv3.WithRev(*revision+1), clientv3.WithFilterDelete()) {
+	for r := range s.etcd.Watch(watching, s.key("audit", ""), clientv3.WithPrefix(), clientv3.WithRev(*revision+1), clientv3.WithFilterDelete(), clientv3.WithProgressNotify()) {
 		if err := r.Err(); err != nil {
 			return err
 		}
+		// The header of a notification of progress says up to where everything was sent. That
+		// of events is ahead of them while a watch catches up.
+		upTo := r.Header.Revision
 		var lines []*mvccpb.KeyValue
 		for _, e := range r.Events {
-			lines = append(lines, e.Kv)
+			lines, upTo = append(lines, e.Kv), e.Kv.ModRevision
 		}
-		if err := s.copyLines(ctx, lines, r.Header.Revision); err != nil {
+		if err := s.copyLines(ctx, lines, upTo); err != nil {
 			return err
 		}
-		*revision = r.Header.Revision
+		*revision = upTo
 	}
 	return nil
 }
@@ -212,6 +215,9 @@ func (s *Store) followAudit(ctx context.Context, revision *int64) error {
 // and notes up to which revision.
 func (s *Store) copyLines(ctx context.Context, lines []*mvccpb.KeyValue, revision int64) error {
 	for _, kv := range lines {
+		if len(kv.Key)+len(kv.Value) > maxValue {
+			continue // no agent writes such a line, and etcd might refuse the copy for ever
+		}
 		to := s.closedKey("audit", strings.TrimPrefix(string(kv.Key), s.key("audit", "")))
 		if _, err := s.etcd.Txn(ctx).If(absent(to)).Then(clientv3.OpPut(to, string(kv.Value))).Commit(); err != nil {
 			return err

@@ -595,8 +595,12 @@ func testAudit(t *testing.T, c *clientv3.Client, name string) {
 	is("init", "join", "join") // nothing is copied yet
 	stop := follow()
 	copied(3)
+	_, err := c.Put(within(t), s.key("audit", "test", "large"), strings.Repeat("x", maxValue)) // holds up nothing
+	must(t, err)
 	must(t, s.Drain(within(t), "a", "x", entry("drain")))
 	copied(4)
+	_, err = c.Delete(within(t), s.key("audit", "test", "large"))
+	must(t, err)
 	r, err := c.Get(within(t), s.key("audit", "test", ""), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByCreateRevision, clientv3.SortDescend))
 	must(t, err)
 	_, err = c.Delete(within(t), string(r.Kvs[0].Key))

@@ -62,8 +62,8 @@ has already are taken over, so that its clients keep their cookies.
 `},
 			{Name: "restore", About: "make this machine the manager in the place of a lost one", Prepare: command.NoArgs(o.prepareRestore), Text: `
 The folder manager of the lost machine must be here, from the copy. This machine needs its address, at
-which the nodes renew their certificates. The lost node is removed and its certificates are revoked; roots
-on its disc stay in use: if it was stolen, run revoke -all afterwards.
+which the nodes renew their certificates. The lost node is removed and its certificates are revoked.
+Whoever has its disc has the authority: if it was stolen, make a new fleet instead, with init -fresh.
 `},
 			{Name: "token", About: "invite a node; print the token with which it joins once", Args: "NODE", Prepare: command.OneArg("NODE", o.prepareToken)},
 			{Name: "join", About: "make this machine a node of a fleet", Args: "TOKEN", Prepare: command.OneArg("TOKEN", o.prepareJoin), Text: `
