@@ -14,7 +14,11 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 	if c.trust.alarm.on {
 		return c.refuse(PulseDoubted, now)
 	}
-	c.inherited.begin(p, pulseNoise(c, p))
+	if c.labels.silence(&c.cfg, c.first.mono, now) == VoidMessages {
+		c.inherited.began = began{} // without a fix the receiver lets its pulses drift
+	} else {
+		c.inherited.begin(p, pulseNoise(c, p))
+	}
 	train, r := c.edges.trains.add(p, &c.cfg)
 	switch {
 	case r == AmbiguousEdge:

@@ -134,7 +134,12 @@ const settled = 128
 // moved while they were acquired, and then their noise hides it for a while.
 func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
 	sigma := pulseNoise(c, p)
-	why, j := h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
+	why, j := None, jump{}
+	// Pulses that are where their jump took them, which is in the bound, tell nothing new.
+	off, b := h.off(second, p.Mono), c.bound.jump
+	if math.Abs(off-b.ns) > b.unsure || math.Abs(off) <= math.Abs(b.ns)/2 {
+		why, j = h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
+	}
 	if why == None {
 		if h.back {
 			ns, tolerance := h.Last.off(second, p.Mono)

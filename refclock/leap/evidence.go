@@ -200,7 +200,7 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 		// The count is known, but which second the labels name is not: they may come
 		// late, or be made with another count or date.
 		away := c.systemAway.by != 0 || c.uniformNow() && c.uniformAway.by != 0
-		if k == countReceived && (odd || away) || (k == almanacReceived || k == lineRan) && odd {
+		if k == countReceived && away || (k == almanacReceived || k == lineRan) && odd {
 			continue
 		}
 		if f := c.found[k]; f.mono != 0 && k.confirms(p) {
@@ -311,8 +311,8 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 		if c.uniformOff = contradiction(off, scaleSpan); (off - off.Round(time.Second)).Abs() > agreeWithin {
 			c.uniformOff = 0
 		}
-		// The scale is not configured if the message has the receiver's leap flag, and with
-		// its count no leap second is missing in the tables.
+		// With the leap flag it is NAV-TIMEGPS, whose scale is certain, and with the receiver's
+		// count no leap second is missing in the tables.
 		c.uniformAway = awayFrom(off, in, m.UTC == gnss.UTCUnreported || c.found[countReceived].mono == 0)
 	default:
 		c.compareSystem(off, in)
