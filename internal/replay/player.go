@@ -179,7 +179,7 @@ func (p *Player) resume(s *recording.State) {
 		p.Play(&recording.PulseEnabled{Grant: *s.Grant})
 	}
 	p.clock.resume(s.Clock)
-	p.witnesses.resume(s.Witnesses, s.Mono)
+	p.witnesses.resume(s)
 }
 
 // shifted is an edge by the clock here.

@@ -114,11 +114,11 @@ func (w *witnesses) conclude(mono int64, f func()) {
 	}
 }
 
-// resume begins with what was known of the witnesses at mono.
-func (w *witnesses) resume(found []integrity.WitnessVerdict, mono int64) {
-	if w.judge != nil && len(found) > 0 {
-		w.judge.Resume(found, mono)
-		w.since, w.steps = mono-lateAfter-1, lateSteps // for the first step
+// resume begins with what was known of the witnesses.
+func (w *witnesses) resume(s *recording.State) {
+	if w.judge != nil && len(s.Witnesses) > 0 {
+		w.judge.Resume(s.Witnesses, s.Confirmed, s.Mono)
+		w.since, w.steps = s.Mono-lateAfter-1, lateSteps // for the first step
 	}
 }
 

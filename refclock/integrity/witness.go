@@ -131,8 +131,16 @@ type WitnessVerdict struct {
 	Verdict Verdict
 }
 
-// Resume takes verdicts that were found before now, CLOCK_MONOTONIC_RAW in ns.
-func (w *Witnesses) Resume(found []WitnessVerdict, now int64) {
+// Confirmed reports whether the required witnesses have agreed once.
+func (w *Witnesses) Confirmed() bool {
+	w.Decide()
+	return w.confirmed
+}
+
+// Resume takes verdicts that were found before now, CLOCK_MONOTONIC_RAW in ns, and whether
+// the required witnesses had agreed once: one that has fallen silent since has no verdict.
+func (w *Witnesses) Resume(found []WitnessVerdict, confirmed bool, now int64) {
+	w.confirmed = confirmed
 	for i := range w.list {
 		s := &w.list[i]
 		for _, f := range found {

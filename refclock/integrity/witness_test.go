@@ -160,3 +160,25 @@ func TestWitnessIntervals(t *testing.T) {
 		t.Error("the verdict stands after 5 min of silence")
 	}
 }
+
+// A witness that agreed once and has fallen silent since holds no lock back, also where a
+// recording begins in the middle.
+func TestWitnessesResume(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verdict   Verdict
+		confirmed bool
+		want      reason.Code
+	}{
+		{NoVerdict, false, reason.WitnessAwaited},
+		{NoVerdict, true, reason.None},
+		{Agrees, false, reason.None},
+		{Disagrees, true, reason.WitnessDisagrees},
+	} {
+		w := NewWitnesses([]WitnessConfig{{Name: "a", Required: true, Every: time.Minute}})
+		w.Resume([]WitnessVerdict{{"a", c.verdict}}, c.confirmed, 1e9)
+		if a := w.Decide(); a.Code != c.want || w.Confirmed() != (c.confirmed || c.verdict == Agrees) {
+			t.Errorf("%v, confirmed %v: %v, confirmed %v", c.verdict, c.confirmed, a, w.Confirmed())
+		}
+	}
+}

@@ -199,7 +199,7 @@ func (r *Recorder) Reading(x *witness.Reading) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if x.Kind == witness.Concluded {
-		r.state.Witnesses = nil
+		r.state.Witnesses, r.state.Confirmed = nil, x.Confirmed
 		for _, s := range x.Status {
 			r.state.Witnesses = append(r.state.Witnesses, integrity.WitnessVerdict{Name: s.Name, Verdict: s.Verdict})
 		}

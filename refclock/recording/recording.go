@@ -48,6 +48,7 @@ type State struct {
 	CelsiusMono int64           `json:"celsius_mono,omitempty"`
 
 	Witnesses []integrity.WitnessVerdict `json:"witnesses,omitempty"`
+	Confirmed bool                       `json:"witnesses_confirmed,omitempty"` // the required ones had agreed once
 }
 
 // HasReadings reports whether the readings of witnesses are in the recording.

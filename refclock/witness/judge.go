@@ -34,7 +34,8 @@ type Reading struct {
 
 	// Status is what is known of all witnesses, of Concluded. A recording has it in its
 	// states.
-	Status []integrity.WitnessStatus
+	Status    []integrity.WitnessStatus
+	Confirmed bool // the required ones have agreed once
 }
 
 // Conclusions take what a Judge concludes. The methods may be called by any goroutine.
@@ -83,9 +84,10 @@ func (j *Judge) Take(r *Reading, clock *integrity.Reference) {
 	j.answered(i, r, clock)
 }
 
-// Resume begins with verdicts that were found before mono (CLOCK_MONOTONIC_RAW, ns).
-func (j *Judge) Resume(found []integrity.WitnessVerdict, mono int64) {
-	j.witnesses.Resume(found, mono)
+// Resume begins with verdicts that were found before mono (CLOCK_MONOTONIC_RAW, ns), and
+// with whether the required witnesses had agreed once.
+func (j *Judge) Resume(found []integrity.WitnessVerdict, confirmed bool, mono int64) {
+	j.witnesses.Resume(found, confirmed, mono)
 	j.begun, j.alarm = true, j.witnesses.Decide()
 	j.to.Alarm(j.alarm) // also none, which ends the one that the engine begins with
 }

@@ -128,7 +128,7 @@ func (t *Task) ask(ctx context.Context, i int) bool {
 
 // conclude ends a round.
 func (t *Task) conclude() {
-	t.take(&Reading{Kind: Concluded, Mono: t.cfg.Mono(), Status: t.judge.witnesses.Status()}, nil)
+	t.take(&Reading{Kind: Concluded, Mono: t.cfg.Mono(), Status: t.judge.witnesses.Status(), Confirmed: t.judge.witnesses.Confirmed()}, nil)
 }
 
 func (t *Task) take(r *Reading, clock *integrity.Reference) {
