@@ -11,34 +11,43 @@ import (
 	"noonmark/internal/exitcode"
 )
 
-// adopt completes a machine by what refclockd's installed configuration says of the devices that
-// it uses now, which nobody else may open. Where that does not lead to a clock, it refuses:
-// what could be planned would replace the one that is served. earlier: what was heard at the last
-// setup is in the machine already.
-func (s *System) adopt(m *Machine, earlier bool) error {
-	if !m.Refclockd {
+// adopt completes a machine by what the installed configuration says of the devices of a refclockd that
+// runs or will run: nobody else may open them, and some may be missing now. Where that does not lead to
+// a clock, it refuses: what could be planned would replace the one that is served. rec is the record of
+// the last setup.
+func (s *System) adopt(m *Machine, rec *Record) error {
+	if m.Refclockd = m.Refclockd || s.willRun(refclockdUnit, refclockdFile); !m.Refclockd {
 		return nil
 	}
 	cfg, err := refclockd.Load(s.path(refclockdFile))
 	if err == nil {
-		if m.Clock = m.adopt(cfg); m.Clock != "" {
+		gone := missing(s.path(cfg.Receiver.Device))
+		if m.Clock = m.adopt(cfg, rec.Machine, gone); m.Clock != "" {
 			return nil
 		}
 		err = fmt.Errorf("%s has clock.source = %q and pulse.source = %q, with devices that were not found", refclockdFile, cfg.Clock.Source, cfg.Pulse.Source)
 	}
-	if earlier && slices.ContainsFunc(Sources(m), func(s Source) bool { return s.Kind.receiver() }) {
+	if slices.ContainsFunc(Sources(m), func(s Source) bool { return s.Kind.receiver() && s.ID == rec.Answers.Clock }) {
 		return nil
 	}
 	if slices.Contains(m.Unseen, refclockdName) {
 		return fmt.Errorf("%w: refclockd runs, and only root sees which devices it uses: %w", os.ErrPermission, err)
 	}
-	return fmt.Errorf("%w: refclockd runs, and setup does not know its clock: %w; stop refclockd and run setup again, or choose the clock with -clock", exitcode.ErrConfig, err)
+	return fmt.Errorf("%w: refclockd runs or is enabled, and setup does not know its clock: %w; run systemctl disable --now refclockd and setup again, or choose the clock with -clock", exitcode.ErrConfig, err)
+}
+
+// willRun reports whether systemd runs a unit, which may be between two starts, or starts it at the next
+// boot with a configuration that is there.
+func (s *System) willRun(unit, config string) bool {
+	st, err := s.unitState(unit) // without systemd it is no unit
+	return err == nil && (st.Active || st.Enabled && !missing(s.path(config)))
 }
 
 // adopt adds port, pulse and pin of a configuration, and returns the Source.ID of its clock; empty: it
-// has another kind of clock or pulse than setup knows, or a device that is not there.
-func (m *Machine) adopt(cfg *refclockd.Settings) string {
-	port := m.adoptPort(cfg)
+// has another kind of clock or pulse than setup knows, or a device that is not there. earlier and gone
+// are as in adoptPort.
+func (m *Machine) adopt(cfg *refclockd.Settings, earlier *Machine, gone bool) string {
+	port := m.adoptPort(cfg, earlier, gone)
 	in := cfg.Pulse.PulseInput
 	var card *Card
 	var pulse *Pulse
@@ -70,15 +79,26 @@ func (m *Machine) adopt(cfg *refclockd.Settings) string {
 	return ""
 }
 
-// adoptPort returns the receiver's port of a configuration. A port that setup does not know, such as
-// one of another driver, is added.
-func (m *Machine) adoptPort(cfg *refclockd.Settings) *Port {
+// adoptPort returns the receiver's port of a configuration. A port that setup does not know is added:
+// one of another driver, or one that is gone because its receiver is unplugged. That is as the last setup
+// found it (earlier, which may be nil), unless another receiver is there now.
+func (m *Machine) adoptPort(cfg *refclockd.Settings, earlier *Machine, gone bool) *Port {
 	i := slices.IndexFunc(m.Ports, func(p Port) bool { return slices.ContainsFunc(p.Users, isRefclockd) })
 	if i < 0 {
 		i = slices.IndexFunc(m.Ports, func(p Port) bool { return cfg.Receiver.Device == p.Device || cfg.Receiver.Device == p.Node })
 	}
+	if i < 0 && gone {
+		if p := m.receiver(); p != nil && p.Heard.usable() {
+			return p
+		}
+	}
 	if i < 0 {
-		m.Ports = append(m.Ports, Port{Device: cfg.Receiver.Device, Node: cfg.Receiver.Device, Users: []string{refclockdName}})
+		p := Port{Device: cfg.Receiver.Device, Node: cfg.Receiver.Device}
+		if gone {
+			p = earlier.port(cfg.Receiver.Device, p)
+		}
+		p.Users = []string{refclockdName}
+		m.Ports = append(m.Ports, p)
 		i = len(m.Ports) - 1
 	}
 	p := &m.Ports[i]

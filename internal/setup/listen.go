@@ -44,7 +44,7 @@ func Listen(ctx context.Context, m, earlier *Machine, e Ears) {
 		p := &m.Ports[i]
 		switch {
 		case slices.ContainsFunc(p.Users, isRefclockd):
-			p.Heard = earlier.port(p.Device)
+			p.Heard = earlier.port(p.Device, *p).Heard
 		case len(p.Users) == 0 && !p.Console && len(m.Unseen) == 0:
 			wg.Go(func() {
 				h := e.Receiver(ctx, p.Device)
@@ -87,24 +87,19 @@ func Listen(ctx context.Context, m, earlier *Machine, e Ears) {
 
 func isRefclockd(user string) bool { return strings.HasPrefix(user, "refclockd ") }
 
-// refclockdRuns reports whether refclockd uses a port.
-func (m *Machine) refclockdRuns() bool {
-	return slices.ContainsFunc(m.Ports, func(p Port) bool { return slices.ContainsFunc(p.Users, isRefclockd) })
-}
-
-// port returns what was heard on a port, nil if it is unknown.
-func (m *Machine) port(device string) *Heard {
+// port returns the port of a device that was heard; otherwise if there is none.
+func (m *Machine) port(device string, otherwise Port) Port {
 	if m == nil {
-		return nil
+		return otherwise
 	}
 	for _, p := range m.Ports {
 		if p.Device == device && p.Heard != nil {
 			h := *p.Heard
-			h.Earlier = true
-			return &h
+			h.Earlier, p.Heard = true, &h
+			return p
 		}
 	}
-	return nil
+	return otherwise
 }
 
 func (m *Machine) card(device string) *Card {

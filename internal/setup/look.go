@@ -82,7 +82,7 @@ func Look(files fs.FS, h *doctor.Host) *Machine {
 			m.NTPUsers = append(m.NTPUsers, p.Name)
 		}
 	}
-	m.Refclockd = m.refclockdRuns() || slices.Contains(m.Unseen, refclockdName) || slices.ContainsFunc(m.Cards, func(c Card) bool { return c.Held })
+	m.Refclockd = len(sv.Processes(refclockdName)) > 0
 	v.boot(m)
 	m.Units.Refclockd, _ = v.unit("refclockd.service")
 	m.Units.Ntsserve, m.Units.ntsserve = v.unit("ntsserve.service")

@@ -19,7 +19,7 @@ type Machine struct {
 	Boot     Boot     `json:"boot"`
 	Units    Units    `json:"units"`
 
-	Refclockd bool     `json:"refclockd_uses_devices"` // it has a port or a card open, or this user cannot see whether it has
+	Refclockd bool     `json:"refclockd_uses_devices"` // it runs, whatever it has open now, or systemd will start it
 	Unseen    []string `json:"unseen"`                 // programs that may use devices, which this user cannot see: nothing is opened
 	Clock     string   `json:"configured_clock"`       // Source.ID of what refclockd serves by its configuration; empty: unknown
 }

@@ -108,7 +108,7 @@ func (x *Setup) Run(ctx context.Context, o Options) (*Report, error) {
 	if err := ctx.Err(); err != nil {
 		return r, err
 	}
-	if err := x.System.adopt(r.Machine, rec.Machine != nil); err != nil && o.Answers.Clock == "" {
+	if err := x.System.adopt(r.Machine, rec); err != nil && o.Answers.Clock == "" {
 		return r, err
 	}
 	r.Machine.print(x.Out)

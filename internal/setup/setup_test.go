@@ -370,6 +370,7 @@ func TestServerThatWasConfiguredByHandIsLeftAlone(t *testing.T) {
 		{"a card's second interface", "rack", strings.Replace(rack, "enp1s0", "bond0", 1), []string{"/dev/ttyACM0", "/dev/ptp0"}, "enp1s0"},
 		{"a port of another driver", "rack", strings.Replace(rack, "ttyACM0", "gnss0", 1), []string{"/dev/gnss0", "/dev/ptp0"}, "enp1s0"},
 		{"a system clock", "pi", "[clock]\nsource = \"system\"\n[receiver]\ndevice = \"/dev/ttyAMA0\"\n", []string{"/dev/ttyAMA0", "/dev/pps0"}, "system"},
+		{"a system clock whose port is free for a moment", "pi", "[clock]\nsource = \"system\"\n[receiver]\ndevice = \"/dev/ttyAMA0\"\n", []string{"/dev/pps0"}, "system"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -383,6 +384,9 @@ func TestServerThatWasConfiguredByHandIsLeftAlone(t *testing.T) {
 				s.units[u] = &UnitRecord{u, true, true}
 			}
 			for _, device := range x.uses { // one that is opened panics
+				if missing(filepath.Join(s.root, device)) {
+					s.put(t, device, "")
+				}
 				delete(s.devices.Inputs, device)
 			}
 			for device := range s.devices.Receivers {
@@ -420,6 +424,91 @@ func TestServerThatWasConfiguredByHandIsLeftAlone(t *testing.T) {
 	}
 }
 
+// A server whose receiver is unplugged keeps its clock, whoever made its configuration: refclockd holds the
+// pulse alone, or waits for its next start. Where another receiver is there instead, setup takes that one.
+func TestServerWithoutItsReceiverKeepsItsClock(t *testing.T) {
+	t.Parallel()
+	const byID = "/dev/serial/by-id/usb-u-blox_AG_-_www.u-blox.com_u-blox_GNSS_receiver-if00"
+	for _, x := range []struct {
+		machine, clock, port, other, pulse string
+		gone                               []string
+		config                             string // by hand; empty: setup makes it
+	}{
+		{"pi", "system", "/dev/ttyAMA0", "/dev/ttyAMA10", "/dev/pps0", []string{"dev/ttyAMA0", "sys/class/tty/ttyAMA0"}, ""},
+		{"pi", "system", "/dev/ttyAMA0", "/dev/ttyAMA10", "/dev/pps0", []string{"dev/ttyAMA0", "sys/class/tty/ttyAMA0"}, "[clock]\nsource = \"system\"\n[receiver]\ndevice = \"/dev/ttyAMA0\"\n"},
+		{"rack", "enp1s0", byID, "/dev/ttyS0", "/dev/ptp0", []string{"dev/ttyACM0", "sys/class/tty/ttyACM0", byID}, ""},
+	} {
+		for name, state := range map[string]UnitRecord{
+			"it runs": {refclockdUnit, true, true}, "it was started by hand": {refclockdUnit, false, true}, "it failed": {refclockdUnit, true, false},
+		} {
+			for _, port := range []string{x.port, x.other} {
+				t.Run(fmt.Sprintf("%s, %s, by hand %v, %s", x.machine, name, x.config != "", port), func(t *testing.T) {
+					t.Parallel()
+					s := load(t, x.machine)
+					s.setUnits(s.look(nil))
+					if x.config != "" {
+						s.put(t, refclockdFile, x.config)
+						s.put(t, ntsserveFile, "[[endpoint]]\naddress = \"127.0.0.1:123\"\n")
+					} else if _, err := s.setup().Run(context.Background(), Options{Yes: true}); err != nil {
+						t.Fatal(err)
+					}
+					s.units[refclockdUnit], s.units[ntsserveUnit] = &state, &UnitRecord{ntsserveUnit, true, true}
+					if state.Active {
+						s.process(t, 900, refclockdName, x.pulse)
+					}
+					for _, path := range x.gone {
+						if err := os.RemoveAll(filepath.Join(s.root, path)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if port == x.other {
+						s.devices.Receivers[port] = Heard{Baud: 9600, Octets: 900, Messages: []string{"RMC"}, Dated: true, Fix: true}
+					}
+					r, err := s.setup().Run(context.Background(), Options{DryRun: true})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if r.Plan.Source.ID != x.clock || r.Plan.Source.port.Device != port || !r.Machine.Refclockd {
+						t.Errorf("it would serve %s of %v", r.Plan.Source.ID, r.Plan.Source.port)
+					}
+					anew := port == x.other && x.config == ""
+					for _, f := range r.Plan.Files {
+						if f.Action == Remove || f.Action == Replace && !anew || f.Path == refclockdFile && anew != (f.Action == Replace) {
+							t.Errorf("%s %s", f.Action, f.Path)
+						}
+					}
+					if slices.ContainsFunc(r.Plan.Units, func(u UnitChange) bool {
+						return ourUnit(u.Unit) && u.Action == "stop" || u.Unit == refclockdUnit && u.Action == "restart" && !anew
+					}) {
+						t.Errorf("units: %+v", r.Plan.Units)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A pulse that went with its receiver is no reason to serve another clock: setup says what is missing.
+func TestServerWithoutItsPulseIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	s := load(t, "pi")
+	s.setUnits(s.look(nil))
+	if _, err := s.setup().Run(context.Background(), Options{Yes: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"dev/ttyAMA0", "sys/class/tty/ttyAMA0", "dev/pps0", "sys/class/pps/pps0"} {
+		if err := os.RemoveAll(filepath.Join(s.root, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.setup().Run(context.Background(), Options{Yes: true}); exitcode.Of(err) != exitcode.Config || !strings.Contains(err.Error(), "-clock") {
+		t.Errorf("%v", err)
+	}
+	if r, err := s.setup().Run(context.Background(), Options{DryRun: true, Answers: Answers{Clock: "kernel"}}); err != nil || r.Plan.Source.Kind != KernelClock {
+		t.Errorf("a clock that was chosen: %v", err)
+	}
+}
+
 // Where a user cannot see who has the devices, none is opened, and the plan says so.
 func TestDevicesWhoseUsersAreUnseenAreNotOpened(t *testing.T) {
 	t.Parallel()
@@ -433,7 +522,7 @@ func TestDevicesWhoseUsersAreUnseenAreNotOpened(t *testing.T) {
 		t.Errorf("%v, %q", err, p.Notes)
 	}
 	m.Unseen, m.Refclockd = []string{refclockdName}, true
-	if err := s.system().adopt(m, false); exitcode.Of(err) != exitcode.Permission || !strings.Contains(err.Error(), "only root") {
+	if err := s.system().adopt(m, &Record{}); exitcode.Of(err) != exitcode.Permission || !strings.Contains(err.Error(), "only root") {
 		t.Errorf("%v", err)
 	}
 }
