@@ -74,7 +74,7 @@ func (s *System) recordFile(r *Record, path string, data []byte) error {
 			f.UID, f.GID = ownerOf(s.path(path))
 		}
 	case there && f.edited(now):
-		if err := keepCopy(s.path(path+beforeSetup), now, mode.Perm()); err != nil {
+		if _, err := keepCopy(s.path(path+beforeSetup), now, mode.Perm()); err != nil {
 			return fmt.Errorf("keep a copy of %s: %w", path, err)
 		}
 	}
@@ -88,15 +88,15 @@ func (s *System) recordFile(r *Record, path string, data []byte) error {
 const beforeSetup = ".before-setup"
 
 // keepCopy writes a copy under a name, or that name with a number if there is a copy with another
-// content already.
-func keepCopy(name string, data []byte, mode fs.FileMode) error {
+// content already, and returns the name that the copy has.
+func keepCopy(name string, data []byte, mode fs.FileMode) (string, error) {
 	for n, to := 1, name; ; n, to = n+1, fmt.Sprintf("%s.%d", name, n) {
 		err := durable.WriteFile(to, data, mode, false)
 		if !errors.Is(err, fs.ErrExist) {
-			return err
+			return to, err
 		}
 		if was, _, err := durable.ReadFile(to, maxConfig); err == nil && string(was) == string(data) {
-			return nil
+			return to, nil
 		}
 	}
 }

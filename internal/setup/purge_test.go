@@ -52,7 +52,7 @@ func TestPurgeAfterASetup(t *testing.T) {
 				t.Fatal(err)
 			}
 			var list bytes.Buffer
-			rec.undo(false).print(&list)
+			s.system().undo(rec).print(&list)
 			calls := filepath.Join(bin, "calls")
 			for name, text := range map[string]string{
 				"refclockctl":        "[ \"$*\" = 'setup -undo -dry-run' ] && cat <<'END'\n" + list.String() + "END\n",

@@ -243,12 +243,13 @@ func (x *Setup) undo(prompt *Prompt, r *Report, o *Options) error {
 	if err != nil {
 		return err
 	}
-	r.Undo = rec.undo(x.System.foreign(rec))
+	r.Undo = x.System.undo(rec)
 	if o.DryRun {
 		r.Undo.print(x.Out)
 		return nil
 	}
 	if !o.Yes {
+		r.Undo.print(x.Out)
 		if yes, err := prompt.Yes("Restore what was there before the first setup?"); err != nil || !yes {
 			fmt.Fprintln(x.Out, "nothing was changed")
 			return err

@@ -226,7 +226,7 @@ func TestReportOfAnUndo(t *testing.T) {
 	if dry.Changed || !done.Changed || !reflect.DeepEqual(dry.Undo, done.Undo) {
 		t.Errorf("changed %v and %v; %+v and %+v", dry.Changed, done.Changed, dry.Undo, done.Undo)
 	}
-	for _, f := range []FileUndo{{webConfig, Restore}, {ntsserveFile, Remove}, {certificateDir, Remove}} {
+	for _, f := range []FileUndo{{webConfig, Restore}, {ntsserveFile, Remove}, {certificateDir, Remove}, {authorityDir, Remove}} {
 		if !slices.Contains(done.Undo.Files, f) {
 			t.Errorf("no %+v in %+v", f, done.Undo.Files)
 		}
@@ -235,6 +235,36 @@ func TestReportOfAnUndo(t *testing.T) {
 		if !slices.Contains(done.Undo.Units, u) {
 			t.Errorf("no %+v in %+v", u, done.Undo.Units)
 		}
+	}
+}
+
+// An undo that asks shows first what it would do. It keeps, and does not list, an authority that has issued
+// certificates to other places since.
+func TestUndoShowsWhatItWouldDoBeforeItAsks(t *testing.T) {
+	t.Parallel()
+	s := load(t, "lan")
+	s.setUnits(s.look(nil))
+	if _, err := s.setup().Run(context.Background(), Options{Yes: true}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func() string {
+		t.Helper()
+		var out bytes.Buffer
+		x := s.setup()
+		x.In, x.Out = strings.NewReader("n\n"), &out
+		if r, err := x.Run(context.Background(), Options{Undo: true, Terminal: true}); err != nil || r.Changed {
+			t.Fatalf("%v, changed %v", err, r.Changed)
+		}
+		list, _, _ := strings.Cut(out.String(), "Restore what was there")
+		return list
+	}
+	const authority = "remove " + authorityDir + "\n"
+	if list := ask(); !strings.Contains(list, authority) || !strings.Contains(list, "remove "+ntsserveFile+"\n") {
+		t.Errorf("before it asks: %q", list)
+	}
+	s.put(t, authorityDir+"/"+certs.IssuedFile, "{\"out\": \"/srv/other\"}\n")
+	if list := ask(); strings.Contains(list, authority) {
+		t.Errorf("it lists an authority that it keeps: %q", list)
 	}
 }
 
@@ -326,6 +356,15 @@ func TestHandEditedFilesAreNeverLost(t *testing.T) {
 	}
 	if content(path) != mine || content(path+".before-undo") != later {
 		t.Errorf("after undo: %q and %q", content(path), content(path+".before-undo"))
+	}
+	apply(true)
+	put(later + "# before a second undo\n")
+	var out bytes.Buffer
+	if err := sys.Undo(&out); err != nil {
+		t.Fatal(err)
+	}
+	if kept := path + ".before-undo.1"; content(path+".before-undo") != later || content(kept) != later+"# before a second undo\n" || !strings.Contains(out.String(), kept[len(s.root):]+"\n") {
+		t.Errorf("after a second undo: %q and %q; %q", content(path+".before-undo"), content(kept), out.String())
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o640 {
 		t.Errorf("after undo: %v, %v", fi.Mode(), err)

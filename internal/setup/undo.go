@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"noonmark/internal/durable"
 	"noonmark/server/certs"
@@ -29,8 +30,9 @@ type FileUndo struct {
 // Restore is that a file gets its content from before the first setup.
 const Restore Action = "restore"
 
-// undo returns what an undo restores. foreign: the record is of another system.
-func (r *Record) undo(foreign bool) *Undone {
+// undo returns what an undo with a record restores.
+func (s *System) undo(r *Record) *Undone {
+	foreign := s.foreign(r)
 	u := &Undone{Files: []FileUndo{}, Units: []UnitRecord{}, Left: []string{}}
 	for _, f := range r.Files {
 		x := FileUndo{f.Path, Remove}
@@ -45,6 +47,11 @@ func (r *Record) undo(foreign bool) *Undone {
 	}
 	for _, dir := range r.issuedTo() {
 		u.Files = append(u.Files, FileUndo{dir, Remove})
+	}
+	if r.Authority {
+		if place, _ := s.issuedElsewhere(r); place == "" { // Undo reports a list that cannot be read
+			u.Files = append(u.Files, FileUndo{authorityDir, Remove})
+		}
 	}
 	for _, x := range r.Units {
 		if foreign && !ourUnit(x.Unit) {
@@ -94,7 +101,7 @@ func (s *System) Undo(out io.Writer) error {
 	}
 	b := undoing{s, out, s.foreign(r)}
 	if b.foreign {
-		r.undo(true).printLeft(out)
+		s.undo(r).printLeft(out)
 		r.leaveOthers()
 	}
 	var errs []error
@@ -182,11 +189,11 @@ func (s undoing) restoreFile(f *FileRecord) error {
 	case f.Existed && string(now) == string(f.Before):
 		return nil
 	case f.Written != digest(now):
-		kept := path + ".before-undo"
-		if err := durable.WriteFile(kept, now, mode.Perm(), true); err != nil {
+		kept, err := keepCopy(path+".before-undo", now, mode.Perm())
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(s.out, "%s was changed by hand since; that is kept as %s.before-undo\n", f.Path, f.Path)
+		fmt.Fprintf(s.out, "%s was changed by hand since; that is kept as %s\n", f.Path, f.Path+strings.TrimPrefix(kept, path))
 	}
 	if !f.Existed {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -232,18 +239,30 @@ func (s undoing) removeCertificates(r *Record) error {
 	if !r.Authority {
 		return errors.Join(errs...)
 	}
+	switch place, err := s.issuedElsewhere(r); {
+	case err != nil:
+		errs = append(errs, err)
+	case place != "":
+		fmt.Fprintf(s.out, "%s is kept: it has issued a certificate to %s\n", authorityDir, place)
+	default:
+		remove(authorityDir, certs.AuthorityCert, certs.AuthorityKey, certs.IssuedFile)
+	}
+	return errors.Join(errs...)
+}
+
+// issuedElsewhere returns a place that the authority has issued a certificate to, without those of setup;
+// "" if there is none.
+func (s *System) issuedElsewhere(r *Record) (place string, err error) {
 	issued, err := certs.ReadIssued(s.path(authorityDir))
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, x := range issued {
 		if !slices.ContainsFunc(r.issuedTo(), func(dir string) bool { return x.Out == s.path(dir) }) {
-			fmt.Fprintf(s.out, "%s is kept: it has issued a certificate to %s\n", authorityDir, x.Out)
-			return errors.Join(errs...)
+			return x.Out, nil
 		}
 	}
-	remove(authorityDir, certs.AuthorityCert, certs.AuthorityKey, certs.IssuedFile)
-	return errors.Join(errs...)
+	return "", nil
 }
 
 // removeEmpty removes a directory that is empty.
