@@ -27,7 +27,7 @@ func (s *System) adopt(m *Machine, rec *Record) error {
 		}
 		err = fmt.Errorf("%s has clock.source = %q and pulse.source = %q, with devices that were not found", refclockdFile, cfg.Clock.Source, cfg.Pulse.Source)
 	}
-	if slices.ContainsFunc(Sources(m), func(s Source) bool { return s.Kind.receiver() && s.ID == rec.Answers.Clock }) {
+	if slices.ContainsFunc(Sources(m), func(s Source) bool { return s.ID == rec.Answers.Clock }) { // it is chosen again
 		return nil
 	}
 	if slices.Contains(m.Unseen, refclockdName) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // script returns a maintainer script of the package, which works below the root of a site.
@@ -25,19 +26,30 @@ func (s *site) script(t *testing.T, name string) string {
 }
 
 // A removal keeps what setup wrote, and a purge removes it: the program is gone then, so prerm leaves a
-// list. Programs that setup stopped run again.
+// list. Programs that setup stopped run again, unless the removal was more than a day ago: others may have
+// been chosen since.
 func TestPurgeAfterASetup(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("sh"); err != nil {
 		t.Skip("there is no sh")
 	}
-	for machine, want := range map[string][]string{
-		"pi":  {"enable systemd-timesyncd.service", "start systemd-timesyncd.service"},
-		"lan": {"try-restart chrony.service"},
+	const restarted = "try-restart chrony.service"
+	for _, x := range []struct {
+		name, machine string
+		age           time.Duration // of the list when the package is purged
+		want, never   []string
+		says          string
+	}{
+		{"pi", "pi", 0, []string{"enable systemd-timesyncd.service", "start systemd-timesyncd.service"}, nil, ""},
+		{"lan", "lan", 0, []string{restarted}, nil, ""},
+		{"pi, after days", "pi", 50 * time.Hour, nil, []string{"enable systemd-timesyncd.service", "start systemd-timesyncd.service"},
+			"noonmark: before refclockctl setup systemd-timesyncd.service was enabled and ran; if it is to be so again: systemctl enable --now systemd-timesyncd.service\n"},
+		{"lan, after days", "lan", 50 * time.Hour, []string{restarted}, []string{"enable chrony.service", "start chrony.service"},
+			"noonmark: before refclockctl setup chrony.service was enabled and ran; if it is to be so again: systemctl enable --now chrony.service\n"},
 	} {
-		t.Run(machine, func(t *testing.T) {
+		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			s := load(t, machine)
+			s := load(t, x.machine)
 			m := s.look(nil)
 			s.setUnits(m)
 			before := tree(t, s.root)
@@ -81,8 +93,12 @@ func TestPurgeAfterASetup(t *testing.T) {
 			now := tree(t, s.root)
 			delete(now, "var/lib/noonmark/setup.undo")
 			sameTree(t, "removal", written, now)
-			if out := run("postrm", "purge"); out != "" {
-				t.Errorf("a purge says %q", out)
+			then := time.Now().Add(-x.age)
+			if err := os.Chtimes(filepath.Join(s.root, "var/lib/noonmark/setup.undo"), then, then); err != nil {
+				t.Fatal(err)
+			}
+			if out := run("postrm", "purge"); out != x.says {
+				t.Errorf("a purge says %q, want %q", out, x.says)
 			}
 			sameTree(t, "purge", before, tree(t, s.root))
 			b, err := os.ReadFile(calls)
@@ -90,9 +106,14 @@ func TestPurgeAfterASetup(t *testing.T) {
 				t.Fatal(err)
 			}
 			done := strings.Split(string(b), "\n")
-			for _, w := range append(want, "disable --now "+renewTimer) {
+			for _, w := range append(x.want, "disable --now "+renewTimer) {
 				if !slices.Contains(done, w) {
 					t.Errorf("a purge does not %s: %q", w, done)
+				}
+			}
+			for _, w := range x.never {
+				if slices.Contains(done, w) {
+					t.Errorf("a purge does %s by an old list", w)
 				}
 			}
 			if slices.ContainsFunc(done, func(l string) bool {
