@@ -16,7 +16,11 @@ import (
 // a clock, it refuses: what could be planned would replace the one that is served. rec is the record of
 // the last setup.
 func (s *System) adopt(m *Machine, rec *Record) error {
-	if m.Refclockd = m.Refclockd || s.willRun(refclockdUnit, refclockdFile); !m.Refclockd {
+	// It may be between two starts, or start at the next boot. Without systemd there is no state.
+	if st, err := s.unitState(refclockdUnit); err == nil && (st.Active || st.Enabled && !missing(s.path(refclockdFile))) {
+		m.Refclockd = true
+	}
+	if !m.Refclockd {
 		return nil
 	}
 	cfg, err := refclockd.Load(s.path(refclockdFile))
@@ -34,13 +38,6 @@ func (s *System) adopt(m *Machine, rec *Record) error {
 		return fmt.Errorf("%w: refclockd runs, and only root sees which devices it uses: %w", os.ErrPermission, err)
 	}
 	return fmt.Errorf("%w: refclockd runs or is enabled, and setup does not know its clock: %w; run systemctl disable --now refclockd and setup again, or choose the clock with -clock", exitcode.ErrConfig, err)
-}
-
-// willRun reports whether systemd runs a unit, which may be between two starts, or starts it at the next
-// boot with a configuration that is there.
-func (s *System) willRun(unit, config string) bool {
-	st, err := s.unitState(unit) // without systemd it is no unit
-	return err == nil && (st.Active || st.Enabled && !missing(s.path(config)))
 }
 
 // adopt adds port, pulse and pin of a configuration, and returns the Source.ID of its clock; empty: it

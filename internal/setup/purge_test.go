@@ -64,7 +64,7 @@ func TestPurgeAfterASetup(t *testing.T) {
 				t.Fatal(err)
 			}
 			var list bytes.Buffer
-			s.system().undo(rec).print(&list)
+			rec.undo(s.system()).print(&list)
 			calls := filepath.Join(bin, "calls")
 			for name, text := range map[string]string{
 				"refclockctl":        "[ \"$*\" = 'setup -undo -dry-run' ] && cat <<'END'\n" + list.String() + "END\n",

@@ -243,7 +243,7 @@ func (x *Setup) undo(prompt *Prompt, r *Report, o *Options) error {
 	if err != nil {
 		return err
 	}
-	r.Undo = x.System.undo(rec)
+	r.Undo = rec.undo(x.System)
 	if o.DryRun {
 		r.Undo.print(x.Out)
 		return nil

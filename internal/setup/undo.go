@@ -30,8 +30,8 @@ type FileUndo struct {
 // Restore is that a file gets its content from before the first setup.
 const Restore Action = "restore"
 
-// undo returns what an undo with a record restores.
-func (s *System) undo(r *Record) *Undone {
+// undo returns what an undo restores on a system.
+func (r *Record) undo(s *System) *Undone {
 	foreign := s.foreign(r)
 	u := &Undone{Files: []FileUndo{}, Units: []UnitRecord{}, Left: []string{}}
 	for _, f := range r.Files {
@@ -49,7 +49,7 @@ func (s *System) undo(r *Record) *Undone {
 		u.Files = append(u.Files, FileUndo{dir, Remove})
 	}
 	if r.Authority {
-		if place, _ := s.issuedElsewhere(r); place == "" { // Undo reports a list that cannot be read
+		if place, _ := r.issuedElsewhere(s.path); place == "" { // Undo reports a list that cannot be read
 			u.Files = append(u.Files, FileUndo{authorityDir, Remove})
 		}
 	}
@@ -101,7 +101,7 @@ func (s *System) Undo(out io.Writer) error {
 	}
 	b := undoing{s, out, s.foreign(r)}
 	if b.foreign {
-		s.undo(r).printLeft(out)
+		r.undo(s).printLeft(out)
 		r.leaveOthers()
 	}
 	var errs []error
@@ -239,7 +239,7 @@ func (s undoing) removeCertificates(r *Record) error {
 	if !r.Authority {
 		return errors.Join(errs...)
 	}
-	switch place, err := s.issuedElsewhere(r); {
+	switch place, err := r.issuedElsewhere(s.path); {
 	case err != nil:
 		errs = append(errs, err)
 	case place != "":
@@ -251,14 +251,14 @@ func (s undoing) removeCertificates(r *Record) error {
 }
 
 // issuedElsewhere returns a place that the authority has issued a certificate to, without those of setup;
-// "" if there is none.
-func (s *System) issuedElsewhere(r *Record) (place string, err error) {
-	issued, err := certs.ReadIssued(s.path(authorityDir))
+// "" if there is none. path is where a path is.
+func (r *Record) issuedElsewhere(path func(string) string) (place string, err error) {
+	issued, err := certs.ReadIssued(path(authorityDir))
 	if err != nil {
 		return "", err
 	}
 	for _, x := range issued {
-		if !slices.ContainsFunc(r.issuedTo(), func(dir string) bool { return x.Out == s.path(dir) }) {
+		if !slices.ContainsFunc(r.issuedTo(), func(dir string) bool { return x.Out == path(dir) }) {
 			return x.Out, nil
 		}
 	}
