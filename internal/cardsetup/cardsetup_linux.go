@@ -114,12 +114,16 @@ func describe(s syscall.WaitStatus) string {
 	return fmt.Sprintf("exit status %d", s.ExitStatus())
 }
 
-// fails notes why no card can be set up now.
+// fails notes why no card can be set up now. Once nothing but a restart of ntsserve
+// helps, that remains the reason.
 func (h *Helper) fails(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return
+	}
+	if errors.Is(h.lost, ErrLost) {
+		err = h.lost
 	}
 	h.down = err
 	select {
@@ -170,9 +174,9 @@ func (h *Helper) Waiting() error {
 }
 
 // Run ends with an error when ntsserve-cards has ended or does not answer; the next run
-// asks whether it works again.
+// asks whether it works again, unless no process is left.
 func (h *Helper) Run(ctx context.Context) error {
-	if h.Waiting() == nil {
+	if !errors.Is(h.Waiting(), ErrLost) {
 		if err := h.probe(); err != nil {
 			return err
 		}
@@ -269,7 +273,7 @@ func (h *Helper) lostOr(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.closed {
-		h.lost = err
+		h.lost, h.down = err, err
 	}
 	return err
 }

@@ -250,6 +250,55 @@ func TestLossOfTheKeeperNeedsARestart(t *testing.T) {
 	<-done
 }
 
+// The keeper ends while ntsserve-cards is reported as silent or as ended. Cards are set up
+// again as soon as it answers, and nobody waits for one that nothing starts.
+func TestLossOfTheKeeperKeepsNoOldReport(t *testing.T) {
+	for name, c := range map[string]struct {
+		report  error
+		working bool // ntsserve-cards outlives its keeper
+		want    error
+	}{
+		"silent, and gone":    {ErrNoAnswer, false, ErrLost},
+		"ended, and not back": {ErrEnded, false, ErrLost},
+		"silent, and works":   {ErrNoAnswer, true, nil},
+		"ended, and back":     {ErrEnded, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := started(t)
+			done, pid := h.run(t, t.Context()), worker(t, h)
+			h.fails(c.report)
+			if err := <-done; !errors.Is(err, c.report) {
+				t.Fatalf("the task: %v", err)
+			}
+			kill(t, h.PID())
+			if !c.working {
+				kill(t, pid)
+			}
+			if err := <-h.failed; !errors.Is(err, ErrAlone) {
+				t.Fatalf("the end of the keeper: %v", err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			h.Ready()
+			if err := h.Run(ctx); !errors.Is(err, c.want) {
+				t.Errorf("the task: %v, want %v", err, c.want)
+			}
+			h.fails(ErrEnded) // a report that comes late
+			select {
+			case <-h.failed:
+			default:
+			}
+			h.Ready()
+			if err := h.Run(ctx); err != nil {
+				t.Errorf("the task, then: %v", err)
+			}
+			if _, err := h.Widen("lo"); !errors.Is(err, c.want) {
+				t.Errorf("a card: %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
 // Nothing is left of the processes when ntsserve ends, whatever has become of them.
 func TestProcessesEndWithTheSocket(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, h *Helper, pid int){
