@@ -212,13 +212,16 @@ func (h *Helper) Widen(name string) (sockets.Setting, error) {
 // probe asks whether ntsserve-cards works: it refuses a name that is none.
 func (h *Helper) probe() error {
 	_, err := h.ask(".")
-	if !errors.Is(err, syscall.EINVAL) {
-		return err
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.down = nil
-	return nil
+	switch {
+	case errors.Is(err, syscall.EINVAL):
+		h.down = nil
+		return nil
+	case errors.Is(err, ErrNoAnswer) && errors.Is(h.down, ErrEnded):
+		return h.down // it is not back yet
+	}
+	return err
 }
 
 // ask sends a question and waits for its answer. Answers to earlier questions, which

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"noonmark/internal/privileges"
 	"noonmark/internal/proctest"
@@ -191,9 +192,69 @@ func TestKilledProcessIsStartedAgain(t *testing.T) {
 	}
 }
 
+// A process that cannot work is started less and less often, and its reason is logged once;
+// one that had worked is back after a second.
+func TestStartsThatFailAreRareAndSilent(t *testing.T) {
+	t.Parallel()
+	const s, killed = time.Second, uint32(syscall.SIGKILL)
+	var starts starts
+	for i, c := range []struct {
+		log    bool // the run may log
+		status uint32
+		lasted time.Duration
+		delay  time.Duration
+	}{
+		{true, startFailed, 0, s}, {false, startFailed, 0, 2 * s}, {false, startFailed, 0, 4 * s}, {false, startFailed, s, 8 * s}, {false, startFailed, 0, 10 * s},
+		{false, 4 << 8, 9 * s, 10 * s}, {true, 4 << 8, 0, 10 * s}, {false, 4 << 8, 0, 10 * s}, // for another reason
+		{false, killed, 10 * s, s}, {true, killed, time.Hour, s}, {true, killed, 0, 2 * s}, {false, killed, time.Hour, s}, // after it has worked
+		{true, startFailed, 0, 2 * s},
+	} {
+		if log := starts.mayLog(); log != c.log {
+			t.Errorf("run %d may log: %v", i, log)
+		}
+		if d := starts.ended(c.status, c.lasted); d != c.delay {
+			t.Errorf("after run %d: a delay of %v, want %v", i, d, c.delay)
+		}
+	}
+}
+
+// The delay ends with ntsserve: the service manager waits for all processes of the unit.
+func TestDelayEndsWithTheReader(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if endsWithin(int(w.Fd()), time.Millisecond) {
+		t.Error("it ends before its reader")
+	}
+	r.Close()
+	if !endsWithin(int(w.Fd()), time.Hour) {
+		t.Error("it waits on without a reader")
+	}
+}
+
+// A process that is not back yet is reported as that, not as one whose driver hangs.
+func TestProcessThatIsNotBackIsReportedAsEnded(t *testing.T) {
+	t.Parallel()
+	h := started(t)
+	pid := worker(t, h)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // as if nothing read the questions
+		t.Fatal(err)
+	}
+	h.fails(ErrEnded)
+	h.Ready()
+	if err := h.Run(t.Context()); !errors.Is(err, ErrEnded) {
+		t.Errorf("the task: %v", err)
+	}
+	kill(t, pid)
+}
+
 // A process that is stopped does not hold anybody up for ever, and its late answers are
 // nobody else's.
 func TestSilentProcessIsReportedUntilItAnswers(t *testing.T) {
+	t.Parallel()
 	h := started(t)
 	done := h.run(t, t.Context())
 	pid := worker(t, h)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"noonmark/internal/exitcode"
 	"noonmark/internal/privileges"
 	"noonmark/server/transport/sockets"
@@ -31,9 +33,11 @@ const (
 	// pause follows each question: a process that has been taken over cannot keep
 	// drivers busy.
 	pause = 100 * time.Millisecond
-	// startEvery is the delay before ntsserve-cards is started again. For so long
-	// ntsserve-keeper may run on after ntsserve.
-	startEvery = time.Second
+	// firstDelay is the delay before ntsserve-cards is started again. It doubles up to
+	// maxDelay while runs are shorter than that, so that one that cannot work takes no
+	// time from the processes that answer.
+	firstDelay = time.Second
+	maxDelay   = 10 * time.Second
 	// startFailed is the wait status of a process that could not be started: exit
 	// status 127, as of a shell.
 	startFailed = 127 << 8
@@ -74,22 +78,73 @@ func keep(args []string) int {
 	syscall.CloseOnExec(endings)
 	socket := os.NewFile(questions, "cards")
 	defer socket.Close()
+	var s starts
 	for {
-		status := runWorker(socket)
+		begun := time.Now()
+		status := runWorker(socket, s.mayLog())
 		if _, err := syscall.Write(endings, binary.NativeEndian.AppendUint32(nil, status)); err != nil {
 			return exitcode.OK // ntsserve has ended
 		}
-		time.Sleep(startEvery)
+		if endsWithin(endings, s.ended(status, time.Since(begun))) {
+			return exitcode.OK
+		}
 	}
 }
 
+// starts spaces the starts of ntsserve-cards, and limits what its runs log. The zero value
+// is for the first one.
+type starts struct {
+	delay  time.Duration
+	last   uint32 // how the last run ended
+	logged uint32 // how the last run that could log ended; 0: none of this series
+}
+
+// mayLog reports whether the next run may log: it is the first of a series of short runs,
+// or the last one ended in another way than what is logged.
+func (s *starts) mayLog() bool { return s.logged == 0 || s.last != s.logged }
+
+// ended notes how a run ended and how long it lasted. It returns the delay before the next.
+func (s *starts) ended(status uint32, lasted time.Duration) time.Duration {
+	spoke := s.mayLog()
+	s.delay = min(max(2*s.delay, firstDelay), maxDelay)
+	if lasted >= maxDelay {
+		*s = starts{delay: firstDelay}
+		return s.delay
+	}
+	s.last = status
+	if spoke {
+		s.logged = status
+	}
+	return s.delay
+}
+
+// endsWithin waits for d and returns false, or true as soon as nobody reads the pipe any
+// more.
+func endsWithin(pipe int, d time.Duration) bool {
+	until := time.Now().Add(d)
+	fds := []unix.PollFd{{Fd: int32(pipe)}} // without a reader its state is POLLERR
+	for left := d; left > 0; left = time.Until(until) {
+		if n, err := unix.Poll(fds, int(left/time.Millisecond)+1); n > 0 {
+			return true
+		} else if err != nil && err != unix.EINTR {
+			time.Sleep(left)
+		}
+	}
+	return false
+}
+
 // runWorker runs ntsserve-cards once. It returns its wait status.
-func runWorker(socket *os.File) uint32 {
+func runWorker(socket *os.File, log bool) uint32 {
 	cmd := exec.Command("/proc/self/exe", Argument, workArgument)
-	cmd.ExtraFiles, cmd.Stderr = []*os.File{socket}, os.Stderr
+	cmd.ExtraFiles = []*os.File{socket}
+	if log {
+		cmd.Stderr = os.Stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{AmbientCaps: []uintptr{uintptr(privileges.NetAdmin)}}
 	if err := cmd.Run(); cmd.ProcessState == nil {
-		fmt.Fprintf(os.Stderr, "%s: start ntsserve-cards: %v\n", Argument, err)
+		if log {
+			fmt.Fprintf(os.Stderr, "%s: start ntsserve-cards: %v\n", Argument, err)
+		}
 		return startFailed
 	}
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
