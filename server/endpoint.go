@@ -155,7 +155,7 @@ func (s *Server) open(e *endpoint) error {
 	defer e.opening.End()
 	conns, err := sockets.Listen(e.cfg.Socket)
 	if err != nil {
-		why := explain(err)
+		why := explain(err, e.cfg.Socket.Addr.Port())
 		e.lacks(lackOf(err), why)
 		return why
 	}
@@ -188,16 +188,14 @@ func (s *Server) open(e *endpoint) error {
 }
 
 // explain adds a remedy to what the system refuses most often.
-func explain(err error) error {
+func explain(err error, port uint16) error {
 	switch {
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("%w; ports below 1024 need a capability: run under the systemd unit, or setcap cap_net_bind_service+ep on the program", err)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w; another time server uses the port: stop it (chronyd, ntpd, ntpsec, systemd-timesyncd), or choose another port", err)
 	case errors.Is(err, syscall.EAFNOSUPPORT):
 		return fmt.Errorf("%w; IPv6 is off on this machine: switch it on, or leave out the endpoint", err)
 	}
-	return err
+	return network.ExplainBind(err, "udp", port)
 }
 
 // shut closes the sockets, which must not be in use.

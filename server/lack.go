@@ -22,7 +22,7 @@ const (
 	NoAddress                // its address is on no interface of this machine
 	AddressInUse             // another program uses its address and port
 	NoFamily                 // IPv6 (or IPv4) is off on this machine
-	NotPermitted             // a privilege is missing
+	NotPermitted             // a privilege is missing, or its unit forbids the port
 	NoStamps                 // hardware timestamps are demanded, and no card has them
 	Failed                   // the system refuses its socket for another reason
 	numLacks

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -29,6 +28,7 @@ import (
 	"noonmark/phc"
 	"noonmark/server"
 	"noonmark/server/certs"
+	"noonmark/server/network"
 	"noonmark/server/sysclock"
 	"noonmark/server/threads"
 	"noonmark/server/transport/sockets"
@@ -134,10 +134,7 @@ func (d *service) listenKE(ctx context.Context) (*net.TCPListener, error) {
 	}
 	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", d.settings.KE.Listen.String())
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("%s: %w; a port below 1024 needs CAP_NET_BIND_SERVICE, which ntsserve.service gives", d.settings.Place("ke.listen"), err)
-		}
-		return nil, fmt.Errorf("%s: %w", d.settings.Place("ke.listen"), err)
+		return nil, fmt.Errorf("%s: %w", d.settings.Place("ke.listen"), network.ExplainBind(err, "tcp", d.settings.KE.Listen.Port()))
 	}
 	d.listen = l.(*net.TCPListener)
 	d.log.Info("listening", "nts-ke", l.Addr().String())

@@ -118,6 +118,8 @@ func ListenRemedy(err error, port uint16, otherwise string) string {
 		return "no interface has the address yet, or it is not of this machine"
 	case errors.Is(err, syscall.EACCES):
 		return "this user may not bind the port: choose one from 1024 on"
+	case errors.Is(err, syscall.EPERM): // see network.ExplainBind
+		return "SocketBindDeny= of the unit forbids the port: choose one that it allows, such as one from 1024 on"
 	}
 	return otherwise
 }

@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,6 +64,18 @@ func TestMetricsAreServed(t *testing.T) {
 	if c, err := net.Dial("tcp", m.Addr().String()); err == nil {
 		c.Close()
 		t.Error("still listens after the end")
+	}
+}
+
+// What the unit forbids is not what a user may not do, and each cause has its remedy.
+func TestListenRemedy(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]string{
+		syscall.EADDRINUSE: "sport = :853", syscall.EADDRNOTAVAIL: "no interface", syscall.EACCES: "this user", syscall.EPERM: "SocketBindDeny=", syscall.ENOBUFS: "otherwise",
+	} {
+		if got := ListenRemedy(fmt.Errorf("listen: %w", err), 853, "otherwise"); !strings.Contains(got, want) {
+			t.Errorf("%v: %s, want %q", err, got, want)
+		}
 	}
 }
 

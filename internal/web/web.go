@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,7 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ln, err := net.Listen("tcp", s.cfg.Listen.String())
 	if err != nil {
-		return explainListen(err)
+		return fmt.Errorf("listen: %w; %s", err, daemon.ListenRemedy(err, s.cfg.Listen.Port(), "choose another address"))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,17 +157,6 @@ func (c *Config) token() (*[sha256.Size]byte, error) {
 		return nil, nil
 	}
 	return c.ReadToken()
-}
-
-// explainListen adds what to do about an address that cannot be had.
-func explainListen(err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen: %w; another program uses the port: choose another", err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen: %w; no interface has the address yet, or it is not of this machine", err)
-	}
-	return fmt.Errorf("listen: %w", err)
 }
 
 // quiet takes what net/http logs about connections of strangers.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/acme"
 
 	"noonmark/server/crowd"
+	"noonmark/server/network"
 )
 
 // Kinds of challenges (RFC 8555, section 8.3, RFC 8737).
@@ -51,7 +52,8 @@ func newChallengeServer(conns *crowd.Counts) *challengeServer {
 func (s *challengeServer) open(kind, addr string) (func(), error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, err
+		at, _ := netip.ParseAddrPort(addr)
+		return nil, network.ExplainBind(err, "tcp", at.Port())
 	}
 	l = crowd.Limit(l, challengeConns, s.conns)
 	var wg sync.WaitGroup
