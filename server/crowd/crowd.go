@@ -46,7 +46,8 @@ func (o Outcome) String() string {
 type Counts [NumOutcomes]atomic.Uint64
 
 // Listener is a listener with a limit. Where all places are taken, a new connection takes
-// that of the oldest one of the prefix that has the most.
+// that of the oldest one of the prefix that has the most, or of its own prefix if that
+// would have as many then.
 type Listener struct {
 	net.Listener
 	max    int
@@ -113,9 +114,11 @@ func (l *Listener) victim(x *conn) (oldest *conn) {
 		count[c.prefix]++
 		most = max(most, count[c.prefix])
 	}
-	own := count[x.prefix] == most
+	// A prefix with one place less would only exchange ranks with the fullest, as often as
+	// it connects. Without a place it has none of its own to give.
+	own := count[x.prefix] > 0 && count[x.prefix] >= most-1
 	for c := range l.open {
-		if own && c.prefix != x.prefix || count[c.prefix] < most {
+		if own && c.prefix != x.prefix || !own && count[c.prefix] < most {
 			continue
 		}
 		if oldest == nil || c.since.Before(oldest.since) {

@@ -132,6 +132,32 @@ func TestPrefixesAndFreedPlaces(t *testing.T) {
 	})
 }
 
+// A prefix that would only change ranks with a fuller one takes no place from it: whoever
+// connects again and again would end the oldest connections of others without an end.
+func TestRanksAreNotExchanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer close(r.s.next)
+		page := []*client{r.connect("192.0.2.1"), r.connect("192.0.2.1")}
+		scraper, stranger := r.connect("192.0.2.2"), r.connect("198.51.100.1")
+		for range 20 {
+			time.Sleep(time.Second)
+			c := r.connect("198.51.100.1")
+			if c.closed || !stranger.closed {
+				t.Error("a stranger does not take the place of his own connection")
+			}
+			stranger = c
+		}
+		if page[0].closed || page[1].closed || scraper.closed {
+			t.Errorf("a stranger with one place takes another: %v, %v, %v", page[0].closed, page[1].closed, scraper.closed)
+		}
+		// Who has no place gets one.
+		if c := r.connect("203.0.113.1"); c.closed || !page[0].closed {
+			t.Errorf("another prefix: %v, %v", c.closed, page[0].closed)
+		}
+	})
+}
+
 // Over real sockets, whoever lost a place notices it at once.
 func TestRealConnections(t *testing.T) {
 	t.Parallel()
