@@ -58,7 +58,7 @@ func machineFlags(fl *flag.FlagSet) *observe.Machine {
 	fl.StringVar(&m.Snapshot, "snapshot", status.DefaultPath, "the snapshot `FILE` that refclockd writes")
 	fl.StringVar(&m.Serving, "counters", observe.DefaultServing, "the `FILE` that ntsserve writes")
 	fl.StringVar(&m.Refclockd, "config", refclockd.DefaultPath, "configuration `FILE` of refclockd; without it ntsserve serves another clock")
-	fl.StringVar(&m.Ntsserve, "server", ntsserve.DefaultPath, "configuration `FILE` of ntsserve; where it exists, ntsserve is expected to answer")
+	fl.StringVar(&m.Ntsserve, "server", ntsserve.DefaultPath, "configuration `FILE` of ntsserve; where it exists, and the unit is enabled, ntsserve is expected to answer")
 	return m
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"noonmark/internal/config/ntsserve"
 	"noonmark/refclock/report"
 )
 
@@ -20,9 +21,13 @@ type Machine struct {
 	// Refclockd is the configuration of refclockd. Where that file does not exist and nothing is
 	// published, ntsserve serves the clock of another program. Empty: refclockd is expected.
 	Refclockd string
-	// Ntsserve is the configuration of ntsserve. Where that file exists, ntsserve is expected.
-	// Empty: it is expected once it has published.
+	// Ntsserve is the configuration of ntsserve. Where that file exists and Boot too, ntsserve is
+	// expected. Empty: it is expected once it has published.
 	Ntsserve string
+	// Boot is the link that starts ntsserve when the machine starts: an installation may bring a
+	// configuration to machines that are no servers. Empty: that of the usual unit for the usual
+	// configuration, none for another one.
+	Boot string
 
 	served atomic.Bool // ntsserve has published
 }
@@ -53,10 +58,26 @@ func (m *Machine) Look() View {
 		if v.Serving != nil || !errors.Is(v.NoServing, ErrNoServing) {
 			m.served.Store(true)
 		}
-		v.Serves = m.served.Load() || m.Ntsserve != "" && !missing(m.Ntsserve)
+		v.Serves = m.served.Load() || m.configured()
 	}
 	v.Alone = (v.Status == nil || v.Status.AgeS > SilentAge) && m.Refclockd != "" && missing(m.Refclockd)
 	return v
+}
+
+// bootLink is what systemctl enable makes of ntsserve.service.
+const bootLink = "/etc/systemd/system/multi-user.target.wants/ntsserve.service"
+
+// configured reports whether ntsserve is configured, and is started at boot.
+func (m *Machine) configured() bool {
+	boot := m.Boot
+	if boot == "" && m.Ntsserve == ntsserve.DefaultPath {
+		boot = bootLink
+	}
+	if m.Ntsserve == "" || missing(m.Ntsserve) {
+		return false
+	}
+	_, err := os.Lstat(boot) // wherever the link leads
+	return boot == "" || !errors.Is(err, fs.ErrNotExist)
 }
 
 // missing reports whether a configuration does not exist. One that cannot be looked at may be

@@ -55,7 +55,7 @@ func TestMissingConfigurationDecidesTheRole(t *testing.T) {
 	}
 }
 
-// ntsserve is expected where it is configured, where its file lies, and where it has
+// ntsserve is expected where it is configured and started at boot, where its file lies, and where it has
 // published since the look began.
 func TestWhereAServerIsExpected(t *testing.T) {
 	t.Parallel()
@@ -70,25 +70,35 @@ func TestWhereAServerIsExpected(t *testing.T) {
 		}
 		proctest.Write(t, path, string(b))
 	}
-	var seen, fleeting Machine
+	enabled := filepath.Join(dir, "enabled.service") // leads nowhere
+	if err := os.Symlink(filepath.Join(dir, "unit.service"), enabled); err != nil {
+		t.Fatal(err)
+	}
+	var seen, fleeting, manual Machine
 	for _, c := range []struct {
 		name   string
 		m      *Machine
 		config string
+		boot   string
 		change func()
 		serves bool
 		want   Answers
 	}{
-		{"nothing", &seen, "", func() {}, false, NotExpected},
-		{"its configuration is missing", &Machine{}, there + ".none", func() {}, false, NotExpected},
-		{"it is configured", &Machine{}, there, func() {}, true, Silent},
-		{"it publishes", &seen, there + ".none", func() { serves(0) }, true, Synchronised},
-		{"its file is old", &fleeting, "", func() { serves(time.Minute) }, true, Silent},
-		{"its file is gone", &seen, "", func() { os.Remove(path) }, true, Silent},
-		{"nobody has seen it", &Machine{}, "", func() {}, false, NotExpected},
+		{"nothing", &seen, "", "", func() {}, false, NotExpected},
+		{"its configuration is missing", &Machine{}, there + ".none", "", func() {}, false, NotExpected},
+		{"a configuration is installed, and never used", &manual, there, enabled + ".none", func() {}, false, NotExpected},
+		{"its unit is enabled, without a configuration", &Machine{}, there + ".none", enabled, func() {}, false, NotExpected},
+		{"it is configured", &Machine{}, there, "", func() {}, true, Silent},
+		{"it is configured and enabled", &Machine{}, there, enabled, func() {}, true, Silent},
+		{"it publishes", &seen, there + ".none", "", func() { serves(0) }, true, Synchronised},
+		{"somebody started it", &manual, there, enabled + ".none", func() {}, true, Synchronised},
+		{"its file is old", &fleeting, "", "", func() { serves(time.Minute) }, true, Silent},
+		{"its file is gone", &seen, "", "", func() { os.Remove(path) }, true, Silent},
+		{"what somebody started is gone", &manual, there, enabled + ".none", func() {}, true, Silent},
+		{"nobody has seen it", &Machine{}, "", "", func() {}, false, NotExpected},
 	} {
 		c.change()
-		c.m.Ntsserve, c.m.Snapshot, c.m.Serving, c.m.Mono = c.config, "/nonexistent/status", path, func() int64 { return now }
+		c.m.Ntsserve, c.m.Boot, c.m.Snapshot, c.m.Serving, c.m.Mono = c.config, c.boot, "/nonexistent/status", path, func() int64 { return now }
 		v := c.m.Look()
 		if v.Serves != c.serves || v.Answers() != c.want || (v.Fault() != nil) != (c.want == Silent) {
 			t.Errorf("%s: %+v, answers %v, fault %+v", c.name, v, v.Answers(), v.Fault())
