@@ -11,7 +11,8 @@ import (
 	"noonmark/internal/observe"
 )
 
-// deadAge is the age of a snapshot, s, from which refclockd does not run any more.
+// deadAge is the age of a snapshot, s, from which refclockd does not run any more, and how long
+// ntsserve may serve nothing, s, without being down.
 const deadAge = 5
 
 // Look reads what the daemons of a machine publish. What cannot be read is not known.

@@ -149,6 +149,57 @@ func TestNotificationsAreThoseOfChanges(t *testing.T) {
 	}
 }
 
+// A restart of ntsserve is no change of the clock: managers hear of it once it lasts.
+func TestARestartOfNtsserveIsNoChange(t *testing.T) {
+	t.Parallel()
+	lost := func() *Clock {
+		c := locked()
+		c.Status.Usable, c.Status.Stratum, c.Status.State, c.Status.Reason = false, 16, "unlocked", "no_label"
+		return c
+	}
+	serves := func(c *Clock, a observe.Answers) *Clock {
+		c.Answers = a
+		if c.Alone && a != observe.Silent {
+			c.Serving = &observe.Serving{Stratum: 1}
+		}
+		return c
+	}
+	alone := func() *Clock { return &Clock{Alone: true} }
+	for _, x := range []struct {
+		name  string
+		clock func() *Clock
+		what  []observe.Answers // a second each
+		want  []int             // seconds at which mode and stratum change
+	}{
+		{"it never comes back", locked, []observe.Answers{observe.Synchronised, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent}, []int{6}},
+		{"a restart while the clock is not usable", lost, []observe.Answers{observe.Synchronised, observe.Silent, observe.Closed, observe.Unsynchronised}, nil},
+		{"a restart", locked, []observe.Answers{observe.Synchronised, observe.Silent, observe.Silent, observe.Closed, observe.Unsynchronised, observe.Synchronised}, nil},
+		{"two restarts", locked, []observe.Answers{observe.Synchronised, observe.Silent, observe.Silent, observe.Silent, observe.Synchronised, observe.Silent, observe.Silent, observe.Silent, observe.Synchronised}, nil},
+		{"a restart without refclockd", alone, []observe.Answers{observe.Synchronised, observe.Silent, observe.Closed, observe.Unsynchronised, observe.Synchronised}, nil},
+		{"its end without refclockd", alone, []observe.Answers{observe.Synchronised, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent}, []int{6}},
+		{"the first look falls into a restart", locked, []observe.Answers{observe.Silent, observe.Unsynchronised, observe.Synchronised}, nil},
+		{"it is down from the first look on", locked, []observe.Answers{observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Silent, observe.Synchronised}, []int{7}},
+	} {
+		var n Notifier
+		var got []int
+		for s, a := range x.what {
+			c := serves(x.clock(), a)
+			c.Now = at.Add(time.Duration(s) * time.Second)
+			for _, found := range n.Step(c, nil) {
+				if len(got) == 0 || got[len(got)-1] != s {
+					got = append(got, s)
+				}
+				if strings.HasPrefix(found.Text, "heartbeat") {
+					t.Errorf("%s: %s", x.name, found.Text)
+				}
+			}
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("%s: changes at %v, want %v", x.name, got, x.want)
+		}
+	}
+}
+
 func FuzzServe(f *testing.F) {
 	f.Add([]byte("PING\nget\n.1.3.6.1.2.1.197.1.2.1.0\ngetnext\n.1.3\nset\n.1\ninteger 1\n"))
 	c := locked()

@@ -36,6 +36,7 @@ type Notifier struct {
 	begun   bool
 	mode    Mode
 	stratum int
+	since   time.Time // ntsserve does not serve the clock; zero: it does
 	beat    time.Time
 }
 
@@ -43,13 +44,17 @@ type Notifier struct {
 // nothing but a heartbeat.
 func (n *Notifier) Step(c *Clock, since []events.Event) (found []Trap) {
 	mode, level := c.Mode(), c.Stratum()
+	brief := n.brief(c)
+	if brief && n.begun {
+		mode, level = n.mode, n.stratum
+	}
 	if n.begun && mode != n.mode {
 		found = append(found, c.trap(modeChange, fmt.Sprintf("mode changed from %v to %v%s", n.mode, mode, reasonText(c)), scalarOf(currentMode, "i", strconv.Itoa(int(mode)))))
 	}
 	if n.begun && level != n.stratum {
 		found = append(found, c.trap(stratumChange, fmt.Sprintf("stratum changed from %d to %d%s", n.stratum, level, reasonText(c)), scalarOf(stratum, "u", strconv.Itoa(level))))
 	}
-	n.begun, n.mode, n.stratum = true, mode, level
+	n.begun, n.mode, n.stratum = n.begun || !brief, mode, level
 	for _, e := range since {
 		switch {
 		case e.Kind == events.Reload:
@@ -63,6 +68,22 @@ func (n *Notifier) Step(c *Clock, since []events.Event) (found []Trap) {
 		found = append(found, c.trap(heartbeat, "heartbeat: "+mode.String(), scalarOf(currentMode, "i", strconv.Itoa(int(mode)))))
 	}
 	return found
+}
+
+// brief reports whether it is ntsserve that does not serve the clock, and not for long: a
+// restart is no change that managers want to hear of. Where refclockd's clock cannot be used, a
+// server that is not synchronised is as it should be.
+func (n *Notifier) brief(c *Clock) bool {
+	switch {
+	case c.Status == nil && !c.Alone:
+	case c.Answers == observe.Silent, c.Answers == observe.Closed, c.Answers == observe.Unsynchronised && (c.Alone || c.Status.Usable):
+		if n.since.IsZero() {
+			n.since = c.Now
+		}
+		return c.Now.Sub(n.since) < deadAge*time.Second
+	}
+	n.since = time.Time{}
+	return false
 }
 
 func reasonText(c *Clock) string {
