@@ -112,7 +112,7 @@ type CookieKeys struct {
 // ServingTask writes Serving once a second.
 type ServingTask struct {
 	file    durable.Published
-	ntp     *server.Server
+	ntp     serverStats
 	nts     NTS
 	mono    func() int64
 	log     *slog.Logger
@@ -121,19 +121,33 @@ type ServingTask struct {
 	writing liveness.Work
 }
 
+// serverStats is what ServingTask needs of a server.
+type serverStats interface{ Stats() server.Counted }
+
 // servingStuckAfter is longer than it takes to write the file.
 const servingStuckAfter = time.Minute
+
+// settleTime is how long a server may take to see the clock: it looks once a second. lookEvery
+// is how often the task looks meanwhile.
+const (
+	settleTime = 2 * time.Second
+	lookEvery  = 100 * time.Millisecond
+)
 
 // NewServingTask returns the task. mono is CLOCK_MONOTONIC_RAW, ns.
 func NewServingTask(path string, ntp *server.Server, nts NTS, mono func() int64, log *slog.Logger) *ServingTask {
 	return &ServingTask{file: durable.Published{Path: path, Mode: 0o644}, ntp: ntp, nts: nts, mono: mono, log: log, started: time.Now()}
 }
 
-// Run writes until ctx ends, then removes the file.
+// Run writes until ctx ends, then removes the file. It begins when the server serves a
+// synchronised clock, or after settleTime: what a server says before its first look is no fault.
 func (t *ServingTask) Run(ctx context.Context) error {
+	defer os.Remove(t.file.Path)
+	if err := t.settle(ctx); err != nil {
+		return err
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	defer os.Remove(t.file.Path)
 	for {
 		t.writing.Begin()
 		t.write()
@@ -142,6 +156,27 @@ func (t *ServingTask) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		}
+	}
+}
+
+func (t *ServingTask) settle(ctx context.Context) error {
+	look, enough := time.NewTicker(lookEvery), time.NewTimer(settleTime)
+	defer look.Stop()
+	defer enough.Stop()
+	for {
+		t.writing.Begin()
+		synced := t.ntp.Stats().Synchronised
+		t.writing.End()
+		if synced {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-enough.C:
+			return nil
+		case <-look.C:
 		}
 	}
 }
