@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"noonmark/internal/command"
@@ -55,7 +58,11 @@ func prepareSNMP(fl *flag.FlagSet, c command.Console) func([]string) error {
 			return command.Usagef("want the options of snmptrap behind --, such as -- -v 2c -c public 192.0.2.1")
 		}
 		dir, err := folder()
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // of a server without refclockd: it has no events
+			dir = filepath.Join(filepath.Dir(machine.Snapshot), "history")
+			c.Warnf("%s does not exist: reloads and leap seconds of refclockd are notified only if it keeps its events in %s", machine.Refclockd, dir)
+		case err != nil:
 			return err
 		}
 		ctx, stop := command.Interruptible()

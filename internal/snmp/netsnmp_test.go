@@ -128,6 +128,20 @@ func TestSnmptrapdReceivesNotifications(t *testing.T) {
 	}
 }
 
+// A server without refclockd has notifications too: only events there are none.
+func TestNotificationsOfAServerWithoutRefclockd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.Command(proctest.Program(t, "refclockctl"), "snmp", "-traps", "-heartbeat", "1s", "-snapshot", filepath.Join(dir, "status"), "-counters", filepath.Join(dir, observe.ServingName),
+		"-config", filepath.Join(dir, "none.toml"), "-server", filepath.Join(dir, "none.toml"), "--", "-v", "2c")
+	cmd.Env = []string{"PATH=" + dir} // nothing is sent
+	n := proctest.StartCmd(t, cmd)
+	n.WaitFor(t, "heartbeat: notRunning is not sent: run snmptrap")
+	if err := n.Stop(); err != nil {
+		t.Errorf("it ended with %v\n%s", err, n.Output.String())
+	}
+}
+
 // The counters are those of a running ntsserve that was asked.
 func TestSnmpwalkShowsThePacketsOfNtsserve(t *testing.T) {
 	t.Parallel()
