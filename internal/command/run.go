@@ -89,7 +89,8 @@ func (n *node) fail(err error, c Console) int {
 	}
 	advice := ""
 	if _, sub, _ := strings.Cut(n.path, " "); sub != "" { // a daemon runs as the user that its unit names
-		advice = remedy(err, os.Geteuid())
+		groups, _ := os.Getgroups() // none, where a system has none
+		advice = remedy(err, os.Geteuid(), append(groups, os.Getegid()))
 	}
 	fmt.Fprintf(c.Err, "%s%v%s\n", n.title(), err, advice)
 	switch {
