@@ -135,3 +135,16 @@ func TestFaultsSayWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// The link whose absence says that ntsserve is not started is the one that its unit asks for.
+func TestTheLinkIsThatOfTheUnit(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../systemd/" + filepath.Base(bootLink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "\nWantedBy=" + strings.TrimSuffix(filepath.Base(filepath.Dir(bootLink)), ".wants") + "\n"
+	if !strings.Contains(string(b), want) {
+		t.Errorf("%s: no %q", bootLink, want)
+	}
+}
