@@ -63,7 +63,7 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 	}
 	if compared {
 		if j == (jump{}) {
-			j = c.inherited.moved(c.est.sec+shift, p.Mono, sigma)
+			j = c.inherited.moved(c.est.sec+shift, p, sigma)
 		}
 		c.inherited.takeOver(c, j, c.est.sec+shift, p.Mono)
 	} else if j, ok := c.before.jumped(c.est.sec+shift, p.Mono, sigma); ok {

@@ -139,6 +139,9 @@ func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
 	off, b := h.off(second, p.Mono), c.bound.jump
 	if math.Abs(off-b.ns) > b.unsure || math.Abs(off) <= math.Abs(b.ns)/2 {
 		why, j = h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
+		if why == None && j == (jump{}) {
+			j = h.since(second, p, sigma)
+		}
 	}
 	if why == None {
 		if h.back {
@@ -193,7 +196,8 @@ func (h *inheritance) begin(p Pulse, sigma float64) {
 // moved returns by how much pulses moved that are not back where they were, however
 // uncertain the line is: those that had drifted away or jumped in an earlier run, or that
 // jumped while they were acquired.
-func (h *inheritance) moved(second tai.Time, mono int64, sigma float64) jump {
+func (h *inheritance) moved(second tai.Time, p Pulse, sigma float64) jump {
+	mono := p.Mono
 	if !h.known || h.near(second, mono, sigma) {
 		return jump{}
 	}
@@ -202,15 +206,21 @@ func (h *inheritance) moved(second tai.Time, mono int64, sigma float64) jump {
 	if h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma {
 		return h.displaced(second, mono, jump{ns: ns, unsure: spread})
 	}
-	return h.since(second, mono, sigma)
+	return h.since(second, p, sigma)
 }
 
-// since returns by how much pulses moved since the first ones of this run.
-func (h *inheritance) since(second tai.Time, mono int64, sigma float64) jump {
-	ns := h.off(second, mono)
-	noise := sigma * math.Sqrt(1+1./2) // of one pulse and the mean of two
-	moved, unsure := ns-h.began.ns, displacedSigma*noise+h.BoundRate*float64(mono-h.began.mono)*1e-9
-	if h.began.mono == 0 || math.Abs(ns) > lostSecondNS || math.Abs(moved) <= unsure {
+// since returns by how much pulses moved since the first ones of this run, if they are
+// farther from the line now. Of a bracket, only that one of two may lie at its one end and
+// the other at its other is unsure, not many times as much.
+func (h *inheritance) since(second tai.Time, p Pulse, sigma float64) jump {
+	off, bracket := h.off(second, p.Mono), float64(p.Width)
+	noise := (sigma - bracket/2) * math.Sqrt(1+1./2) // of one pulse and the mean of two
+	moved, unsure := off-h.began.ns, displacedSigma*noise+bracket+h.BoundRate*float64(p.Mono-h.began.mono)*1e-9
+	away := off
+	if h.Last != (LastLine{}) { // that of the clock may have been a correction under way
+		away, _ = h.Last.off(second, p.Mono)
+	}
+	if h.began.mono == 0 || math.Abs(off) > lostSecondNS || math.Abs(away) <= math.Abs(away-moved) || math.Abs(moved) <= unsure {
 		return jump{}
 	}
 	return jump{moved, unsure}
