@@ -364,7 +364,7 @@ func TestLossOfTheKeeperKeepsNoOldReport(t *testing.T) {
 func TestProcessesEndWithTheSocket(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, h *Helper, pid int){
 		"both run":           func(*testing.T, *Helper, int) {},
-		"one is not back":    func(t *testing.T, h *Helper, pid int) { kill(t, pid) },
+		"one is not back":    func(t *testing.T, h *Helper, pid int) { kill(t, pid); <-h.failed },
 		"the keeper is gone": func(t *testing.T, h *Helper, pid int) { kill(t, h.PID()) },
 	} {
 		t.Run(name, func(t *testing.T) {

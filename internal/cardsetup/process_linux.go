@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"noonmark/internal/exitcode"
 	"noonmark/internal/privileges"
 	"noonmark/server/transport/sockets"
@@ -119,14 +117,17 @@ func (s *starts) ended(status uint32, lasted time.Duration) time.Duration {
 }
 
 // endsWithin waits for d and returns false, or true as soon as nobody reads the pipe any
-// more.
+// more: then select(2) calls its other end readable.
 func endsWithin(pipe int, d time.Duration) bool {
 	until := time.Now().Add(d)
-	fds := []unix.PollFd{{Fd: int32(pipe)}} // without a reader its state is POLLERR
 	for left := d; left > 0; left = time.Until(until) {
-		if n, err := unix.Poll(fds, int(left/time.Millisecond)+1); n > 0 {
+		var fds syscall.FdSet
+		word := 1024 / len(fds.Bits) // FD_SETSIZE
+		fds.Bits[pipe/word] = 1 << (pipe % word)
+		limit := syscall.NsecToTimeval(int64(max(left, time.Microsecond)))
+		if n, err := syscall.Select(pipe+1, &fds, nil, nil, &limit); n > 0 {
 			return true
-		} else if err != nil && err != unix.EINTR {
+		} else if err != nil && err != syscall.EINTR {
 			time.Sleep(left)
 		}
 	}
