@@ -51,6 +51,8 @@ type began struct {
 	n    int     // pulses so far
 	ns   float64 // the same of the first two that agreed
 	mono int64   // CLOCK_MONOTONIC_RAW of the second of these; 0: there are none yet
+
+	locked bool // a pulse of a lock was compared with them
 }
 
 // Inherit gives a new Controller what an earlier run knew. Until its own clock is
@@ -134,15 +136,11 @@ const settled = 128
 // moved while they were acquired, and then their noise hides it for a while.
 func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
 	sigma := pulseNoise(c, p)
-	why, j := None, jump{}
-	// Pulses that are where their jump took them, which is in the bound, tell nothing new.
-	off, b := h.off(second, p.Mono), c.bound.jump
-	if math.Abs(off-b.ns) > b.unsure || math.Abs(off) <= math.Abs(b.ns)/2 {
-		why, j = h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
-		if why == None && j == (jump{}) {
-			j = h.since(second, p, sigma)
-		}
+	why, j := h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
+	if why == None && j == (jump{}) && !h.began.locked {
+		j = h.since(second, p, sigma)
 	}
+	h.began.locked = true // what moves from now on is seen against the lock
 	if why == None {
 		if h.back {
 			ns, tolerance := h.Last.off(second, p.Mono)
