@@ -35,7 +35,11 @@ func opposed(s *Site) bool {
 	}
 	const most = 21 // s, of System.draw
 	for k := -most; k <= most; k++ {
-		if (k > 0 || k < 0 && s.Receiver.has("TIMEGPS")) && meets(s, k, s.end()-120, s.end()) {
+		off := k
+		if s.Leap.At > 0 { // it does not execute the leap second
+			off--
+		}
+		if (k > 0 || k < 0 && s.Receiver.has("TIMEGPS")) && (meets(s, k, s.end()-120, s.end()) || meets(s, off, s.end()-120, s.end())) {
 			return true
 		}
 	}
