@@ -45,6 +45,13 @@ func serverFlag(fl *flag.FlagSet) *string {
 	return fl.String("ntsserve", ntsserve.DefaultPath, "the configuration of ntsserve: a `FILE`")
 }
 
+// managerFlags declares what init and restore have in common: the fleet, and where its manager is.
+func managerFlags(fl *flag.FlagSet, fleet *string, port *int, addresses *[]string) {
+	fl.StringVar(fleet, "fleet", "noonmark", "the `NAME` of the fleet")
+	fl.IntVar(port, "port", manager.DefaultPort, "the first of three `PORTS`: etcd for agents, etcd for members, the manager")
+	command.Strings(fl, addresses, "address", "an IP `ADDRESS` or name at which the others reach this node, the first one for etcd and the manager")
+}
+
 // durations declares the durations of a fleet.
 func durations(fl *flag.FlagSet, p *roots.Params) {
 	fl.DurationVar(&p.Renew, "renew", p.Renew, "how long a root seals cookies")
@@ -59,10 +66,8 @@ func (o *operator) prepareInit(fl *flag.FlagSet, c command.Console) func() error
 	o.flagsFor(fl, time.Minute)
 	embedded := fl.Bool("embedded", false, "run an etcd in this node")
 	fresh := fl.Bool("fresh", false, "do not take over the roots of the key file; clients repeat the key exchange")
-	fl.StringVar(&f.Fleet, "fleet", "noonmark", "the `NAME` of the fleet")
+	managerFlags(fl, &f.Fleet, &f.Port, &f.Addresses)
 	fl.StringVar(&f.Node, "node", "", "the `NAME` of this node")
-	fl.IntVar(&f.Port, "port", manager.DefaultPort, "the first of three `PORTS`: etcd for agents, etcd for members, the manager")
-	command.Strings(fl, &f.Addresses, "address", "an IP `ADDRESS` or name at which the others reach this node, the first one for etcd and the manager")
 	command.Strings(fl, &f.Endpoints, "etcd", "the `URL` of an existing etcd")
 	server := serverFlag(fl)
 	durations(fl, &f.Params)
@@ -101,10 +106,8 @@ invite the next:  noonmark-fleet token NODE
 func (o *operator) prepareRestore(fl *flag.FlagSet, c command.Console) func() error {
 	var r manager.Restoring
 	o.flagsFor(fl, time.Minute)
-	fl.StringVar(&r.Fleet, "fleet", "noonmark", "the `NAME` of the fleet")
+	managerFlags(fl, &r.Fleet, &r.Port, &r.Addresses)
 	fl.StringVar(&r.Node, "node", "", "the `NAME` of the lost node, which this one gets")
-	fl.IntVar(&r.Port, "port", manager.DefaultPort, "the first of three `PORTS`: etcd for agents, etcd for members, the manager")
-	command.Strings(fl, &r.Addresses, "address", "an IP `ADDRESS` or name at which the others reach this node, the first one for etcd and the manager")
 	command.Strings(fl, &r.Endpoints, "etcd", "the `URL` of a member of etcd that is left, such as https://192.0.2.2:2379")
 	server := serverFlag(fl)
 	return func() error {
