@@ -195,14 +195,12 @@ func (h *inheritance) begin(p Pulse, sigma float64) {
 // uncertain the line is: those that had drifted away or jumped in an earlier run, or that
 // jumped while they were acquired.
 func (h *inheritance) moved(second tai.Time, p Pulse, sigma float64) jump {
-	mono := p.Mono
-	if !h.known || h.near(second, mono, sigma) {
+	if !h.known || h.near(second, p.Mono, sigma) {
 		return jump{}
 	}
-	ns := h.off(second, mono)
-	_, spread := h.at(mono)
-	if h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma {
-		return h.displaced(second, mono, jump{ns: ns, unsure: spread})
+	if ns := h.off(second, p.Mono); h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma {
+		_, spread := h.at(p.Mono)
+		return h.displaced(second, p.Mono, jump{ns: ns, unsure: spread})
 	}
 	return h.since(second, p, sigma)
 }

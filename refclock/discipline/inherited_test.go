@@ -109,3 +109,23 @@ func TestInheritedIsPassedOn(t *testing.T) {
 		}
 	}
 }
+
+// The first pulses of a run are remembered, but not those of a receiver that says that it
+// has no fix: it lets its pulses drift.
+func TestFirstPulsesOfARun(t *testing.T) {
+	t.Parallel()
+	const mono = int64(1e12)
+	at := 1_790_000_000 * tai.Second
+	for _, void := range []bool{false, true} {
+		ctl := New(Config{})
+		ctl.Inherit(Inherited{Mono: mono, Clock: at, Bound: 500, BoundRate: 50, RefTime: at - tai.Second, Pulses: 500, Seconds: 500})
+		for k := int64(1); k < 60; k++ {
+			now := mono + k*1e9
+			ctl.Pulse(Pulse{Clock: at + tai.Time(k)*tai.Second, Mono: now})
+			ctl.Label(Label{Time: at + tai.Time(k)*tai.Second, Mono: now + 2e8, Valid: !void, Source: "RMC"})
+		}
+		if known := ctl.inherited.began.mono != 0; known == void {
+			t.Errorf("void messages %v: the first pulses are known: %v", void, known)
+		}
+	}
+}
