@@ -36,13 +36,13 @@ func inherited(cfg *Config) (h discipline.Inherited, ok bool) {
 		return h, false
 	case l.Earlier != nil && l.Earlier.RefTime != 0:
 		h = *l.Earlier // what that run made of it will be found again
-		h.Last, h.AwayNS = lastLine(l), l.AwayNS
+		h.Last, h.Recent, h.AwayNS = lastLine(l), lastPulses(l), l.AwayNS
 		return h, true
 	case s.RefTime == 0 || s.State != status.Locked && s.State != status.Holdover && s.State != status.Faulty:
 		return h, false
 	}
 	return discipline.Inherited{
-		Mono: s.Mono, Clock: s.Clock, RatePPB: s.RatePPB, Bound: float64(s.BoundAt(s.Mono)), Err: float64(s.LineErr), BoundRate: s.BoundRate, RefTime: s.RefTime, Unserved: !s.Usable(s.Mono), JumpNS: l.JumpNS, RefusedNS: l.RefusedNS, AwayNS: l.AwayNS, Drifted: l.Drifted, Pulses: l.Pulses, Seconds: l.Seconds, Last: lastLine(l),
+		Mono: s.Mono, Clock: s.Clock, RatePPB: s.RatePPB, Bound: float64(s.BoundAt(s.Mono)), Err: float64(s.LineErr), BoundRate: s.BoundRate, RefTime: s.RefTime, Unserved: !s.Usable(s.Mono), JumpNS: l.JumpNS, RefusedNS: l.RefusedNS, AwayNS: l.AwayNS, Drifted: l.Drifted, Pulses: l.Pulses, Seconds: l.Seconds, Last: lastLine(l), Recent: lastPulses(l),
 	}, true
 }
 
@@ -53,6 +53,14 @@ func lastLine(l *report.LockDetails) discipline.LastLine {
 		return discipline.LastLine{}
 	}
 	return *l.Last
+}
+
+// lastPulses are the latest pulses of an earlier run.
+func lastPulses(l *report.LockDetails) discipline.LastPulses {
+	if l.Recent == nil {
+		return discipline.LastPulses{}
+	}
+	return *l.Recent
 }
 
 // inheritLeaps fills in the leap seconds that an earlier run knew, which the receiver

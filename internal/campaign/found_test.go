@@ -97,6 +97,11 @@ func TestFoundSites(t *testing.T) {
 		{"a drift soon after pulses had seemed to leave their line, and a restart during it, one oscillator", Site{Seed: 700444, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(830*s, 30*s, -835), Restarts: []int{855, 915, 922}}},
 		{"a drift beyond the limit right after a restart, and back, one oscillator", Site{Seed: 900502, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: drift(862*s, 108*s, 916), Restarts: []int{857}}},
 		{"the same, two oscillators", Site{Seed: 901907, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: drift(431*s, 102*s, 960), Restarts: []int{413}}},
+		{"a jump while a restarted run waits for labels, of edges that are read by the clock", Site{Seed: 2208172, Receiver: nmea(329*ms, 9600, "TIMELS", "TIMEUTC"), System: System{Offset: 2 * ms, Steered: true}, Rates: []int{19200, 38400, 115200, 4800, 57600, 9600}, Pulse: jump(508*s, 178*s, 1661), Restarts: []int{501}}},
+		{"a jump before a run that ends before its lock, one oscillator", Site{Seed: 62, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Rates: []int{19200, 38400, 115200, 4800, 57600, 9600}, Pulse: jump(860*s, 180*s, 1812), Restarts: []int{871, 879}}},
+		{"a jump a second before the second of three restarts, one oscillator", Site{Seed: 76, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: jump(303*s, 172*s, 1145), Restarts: []int{276, 304, 334}}},
+		{"a jump some seconds before a restart, by less than the line is uncertain", Site{Seed: 393, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: jump(1029*s, 144*s, 2261), Restarts: []int{981, 1031}}},
+		{"a jump while it was down", Site{Seed: 661, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Rates: []int{19200, 38400, 115200, 4800, 57600, 9600}, Pulse: jump(893*s, 163*s, 1510), Restarts: []int{871, 894}}},
 		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

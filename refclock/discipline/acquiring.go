@@ -15,9 +15,9 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 		return c.refuse(PulseDoubted, now)
 	}
 	if c.labels.silence(&c.cfg, c.first.mono, now) == VoidMessages {
-		c.inherited.began = began{} // without a fix the receiver lets its pulses drift
+		c.inherited.began, c.edges.recent = began{}, recentPulses{} // without a fix the receiver lets its pulses drift
 	} else {
-		c.inherited.begin(p, pulseNoise(c, p))
+		c.inherited.begin(p, pulseNoise(c))
 	}
 	train, r := c.edges.trains.add(p, &c.cfg)
 	switch {
@@ -31,7 +31,9 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 		c.publish(now)
 		return Action{FreqPPB: c.est.corr.ppb}
 	}
+	c.edges.recent.add(p.Mono)
 	c.measureTrain(train, p)
+	c.inherited.among(c, p)
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
 	used := func(r Reason) Action {
@@ -56,17 +58,17 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 	}
 	x := c.est.phaseAt(now)
 	compared := c.inherited.known
-	sigma := pulseNoise(c, p)
-	why, j := c.inherited.judge(c.est.sec+shift, p.Mono, sigma, float64(c.cfg.Limit))
+	noise := pulseNoise(c)
+	why, j := c.inherited.judge(c.est.sec+shift, p.Mono, noise.ofLine(p), float64(c.cfg.Limit))
 	if why != None {
 		return used(why)
 	}
 	if compared {
 		if j == (jump{}) {
-			j = c.inherited.moved(c.est.sec+shift, p, sigma)
+			j = c.inherited.moved(c.est.sec+shift, p, noise)
 		}
 		c.inherited.takeOver(c, j, c.est.sec+shift, p.Mono)
-	} else if j, ok := c.before.jumped(c.est.sec+shift, p.Mono, sigma); ok {
+	} else if j, ok := c.before.jumped(c.est.sec+shift, p.Mono, noise.ofLine(p)); ok {
 		c.bound.reduce(j)
 	}
 	if shift == 0 && math.Abs(x) <= float64(c.cfg.StepOver) {

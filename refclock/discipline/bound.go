@@ -52,8 +52,7 @@ type jump struct {
 // follow notes that the clock follows a jump of the pulses by ns, signed, measured to
 // unsure ns. Time alone does not confirm it: the bound covers it until the pulses jump
 // back, or independent evidence confirms where they are now.
-func (b *errorBound) follow(ns, unsure float64) {
-	j := &b.jump
+func (j *jump) follow(ns, unsure float64) {
 	j.ns += ns
 	j.unsure += unsure
 	if math.Abs(j.ns) < revertedPart*math.Abs(ns) {
@@ -75,17 +74,6 @@ func (b *errorBound) reduce(j jump) {
 	default:
 		*was = j
 	}
-}
-
-// coverUnused covers a jump that the pulses made while they were not used, if a pulse dev
-// ns from its prediction shows that they are still there.
-func (b *errorBound) coverUnused(u *unusedPulses, e *estimate, dev float64) {
-	sigma := math.Sqrt(e.imm.Estimate().R)
-	if j := u.displaced(dev, sigma); j != 0 {
-		e.breakOff()
-		b.follow(j, 2*displacedSigma*sigma)
-	}
-	*u = unusedPulses{}
 }
 
 // confirm takes evidence that the clock is within ns of true time.
@@ -210,7 +198,9 @@ func (c *machine) publish(mono int64) {
 	s.Latency = c.labels.latency
 	s.Accepted, s.Agreed, s.JumpNS = c.edges.evidence, c.labels.evidence, c.bound.unexplained()
 	s.RefusedNS = max(c.bound.rejectHint-s.JumpNS, 0)
-	s.AwayNS = c.edges.rejects.away()
+	if s.AwayNS = c.edges.rejects.away(); !c.labelled && c.inherited.known {
+		s.AwayNS = c.inherited.AwayNS // which nothing was compared with yet
+	}
 	s.Drifted, s.Inherited = c.trust.drifted, c.inherited.passOn(c)
 	s.Provisional = c.labelled && (c.edges.provisional() || !c.cfg.GivenSecond && c.labels.provisional())
 	k := e.osc.comp.Export()

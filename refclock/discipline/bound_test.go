@@ -14,17 +14,17 @@ func TestUnexplainedJump(t *testing.T) {
 		do   func(*errorBound)
 		want float64 // ns
 	}{
-		{"a jump", func(b *errorBound) { b.follow(-13700, 0) }, 13700},
-		{"phase is acquired anew", func(b *errorBound) { b.follow(-13700, 0); b.forget() }, 13700},
-		{"back again", func(b *errorBound) { b.follow(-13700, 0); b.follow(13650, 0) }, 0},
-		{"half way back", func(b *errorBound) { b.follow(-13700, 0); b.follow(7000, 0) }, 6700},
-		{"further", func(b *errorBound) { b.follow(-13700, 0); b.follow(-1000, 0) }, 14700},
-		{"confirmed", func(b *errorBound) { b.follow(-13700, 0); b.confirm(500) }, 500},
-		{"confirmed less exactly", func(b *errorBound) { b.follow(-13700, 0); b.confirm(1e6) }, 13700},
-		{"confirmed, then back", func(b *errorBound) { b.follow(-13700, 0); b.confirm(500); b.follow(13700, 0) }, 13200},
-		{"its measurement is not exact", func(b *errorBound) { b.follow(-13700, 400) }, 14100},
-		{"back again, whatever it was measured to", func(b *errorBound) { b.follow(-13700, 400); b.follow(13650, 300) }, 0},
-		{"confirmed, inexact", func(b *errorBound) { b.follow(-13700, 400); b.confirm(13900) }, 13900},
+		{"a jump", func(b *errorBound) { b.jump.follow(-13700, 0) }, 13700},
+		{"phase is acquired anew", func(b *errorBound) { b.jump.follow(-13700, 0); b.forget() }, 13700},
+		{"back again", func(b *errorBound) { b.jump.follow(-13700, 0); b.jump.follow(13650, 0) }, 0},
+		{"half way back", func(b *errorBound) { b.jump.follow(-13700, 0); b.jump.follow(7000, 0) }, 6700},
+		{"further", func(b *errorBound) { b.jump.follow(-13700, 0); b.jump.follow(-1000, 0) }, 14700},
+		{"confirmed", func(b *errorBound) { b.jump.follow(-13700, 0); b.confirm(500) }, 500},
+		{"confirmed less exactly", func(b *errorBound) { b.jump.follow(-13700, 0); b.confirm(1e6) }, 13700},
+		{"confirmed, then back", func(b *errorBound) { b.jump.follow(-13700, 0); b.confirm(500); b.jump.follow(13700, 0) }, 13200},
+		{"its measurement is not exact", func(b *errorBound) { b.jump.follow(-13700, 400) }, 14100},
+		{"back again, whatever it was measured to", func(b *errorBound) { b.jump.follow(-13700, 400); b.jump.follow(13650, 300) }, 0},
+		{"confirmed, inexact", func(b *errorBound) { b.jump.follow(-13700, 400); b.confirm(13900) }, 13900},
 		{"nothing to confirm", func(b *errorBound) { b.confirm(500) }, 0},
 	} {
 		var b errorBound

@@ -101,7 +101,7 @@ func (c *Controller) ClockOpened(maxFreqPPB float64) (replaced bool) {
 func (c *Controller) restart(cfg Config) {
 	n := New(cfg)
 	n.given, n.Conditions, n.st.Totals = c.given, c.Conditions, c.st.Totals
-	n.bound.earlier, n.inherited = c.bound.earlier, c.inherited
+	n.bound.earlier, n.inherited, n.edges.recent = c.bound.earlier, c.inherited, c.edges.recent
 	if n.trust.alarm = c.trust.alarm; n.trust.alarm.on {
 		n.trust.refuse, n.st.Reason = Doubted, Doubted
 	}

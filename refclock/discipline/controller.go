@@ -204,7 +204,7 @@ func (c *Controller) Shift(ns float64, mono int64) {
 		c.est.imm.AddPhase(ns)
 		c.est.corr.total += ns
 		c.edges.rejects.clear()
-		c.edges.unused = unusedPulses{}
+		c.edges.unused, c.edges.recent = unusedPulses{}, recentPulses{}
 		c.bound.rejectHint = 0
 		if c.labelled && math.Abs(c.est.phaseAt(mono)) > float64(c.cfg.SlewWithin) {
 			c.reacquire(OffsetTooLarge)

@@ -15,6 +15,7 @@ type edges struct {
 	trains   pulseTrains
 	rejects  rejectRun
 	unused   unusedPulses
+	recent   recentPulses
 	verified int // inside the gate in a row
 	evidence int // accepted since phase was acquired
 }

@@ -28,8 +28,11 @@ type Inherited struct {
 	Unserved  bool     `json:"unserved"`            // it was not served any more: the line can only be compared with
 	Pulses    int      `json:"pulses_accepted"`     // pulses, one a second, that the lock stood on
 	Seconds   int      `json:"seconds_agreed"`      // seconds in which labels agreed with the clock
+	JumpedNS  float64  `json:"jumped_since_ns"`     // jumps of the pulses since, signed, of less than the line is uncertain
+	JumpedErr float64  `json:"jumped_since_error_ns"`
 
-	Last LastLine `json:"-"` // that the pulses were on
+	Last   LastLine   `json:"-"` // that the pulses were on
+	Recent LastPulses `json:"-"` // the latest ones
 }
 
 // inheritance is an Inherited until the clock is locked.
@@ -61,6 +64,9 @@ type began struct {
 // contradict a lock.
 func (c *Controller) Inherit(h Inherited) {
 	ok := h.RefTime != 0 && h.BoundRate > 0 && h.Bound < lostSecondNS
+	if h.JumpedErr < 0 {
+		h.JumpedNS, h.JumpedErr = 0, 0
+	}
 	if !h.Last.plausible() {
 		h.Last = LastLine{}
 	}
@@ -68,12 +74,13 @@ func (c *Controller) Inherit(h Inherited) {
 	if h.JumpNS > 0 {
 		c.bound.earlier = h.JumpNS
 	}
+	c.edges.recent.continueFrom(&h.Recent)
 }
 
 // Disinherit ends that, because no line of before holds any more: the machine slept.
 func (c *Controller) Disinherit() {
 	c.inherited.valid, c.inherited.known, c.inherited.Last = false, false, LastLine{}
-	c.before = givenUp{}
+	c.before, c.edges.recent = givenUp{}, recentPulses{}
 }
 
 // at returns the line and the bound of its error, ns, at mono.
@@ -82,24 +89,24 @@ func (h *inheritance) at(mono int64) (line tai.Time, spread float64) {
 	return h.Clock + tai.Time(d) + tai.Time(math.Round(float64(d)*h.RatePPB*1e-9)), h.Bound + math.Max(float64(d), 0)*1e-9*h.BoundRate
 }
 
-// judge compares the line with a second that pulses and labels show, to sigma ns, to
+// judge compares the line with a second that pulses and labels show, to unsure ns, to
 // begin at mono. It returns why the clock may not be locked to them yet, None if it may,
 // and then the jump of the pulses that its bound has to cover.
 //
 // The line runs on CLOCK_MONOTONIC_RAW. So whatever happened to the clock, pulses
 // that are off it by more than its bound jumped, then or before.
-func (h *inheritance) judge(second tai.Time, mono int64, sigma, limit float64) (Reason, jump) {
+func (h *inheritance) judge(second tai.Time, mono int64, unsure, limit float64) (Reason, jump) {
 	if !h.known || mono < h.Mono {
 		return None, jump{}
 	}
-	if h.back = h.on(second, mono, sigma); h.back {
+	if h.back = h.on(second, mono, unsure); h.back {
 		h.against = 0
 		return None, jump{} // where they were, whatever the clock's line was
 	}
 	line, spread := h.at(mono)
 	ns := float64(line - second)
 	spread = math.Max(spread-h.RefusedNS, 0)
-	if math.Abs(ns) <= spread+displacedSigma*sigma {
+	if math.Abs(ns) <= spread+unsure {
 		h.against = 0
 		return None, jump{}
 	}
@@ -135,22 +142,32 @@ const settled = 128
 // settle compares the line with a pulse of a clock that is locked. The pulses may have
 // moved while they were acquired, and then their noise hides it for a while.
 func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
-	sigma := pulseNoise(c, p)
-	why, j := h.judge(second, p.Mono, sigma, float64(c.cfg.Limit))
-	if why == None && j == (jump{}) && !h.began.locked {
-		j = h.since(second, p, sigma)
+	noise := pulseNoise(c)
+	unsure := noise.ofLine(p)
+	why, j := h.judge(second, p.Mono, unsure, float64(c.cfg.Limit))
+	if why == None && j == (jump{}) {
+		if !h.began.locked {
+			j = h.since(second, p, noise)
+		}
+		if j == (jump{}) {
+			if x := h.among(c, p); x != (jump{}) {
+				c.followJump(x.ns, x.unsure)
+			}
+		}
 	}
 	h.began.locked = true // what moves from now on is seen against the lock
 	if why == None {
 		if h.back {
 			ns, tolerance := h.Last.off(second, p.Mono)
-			c.bound.reduce(jump{ns, tolerance + displacedSigma*sigma})
+			c.bound.reduce(jump{ns, tolerance + unsure})
 		}
 		// The line grows uncertain, and explains no jump that was seen before.
 		// Pulses that drift are farther off until the next one.
 		if more := math.Abs(j.ns) - math.Abs(c.bound.jump.ns); more > 0 {
 			j.unsure += 2 * more
 			c.bound.jump = j
+		} else if j != (jump{}) {
+			c.bound.reduce(j) // which a long holdover had left unsure
 		}
 		h.known = h.known && c.est.imm.Count() < settled
 		c.bound.left, c.bound.leaving = 0, 0
@@ -177,15 +194,15 @@ func (h *inheritance) off(second tai.Time, mono int64) float64 {
 	return float64(line - second)
 }
 
-// begin takes a pulse that is acquired, of which sigma is the noise, ns.
-func (h *inheritance) begin(p Pulse, sigma float64) {
+// begin takes a pulse that is acquired.
+func (h *inheritance) begin(p Pulse, noise noise) {
 	b := &h.began
 	if !h.known || b.mono != 0 || p.Mono < h.Mono {
 		return
 	}
 	line, _ := h.at(p.Mono)
 	ns := float64(line - line.Round()) // of the nearest second: which one it is does not matter
-	if b.n++; b.n > 1 && math.Abs(ns-b.last) <= displacedSigma*sigma {
+	if b.n++; b.n > 1 && math.Abs(ns-b.last) <= noise.ofPulses(p, 2) {
 		b.ns, b.mono = (ns+b.last)/2, p.Mono
 	}
 	b.last = ns
@@ -194,24 +211,22 @@ func (h *inheritance) begin(p Pulse, sigma float64) {
 // moved returns by how much pulses moved that are not back where they were, however
 // uncertain the line is: those that had drifted away or jumped in an earlier run, or that
 // jumped while they were acquired.
-func (h *inheritance) moved(second tai.Time, p Pulse, sigma float64) jump {
-	if !h.known || h.near(second, p.Mono, sigma) {
+func (h *inheritance) moved(second tai.Time, p Pulse, noise noise) jump {
+	if !h.known || h.near(second, p.Mono, noise.ofLine(p)) {
 		return jump{}
 	}
-	if ns := h.off(second, p.Mono); h.Drifted && math.Abs(ns) > h.Err+displacedSigma*sigma {
+	if ns := h.off(second, p.Mono); h.Drifted && math.Abs(ns) > h.Err+noise.ofLine(p) {
 		_, spread := h.at(p.Mono)
 		return h.displaced(second, p.Mono, jump{ns: ns, unsure: spread})
 	}
-	return h.since(second, p, sigma)
+	return h.since(second, p, noise)
 }
 
 // since returns by how much pulses moved since the first ones of this run, if they are
-// farther from the line now. Of a bracket, only that one of two may lie at its one end and
-// the other at its other is unsure, not many times as much.
-func (h *inheritance) since(second tai.Time, p Pulse, sigma float64) jump {
-	off, bracket := h.off(second, p.Mono), float64(p.Width)
-	noise := (sigma - bracket/2) * math.Sqrt(1+1./2) // of one pulse and the mean of two
-	moved, unsure := off-h.began.ns, displacedSigma*noise+bracket+h.BoundRate*float64(p.Mono-h.began.mono)*1e-9
+// farther from the line now.
+func (h *inheritance) since(second tai.Time, p Pulse, noise noise) jump {
+	off := h.off(second, p.Mono)
+	moved, unsure := off-h.began.ns, noise.ofPulses(p, 1+1./2)+h.BoundRate*float64(p.Mono-h.began.mono)*1e-9
 	away := off
 	if h.Last != (LastLine{}) { // that of the clock may have been a correction under way
 		away, _ = h.Last.off(second, p.Mono)
@@ -222,14 +237,56 @@ func (h *inheritance) since(second tai.Time, p Pulse, sigma float64) jump {
 	return jump{moved, unsure}
 }
 
-// pulseNoise is the standard deviation of a pulse, ns: as an earlier run knew it, if
-// that is less. Pulses that move while they are acquired look noisy.
-func pulseNoise(c *machine, p Pulse) float64 {
+// among notes a jump among the latest pulses, of less than the line is uncertain, and
+// returns it. If they are nearer to the line now, it took them back.
+func (h *inheritance) among(c *machine, p Pulse) (j jump) {
+	if !h.known || p.Mono < h.Mono {
+		return j
+	}
+	line := func(mono int64) float64 {
+		t, _ := h.at(mono)
+		return float64(t - t.Round()) // of the nearest second: which one it is does not matter
+	}
+	at, j := c.edges.recent.jumped(line, float64(pulseNoise(c)), max(float64(p.Width)/2, float64(c.before.now.Err)))
+	if at == 0 {
+		return j
+	}
+	c.edges.recent.drop(at)
+	away := line(p.Mono)
+	if h.Last != (LastLine{}) { // that of the clock may have been a correction under way
+		t, _ := h.at(p.Mono)
+		away, _ = h.Last.off(t.Round(), p.Mono)
+	}
+	if math.Abs(away) <= math.Abs(away-j.ns) && h.JumpedNS == 0 && c.bound.jump == (jump{}) {
+		return jump{}
+	}
+	all := jump{h.JumpedNS, h.JumpedErr}
+	all.follow(j.ns, j.unsure)
+	h.JumpedNS, h.JumpedErr = all.ns, all.unsure
+	return j
+}
+
+// noise is the standard deviation of a pulse, ns. The clock reading of a pulse lies
+// anywhere in its bracket besides, and those of many pulses in the same place.
+type noise float64
+
+// pulseNoise is that of the pulses: as an earlier run knew it, if that is less. Pulses that
+// move while they are acquired look noisy.
+func pulseNoise(c *machine) noise {
 	sigma := math.Sqrt(c.est.imm.Estimate().R)
 	if c.learned.OK {
 		sigma = math.Min(sigma, 2*c.learned.NoiseNS)
 	}
-	return sigma + float64(p.Width)/2
+	return noise(sigma)
+}
+
+// ofLine is how far a pulse may be off a line that it is on, ns.
+func (n noise) ofLine(p Pulse) float64 { return displacedSigma*float64(n) + float64(p.Width)/2 }
+
+// ofPulses is how far pulses may be from each other that are on one line, ns, if their
+// noise has a variance of parts times that of one.
+func (n noise) ofPulses(p Pulse, parts float64) float64 {
+	return displacedSigma*float64(n)*math.Sqrt(parts) + float64(p.Width)
 }
 
 // takeOver makes what judge decided part of the lock to come. Pulses and labels that
@@ -255,9 +312,13 @@ func (h *inheritance) takeOver(c *machine, j jump, second tai.Time, mono int64) 
 	if math.Abs(c.bound.jump.ns) > spread {
 		c.bound.jump = jump{}
 	}
+	if c.bound.jump == (jump{}) {
+		c.bound.jump = jump{h.JumpedNS, h.JumpedErr}
+	}
 	if c.bound.jump == (jump{}) && math.Abs(h.AwayNS) <= spread {
 		c.bound.jump.ns = h.AwayNS
 	}
+	h.AwayNS = 0
 }
 
 // outlive adds what a lock on the line stood on in this run, which is given up now.
@@ -281,6 +342,9 @@ func (h *inheritance) passOn(c *machine) Inherited {
 	if own && !jumped {
 		line.Pulses, line.Seconds = max(h.Pulses, c.edges.evidence), max(h.Seconds, c.labels.evidence)
 	}
+	if own && h.JumpedNS != 0 {
+		line.JumpedNS, line.JumpedErr = c.bound.jump.ns, c.bound.jump.unsure
+	}
 	return line
 }
 
@@ -301,7 +365,7 @@ func (c *Controller) StatusAt(now ClockNow) Status {
 	if s.Tracked() || s.ServoState == status.Faulty {
 		c.inherited.valid = false // it has a clock of its own
 	}
-	s.LastLine = lastLine(&c.machine, now)
+	s.LastLine, s.LastPulses = lastLine(&c.machine, now), c.edges.recent.last()
 	h := &c.inherited
 	if !h.valid || c.lost != reason.None || c.denied || c.moving || c.leapUndecided {
 		return s

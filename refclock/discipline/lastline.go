@@ -61,19 +61,20 @@ func (k *comparison) slope() float64 {
 	return (k.ns[b] - k.ns[a]) / (float64(k.mono[b]-k.mono[a]) * 1e-9)
 }
 
-// on reports whether a second that pulses show to begin at mono is on the last line.
-func (h *inheritance) on(second tai.Time, mono int64, sigma float64) bool {
+// on reports whether a second that pulses show to begin at mono, to unsure ns, is on the
+// last line.
+func (h *inheritance) on(second tai.Time, mono int64, unsure float64) bool {
 	if h.Last == (LastLine{}) {
 		return false
 	}
 	ns, tolerance := h.Last.off(second, mono)
-	return math.Abs(ns) <= tolerance+displacedSigma*sigma
+	return math.Abs(ns) <= tolerance+unsure
 }
 
 // near reports the same, however uncertain the line is by now.
-func (h *inheritance) near(second tai.Time, mono int64, sigma float64) bool {
+func (h *inheritance) near(second tai.Time, mono int64, unsure float64) bool {
 	ns, _ := h.Last.off(second, mono)
-	return h.Last != (LastLine{}) && math.Abs(ns) <= h.Last.Err+displacedSigma*sigma
+	return h.Last != (LastLine{}) && math.Abs(ns) <= h.Last.Err+unsure
 }
 
 // displaced returns how far pulses are from where they were, which are off the clock's
@@ -190,14 +191,14 @@ func (g *givenUp) note(c *machine, r Reason) {
 	g.line, g.mono, g.e, g.jump = estimateLine(c, now), c.est.mono, c.est.imm.Estimate(), c.bound.jump
 }
 
-// jumped returns how far pulses, which show second to begin at mono to sigma ns, are from
+// jumped returns how far pulses, which show second to begin at mono to noise ns, are from
 // where they were before all jumps. The second itself may have been in dispute.
-func (g *givenUp) jumped(second tai.Time, mono int64, sigma float64) (j jump, ok bool) {
+func (g *givenUp) jumped(second tai.Time, mono int64, noise float64) (j jump, ok bool) {
 	if g.line == (LastLine{}) {
 		return j, false
 	}
 	ns, _ := g.line.off(second, mono)
 	t := float64(mono-g.mono) * 1e-9
-	unsure := leftBy(&g.e, t) + displacedSigma*sigma + float64(g.now.Err) + g.now.RateErr*t
+	unsure := leftBy(&g.e, t) + noise + float64(g.now.Err) + g.now.RateErr*t
 	return jump{g.jump.ns + ns - 1e9*math.Round(ns*1e-9), g.jump.unsure + unsure}, true
 }

@@ -96,7 +96,7 @@ func (c *machine) reacquire(r Reason) {
 	if c.edges.provisional() && c.edges.unused.off > c.edges.evidence {
 		c.edges.unused = unusedPulses{} // they have been there for longer than the lock had lasted
 	}
-	c.bound.coverUnused(&c.edges.unused, &c.est, c.edges.unused.dev)
+	c.coverUnused(c.edges.unused.dev)
 	if c.est.imm.Count() > 30 {
 		c.learned = c.est.export(c.learned)
 	}
@@ -118,6 +118,9 @@ func (c *machine) distrust(r Reason) {
 	}
 	c.trust.refuse = r
 	c.edges.verified = 0
+	if r == VoidMessages {
+		c.edges.recent = recentPulses{} // without a fix the receiver lets its pulses drift
+	}
 	if c.labelled && !c.edges.unused.on {
 		c.edges.unused = unusedPulses{on: true, mono: c.est.mono}
 	}

@@ -70,12 +70,13 @@ type Evidence struct {
 	Latency   time.Duration // of the first message after the pulse whose second it names, smoothed
 	Labels    string        // kind of the last valid message, for people
 
-	Accepted    int       // pulses since phase was acquired
-	Agreed      int       // seconds in which labels agreed with the clock since it was labelled
-	Drifted     bool      // the pulses drifted away since the last lock, or before a restart
-	Inherited   Inherited // the line of an earlier run that pulses are still compared with; zero: none
-	LastLine    LastLine  // that the pulses are on, or left by a drift; zero: none
-	Provisional bool      // the lock stands on so little that contradicting evidence may outweigh it
+	Accepted    int        // pulses since phase was acquired
+	Agreed      int        // seconds in which labels agreed with the clock since it was labelled
+	Drifted     bool       // the pulses drifted away since the last lock, or before a restart
+	Inherited   Inherited  // the line of an earlier run that pulses are still compared with; zero: none
+	LastLine    LastLine   // that the pulses are on, or left by a drift; zero: none
+	LastPulses  LastPulses // which the next run compares its own with
+	Provisional bool       // the lock stands on so little that contradicting evidence may outweigh it
 }
 
 // Totals are counters; they never fall.

@@ -30,13 +30,15 @@ func (c *machine) track(p Pulse, now int64) Action {
 	z := float64(p.Clock - sec)
 	dt := float64(sec-e.sec) / 1e9
 	edge := p.Mono - int64(z-pred) // where the second began, by the estimate
+	if math.Abs(z-pred) < offGridNS {
+		c.edges.recent.add(p.Mono)
+	}
 	switch {
 	case math.Abs(e.imm.Sigmas(z-pred, dt)) <= c.cfg.Gate.Sigma:
 		if r := &c.edges.rejects; r.letIn(dt, z-pred, math.Sqrt(e.imm.Estimate().R), c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit) {
-			c.est.breakOff()
-			c.bound.follow(z-pred, e.unsure(dt, &c.cfg))
+			c.followJump(z-pred, e.unsure(dt, &c.cfg))
 		} else {
-			c.bound.coverUnused(&c.edges.unused, e, z-pred)
+			c.coverUnused(z - pred)
 		}
 		e.advance(sec, edge)
 	case e.others.last.ok && math.Abs(e.imm.Sigmas(z-pred-e.others.last.at(dt), dt)) <= c.cfg.Gate.Sigma:
@@ -170,11 +172,29 @@ func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Acti
 		// Whether the pulses were right before or are right now is open until one of
 		// the two has lasted longer.
 		if rejects.agreeing > max(c.edges.evidence, c.cfg.Gate.JumpConfirm) {
-			c.edges.unused = unusedPulses{} // that they jumped meanwhile says that they are right now
+			c.edges.unused, c.edges.recent = unusedPulses{}, recentPulses{} // that they jumped says that they are right now
 			c.reacquire(PulseJump)
 		}
 	}
 	return c.refuse(r, now)
+}
+
+// followJump makes the clock follow a jump of the pulses by ns, signed, measured to unsure
+// ns: nothing from before it is compared with what comes after it.
+func (c *machine) followJump(ns, unsure float64) {
+	c.est.breakOff()
+	c.edges.recent = recentPulses{}
+	c.bound.jump.follow(ns, unsure)
+}
+
+// coverUnused covers a jump that the pulses made while they were not used, if a pulse dev
+// ns from its prediction shows that they are still there.
+func (c *machine) coverUnused(dev float64) {
+	sigma := math.Sqrt(c.est.imm.Estimate().R)
+	if j := c.edges.unused.displaced(dev, sigma); j != 0 {
+		c.followJump(j, 2*displacedSigma*sigma)
+	}
+	c.edges.unused = unusedPulses{}
 }
 
 // jumped decides what a tracked clock does about pulses that agree with each other, dt
@@ -199,9 +219,8 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		// are back where they were. Follow. The inflated estimate lets the next pulse
 		// through the gate.
 		c.edges.unused = unusedPulses{} // this jump contains what they did
-		c.bound.follow(dev, c.est.unsure(dt, &c.cfg))
+		c.followJump(dev, c.est.unsure(dt, &c.cfg))
 		c.est.imm.Inflate(math.Abs(dev), 0)
-		c.est.breakOff() // states before the jump are not to be continued from
 		rejects.clear()
 		c.enter(status.Holdover, Returning)
 	case settled && unserved:
@@ -210,7 +229,7 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		unsure := c.est.unsure(dt, &c.cfg)
 		c.edges.unused = unusedPulses{} // this jump contains what they did
 		c.reacquire(PulseJump)
-		c.bound.follow(dev, unsure)
+		c.followJump(dev, unsure)
 		c.inherited.known = false // a lock of this run has judged the jump
 	default:
 		c.enter(status.Holdover, PulseJump)

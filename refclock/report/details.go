@@ -150,6 +150,8 @@ type LockDetails struct {
 
 	Earlier *discipline.Inherited `json:"earlier,omitempty"`   // the line of an earlier run that pulses are still compared with
 	Last    *discipline.LastLine  `json:"last_line,omitempty"` // that the pulses are on, or left by a drift
+
+	Recent *discipline.LastPulses `json:"last_pulses_mono_ns,omitempty"` // CLOCK_MONOTONIC_RAW of the latest pulses, 0: there were not so many
 }
 
 // NewLockDetails returns the details of a status and of the leap seconds. The next run of the
@@ -161,6 +163,9 @@ func NewLockDetails(st *discipline.Status, leaps *leap.Status) LockDetails {
 	}
 	if line := st.LastLine; line != (discipline.LastLine{}) {
 		l.Last = &line
+	}
+	if pulses := st.LastPulses; pulses != (discipline.LastPulses{}) {
+		l.Recent = &pulses
 	}
 	return l
 }
