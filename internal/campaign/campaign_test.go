@@ -90,18 +90,22 @@ func TestFailuresAreFound(t *testing.T) {
 	}
 }
 
-// Pulses that drift around restarts: 40 sites, with one oscillator and with two. More
-// are played by: go run ./internal/campaign/run -drifts -sites 2000.
-func TestDriftsAroundRestarts(t *testing.T) {
+// Pulses that drift or jump around restarts: 40 sites of each, with one oscillator and
+// with two. More are played by: go run ./internal/campaign/run -only jumps -sites 2000.
+func TestPulsesThatMoveAroundRestarts(t *testing.T) {
 	if proctest.RaceEnabled {
 		t.Skip("each site is one goroutine, and they are many: nothing for the race detector")
 	}
-	t.Parallel()
-	var log bytes.Buffer
-	c := Campaign{Seed: 50, Draw: DrawDrift, Sites: 40, Dir: t.TempDir(), Log: &log}
-	total, err := c.Run()
-	if err != nil || total.Failures > 0 || total.Served != 40 {
-		t.Errorf("%v, %v\n%s", &total, err, log.String())
+	for name, draw := range map[string]func(uint64) *Site{"drifts": DrawDrift, "jumps": DrawJump} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			c := Campaign{Seed: 50, Draw: draw, Sites: 40, Dir: t.TempDir(), Log: &log}
+			total, err := c.Run()
+			if err != nil || total.Failures > 0 || total.Served != 40 {
+				t.Errorf("%v, %v\n%s", &total, err, log.String())
+			}
+		})
 	}
 }
 

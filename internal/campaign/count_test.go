@@ -7,7 +7,7 @@ import (
 )
 
 // Receivers that change their leap count in sight: 60 sites. More are played by:
-// go run ./internal/campaign/run -counts -seed 400000 -sites 2000.
+// go run ./internal/campaign/run -only counts -seed 400000 -sites 2000.
 func TestCountsThatChange(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

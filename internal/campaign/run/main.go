@@ -10,30 +10,30 @@ import (
 	"noonmark/internal/exitcode"
 )
 
+// kinds are those of -only.
+var kinds = map[string]func(uint64) *campaign.Site{
+	"": nil, "drifts": campaign.DrawDrift, "jumps": campaign.DrawJump, "counts": campaign.DrawCount,
+}
+
 func main() { os.Exit(run()) }
 
 func run() int {
 	c := campaign.Campaign{Log: os.Stdout}
-	results, drifts, counts := "", false, false
+	results, only := "", ""
 	flag.Uint64Var(&c.Seed, "seed", 1, "first seed")
 	flag.IntVar(&c.Sites, "sites", 0, "number of sites (default: until -for ends)")
 	flag.DurationVar(&c.For, "for", 0, "how long to play (default: until -sites are played)")
 	flag.IntVar(&c.Workers, "workers", 0, "sites played at a time (default: one a processor)")
 	flag.StringVar(&c.Dir, "dir", "demo-run", "`FOLDER` for the events of failures")
-	flag.BoolVar(&drifts, "drifts", false, "only pulses that drift around restarts, without other faults")
-	flag.BoolVar(&counts, "counts", false, "only receivers that change their leap count in sight, without other faults")
+	flag.StringVar(&only, "only", "", "one `KIND`, without other faults: drifts (pulses that drift around restarts), jumps (pulses that jump around restarts), counts (receivers that change their leap count in sight)")
 	flag.StringVar(&results, "results", "", "`FILE` to add the result to")
 	flag.Parse()
-	if c.Sites <= 0 && c.For <= 0 || flag.NArg() > 0 || drifts && counts || (drifts || counts) && results != "" {
-		fmt.Fprintln(os.Stderr, "campaign: want -sites or -for; -results takes no -drifts or -counts, of which there can be one")
+	draw, known := kinds[only]
+	if c.Sites <= 0 && c.For <= 0 || flag.NArg() > 0 || !known || only != "" && results != "" {
+		fmt.Fprintln(os.Stderr, "campaign: want -sites or -for; -only takes drifts, jumps or counts, and goes without -results")
 		return exitcode.Usage
 	}
-	switch {
-	case drifts:
-		c.Draw = campaign.DrawDrift
-	case counts:
-		c.Draw = campaign.DrawCount
-	}
+	c.Draw = draw
 	t, err := c.Run()
 	fmt.Println(t.String())
 	if err == nil && results != "" {
