@@ -17,6 +17,19 @@ type fixes struct {
 	latestMono int64
 	good       map[string]int64   // when a talker reported a fix last
 	none       map[sentence]int64 // when a sentence reported last that there is none from satellites
+
+	// When a statement of a mode alone (GSA) was that there is a fix, and that there is none;
+	// 0: never.
+	modeGood, modeNone int64
+}
+
+// mode takes a statement that counts only while no message reports a fix or none.
+func (x *fixes) mode(f Fix, mono int64) {
+	if f.Good() {
+		x.modeGood = mono
+	} else {
+		x.modeNone = mono
+	}
 }
 
 // sentence is a kind of message of one talker.
@@ -73,12 +86,17 @@ func (x *fixes) report(talker string, f Fix, mono int64) bool {
 	return true
 }
 
-// latest returns the fix reported last, FixUnknown if that was long before mono.
+// latest returns the fix reported last, FixUnknown if that was long before mono. If no
+// message reports a fix or none, modes decide, of which that of another system may be good.
 func (x *fixes) latest(mono int64) Fix {
-	if mono-x.latestMono > staleFix {
-		return FixUnknown
+	if mono-x.latestMono <= staleFix && x.latestFix != FixUnknown {
+		return x.latestFix
 	}
-	return x.latestFix
+	recent := func(at int64) bool { return at != 0 && mono-at <= staleFix }
+	if recent(x.modeNone) && !recent(x.modeGood) {
+		return FixNone
+	}
+	return FixUnknown
 }
 
 // oneSystem reports whether an NMEA talker is one satellite system, not the

@@ -53,6 +53,7 @@ func (s *Stream) SetFix(m *Message, f Fix) {
 // no other message reports a fix.
 func (s *Stream) SetModeFix(m *Message, f Fix) {
 	m.Fix = f
+	s.fixes.mode(f, m.Mono)
 	m.FixElsewhere = f == FixNone && s.LatestFix(m.Mono).Good()
 	m.FixDisputed = f.Good() && s.fixes.disputed(m)
 }

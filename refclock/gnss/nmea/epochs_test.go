@@ -80,6 +80,8 @@ func TestFixOfSeveralSystems(t *testing.T) {
 		{"GLL of another system", []string{rmc("GP", "A"), "GLGLL,,,,,120001.00,V,N", zda}, true, true},
 		{"GNS of one system", []string{"GNGNS,120001.00" + pos + "AN,08,1,1,1,,", "GLGNS,120001.00,,,,,N,00,,,,,", zda}, true, true},
 		{"GSA of the same talker", []string{rmc("GP", "A"), "GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", zda}, true, true},
+		{"GSA alone", []string{"GPTXT,01,01,02,ANTENNA OK", "GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", zda}, false, false},
+		{"GSA alone, of two systems", []string{"GPTXT,01,01,02,ANTENNA OK", "GPGSA,A,3,02,05,06,12,,,,,,,,,2.0,1.0,1.7", "GLGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", zda}, true, false},
 		{"GSA after a void RMC", []string{rmc("GP", "V"), "GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", zda}, false, false},
 	} {
 		var in []timed
