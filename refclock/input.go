@@ -36,9 +36,20 @@ func (e *Engine) Message(m *gnss.Message) {
 		e.integrity.Second(at, &now)
 	}
 	e.judge()
-	if dated && at != 0 {
+	if dated && at != 0 && !e.unresolved(m) {
 		e.loop.Control.Label(discipline.Label{Time: at, Mono: began, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 	}
+}
+
+// unresolvedAge is how long after a valid label another is expected.
+const unresolvedAge = 5 * time.Second
+
+// unresolved reports whether a message is not valid only because the receiver's leap seconds
+// are not known yet, while other messages name seconds. It is not void then: whether
+// the others are made with the right count is for leap to decide.
+func (e *Engine) unresolved(m *gnss.Message) bool {
+	last := e.loop.Control.Status().LabelMono
+	return !m.Valid && m.UTC == gnss.UTCUnresolved && m.Fix.Good() && last != 0 && m.Mono-last < int64(unresolvedAge)
 }
 
 // Edge takes one edge of the pulse.

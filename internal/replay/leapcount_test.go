@@ -67,6 +67,17 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "a second ahead for ever, soon after the pulse", say: func(x *script, k int) { x.nmea(k, 30*ms, rmc("GN", x.utc(k, s))) }, length: 1000, expect: []expectation{{kept, 0, wait}}},
 		{name: "2 s late, count of GPS", say: with(-2*s, 18, 2), length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "right, and the lock is made on displaced pulses", say: func(x *script, k int) { x.nmea(k, 500*ms, rmc("GN", x.utc(k, 0))) }, length: 200, wrong: 20, expect: []expectation{{"-steer-system -pulse-shift 7:16:700000000", 100, ""}}},
+		{name: "PUBX,04 with the firmware's count beside RMC", say: func(x *script, k int) {
+			u := x.utc(k, 0)
+			x.nmea(k, 120*ms, rmc("GP", u))
+			x.nmea(k, 200*ms, "PUBX,04,"+u.Format("150405.00")+","+u.Format("020106")+",129621.00,2446,18D,0,0.000,21")
+		}, expect: []expectation{{noRTC, 0, wait}, {right, 20, ""}, {kept, 20, ""}}},
+		{name: "NAV-PVT without resolved UTC beside RMC", say: func(x *script, k int) {
+			x.at(k, 90*ms, unresolvedPVT(x.utc(k, 0)))
+			x.nmea(k, 120*ms, rmc("GP", x.utc(k, 0)))
+		}, expect: []expectation{{noRTC, 0, wait}, {right, 20, ""}, {kept, 20, ""}}},
+		{name: "NAV-PVT without resolved UTC alone", say: func(x *script, k int) { x.at(k, 90*ms, unresolvedPVT(x.utc(k, 0))) },
+			expect: []expectation{{noRTC, 0, "void_messages"}, {right, 0, "void_messages"}}},
 		{name: "in a local time", say: both(-5 * time.Hour), length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "late by the wrong setting of receiver.label_offset", say: both(0), length: 1000, expect: []expectation{{"-label-offset -1s", 0, wait}}},
 		{name: "GPS time a second late, count of GPS", say: func(x *script, k int) { x.at(k, 1390*ms, timeGPS(x.utc(k, 0), 7)) }, length: 1000, expect: []expectation{{right, 0, wait}}},

@@ -89,10 +89,15 @@ func timeLS(count, source byte) []byte {
 }
 
 // navPVT makes NAV-PVT with a fix and resolved UTC.
-func navPVT(t time.Time) []byte {
+func navPVT(t time.Time) []byte { return navPVTWith(t, 7) }
+
+// unresolvedPVT makes NAV-PVT with a fix of a receiver that does not know its leap seconds.
+func unresolvedPVT(t time.Time) []byte { return navPVTWith(t, 3) }
+
+func navPVTWith(t time.Time, valid byte) []byte {
 	p := make([]byte, 92)
 	le.PutUint16(p[4:], uint16(t.Year()))
-	copy(p[6:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.Second()), 7})
+	copy(p[6:], []byte{byte(t.Month()), byte(t.Day()), byte(t.Hour()), byte(t.Minute()), byte(t.Second()), valid})
 	le.PutUint32(p[12:], 25)
 	p[20], p[21], p[23] = 3, 1, 12
 	return ubx.Append(nil, 0x0107, p)
