@@ -67,6 +67,13 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "a second ahead for ever, soon after the pulse", say: func(x *script, k int) { x.nmea(k, 30*ms, rmc("GN", x.utc(k, s))) }, length: 1000, expect: []expectation{{kept, 0, wait}}},
 		{name: "2 s late, count of GPS", say: with(-2*s, 18, 2), length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "right, and the lock is made on displaced pulses", say: func(x *script, k int) { x.nmea(k, 500*ms, rmc("GN", x.utc(k, 0))) }, length: 200, wrong: 20, expect: []expectation{{"-steer-system -pulse-shift 7:16:700000000", 100, ""}}},
+		{name: "another second for a minute, and back", say: func(x *script, k int) {
+			off := time.Duration(0)
+			if k >= 900 && k < 960 {
+				off = s
+			}
+			both(off)(x, k)
+		}, length: 1100, expect: []expectation{{noRTC, 800, "disciplined"}, {"-steer-system", 20, "disciplined"}, {"-steer-system -no-rtc", 850, "disciplined"}}},
 		{name: "PUBX,04 with the firmware's count beside RMC", say: func(x *script, k int) {
 			u := x.utc(k, 0)
 			x.nmea(k, 120*ms, rmc("GP", u))

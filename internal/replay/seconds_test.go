@@ -102,6 +102,12 @@ func TestMembersWhichSecond(t *testing.T) {
 			})
 		}
 	}
+	for _, n := range []int{7, 15} {
+		all = append(all, member{
+			name: fmt.Sprintf("the date changes %d s late, after a lock of minutes", n), say: lag(n), length: 460, start: "2026-11-23T23:54:00Z",
+			expect: []expectation{{"", 20, "disciplined"}, {"-steer-system", 20, "disciplined"}},
+		})
+	}
 	playMembers(t, all)
 }
 

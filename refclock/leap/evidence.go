@@ -325,8 +325,8 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 	if in.Clock != 0 {
 		c.compareClock(in.Clock.Add(-since).Sub(second), in)
 	}
-	_, confirmed := c.settled(p)
-	if c.drop(lineRan); c.proven.ran(x, in, confirmed) {
+	c.drop(lineRan)
+	if _, confirmed := c.settled(p); c.proven.ran(x, in, confirmed) {
 		c.add(lineRan, "time since the last lock", in.Mono)
 	}
 }
@@ -349,7 +349,7 @@ func (c *confirmation) compareClock(off time.Duration, in *reading.Clocks) {
 func (c *confirmation) jump(label tai.Time, mono int64) {
 	if c.label.jumps(label, mono) {
 		c.drop(countReceived, systemKept, systemRan, clockRan, witnessesAgree, lineRan)
-		c.proven = proven{}
+		c.proven.jumped(mono)
 	}
 	c.label.time, c.label.mono = label, mono
 }

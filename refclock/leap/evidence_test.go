@@ -583,6 +583,24 @@ func TestLabelsRanOnSinceTheLock(t *testing.T) {
 				return one(label(k, 1))
 			}
 			return right(k)
+		}), nil, false},
+		{"another second for longer than the lock", then(60, func(k int) []*gnss.Message {
+			if k < 150 {
+				return one(label(k, 1))
+			}
+			return right(k)
+		}), nil, true},
+		{"another day for a while", then(60, func(k int) []*gnss.Message {
+			if k < 67 {
+				return one(label(k, -86400))
+			}
+			return right(k)
+		}), nil, false},
+		{"another second for a while, and then another one", then(60, func(k int) []*gnss.Message {
+			if k < 80 {
+				return one(label(k, 1))
+			}
+			return one(label(k, 2))
 		}), nil, true},
 		{"the fix was lost", then(60, func(k int) []*gnss.Message {
 			if k < 80 {

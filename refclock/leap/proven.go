@@ -10,18 +10,22 @@ import (
 // proven is the line (second - CLOCK_MONOTONIC_RAW) of labels that something confirmed
 // before the clock was locked to them. A lock that is lost because the pulses jumped takes
 // nothing from that: the clock is doubted then, and a system clock that was set by it, but
-// nobody sets CLOCK_MONOTONIC_RAW. It is forgotten when labels jump, and when the receiver
-// may have started anew.
+// nobody sets CLOCK_MONOTONIC_RAW. Neither do labels that leave it and come back: the
+// date of some receivers changes seconds after midnight. It is forgotten when they have been
+// elsewhere for longer than the clock had been locked to it, when something confirms
+// another line, and when the receiver may have started anew.
 type proven struct {
 	at     tai.Time // 0: none
 	mono   int64    // of the latest label on it
 	locked bool     // the clock was locked since
+	held   int64    // for how long it was locked while labels were on it, ns
+	away   int64    // mono since when labels that jumped are elsewhere, 0: they are not
 }
 
 // rawDrift is a bound of the frequency error of CLOCK_MONOTONIC_RAW.
 const rawDrift = 200e-6
 
-// ran takes the line x of a label, and whether something confirms the label. It reports
+// ran takes the line x of a label, and whether something else confirms the label. It reports
 // whether the label is on a line that the clock was locked to.
 func (p *proven) ran(x tai.Time, in *reading.Clocks, confirmed bool) bool {
 	switch {
@@ -32,11 +36,36 @@ func (p *proven) ran(x tai.Time, in *reading.Clocks, confirmed bool) bool {
 		p.at, p.mono = x, in.Mono
 	}
 	p.locked = p.locked || in.Tracked
-	off := x.Sub(p.at)
+	off, most := x.Sub(p.at), time.Duration(float64(in.Mono-p.mono)*rawDrift)
 	if off.Abs() > agreeWithin {
+		p.left(x, in, confirmed)
 		return false
 	}
-	most := time.Duration(float64(in.Mono-p.mono) * rawDrift)
-	p.at, p.mono = p.at.Add(min(max(off, -most), most)), in.Mono
+	if in.Tracked && p.away == 0 {
+		p.held += in.Mono - p.mono
+	}
+	p.at, p.mono, p.away = p.at.Add(min(max(off, -most), most)), in.Mono, 0
 	return p.locked
+}
+
+// left takes a label on another line. Labels that did not jump are on it because the pulses
+// did.
+func (p *proven) left(x tai.Time, in *reading.Clocks, confirmed bool) {
+	switch {
+	case p.away == 0:
+	case confirmed && !in.Tracked:
+		*p = proven{at: x, mono: in.Mono}
+	case in.Mono-p.away > p.held:
+		*p = proven{}
+	}
+}
+
+// jumped takes that labels jumped.
+func (p *proven) jumped(mono int64) {
+	switch {
+	case !p.locked:
+		*p = proven{}
+	case p.away == 0:
+		p.away = mono
+	}
 }
