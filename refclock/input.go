@@ -197,6 +197,7 @@ func (e *Engine) clocks(mono int64) reading.Clocks {
 	}
 	if ns, ok := e.loop.Clock.Real(mono); ok {
 		c.System = tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second
+		c.SystemPlausible = e.integrity.Plausible(c.System)
 	}
 	if e.loop.Clock.Known() {
 		c.Clock, c.Latency, c.Tracked = e.loop.Clock.At(mono), st.Latency, st.Tracked()

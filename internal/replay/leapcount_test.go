@@ -60,13 +60,22 @@ func TestMembersLeapCount(t *testing.T) {
 		{name: "3 s ahead for ever", say: both(3 * s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "a second behind for ever", say: both(-s), expect: []expectation{{noRTC, 0, wait}, {right, 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "stale for 12 min", say: stale(2*s, 720), length: 1000, expect: []expectation{{noRTC, 800, ""}, {right, 740, ""}, {kept, 740, ""}}},
-		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 0, wait}, {"-system 1s -system-rate 30", 800, ""}, {"-system -3s", 800, ""}, {"-system 0.4s", 800, ""}, {"-system 1.1s", 800, ""}, {"-system 25s", 800, ""}, {"-system -7230s", 800, ""}}},
+		{name: "right, the system clock 1 s off", say: both(0), length: 900, expect: []expectation{{"-system 1s", 0, wait}, {"-system 1s -system-rate 30", 800, ""}, {"-system -3s", 0, wait}, {"-system -3s -system-rate -30", 800, ""}, {"-system 0.4s", 800, ""}, {"-system 1.1s", 800, ""}, {"-system 25s", 800, ""}, {"-system -7230s", 800, ""}}},
 		{name: "right, the system clock 1 s ahead and drifting away", say: both(0), length: 1100, expect: []expectation{{"-system 1s -system-rate 20", 1050, ""}}},
 		{name: "a second late for ever, and the system clock is right", say: both(-s), length: 1000, expect: []expectation{{right, 0, wait}, {"-steer-system", 0, wait}, {kept, 0, "doubted: second_opposed"}}},
 		{name: "the same, soon after the next pulse", say: func(x *script, k int) { x.nmea(k, 1030*ms, rmc("GN", x.utc(k, 0))) }, length: 1000, expect: []expectation{{right, 0, wait}, {kept, 0, wait}}},
 		{name: "a second ahead for ever, soon after the pulse", say: func(x *script, k int) { x.nmea(k, 30*ms, rmc("GN", x.utc(k, s))) }, length: 1000, expect: []expectation{{kept, 0, wait}}},
 		{name: "2 s late, count of GPS", say: with(-2*s, 18, 2), length: 1000, expect: []expectation{{right, 0, wait}}},
 		{name: "right, and the lock is made on displaced pulses", say: func(x *script, k int) { x.nmea(k, 500*ms, rmc("GN", x.utc(k, 0))) }, length: 200, wrong: 20, expect: []expectation{{"-steer-system -pulse-shift 7:16:700000000", 100, ""}}},
+		{name: "a second ahead for ever, and the system clock is right", say: both(s), length: 1000, expect: []expectation{{right, 0, wait}, {"-steer-system", 0, wait}}},
+		{name: "before its pulse for ever, and the system clock is right", say: func(x *script, k int) { x.nmea(k, 750*ms, rmc("GN", x.utc(k+1, 0))) }, length: 1000, expect: []expectation{{right, 0, wait}, {"-label-offset -1s", 20, ""}}},
+		{name: "BeiDou time that is not configured", say: both(4 * s), length: 1000, expect: []expectation{{right, 0, wait}, {"-label-offset -4s", 20, ""}}},
+		{name: "GPS time with a fix that is not configured", say: both(18 * s), length: 1000, expect: []expectation{{right, 0, wait}, {"-time-scale gps", 20, ""}}},
+		{name: "TAI with a fix that is not configured", say: both(37 * s), length: 1000, expect: []expectation{{right, 0, wait}, {"-time-scale tai", 20, ""}}},
+		{name: "a date of last week", say: both(-7 * 24 * time.Hour), length: 1000, expect: []expectation{{right, 0, wait}, {"-steer-system", 0, wait}, {kept, 0, "doubted: second_opposed"}}},
+		{name: "a date of next year", say: both(365 * 24 * time.Hour), length: 1000, expect: []expectation{{right, 0, wait}, {"-steer-system", 0, wait}}},
+		{name: "a date five years ago, possible by not_before", say: both(-5 * 365 * 24 * time.Hour), length: 1000, expect: []expectation{{"-not-before 2020-01-01", 0, wait}}},
+		{name: "GPS time with a date of tomorrow", say: both(18*s + 24*time.Hour), length: 1000, expect: []expectation{{"-time-scale gps", 0, wait}}},
 		{name: "another second for a minute, and back", say: func(x *script, k int) {
 			off := time.Duration(0)
 			if k >= 900 && k < 960 {

@@ -209,14 +209,14 @@ func TestMembersConstellations(t *testing.T) {
 				x.nmea(k, 980*ms, gsa("GP", "1", ""))
 			}
 		}, expect: good},
+		{name: "GSA alone says that there is no fix", say: say(func(u time.Time) []string { return []string{zda("GP", u), gsa("GP", "1", "")} }), expect: void},
+		{name: "GSA alone, of one system without a fix", say: say(func(u time.Time) []string { return []string{gsa("GP", "3", ""), gsa("GL", "1", ""), zda("GN", u)} }), expect: good},
 		{name: "GLL of another system", say: say(func(u time.Time) []string { return []string{rmc("GP", u), "GLGLL,,,,," + clockOf(u) + ",V,N"} }), expect: good},
 		{name: "systems in turns, a second each", say: func(x *script, k int) {
 			u := x.utc(k, 0)
 			a, b := "GP", "GL"
 			if k%2 == 1 {
 				a, b = b, a
-		{name: "GSA alone says that there is no fix", say: say(func(u time.Time) []string { return []string{zda("GP", u), gsa("GP", "1", "")} }), expect: void},
-		{name: "GSA alone, of one system without a fix", say: say(func(u time.Time) []string { return []string{gsa("GP", "3", ""), gsa("GL", "1", ""), zda("GN", u)} }), expect: good},
 			}
 			for i, text := range []string{gga(a, u), noGGA(b, u), zda("GN", u)} {
 				x.nmea(k, 120*ms+time.Duration(i)*40*ms, text)

@@ -36,14 +36,19 @@ func newDates(notBefore, notAfter tai.Time, refuse bool) dates {
 	return dates{notBefore: notBefore, notAfter: notAfter, refuse: refuse}
 }
 
+// plausible reports whether this program can run at t.
+func (d *dates) plausible(t tai.Time) bool {
+	return t >= d.notBefore && (d.notAfter == 0 || t <= d.notAfter)
+}
+
 // check returns why a date is refused, or None. A date that the decoder had to
 // move by 1024 weeks needs other evidence, which is named: the clock itself or the
 // system clock. Where that says that the date was merely wrong, it is the date as
 // it was sent that is refused.
 func (d *dates) check(m *gnss.Message, c *reading.Clocks) (code reason.Code, evidence string) {
 	system := c.System
-	if system < d.notBefore || d.notAfter != 0 && system > d.notAfter {
-		system = 0 // it is itself not plausible
+	if !d.plausible(system) {
+		system = 0
 	}
 	switch {
 	case d.notBefore != 0 && m.Time < d.notBefore:

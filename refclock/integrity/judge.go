@@ -84,6 +84,9 @@ func (j *Judge) Label(m *gnss.Message, c *reading.Clocks) reason.Code {
 	return code
 }
 
+// Plausible reports whether this program can run at t.
+func (j *Judge) Plausible(t tai.Time) bool { return j.dates.plausible(t) }
+
 // Second takes the instant that a valid, dated message names, with the clocks when
 // its epoch's first message came.
 func (j *Judge) Second(label tai.Time, c *reading.Clocks) {

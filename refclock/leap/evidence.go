@@ -199,7 +199,7 @@ func (c *confirmation) settled(p Proof) (source string, ok bool) {
 	for k := range uniformConfirmed {
 		// The count is known, but which second the labels name is not: they may come
 		// late, or be made with another count or date.
-		away := c.systemAway.by != 0 || c.uniformNow() && c.uniformAway.by != 0
+		away := c.systemAway.contradicts() || c.uniformNow() && c.uniformAway.contradicts()
 		if k == countReceived && away || (k == almanacReceived || k == lineRan) && odd {
 			continue
 		}
@@ -221,8 +221,8 @@ func (c *confirmation) confirmed(p Proof) (source string, ok bool) {
 		return source, true
 	}
 	// A system clock that differs by whole seconds may know of a leap second that
-	// the tables lack, or the configured scale may be wrong.
-	if c.uniformNow() && c.uniformOff == 0 {
+	// the tables lack, or the configured scale or the date may be wrong.
+	if c.uniformNow() && c.uniformOff == 0 && !c.uniformAway.zone() {
 		return "GPS time or TAI", true
 	}
 	return "", false
@@ -314,8 +314,14 @@ func (c *confirmation) second(m *gnss.Message, label tai.Time, in *reading.Clock
 		// With the leap flag it is NAV-TIMEGPS, whose scale is certain, and with the receiver's
 		// count no leap second is missing in the tables.
 		c.uniformAway = awayFrom(off, in, m.UTC == gnss.UTCUnreported || c.found[countReceived].mono == 0)
+		if m.Rollover != 0 || m.UTC != gnss.UTCUnreported {
+			c.uniformAway = c.uniformAway.dated()
+		}
 	default:
 		c.compareSystem(off, in)
+		if m.Rollover != 0 {
+			c.systemAway = c.systemAway.dated()
+		}
 	}
 	if m.Uniform {
 		return

@@ -92,6 +92,7 @@ func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []re
 			if x.system != nil {
 				if off, ok := x.system(k); ok {
 					in.System = second.Add(since + off)
+					in.SystemPlausible = off.Abs() < 20*365*24*time.Hour
 				}
 			}
 			if x.clock != nil {
@@ -173,7 +174,20 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"the system clock is a minute off", evidenceSite{say: rmc(0), system: at(time.Minute)}, 781},
 		{"the system clock is 40 years off", evidenceSite{say: rmc(0), system: at(-40 * 365 * 24 * time.Hour)}, 781},
 		{"the system clock is 0.4 s off", evidenceSite{say: rmc(0), system: at(400 * ms)}, 781},
-		{"the system clock is 3 s off", evidenceSite{say: rmc(0), system: at(-3 * time.Second)}, 781},
+		{"the system clock is 3 s off", evidenceSite{say: rmc(0), system: at(-3 * time.Second)}, never},
+		{"labels are a second ahead for ever, and the system clock is right", evidenceSite{say: rmc(1), system: at(3 * ms)}, never},
+		{"labels are in GPS time", evidenceSite{say: rmc(18), system: at(3 * ms)}, never},
+		{"labels are in TAI", evidenceSite{say: rmc(37), system: at(3 * ms)}, never},
+		{"labels are in TAI, and this receiver may have set the system clock", evidenceSite{say: rmc(37), system: at(3 * ms), own: true}, 781},
+		{"labels have a date of last week", evidenceSite{say: rmc(-7 * 86400), system: at(3 * ms)}, never},
+		{"labels have a date of next year", evidenceSite{say: rmc(365 * 86400), system: at(3 * ms)}, never},
+		{"labels have a date of 2021", evidenceSite{say: rmc(-2088 * 86400), system: at(3 * ms)}, never},
+		{"the same, corrected by 1024 weeks", evidenceSite{say: each(-30*86400, func(m *gnss.Message) { m.Rollover = 1024 }), system: at(3 * ms)}, 781},
+		{"the system clock is days and some seconds off", evidenceSite{say: rmc(0), system: at(-72*time.Hour - 8*time.Second)}, 781},
+		{"GPS time by configuration, with a date of yesterday", evidenceSite{say: each(-86400, zda, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
+		{"GPS time by configuration, in a local time", evidenceSite{say: each(3600, zda, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
+		{"GPS time by configuration, with a date of next month", evidenceSite{say: each(30*86400, zda, func(m *gnss.Message) { m.Uniform = true }), system: at(3 * ms)}, never},
+		{"GPS time of NAV-TIMEGPS, the system clock is days off", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC = gnss.UTCUnresolved }), system: at(72 * time.Hour)}, -1},
 		{"the system clock agrees, and this receiver set it", evidenceSite{say: rmc(0), system: at(3 * ms), own: true}, 781},
 		{"no pulses: there is nothing to hold back", evidenceSite{say: rmc(3), noPulse: true}, -1},
 		{"labels come a second late, and the system clock is right", evidenceSite{say: rmc(-1), system: at(3 * ms)}, never},
@@ -276,7 +290,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"Galileo's count", evidenceSite{say: announced(37, gnss.LeapGalileo)}, 3},
 		{"GLONASS's count", evidenceSite{say: announced(37, gnss.LeapGLONASS)}, 3},
 		{"NavIC's count", evidenceSite{say: announced(37, gnss.LeapNavIC)}, 3},
-		{"GPS's count, the system clock is behind by whole seconds", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-2*time.Second - 3*ms)}, 781},
+		{"GPS's count, the system clock is behind by whole seconds", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-2*time.Second - 3*ms)}, never},
 		{"the same ahead", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(2*time.Second + 3*ms)}, never},
 		{"the same by a day", evidenceSite{say: announced(37, gnss.LeapGPS), system: at(-24*time.Hour - 3*ms)}, never},
 		{"the same, and then the labels follow", evidenceSite{say: func(k int) []*gnss.Message {
@@ -293,7 +307,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"GPS time or TAI by configuration", evidenceSite{say: each(0, zda, func(m *gnss.Message) { m.Uniform = true })}, -1},
 		{"GPS time, the system clock is off by no whole second", evidenceSite{say: each(0, gps), system: at(-4600 * ms)}, -1},
 		{"GPS time with its count, the system clock is off by no whole second", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6600 * ms)}, -1},
-		{"GPS time with its count, the system clock is 6 s behind", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6 * time.Second)}, 781},
+		{"GPS time with its count, the system clock is 6 s behind", evidenceSite{say: each(0, gps, func(m *gnss.Message) { m.UTC, m.LeapOffset, m.LeapSource = gnss.UTCResolved, 37, gnss.LeapHeard }), system: at(-6 * time.Second)}, never},
 		{"GPS time, the system clock knows of a leap second that the tables lack", evidenceSite{say: each(0, gps), system: at(-time.Second), tables: expired}, never},
 		{"labels with a fraction, the system clock agrees", evidenceSite{say: each(0, func(m *gnss.Message) { m.Time -= 7 * tai.Second / 10 }), system: at(3 * ms)}, -1},
 		{"the clock is tracked", evidenceSite{say: rmc(3), tracked: func(int) bool { return true }, clock: at(0)}, -1},
@@ -696,6 +710,9 @@ func TestWaitIsExplained(t *testing.T) {
 		{"a configured count", evidenceSite{say: func(k int) []*gnss.Message { return []*gnss.Message{label(k, 0), count(37, gnss.LeapConfigured)} }}, []string{"receiver_has_count_from configured"}},
 		{"labels come late", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, -2)) }, system: at(0)}, []string{"labels_seem_late_by 2s", "receiver.label_offset", "NTP", "[[witness]]"}},
 		{"labels are in a local time", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 3600)) }, system: at(0)}, []string{"labels_seem_early_by 1h0m0s", "local time"}},
+		{"labels are in GPS time, within 13 min", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 18)) }, system: at(0)}, []string{"for_at_most", "system_clock_off_by -18s", "NAV-TIMELS"}},
+		{"labels are in TAI", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 37)) }, system: at(0)}, []string{"labels_seem_early_by 37s", "receiver.time_scale"}},
+		{"labels have a date of next week", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, 7*86400)) }, system: at(0)}, []string{"labels_seem_early_by 168h0m0s", "wrong date"}},
 		{"GPS time comes late", evidenceSite{say: func(k int) []*gnss.Message { return one(label(k, -1, gps)) }, system: at(0)}, []string{"labels_seem_late_by 1s", "receiver.label_offset"}},
 	} {
 		_, a, events := c.site.run(120)

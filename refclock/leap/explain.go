@@ -12,7 +12,7 @@ const waitLogged = 5 * time.Second
 
 // explain says what the lock waits for, and what would shorten that.
 func (c *confirmation) explain() (fields []any, remedy string) {
-	if by := c.odd(); by != 0 {
+	if by := c.oddNow(); by != 0 {
 		return explainOdd(by)
 	}
 	var more []string
@@ -72,8 +72,8 @@ func (c *confirmation) watch(p Proof) (due bool) {
 	case w.since == 0:
 		w.since = max(c.now, 1)
 	case c.now-w.since <= int64(waitLogged):
-	case !w.logged, !w.odd && c.odd() != 0:
-		w.logged, w.odd = true, c.odd() != 0
+	case !w.logged, !w.odd && c.oddNow() != 0:
+		w.logged, w.odd = true, c.oddNow() != 0
 		return true
 	}
 	return false

@@ -23,9 +23,9 @@ const (
 	// then 20 ppm for a quarter of an hour). One whose error is anything is so near to
 	// a given second in one of 25 cases where its error is spread over one second.
 	ranWithin = 20 * time.Millisecond
-	// wholeSpan is how far off by whole seconds a system clock may be to be a reason to
-	// wait: two days, as the date may change late. One that is farther off has no time of
-	// its own.
+	// wholeSpan is how far off by whole seconds a system clock may be to contradict a count
+	// from satellites: two days, as the date may change late. A receiver that has the count
+	// has the number of the week as well.
 	wholeSpan = 48 * time.Hour
 	// zoneStep is what time zones and dates differ by multiples of.
 	zoneStep = 15 * time.Minute
@@ -35,9 +35,10 @@ const (
 // wrong by them.
 type away struct {
 	by time.Duration // 0: it is not
-	// odd: a receiver that has not heard its leap count yet is ahead by some seconds,
-	// and this is no such difference. So 13 minutes with a fix do not explain it.
+	// odd: labels that are made with another leap count than the receiver has heard after 13
+	// minutes with a fix do not explain it.
 	odd bool
+	far bool // by wholeSpan or more: the date is in question
 }
 
 // awayFrom judges a system clock that is ahead of labels by off. It must be as near to whole
@@ -53,20 +54,38 @@ func awayFrom(off time.Duration, in *reading.Clocks, scaled bool) away {
 		return away{}
 	}
 	whole := off.Round(time.Second)
-	if whole == 0 || whole.Abs() >= wholeSpan || (off-whole).Abs() > tolerance {
+	far := whole.Abs() >= wholeSpan
+	if whole == 0 || (off-whole).Abs() > tolerance || far && (!in.SystemPlausible || !away{by: whole}.zone()) {
 		return away{}
 	}
+	odd := whole <= countSpan && whole >= -scaleSpan // the labels may be in GPS time or TAI
 	switch {
-	case in.SystemDisciplined, whole%zoneStep == 0:
-		return away{whole, true}
+	case in.SystemDisciplined, away{by: whole}.zone():
+		odd = true
 	case scaled:
-		return away{whole, whole.Abs() <= scaleSpan}
+		odd = whole.Abs() <= scaleSpan
 	}
-	return away{whole, whole > 0 && whole <= countSpan}
+	return away{whole, odd, far}
 }
 
-// odd returns by how many whole seconds the system clock is ahead of labels, as no leap
-// count makes it; 0: it is not.
+// zone reports whether time zones or dates differ so.
+func (a away) zone() bool { return a.by != 0 && a.by%zoneStep == 0 }
+
+// dated returns the difference from labels whose date is known to be right. A date that was
+// moved by 1024 weeks has been compared with the system clock, to half a year.
+func (a away) dated() away {
+	if a.far {
+		return away{}
+	}
+	return a
+}
+
+// contradicts reports whether the difference contradicts labels of a receiver that knows its
+// leap count.
+func (a away) contradicts() bool { return a.by != 0 && !a.far }
+
+// odd returns by how many whole seconds the system clock is ahead of labels, if 13 minutes
+// with a fix do not explain it; else 0.
 func (c *confirmation) odd() time.Duration {
 	switch {
 	case c.uniformNow() && c.uniformAway.odd:
@@ -75,6 +94,15 @@ func (c *confirmation) odd() time.Duration {
 		return c.systemAway.by
 	}
 	return 0
+}
+
+// oddNow is odd without differences that a count which has not been heard yet may explain.
+func (c *confirmation) oddNow() time.Duration {
+	by := c.odd()
+	if by < 0 && by >= -countSpan && c.found[almanacReceived].mono == 0 {
+		return 0
+	}
+	return by
 }
 
 // compareSystem takes how far the system clock is ahead of the receiver's second.
