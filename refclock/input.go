@@ -36,7 +36,7 @@ func (e *Engine) Message(m *gnss.Message) {
 		e.integrity.Second(at, &now)
 	}
 	e.judge()
-	if dated && at != 0 && !e.unresolved(m) {
+	if dated && at != 0 && !unresolved(m, e.loop.Control.Status().LabelMono) {
 		e.loop.Control.Label(discipline.Label{Time: at, Mono: began, Valid: m.Valid, Source: m.Source, TAcc: time.Duration(m.TAcc)})
 	}
 }
@@ -46,9 +46,9 @@ const unresolvedAge = 5 * time.Second
 
 // unresolved reports whether a message is not valid only because the receiver's leap seconds
 // are not known yet, while other messages name seconds. It is not void then: whether
-// the others are made with the right count is for leap to decide.
-func (e *Engine) unresolved(m *gnss.Message) bool {
-	last := e.loop.Control.Status().LabelMono
+// the others are made with the right count is for leap to decide. last is when the latest valid
+// label came, CLOCK_MONOTONIC_RAW in ns; 0: none did.
+func unresolved(m *gnss.Message, last int64) bool {
 	return !m.Valid && m.UTC == gnss.UTCUnresolved && m.Fix.Good() && last != 0 && m.Mono-last < int64(unresolvedAge)
 }
 
@@ -196,7 +196,8 @@ func (e *Engine) clocks(mono int64) reading.Clocks {
 		Young:    st.Accepted < discipline.ProvisionalPulses,
 	}
 	if ns, ok := e.loop.Clock.Real(mono); ok {
-		c.System = tai.Time(ns) + tai.Time(e.leap.Table().OffsetUTC(ns/1e9))*tai.Second
+		c.TAIOffset = time.Duration(e.leap.Table().OffsetUTC(ns/1e9)) * time.Second
+		c.System = tai.Time(ns).Add(c.TAIOffset)
 		c.SystemPlausible = e.integrity.Plausible(c.System)
 	}
 	if e.loop.Clock.Known() {

@@ -92,6 +92,7 @@ func (x *evidenceSite) run(seconds int) (waits []bool, a *Authority, events []re
 			if x.system != nil {
 				if off, ok := x.system(k); ok {
 					in.System = second.Add(since + off)
+					in.TAIOffset = 37 * time.Second
 					in.SystemPlausible = off.Abs() < 20*365*24*time.Hour
 				}
 			}
@@ -178,6 +179,7 @@ func TestLockWaitsForEvidence(t *testing.T) {
 		{"labels are a second ahead for ever, and the system clock is right", evidenceSite{say: rmc(1), system: at(3 * ms)}, never},
 		{"labels are in GPS time", evidenceSite{say: rmc(18), system: at(3 * ms)}, never},
 		{"labels are in TAI", evidenceSite{say: rmc(37), system: at(3 * ms)}, never},
+		{"the system clock is 40 s behind", evidenceSite{say: rmc(0), system: at(-40 * time.Second)}, 781},
 		{"labels are in TAI, and this receiver may have set the system clock", evidenceSite{say: rmc(37), system: at(3 * ms), own: true}, 781},
 		{"labels have a date of last week", evidenceSite{say: rmc(-7 * 86400), system: at(3 * ms)}, never},
 		{"labels have a date of next year", evidenceSite{say: rmc(365 * 86400), system: at(3 * ms)}, never},

@@ -12,7 +12,7 @@ const waitLogged = 5 * time.Second
 
 // explain says what the lock waits for, and what would shorten that.
 func (c *confirmation) explain() (fields []any, remedy string) {
-	if by := c.oddNow(); by != 0 {
+	if by := unexplained(c); by != 0 {
 		return explainOdd(by)
 	}
 	var more []string
@@ -47,6 +47,16 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 	return fields, strings.Join(more, "; ")
 }
 
+// unexplained is odd without what a leap count that has not been heard yet may explain: before
+// 13 minutes with a fix, labels in UTC that are early.
+func unexplained(c *confirmation) time.Duration {
+	by := c.odd()
+	if by < 0 && by >= -countSpan && c.found[almanacReceived].mono == 0 && !c.uniformNow() {
+		return 0
+	}
+	return by
+}
+
 // explainOdd does that where the system clock is ahead of labels by whole seconds, as no
 // leap count makes it.
 func explainOdd(by time.Duration) (fields []any, remedy string) {
@@ -65,15 +75,15 @@ func explainOdd(by time.Duration) (fields []any, remedy string) {
 // watch reports once that the lock has been waiting for evidence for a while, and once
 // that labels differ from the system clock as no leap count makes them.
 func (c *confirmation) watch(p Proof) (due bool) {
-	w := &c.waiting
+	w, odd := &c.waiting, unexplained(c) != 0
 	switch {
 	case !c.waits(p):
 		w.since, w.logged, w.odd = 0, false, false
 	case w.since == 0:
 		w.since = max(c.now, 1)
 	case c.now-w.since <= int64(waitLogged):
-	case !w.logged, !w.odd && c.oddNow() != 0:
-		w.logged, w.odd = true, c.oddNow() != 0
+	case !w.logged, !w.odd && odd:
+		w.logged, w.odd = true, odd
 		return true
 	}
 	return false

@@ -58,7 +58,7 @@ func awayFrom(off time.Duration, in *reading.Clocks, scaled bool) away {
 	if whole == 0 || (off-whole).Abs() > tolerance || far && (!in.SystemPlausible || !away{by: whole}.zone()) {
 		return away{}
 	}
-	odd := whole <= countSpan && whole >= -scaleSpan // the labels may be in GPS time or TAI
+	odd := whole.Abs() <= countSpan || whole == -in.TAIOffset // the labels may be in TAI
 	switch {
 	case in.SystemDisciplined, away{by: whole}.zone():
 		odd = true
@@ -94,15 +94,6 @@ func (c *confirmation) odd() time.Duration {
 		return c.systemAway.by
 	}
 	return 0
-}
-
-// oddNow is odd without differences that a count which has not been heard yet may explain.
-func (c *confirmation) oddNow() time.Duration {
-	by := c.odd()
-	if by < 0 && by >= -countSpan && c.found[almanacReceived].mono == 0 {
-		return 0
-	}
-	return by
 }
 
 // compareSystem takes how far the system clock is ahead of the receiver's second.

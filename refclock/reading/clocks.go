@@ -19,9 +19,10 @@ type Clocks struct {
 	ClockIsSystem bool          // the clock to be disciplined is CLOCK_REALTIME
 	Latency       time.Duration // learned delay from a label to its first message; 0: not known yet
 
-	System            tai.Time // CLOCK_REALTIME as TAI, by the table in force; 0: not known
-	SystemPlausible   bool     // it shows a date at which this program can run
-	SystemDisciplined bool     // another program disciplines CLOCK_REALTIME to better than 50 ms
+	System            tai.Time      // CLOCK_REALTIME as TAI, by the table in force; 0: not known
+	TAIOffset         time.Duration // TAI - UTC that was added to it
+	SystemPlausible   bool          // it shows a date at which this program can run
+	SystemDisciplined bool          // another program disciplines CLOCK_REALTIME to better than 50 ms
 	// SystemOwn: else CLOCK_REALTIME may have been set by this receiver, through us
 	// or a program that we feed, before this boot. Then it confirms nothing.
 	SystemOwn bool
