@@ -93,6 +93,7 @@ func TestMembersWhichSecond(t *testing.T) {
 		x.nmea(k, 500*ms, rmc("GP", x.utc(k, time.Duration(k*370%1000)*ms)))
 	}, expectation{"-kept", 0, fraction}, expectation{"", 0, fraction}, expectation{"-no-rtc", 0, fraction})
 	add("no date at all", burst(100*ms, 200*ms, gga, gll), expectation{"", 0, "no_messages: message_no_date"}, expectation{"-no-rtc", 0, "no_messages: message_no_date"})
+	add("no time of day at all", func(x *script, k int) { x.nmea(k, 100*ms, "GPGSV,1,1,01,02,40,100,38") }, expectation{"", 0, "no_messages: message_no_date"})
 	for _, n := range []int{0, 1, 2, 3, 5, 10} {
 		for _, before := range []int{1, 4, 30, 60} {
 			all = append(all, member{

@@ -50,8 +50,9 @@ type watch struct {
 
 	messages struct {
 		since  int64
-		timed  map[string]bool // kinds of message that named a time of day
-		count  int             // of these messages
+		kinds  map[string]bool // of message that came: true: it named a time of day
+		all    int             // messages
+		count  int             // of them, those that named a time of day
 		dated  bool            // a kind of message has a date
 		fixes  int             // messages that reported whether there is a fix
 		fix    bool            // one of them had one
@@ -293,8 +294,8 @@ func (w *watch) only(code reason.Code, detail string) (begins reason.Code) {
 // message takes a message.
 func (w *watch) message(m *gnss.Message) {
 	x := &w.messages
-	if m.HasTimeOfDay {
-		x.timed[m.Source] = true
+	x.all++
+	if x.kinds[m.Source] = x.kinds[m.Source] || m.HasTimeOfDay; m.HasTimeOfDay {
 		x.count++
 	}
 	if m.HasSats {
@@ -326,13 +327,12 @@ func (w *watch) judgeMessages(mono int64) (begin []reason.Code) {
 			begin = append(begin, code)
 		}
 	}
-	if x.count >= fewMessages && x.fix && !x.dated {
-		var kinds []string
-		for k := range x.timed {
-			kinds = append(kinds, k)
-		}
-		slices.Sort(kinds)
-		set(reason.MessageNoDate, "only "+strings.Join(kinds, ", ")+": these have a time of day and no date")
+	switch {
+	case x.dated:
+	case x.count >= fewMessages && x.fix:
+		set(reason.MessageNoDate, "only "+w.kinds(true)+": these have a time of day and no date")
+	case x.count == 0 && x.all >= fewMessages && (x.fix || x.fixes == 0): // without a fix it may not know the time yet
+		set(reason.MessageNoDate, "only "+w.kinds(false)+": these name neither a time of day nor a date")
 	}
 	if x.fixes >= fewMessages && !x.fix {
 		set(reason.ReceiverNoFix, fmt.Sprintf("fix %v, %d satellites used", x.latest, x.sats))
@@ -341,7 +341,19 @@ func (w *watch) judgeMessages(mono int64) (begin []reason.Code) {
 	return begin
 }
 
+// kinds lists the kinds of message that named a time of day, or that did not.
+func (w *watch) kinds(timed bool) string {
+	var kinds []string
+	for k, is := range w.messages.kinds {
+		if is == timed {
+			kinds = append(kinds, k)
+		}
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, ", ")
+}
+
 func (w *watch) restartMessages(mono int64) {
-	w.messages.since, w.messages.timed = mono, map[string]bool{}
+	w.messages.since, w.messages.kinds, w.messages.all = mono, map[string]bool{}, 0
 	w.messages.count, w.messages.dated, w.messages.fixes, w.messages.fix = 0, false, 0, false
 }

@@ -124,6 +124,12 @@ func TestSessionExplainsWhyAPortIsOfNoUse(t *testing.T) {
 		{"NMEA where UBX is wanted", "ubx", []int{9600}, speaker{burst: healthy}, "+port_protocol", reason.PortProtocol, []string{`receiver.protocol = "ubx"`}},
 		{"no date", "", []int{9600}, speaker{burst: func(s int) []byte { return sentences(gga(s, "1"), "GPGSA,A,3,04,05,,09,12,,,24,,,,,2.5,1.3,2.1") }, until: 60},
 			"+message_no_date -message_no_date", reason.MessageNoDate, []string{"only GGA"}},
+		{"no time of day", "", []int{9600}, speaker{burst: func(int) []byte {
+			return sentences("GPGSV,1,1,01,02,40,100,38", "GPVTG,0.00,T,,M,0.00,N,0.00,K,A", "GPGSA,A,3,04,05,,09,12,,,24,,,,,2.5,1.3,2.1")
+		}, until: 60}, "+message_no_date -message_no_date", reason.MessageNoDate, []string{"only GSA, GSV, VTG: these name neither"}},
+		{"no time of day, and no fix yet", "", []int{9600}, speaker{burst: func(int) []byte {
+			return sentences("GPGSV,1,1,01,02,40,100,38", "GPGSA,A,1,,,,,,,,,,,,,99.9,99.9,99.9", "GPZDA,,,,,00,00")
+		}, until: 60}, "+receiver_no_fix -receiver_no_fix", reason.ReceiverNoFix, nil},
 		{"no fix", "", []int{9600}, speaker{burst: func(s int) []byte { return sentences(gga(s, "0"), "GPRMC,,V,,,,,,,,,,N") }, until: 60},
 			"+receiver_no_fix -receiver_no_fix", reason.ReceiverNoFix, []string{"fix none, 8 satellites used"}},
 		{"a fix now and then", "", []int{9600}, speaker{burst: func(s int) []byte {
