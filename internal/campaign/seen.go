@@ -27,8 +27,7 @@ func (c *System) at(sec int) time.Duration {
 }
 
 // opposed reports whether a system clock that nobody keeps is off by whole seconds to the
-// end, as no leap count makes it: nothing shows that it is not the labels. Labels in GPS
-// time need no count.
+// end: nothing shows that it is not the labels.
 func opposed(s *Site) bool {
 	if s.System.Kept || s.System.NoRTC {
 		return false
@@ -39,7 +38,7 @@ func opposed(s *Site) bool {
 		if s.Leap.At > 0 { // it does not execute the leap second
 			off--
 		}
-		if (k > 0 || k < 0 && s.Receiver.has("TIMEGPS")) && (meets(s, k, s.end()-120, s.end()) || meets(s, off, s.end()-120, s.end())) {
+		if k != 0 && (meets(s, k, s.end()-120, s.end()) || meets(s, off, s.end()-120, s.end())) {
 			return true
 		}
 	}

@@ -86,7 +86,7 @@ func Draw(seed uint64) *Site {
 	s.Receiver.draw(r)
 	s.System.draw(r)
 	s.Pulse.draw(r, s.System.Steered)
-	if x := &s.Receiver; (x.Stale < 0 || x.Stale > 0 && s.System.Kept) && shown(s) && seed%2 == 0 {
+	if x := &s.Receiver; x.Stale != 0 && shown(s) && seed%2 == 0 {
 		x.Forever = true // the system clock shows it
 	}
 	if r.IntN(4) == 0 { // the program does not know the rate
