@@ -157,11 +157,7 @@ func reachable(t *testing.T, program, dir string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "ntsserve")
-	if err := os.WriteFile(path, b, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return proctest.WriteProgram(t, filepath.Join(dir, "ntsserve"), b)
 }
 
 // checkThreads compares what the kernel says of every thread of a process.

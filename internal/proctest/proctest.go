@@ -26,8 +26,6 @@ const (
 	// pollInterval is between two looks at the state of another program, which
 	// has no virtual time.
 	pollInterval = 50 * time.Millisecond
-	// stopLimit is how long a program may take to end before it is killed.
-	stopLimit = 5 * time.Second
 )
 
 // Output collects what a program writes. It is safe for concurrent use; the zero
@@ -167,7 +165,7 @@ func (p *Process) Stop() error {
 	p.cmd.Process.Signal(syscall.SIGTERM) // an error if it has ended
 	select {
 	case <-p.ended:
-	case <-time.After(stopLimit):
+	case <-time.After(waitLimit):
 		p.cmd.Process.Kill()
 		<-p.ended
 	}
@@ -322,6 +320,19 @@ func ShortDir(t testing.TB) string {
 func Write(t testing.TB, path, text string) string {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// WriteProgram writes a program that a test starts, and returns its path. Meanwhile this
+// process starts no other one, which would have the file open for writing for a moment
+// and prevent the start of the program (ETXTBSY).
+func WriteProgram(t testing.TB, path string, program []byte) string {
+	t.Helper()
+	syscall.ForkLock.RLock() // os/exec holds it until the process that it starts has closed its files
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -4,8 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -57,6 +61,41 @@ func TestStopEndsTheProgramOnce(t *testing.T) {
 	}
 	if out := p.WaitForAfter(t, len("waiting\n"), "stopping"); out != "waiting\nstopping\n" {
 		t.Errorf("wrote %q", out)
+	}
+}
+
+// A program that was just written starts, however many other ones start meanwhile.
+func TestWrittenProgramStartsBesideOthers(t *testing.T) {
+	t.Parallel()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("needs sh: ", err)
+	}
+	var others sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		others.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					if err := exec.Command(sh, "-c", "exit 0").Run(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	defer others.Wait()
+	defer close(over)
+	dir := t.TempDir()
+	for i := range 200 {
+		path := WriteProgram(t, filepath.Join(dir, strconv.Itoa(i)), []byte("#!"+sh+"\nexit 3\n"))
+		if _, _, code := Run(t, path); code != 3 {
+			t.Fatalf("program %d: exit code %d", i, code)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"noonmark/internal/proctest"
 )
 
 // script returns a maintainer script of the package, which works below the root of a site.
@@ -72,9 +74,7 @@ func TestPurgeAfterASetup(t *testing.T) {
 				"deb-systemd-helper": "",
 				"deb-systemd-invoke": "",
 			} {
-				if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				proctest.WriteProgram(t, filepath.Join(bin, name), []byte("#!/bin/sh\n"+text))
 			}
 			run := func(script, arg string) string {
 				t.Helper()
