@@ -217,16 +217,22 @@ func (r *runner) happened(e event) {
 	case taskEnded:
 		r.ended[e.task] = true
 		r.states.set(e.task, Off, nil, time.Time{})
-		r.taskEnded(name, e.err)
+		r.taskEnded(e)
 	}
 	r.announce()
 }
 
 // taskEnded handles the end of a task that is not run again: an error ends the
-// daemon.
-func (r *runner) taskEnded(name string, err error) {
+// daemon. One more attempt that fails just when the daemon is asked to end is no such
+// error: the task would have been tried again.
+func (r *runner) taskEnded(e event) {
+	t, err := &r.tasks[e.task], e.err
+	name := t.String()
 	switch {
 	case err == nil, r.ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return
+	case !t.vital && !e.served:
+		r.log.Warn("task failed, and is not tried again: the daemon ends", "task", name, "error", err)
 		return
 	case r.first == nil:
 		r.first = fmt.Errorf("%s: %w", name, err)

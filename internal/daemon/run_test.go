@@ -130,6 +130,19 @@ func (r *rig) notified() string {
 	return strings.Join(r.states, " ")
 }
 
+// laterAttempt is a task whose first run fails at once, and whose next one fails when it is
+// asked to end, before it is ready.
+func laterAttempt(err error) Task {
+	first := true
+	return &fake{"b", true, func(ctx context.Context) error {
+		if !first {
+			<-ctx.Done()
+		}
+		first = false
+		return err
+	}}
+}
+
 func TestRunEndsWithAVitalErrorOrOnRequest(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("boom")
@@ -153,6 +166,9 @@ func TestRunEndsWithAVitalErrorOrOnRequest(t *testing.T) {
 		{"two fail", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return errors.New("late") }}, Vital(&fake{"b", false, later})}, nil, "b: boom", boom, "READY=1 STOPPING=1"},
 		{"a task hangs", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(context.Context) error { time.Sleep(time.Hour); return nil }}}, syscall.SIGTERM, "b does not end within 10s", ErrStuck, "READY=1 STOPPING=1"},
 		{"never ready", []Task{&fake{"a", true, untilDone}}, syscall.SIGINT, "", nil, "STOPPING=1"},
+		{"an attempt fails while stopping", []Task{&fake{"a", false, untilDone}, &fake{"b", true, func(ctx context.Context) error { <-ctx.Done(); return boom }}}, syscall.SIGTERM, "", nil, "STOPPING=1"},
+		{"a later attempt fails while stopping", []Task{&fake{"a", false, untilDone}, laterAttempt(boom)}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
+		{"a vital attempt fails while stopping", []Task{&fake{"a", false, untilDone}, Vital(&fake{"b", true, func(ctx context.Context) error { <-ctx.Done(); return boom }})}, syscall.SIGTERM, "b: boom", boom, "STOPPING=1"},
 		{"fails while stopping", []Task{&fake{"a", false, func(ctx context.Context) error { <-ctx.Done(); return boom }}}, syscall.SIGTERM, "a: boom", boom, "READY=1 STOPPING=1"},
 		{"SIGTERM", []Task{&fake{"a", false, untilDone}, &fake{"b", false, untilDone}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},
 		{"SIGTERM while a task waits to be run again", []Task{&fake{"a", false, untilDone}, &fake{"b", false, func(context.Context) error { return boom }}}, syscall.SIGTERM, "", nil, "READY=1 STOPPING=1"},

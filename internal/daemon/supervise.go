@@ -12,6 +12,8 @@ type event struct {
 	kind eventKind
 	err  error // of failed and ended
 
+	served bool // of ended: the last run did its work
+
 	// Of failed.
 	attempt int       // failures in a row, from 1
 	log     bool      // the failure is to be logged
@@ -39,10 +41,10 @@ func (r *runner) supervise(i int) {
 	for {
 		r.emit(event{task: i, kind: taskStarted})
 		begun := time.Now()
-		err := r.runOnce(i, failed)
+		served, err := r.runOnce(i, failed)
 		failed = true
 		if err == nil || r.ctx.Err() != nil || t.vital {
-			r.emit(event{task: i, kind: taskEnded, err: err})
+			r.emit(event{task: i, kind: taskEnded, err: err, served: served})
 			return
 		}
 		if time.Since(begun) > lasted {
@@ -58,9 +60,10 @@ func (r *runner) supervise(i int) {
 	}
 }
 
-// runOnce runs a task and reports when it is ready. After a failure, a task that
-// does not say when it is ready counts as ready once it has run for a while.
-func (r *runner) runOnce(i int, failed bool) error {
+// runOnce runs a task, reports when it is ready, and returns whether it was. After a
+// failure, a task that does not say when it is ready counts as ready once it has run for
+// a while.
+func (r *runner) runOnce(i int, failed bool) (served bool, err error) {
 	t := &r.tasks[i]
 	var ready <-chan struct{}
 	if t.ready != nil {
@@ -74,6 +77,7 @@ func (r *runner) runOnce(i int, failed bool) error {
 		defer timer.Stop()
 		proven = timer.C
 	default:
+		served = true
 		r.emit(event{task: i, kind: taskReady})
 	}
 	done := make(chan error, 1)
@@ -81,13 +85,13 @@ func (r *runner) runOnce(i int, failed bool) error {
 	for {
 		select {
 		case <-ready:
-			ready = nil
+			ready, served = nil, true
 			r.emit(event{task: i, kind: taskReady})
 		case <-proven:
-			proven = nil
+			proven, served = nil, true
 			r.emit(event{task: i, kind: taskReady})
 		case err := <-done:
-			return err
+			return served, err
 		}
 	}
 }
