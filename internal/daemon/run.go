@@ -208,11 +208,15 @@ func (r *runner) happened(e event) {
 	case taskReady:
 		state, why := r.tasks[e.task].observe()
 		r.change(e.task, state, why)
+		if state == Waiting && why.Error() != r.tasks[e.task].logged {
+			r.logWait(e.task, why) // it failed with another reason, or the log left that out
+		}
 	case taskFailed:
 		r.states.failed(e.task)
 		r.states.set(e.task, Waiting, e.err, e.next)
 		if e.log {
 			r.log.Warn("task failed, it is tried again", "task", name, "error", e.err, "attempt", e.attempt, "next", e.next.UTC().Format(time.RFC3339))
+			r.tasks[e.task].logged = e.err.Error()
 		}
 	case taskEnded:
 		r.ended[e.task] = true
@@ -264,10 +268,17 @@ func (r *runner) change(i int, state State, why error) {
 	case state == Stuck:
 		r.log.Error("task is stuck", "task", name, "error", why)
 	case state == Waiting:
-		r.log.Warn("task waits", "task", name, "error", why)
+		r.logWait(i, why)
 	case was != Starting:
 		r.log.Info("task serves again", "task", name)
+		r.tasks[i].logged = ""
 	}
+}
+
+// logWait logs why a task waits although it runs.
+func (r *runner) logWait(i int, why error) {
+	r.log.Warn("task waits", "task", r.tasks[i].String(), "error", why)
+	r.tasks[i].logged = why.Error()
 }
 
 // announce tells the service manager and other programs the states, if they have

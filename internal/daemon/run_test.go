@@ -469,6 +469,37 @@ func TestWaitingAndStuckTasksAreSeen(t *testing.T) {
 	})
 }
 
+// Of failures in a row, the third is not logged. If the task then runs and waits for the
+// same reason, nothing else would say it.
+func TestReasonOfATaskThatWaitsIsInTheLogOnce(t *testing.T) {
+	t.Parallel()
+	for failures := range 5 {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			why := fmt.Sprintf("no address, run %d", failures)
+			f := &flaky{failures: failures, waits: errors.New(why)}
+			done := make(chan error, 1)
+			go func() { done <- r.Run(t.Context(), f) }()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := strings.Count(r.log.String(), fmt.Sprintf("error=%q", why)); n != 1 {
+				t.Errorf("after %d failures the log says %d times why the task waits:\n%s", failures, n, &r.log)
+			}
+			f.locked(func() { f.waits = nil })
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			f.locked(func() { f.waits = errors.New(why) })
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := strings.Count(r.log.String(), fmt.Sprintf("error=%q", why)); n != 2 {
+				t.Errorf("after %d failures the log says %d times why the task waits again:\n%s", failures, n, &r.log)
+			}
+			r.sig <- syscall.SIGTERM
+			<-done
+		})
+	}
+}
+
 func TestSIGHUPWithoutAReloadIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

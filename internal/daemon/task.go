@@ -52,6 +52,7 @@ type entry struct {
 	stuck   func() error           // nil: not known
 	spared  bool                   // the watchdog is fed while it is stuck
 	retry   <-chan struct{}        // nil: none
+	logged  string                 // why it does not serve, as the log says; empty: it says nothing
 }
 
 func newEntry(t Task) entry {
