@@ -104,7 +104,7 @@ listen = "127.0.0.1:9124"
 			"--bounding-set=-all,+net_bind_service", "strace", "-f", "-qq", "-e", "signal=none", "-o", trace, ours(t, "ntsserve"), "-config", conf)
 		ask := func() (bool, string) {
 			// Without chronyd the answer is authenticated but reports an unsynchronised clock.
-			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "500ms", ourAddr)
+			out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-n", "3", "-interval", "50ms", "-interleaved", "-ca", k.ca, "-timeout", "5s", ourAddr)
 			return strings.Contains(out, `"authenticated":true`), out + errs + p.Output.String()
 		}
 		until(t, "ntsserve sends authenticated answers", p, ask)
@@ -159,9 +159,13 @@ func TestNoCoreDump(t *testing.T) {
 		c := exec.Command("sh", append([]string{"-c", `cd "$0" && ulimit -c unlimited && exec "$@"`, dir}, args...)...)
 		c.Env = append(os.Environ(), "GOTRACEBACK=crash")
 		p := &proc{proctest.StartCmd(t, c)}
+		until(t, "the shell has become "+args[0], p, func() (bool, string) {
+			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID()))
+			return strings.HasPrefix(string(line), args[0]+"\x00"), fmt.Sprintf("%q, %v", line, err)
+		})
 		if len(args) > 2 { // ntsserve: until it answers
 			until(t, "ntsserve answers", p, func() (bool, string) {
-				out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "200ms", ourAddr)
+				out, errs, _ := tool(t, ours(t, "ntsquery"), "-json", "-plain", ourAddr)
 				return strings.Contains(out, `"leap":3`), out + errs
 			})
 		}

@@ -62,7 +62,7 @@ func TestGoClients(t *testing.T) {
 
 	for _, id := range []uint16{15, 17, 30} {
 		t.Run(fmt.Sprintf("facebook with AEAD %d", id), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*longWait)
 			defer cancel()
 			c := fbke.Client{SupportedAEAD: []uint16{id}, RequestCompliantExport: true}
 			ke, err := c.Handshake(ctx, addrNTS+":4460", &tls.Config{RootCAs: pool(t, s.ca)})
@@ -81,7 +81,7 @@ func TestGoClients(t *testing.T) {
 			session := &ntske.Session{Keys: nts.SessionKeys{AEAD: aead.ID(id)}, Cookies: ke.Cookies, Server: addrNTS, Port: 123}
 			copy(session.Keys.C2S[:], ke.C2S)
 			copy(session.Keys.S2C[:], ke.S2C)
-			own, err := ntsclient.New(ntsclient.Config{Host: addrNTS,
+			own, err := ntsclient.New(ntsclient.Config{Host: addrNTS, Timeout: longWait,
 				Exchange: func(context.Context) (*ntske.Session, error) { return session, nil }})
 			if err != nil {
 				t.Fatal(err)
@@ -110,7 +110,7 @@ func facebookQuery(t *testing.T, ke *fbke.HandshakeResult) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(2 * time.Second))
+	conn.SetDeadline(time.Now().Add(longWait))
 	if _, err := conn.Write(req); err != nil {
 		t.Fatal(err)
 	}

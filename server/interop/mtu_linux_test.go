@@ -37,7 +37,7 @@ func TestAnswersPassSmallLinks(t *testing.T) {
 		setMTU(t, link.ours, link.theirs)
 		for _, to := range []string{ourAddr, ourAddr6} {
 			tap := openTap(t, netip.MustParseAddr(to))
-			if a := plainly(t, true, to, ntp.Port); !a.answered {
+			if a := answered(t, true, to, ntp.Port); !a.answered {
 				t.Errorf("MTU %v, %s: no answer to a plain request", link, to)
 			}
 			tap.check(t, fmt.Sprintf("MTU %v, %s, plain", link, to))
@@ -95,7 +95,7 @@ func cookiesFor(t *testing.T, sess *ntske.Session, to string, placeholders int) 
 	if _, err := c.Write(req); err != nil {
 		return 0, err
 	}
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(longWait))
 	b := make([]byte, 65536)
 	if n, err = c.Read(b); err != nil {
 		return 0, err

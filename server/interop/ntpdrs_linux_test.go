@@ -83,7 +83,7 @@ certificate-chain-path = %q
 private-key-path = %q
 `, addrPlain, k.cert, k.key))
 		until(t, "ntpd-rs answers", p, func() (bool, string) {
-			out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-ca", k.ca, "-timeout", "200ms", peerAddr)
+			out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-ca", k.ca, peerAddr)
 			return code == 0, out + errs + status()
 		})
 		for _, args := range [][]string{nil, {"-aead", "15"}, {"-aead", "17"}} {

@@ -76,7 +76,7 @@ func TestNTSKEOverloadDoesNotAffectNTP(t *testing.T) {
 	s.measured(t)
 	s.start(t)
 	var cs []*ntsclient.Client
-	for _, cfg := range []ntsclient.Config{{Host: ourAddr, RootCAs: pool(t, s.ca)}, {Host: addrPlain, Plain: true}} {
+	for _, cfg := range []ntsclient.Config{{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: longWait}, {Host: addrPlain, Plain: true, Timeout: longWait}} {
 		c, err := ntsclient.New(cfg)
 		if err != nil {
 			t.Fatal(err)

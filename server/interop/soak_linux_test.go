@@ -423,7 +423,7 @@ func TestDaemonSurvivesSIGKILL(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	s := serve(t, dir, "")
-	c, err := ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Second})
+	c, err := ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: longWait})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -535,23 +535,29 @@ func TestServerOutlivesEachOfItsProcesses(t *testing.T) {
 			killed[pid] = true
 		}
 		for range 10 {
-			if !plainly(t, false, ourAddr, 123).answered {
+			if !answered(t, false, ourAddr, 123).answered {
 				t.Errorf("round %d: an NTP request gets no answer", i)
 			}
 			published()
 		}
 		until(t, "keys are given again", s.proc, func() (bool, string) {
 			published()
-			_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: 5 * time.Second})
+			_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: longWait})
 			return err == nil, fmt.Sprint(err)
 		})
 	}
-	if now := s.Children(t, ""); len(now) != 1 || killed[now[0]] || len(killed) != 9 {
-		t.Errorf("killed %v, children %v; want a new one that exchanges keys", killed, now)
+	if len(killed) != 9 {
+		t.Errorf("killed %v", killed)
 	}
-	if out := s.Output.String(); !strings.Contains(out, "at a good moment (") {
-		t.Errorf("the end of the process that sets up cards is not in the log:\n%s", out)
-	}
+	until(t, "the one that exchanges keys is the only child", s.proc, func() (bool, string) {
+		now := s.Children(t, "")
+		return len(now) == 1 && !killed[now[0]], fmt.Sprintf("killed %v, children %v", killed, now)
+	})
+	// The task notices the end with its next attempt, which may be later than the exchange.
+	until(t, "the end of the process that sets up cards is in the log", s.proc, func() (bool, string) {
+		out := s.Output.String()
+		return strings.Contains(out, "at a good moment ("), out
+	})
 	until(t, "what it serves is published", s.proc, func() (bool, string) {
 		b, err := os.ReadFile(filepath.Join(runtime, "serving.json"))
 		return err == nil && json.Valid(b), fmt.Sprint(err)

@@ -28,7 +28,7 @@ address = "0.0.0.0:%d"
 // ask queries the second ntsserve.
 func (p *proc) ask(t *testing.T) (a answer, all string, code int) {
 	t.Helper()
-	out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", "500ms", fmt.Sprintf("%s:%d", peerAddr, otherPort))
+	out, errs, code := tool(t, ours(t, "ntsquery"), "-json", "-plain", "-timeout", longWait.String(), fmt.Sprintf("%s:%d", peerAddr, otherPort))
 	json.Unmarshal([]byte(out), &a) // empty without an answer
 	return a, out + errs + p.Output.String(), code
 }
