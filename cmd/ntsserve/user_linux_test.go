@@ -97,8 +97,11 @@ func TestRootWaitsForItsUser(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Errorf("asked to end, it ends with %v", err)
 	}
-	if said := m.heard(); !strings.Contains(said, "STOPPING=1") || !strings.Contains(said, "STATUS=0 of 1 tasks serve; user waiting: ") {
-		t.Errorf("the service manager heard\n%s", said)
+	for _, want := range []string{"STATUS=0 of 1 tasks serve; user waiting: ", "STOPPING=1"} {
+		proctest.UntilState(t, "the service manager hears "+want, func() (bool, string) {
+			said := m.heard()
+			return strings.Contains(said, want), said
+		})
 	}
 
 	stops := strings.Count(m.heard(), "STOPPING=1")

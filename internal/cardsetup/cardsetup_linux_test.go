@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -43,17 +44,46 @@ func started(t *testing.T) *Helper {
 	return h
 }
 
-// run runs the task until it returns, and waits until it is ready.
-func (h *Helper) run(t *testing.T, ctx context.Context) <-chan error {
+// run runs the task until it returns, and waits until it is ready. While ntsserve-cards is
+// not back, it runs the task again, as the daemon does.
+func (h *Helper) run(t *testing.T, ctx context.Context) (done chan error) {
 	t.Helper()
-	ready, done := h.Ready(), make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	select {
-	case <-ready:
-	case err := <-done:
-		t.Fatalf("it ends before it is ready: %v", err)
-	}
+	proctest.UntilState(t, "the task is ready", func() (bool, string) {
+		ready := h.Ready()
+		done = make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		select {
+		case <-ready:
+			return true, ""
+		case err := <-done:
+			if !errors.Is(err, ErrEnded) {
+				t.Fatalf("it ends before it is ready: %v", err)
+			}
+			return false, err.Error()
+		}
+	})
 	return done
+}
+
+// stop stops a process, and waits until none of its threads runs: the signal wakes only
+// one of them, which stops the others.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	proctest.UntilState(t, "all threads are stopped", func() (bool, string) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		if err != nil || len(threads) == 0 {
+			t.Fatalf("threads of process %d: %v, %v", pid, threads, err)
+		}
+		for _, path := range threads {
+			if b, err := os.ReadFile(path); err == nil && !strings.Contains(string(b), "\nState:\tT") {
+				return false, string(b)
+			}
+		}
+		return true, ""
+	})
 }
 
 // worker returns the number of ntsserve-cards.
@@ -86,9 +116,11 @@ func TestProcessesKeepOneCapability(t *testing.T) {
 				t.Errorf("no %q in\n%s", line, b)
 			}
 		}
-		if got := open(t, pid); got != want.files {
-			t.Errorf("%s has %q open, want %q", want.name, got, want.files)
-		}
+		// The keeper has one more pipe until it has seen that ntsserve-cards runs.
+		proctest.UntilState(t, fmt.Sprintf("%s has %q open", want.name, want.files), func() (bool, string) {
+			got := open(t, pid)
+			return got == want.files, got
+		})
 		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); err != nil || strings.TrimSpace(string(b)) != want.score {
 			t.Errorf("%s has the OOM score %s, %v", want.name, b, err)
 		}
@@ -240,9 +272,7 @@ func TestProcessThatIsNotBackIsReportedAsEnded(t *testing.T) {
 	t.Parallel()
 	h := started(t)
 	pid := worker(t, h)
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // as if nothing read the questions
-		t.Fatal(err)
-	}
+	stop(t, pid) // as if nothing read the questions
 	h.fails(ErrEnded)
 	h.Ready()
 	if err := h.Run(t.Context()); !errors.Is(err, ErrEnded) {
@@ -258,9 +288,7 @@ func TestSilentProcessIsReportedUntilItAnswers(t *testing.T) {
 	h := started(t)
 	done := h.run(t, t.Context())
 	pid := worker(t, h)
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, pid)
 	if _, err := h.Widen("nonexistent0"); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("a process that is stopped: %v", err)
 	}
