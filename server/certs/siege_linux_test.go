@@ -58,7 +58,7 @@ func TestChallengeListenersSurviveASiege(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 5 * time.Second}
+			from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: time.Minute}
 			ask := askHTTP(from, addr)
 			if kind == tlsALPN01 {
 				ask = askTLS(from, addr)
@@ -88,7 +88,7 @@ func TestChallengeListenersSurviveASiege(t *testing.T) {
 
 // askHTTP asks for the answer to the challenge of http-01.
 func askHTTP(d *net.Dialer, addr string) func() error {
-	c := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.DialContext}}
+	c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: d.DialContext}}
 	return func() error {
 		r, err := c.Get("http://" + addr + "/.well-known/acme-challenge/token")
 		if err != nil {
