@@ -167,7 +167,7 @@ func TestPageForANetworkIsServed(t *testing.T) {
 	if pem, err := os.ReadFile(filepath.Join(s.root, p.page().CA)); err != nil || !roots.AppendCertsFromPEM(pem) {
 		t.Fatalf("no authority: %v", err)
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", listen)

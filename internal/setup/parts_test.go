@@ -393,7 +393,7 @@ func TestReceiverIsHeardAndIdentified(t *testing.T) {
 	if err != nil {
 		t.Skip("needs a pseudo-terminal: ", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	var wg sync.WaitGroup
 	defer func() {
 		cancel()

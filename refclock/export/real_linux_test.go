@@ -42,15 +42,21 @@ func TestRealChronySOCK(t *testing.T) {
 	defer e.Close()
 	line := regexp.MustCompile(`(?m)^#\*\sNOON.*$`)
 	var out []byte
+	ask := func(more ...string) {
+		out, _ = exec.Command("chronyc", append([]string{"-h", dir + "/cmd", "-n"}, more...)...).CombinedOutput()
+	}
 	proctest.Until(t, "chronyd selects the SOCK clock", func() bool {
 		if err := e.Export(sample()); err != nil {
 			return false
 		}
-		out, _ = exec.Command("chronyc", "-h", dir+"/cmd", "-n", "sources").CombinedOutput()
+		ask("sources")
 		return line.Match(out)
 	})
 	t.Logf("chronyc -n sources:\n%s", out)
-	out, _ = exec.Command("chronyc", "-h", dir+"/cmd", "-n", "-c", "sources").CombinedOutput()
+	proctest.UntilState(t, "chronyd answers once more", func() (bool, string) {
+		ask("-c", "sources")
+		return strings.Contains(string(out), ",NOON,"), string(out)
+	})
 	var off float64
 	for _, l := range strings.Split(string(out), "\n") {
 		if f := strings.Split(l, ","); len(f) > 8 && f[2] == "NOON" {
@@ -100,6 +106,19 @@ func ptp4lIn(t *testing.T, dir, global string) {
 	proctest.Until(t, "ptp4l opens its socket", func() bool { _, err := os.Stat(dir + "/s"); return err == nil })
 }
 
+// settings returns the grandmaster settings that ptp4l reports. pmc waits only a tenth of
+// a second for an answer, so it is run until it has one.
+func settings(t *testing.T, dir string, more ...string) (out string) {
+	t.Helper()
+	args := append(more, "-u", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP")
+	proctest.UntilState(t, "pmc has an answer", func() (bool, string) {
+		b, err := exec.Command("pmc", args...).CombinedOutput()
+		out = string(b)
+		return err == nil && strings.Contains(out, "clockClass"), fmt.Sprintf("%v\n%s", err, out)
+	})
+	return out
+}
+
 // gPTPProfile are the settings of linuxptp's gPTP.cfg that concern management.
 const gPTPProfile = `gmCapable 1
 priority1 248
@@ -129,9 +148,8 @@ func TestRealPTP4LWithGPTP(t *testing.T) {
 		if err := p.Set(want); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command("pmc", "-u", "-t", "1", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
-		if err != nil || !strings.Contains(string(out), fmt.Sprintf("offsetScaledLogVariance %#04x", want.Variance)) {
-			t.Errorf("configured as %d: %v\n%s", configured, err, out)
+		if out := settings(t, dir, "-t", "1"); !strings.Contains(out, fmt.Sprintf("offsetScaledLogVariance %#04x", want.Variance)) {
+			t.Errorf("configured as %d:\n%s", configured, out)
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -150,9 +168,8 @@ func TestRealPTP4LWithTelecomClass(t *testing.T) {
 	if err := p.Set(grandmaster(&s, s.Mono, 150)); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("pmc", "-u", "-d", "24", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
-	if err != nil || !regexp.MustCompile(`(?m)^\s*clockClass\s+150\s*$`).Match(out) {
-		t.Errorf("%v\n%s", err, out)
+	if out := settings(t, dir, "-d", "24"); !regexp.MustCompile(`(?m)^\s*clockClass\s+150\s*$`).MatchString(out) {
+		t.Errorf("another class:\n%s", out)
 	}
 }
 
@@ -166,17 +183,14 @@ func TestRealPTP4L(t *testing.T) {
 	if err := p.Set(want); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("pmc", "-u", "-s", dir+"/s", "-i", dir+"/pmc", "-b", "0", "GET GRANDMASTER_SETTINGS_NP").CombinedOutput()
+	out := settings(t, dir)
 	t.Logf("pmc:\n%s", out)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for k, v := range map[string]string{
 		"clockClass": "6", "clockAccuracy": "0x23", "offsetScaledLogVariance": fmt.Sprintf("%#04x", want.Variance),
 		"currentUtcOffset": "37", "leap61": "1", "leap59": "0", "currentUtcOffsetValid": "1", "ptpTimescale": "1",
 		"timeTraceable": "1", "frequencyTraceable": "1", "timeSource": "0x20",
 	} {
-		if !regexp.MustCompile(`(?m)^\s*` + k + `\s+` + v + `\s*$`).Match(out) {
+		if !regexp.MustCompile(`(?m)^\s*` + k + `\s+` + v + `\s*$`).MatchString(out) {
 			t.Errorf("pmc does not show %s %s", k, v)
 		}
 	}

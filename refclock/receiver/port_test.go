@@ -65,7 +65,7 @@ func replay(t *testing.T, in []byte) (order []string) {
 	}
 	// The last sentence marks the end of what the reader has taken.
 	in = nmea.Append(append(in[:len(in):len(in)], "\r\n"...), "GPTXT,01,01,02,end")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -132,7 +132,7 @@ func TestPortReadsAgainAfterTheDeviceVanished(t *testing.T) {
 	msgs := make(chan *gnss.Message, 64)
 	var c tally
 	var log syncBuffer
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	port := &receiver.Port{
 		Session: queued(receiver.Config{Name: name, Log: slog.New(slog.NewTextHandler(&log, nil))}, msgs, &c), Mono: phc.MonoRaw,

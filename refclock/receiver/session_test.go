@@ -267,7 +267,7 @@ func TestSessionFindsTheRate(t *testing.T) {
 func TestSessionOnARealTerminal(t *testing.T) {
 	t.Parallel()
 	pty, u := openPTY(t), sim.NewUBlox(38400, 6)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	var c tally
 	var log syncBuffer
 	msgs := make(chan *gnss.Message, 1024)
