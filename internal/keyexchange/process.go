@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"noonmark/internal/liveness"
@@ -128,27 +129,7 @@ func (p *Process) Run(ctx context.Context) error {
 	p.mu.Unlock()
 	defer p.ended()
 	p.cfg.Log.Info("nts-ke process started", "pid", r.cmd.Process.Pid)
-	err = r.attend(ctx)
-	r.in.Close() // it ends by itself
-	wait := p.hangs
-	if err != nil {
-		wait = 0
-	}
-	kill := time.AfterFunc(wait, func() { r.cmd.Process.Kill() })
-	defer kill.Stop()
-	for range r.reports {
-		continue
-	}
-	werr := r.cmd.Wait()
-	switch {
-	case err != nil:
-		return err
-	case ctx.Err() != nil:
-		return nil
-	case werr != nil:
-		return fmt.Errorf("the nts-ke process has ended: %w", werr)
-	}
-	return errors.New("the nts-ke process has ended")
+	return r.untilEnd(ctx)
 }
 
 // ended adds up what the process has counted.
@@ -235,6 +216,34 @@ func (r *run) receive(out *os.File) {
 		}
 		r.reports <- x
 	}
+}
+
+// untilEnd attends to the process until it has ended: nil if ctx has, otherwise why.
+func (r *run) untilEnd(ctx context.Context) error {
+	p, err := r.p, r.attend(ctx)
+	if errors.Is(err, syscall.EPIPE) {
+		err = nil // it has ended, and how it did is the reason
+	}
+	r.in.Close() // it ends by itself
+	wait := p.hangs
+	if err != nil {
+		wait = 0
+	}
+	kill := time.AfterFunc(wait, func() { r.cmd.Process.Kill() })
+	defer kill.Stop()
+	for range r.reports {
+		continue
+	}
+	werr := r.cmd.Wait()
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return nil
+	case werr != nil:
+		return fmt.Errorf("the nts-ke process has ended: %w", werr)
+	}
+	return errors.New("the nts-ke process has ended")
 }
 
 // attend keeps the process up to date until it ends, hangs, or ctx ends.

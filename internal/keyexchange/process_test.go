@@ -11,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,10 +21,12 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"noonmark/internal/config"
+	"noonmark/internal/proctest"
 	"noonmark/server/nts"
 	"noonmark/server/ntske"
 )
@@ -178,14 +181,12 @@ func (s *site) killed() error {
 	if err := s.exchange(); err != nil {
 		s.t.Fatal(err)
 	}
-	for range 10000 { // the client has its answer before it is counted
+	proctest.Until(s.t, "the exchange is counted", func() bool { // the client has its answer before
 		if err := s.p.Update(s.t.Context()); err != nil {
 			s.t.Fatal(err)
 		}
-		if s.p.Exchanges()["served"] > 0 {
-			break
-		}
-	}
+		return s.p.Exchanges()["served"] > 0
+	})
 	p, err := os.FindProcess(pid)
 	if err != nil {
 		s.t.Fatal(err)
@@ -281,6 +282,24 @@ func TestMisbehavingProcessIsEnded(t *testing.T) {
 				t.Errorf("%d reasons", n)
 			}
 		})
+	}
+}
+
+// A process that is gone before it has read anything is reported by how it ended, not by
+// the pipe to it.
+func TestEndBeforeTheFirstOrderHasItsReason(t *testing.T) {
+	t.Setenv(misbehave, "exit")
+	s := newSite(t)
+	r, err := s.p.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range r.reports { // until it has closed its output
+		continue
+	}
+	proctest.Until(t, "nobody reads from the pipe to it", func() bool { return errors.Is(r.send(order{}), syscall.EPIPE) })
+	if err := r.untilEnd(t.Context()); err == nil || !strings.Contains(err.Error(), "has ended: exit status 3") {
+		t.Errorf("the end: %v", err)
 	}
 }
 
