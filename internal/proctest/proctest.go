@@ -131,7 +131,7 @@ func ChildrenOf(t testing.TB, pid int, argument string) (list []int) {
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.ESRCH) { // the thread has ended
 			t.Fatal(err)
 		}
 		for _, w := range strings.Fields(string(b)) {
