@@ -55,6 +55,7 @@ type Listener struct {
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
+	last uint64 // number of the last connection that got a place
 }
 
 // Limit returns a listener of which at most max connections are open at once.
@@ -68,6 +69,7 @@ type conn struct {
 	of     *Listener
 	prefix netip.Prefix
 	since  time.Time
+	number uint64 // in the order of admission: two may have come at one instant
 }
 
 // Accept waits for a connection that gets a place.
@@ -103,6 +105,8 @@ func (l *Listener) admit(x *conn) (victim *conn, ok bool) {
 		}
 		delete(l.open, victim)
 	}
+	l.last++
+	x.number = l.last
 	l.open[x] = struct{}{}
 	return victim, true
 }
@@ -121,7 +125,7 @@ func (l *Listener) victim(x *conn) (oldest *conn) {
 		if own && c.prefix != x.prefix || !own && count[c.prefix] < most {
 			continue
 		}
-		if oldest == nil || c.since.Before(oldest.since) {
+		if oldest == nil || c.number < oldest.number {
 			oldest = c
 		}
 	}
