@@ -151,7 +151,7 @@ func TestNtsqueryOfNtsserve(t *testing.T) {
 
 	// Cookies are valid after a restart of the server. Without its keys there is a NAK,
 	// and the next query exchanges keys again.
-	// A NAK is believed when no valid answer has come in time.
+	// A NAK is accepted when no valid answer has come in time.
 	c, err := ntsclient.New(ntsclient.Config{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: longWait / 4})
 	if err != nil {
 		t.Fatal(err)
