@@ -4,19 +4,40 @@
 package crowd
 
 import (
+	"cmp"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Lengths of the prefixes that connections are counted by: a subscriber of a network
-// usually has as much.
+// Lengths of the prefixes that a subscriber of a network usually has.
 const (
 	bits4 = 32
 	bits6 = 56
 )
+
+// Prefixes returns the prefixes that an address is counted by, the shortest first: what a
+// provider has, what it announces at least or gives to a site, and the longest, of bits4 or
+// bits6 bits. Whoever has the whole of one has one share among those of its length, not one
+// for each longer prefix in it.
+func Prefixes(a netip.Addr, bits4, bits6 int) (list []netip.Prefix) {
+	a = a.Unmap().WithZone("")
+	wider, longest := [...]int{16, 24}, bits4
+	if a.Is6() {
+		wider, longest = [...]int{32, 48}, bits6
+	}
+	for _, n := range append(wider[:], longest) {
+		if n <= longest && (len(list) == 0 || n > list[len(list)-1].Bits()) {
+			p, _ := a.Prefix(n) // of no address: none
+			list = append(list, p)
+		}
+	}
+	return list
+}
 
 // leastWait is how long a connection keeps its place against a new one of the same
 // prefix: less, and clients that all come at once would take places from each other.
@@ -46,8 +67,9 @@ func (o Outcome) String() string {
 type Counts [NumOutcomes]atomic.Uint64
 
 // Listener is a listener with a limit. Where all places are taken, a new connection takes
-// that of the oldest one of the prefix that has the most, or of its own prefix if that
-// would have as many then.
+// that of another one, which is found from the shortest prefixes to the longest: it is one of
+// the prefix that has the most, or of its own prefix if that would have as many then. Among
+// those that are left, it is the oldest.
 type Listener struct {
 	net.Listener
 	max    int
@@ -67,7 +89,7 @@ func Limit(l net.Listener, max int, counts *Counts) *Listener {
 type conn struct {
 	net.Conn
 	of     *Listener
-	prefix netip.Prefix
+	within []netip.Prefix // the shortest first
 	since  time.Time
 	number uint64 // in the order of admission: two may have come at one instant
 }
@@ -79,7 +101,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		x := &conn{Conn: c, of: l, prefix: prefixOf(c.RemoteAddr()), since: time.Now()}
+		x := &conn{Conn: c, of: l, within: within(c.RemoteAddr()), since: time.Now()}
 		victim, ok := l.admit(x)
 		if victim != nil {
 			l.counts[Displaced].Add(1)
@@ -112,42 +134,40 @@ func (l *Listener) admit(x *conn) (victim *conn, ok bool) {
 }
 
 // victim returns the connection that makes room for x, nil if there is none.
-func (l *Listener) victim(x *conn) (oldest *conn) {
-	count, most := map[netip.Prefix]int{}, 0
-	for c := range l.open {
-		count[c.prefix]++
-		most = max(most, count[c.prefix])
-	}
-	// A prefix with one place less would only exchange ranks with the fullest, as often as
-	// it connects. Without a place it has none of its own to give.
-	own := count[x.prefix] > 0 && count[x.prefix] >= most-1
-	for c := range l.open {
-		if own && c.prefix != x.prefix || !own && count[c.prefix] < most {
-			continue
+func (l *Listener) victim(x *conn) *conn {
+	among := slices.Collect(maps.Keys(l.open))
+	own := true // all of them have the prefix of x at the level before
+	for level := range x.within {
+		count, most := map[netip.Prefix]int{}, 0
+		for _, c := range among {
+			count[c.within[level]]++
+			most = max(most, count[c.within[level]])
 		}
-		if oldest == nil || c.number < oldest.number {
-			oldest = c
-		}
+		// A prefix with one place less would only exchange ranks with the fullest, as often as
+		// it connects. Without a place it has none of its own to give.
+		n := count[x.within[level]]
+		own = own && n > 0 && n >= most-1
+		among = slices.DeleteFunc(among, func(c *conn) bool {
+			if own {
+				return c.within[level] != x.within[level]
+			}
+			return count[c.within[level]] < most
+		})
 	}
+	oldest := slices.MinFunc(among, func(a, b *conn) int { return cmp.Compare(a.number, b.number) })
 	if own && x.since.Sub(oldest.since) < leastWait {
 		return nil
 	}
 	return oldest
 }
 
-// prefixOf returns the prefix that an address is counted by.
-func prefixOf(a net.Addr) netip.Prefix {
+// within returns the prefixes that an address is counted by.
+func within(a net.Addr) []netip.Prefix {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
-		return netip.Prefix{}
+		t = &net.TCPAddr{}
 	}
-	addr := t.AddrPort().Addr().Unmap().WithZone("")
-	bits := bits4
-	if addr.Is6() {
-		bits = bits6
-	}
-	p, _ := addr.Prefix(bits) // no error with these lengths
-	return p
+	return Prefixes(t.AddrPort().Addr(), bits4, bits6)
 }
 
 // Close closes the connection and frees its place.

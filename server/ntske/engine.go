@@ -108,7 +108,7 @@ func newEngine(s *Server, t transport) *engine {
 // run serves until ctx ends and all exchanges that have begun are complete.
 func (e *engine) run(ctx context.Context) error {
 	defer e.finish()
-	for ctx.Err() == nil || e.places.n > 0 {
+	for ctx.Err() == nil || e.places.all.n > 0 {
 		e.now = time.Now()
 		d := e.patience()
 		e.working.End()
@@ -151,7 +151,7 @@ func (e *engine) patience() time.Duration {
 			d = x
 		}
 	}
-	if p.turns.first() != nil {
+	if p.waits() {
 		until(e.all.wait(e.now))
 	}
 	if c := p.open.first(); c != nil {
@@ -303,7 +303,7 @@ func (e *engine) step() bool {
 		e.resume(c)
 		return true
 	}
-	if e.places.turns.first() == nil || !e.all.take(e.now) {
+	if !e.places.waits() || !e.all.take(e.now) {
 		return false
 	}
 	c := e.places.turn()

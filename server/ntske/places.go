@@ -3,6 +3,8 @@ package ntske
 import (
 	"net/netip"
 	"time"
+
+	"noonmark/server/crowd"
 )
 
 // phase is what a connection waits for.
@@ -24,29 +26,19 @@ const (
 //
 // Handshakes cost processor time, so they take turns by prefix: a prefix with
 // thousands of them delays another one by one handshake.
+//
+// Both hold for short prefixes first, then for the longer ones in them: whoever has a
+// whole network of many prefixes has one share of the places, and one turn.
 type places struct {
 	max          int // connections
-	perPrefix    int // connections of one prefix; 0 = max
-	bits4, bits6 int // prefix lengths
+	perPrefix    int // connections of one of the longest prefixes; 0 = max
+	bits4, bits6 int // lengths of the longest prefixes
 
-	n       int
+	all     group
 	groups  map[netip.Prefix]*group
-	open    fifo[conn]    // unfinished, in the order of admission: of their deadlines
-	answers fifo[conn]    // in phase forAnswer
-	closing fifo[conn]    // in phase forClose
-	turns   fifo[group]   // with connections in phase forHello, in the order of their turns
-	sizes   []fifo[group] // by number of connections, in the order in which they came to it
-	most    int           // connections of the fullest prefix
-}
-
-// group has the connections of one prefix.
-type group struct {
-	prefix  netip.Prefix
-	n       int
-	waiting fifo[conn] // in phase forClient
-	hellos  fifo[conn] // in phase forHello
-	turn    link[group]
-	size    link[group]
+	open    fifo[conn] // unfinished, in the order of admission: of their deadlines
+	answers fifo[conn] // in phase forAnswer
+	closing fifo[conn] // in phase forClose
 }
 
 // leastWait is how long a connection has waited for its client before another one of
@@ -55,49 +47,43 @@ type group struct {
 const leastWait = 250 * time.Millisecond
 
 func newPlaces(max, perPrefix, bits4, bits6 int) *places {
-	return &places{
-		max: max, perPrefix: perPrefix, bits4: bits4, bits6: bits6,
-		groups: map[netip.Prefix]*group{}, sizes: make([]fifo[group], max+1),
-	}
+	return &places{max: max, perPrefix: perPrefix, bits4: bits4, bits6: bits6, groups: map[netip.Prefix]*group{}}
 }
 
-// prefix returns the prefix that an address is counted by.
-func (p *places) prefix(a netip.Addr) netip.Prefix {
-	a = a.WithZone("")
-	bits := p.bits4
-	if a.Is6() {
-		bits = p.bits6
+// group returns the group of the longest prefix that an address is counted by.
+func (p *places) group(a netip.Addr) *group {
+	up := &p.all
+	for _, x := range crowd.Prefixes(a, p.bits4, p.bits6) {
+		g := p.groups[x]
+		if g == nil {
+			g = newGroup(x, up)
+			p.groups[x] = g
+		}
+		up = g
 	}
-	x, err := a.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{} // no address: a pipe in a test
-	}
-	return x
+	return up
 }
 
 // admit gives c a place and returns Served, or why there is none. displaced is the
 // connection that has to make room, if any; the caller closes it.
 func (p *places) admit(c *conn, now time.Time) (displaced *conn, r Reason) {
-	key := p.prefix(c.remote.Addr())
-	g := p.groups[key]
-	if g == nil {
-		g = &group{prefix: key}
-		g.turn.of, g.size.of = g, g
-	}
+	g := p.group(c.remote.Addr())
+	defer p.prune(g)
 	if p.perPrefix > 0 && g.n >= p.perPrefix {
 		return nil, AddressCap
 	}
-	if p.n >= p.max {
+	if p.all.n >= p.max {
 		if displaced = p.victim(g, now); displaced == nil {
 			return nil, ConnectionCap
 		}
-		p.leave(displaced)
 	}
-	p.groups[key] = g
-	p.resize(g, g.n+1)
+	g.count(1)
 	c.group, c.phase, c.since = g, forClient, now
 	g.waiting.push(&c.byPhase)
 	p.open.push(&c.byAge)
+	if displaced != nil {
+		p.leave(displaced)
+	}
 	return displaced, Served
 }
 
@@ -106,49 +92,34 @@ func (p *places) victim(g *group, now time.Time) *conn {
 	if c := p.closing.first(); c != nil {
 		return c
 	}
-	if g.n == p.most {
-		c := g.waiting.first()
-		if c == nil || now.Sub(c.since) < leastWait {
-			return nil
+	// A prefix with one place less would only exchange ranks with the fullest, as often as
+	// it connects. Without a place it has none of its own to give.
+	own, at := true, g
+	for x := g; x.up != nil; x = x.up {
+		if x.n == 0 || x.n < x.up.most()-1 {
+			own, at = false, x.up
 		}
+	}
+	if !own {
+		return at.longestWait()
+	}
+	if c := g.waiting.first(); c != nil && now.Sub(c.since) >= leastWait {
 		return c
 	}
-	for l := p.sizes[p.most].head; l != nil; l = l.next {
-		if c := l.of.waiting.first(); c != nil {
-			return c
-		}
-		if c := l.of.hellos.first(); c != nil {
-			return c
-		}
-	}
 	return nil
-}
-
-// resize notes that g has n connections.
-func (p *places) resize(g *group, n int) {
-	p.n += n - g.n
-	g.size.remove()
-	if g.n = n; n > 0 {
-		p.sizes[n].push(&g.size)
-	}
-	for p.most = max(p.most, n); p.most > 0 && p.sizes[p.most].first() == nil; {
-		p.most--
-	}
 }
 
 // move puts c into another phase.
 func (p *places) move(c *conn, to phase, now time.Time) {
 	c.byPhase.remove()
-	p.tidy(c.group)
+	c.group.dequeue()
 	c.phase, c.since = to, now
 	switch to {
 	case forClient:
 		c.group.waiting.push(&c.byPhase)
 	case forHello:
-		if c.group.hellos.first() == nil {
-			p.turns.push(&c.group.turn)
-		}
 		c.group.hellos.push(&c.byPhase)
+		c.group.queue()
 	case forAnswer:
 		p.answers.push(&c.byPhase)
 	case forClose:
@@ -157,80 +128,37 @@ func (p *places) move(c *conn, to phase, now time.Time) {
 	}
 }
 
-// tidy removes a group without complete hellos from the turns.
-func (p *places) tidy(g *group) {
-	if g.hellos.first() == nil {
-		g.turn.remove()
-	}
-}
-
 // leave frees the place of c.
 func (p *places) leave(c *conn) {
 	c.byPhase.remove()
 	c.byAge.remove()
-	p.tidy(c.group)
+	c.group.dequeue()
 	c.phase = gone
-	if p.resize(c.group, c.group.n-1); c.group.n == 0 {
-		delete(p.groups, c.group.prefix)
+	c.group.count(-1)
+	p.prune(c.group)
+}
+
+// prune forgets g, and the prefixes that contain it, if they have no connections.
+func (p *places) prune(g *group) {
+	for ; g.up != nil && g.n == 0; g = g.up {
+		delete(p.groups, g.prefix)
 	}
 }
 
 // answered returns a connection whose client has answered, nil if there is none.
 func (p *places) answered() *conn { return p.answers.first() }
 
+// waits reports whether a connection waits for its turn.
+func (p *places) waits() bool { return p.all.turns.first() != nil }
+
 // turn returns the connection whose handshake is to begin, nil if there is none, and
 // passes the turn to the next prefix.
 func (p *places) turn() *conn {
-	g := p.turns.first()
-	if g == nil {
-		return nil
+	g := &p.all
+	for next := g.turns.first(); next != nil; next = g.turns.first() {
+		next.turn.remove()
+		g.turns.push(&next.turn)
+		g = next
 	}
-	g.turn.remove()
-	p.turns.push(&g.turn)
 	return g.hellos.first()
-}
-
-// fifo is a list in order. The zero value is empty. What is in it is there by one of
-// its links.
-type fifo[T any] struct{ head, tail *link[T] }
-
-type link[T any] struct {
-	of         *T
-	in         *fifo[T] // nil: none
-	prev, next *link[T]
-}
-
-func (q *fifo[T]) first() *T {
-	if q.head == nil {
-		return nil
-	}
-	return q.head.of
-}
-
-func (q *fifo[T]) push(l *link[T]) {
-	l.in, l.prev, l.next = q, q.tail, nil
-	if q.tail == nil {
-		q.head = l
-	} else {
-		q.tail.next = l
-	}
-	q.tail = l
-}
-
-func (l *link[T]) remove() {
-	q := l.in
-	if q == nil {
-		return
-	}
-	if l.prev == nil {
-		q.head = l.next
-	} else {
-		l.prev.next = l.next
-	}
-	if l.next == nil {
-		q.tail = l.prev
-	} else {
-		l.next.prev = l.prev
-	}
-	l.in, l.prev, l.next = nil, nil, nil
 }

@@ -32,22 +32,6 @@ func (d *desk) come(from string, want Reason) (c, displaced *conn) {
 	return c, displaced
 }
 
-func TestPrefixOfAnAddress(t *testing.T) {
-	t.Parallel()
-	p := newPlaces(1, 0, 24, 56)
-	for in, want := range map[string]string{
-		"192.0.2.1":             "192.0.2.0/24",
-		"2001:db8:1:2ff:3::":    "2001:db8:1:200::/56",
-		"fe80::1%eth0":          "fe80::/56",
-		"2001:db8:1:2ff:3::1.2": "",
-	} {
-		a, _ := netip.ParseAddr(in)
-		if got := p.prefix(a); got.IsValid() != (want != "") || want != "" && got.String() != want {
-			t.Errorf("%s: %v, want %s", in, got, want)
-		}
-	}
-}
-
 func TestEverybodyGetsAPlaceWhileThereIsRoom(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, 100, 0)
@@ -80,8 +64,8 @@ func TestFullestPrefixMakesRoomForAnother(t *testing.T) {
 				held = append(held, c)
 			}
 			_, displaced := d.come("192.0.2.1", Served)
-			if displaced == nil || displaced.phase != gone || d.p.n != 512 {
-				t.Fatalf("nobody makes room: %+v, %d places", displaced, d.p.n)
+			if displaced == nil || displaced.phase != gone || d.p.all.n != 512 {
+				t.Fatalf("nobody makes room: %+v, %d places", displaced, d.p.all.n)
 			}
 			if name != "32 addresses" && displaced != held[0] {
 				t.Error("it is not the oldest")
@@ -92,6 +76,133 @@ func TestFullestPrefixMakesRoomForAnother(t *testing.T) {
 				if _, displaced := d.come(from(i), Served); displaced.remote.Addr().String() == "192.0.2.1" {
 					t.Fatalf("connection %d of the flood displaces it", i)
 				}
+			}
+		})
+	}
+}
+
+// Whoever has a whole network of many prefixes has one share of the places, and one turn
+// between two of another client. It takes no place from a client elsewhere, however often it
+// connects and from wherever it can.
+func TestAWholeNetworkHasOneShareAndOneTurn(t *testing.T) {
+	t.Parallel()
+	const places, half = 64, 32
+	for name, c := range map[string]struct {
+		from  func(i int) string
+		other string // as near as can be
+	}{
+		"a /48 of IPv6, each /56 in it":    {func(i int) string { return fmt.Sprintf("2001:db8:0:%x::1", i%256<<8) }, "2001:db8:1::1"},
+		"a /32 of IPv6, each /48 in it":    {func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i%65536) }, "2001:db9::1"},
+		"a /32 of IPv6, many /56 of a few": {func(i int) string { return fmt.Sprintf("2001:db8:%x:%x::1", i%7, i%256<<8) }, "2001:db9::1"},
+		"a /24 of IPv4, each address":      {func(i int) string { return fmt.Sprintf("198.51.100.%d", i%256) }, "198.51.101.1"},
+		"a /16 of IPv4, each /24 in it":    {func(i int) string { return fmt.Sprintf("198.51.%d.1", i%256) }, "198.52.0.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, places, 0)
+			var network, others []*conn
+			attack := func(times int) {
+				for range times {
+					x, _ := d.come(c.from(len(network)), Served)
+					network = append(network, x)
+					d.now = d.now.Add(leastWait / 4)
+				}
+			}
+			open := func(list []*conn) (n int) {
+				for _, c := range list {
+					if c.phase != gone {
+						n++
+					}
+				}
+				return n
+			}
+			attack(places)
+			for i := range half {
+				x, _ := d.come(c.other, Served)
+				others = append(others, x)
+				attack(100)
+				if n := open(others); n != i+1 {
+					t.Fatalf("of %d connections of another client, %d keep their places", i+1, n)
+				}
+			}
+			if n := open(network); n != places-half {
+				t.Errorf("the network has %d places, want %d", n, places-half)
+			}
+			for _, x := range append(network, others...) {
+				if x.phase != gone {
+					d.p.move(x, forHello, d.now)
+				}
+			}
+			for i := range half {
+				one, two := d.p.turn(), d.p.turn()
+				if a, b := one.remote.Addr().String(), two.remote.Addr().String(); (a == c.other) == (b == c.other) {
+					t.Fatalf("turns %d of the two networks: %s and %s", i+1, a, b)
+				}
+				d.p.move(one, forAnswer, d.now)
+				d.p.move(two, forAnswer, d.now)
+			}
+		})
+	}
+}
+
+// A client whose neighbours are hostile gets a place, and keeps it, as long as these have
+// more of one prefix: a network that is one share is shared in turn.
+func TestHostileNeighboursShareOneNetwork(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ from, honest string }{
+		"IPv6": {"2001:db8:0:%x00::1", "2001:db8:0:ff00::1"},
+		"IPv4": {"198.51.100.%d", "198.51.100.99"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, 64, 0)
+			n := 0
+			attack := func(times int) {
+				for range times {
+					d.come(fmt.Sprintf(c.from, n%5), Served)
+					d.now = d.now.Add(leastWait)
+					n++
+				}
+			}
+			attack(64)
+			for range 32 { // half of the places are another network's
+				d.come("203.0.113.1", Served)
+			}
+			one, _ := d.come(c.honest, Served)
+			two, _ := d.come(c.honest, Served)
+			attack(500)
+			if n := d.p.group(netip.MustParseAddr("203.0.113.1")).n; one.phase == gone || two.phase == gone || n != 32 {
+				t.Errorf("near the attacker: lost %t and %t; %d of 32 places are left elsewhere", one.phase == gone, two.phase == gone, n)
+			}
+		})
+	}
+}
+
+// A prefix that would only change ranks with a fuller one takes no place from it: whoever
+// connects again and again would end the oldest connections of others without an end.
+func TestRanksAreNotExchanged(t *testing.T) {
+	t.Parallel()
+	for name, from := range map[string][3]string{
+		"networks":  {"192.0.2.1", "198.51.100.1", "203.0.113.1"},
+		"addresses": {"192.0.2.1", "192.0.2.2", "192.0.2.3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t, 4, 0)
+			a, _ := d.come(from[0], Served)
+			b, _ := d.come(from[0], Served)
+			c, _ := d.come(from[1], Served)
+			stranger, _ := d.come(from[2], Served)
+			for range 20 {
+				d.now = d.now.Add(leastWait)
+				x, displaced := d.come(from[2], Served)
+				if displaced != stranger {
+					t.Error("a stranger does not take the place of his own connection")
+				}
+				stranger = x
+			}
+			if a.phase == gone || b.phase == gone || c.phase == gone {
+				t.Error("a stranger with one place takes another")
 			}
 		})
 	}
@@ -168,7 +279,11 @@ func TestPlacesStayConsistent(t *testing.T) {
 		d.now = d.now.Add(time.Duration(rnd.IntN(100)) * time.Millisecond)
 		switch rnd.IntN(6) {
 		case 0, 1, 2:
-			c := &conn{remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(rnd.IntN(8))}), 1)}
+			from := netip.AddrFrom4([4]byte{192, byte(rnd.IntN(2)), byte(rnd.IntN(2)), byte(rnd.IntN(4))})
+			if rnd.IntN(3) == 0 {
+				from = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, byte(rnd.IntN(2)), byte(rnd.IntN(4))})
+			}
+			c := &conn{remote: netip.AddrPortFrom(from, 1)}
 			c.byAge.of, c.byPhase.of = c, c
 			displaced, r := d.p.admit(c, d.now)
 			delete(open, displaced)
@@ -192,24 +307,58 @@ func TestPlacesStayConsistent(t *testing.T) {
 				delete(open, c)
 			}
 		}
-		n, turns, most := 0, 0, 0
-		for _, g := range d.p.groups {
-			n, most = n+g.n, max(most, g.n)
-			if g.hellos.first() != nil {
-				turns++
-			}
-			if g.size.in != &d.p.sizes[g.n] {
-				t.Fatalf("%v with %d connections is not listed with those", g.prefix, g.n)
-			}
+		if n := d.check(&d.p.all); n != len(open) || n > 20 {
+			t.Fatalf("%d open, %d in groups", len(open), n)
 		}
-		inTurn := 0
-		for l := d.p.turns.head; l != nil; l = l.next {
-			inTurn++
-		}
-		if n != len(open) || n != d.p.n || n > 20 || turns != inTurn || most != d.p.most {
-			t.Fatalf("%d open, %d places, %d in groups, %d of %d turns, most %d of %d", len(open), d.p.n, n, inTurn, turns, most, d.p.most)
+		if n := len(d.p.groups); n > 3*len(open) {
+			t.Fatalf("%d groups of %d connections", n, len(open))
 		}
 	}
+}
+
+// check examines a group and those in it, and returns its number of connections.
+func (d *desk) check(g *group) (n int) {
+	members, listed, last := 0, 0, 0
+	for _, in := range d.p.groups {
+		if in.up == g {
+			members++
+			n += d.check(in)
+			if has := in.hellos.first() != nil || in.turns.first() != nil; has != (in.turn.in == &g.turns) {
+				d.t.Fatalf("%v has turns: %t, and takes them: %t", in.prefix, has, !has)
+			}
+			if in.size.n != in.n || in.equal.in != &in.size.groups || in.size.order.in != &g.sizes {
+				d.t.Fatalf("%v with %d connections is listed with those of %d", in.prefix, in.n, in.size.n)
+			}
+		}
+	}
+	for l := g.sizes.head; l != nil; l = l.next {
+		if l.of.n <= last || l.of.groups.first() == nil {
+			d.t.Fatalf("%v: groups of %d after those of %d, or none", g.prefix, l.of.n, last)
+		}
+		last = l.of.n
+		for in := l.of.groups.head; in != nil; in = in.next {
+			listed++
+		}
+	}
+	for in := g.turns.head; in != nil; in = in.next {
+		if d.p.groups[in.of.prefix] != in.of {
+			d.t.Fatalf("%v takes turns and is forgotten", in.of.prefix)
+		}
+	}
+	for l := d.p.open.head; l != nil; l = l.next {
+		if l.of.group == g {
+			n++
+		}
+	}
+	for l := d.p.closing.head; l != nil; l = l.next {
+		if l.of.group == g {
+			n++
+		}
+	}
+	if n != g.n || last != g.most() || members != listed {
+		d.t.Fatalf("%v: %d connections, counted %d; the fullest in it has %d of %d; %d groups, listed %d", g.prefix, n, g.n, last, g.most(), members, listed)
+	}
+	return n
 }
 
 func TestRateOfABucket(t *testing.T) {
