@@ -19,6 +19,7 @@ import (
 	"noonmark/fleet/store"
 	"noonmark/internal/durable"
 	"noonmark/internal/retry"
+	"noonmark/server/crowd"
 )
 
 // PartName is the part of the keys of a fleet that this package keeps.
@@ -60,6 +61,8 @@ type Config struct {
 	Clock func() (time.Time, error) // as agent.Config.Clock
 	Mono  func() time.Duration      // a monotonic clock
 	TTL   time.Duration             // of the lease; 0 = 60 s
+
+	Connections *crowd.Counts // to the listener of challenges; nil: nobody reads them
 }
 
 // Report is what a node shows of the certificate.
@@ -111,7 +114,7 @@ func New(s *store.Store, c Config) (*Keeper, error) {
 	}
 	part, lease := s.Part(PartName), s.NewLease(c.TTL)
 	return &Keeper{
-		cfg: c, store: s, part: part, responder: NewResponder(c.ACME.HTTP), lease: lease, holder: part.NewHolder("holder", c.Node, lease),
+		cfg: c, store: s, part: part, responder: NewResponder(c.ACME.HTTP, c.Connections), lease: lease, holder: part.NewHolder("holder", c.Node, lease),
 		secrets: map[roots.ID]secret{}, asked: map[string]time.Duration{}, pause: func(Act) {},
 	}, nil
 }

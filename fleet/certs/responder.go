@@ -13,10 +13,11 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"noonmark/server/crowd"
 )
 
-// Limits for strangers while challenges are answered.
+// Limits for strangers while challenges are answered. A place that is held is taken (package
+// crowd).
 const (
 	responderConns   = 64
 	responderTimeout = 10 * time.Second
@@ -27,6 +28,7 @@ const (
 // a request never asks etcd. It listens only while there are challenges.
 type Responder struct {
 	address string
+	conns   *crowd.Counts
 
 	mu     sync.Mutex // guards the rest
 	tokens map[string]string
@@ -35,8 +37,14 @@ type Responder struct {
 	answered, refused atomic.Uint64
 }
 
-// NewResponder returns a responder that does not listen yet.
-func NewResponder(address string) *Responder { return &Responder{address: address} }
+// NewResponder returns a responder that does not listen yet. It counts connections in conns;
+// nil: nobody reads them.
+func NewResponder(address string, conns *crowd.Counts) *Responder {
+	if conns == nil {
+		conns = new(crowd.Counts)
+	}
+	return &Responder{address: address, conns: conns}
+}
 
 // Set sets the answers by token. The error is that of listening.
 func (r *Responder) Set(tokens map[string]string) error {
@@ -57,7 +65,7 @@ func (r *Responder) Set(tokens map[string]string) error {
 	srv := &http.Server{Handler: r, ReadTimeout: responderTimeout, WriteTimeout: responderTimeout, MaxHeaderBytes: 8 << 10, ErrorLog: log.New(io.Discard, "", 0)}
 	srv.SetKeepAlivesEnabled(false)
 	r.server = srv
-	go srv.Serve(netutil.LimitListener(l, responderConns)) // until Close
+	go srv.Serve(crowd.Limit(l, responderConns, r.conns)) // until Close
 	return nil
 }
 
@@ -81,6 +89,8 @@ func listenRemedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return "this user may not bind the port: install the drop-in noonmark-fleet-http.conf, or let port 80 lead to one from 1024 on, and run with -http"
+	case errors.Is(err, syscall.EPERM):
+		return "SocketBindDeny= of the unit forbids the port: want run -http with port 80 or one from 1024 on"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another program uses the port: let it forward /.well-known/acme-challenge/ to another one, and run with -http"
 	}

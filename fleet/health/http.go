@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"noonmark/internal/daemon"
 )
 
 // answer is the body of the health endpoint. Its JSON keys only grow.
@@ -56,7 +57,7 @@ func (k *Keeper) Handler() http.Handler {
 	mux.HandleFunc("/targets", k.only(k.serveTargets))
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(append([]prometheus.Collector{k}, k.cfg.More...)...)
-	mux.Handle("/metrics", k.only(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP))
+	mux.Handle("/metrics", k.only(daemon.MetricsHandler(reg).ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		k.refuse("path")
 		http.NotFound(w, q)
@@ -64,12 +65,15 @@ func (k *Keeper) Handler() http.Handler {
 	return mux
 }
 
-// Server returns a server for the handler, with limits for strangers. The caller listens.
+// Server returns a server for the handler, with limits for strangers: each connection serves
+// one request, so that nobody holds one. The caller listens.
 func (k *Keeper) Server() *http.Server {
-	return &http.Server{
-		Handler: k.Handler(), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
+	s := &http.Server{
+		Handler: k.Handler(), ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // strangers cause these lines
 	}
+	s.SetKeepAlivesEnabled(false)
+	return s
 }
 
 func (k *Keeper) refuse(why string) {

@@ -21,15 +21,15 @@ import (
 	"noonmark/server/certs"
 )
 
-// daemon is a real ntsserve that serves the clock of a snapshot, off from the true one.
-type daemon struct {
+// realServer is a real ntsserve that serves the clock of a snapshot, off from the true one.
+type realServer struct {
 	dir, ntp, ke string
 	w            *status.Writer
 	proc         *proctest.Process
 }
 
 // publish writes the snapshot of a clock that is off by off, + = fast.
-func (s *daemon) publish(t *testing.T, state status.State, off time.Duration) {
+func (s *realServer) publish(t *testing.T, state status.State, off time.Duration) {
 	t.Helper()
 	now := time.Now()
 	const utc = 37
@@ -40,9 +40,9 @@ func (s *daemon) publish(t *testing.T, state status.State, off time.Duration) {
 	}))
 }
 
-func startServer(t *testing.T, ca *certs.Authority, extra string) *daemon {
+func startServer(t *testing.T, ca *certs.Authority, extra string) *realServer {
 	t.Helper()
-	s := &daemon{dir: t.TempDir()}
+	s := &realServer{dir: t.TempDir()}
 	ports := proctest.FreePorts(t, 2)
 	s.ntp, s.ke = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	var err error
@@ -57,7 +57,7 @@ func startServer(t *testing.T, ca *certs.Authority, extra string) *daemon {
 	return s
 }
 
-func (s *daemon) start(t *testing.T, extra string) {
+func (s *realServer) start(t *testing.T, extra string) {
 	t.Helper()
 	conf := proctest.Write(t, filepath.Join(s.dir, "ntsserve.toml"), fmt.Sprintf(`[source]
 path = %q
@@ -77,7 +77,7 @@ file = %q
 	s.proc.WaitFor(t, "msg=ready")
 }
 
-func (s *daemon) local() *Local {
+func (s *realServer) local() *Local {
 	return &Local{
 		Status: filepath.Join(s.dir, "status"), Serving: filepath.Join(s.dir, "serving.json"), NTP: netip.MustParseAddrPort(s.ntp),
 		KeyFile: filepath.Join(s.dir, "keys"), Timeout: 2 * time.Second,
@@ -128,7 +128,7 @@ func TestFactsOfARealServer(t *testing.T) {
 	examine("no-answer")
 }
 
-func examineFile(t *testing.T, s *daemon, examine func(string)) {
+func examineFile(t *testing.T, s *realServer, examine func(string)) {
 	t.Helper()
 	must(t, os.Rename(filepath.Join(s.dir, "keys"), filepath.Join(s.dir, "away")))
 	examine("key-file: missing")
@@ -152,7 +152,7 @@ func TestAccessListsThatRefuseEverybodyFailTheGate(t *testing.T) {
 // trusted is a node of a fleet with a real ntsserve.
 type trusted struct {
 	*node
-	server *daemon
+	server *realServer
 	trust  *Trust
 	off    time.Duration // of its clock
 }
@@ -287,7 +287,7 @@ func TestANodeWhoseTimeDeviatesDrainsItselfAndReturns(t *testing.T) {
 func TestADeviantFindsOut(t *testing.T) {
 	t.Parallel()
 	ca, pool := authority(t)
-	var list []*daemon
+	var list []*realServer
 	var peers []Peer
 	for _, name := range []string{"a", "b", "c"} {
 		s := startServer(t, ca, "")

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -62,8 +61,6 @@ type Manager struct {
 	etcd      *clientv3.Client // of the administrator
 	authority *certs.Authority
 	now       func() time.Time
-
-	counts [len(refusals)]atomic.Uint64
 }
 
 // Open returns the manager of the fleet of a folder; the client is that of the

@@ -55,6 +55,7 @@ type fleet struct {
 	member  *embedded.Server // nil: etcd is another program
 	node    identity.Node
 	manager *Manager
+	counts  Counts
 	etcd    *clientv3.Client
 }
 
@@ -91,7 +92,7 @@ func foundIn(t *testing.T, dir identity.Dir, f Founding) *fleet {
 	must(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- x.manager.Serve(ctx, l, x.dir, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- x.manager.Serve(ctx, Admission{l, x.dir, &x.counts, slog.New(slog.DiscardHandler)}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -243,7 +244,7 @@ func rights(t *testing.T, x *fleet, etcd *clientv3.Client, s *store.Store) {
 	if !slices.ContainsFunc(list, func(e store.Entry) bool { return e.Node == "b" && e.Action == "test" }) {
 		t.Errorf("audit record: %v", list)
 	}
-	if n := x.manager.Refusals()["token"]; n != 0 {
+	if n := x.counts.Refused()["token"]; n != 0 {
 		t.Errorf("%d tokens refused", n)
 	}
 }
@@ -324,7 +325,7 @@ func tokens(t *testing.T, x *fleet) {
 	if _, err := Join(within(t), identity.Dir(t.TempDir()), good); !errors.Is(err, ErrRefused) {
 		t.Errorf("a used token: %v", err)
 	}
-	if n := x.manager.Refusals(); n["token"]+n["name-taken"] != 4 {
+	if n := x.counts.Refused(); n["token"]+n["name-taken"] != 4 {
 		t.Errorf("refusals: %v", n)
 	}
 	for name, i := range map[string]Invitation{

@@ -11,17 +11,19 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"noonmark/fleet/access"
 	"noonmark/fleet/identity"
 	"noonmark/fleet/seal"
 	"noonmark/fleet/store"
+	"noonmark/internal/daemon"
+	"noonmark/server/crowd"
 )
 
-// Limits of the listener, which strangers can reach.
+// Limits of the listener, which strangers can reach. Each connection serves one request, so
+// that nobody holds one; a place that is held is taken (package crowd).
 const (
 	maxConnections = 32
 	maxRequest     = 16 << 10 // octets
@@ -50,11 +52,18 @@ var refusals = [...]struct {
 	unavailable: {"unavailable", http.StatusServiceUnavailable},
 }
 
-// Refusals returns how many requests were refused, by reason.
-func (m *Manager) Refusals() map[string]uint64 {
+// Counts counts what strangers and nodes cause at the listener. The zero value is ready, and
+// several runs of Serve may share it.
+type Counts struct {
+	Connections crowd.Counts
+	refused     [len(refusals)]atomic.Uint64
+}
+
+// Refused returns how many requests were refused, by reason.
+func (c *Counts) Refused() map[string]uint64 {
 	all := map[string]uint64{}
 	for i, r := range refusals {
-		all[r.word] = m.counts[i].Load()
+		all[r.word] = c.refused[i].Load()
 	}
 	return all
 }
@@ -99,39 +108,55 @@ func (f *failure) Unwrap() error { return f.err }
 
 func refuse(r refusal, err error) error { return &failure{r, err} }
 
-// Serve admits nodes and renews certificates until ctx ends. It closes the listener. The
-// certificate is that of the node; the authority follows it, because a joining machine
-// knows only its fingerprint.
-func (m *Manager) Serve(ctx context.Context, l net.Listener, dir identity.Dir, log *slog.Logger) error {
+// Admission is where the manager admits nodes. All is required.
+type Admission struct {
+	Listener net.Listener // Serve closes it
+	Dir      identity.Dir
+	Counts   *Counts
+	Log      *slog.Logger
+}
+
+// Serve admits nodes and renews certificates until ctx ends. The certificate is that of the
+// node; the authority follows it, because a joining machine knows only its fingerprint.
+func (m *Manager) Serve(ctx context.Context, a Admission) error {
 	pool := x509.NewCertPool()
 	pool.AddCert(m.authority.Cert)
 	settings := &tls.Config{
 		MinVersion: tls.VersionTLS13, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			c, err := identity.ReadPair(dir.Cert(), dir.Key())
+			c, err := identity.ReadPair(a.Dir.Cert(), a.Dir.Key())
 			if err == nil {
 				c.Certificate = append(c.Certificate[:1:1], m.authority.Cert.Raw)
 			}
 			return &c, err
 		},
 	}
+	d := &desk{counts: a.Counts, log: a.Log, limited: daemon.NewLimited(a.Log, time.Minute, 5)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/join", func(w http.ResponseWriter, r *http.Request) { m.answer(w, r, log, m.join) })
-	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) { m.answer(w, r, log, m.renew) })
+	mux.HandleFunc("POST /v1/join", func(w http.ResponseWriter, r *http.Request) { d.answer(w, r, m.join) })
+	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) { d.answer(w, r, m.renew) })
 	s := &http.Server{
-		Handler: mux, ReadTimeout: patience, WriteTimeout: 3 * patience, IdleTimeout: patience, MaxHeaderBytes: maxRequest,
+		Handler: mux, ReadTimeout: patience, WriteTimeout: 3 * patience, MaxHeaderBytes: maxRequest,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // strangers cause these lines
 	}
+	s.SetKeepAlivesEnabled(false)
 	defer context.AfterFunc(ctx, func() { s.Close() })()
-	err := s.Serve(tls.NewListener(netutil.LimitListener(l, maxConnections), settings))
+	err := s.Serve(tls.NewListener(crowd.Limit(a.Listener, maxConnections, &a.Counts.Connections), settings))
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("admit nodes: %w", err)
 }
 
+// desk counts and logs the requests.
+type desk struct {
+	counts  *Counts
+	log     *slog.Logger
+	limited *daemon.Limited // for lines that strangers can cause
+}
+
 // answer answers one request.
-func (m *Manager) answer(w http.ResponseWriter, r *http.Request, log *slog.Logger, do func(context.Context, *http.Request, []byte) (any, string, error)) {
+func (d *desk) answer(w http.ResponseWriter, r *http.Request, do func(context.Context, *http.Request, []byte) (any, string, error)) {
 	ctx, stop := context.WithTimeout(r.Context(), 2*patience)
 	defer stop()
 	var result any
@@ -145,15 +170,15 @@ func (m *Manager) answer(w http.ResponseWriter, r *http.Request, log *slog.Logge
 	if err != nil {
 		f := &failure{unavailable, err}
 		errors.As(err, &f)
-		m.counts[f.refusal].Add(1)
+		d.counts.refused[f.refusal].Add(1)
 		// The text says nothing that a stranger does not know.
 		http.Error(w, refusals[f.refusal].word, refusals[f.refusal].code)
 		if f.refusal == unavailable {
-			log.Warn("request of a node failed", "error", err)
+			d.limited.Log(slog.LevelWarn, refusals[unavailable].word, "request of a node failed", "error", err)
 		}
 		return
 	}
-	log.Info(what, "from", r.RemoteAddr)
+	d.log.Info(what, "from", r.RemoteAddr)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(result) // the other side repeats it if this fails
 }

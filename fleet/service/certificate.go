@@ -130,7 +130,7 @@ func (c *certTask) open(s certs.Settings) (*certs.Keeper, error) {
 	begun := time.Now()
 	return certs.New(c.own, certs.Config{
 		Node: c.node.Name, Key: c.key, Names: s.Names, ACME: a, Settings: s.Revision, Epoch: s.Epoch, PEM: c.cfg.Server.PEM,
-		Clock: c.clock, Mono: func() time.Duration { return time.Since(begun) }, TTL: c.ttl,
+		Clock: c.clock, Mono: func() time.Duration { return time.Since(begun) }, TTL: c.ttl, Connections: &c.conns.challenges,
 	})
 }
 

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"noonmark/fleet/health"
 	"noonmark/fleet/roots"
 	"noonmark/internal/daemon"
 	"noonmark/server"
+	"noonmark/server/crowd"
 )
 
 // Health says where the node answers whether it shall be announced.
@@ -33,7 +33,7 @@ func DefaultHealth() netip.AddrPort {
 }
 
 // maxAskers limits the connections to the health endpoint. A machine has one health check
-// or two, and Prometheus.
+// or two, and Prometheus. A place that is held is taken (package crowd).
 const maxAskers = 64
 
 // plain chooses the endpoint of ntsserve that answers NTP without NTS to this machine. One
@@ -164,7 +164,7 @@ func (h *healthTask) Run(ctx context.Context) (err error) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		stop(srv.Serve(netutil.LimitListener(l, maxAskers)))
+		stop(srv.Serve(crowd.Limit(l, maxAskers, &h.conns.health)))
 	}()
 	// The endpoint is gone as soon as the end begins: whoever asks withdraws the node.
 	defer context.AfterFunc(ctx, func() { srv.Close() })()

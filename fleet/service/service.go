@@ -100,6 +100,8 @@ type Service struct {
 	key  *seal.Private
 	agt  *agent.Agent
 	seen atomic.Pointer[seen] // of the last round of the agent
+
+	conns connections // of all listeners
 }
 
 // New reads the membership of the node and writes the key file of ntsserve from the disc,
@@ -152,7 +154,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	var health *healthTask
 	if s.cfg.Health != nil {
-		health = newHealthTask(s, certificate)
+		health = newHealthTask(s, certificate, &s.conns)
 		if s.cfg.Witness != nil {
 			w := newWitnessTask(s)
 			health.metrics, health.witness = append(health.metrics, w), w
@@ -357,7 +359,7 @@ func (s *Service) admit(ctx context.Context) error {
 	others.Go(func() { s.promote(ctx, m) })
 	others.Go(func() { s.rights(ctx, m) })
 	others.Go(func() { s.keepAudit(ctx, m) })
-	err = m.Serve(ctx, l, s.cfg.Dir, s.cfg.Log)
+	err = m.Serve(ctx, manager.Admission{Listener: l, Dir: s.cfg.Dir, Counts: &s.conns.admission, Log: s.cfg.Log})
 	stop()
 	others.Wait()
 	return err

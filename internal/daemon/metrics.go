@@ -72,6 +72,12 @@ func inTurn(n int, h http.Handler) http.Handler {
 	})
 }
 
+// MetricsHandler serves a registry with limits for strangers: few answers are made at once,
+// and a client that reads slowly keeps no other from his.
+func MetricsHandler(reg prometheus.Gatherer) http.Handler {
+	return http.TimeoutHandler(inTurn(metricsAtOnce, promhttp.HandlerFor(reg, promhttp.HandlerOpts{})), metricsTimeout/2, "no time for an answer")
+}
+
 // Run listens until ctx is done.
 func (m *Metrics) Run(ctx context.Context) error {
 	if !m.addr.IsValid() {
@@ -82,8 +88,7 @@ func (m *Metrics) Run(ctx context.Context) error {
 		return m.explain(err)
 	}
 	mux := http.NewServeMux()
-	answer := inTurn(metricsAtOnce, promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{}))
-	mux.Handle("GET /metrics", http.TimeoutHandler(answer, metricsTimeout/2, "no time for an answer"))
+	mux.Handle("GET /metrics", MetricsHandler(m.reg))
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: metricsTimeout / 2,

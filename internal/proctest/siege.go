@@ -1,6 +1,7 @@
 package proctest
 
 import (
+	"crypto/tls"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -14,6 +15,7 @@ import (
 // and read none or few, or leave without a word.
 type Siege struct {
 	Addr   string
+	TLS    bool          // every second connection begins with a TLS handshake
 	From   string        // address of the strangers; empty: the usual
 	Paths  []string      // to ask for
 	AtOnce int           // connections
@@ -38,15 +40,19 @@ func (s *Siege) Run(n int) {
 				return // killed
 			}
 			defer c.Close()
-			s.hostile(c, rand.New(rand.NewPCG(s.Seed, uint64(i))))
+			c.SetDeadline(time.Now().Add(s.Stay))
+			raw := c.(*net.TCPConn)
+			if s.TLS && i%2 == 0 {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			s.hostile(c, raw, rand.New(rand.NewPCG(s.Seed, uint64(i))))
 		})
 	}
 	wg.Wait()
 }
 
-// hostile does one thing that a stranger can do.
-func (s *Siege) hostile(c net.Conn, rnd *rand.Rand) {
-	c.SetDeadline(time.Now().Add(s.Stay))
+// hostile does one thing that a stranger can do, over c, which runs over raw.
+func (s *Siege) hostile(c net.Conn, raw *net.TCPConn, rnd *rand.Rand) {
 	ask := "GET " + s.Paths[rnd.IntN(len(s.Paths))] + " HTTP/1.1\r\nHost: localhost\r\n"
 	switch rnd.IntN(8) {
 	case 0: // nothing
@@ -75,15 +81,15 @@ func (s *Siege) hostile(c net.Conn, rnd *rand.Rand) {
 	case 5: // it leaves without a word
 		io.WriteString(c, ask+"\r\n")
 		c.Read(make([]byte, 1))
-		c.(*net.TCPConn).SetLinger(0)
+		raw.SetLinger(0)
 		return
 	case 6: // many requests at once, of which no answer is read
-		c.(*net.TCPConn).SetReadBuffer(1024)
+		raw.SetReadBuffer(1024)
 		io.WriteString(c, strings.Repeat(ask+"\r\n", 200))
 		time.Sleep(s.Stay)
 		return
 	case 7: // an answer that is read octet by octet
-		c.(*net.TCPConn).SetReadBuffer(1024)
+		raw.SetReadBuffer(1024)
 		io.WriteString(c, ask+"\r\n")
 		for range 20 {
 			if _, err := c.Read(make([]byte, 1)); err != nil {
