@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -27,6 +28,7 @@ import (
 const (
 	maxConnections = 32
 	maxRequest     = 16 << 10 // octets
+	maxRSA         = 4096     // bits: verifying a signature of 48000 takes a second
 	patience       = 10 * time.Second
 )
 
@@ -187,6 +189,9 @@ func (d *desk) answer(w http.ResponseWriter, r *http.Request, do func(context.Co
 func certificateRequest(der []byte) (*x509.CertificateRequest, error) {
 	c, err := x509.ParseCertificateRequest(der)
 	if err == nil {
+		if k, ok := c.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > maxRSA {
+			return nil, refuse(malformed, fmt.Errorf("an RSA key of %d bits; want at most %d", k.N.BitLen(), maxRSA))
+		}
 		err = c.CheckSignature()
 	}
 	if err != nil {
