@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -110,14 +112,14 @@ func New(c Config) (*Service, error) {
 	s := &Service{cfg: c}
 	var err error
 	if s.node, err = c.Dir.Load(); err != nil {
-		return nil, exitcode.With(exitcode.ErrConfig, err)
+		return nil, unusable(err)
 	}
 	settings, err := c.Dir.TLS()
 	if err != nil {
-		return nil, exitcode.With(exitcode.ErrConfig, err)
+		return nil, unusable(err)
 	}
 	if s.key, err = c.Dir.SealKey(); err != nil {
-		return nil, exitcode.With(exitcode.ErrConfig, err)
+		return nil, unusable(err)
 	}
 	if s.etcd, err = access.Connect(s.node.Endpoints, settings); err != nil {
 		return nil, err
@@ -135,6 +137,17 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// unusable gives exit code 78 to a membership that is missing or damaged. A file that is there
+// and could not be read, as of a disc that fails, may be good: then the service is started
+// again.
+func unusable(err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return exitcode.With(exitcode.ErrConfig, err)
 }
 
 // clock is that of the system, with why it may be wrong.
