@@ -144,6 +144,61 @@ func TestHonestClientsGetThroughALockout(t *testing.T) {
 	}
 }
 
+// paused is a connection that stops after its first octet until it may go on.
+type paused struct {
+	net.Conn
+	wait func()
+}
+
+func (c *paused) Write(b []byte) (int, error) {
+	wait := c.wait
+	if c.wait = nil; wait == nil {
+		return c.Conn.Write(b)
+	}
+	if _, err := c.Conn.Write(b[:1]); err != nil {
+		return 0, err
+	}
+	wait()
+	n, err := c.Conn.Write(b[1:])
+	return n + 1, err
+}
+
+// Whoever connects from all prefixes of a network, more than there are places, displaces
+// himself: a slow client elsewhere keeps its place meanwhile.
+func TestSlowClientKeepsItsPlaceAgainstAWholeNetwork(t *testing.T) {
+	const places = 64
+	dir := setup(t)
+	s := prepare(t, dir, newPKI(t, dir), fmt.Sprintf("max_connections = %d", places))
+	s.measured(t)
+	s.start(t)
+	strangers6(t)
+	for _, c := range []struct {
+		name, to string
+		from     func(i int) net.IP
+	}{
+		{"each /56 of an IPv6 /48", "[::1]:4460", func(i int) net.IP { return net.ParseIP(fmt.Sprintf("fd92:0:0:%x::1", i%256<<8)) }},
+		{"each address of an IPv4 /24", "127.0.0.1:4460", func(i int) net.IP { return net.IPv4(127, 1, 0, byte(i)) }},
+	} {
+		stop := flood(t, c.to, c.from, places, 130, silent)
+		displaced := func(n int) {
+			before := exchanges(t, "displaced")
+			until(t, "connections make room", s.proc, func() (bool, string) {
+				d := exchanges(t, "displaced") - before
+				return d >= n, fmt.Sprintf("%d made room", d)
+			})
+		}
+		displaced(1)
+		_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: 20 * time.Second, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			n, err := (&net.Dialer{}).DialContext(ctx, network, address)
+			return &paused{n, func() { displaced(2 * places) }}, err
+		}})
+		stop()
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // A whole network gets its keys at once, as after a power cut, behind one address or
 // in one IPv6 network.
 func TestNetworkGetsItsKeysAtOnce(t *testing.T) {
