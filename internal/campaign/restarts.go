@@ -18,13 +18,13 @@ func steady(seed uint64) *Site {
 	}
 }
 
-// around makes one to three restarts, the first at a second, with up to between seconds
-// from each to the next.
-func (s *Site) around(r *rand.Rand, first, between int) {
+// restarts returns one to three seconds, from first on, up to a minute apart.
+func restarts(r *rand.Rand, first int) (all []int) {
 	n := 1 + r.IntN(3)
-	for at := first; len(s.Restarts) < n; at += 1 + r.IntN(between) {
-		s.Restarts = append(s.Restarts, at)
+	for at := first; len(all) < n; at += 1 + r.IntN(60) {
+		all = append(all, at)
 	}
+	return all
 }
 
 // DrawDrift returns a site of a good receiver whose pulses drift around restarts, and
@@ -37,7 +37,7 @@ func DrawDrift(seed uint64) *Site {
 		ns = -ns
 	}
 	s.Pulse.Drifts = []replay.Shift{{At: time.Duration(at) * time.Second, For: time.Duration(1+r.IntN(120)) * time.Second, NS: ns}}
-	s.around(r, at-20+r.IntN(80), 60)
+	s.Restarts = restarts(r, at-20+r.IntN(80))
 	return s
 }
 
@@ -58,6 +58,6 @@ func DrawJump(seed uint64) *Site {
 	if r.IntN(2) == 0 {
 		s.Rates = []int{19200, 38400, 115200, 4800, 57600, 9600}
 	}
-	s.around(r, max(at-90+r.IntN(110), 1), 60)
+	s.Restarts = restarts(r, max(at-90+r.IntN(110), 1))
 	return s
 }

@@ -151,7 +151,7 @@ func (h *inheritance) settle(c *machine, second tai.Time, p Pulse) Reason {
 		}
 		if j == (jump{}) {
 			if x := h.among(c, p); x != (jump{}) {
-				c.followJump(x.ns, x.unsure)
+				followJump(c, x.ns, x.unsure)
 			}
 		}
 	}

@@ -96,7 +96,7 @@ func (c *machine) reacquire(r Reason) {
 	if c.edges.provisional() && c.edges.unused.off > c.edges.evidence {
 		c.edges.unused = unusedPulses{} // they have been there for longer than the lock had lasted
 	}
-	c.coverUnused(c.edges.unused.dev)
+	coverUnused(c, c.edges.unused.dev)
 	if c.est.imm.Count() > 30 {
 		c.learned = c.est.export(c.learned)
 	}

@@ -36,9 +36,9 @@ func (c *machine) track(p Pulse, now int64) Action {
 	switch {
 	case math.Abs(e.imm.Sigmas(z-pred, dt)) <= c.cfg.Gate.Sigma:
 		if r := &c.edges.rejects; r.letIn(dt, z-pred, math.Sqrt(e.imm.Estimate().R), c.st.Reason == PulseJump && r.n >= c.cfg.Gate.RejectLimit) {
-			c.followJump(z-pred, e.unsure(dt, &c.cfg))
+			followJump(c, z-pred, e.unsure(dt, &c.cfg))
 		} else {
-			c.coverUnused(z - pred)
+			coverUnused(c, z-pred)
 		}
 		e.advance(sec, edge)
 	case e.others.last.ok && math.Abs(e.imm.Sigmas(z-pred-e.others.last.at(dt), dt)) <= c.cfg.Gate.Sigma:
@@ -181,7 +181,7 @@ func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Acti
 
 // followJump makes the clock follow a jump of the pulses by ns, signed, measured to unsure
 // ns: nothing from before it is compared with what comes after it.
-func (c *machine) followJump(ns, unsure float64) {
+func followJump(c *machine, ns, unsure float64) {
 	c.est.breakOff()
 	c.edges.recent = recentPulses{}
 	c.bound.jump.follow(ns, unsure)
@@ -189,10 +189,10 @@ func (c *machine) followJump(ns, unsure float64) {
 
 // coverUnused covers a jump that the pulses made while they were not used, if a pulse dev
 // ns from its prediction shows that they are still there.
-func (c *machine) coverUnused(dev float64) {
+func coverUnused(c *machine, dev float64) {
 	sigma := math.Sqrt(c.est.imm.Estimate().R)
 	if j := c.edges.unused.displaced(dev, sigma); j != 0 {
-		c.followJump(j, 2*displacedSigma*sigma)
+		followJump(c, j, 2*displacedSigma*sigma)
 	}
 	c.edges.unused = unusedPulses{}
 }
@@ -219,7 +219,7 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		// are back where they were. Follow. The inflated estimate lets the next pulse
 		// through the gate.
 		c.edges.unused = unusedPulses{} // this jump contains what they did
-		c.followJump(dev, c.est.unsure(dt, &c.cfg))
+		followJump(c, dev, c.est.unsure(dt, &c.cfg))
 		c.est.imm.Inflate(math.Abs(dev), 0)
 		rejects.clear()
 		c.enter(status.Holdover, Returning)
@@ -229,7 +229,7 @@ func (c *machine) jumped(dt, dev float64, clockUnmoved bool) {
 		unsure := c.est.unsure(dt, &c.cfg)
 		c.edges.unused = unusedPulses{} // this jump contains what they did
 		c.reacquire(PulseJump)
-		c.followJump(dev, unsure)
+		followJump(c, dev, unsure)
 		c.inherited.known = false // a lock of this run has judged the jump
 	default:
 		c.enter(status.Holdover, PulseJump)
