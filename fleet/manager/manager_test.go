@@ -27,8 +27,8 @@ import (
 	"noonmark/fleet/identity"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/seal"
-	"noonmark/fleet/site"
 	"noonmark/fleet/store"
+	"noonmark/internal/freeports"
 	"noonmark/internal/proctest"
 	"noonmark/server/certs"
 	"noonmark/server/nts"
@@ -40,12 +40,13 @@ var must = fleettest.Must
 
 var within = fleettest.Within
 
-// freePorts finds three ports in a row that are free now.
+// freePorts reserves three ports in a row until the test ends, and returns the first.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	first, err := site.FreePorts(3)
+	r, err := freeports.Reserve(3)
 	must(t, err)
-	return first
+	t.Cleanup(r.Release)
+	return r.First
 }
 
 // fleet is a fleet with a running manager.

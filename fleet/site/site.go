@@ -24,6 +24,7 @@ import (
 	"noonmark/fleet/roots"
 	"noonmark/internal/appliance"
 	"noonmark/internal/fleetview"
+	"noonmark/internal/freeports"
 	"noonmark/internal/observe"
 	"noonmark/internal/servedclock"
 	"noonmark/server/certs"
@@ -66,6 +67,7 @@ type Node struct {
 	NTP, KE int
 	HTTP    int // of the health endpoint
 	site    *Site
+	ports   *freeports.Row   // they stay those of the node while its programs end and start again
 	clock   *appliance.Child // nil: that of the site
 	agent   *appliance.Child
 	server  *appliance.Child
@@ -99,6 +101,7 @@ func (s *Site) WaitForClock(ctx context.Context) error {
 func (s *Site) Close() {
 	for _, n := range s.Nodes {
 		n.Stop()
+		n.ports.Release()
 	}
 	if s.refclockd != nil {
 		s.refclockd.Stop()
@@ -146,11 +149,12 @@ renew = "never"
 
 // add makes the folder of a node. service is the port at which clients find all nodes.
 func (s *Site) add(name string, service int) (*Node, error) {
-	port, err := FreePorts(6)
+	ports, err := freeports.Reserve(6)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Name: name, Port: port, NTP: port + 3, KE: port + 4, HTTP: port + 5, site: s}
+	port := ports.First
+	n := &Node{Name: name, Port: port, NTP: port + 3, KE: port + 4, HTTP: port + 5, site: s, ports: ports}
 	if err := os.MkdirAll(n.path(), 0o700); err != nil {
 		return nil, err
 	}
@@ -474,39 +478,4 @@ func (n *Node) Begun(now time.Time) (count int, err error) {
 		}
 	}
 	return count, err
-}
-
-// FreePorts finds n ports of 127.0.0.1 in a row that are free now, for TCP and UDP.
-func FreePorts(n int) (first int, err error) {
-	for range 100 {
-		if first, err = freePorts(n); err == nil {
-			return first, nil
-		}
-	}
-	return 0, fmt.Errorf("find %d free ports in a row: %w", n, err)
-}
-
-func freePorts(n int) (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	first := l.Addr().(*net.TCPAddr).Port
-	for p := first; p < first+n; p++ {
-		at := fmt.Sprintf("127.0.0.1:%d", p)
-		if p > first {
-			t, err := net.Listen("tcp4", at)
-			if err != nil {
-				return 0, err
-			}
-			defer t.Close()
-		}
-		u, err := net.ListenPacket("udp4", at)
-		if err != nil {
-			return 0, err
-		}
-		defer u.Close()
-	}
-	return first, nil
 }

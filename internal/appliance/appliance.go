@@ -5,12 +5,12 @@ package appliance
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"noonmark/internal/freeports"
 	"noonmark/internal/observe"
 	"noonmark/server/certs"
 )
@@ -37,13 +37,15 @@ type Site struct {
 	NTP  int // UDP port
 	KE   int // TCP port of NTS-KE
 	Page int // TCP port of the page
+
+	ports *freeports.Row // they stay those of the appliance while its programs end and start again
 }
 
 // Write writes the files of an appliance into dir, where the programs also keep
 // theirs.
 func Write(dir string, o Options) (*Site, error) {
 	s := &Site{Dir: dir}
-	if err := s.ports(); err != nil {
+	if err := s.reserve(); err != nil {
 		return nil, err
 	}
 	if err := s.certificates(); err != nil {
@@ -152,23 +154,12 @@ func (s *Site) certificates() error {
 	return os.WriteFile(filepath.Join(s.Dir, certs.AuthorityCert), ca.CertPEM(), 0o644)
 }
 
-// ports finds ports of 127.0.0.1 that are free now.
-func (s *Site) ports() error {
-	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return err
+// reserve reserves the ports.
+func (s *Site) reserve() (err error) {
+	if s.ports, err = freeports.Reserve(3); err == nil {
+		s.NTP, s.KE, s.Page = s.ports.First, s.ports.First+1, s.ports.First+2
 	}
-	defer u.Close()
-	s.NTP = u.LocalAddr().(*net.UDPAddr).Port
-	for _, port := range []*int{&s.KE, &s.Page} {
-		t, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		*port = t.Addr().(*net.TCPAddr).Port
-	}
-	return nil
+	return err
 }
 
 // NTPAddress is where ntsserve answers NTP.

@@ -16,9 +16,9 @@ import (
 	"noonmark/fleet/rollout"
 	"noonmark/fleet/roots"
 	"noonmark/fleet/service"
-	"noonmark/fleet/site"
 	"noonmark/fleet/store"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/freeports"
 	"noonmark/internal/proctest"
 )
 
@@ -40,11 +40,12 @@ type configured struct {
 func newConfigured(t *testing.T) *configured {
 	t.Helper()
 	x := &configured{t: t, dir: identity.Dir(t.TempDir())}
-	port, err := site.FreePorts(3)
+	ports, err := freeports.Reserve(3)
 	must(t, err)
+	t.Cleanup(ports.Release)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	n, err := manager.Found(ctx, x.dir, manager.Founding{Fleet: "test", Node: "a", Addresses: []string{"127.0.0.1"}, Port: port, Params: roots.Defaults()}, time.Now())
+	n, err := manager.Found(ctx, x.dir, manager.Founding{Fleet: "test", Node: "a", Addresses: []string{"127.0.0.1"}, Port: ports.First, Params: roots.Defaults()}, time.Now())
 	must(t, err)
 	member, err := manager.StartMember(ctx, x.dir, n, nil)
 	must(t, err)
