@@ -205,7 +205,8 @@ func (a ACME) record(ctx context.Context, args ...string) error {
 	defer stop()
 	cmd := exec.CommandContext(ctx, a.DNS[0], append(a.DNS[1:len(a.DNS):len(a.DNS)], args...)...)
 	cmd.WaitDelay = time.Second
-	if out, err := cmd.CombinedOutput(); err != nil {
+	// With ErrWaitDelay it ended well: a process that it left has its output, or this machine is busy.
+	if out, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("%s %s: %w: %s", a.DNS[0], args[0], err, printable.Text(string(out[:min(len(out), 1<<10)])))
 	}
 	return nil

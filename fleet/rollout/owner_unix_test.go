@@ -3,6 +3,7 @@
 package rollout
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,6 +41,22 @@ func TestAFileThatCannotBeReplacedIsNoReasonToRestart(t *testing.T) {
 	c := &change{file: a.files[0], text: localServe, mode: 0o644, old: []byte("old")}
 	if err := c.write(t.Context()); err == nil || c.undo(t.Context()) != nil || len(a.applied) > 0 {
 		t.Errorf("%v, applied %v", err, a.applied)
+	}
+}
+
+// TestACheckIsJudgedByItsEnd: not by a process that it has left, which keeps its output open.
+func TestACheckIsJudgedByItsEnd(t *testing.T) {
+	t.Parallel()
+	hold := filepath.Join(t.TempDir(), "hold")
+	must(t, syscall.Mkfifo(hold, 0o600))
+	left, err := os.OpenFile(hold, os.O_RDWR, 0)
+	must(t, err)
+	defer left.Close() // the process ends
+	for code, want := range map[int]string{0: "", 3: "exit status 3"} {
+		out, err := run(t.Context(), proctest.Require(t, "sh"), "-c", fmt.Sprintf(`cat <"$0" & echo good; exit %d`, code), hold)
+		if fmt.Sprint(err) != cmp.Or(want, "<nil>") || out != "good" {
+			t.Errorf("exit status %d: %q, %v", code, out, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,7 +31,8 @@ func (c *command) send(ctx context.Context, n *Notice) error {
 		"NOONMARK_SINCE="+n.Since.Format(time.RFC3339), "NOONMARK_SUMMARY="+n.Summary, "NOONMARK_REMEDY="+n.Remedy, "NOONMARK_ID="+n.ID)
 	out := &limited{left: 300}
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Run(); err != nil {
+	// With ErrWaitDelay it ended well: a process that it left has its output, or this machine is busy.
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("run %s: %w: %s", c.args[0], err, strings.TrimSpace(out.String()))
 	}
 	return nil

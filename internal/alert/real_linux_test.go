@@ -13,8 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -89,6 +91,27 @@ func TestKilledAlertsLoseNothing(t *testing.T) {
 		left, err := filepath.Glob(filepath.Join(dir, ".state.json*"))
 		return err == nil && len(left) <= 1+int(kills)
 	}, p)
+}
+
+// A command has delivered a notice when it ends well, also if it leaves a process that keeps its
+// output open: else the notice would come again and again.
+func TestACommandIsJudgedByItsEnd(t *testing.T) {
+	t.Parallel()
+	hold := filepath.Join(t.TempDir(), "hold")
+	if err := syscall.Mkfifo(hold, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.OpenFile(hold, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close() // the process ends
+	for code, want := range map[int]string{0: "", 3: "exit status 3: said"} {
+		c := &command{[]string{proctest.Require(t, "sh"), "-c", fmt.Sprintf(`cat <"$0" & echo said; exit %d`, code), hold}}
+		if err := c.send(t.Context(), &notice); (err == nil) != (want == "") || err != nil && !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("exit status %d: %v", code, err)
+		}
+	}
 }
 
 // watch runs the tasks of a configuration until the test ends.
