@@ -20,17 +20,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(proctest.Main(m, func() int { return 0 })) }
 
-// port returns a free UDP port of this machine.
-func port(t *testing.T) int {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
-}
-
 // netsnmp is a command of net-snmp that keeps nothing and reads no MIBs.
 func netsnmp(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 	t.Helper()
@@ -61,39 +50,46 @@ func TestSnmpwalkShowsTheClock(t *testing.T) {
 	ctl := proctest.Program(t, "refclockctl")
 	dir := proctest.ShortDir(t)
 	publish(t, dir, status.Locked, 1)
-	agent := fmt.Sprintf("udp:127.0.0.1:%d", port(t))
+	agent := fmt.Sprintf("udp:127.0.0.1:%d", proctest.FreePorts(t, 1)[0])
 	conf := proctest.Write(t, filepath.Join(dir, "c"), fmt.Sprintf("rocommunity public 127.0.0.1\npass_persist %s %s snmp -pass-persist -snapshot %s/status\n", Root, ctl, dir))
 	d := proctest.StartCmd(t, netsnmp(t, dir, "snmpd", "-f", "-Lo", "-C", "-c", conf, "-I", "-smux", agent))
 	get := func(name, oid string) string {
 		out, _ := netsnmp(t, dir, name, "-v", "2c", "-c", "public", "-On", "-t", "1", agent, oid).CombinedOutput()
 		return string(out)
 	}
-	var out string
-	proctest.Until(t, "snmpd answers", func() bool {
-		publish(t, dir, status.Locked, 1) // it must not look dead
-		out = get("snmpwalk", Root)
-		return strings.Contains(out, Root)
-	}, d)
-	t.Log(out)
-	for _, want := range []string{
+	// shows walks until the objects are all there: snmpd may not answer yet, or a walk ends early because
+	// refclockctl is late. Then one that is unwanted is not there.
+	shows := func(what string, unwanted string, want ...string) {
+		t.Helper()
+		proctest.UntilState(t, what, func() (bool, string) {
+			if unwanted == "" {
+				publish(t, dir, status.Locked, 1) // it must not look dead
+			}
+			out := get("snmpwalk", Root)
+			for _, x := range want {
+				if !strings.Contains(out, Root+x) {
+					return false, fmt.Sprintf("no %s in\n%s", x, out)
+				}
+			}
+			if unwanted != "" && strings.Contains(out, Root+unwanted) {
+				t.Errorf("%s is shown:\n%s", unwanted, out)
+			}
+			t.Log(out)
+			return true, ""
+		}, d)
+	}
+	shows("snmpd shows the clock", "",
 		".1.1.1.0 = STRING: \"noonmark refclockd\"", ".1.1.5.0 = Gauge32: 1000000000", ".1.2.1.0 = INTEGER: 5", ".1.2.2.0 = Gauge32: 1", ".1.2.3.0 = Gauge32: 1",
-		".1.2.4.0 = STRING: \"GPS /dev/ttyAMA0\"", ".1.2.9.0 = Hex-STRING: ", ".1.3.1.1.3.1 = STRING: \"GPS\"",
-	} {
-		if !strings.Contains(out, Root+want) {
-			t.Errorf("no %s", want)
-		}
-	}
-	if out = get("snmpget", Root+".1.2.99.0"); !strings.Contains(out, "No Such") {
-		t.Errorf("an object that does not exist: %s", out)
-	}
+		".1.2.4.0 = STRING: \"GPS /dev/ttyAMA0\"", ".1.2.9.0 = Hex-STRING: ", ".1.3.1.1.3.1 = STRING: \"GPS\"")
+	proctest.UntilState(t, "an object that does not exist is not shown", func() (bool, string) {
+		out := get("snmpget", Root+".1.2.99.0")
+		return strings.Contains(out, "No Such"), out
+	}, d)
 	// refclockd is gone: no figure of before is shown.
 	if err := os.Remove(filepath.Join(dir, "status")); err != nil {
 		t.Fatal(err)
 	}
-	proctest.Until(t, "the mode is notRunning", func() bool { return strings.Contains(get("snmpget", Root+".1.2.1.0"), "INTEGER: 1\n") }, d)
-	if out = get("snmpwalk", Root); strings.Contains(out, Root+".1.2.5.0") || !strings.Contains(out, Root+".1.2.2.0 = Gauge32: 16") {
-		t.Errorf("without refclockd: %s", out)
-	}
+	shows("without refclockd there is no figure", ".1.2.5.0", ".1.2.1.0 = INTEGER: 1\n", ".1.2.2.0 = Gauge32: 16", ".1.2.6.0 = Gauge32: 0")
 }
 
 // snmptrapd receives what refclockctl sends with snmptrap.
@@ -103,7 +99,7 @@ func TestSnmptrapdReceivesNotifications(t *testing.T) {
 	proctest.Require(t, "snmptrapd")
 	ctl := proctest.Program(t, "refclockctl")
 	dir := proctest.ShortDir(t)
-	to := fmt.Sprintf("udp:127.0.0.1:%d", port(t))
+	to := fmt.Sprintf("udp:127.0.0.1:%d", proctest.FreePorts(t, 1)[0])
 	conf := proctest.Write(t, filepath.Join(dir, "c"), "disableAuthorization yes\n")
 	d := proctest.StartCmd(t, netsnmp(t, dir, "snmptrapd", "-f", "-Lo", "-On", "-C", "-c", conf, to))
 	d.WaitFor(t, "NET-SNMP version")
@@ -112,17 +108,16 @@ func TestSnmptrapdReceivesNotifications(t *testing.T) {
 	cmd.Env = send.Env
 	n := proctest.StartCmd(t, cmd)
 	d.WaitFor(t, Root+".0.8") // a heartbeat: it has seen that nothing runs
-	var out string
-	proctest.Until(t, "a change of the stratum is received", func() bool {
+	proctest.UntilState(t, "the changes are received", func() (bool, string) {
 		publish(t, dir, status.Locked, 1) // it must not look dead
-		out = d.Output.String()
-		return strings.Contains(out, Root+".0.2")
-	}, d, n)
-	for _, want := range []string{Root + ".0.1", Root + ".1.2.1.0 = INTEGER: 5", Root + ".1.2.2.0 = Gauge32: 1", "mode changed from notRunning to syncToRefclock: locked, disciplined", Root + ".1.2.9.0 = Hex-STRING:"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in\n%s", want, out)
+		out := d.Output.String()
+		for _, want := range []string{Root + ".0.1", Root + ".0.2", Root + ".1.2.1.0 = INTEGER: 5", Root + ".1.2.2.0 = Gauge32: 1", "mode changed from notRunning to syncToRefclock: locked, disciplined", Root + ".1.2.9.0 = Hex-STRING:"} {
+			if !strings.Contains(out, want) {
+				return false, fmt.Sprintf("no %q in\n%s", want, out)
+			}
 		}
-	}
+		return true, ""
+	}, d, n)
 	if err := n.Stop(); err != nil {
 		t.Errorf("it ended with %v", err)
 	}
@@ -172,7 +167,7 @@ func TestSnmpwalkShowsThePacketsOfNtsserve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	agent := fmt.Sprintf("udp:127.0.0.1:%d", port(t))
+	agent := fmt.Sprintf("udp:127.0.0.1:%d", proctest.FreePorts(t, 1)[0])
 	conf := proctest.Write(t, filepath.Join(site.Dir, "c"), fmt.Sprintf("rocommunity public 127.0.0.1\npass_persist %s %s snmp -pass-persist -snapshot %s/status -counters %s/%s\n",
 		Root, ctl, site.Dir, site.ServerRuntime(), observe.ServingName))
 	d := proctest.StartCmd(t, netsnmp(t, site.Dir, "snmpd", "-f", "-Lo", "-C", "-c", conf, "-I", "-smux", agent))
