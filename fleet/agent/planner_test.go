@@ -184,7 +184,7 @@ func TestAPlannerThatIsCutOffIsReplaced(t *testing.T) {
 	s := newSite(t)
 	wire := fleettest.NewProxy(t, s.etcd.Endpoint())
 	join := func(name string, of *store.Store) *running {
-		return s.run(s.add(&node{name: name, dir: t.TempDir(), store: of, every: 100 * time.Millisecond, ttl: 2 * time.Second}))
+		return s.run(s.add(&node{name: name, dir: t.TempDir(), store: of, every: 100 * time.Millisecond, ttl: 10 * time.Second}))
 	}
 	a := join("a", s.through(wire))
 	proctest.Until(t, "a plans", func() bool { return a.plans.Load() > 0 })

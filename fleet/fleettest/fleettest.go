@@ -4,6 +4,9 @@ package fleettest
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"noonmark/fleet/embedded"
+	"noonmark/internal/proctest"
 )
 
 // Patience limits what waits for etcd on a loaded machine.
@@ -64,4 +68,28 @@ func ClientOf(t testing.TB, c clientv3.Config) *clientv3.Client {
 	Must(t, err)
 	t.Cleanup(func() { etcd.Close() })
 	return etcd
+}
+
+// errEnded says that a program has ended.
+var errEnded = errors.New("the program has ended")
+
+// Reload lets ntsserve read its file again, and waits until it has: before that, its answers
+// say nothing of the file.
+func Reload(ctx context.Context, p *proctest.Process) error {
+	before := len(p.Output.String())
+	if err := syscall.Kill(p.PID(), syscall.SIGHUP); err != nil {
+		return err
+	}
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !strings.Contains(p.Output.String()[before:], "msg=reloaded") {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.Ended():
+			return errEnded
+		case <-look.C:
+		}
+	}
+	return nil
 }

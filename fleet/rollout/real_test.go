@@ -3,16 +3,15 @@ package rollout
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"noonmark/fleet/fleettest"
 	"noonmark/fleet/health"
 	"noonmark/fleet/store"
 	"noonmark/internal/proctest"
@@ -28,10 +27,7 @@ func TestAnAccessListThatRefusesEverybodyIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a")
 	a := s.nodes[0]
-	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	must(t, err)
-	address := c.LocalAddr().String()
-	c.Close()
+	address := fmt.Sprintf("127.0.0.1:%d", proctest.FreePorts(t, 1)[0])
 	w, err := status.Create(filepath.Join(a.dir, "status"))
 	must(t, err)
 	defer w.Close()
@@ -53,12 +49,11 @@ func TestAnAccessListThatRefusesEverybodyIsTakenBack(t *testing.T) {
 	gate := &health.Local{Status: filepath.Join(a.dir, "status"), Serving: filepath.Join(a.dir, "serving.json"), NTP: netip.MustParseAddrPort(address), Timeout: 500 * time.Millisecond}
 
 	a.keeper.cfg.Files = a.files[:1]
-	a.keeper.cfg.Files[0].Apply = func(_ context.Context, restart bool) error {
+	a.keeper.cfg.Files[0].Apply = func(ctx context.Context, restart bool) error {
 		if restart {
 			t.Error("an access list needs no restart")
 		}
-		proc.Signal(t, syscall.SIGHUP)
-		return nil
+		return fleettest.Reload(ctx, proc)
 	}
 	a.keeper.cfg.Health = func() (list []string) {
 		publish()
@@ -79,7 +74,7 @@ func TestAnAccessListThatRefusesEverybodyIsTakenBack(t *testing.T) {
 		}, proc)
 	}
 	until("the node is healthy", func() bool { return a.last.Report.Healthy })
-	p := Params{Soak: 2, Patience: 2}
+	p := Params{Soak: 2, Patience: 10}
 	s.apply("[ntsserve.access]\ndeny = [\"192.0.2.0/24\"]\n", p)
 	until("the good list is confirmed", func() bool { return s.state().Rollout.Phase == Done && !a.last.Report.Trial })
 	s.apply("[ntsserve.access]\ndeny = [\"0.0.0.0/0\"]\n", p)

@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -84,10 +82,7 @@ func (s *configSite) join(name, local string) *configNode {
 	must(s.t, s.store.NewPresence(name, 10*time.Minute).Show(s.t.Context(), store.Record{}))
 	dir := filepath.Join(s.dir, name)
 	must(s.t, os.Mkdir(dir, 0o700))
-	l, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	must(s.t, err)
-	address := l.LocalAddr().String()
-	must(s.t, l.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", proctest.FreePorts(s.t, 1)[0])
 	text := fmt.Sprintf("[source]\npath = %q\n[[endpoint]]\naddress = %q\nworkers = 1\n%s", filepath.Join(s.dir, "status"), address, local)
 	n := &configNode{name: name, file: ServerFile(proctest.Write(s.t, filepath.Join(dir, "ntsserve.toml"), text))}
 	proctest.Write(s.t, n.file.Local, text)
@@ -96,12 +91,11 @@ func (s *configSite) join(name, local string) *configNode {
 	n.proc = proctest.StartCmd(s.t, cmd)
 	n.proc.WaitFor(s.t, "msg=ready")
 	n.file.Check[0] = s.server
-	n.file.Apply = func(_ context.Context, restart bool) error { // systemd sends the same signal
+	n.file.Apply = func(ctx context.Context, restart bool) error { // systemd sends the same signal
 		if restart {
 			s.t.Errorf("%s: an access list needs no restart", name)
 		}
-		n.proc.Signal(s.t, syscall.SIGHUP)
-		return nil
+		return fleettest.Reload(ctx, n.proc)
 	}
 	s.run(n, identity.Dir(dir), netip.MustParseAddrPort(address))
 	s.nodes = append(s.nodes, n)
@@ -162,7 +156,7 @@ func (s *configSite) apply(text string) {
 	s.t.Helper()
 	set, err := rollout.ParseSet("f.toml", []byte(text))
 	must(s.t, err)
-	_, err = s.fleet.Apply(s.t.Context(), set, rollout.Params{Step: 2, Soak: 1, Patience: 3}, s.entry("apply"))
+	_, err = s.fleet.Apply(s.t.Context(), set, rollout.Params{Step: 2, Soak: 1, Patience: 10}, s.entry("apply"))
 	must(s.t, err)
 }
 

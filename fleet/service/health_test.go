@@ -72,13 +72,11 @@ func task(t *testing.T, facts func(context.Context) health.Facts) *healthTask {
 	t.Cleanup(func() { c.Close() })
 	own, err := store.New(c, "test")
 	must(t, err)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	must(t, l.Close())
+	listen := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(proctest.FreePorts(t, 1)[0]))
 	log := slog.New(slog.DiscardHandler)
 	s := &Service{
 		cfg: Config{
-			Server: &Server{NTP: netip.MustParseAddrPort("127.0.0.1:1")}, Health: &Health{Listen: l.Addr().(*net.TCPAddr).AddrPort()}, Log: log,
+			Server: &Server{NTP: netip.MustParseAddrPort("127.0.0.1:1")}, Health: &Health{Listen: listen}, Log: log,
 		},
 		node: identity.Node{Fleet: "test", Name: "a"}, etcd: c, own: own,
 	}

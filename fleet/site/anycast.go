@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// answerLimit is how long a node may take to answer through the router.
-const answerLimit = time.Second
+// answerLimit is how long a node may take to answer through the router. One that is down
+// refuses at once; one that is late on a busy machine has not lost the request.
+const answerLimit = 5 * time.Second
+
+// AnswerLimit is how long a client of the router waits: for the request before its own too.
+const AnswerLimit = 2 * answerLimit
 
 // Anycast is a router in front of the nodes: each request goes to the next one that is
 // announced, so that the cookies of a client wander.

@@ -18,7 +18,7 @@ import (
 func TestRealProgramsServeOneCertificate(t *testing.T) {
 	p := certstest.Start(t)
 	ips := map[string]string{"a": "127.0.92.1", "b": "127.0.92.2"}
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	s, err := New(ctx, t.TempDir(), Options{
 		Bin: programs(t), Params: params, Seed: 1, Challenges: func(node string) string { return fmt.Sprintf("%s:%d", ips[node], p.HTTPPort) },

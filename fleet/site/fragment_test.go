@@ -27,7 +27,7 @@ var errNotYet = errors.New("not yet")
 // a file that somebody else wrote is refused. No clock loses its lock.
 func TestRealProgramsTakeWitnessesFromTheFleet(t *testing.T) {
 	t.Parallel()
-	ctx, stop := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	s, err := New(ctx, t.TempDir(), Options{Bin: programs(t), Params: params, Seed: 1, OwnClocks: true})
 	must(t, err)
@@ -64,7 +64,7 @@ func TestRealProgramsTakeWitnessesFromTheFleet(t *testing.T) {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "f.toml")
 		must(t, os.WriteFile(path, []byte(text), 0o600))
-		_, err := a.Command(ctx, "apply", path, "-soak", "2s", "-patience", "20s", "-step", "2")
+		_, err := a.Repeat(ctx, "apply", path, "-soak", "2s", "-patience", "20s", "-step", "2")
 		must(t, err)
 	}
 	ended := func(phase, why string) {

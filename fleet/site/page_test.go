@@ -22,7 +22,7 @@ import (
 // reads, and has what status prints. The nodes are read because the page was asked.
 func TestPageShowsWhatAgentsPublish(t *testing.T) {
 	t.Parallel() // with the other test that waits most of its time
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	s, err := New(ctx, t.TempDir(), Options{Bin: programs(t), Params: params, Seed: 1})
 	must(t, err)
@@ -82,7 +82,7 @@ func TestPageShowsWhatAgentsPublish(t *testing.T) {
 		t.Errorf("status -json has\n%s, the page\n%+v", out, got)
 	}
 
-	_, err = a.Command(ctx, "drain", "b", "-why", "new disc")
+	_, err = a.Repeat(ctx, "drain", "b", "-why", "new disc")
 	must(t, err)
 	until("the node says at once that it is drained, and why", func(x *answer) bool { return x.Self.State == fleetview.Drained && x.Self.Drain == "new disc" })
 	until("the nodes are read again", func(x *answer) bool { return x.Nodes[1].State == fleetview.Drained && x.Nodes[1].Drain == "new disc" })

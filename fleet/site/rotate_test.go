@@ -22,7 +22,7 @@ func TestARotationOfRealPrograms(t *testing.T) {
 	}
 	t.Parallel()
 	bin := programs(t)
-	ctx, stop := context.WithTimeout(t.Context(), 6*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	router, err := NewAnycast()
 	must(t, err)
@@ -59,6 +59,7 @@ func TestARotationOfRealPrograms(t *testing.T) {
 		return err
 	}))
 	must(t, c.agent.Signal(syscall.SIGSTOP))
+	must(t, a.WaitForServing(ctx, 2)) // etcd, whose leader may have been c, goes on
 	out, err := a.Command(ctx, "rotate")
 	must(t, err)
 	if !strings.Contains(string(out), "new roots are being drawn") {

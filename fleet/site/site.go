@@ -23,6 +23,7 @@ import (
 	fleetcerts "noonmark/fleet/certs"
 	"noonmark/fleet/roots"
 	"noonmark/internal/appliance"
+	"noonmark/internal/exitcode"
 	"noonmark/internal/fleetview"
 	"noonmark/internal/freeports"
 	"noonmark/internal/observe"
@@ -228,7 +229,7 @@ func (s *Site) Join(ctx context.Context, name string, service int) (*Node, error
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.Nodes[0].Command(ctx, "token", name, "-member", "-address", "127.0.0.1", "-port", fmt.Sprint(n.Port))
+	token, err := s.Nodes[0].Repeat(ctx, "token", name, "-member", "-address", "127.0.0.1", "-port", fmt.Sprint(n.Port))
 	if err != nil {
 		return nil, err
 	}
@@ -257,6 +258,22 @@ func (n *Node) Command(ctx context.Context, name string, args ...string) ([]byte
 		return out.Bytes(), fmt.Errorf("noonmark-fleet %s on %s: %w: %s", name, n.Name, err, errs.String())
 	}
 	return out.Bytes(), nil
+}
+
+// Repeat runs a command until etcd takes part: it may be starting, or without a leader for a
+// moment. The command must be one that may be repeated.
+func (n *Node) Repeat(ctx context.Context, name string, args ...string) (out []byte, err error) {
+	var refused error
+	waited := n.site.until(ctx, "noonmark-fleet "+name+" on "+n.Name+" succeeds", func() error {
+		out, err = n.Command(ctx, name, args...)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() == exitcode.Unavailable || exit.ExitCode() == exitcode.TempFail {
+			return err
+		}
+		refused = err
+		return nil
+	})
+	return out, errors.Join(refused, waited)
 }
 
 // Published is the file that its agent publishes.

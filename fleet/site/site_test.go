@@ -77,7 +77,7 @@ type asker struct {
 
 func ask(t *testing.T, s *Site, port int) *asker {
 	t.Helper()
-	c, err := ntsclient.New(ntsclient.Config{Host: "localhost", Port: port, Network: "udp4", RootCAs: s.Trusted()})
+	c, err := ntsclient.New(ntsclient.Config{Host: "localhost", Port: port, Network: "udp4", RootCAs: s.Trusted(), Timeout: AnswerLimit})
 	must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	a := &asker{client: c}
@@ -122,7 +122,7 @@ func TestThreeRotationsOfRealProgramsThroughFailures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs two minutes: without -short")
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 6*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	router, err := NewAnycast()
 	must(t, err)
@@ -203,7 +203,7 @@ func TestThreeRotationsOfRealProgramsThroughFailures(t *testing.T) {
 func drained(t *testing.T, ctx context.Context, s *Site) {
 	t.Helper()
 	a, b, c := s.Nodes[0], s.Nodes[1], s.Nodes[2]
-	_, err := a.Command(ctx, "drain", "b", "-why", "test")
+	_, err := a.Repeat(ctx, "drain", "b", "-why", "test")
 	must(t, err)
 	says := func(n *Node, reason string) {
 		t.Helper()
@@ -253,7 +253,7 @@ func drained(t *testing.T, ctx context.Context, s *Site) {
 		}
 		return err
 	}))
-	_, err = a.Command(ctx, "undrain", "b")
+	_, err = a.Repeat(ctx, "undrain", "b")
 	must(t, err)
 	must(t, c.StartServer(ctx))
 	must(t, b.WaitForHealth(ctx, http.StatusOK))
@@ -341,7 +341,7 @@ func compact(t *testing.T, ctx context.Context, n *Node) {
 // the node comes back once there is room.
 func TestAFullDisc(t *testing.T) {
 	proctest.RequireRoot(t, "it mounts a small file system")
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer stop()
 	bin := programs(t)
 	s, err := New(ctx, t.TempDir(), Options{Bin: bin, Params: params, Seed: 1})
@@ -380,7 +380,7 @@ func TestAFullDisc(t *testing.T) {
 		t.Error("ntsserve has ended")
 	default:
 	}
-	c, err := ntsclient.New(ntsclient.Config{Host: "localhost", Port: a.KE, NTPPort: a.NTP, Network: "udp4", RootCAs: s.Trusted()})
+	c, err := ntsclient.New(ntsclient.Config{Host: "localhost", Port: a.KE, NTPPort: a.NTP, Network: "udp4", RootCAs: s.Trusted(), Timeout: AnswerLimit})
 	must(t, err)
 	defer c.Close()
 	_, err = c.Query(ctx)
