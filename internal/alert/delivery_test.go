@@ -156,10 +156,9 @@ func TestWebhooksThatFail(t *testing.T) {
 	untrusted := httptest.NewTLSServer(nil)
 	untrusted.Config.ErrorLog = nil
 	defer untrusted.Close()
-	closed := httptest.NewServer(nil)
-	closed.Close()
+	closed := fmt.Sprintf("http://127.0.0.1:%d", proctest.FreePorts(t, 1)[0])
 	for url, want := range map[string]string{
-		refusing.URL: "404 Not Found: no such channel", refusing.URL + "/away": "302", untrusted.URL + "/s3cret-path": "certificate", closed.URL + "/s3cret-path": "refused",
+		refusing.URL: "404 Not Found: no such channel", refusing.URL + "/away": "302", untrusted.URL + "/s3cret-path": "certificate", closed + "/s3cret-path": "refused",
 	} {
 		s := load(t, fmt.Sprintf("[[alert]]\nname = \"w\"\ntype = \"webhook\"\nurl = %q\n", url))
 		if err := send(t, s, &notice); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
@@ -341,12 +340,7 @@ func TestSyslog(t *testing.T) {
 	})
 	t.Run("udp to a port that nobody has", func(t *testing.T) {
 		t.Parallel()
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := c.LocalAddr()
-		c.Close()
+		addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: proctest.FreePorts(t, 1)[0]}
 		if err := target(t, addr, "udp"); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("sent with %v", err)
 		}

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	limit     = 50 * time.Second // for -once: a lock takes about 10 s
-	interval  = 2 * time.Second  // between two readings
+	limit     = 2 * time.Minute // for -once: a lock takes about 10 s, and longer on a busy machine
+	interval  = 2 * time.Second // between two readings
 	lookEvery = 100 * time.Millisecond
 )
 
