@@ -23,15 +23,17 @@ var views = []string{"now", "history", "stability", "sky", "server", "fleet", "h
 
 // The appliance locks, loses its antenna, gets it back, and inserts a leap second.
 func TestPageFollowsAnAppliance(t *testing.T) {
-	const outage = 35 * time.Second
+	const outage = 45 * time.Second
 	b := open(t)
-	a := start(t, appliance.Options{Seed: 7, Start: time.Date(2016, 12, 31, 23, 58, 20, 0, time.UTC), Faults: appliance.AntennaUnplugged(outage, 25*time.Second)})
+	a := start(t, appliance.Options{Seed: 7, Start: time.Date(2016, 12, 31, 23, 58, 20, 0, time.UTC), Faults: appliance.AntennaUnplugged(outage, 30*time.Second)})
 
 	b.size(1280, 900, "light")
 	b.visit(a.URL())
 	b.until("the page is connected", `document.getElementById("link").dataset.on !== undefined`)
 	// The state and what is to be done may come a second apart, and are spoken one after the other.
 	eval[bool](b, `(globalThis.spoken = [], new MutationObserver(() => spoken.push(document.getElementById("announce").textContent)).observe(document.getElementById("announce"), {childList: true}), true)`)
+	// The inserted second is shown for a second, in which this test may get no time.
+	eval[bool](b, `(globalThis.leap = 0, new MutationObserver(() => leap += document.getElementById("time").textContent === "23:59:60").observe(document.getElementById("time"), {childList: true, characterData: true, subtree: true}), true)`)
 	b.until("the clock is locked", `document.getElementById("state").textContent === "locked"`)
 	ask(t, a)
 
@@ -117,7 +119,7 @@ func TestPageFollowsAnAppliance(t *testing.T) {
 	b.until("the client is listed", `/127\.0\.0\.0\/24/.test(document.getElementById("clients-table").innerText)`)
 	eval[string](b, `location.hash = "#now"`)
 
-	b.until("the inserted second", `document.getElementById("time").textContent === "23:59:60"`)
+	b.until("the inserted second", `leap > 0`)
 	b.keep("leap-second")
 	b.until("the new year", `/1 January 2017/.test(document.getElementById("date").textContent)`)
 	b.until("the new count of leap seconds", `/TAI−UTC 37 s/.test(document.getElementById("date").textContent)`)
