@@ -81,7 +81,7 @@ func TestTheUserOfTheAgentReplacesOnlyItsFile(t *testing.T) {
 	self := proctest.Self(t)
 	program, err := os.ReadFile(self.Path) // its folder is closed to other users
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "program"), program, 0o755))
+	proctest.WriteProgram(t, filepath.Join(dir, "program"), program)
 	write := func(want string) {
 		t.Helper()
 		cmd := exec.Command(filepath.Join(dir, "program"), files...)

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"noonmark/internal/command"
 	"noonmark/internal/exitcode"
+	"noonmark/internal/proctest"
 )
 
 // run runs the program with its arguments.
@@ -43,9 +43,7 @@ func TestExitCodes(t *testing.T) {
 func TestProgramThatEndsIsReported(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\necho odd >&2\nexit 3\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	proctest.WriteProgram(t, filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\necho odd >&2\nexit 3\n"))
 	if code, out, errs := run("-once", "-bin", bin); code != exitFailed || !strings.Contains(errs, "demo: refclockd ended: exit status 3") || !strings.Contains(out, "--- output of refclockd:\nodd\n") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
@@ -54,9 +52,7 @@ func TestProgramThatEndsIsReported(t *testing.T) {
 func TestInterruptedIsNoErrorUnlessAReadingIsWanted(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\nexec sleep 60\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	proctest.WriteProgram(t, filepath.Join(bin, "refclockd"), []byte("#!/bin/sh\nexec sleep 60\n"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, once := range []bool{false, true} {

@@ -97,7 +97,7 @@ func below(t *testing.T, top string) []*source {
 }
 
 // foundation are the packages that everything else may import.
-var foundation = []string{"phc", "phc/tai", "phc/phctest", "internal/durable", "internal/exitcode", "internal/liveness", "internal/printable", "internal/retry", "internal/ptp", "internal/proctest"}
+var foundation = []string{"phc", "phc/tai", "phc/phctest", "internal/durable", "internal/exitcode", "internal/freeports", "internal/liveness", "internal/printable", "internal/retry", "internal/ptp", "internal/proctest"}
 
 // floor returns the level of a package: a package imports none of a higher one.
 func floor(dir string) int {
