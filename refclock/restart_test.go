@@ -186,6 +186,7 @@ func TestPulsesJumpAroundARestart(t *testing.T) {
 		{"by 300 us just after the lock", "", 20 * minute, 20 * time.Second, ever, -300e3, 10 * minute, "pulse_jump", true, 0, 0},
 		{"by 300 us after a young lock, and back", "", 3 * minute, time.Second, minute, 300e3, 30 * time.Second, "pulse_jump", false, 0, 3 * minute},
 		{"by 20 us while it was down, kernel pulses", "kernel-pps", 20 * minute, time.Second, ever, 20e3, minute, "disciplined", true, 20e3, 0},
+		{"by 20 us while it was down, kernel pulses, and back", "kernel-pps", 20 * minute, time.Second, minute, 20e3, 30 * time.Second, "disciplined", true, 20e3, 6 * minute},
 		{"by 300 us while it was down, kernel pulses, and back", "kernel-pps", 20 * minute, time.Second, 2 * minute, 300e3, minute, "restarted: pulse_jump", true, 0, 6 * minute},
 	} {
 		for seed := uint64(1); seed <= 2; seed++ {

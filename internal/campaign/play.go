@@ -138,6 +138,10 @@ const (
 	// slow is the slope, ns/s, up to which temperature turns crystals over 40 s as well:
 	// 1 ppb/s.
 	slow = 80
+	// slowAtFirst is the same while a run learns the noise of the oscillators: that of a
+	// drift which single pulses do not show.
+	slowAtFirst = 250
+	learning    = 2 * time.Minute
 	// remembered is for how long the bound contains a drift that is followed, 40 s but
 	// for its detection.
 	remembered = 30 * time.Second
@@ -147,7 +151,13 @@ const (
 // for longer than the bound contains, where there is one oscillator or they drift
 // slowly.
 func (s *Site) hidden(x replay.Shift) bool {
-	return x.For > remembered && (s.System.Steered || math.Abs(x.NS) < slow)
+	most := float64(slow)
+	for _, at := range append([]int{0}, s.Restarts...) {
+		if d := x.At - time.Duration(at)*time.Second; d >= 0 && d < learning {
+			most = slowAtFirst
+		}
+	}
+	return x.For > remembered && (s.System.Steered || math.Abs(x.NS) < most)
 }
 
 // displaced are the stretches of time in which pulses are not where seconds begin.

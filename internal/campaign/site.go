@@ -86,9 +86,6 @@ func Draw(seed uint64) *Site {
 	s.Receiver.draw(r)
 	s.System.draw(r)
 	s.Pulse.draw(r, s.System.Steered)
-	if x := &s.Receiver; x.Stale != 0 && shown(s) && seed%2 == 0 {
-		x.Forever = true // the system clock shows it
-	}
 	if r.IntN(4) == 0 { // the program does not know the rate
 		s.Rates = []int{9600, 38400, 115200, 4800, 57600, 19200}
 		if r.IntN(2) == 0 {
@@ -123,6 +120,9 @@ func Draw(seed uint64) *Site {
 		}
 		at = f.To
 		s.Faults = append(s.Faults, f)
+	}
+	if x := &s.Receiver; x.Stale != 0 && shown(s) && seed%2 == 0 {
+		x.Forever = true // the system clock shows it, to the end
 	}
 	return s
 }
@@ -262,8 +262,11 @@ func (s *Site) coincident() bool {
 
 // wrongLabels are the seconds by which labels are ahead at some time, 0 excepted.
 func (s *Site) wrongLabels() (all []int) {
-	if s.Receiver.Stale != 0 {
-		all = append(all, s.Receiver.Stale)
+	if x := &s.Receiver; x.Stale != 0 {
+		all = append(all, x.Stale)
+		if x.has("TIMELS") || x.has("TIMEGPS") { // labels may move before the announced count does
+			all = append(all, -x.Stale)
+		}
 	}
 	for _, c := range s.Receiver.Counts {
 		if c.Wrong != 0 {

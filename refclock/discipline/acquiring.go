@@ -33,7 +33,7 @@ func (c *machine) acquire(p Pulse, now int64) Action {
 	}
 	c.edges.recent.add(p.Mono)
 	c.measureTrain(train, p)
-	c.inherited.among(c, p)
+	c.inherited.among(c, p) // for takeOver, and for the next run if there is no lock
 	c.st.Pulses++
 	c.st.PulseMono = p.Mono
 	used := func(r Reason) Action {

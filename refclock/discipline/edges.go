@@ -75,13 +75,17 @@ type recentPulses struct {
 	mono [recentKept]int64 // CLOCK_MONOTONIC_RAW, ns
 }
 
+// recentGap is how long after a pulse the next one is compared with it, ns. Later
+// CLOCK_MONOTONIC_RAW may have gone elsewhere.
+const recentGap = 60e9
+
 // add takes a pulse. Earlier ones that seem to come after it are from a file that is not
 // right.
 func (r *recentPulses) add(mono int64) {
 	switch {
 	case r.n > 0 && mono == r.mono[r.n-1]:
 		return
-	case r.n > 0 && mono < r.mono[r.n-1]:
+	case r.n > 0 && (mono < r.mono[r.n-1] || mono-r.mono[r.n-1] > recentGap):
 		r.n = 0
 	case r.n == len(r.mono):
 		r.drop(1)

@@ -25,6 +25,12 @@ func TestRecentPulsesContinue(t *testing.T) {
 	if next.add(5e9); next.n != 1 || next.mono[0] != 5e9 {
 		t.Errorf("after pulses of the future: %d pulses, %v", next.n, next.mono[:next.n])
 	}
+	if next.add(64e9); next.n != 2 {
+		t.Errorf("after 59 s: %d pulses", next.n)
+	}
+	if next.add(125e9); next.n != 1 || next.mono[0] != 125e9 {
+		t.Errorf("after 61 s: %d pulses, %v", next.n, next.mono[:next.n])
+	}
 	few := LastPulses{len(l) - 1: 7}
 	if next.continueFrom(&few); next.n != 1 || next.mono[0] != 7 {
 		t.Errorf("%d pulses, %v", next.n, next.mono[:next.n])

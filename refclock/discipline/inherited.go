@@ -64,7 +64,7 @@ type began struct {
 // contradict a lock.
 func (c *Controller) Inherit(h Inherited) {
 	ok := h.RefTime != 0 && h.BoundRate > 0 && h.Bound < lostSecondNS
-	if h.JumpedErr < 0 {
+	if h.JumpedErr < 0 || math.Abs(h.JumpedNS)+h.JumpedErr >= lostSecondNS {
 		h.JumpedNS, h.JumpedErr = 0, 0
 	}
 	if !h.Last.plausible() {
@@ -238,7 +238,8 @@ func (h *inheritance) since(second tai.Time, p Pulse, noise noise) jump {
 }
 
 // among notes a jump among the latest pulses, of less than the line is uncertain, and
-// returns it. If they are nearer to the line now, it took them back.
+// returns it. One that brings pulses nearer to the line is a return, and no jump unless they
+// are known to have jumped.
 func (h *inheritance) among(c *machine, p Pulse) (j jump) {
 	if !h.known || p.Mono < h.Mono {
 		return j
@@ -312,7 +313,7 @@ func (h *inheritance) takeOver(c *machine, j jump, second tai.Time, mono int64) 
 	if math.Abs(c.bound.jump.ns) > spread {
 		c.bound.jump = jump{}
 	}
-	if c.bound.jump == (jump{}) {
+	if c.bound.jump == (jump{}) && math.Abs(h.JumpedNS) <= 2*spread { // a larger one shows against the line
 		c.bound.jump = jump{h.JumpedNS, h.JumpedErr}
 	}
 	if c.bound.jump == (jump{}) && math.Abs(h.AwayNS) <= spread {

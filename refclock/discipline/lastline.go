@@ -125,6 +125,7 @@ func (h *inheritance) resume(c *machine, dt, dev, off float64) {
 	e.breakOff()
 	e.drift, e.age, e.others = 0, 0, alternatives{}
 	c.bound.jump, c.bound.left, c.bound.leaving = jump{}, 0, 0
+	h.JumpedNS, h.JumpedErr = 0, 0
 	h.trail = comparison{}
 }
 

@@ -153,6 +153,7 @@ func (c *machine) outlier(sec tai.Time, mono int64, dev float64, now int64) Acti
 	}
 	if back && c.st.State != status.Acquiring && rejects.agreeing >= c.cfg.Confirm {
 		resume()
+		c.edges.recent = recentPulses{} // the way back is no jump
 		c.bound.rejectHint = 0
 		c.edges.verified = 0
 		rejects.clear()
@@ -185,6 +186,9 @@ func followJump(c *machine, ns, unsure float64) {
 	c.est.breakOff()
 	c.edges.recent = recentPulses{}
 	c.bound.jump.follow(ns, unsure)
+	if c.bound.jump == (jump{}) {
+		c.inherited.JumpedNS, c.inherited.JumpedErr = 0, 0
+	}
 }
 
 // coverUnused covers a jump that the pulses made while they were not used, if a pulse dev

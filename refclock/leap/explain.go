@@ -48,17 +48,17 @@ func (c *confirmation) explain() (fields []any, remedy string) {
 }
 
 // unexplained is odd without what a leap count that has not been heard yet may explain: before
-// 13 minutes with a fix, labels in UTC that are early.
+// 13 minutes with a fix and before the receiver announces it, labels in UTC that are early.
 func unexplained(c *confirmation) time.Duration {
 	by := c.odd()
-	if by < 0 && by >= -countSpan && c.found[almanacReceived].mono == 0 && !c.uniformNow() {
+	if by < 0 && by >= -countSpan && c.found[almanacReceived].mono == 0 && c.found[countReceived].mono == 0 && !c.uniformNow() {
 		return 0
 	}
 	return by
 }
 
-// explainOdd does that where the system clock is ahead of labels by whole seconds, as no
-// leap count makes it.
+// explainOdd does that where the system clock is ahead of labels by whole seconds, or behind
+// them (by < 0), as no leap count makes it.
 func explainOdd(by time.Duration) (fields []any, remedy string) {
 	how := "late"
 	if by < 0 {

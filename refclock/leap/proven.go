@@ -12,8 +12,8 @@ import (
 // nothing from that: the clock is doubted then, and a system clock that was set by it, but
 // nobody sets CLOCK_MONOTONIC_RAW. Neither do labels that leave it and come back: the
 // date of some receivers changes seconds after midnight. It is forgotten when they have been
-// elsewhere for longer than the clock had been locked to it, when something confirms
-// another line, and when the receiver may have started anew.
+// elsewhere for longer than the clock had been locked to it, or for awayMost, when something
+// confirms another line, and when the receiver may have started anew.
 type proven struct {
 	at     tai.Time // 0: none
 	mono   int64    // of the latest label on it
@@ -24,6 +24,10 @@ type proven struct {
 
 // rawDrift is a bound of the frequency error of CLOCK_MONOTONIC_RAW.
 const rawDrift = 200e-6
+
+// awayMost is how long labels may be elsewhere: with rawDrift, another second would seem to be
+// on the line soon after.
+const awayMost = time.Hour
 
 // ran takes the line x of a label, and whether something else confirms the label. It reports
 // whether the label is on a line that the clock was locked to.
@@ -55,7 +59,7 @@ func (p *proven) left(x tai.Time, in *reading.Clocks, confirmed bool) {
 	case p.away == 0:
 	case confirmed && !in.Tracked:
 		*p = proven{at: x, mono: in.Mono}
-	case in.Mono-p.away > p.held:
+	case in.Mono-p.away > min(p.held, int64(awayMost)):
 		*p = proven{}
 	}
 }

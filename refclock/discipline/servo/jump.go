@@ -17,11 +17,11 @@ const (
 	sidePulses = 2
 	// besidePulses is how many are compared on either side: oscillators change.
 	besidePulses = 12
-	// fitted is up to which variance, in that of a pulse, a jump explains the pulses.
-	// Those that drift are farther from two straight lines of one slope.
+	// fitted is the mean square of the distances from the lines, in variances of a pulse,
+	// up to which a jump explains the pulses. Those that drift are farther off.
 	fitted = 6
-	// spike is the distance from its line, in standard deviations, from which on one that
-	// is farther off counts as much: the first pulses of a run are read less well.
+	// spike is the largest distance from a line that counts, in standard deviations: the
+	// first pulses of a run are read less well.
 	spike = 4
 	// wander is by how much the lines may be apart, ns for each second between their
 	// means, because the oscillators change.
@@ -87,8 +87,8 @@ func fit(p []Point) (f lineFit) {
 	return f
 }
 
-// left returns the mean square of the distances from a line through the mean, each of at
-// most most.
+// left returns the mean square of the distances from a line through the mean, of which
+// each counts as at most most.
 func (f *lineFit) left(p []Point, slope, most float64) (sum float64) {
 	for _, q := range p {
 		d := min(math.Abs(q.Y-f.y-slope*(q.T-f.t)), most)
