@@ -15,17 +15,17 @@ type group struct {
 	turns fifo[group] // groups in it with connections in phase forHello, in the order of their turns
 	turn  link[group]
 
-	sizes fifo[size] // groups in it by number of connections, the fewest first
-	size  *size
-	equal link[group] // among those with as many connections
+	sizes fifo[sizeClass] // groups in it by number of connections, the fewest first
+	class *sizeClass
+	equal link[group] // in class
 }
 
-// size has groups with the same number of connections beside each other, in the order in
+// sizeClass has groups with the same number of connections beside each other, in the order in
 // which they came to it.
-type size struct {
+type sizeClass struct {
 	n      int
 	groups fifo[group]
-	order  link[size]
+	order  link[sizeClass]
 }
 
 func newGroup(p netip.Prefix, up *group) *group {
@@ -42,12 +42,14 @@ func (g *group) most() int {
 	return 0
 }
 
-// longestWait returns the connection that has waited longest for its client in the fullest
-// group, or else for its turn; nil if there is none.
-func (g *group) longestWait() *conn {
-	if s := g.sizes.last(); s != nil {
-		for l := s.groups.head; l != nil; l = l.next {
-			if c := l.of.longestWait(); c != nil {
+// longestWait returns the connection that has waited longest for its client, or else for its
+// turn, in the fullest group in g that has such a connection; nil if there is none. Groups in g
+// with fewer than least connections give none. Inside the others all groups may, the fullest first:
+// one whose connections all wait for the server must not protect those of its neighbours.
+func (g *group) longestWait(least int) *conn {
+	for s := g.sizes.tail; s != nil && s.of.n >= least; s = s.prev {
+		for l := s.of.groups.head; l != nil; l = l.next {
+			if c := l.of.longestWait(0); c != nil {
 				return c
 			}
 		}
@@ -69,28 +71,28 @@ func (g *group) count(d int) {
 
 // sort puts g among the groups with as many connections, next to where it was.
 func (g *group) sort() {
-	was, all := g.size, &g.up.sizes
-	var before *link[size] // the last with fewer connections
+	was, all := g.class, &g.up.sizes
+	var before *link[sizeClass] // the last with fewer connections
 	if was != nil {
 		for before = &was.order; before != nil && before.of.n >= g.n; {
 			before = before.prev
 		}
 	}
 	g.equal.remove()
-	g.size = nil
+	g.class = nil
 	if g.n > 0 {
 		next := all.head
 		if before != nil {
 			next = before.next
 		}
 		if next == nil || next.of.n != g.n {
-			s := &size{n: g.n}
+			s := &sizeClass{n: g.n}
 			s.order.of = s
 			next = &s.order
 			all.insert(next, before)
 		}
-		g.size = next.of
-		g.size.groups.push(&g.equal)
+		g.class = next.of
+		g.class.groups.push(&g.equal)
 	}
 	if was != nil && was.groups.first() == nil {
 		was.order.remove()

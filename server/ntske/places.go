@@ -50,7 +50,8 @@ func newPlaces(max, perPrefix, bits4, bits6 int) *places {
 	return &places{max: max, perPrefix: perPrefix, bits4: bits4, bits6: bits6, groups: map[netip.Prefix]*group{}}
 }
 
-// group returns the group of the longest prefix that an address is counted by.
+// group returns the group of the longest prefix that an address is counted by. It makes those
+// that are missing; prune removes them again if they stay without connections.
 func (p *places) group(a netip.Addr) *group {
 	up := &p.all
 	for _, x := range crowd.Prefixes(a, p.bits4, p.bits6) {
@@ -82,6 +83,7 @@ func (p *places) admit(c *conn, now time.Time) (displaced *conn, r Reason) {
 	g.waiting.push(&c.byPhase)
 	p.open.push(&c.byAge)
 	if displaced != nil {
+		// It may be the last one of g, which would be forgotten before c was counted.
 		p.leave(displaced)
 	}
 	return displaced, Served
@@ -101,7 +103,7 @@ func (p *places) victim(g *group, now time.Time) *conn {
 		}
 	}
 	if !own {
-		return at.longestWait()
+		return at.longestWait(at.most()) // only the fullest: others have no more than their share
 	}
 	if c := g.waiting.first(); c != nil && now.Sub(c.since) >= leastWait {
 		return c

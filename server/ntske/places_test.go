@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// desk is a table of places with a clock and names for connections.
-type desk struct {
+// fixture is a table of places with a clock and names for connections.
+type fixture struct {
 	t   *testing.T
 	p   *places
 	now time.Time
 }
 
-func newDesk(t *testing.T, max, perPrefix int) *desk {
-	return &desk{t, newPlaces(max, perPrefix, 32, 56), t0}
+func newFixture(t *testing.T, max, perPrefix int) *fixture {
+	return &fixture{t, newPlaces(max, perPrefix, 32, 56), t0}
 }
 
 // come admits a connection from an address and checks what becomes of it.
-func (d *desk) come(from string, want Reason) (c, displaced *conn) {
+func (d *fixture) come(from string, want Reason) (c, displaced *conn) {
 	d.t.Helper()
 	c = &conn{remote: netip.AddrPortFrom(netip.MustParseAddr(from), 1234)}
 	c.byAge.of, c.byPhase.of = c, c
@@ -34,11 +34,11 @@ func (d *desk) come(from string, want Reason) (c, displaced *conn) {
 
 func TestEverybodyGetsAPlaceWhileThereIsRoom(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, 100, 0)
+	d := newFixture(t, 100, 0)
 	for range 100 { // a whole network behind one address
 		d.come("192.0.2.1", Served)
 	}
-	d = newDesk(t, 100, 3)
+	d = newFixture(t, 100, 3)
 	for range 3 {
 		d.come("192.0.2.1", Served)
 	}
@@ -57,7 +57,7 @@ func TestFullestPrefixMakesRoomForAnother(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, 512, 0)
+			d := newFixture(t, 512, 0)
 			var held []*conn
 			for i := range 512 {
 				c, _ := d.come(from(i), Served)
@@ -99,7 +99,7 @@ func TestAWholeNetworkHasOneShareAndOneTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, places, 0)
+			d := newFixture(t, places, 0)
 			var network, others []*conn
 			attack := func(times int) {
 				for range times {
@@ -155,7 +155,7 @@ func TestHostileNeighboursShareOneNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, 64, 0)
+			d := newFixture(t, 64, 0)
 			n := 0
 			attack := func(times int) {
 				for range times {
@@ -188,7 +188,7 @@ func TestRanksAreNotExchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(t, 4, 0)
+			d := newFixture(t, 4, 0)
 			a, _ := d.come(from[0], Served)
 			b, _ := d.come(from[0], Served)
 			c, _ := d.come(from[1], Served)
@@ -211,7 +211,7 @@ func TestRanksAreNotExchanged(t *testing.T) {
 // Clients of one network that come at once must not take places from each other.
 func TestFullNetworkDisplacesOnlyItsSilentConnections(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, 3, 0)
+	d := newFixture(t, 3, 0)
 	first, _ := d.come("192.0.2.1", Served)
 	d.come("192.0.2.1", Served)
 	d.come("192.0.2.1", Served)
@@ -227,9 +227,41 @@ func TestFullNetworkDisplacesOnlyItsSilentConnections(t *testing.T) {
 	d.come("192.0.2.1", ConnectionCap) // they wait for the server
 }
 
+// The fullest address of the fullest network has only connections that wait for the server. The
+// network makes room by one that waits for its client.
+func TestANetworkMakesRoomThoughItsFullestAddressCannot(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		busy, other string
+		silent      func(i int) string
+	}{
+		"addresses of a /24": {"198.51.100.0", "203.0.113.9", func(i int) string { return fmt.Sprintf("198.51.100.%d", i+1) }},
+		"/24 of a /16":       {"198.51.100.0", "203.0.113.9", func(i int) string { return fmt.Sprintf("198.51.%d.1", i+101) }},
+		"/56 of a /48":       {"2001:db8::", "2001:db9::1", func(i int) string { return fmt.Sprintf("2001:db8:0:%x::1", (i+1)<<8) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newFixture(t, 64, 0)
+			var silent []*conn
+			for i := range 62 {
+				x, _ := d.come(c.silent(i), Served)
+				silent = append(silent, x)
+			}
+			for range 2 {
+				x, _ := d.come(c.busy, Served)
+				d.p.move(x, forAnswer, d.now)
+			}
+			if _, displaced := d.come(c.other, Served); displaced != silent[0] {
+				t.Errorf("the connection that has waited longest keeps its place: %+v makes room", displaced)
+			}
+			d.check(&d.p.all)
+		})
+	}
+}
+
 func TestCompleteExchangeMakesRoomFirst(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, 3, 0)
+	d := newFixture(t, 3, 0)
 	d.come("192.0.2.1", Served)
 	d.come("192.0.2.1", Served)
 	done, _ := d.come("192.0.2.2", Served)
@@ -241,7 +273,7 @@ func TestCompleteExchangeMakesRoomFirst(t *testing.T) {
 
 func TestPrefixesTakeTurns(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, 1000, 0)
+	d := newFixture(t, 1000, 0)
 	for range 500 {
 		c, _ := d.come("198.51.100.1", Served)
 		d.p.move(c, forHello, d.now)
@@ -267,7 +299,7 @@ func TestPlacesStayConsistent(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	d := newDesk(t, 20, 6)
+	d := newFixture(t, 20, 6)
 	open := map[*conn]bool{}
 	pick := func() *conn {
 		for c := range open {
@@ -317,7 +349,7 @@ func TestPlacesStayConsistent(t *testing.T) {
 }
 
 // check examines a group and those in it, and returns its number of connections.
-func (d *desk) check(g *group) (n int) {
+func (d *fixture) check(g *group) (n int) {
 	members, listed, last := 0, 0, 0
 	for _, in := range d.p.groups {
 		if in.up == g {
@@ -326,8 +358,8 @@ func (d *desk) check(g *group) (n int) {
 			if has := in.hellos.first() != nil || in.turns.first() != nil; has != (in.turn.in == &g.turns) {
 				d.t.Fatalf("%v has turns: %t, and takes them: %t", in.prefix, has, !has)
 			}
-			if in.size.n != in.n || in.equal.in != &in.size.groups || in.size.order.in != &g.sizes {
-				d.t.Fatalf("%v with %d connections is listed with those of %d", in.prefix, in.n, in.size.n)
+			if in.class.n != in.n || in.equal.in != &in.class.groups || in.class.order.in != &g.sizes {
+				d.t.Fatalf("%v with %d connections is listed with those of %d", in.prefix, in.n, in.class.n)
 			}
 		}
 	}
