@@ -21,8 +21,8 @@ const (
 )
 
 // Prefixes returns the prefixes that an address is counted by, the shortest first: what a
-// provider has, what it announces at least or gives to a site, and the longest, of bits4 or
-// bits6 bits. Whoever has the whole of one has one share among those of its length, not one
+// provider has, the longest prefix that is routed (that of a site), and the longest that counts,
+// of bits4 or bits6 bits. Whoever has the whole of one has one share among those of its length, not one
 // for each longer prefix in it.
 func Prefixes(a netip.Addr, bits4, bits6 int) (list []netip.Prefix) {
 	a = a.Unmap().WithZone("")
@@ -136,7 +136,7 @@ func (l *Listener) admit(x *conn) (victim *conn, ok bool) {
 // victim returns the connection that makes room for x, nil if there is none.
 func (l *Listener) victim(x *conn) *conn {
 	among := slices.Collect(maps.Keys(l.open))
-	own := true // all of them have the prefix of x at the level before
+	own := true // x displaces one of its own prefix, at this level and those before
 	for level := range x.within {
 		count, most := map[netip.Prefix]int{}, 0
 		for _, c := range among {
