@@ -124,10 +124,14 @@ func (d Dir) Create() error {
 // Load reads the membership. The error wraps ErrNotJoined, ErrCopied or ErrNode.
 func (d Dir) Load() (n Node, err error) {
 	b, _, err := durable.ReadFile(d.Path(nodeFile), maxFile)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && d.Copied():
-		return n, fmt.Errorf("%s: %w", d, ErrCopied)
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
+		copied, err := d.Copied()
+		switch {
+		case err != nil:
+			return n, err
+		case copied:
+			return n, fmt.Errorf("%s: %w", d, ErrCopied)
+		}
 		return n, fmt.Errorf("%s: %w", d, ErrNotJoined)
 	}
 	if err != nil {
@@ -254,8 +258,8 @@ func (d Dir) TLS() (*tls.Config, error) { return clientTLS(d.CA(), d.Cert(), d.K
 // AdminTLS returns the settings of the user that manages the fleet. The error wraps
 // ErrNoManager on other nodes.
 func (d Dir) AdminTLS() (*tls.Config, error) {
-	if !d.Manages() {
-		return nil, ErrNoManager
+	if err := d.needManager(); err != nil {
+		return nil, err
 	}
 	return clientTLS(d.CA(), d.Path(manager, certs.ServerCert), d.Path(manager, certs.ServerKey))
 }
@@ -264,25 +268,41 @@ func (d Dir) AdminTLS() (*tls.Config, error) {
 // manages the fleet.
 func (d Dir) ManagerDir() string { return d.Path(manager) }
 
-// Manages reports whether the node manages the fleet.
-func (d Dir) Manages() bool {
-	_, err := os.Stat(d.Path(manager, certs.AuthorityKey))
-	return err == nil
+// Manages reports whether the node manages the fleet. An error says that the disc does not
+// answer that.
+func (d Dir) Manages() (bool, error) { return found(os.Stat(d.Path(manager, certs.AuthorityKey))) }
+
+// needManager returns ErrNoManager if the node does not manage the fleet.
+func (d Dir) needManager() error {
+	manages, err := d.Manages()
+	if err == nil && !manages {
+		err = ErrNoManager
+	}
+	return err
+}
+
+// found returns whether a file is there, as os.Stat says.
+func found(_ fs.FileInfo, err error) (bool, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Copied reports whether the folder has only what is kept of a manager: its authority and
 // the certificate of the administrator. One that has been made here has a node's key.
-func (d Dir) Copied() bool {
-	_, admin := os.Stat(d.Path(manager, certs.ServerCert))
-	_, key := os.Lstat(d.Key())
-	return d.Manages() && admin == nil && errors.Is(key, fs.ErrNotExist)
+func (d Dir) Copied() (bool, error) {
+	authority, err := d.Manages()
+	admin, err2 := found(os.Stat(d.Path(manager, certs.ServerCert)))
+	key, err3 := found(os.Lstat(d.Key()))
+	return authority && admin && !key, errors.Join(err, err2, err3)
 }
 
 // Authority opens the authority of the fleet. The error wraps ErrNoManager on nodes that
 // do not have it.
 func (d Dir) Authority() (*certs.Authority, error) {
-	if !d.Manages() {
-		return nil, ErrNoManager
+	if err := d.needManager(); err != nil {
+		return nil, err
 	}
 	return certs.OpenAuthority(d.ManagerDir())
 }

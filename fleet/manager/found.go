@@ -52,7 +52,11 @@ func Found(ctx context.Context, dir identity.Dir, f Founding, now time.Time) (n 
 	if err := dir.Create(); err != nil {
 		return fail(err)
 	}
-	if dir.Copied() {
+	copied, err := dir.Copied()
+	if err != nil {
+		return fail(err)
+	}
+	if copied {
 		return fail(identity.ErrCopied)
 	}
 	leaf, err := certify(dir, n, now)

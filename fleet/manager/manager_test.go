@@ -551,12 +551,17 @@ func TestALostManagerIsReplaced(t *testing.T) {
 	if !errors.Is(err, store.ErrNoFleet) {
 		t.Errorf("another fleet: %v", err)
 	}
-	if !dir.Copied() {
+	copied := func() bool {
+		c, err := dir.Copied()
+		must(t, err)
+		return c
+	}
+	if !copied() {
 		t.Error("what was refused has left something")
 	}
 	wrong := r
 	wrong.Node = "x"
-	if _, err := Restore(within(t), dir, wrong, time.Now()); !errors.Is(err, store.ErrNoNode) || !dir.Copied() {
+	if _, err := Restore(within(t), dir, wrong, time.Now()); !errors.Is(err, store.ErrNoNode) || !copied() {
 		t.Errorf("the address of another node: %v", err)
 	}
 	// An attempt that was interrupted has removed the node and not its member.

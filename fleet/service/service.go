@@ -95,13 +95,14 @@ type Config struct {
 
 // Service is the agent as a service.
 type Service struct {
-	cfg  Config
-	node identity.Node
-	etcd *clientv3.Client
-	own  *store.Store
-	key  *seal.Private
-	agt  *agent.Agent
-	seen atomic.Pointer[seen] // of the last round of the agent
+	cfg     Config
+	node    identity.Node
+	etcd    *clientv3.Client
+	own     *store.Store
+	key     *seal.Private
+	manages bool // it admits nodes
+	agt     *agent.Agent
+	seen    atomic.Pointer[seen] // of the last round of the agent
 
 	conns connections // of all listeners
 }
@@ -119,6 +120,9 @@ func New(c Config) (*Service, error) {
 		return nil, unusable(err)
 	}
 	if s.key, err = c.Dir.SealKey(); err != nil {
+		return nil, unusable(err)
+	}
+	if s.manages, err = c.Dir.Manages(); err != nil {
 		return nil, unusable(err)
 	}
 	if s.etcd, err = access.Connect(s.node.Endpoints, settings); err != nil {
@@ -150,6 +154,20 @@ func unusable(err error) error {
 	return exitcode.With(exitcode.ErrConfig, err)
 }
 
+// remedied adds what to do to an error of listening at an address of the membership; other errors
+// stay as they are.
+func remedied(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" {
+		return err
+	}
+	port := uint16(0)
+	if a, ok := op.Addr.(*net.TCPAddr); ok {
+		port = uint16(a.Port)
+	}
+	return fmt.Errorf("%w; %s", err, daemon.ListenRemedy(err, port, "the address is that of init or join: this machine must have it"))
+}
+
 // clock is that of the system, with why it may be wrong.
 func (s *Service) clock() (time.Time, error) {
 	return time.Now(), servedclock.Confirm(s.cfg.Server.Clock)
@@ -178,7 +196,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.cfg.View.Path != "" {
 		tasks = append(tasks, newViewTask(s, health, configuration, certificate))
 	}
-	if s.cfg.Dir.Manages() {
+	if s.manages {
 		tasks = append(tasks, daemon.Func("admission", s.admit))
 	}
 	return (&daemon.Daemon{Log: s.cfg.Log, StateFile: daemon.RuntimeFile(daemon.StateFileName), Describe: func() string { return s.agt.Readiness().String() }}).Run(ctx, tasks...)
@@ -204,7 +222,7 @@ func (m *memberTask) Run(ctx context.Context) error {
 	defer stop()
 	e, err := manager.StartMember(limited, m.cfg.Dir, m.node, etcdLog(ctx, m.cfg.Log))
 	if err != nil {
-		return err
+		return remedied(err)
 	}
 	defer e.Close()
 	m.cfg.Log.Info("etcd serves", "agents", m.node.Member.Client, "members", m.node.Member.Peer)
@@ -342,7 +360,7 @@ func (s *Service) renew(ctx context.Context) error {
 	} else if done {
 		s.cfg.Log.Info("certificate renewed")
 	}
-	if !s.cfg.Dir.Manages() {
+	if !s.manages {
 		return nil
 	}
 	return manager.RenewAdmin(s.cfg.Dir, time.Now())
@@ -365,7 +383,7 @@ func (s *Service) admit(ctx context.Context) error {
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.node.Manager)
 	if err != nil {
-		return fmt.Errorf("admit nodes: %w", err)
+		return fmt.Errorf("admit nodes: %w", remedied(err))
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var others sync.WaitGroup

@@ -138,7 +138,11 @@ func (o *operator) prepareAudit(fl *flag.FlagSet, c command.Console) func() erro
 			}
 			return nil
 		}
-		if o.dir().Manages() {
+		manages, err := o.dir().Manages()
+		if err != nil {
+			return err
+		}
+		if manages {
 			return o.withManager(func(ctx context.Context, f *fleet, _ *manager.Manager) error {
 				return show(f.store.AuditWithCopy(ctx, *n))
 			})
