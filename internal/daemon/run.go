@@ -208,8 +208,8 @@ func (r *runner) happened(e event) {
 	case taskReady:
 		state, why := r.tasks[e.task].observe()
 		r.change(e.task, state, why)
-		if state == Waiting && why.Error() != r.tasks[e.task].logged {
-			r.logWait(e.task, why) // it failed with another reason, or the log left that out
+		if state == Waiting {
+			r.waits(e.task, why)
 		}
 	case taskFailed:
 		r.states.failed(e.task)
@@ -252,6 +252,9 @@ func (r *runner) look() {
 		if s, runs := r.states.of(i); runs && s != Starting && s != Off {
 			state, why := r.tasks[i].observe()
 			r.change(i, state, why)
+			if left := r.tasks[i].leftOut; state == Waiting && !left.IsZero() && time.Since(left) > lasted {
+				r.logWait(i, why)
+			}
 		}
 	}
 	r.announce()
@@ -271,14 +274,32 @@ func (r *runner) change(i int, state State, why error) {
 		r.logWait(i, why)
 	case was != Starting:
 		r.log.Info("task serves again", "task", name)
-		r.tasks[i].logged = ""
+		t := &r.tasks[i]
+		t.logged, t.leftOut = "", time.Time{}
+		t.reasons.Reset()
+	}
+}
+
+// waits logs why a task that became ready waits, unless the log says it: it failed with another
+// reason, or the log left that out. A reason that changes with each attempt is logged as seldom
+// as failures are, and the last one after lasted.
+func (r *runner) waits(i int, why error) {
+	t := &r.tasks[i]
+	t.leftOut = time.Time{}
+	if why.Error() == t.logged {
+		return
+	}
+	if _, log := t.reasons.Failed(); log {
+		r.logWait(i, why)
+	} else {
+		t.leftOut = time.Now()
 	}
 }
 
 // logWait logs why a task waits although it runs.
 func (r *runner) logWait(i int, why error) {
 	r.log.Warn("task waits", "task", r.tasks[i].String(), "error", why)
-	r.tasks[i].logged = why.Error()
+	r.tasks[i].logged, r.tasks[i].leftOut = why.Error(), time.Time{}
 }
 
 // announce tells the service manager and other programs the states, if they have

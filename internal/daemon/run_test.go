@@ -500,6 +500,82 @@ func TestReasonOfATaskThatWaitsIsInTheLogOnce(t *testing.T) {
 	}
 }
 
+// phases is a task that fails and then waits, each time with another text, until it stays.
+type phases struct {
+	flaky
+	stays int // the run that does not fail
+	long  time.Duration
+}
+
+func (p *phases) Run(ctx context.Context) error {
+	n := 0
+	p.locked(func() {
+		p.runs = append(p.runs, time.Now())
+		n = len(p.runs)
+		p.waits = fmt.Errorf("no device, run %d", n)
+		close(p.ready)
+	})
+	if n == p.stays {
+		return untilDone(ctx)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(p.long):
+	}
+	return fmt.Errorf("lost device, run %d", n)
+}
+
+// A reason that changes with each attempt is logged as seldom as failures are. That of the run
+// that stays is in the log, and once.
+func TestReasonsThatChangeAreLoggedSeldom(t *testing.T) {
+	t.Parallel()
+	for _, stays := range []int{97, 100} { // the one is logged at once, the other later
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			f := &phases{stays: stays, long: time.Second}
+			done := make(chan error, 1)
+			go func() { done <- r.Run(t.Context(), f) }()
+			for len(f.at()) < stays {
+				time.Sleep(time.Second)
+			}
+			synctest.Wait()
+			want := 1 // the first, which changes the state
+			var b retry.Backoff
+			for range stays - 1 {
+				if _, log := b.Failed(); log {
+					want++
+				}
+			}
+			if n := strings.Count(r.log.String(), "task waits"); n > want {
+				t.Errorf("%d attempts: %d lines say why the task waits, want at most %d", stays, n, want)
+			}
+			time.Sleep(3 * time.Minute)
+			synctest.Wait()
+			if n := strings.Count(r.log.String(), fmt.Sprintf("no device, run %d\"", stays)); n != 1 {
+				t.Errorf("%d lines say why the last run waits, want one:\n%s", n, &r.log)
+			}
+			r.sig <- syscall.SIGTERM
+			<-done
+		})
+	}
+}
+
+// A task may fail in the instant in which it has become ready. It has done its work, and at a stop
+// its error is one of the daemon.
+func TestATaskThatFailsOnceReadyWasReady(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for range 100 { // of two channels that are ready, select takes any
+		ready, done, calls := make(chan struct{}), make(chan error, 1), 0
+		close(ready)
+		done <- boom
+		served, err := follow(ready, nil, done, func() { calls++ })
+		if !served || !errors.Is(err, boom) || calls != 1 {
+			t.Fatalf("served: %t, reported %d times, error %v", served, calls, err)
+		}
+	}
+}
+
 func TestSIGHUPWithoutAReloadIsLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -82,15 +82,28 @@ func (r *runner) runOnce(i int, failed bool) (served bool, err error) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- t.Run(r.ctx) }()
+	began, err := follow(ready, proven, done, func() { r.emit(event{task: i, kind: taskReady}) })
+	return served || began, err
+}
+
+// follow waits for the end of a run. It calls work when the run becomes ready, and returns whether
+// it was.
+func follow(ready <-chan struct{}, proven <-chan time.Time, done <-chan error, work func()) (served bool, err error) {
 	for {
 		select {
 		case <-ready:
 			ready, served = nil, true
-			r.emit(event{task: i, kind: taskReady})
+			work()
 		case <-proven:
 			proven, served = nil, true
-			r.emit(event{task: i, kind: taskReady})
+			work()
 		case err := <-done:
+			select {
+			case <-ready: // before its end: of two channels that are ready, select takes any
+				served = true
+				work()
+			default:
+			}
 			return served, err
 		}
 	}

@@ -1,6 +1,11 @@
 package daemon
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"noonmark/internal/retry"
+)
 
 // Task is one long-running part of a daemon. Tasks fail apart: one that cannot
 // start, or dies, is run again after a delay, and the others go on.
@@ -53,6 +58,8 @@ type entry struct {
 	spared  bool                   // the watchdog is fed while it is stuck
 	retry   <-chan struct{}        // nil: none
 	logged  string                 // why it does not serve, as the log says; empty: it says nothing
+	reasons retry.Backoff          // counts those for which it waited at the begin of a run, and which were new
+	leftOut time.Time              // when one of them was not logged; zero: the log has the last one
 }
 
 func newEntry(t Task) entry {
