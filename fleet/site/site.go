@@ -81,6 +81,7 @@ func New(ctx context.Context, dir string, o Options) (*Site, error) {
 	if s.clock, err = appliance.Write(dir, appliance.Options{Seed: o.Seed}); err != nil {
 		return nil, err
 	}
+	s.clock.Close() // refclockd is the only program of it here, and has no port
 	ca, err := os.ReadFile(filepath.Join(dir, certs.AuthorityCert))
 	if err != nil {
 		return nil, err
@@ -187,6 +188,7 @@ func (n *Node) startClock() error {
 	if err != nil {
 		return err
 	}
+	c.Close() // as in New
 	text, err := os.ReadFile(c.Config("refclockd"))
 	if err != nil {
 		return err

@@ -42,28 +42,39 @@ type Site struct {
 }
 
 // Write writes the files of an appliance into dir, where the programs also keep
-// theirs.
+// theirs. The caller closes the result.
 func Write(dir string, o Options) (*Site, error) {
 	s := &Site{Dir: dir}
 	if err := s.reserve(); err != nil {
 		return nil, err
 	}
-	if err := s.certificates(); err != nil {
+	if err := s.write(o); err != nil {
+		s.Close()
 		return nil, err
-	}
-	if err := os.MkdirAll(s.ServerRuntime(), 0o755); err != nil {
-		return nil, err
-	}
-	for name, text := range map[string]string{
-		"refclockd": s.refclockd(o), "ntsserve": fmt.Sprintf(ntsserveTOML, dir, s.NTP, s.KE),
-		"refclockweb": fmt.Sprintf(refclockwebTOML, dir, s.Page, filepath.Join(s.ServerRuntime(), observe.ServingName)),
-	} {
-		if err := os.WriteFile(s.Config(name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
 	}
 	return s, nil
 }
+
+func (s *Site) write(o Options) error {
+	if err := s.certificates(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.ServerRuntime(), 0o755); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"refclockd": s.refclockd(o), "ntsserve": fmt.Sprintf(ntsserveTOML, s.Dir, s.NTP, s.KE),
+		"refclockweb": fmt.Sprintf(refclockwebTOML, s.Dir, s.Page, filepath.Join(s.ServerRuntime(), observe.ServingName)),
+	} {
+		if err := os.WriteFile(s.Config(name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends the reservation of the ports. The programs have ended.
+func (s *Site) Close() { s.ports.Release() }
 
 // Config is the path of a program's configuration.
 func (s *Site) Config(program string) string { return filepath.Join(s.Dir, program+".toml") }

@@ -16,9 +16,11 @@ import (
 func TestCertificatesAreForLocalhostOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if _, err := Write(dir, Options{}); err != nil {
+	site, err := Write(dir, Options{})
+	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	defer site.Close()
 	ca, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +55,7 @@ func TestConfigurationsAreGood(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	defer site.Close()
 	if s, err := refclockd.Load(site.Config("refclockd")); err != nil || s.Sim.Seed != 7 || s.RuntimeDir != dir || !s.SimStart.Equal(begin) || len(s.SimFaults) != 3 || s.Discipline.HoldoverLimit.Duration != 3*time.Microsecond {
 		t.Errorf("%+v, %v", s, err)
 	}

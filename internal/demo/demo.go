@@ -55,6 +55,15 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
+	o := appliance.Options{Seed: d.seed}
+	if d.story {
+		o = storyOptions(d.seed)
+	}
+	site, err := appliance.Write(d.dir, o)
+	if err != nil {
+		return err
+	}
+	defer site.Close()
 	defer func() {
 		d.stopChildren()
 		if err != nil && interrupted() == nil {
@@ -65,14 +74,6 @@ func (d *demo) run(ctx context.Context) (err error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("no authenticated reading of a locked clock within %v", limit))
 		defer cancel()
-	}
-	o := appliance.Options{Seed: d.seed}
-	if d.story {
-		o = storyOptions(d.seed)
-	}
-	site, err := appliance.Write(d.dir, o)
-	if err != nil {
-		return err
 	}
 	fmt.Fprintf(d.out, "simulated receiver, pulse and oscillator; refclockd; ntsserve on 127.0.0.1: NTP %d, NTS-KE %d\n", site.NTP, site.KE)
 	if err := d.start("refclockd"); err != nil {

@@ -146,6 +146,7 @@ func TestSnmpwalkShowsThePacketsOfNtsserve(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	publish(t, site.Dir, status.Locked, 1)
 	cmd := exec.Command(proctest.Program(t, "ntsserve"), "-config", site.Config("ntsserve"))
 	cmd.Env = append(os.Environ(), "RUNTIME_DIRECTORY="+site.ServerRuntime())

@@ -32,6 +32,7 @@ func TestSixteenPagesTakeLessThan20MB(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	ca, err := os.ReadFile(filepath.Join(site.Dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)

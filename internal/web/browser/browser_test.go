@@ -38,6 +38,7 @@ func start(t *testing.T, o appliance.Options, before ...func(*appliance.Site)) *
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	for _, f := range before {
 		f(site)
 	}

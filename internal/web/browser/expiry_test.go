@@ -142,6 +142,7 @@ func TestLearnedCoefficientsAreShown(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	w, err := status.Create(filepath.Join(site.Dir, "status"))
 	if err != nil {
 		t.Fatal(err)

@@ -136,6 +136,7 @@ func TestZoomReadsFinerData(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	now := time.Now().Truncate(time.Minute)
 	keepDay(t, filepath.Join(site.Dir, "history"), now)
 	web := proctest.Start(t, proctest.Program(t, "refclockweb"), "-config", site.Config("refclockweb"))

@@ -140,6 +140,7 @@ func TestSlowChangesAreDrawn(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	end := time.Now().Truncate(time.Hour).Unix()
 	keepSlow(t, filepath.Join(site.Dir, "history"), end)
 	proctest.Start(t, proctest.Program(t, "refclockweb"), "-config", site.Config("refclockweb")).WaitFor(t, "msg=ready")

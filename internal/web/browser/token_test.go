@@ -23,6 +23,7 @@ func guarded(t *testing.T, more func(dir string) string) *appliance.Site {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	file := proctest.Write(t, filepath.Join(site.Dir, "token"), token+"\n")
 	if err := os.Chmod(file, 0o600); err != nil {
 		t.Fatal(err)

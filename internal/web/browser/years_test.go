@@ -75,6 +75,7 @@ func TestMonthAndYearsAreDrawn(t *testing.T) {
 	if err != nil {
 		t.Skipf("no socket on loopback: %v", err)
 	}
+	t.Cleanup(site.Close)
 	end := time.Now().Truncate(time.Hour).Unix()
 	keepYears(t, filepath.Join(site.Dir, "history"), end)
 	web := proctest.Start(t, proctest.Program(t, "refclockweb"), "-config", site.Config("refclockweb"))
