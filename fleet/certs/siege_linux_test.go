@@ -26,7 +26,7 @@ func TestResponderSurvivesASiege(t *testing.T) {
 	r := NewResponder(addr, &counts)
 	must(t, r.Set(map[string]string{"token": "answer"}))
 	defer r.Close()
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext,
 	}}
 	var ended atomic.Bool

@@ -38,7 +38,7 @@ func TestHealthEndpointSurvivesASiege(t *testing.T) {
 			t.Errorf("the end: %v", err)
 		}
 	}()
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext,
 	}}
 	get := func(path string) (string, error) {

@@ -168,7 +168,7 @@ func (c *paused) Write(b []byte) (int, error) {
 func TestSlowClientKeepsItsPlaceAgainstAWholeNetwork(t *testing.T) {
 	const places = 64
 	dir := setup(t)
-	s := prepare(t, dir, newPKI(t, dir), fmt.Sprintf("max_connections = %d", places))
+	s := prepare(t, dir, newPKI(t, dir), fmt.Sprintf("max_connections = %d\ntimeout = \"30s\"", places))
 	s.measured(t)
 	s.start(t)
 	strangers6(t)
@@ -188,7 +188,7 @@ func TestSlowClientKeepsItsPlaceAgainstAWholeNetwork(t *testing.T) {
 			})
 		}
 		displaced(1)
-		_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: 20 * time.Second, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, err := ntske.Exchange(t.Context(), ntske.ClientConfig{Host: ourAddr, RootCAs: pool(t, s.ca), Timeout: time.Minute, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			n, err := (&net.Dialer{}).DialContext(ctx, network, address)
 			return &paused{n, func() { displaced(2 * places) }}, err
 		}})
