@@ -133,7 +133,7 @@ func (m *Manager) Serve(ctx context.Context, a Admission) error {
 			return &c, err
 		},
 	}
-	d := &desk{counts: a.Counts, log: a.Log, limited: daemon.NewLimited(a.Log, time.Minute, 5)}
+	d := &handler{counts: a.Counts, log: a.Log, limited: daemon.NewLimited(a.Log, time.Minute, 5)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/join", func(w http.ResponseWriter, r *http.Request) { d.answer(w, r, m.join) })
 	mux.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) { d.answer(w, r, m.renew) })
@@ -150,15 +150,15 @@ func (m *Manager) Serve(ctx context.Context, a Admission) error {
 	return fmt.Errorf("admit nodes: %w", err)
 }
 
-// desk counts and logs the requests.
-type desk struct {
+// handler counts and logs the requests.
+type handler struct {
 	counts  *Counts
 	log     *slog.Logger
 	limited *daemon.Limited // for lines that strangers can cause
 }
 
 // answer answers one request.
-func (d *desk) answer(w http.ResponseWriter, r *http.Request, do func(context.Context, *http.Request, []byte) (any, string, error)) {
+func (d *handler) answer(w http.ResponseWriter, r *http.Request, do func(context.Context, *http.Request, []byte) (any, string, error)) {
 	ctx, stop := context.WithTimeout(r.Context(), 2*patience)
 	defer stop()
 	var result any

@@ -83,7 +83,7 @@ func TestStrangersCauseFewLines(t *testing.T) {
 	t.Parallel()
 	var lines bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&lines, nil))
-	d := &desk{counts: new(Counts), log: log, limited: daemon.NewLimited(log, time.Hour, 5)}
+	d := &handler{counts: new(Counts), log: log, limited: daemon.NewLimited(log, time.Hour, 5)}
 	for range 100 {
 		w := httptest.NewRecorder()
 		d.answer(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/join", strings.NewReader("{}")), func(context.Context, *http.Request, []byte) (any, string, error) {
