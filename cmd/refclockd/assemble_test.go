@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -127,7 +128,7 @@ func TestServePublishesTheVirtualAppliance(t *testing.T) {
 	if err := json.Unmarshal(b, &tr); err != nil || tai.Time(tr.TAI0) != tai.FromUnix(1795435200, 0, 37) {
 		t.Errorf("truth %s: %v", b, err)
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, report.DetailsName)); err != nil || !json.Valid(b) {
+	if b, err := firstContent(ctx, filepath.Join(dir, report.DetailsName)); err != nil || !json.Valid(b) {
 		t.Errorf("details %q: %v", b, err)
 	}
 	// A second one must not publish over the first.
@@ -137,6 +138,20 @@ func TestServePublishesTheVirtualAppliance(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("end: %v", err)
+	}
+}
+
+// firstContent waits for a file, which another task than that of the snapshot writes.
+func firstContent(ctx context.Context, path string) (b []byte, err error) {
+	for {
+		b, err = os.ReadFile(path)
+		if !errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 
