@@ -102,6 +102,7 @@ func TestFoundSites(t *testing.T) {
 		{"a jump a second before the second of three restarts, one oscillator", Site{Seed: 76, Receiver: nmea(120*ms, 9600, "RMC"), System: System{Offset: 3 * ms, Steered: true}, Pulse: jump(303*s, 172*s, 1145), Restarts: []int{276, 304, 334}}},
 		{"a jump some seconds before a restart, by less than the line is uncertain", Site{Seed: 393, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Pulse: jump(1029*s, 144*s, 2261), Restarts: []int{981, 1031}}},
 		{"a jump while it was down", Site{Seed: 661, Receiver: nmea(120*ms, 9600, "RMC"), System: near, Rates: []int{19200, 38400, 115200, 4800, 57600, 9600}, Pulse: jump(893*s, 163*s, 1510), Restarts: []int{871, 894}}},
+		{"a young lock on the line, a jump, and a restart while it is open which is right", Site{Seed: 2303435, Receiver: Receiver{Order: []string{"RMC"}, Talker: "GP", First: 114 * ms, Jitter: 20 * ms, Baud: 9600, FixAt: 25, PerS: 1, Heard: 2}, System: near, Pulse: jump(315*s, 198*s, -1.3109739e7), Faults: []Fault{{Garbage, 205, 233}}, Restarts: []int{179, 335}}},
 		{"a drift long after a restart", Site{Seed: 300206, Receiver: nmea(291*ms, 38400, "TIMEGPS"), System: near, Pulse: drift(484*s, 51*s, -244), Restarts: []int{238, 361}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -340,7 +340,7 @@ func (h *inheritance) passOn(c *machine) Inherited {
 	own, jumped := c.st.State == status.Locked || c.st.State == status.Holdover, c.bound.jump != jump{}
 	line := h.Inherited
 	line.Unserved, line.Drifted = !h.valid && !own, h.Drifted || jumped
-	if own && !jumped {
+	if (own || c.st.State == status.Faulty) && !jumped { // one that is in dispute has lasted as well
 		line.Pulses, line.Seconds = max(h.Pulses, c.edges.evidence), max(h.Seconds, c.labels.evidence)
 	}
 	if own && h.JumpedNS != 0 {
